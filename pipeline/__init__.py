@@ -1,0 +1,3 @@
+"""Drawdown: a fuel gauge for prepaid vendor accounts."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,58 @@
+"""What the layers' assets have in common: keys, column schemas read back from the database, readable failures."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import dagster as dg
+import duckdb
+
+from pipeline.errors import DrawdownError
+
+OWNERS: Final = ["team:drawdown"]
+
+FRESHNESS: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
+"""Balances are asked for hourly: three hours without are worth a look, a day and more is a failure."""
+
+
+def asset_key(full_name: str) -> dg.AssetKey:
+    """`layer.table` as an asset key."""
+    return dg.AssetKey(full_name.split("."))
+
+
+@contextlib.contextmanager
+def clear_failures() -> Iterator[None]:
+    """Turn an error that a person is meant to read into a Dagster failure of that one sentence."""
+    try:
+        yield
+    except DrawdownError as problem:
+        raise dg.Failure(description=str(problem), allow_retries=False) from None
+
+
+def table_metadata(connection: duckdb.DuckDBPyConnection, full_name: str) -> dict[str, Any]:
+    """Row count and column schema of a table or view, as the database itself tells them."""
+    layer, name = full_name.split(".")
+    columns = connection.execute(
+        "SELECT column_name, data_type, comment, is_nullable FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",
+        [layer, name],
+    ).fetchall()
+    rows = connection.sql(f"SELECT count(*) FROM {full_name}").fetchall()[0][0]
+    return {
+        "dagster/row_count": rows,
+        "dagster/relation_identifier": full_name,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    name=column,
+                    type=data_type,
+                    description=comment,
+                    constraints=dg.TableColumnConstraints(nullable=bool(is_nullable)),
+                )
+                for column, data_type, comment, is_nullable in columns
+            ]
+        ),
+    }

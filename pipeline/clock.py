@@ -1,0 +1,58 @@
+"""The run's clock: the present, or one instant that stands still."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What a run calls now. With `as_of` it stands still there for the whole run."""
+
+    as_of: datetime | None = None
+
+    def now(self) -> datetime:
+        """The instant, in UTC."""
+        return self.as_of or datetime.now(UTC)
+
+    def today(self) -> date:
+        """The UTC day."""
+        return self.now().date()
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 instant with `Z` or an offset, or a day (its midnight in UTC).
+
+    Raises ValueError, in words for the command line, for anything else.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an instant; write it as 2026-11-21T05:00:00Z") from None
+    if instant.tzinfo is None:
+        if len(text) != len("2026-11-21"):
+            raise ValueError(f"{text!r} names no time zone; write it as {text}Z for UTC")
+        return instant.replace(tzinfo=UTC)
+    return instant.astimezone(UTC)
+
+
+def parse_day(text: str) -> date:
+    """Read a UTC day as `YYYY-MM-DD`; raises ValueError in words for the command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day; write it as 2026-11-21") from None
+
+
+class FetchIds:
+    """Ids of fetches, which sort by the real time at which they were drawn, whatever the run's clock says."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def draw(self) -> str:
+        """The next id: 16 hexadecimal digits of real nanoseconds, never twice from one object."""
+        self._last = max(self._last + 1, time.time_ns())
+        return f"{self._last:016x}"

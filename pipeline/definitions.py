@@ -1,0 +1,84 @@
+"""Wiring only: the layers' assets, the resources that they use, and when they run."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline.clock import Clock
+from pipeline.home import Home
+from pipeline.landing import assets as landing_assets
+from pipeline.landing.fetching import FetchPolicy
+from pipeline.published import assets as published_assets
+from pipeline.sqlassets import sql_assets
+from pipeline.staging import assets as staging_assets
+from pipeline.warehouse import Warehouse
+
+
+@dg.resource(description="The state folder that DRAWDOWN_HOME names.")
+def home_resource(_: dg.InitResourceContext) -> Home:
+    """The state folder."""
+    return Home.from_environment()
+
+
+@dg.resource(description="The writer's DuckDB file, locked from its first use to the end of the run.")
+def warehouse_resource(_: dg.InitResourceContext) -> Iterator[Warehouse]:
+    """The warehouse, closed when the run ends."""
+    warehouse = Warehouse(Home.from_environment())
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+ASSETS: list[dg.AssetsDefinition] = [
+    landing_assets.landing,
+    staging_assets.staging,
+    *sql_assets(),
+    published_assets.snapshot,
+    published_assets.parquet,
+]
+"""Every asset, in the order of the layers."""
+
+_HOURLY = [key for key, (_, endpoint) in landing_assets.ENDPOINTS.items() if endpoint.refresh == "hourly"]
+
+refresh_all = dg.define_asset_job(
+    "refresh_all", description="Ask every endpoint of every account, and rebuild all that follows from it."
+)
+refresh_balances = dg.define_asset_job(
+    "refresh_balances",
+    selection=dg.AssetSelection.assets(*_HOURLY).downstream(),
+    description="Ask the endpoints that tell balances and recent movements, and rebuild all that follows from them.",
+)
+
+# On one machine a second process for each step costs more than the step.
+_EXECUTOR = dg.in_process_executor
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    jobs=[refresh_all, refresh_balances],
+    schedules=[
+        dg.ScheduleDefinition(
+            name="refresh_balances_hourly",
+            job=refresh_balances,
+            cron_schedule="5 * * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Five past every hour.",
+        ),
+        dg.ScheduleDefinition(
+            name="refresh_all_daily",
+            job=refresh_all,
+            cron_schedule="35 4 * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Once a day at 04:35 UTC, between two hourly refreshes.",
+        ),
+    ],
+    resources={
+        "home": home_resource,
+        "warehouse": warehouse_resource,
+        "clock": Clock(),
+        "fetch_policy": FetchPolicy(),
+    },
+    executor=_EXECUTOR,
+)

@@ -1,0 +1,15 @@
+"""The errors that a person is meant to read: one clear line, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+
+class DrawdownError(Exception):
+    """Something is wrong that a person can mend; the message says what, where and what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(DrawdownError):
+    """The request or the settings are wrong; nothing was fetched and nothing was written. Exit code 2."""
+
+    exit_code = 2

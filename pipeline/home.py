@@ -1,0 +1,88 @@
+"""The state folder: where things are, and how they are written so that a crash tears nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """`$DRAWDOWN_HOME`. Folders are 0700, files 0600: balances are nobody else's business."""
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls) -> Home:
+        """The folder that `DRAWDOWN_HOME` names, else `./data`."""
+        return cls(Path(os.environ.get("DRAWDOWN_HOME") or "data").absolute())
+
+    @property
+    def landing(self) -> Path:
+        """Immutable Parquet files of answers: the only source of truth."""
+        return self.path / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        """The writer's DuckDB file."""
+        return self.path / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        """What readers open."""
+        return self.path / "published"
+
+    @property
+    def current(self) -> Path:
+        """The symlink to the newest published DuckDB file."""
+        return self.published / "current.duckdb"
+
+    @property
+    def limits(self) -> Path:
+        """Rate-limit books that processes share."""
+        return self.path / "limits"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's own storage, where no DAGSTER_HOME says otherwise."""
+        return self.path / "dagster"
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder, and its missing parents, for the owner only."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            each.mkdir(mode=0o700)
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename inside a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; renamed to it, synced, when the block ends well, removed when it does not."""
+    private_folder(path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o600)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)

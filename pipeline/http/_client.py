@@ -1,0 +1,146 @@
+"""The network that a run shares, and the client of one account."""
+
+import hashlib
+import logging
+import ssl
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Self
+
+import httpx
+
+import pipeline
+from pipeline.http._address import check_base_url, check_path, origin_of, resolve_link
+from pipeline.http._answer import Answer, Outcome
+from pipeline.http._get import REFUSED_LOCATION, Caller, Get
+from pipeline.http._limits import RateLimit, RateLimits
+from pipeline.http._waits import Patience
+from pipeline.secret import Redactor, Secret
+
+# What servers send (header lists, the words after a status) reaches these loggers' messages as it is, and a
+# vendor may echo a key there. An Answer says more than they do.
+_TALKATIVE_LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
+
+
+def _drop(_: logging.LogRecord) -> bool:
+    return False
+
+
+async def _hide_location(response: httpx.Response) -> None:
+    """Leave httpx nothing to redirect to: it would build the next request, and fail on a bad address."""
+    if "location" in response.headers:
+        response.headers[REFUSED_LOCATION] = response.headers.pop("location")
+
+
+class Network:
+    """The connections of one run, shared by all accounts; an async context manager.
+
+    `verify` replaces the trusted certificates, for a private authority; it cannot switch verification off.
+    A proxy is taken from the environment for https to other computers, and for nothing else: http is spoken
+    on loopback only.
+
+    Errors: `ValueError` when `verify` does not check certificates and host names.
+    """
+
+    def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
+        if verify and not (verify.check_hostname and verify.verify_mode == ssl.CERT_REQUIRED):
+            raise ValueError("an SSL context must check certificates and host names")
+        for name in _TALKATIVE_LOGGERS:
+            logging.getLogger(name).addFilter(_drop)
+        direct = ("http://", "all://localhost", "all://127.0.0.1", "all://[::1]")
+        self.http = httpx.AsyncClient(
+            verify=verify or True,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+            follow_redirects=False,
+            event_hooks={"response": [_hide_location]},
+            mounts=dict.fromkeys(direct),
+            # A cookie set for one account must not be sent for another.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            headers={"user-agent": f"drawdown/{pipeline.__version__}", "accept-encoding": "gzip"},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.http.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+
+
+class Client:
+    """Reads one account of one vendor. Only GET exists, and only to the base URL's own origin.
+
+    `headers` holds plain values and secrets; a secret is revealed when a request is built, and is redacted
+    from everything that comes back. `rate_limits` is the registry that all accounts of the run share.
+
+    Errors: `ValueError` for a base URL that `check_base_url` refuses.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        vendor: str,
+        account_id: str,
+        base_url: str,
+        headers: Mapping[str, str | Secret],
+        rate_limit: RateLimit,
+        rate_limits: RateLimits,
+        patience: Patience | None = None,
+        allow_http_loopback: bool = False,
+    ) -> None:
+        self.base_url = check_base_url(base_url, allow_http_loopback=allow_http_loopback)
+        secrets = [value for value in headers.values() if isinstance(value, Secret)]
+        match rate_limit.scope:
+            case "key":
+                scope_value = hashlib.sha256("\0".join(s.reveal() for s in secrets).encode()).hexdigest()
+            case "account":
+                scope_value = account_id
+            case "address":
+                scope_value = str(origin_of(httpx.URL(self.base_url)))
+        self._caller = Caller(
+            http=network.http,
+            vendor=vendor,
+            account_id=account_id,
+            headers=dict(headers),
+            secret_names=tuple(dict.fromkeys(secret.name for secret in secrets)),
+            redactor=Redactor(secrets),
+            rate_limit=rate_limit,
+            limiter=rate_limits.limiter(vendor, rate_limit, scope_value),
+            patience=patience or Patience(),
+        )
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        """GET `path`, which begins with a slash and is appended to the base URL, with `params` as its query.
+
+        Nothing that the network or the vendor does raises; it becomes the Answer's outcome.
+
+        Errors: `ValueError` for a path that is no plain path.
+        """
+        check_path(path)
+        return await Get(self._caller, httpx.URL(self.base_url + path, params=params or None)).answer()
+
+    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:
+        """GET where a vendor's `next` link leads.
+
+        A relative link is read from `page_url` (the Answer's `url` of the page that held it; default: the
+        base URL). A link to another scheme, host or port, or one that cannot be read for certain, sends
+        nothing and gives `Outcome.foreign_origin`.
+        """
+        url = resolve_link(link, page_url=page_url or self.base_url, base_url=self.base_url)
+        if url is not None:
+            return await Get(self._caller, url).answer()
+        caller = self._caller
+        return Answer(
+            url=caller.redactor.text(link),
+            outcome=Outcome.foreign_origin,
+            reason=f"{caller.who}: a page's link leads away from {self.base_url} and was not followed, "
+            "because the key would travel along: check base_url",
+        )

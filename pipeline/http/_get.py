@@ -1,0 +1,293 @@
+"""One GET with all that it may take: limits, retries, a deadline, and one sentence about the result."""
+
+import asyncio
+import io
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
+
+from pipeline.exact import NotJson, decode_json
+from pipeline.http._answer import Answer, Outcome
+from pipeline.http._body import BadEncoding, TooLarge, read_body
+from pipeline.http._limits import Limiter, RateLimit
+from pipeline.http._waits import Patience, asked_wait_seconds, parse_date
+from pipeline.secret import Redactor, Secret
+
+REFUSED_LOCATION = "x-drawdown-refused-location"
+"""Where the network puts the Location header, so that no library can act on it."""
+
+_TOO_LARGE_KEPT_BYTES = 64 * 1024
+_CONTENT_TYPE_KEPT_CHARACTERS = 200
+_COUNT = re.compile(r"[0-9]{1,18}")
+_TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_OUTCOMES = {
+    401: Outcome.unauthorised,
+    403: Outcome.forbidden,
+    404: Outcome.not_found,
+    408: Outcome.timeout,
+    422: Outcome.unprocessable,
+    429: Outcome.rate_limited,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: what all GETs of one account have in common."""
+
+    http: httpx.AsyncClient
+    vendor: str
+    account_id: str
+    headers: Mapping[str, str | Secret]
+    secret_names: tuple[str, ...]
+    redactor: Redactor
+    rate_limit: RateLimit
+    limiter: Limiter
+    patience: Patience
+
+    @property
+    def who(self) -> str:
+        """The beginning of each reason."""
+        return f"{self.vendor} account {self.account_id}"
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request and its answer, as far as it has come when the deadline strikes."""
+
+    outcome: Outcome = Outcome.deadline
+    detail: str = ""
+    is_transient: bool = False
+    asked_wait_seconds: float | None = None
+    status_code: int | None = None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytes = b""
+    is_redacted: bool = False
+    payload: object = None
+
+
+class Get:
+    """One logical GET; made for one use."""
+
+    def __init__(self, caller: Caller, url: httpx.URL) -> None:
+        loop = asyncio.get_running_loop()
+        self._caller = caller
+        self._url = url
+        self._clock = loop.time
+        self._started = loop.time()
+        self._deadline = self._started + caller.patience.deadline_seconds
+        self._backoff = wait_random_exponential(
+            multiplier=caller.patience.backoff_seconds, max=caller.patience.backoff_cap_seconds
+        )
+        self._sent_count = 0
+        self._last = _Exchange()
+        self._refused_wait_seconds = 0.0
+
+    async def answer(self) -> Answer:
+        """Send the GET, retrying as long as that may help, and return what it came to."""
+        retrying = AsyncRetrying(
+            retry=retry_if_result(lambda exchange: exchange.is_transient),
+            wait=self._wait_seconds,
+            stop=self._is_enough,
+            retry_error_callback=lambda _: None,
+        )
+        try:
+            async with asyncio.timeout_at(self._deadline+1000):
+                await retrying(self._exchange)
+        except TimeoutError:
+            # A refusal stays a refusal when its body never ends.
+            if not self._judge_status(self._last) or self._last.is_transient:
+                self._last.outcome = Outcome.deadline
+        return self._conclude()
+
+    async def _exchange(self) -> _Exchange:
+        caller, patience = self._caller, self._caller.patience
+        wait_seconds = await caller.limiter.take(deadline=self._deadline)
+        if wait_seconds:
+            self._last.outcome, self._last.is_transient = Outcome.rate_limited, False
+            self._last.detail = (
+                f"would have to wait {wait_seconds:.0f} s for our own limit of {caller.rate_limit.requests} "
+                f"requests in {caller.rate_limit.per_seconds:g} s, which is past the deadline: "
+                "the next run tries again"
+            )
+            return self._last
+        exchange = self._last = _Exchange()
+        received = io.BytesIO()
+        headers = {"accept": "application/json"} | {
+            name: value.header_value() if isinstance(value, Secret) else value
+            for name, value in caller.headers.items()
+        }
+        timeout = httpx.Timeout(
+            patience.read_timeout_seconds, connect=patience.connect_timeout_seconds, pool=None
+        )
+        self._sent_count += 1
+        try:
+            async with caller.http.stream("GET", self._url, headers=headers, timeout=timeout) as response:
+                exchange.status_code, exchange.headers = response.status_code, response.headers
+                await read_body(response, received, cap_bytes=patience.body_cap_bytes)
+        except TooLarge:
+            exchange.outcome = Outcome.too_large
+            exchange.detail = (
+                f"sent more than {patience.body_cap_bytes} bytes: ask for shorter pages or windows"
+            )
+            received.truncate(_TOO_LARGE_KEPT_BYTES)
+        except BadEncoding as error:
+            exchange.outcome, exchange.is_transient = Outcome.bad_encoding, error.is_transient
+            exchange.detail = f"cannot be read: {error}"
+        except Exception as error:
+            # What a hostile server can make the libraries raise is not bounded by what they document, and one
+            # vendor must not end the run of the others.
+            _note_failure(exchange, error)
+        else:
+            exchange.outcome = Outcome.ok
+        finally:
+            exchange.body, exchange.is_redacted = caller.redactor.body(received.getvalue())
+        if not self._judge_status(exchange) and exchange.outcome is Outcome.ok:
+            self._decode(exchange)
+        return exchange
+
+    def _judge_status(self, exchange: _Exchange) -> bool:
+        """Judge by the status alone, whatever became of the body; return False where the body decides."""
+        status_code = exchange.status_code
+        if status_code is None or 200 <= status_code < 300:
+            return False
+        if 300 <= status_code < 400:
+            exchange.outcome = Outcome.redirect
+        elif status_code >= 500:
+            exchange.outcome = Outcome.server_error
+        else:
+            exchange.outcome = _OUTCOMES.get(status_code, Outcome.client_error)
+        exchange.is_transient = status_code in _TRANSIENT_STATUSES
+        if exchange.is_transient:
+            exchange.asked_wait_seconds = asked_wait_seconds(
+                status_code, exchange.headers, local_now=datetime.now(UTC)
+            )
+        return True
+
+    def _decode(self, exchange: _Exchange) -> None:
+        if exchange.body.count(b",") > self._caller.patience.value_cap:
+            exchange.outcome = Outcome.too_large
+            exchange.detail = (
+                f"sent more than {self._caller.patience.value_cap} values: ask for shorter pages or windows"
+            )
+            exchange.body = exchange.body[:_TOO_LARGE_KEPT_BYTES]
+            return
+        try:
+            exchange.payload = decode_json(exchange.body)
+        except NotJson as error:
+            exchange.outcome, exchange.is_transient = Outcome.not_json, True
+            exchange.detail = f"was answered {exchange.status_code}, but {error}"
+
+    def _wait_seconds(self, state: RetryCallState) -> float:
+        return self._last.asked_wait_seconds or self._backoff(state)
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        if state.attempt_number >= self._caller.patience.attempts:
+            return True
+        # Sleeping less than was asked for would only be refused again; past the deadline it is idle.
+        if self._clock() + state.upcoming_sleep > self._deadline:
+            self._refused_wait_seconds = state.upcoming_sleep
+            return True
+        return False
+
+    def _conclude(self) -> Answer:
+        last, redacted = self._last, self._caller.redactor.text
+        where = self._url.netloc.decode("ascii") + self._url.path
+        remaining = last.headers.get("x-ratelimit-remaining", "")
+        content_type = last.headers.get("content-type")
+        return Answer(
+            url=redacted(str(self._url)),
+            outcome=last.outcome,
+            reason=redacted(f"{self._caller.who}: GET {where} {self._what_happened()}"),
+            status_code=last.status_code,
+            content_type=content_type and redacted(content_type)[:_CONTENT_TYPE_KEPT_CHARACTERS],
+            body=last.body,
+            is_redacted=last.is_redacted,
+            payload=last.payload,
+            attempt_count=self._sent_count,
+            elapsed_seconds=self._clock() - self._started,
+            rate_limit_remaining=int(remaining) if _COUNT.fullmatch(remaining) else None,
+            date=parse_date(last.headers.get("date")),
+        )
+
+    def _what_happened(self) -> str:
+        last, status_code = self._last, self._last.status_code
+        variables = " and ".join(self._caller.secret_names) or "the account's settings"
+        requests = f"{self._sent_count} request" + ("s" if self._sent_count != 1 else "")
+        if self._refused_wait_seconds:
+            left_seconds = max(0.0, self._deadline - self._clock())
+            return (
+                f"{last.detail or f'was answered {status_code}'} and would be retried after "
+                f"{self._refused_wait_seconds:.0f} s, longer than the {left_seconds:.0f} s that are left of "
+                "its deadline: the next run tries again"
+            )
+        match last.outcome:
+            case Outcome.deadline:
+                seconds = self._caller.patience.deadline_seconds
+                return (
+                    f"did not end within {seconds:g} s and {requests}: see whether the vendor is slow or down"
+                )
+            case Outcome.unauthorised:
+                return f"was refused (401): check the value of {variables}"
+            case Outcome.forbidden:
+                return f"was forbidden (403): check what the key in {variables} may read"
+            case Outcome.not_found:
+                return "does not exist (404): check base_url, and whether the vendor has moved it"
+            case Outcome.unprocessable:
+                return (
+                    "was refused as a query (422): see the landed answer, the vendor may have changed its API"
+                )
+            case Outcome.redirect:
+                return (
+                    f"was redirected ({status_code}){self._redirect_target()}, which is never followed, "
+                    "because the key would travel along: check base_url"
+                )
+            case Outcome.client_error:
+                return f"was answered {status_code}: see the landed answer"
+            case Outcome.rate_limited | Outcome.server_error if not last.detail:
+                return f"was answered {status_code} after {requests}: the next run tries again"
+            case Outcome.ok:
+                return f"was answered {status_code} after {requests}"
+            case _:
+                return f"{last.detail or f'was answered {status_code}'} ({requests})"
+
+    def _redirect_target(self) -> str:
+        location = self._last.headers.get(REFUSED_LOCATION, "")
+        # A host name is lower-cased on the way, so that a key in it would no longer be recognised below.
+        if self._caller.redactor.text(location) != location:
+            return ""
+        try:
+            return f" to {self._url.join(location).raw_host.decode('ascii')}"
+        except (httpx.InvalidURL, ValueError):
+            return ""
+
+
+def _note_failure(exchange: _Exchange, error: Exception) -> None:
+    causes = list(_causes(error))
+    exchange.is_transient = True
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            exchange.outcome, exchange.is_transient = Outcome.tls, False
+            exchange.detail = (
+                f"was not sent, because the server's certificate cannot be trusted ({cause.verify_message}): "
+                "check base_url, this computer's clock and its certificate authorities"
+            )
+            return
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        exchange.outcome = Outcome.tls
+    elif isinstance(error, httpx.TimeoutException):
+        exchange.outcome = Outcome.timeout
+    else:
+        exchange.outcome = Outcome.connection
+    # The class alone: an exception's text may quote what was sent.
+    exchange.detail = f"failed with {type(error).__name__}: check the network, and whether the vendor is up"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,123 @@
+"""Landing's assets: one for each vendor's endpoint, fetched together by one step, any subset of which can be chosen."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import msgspec
+from pydantic import Field
+
+from pipeline.assetkit import FRESHNESS, OWNERS, clear_failures
+from pipeline.clock import Clock, parse_day
+from pipeline.errors import UsageError
+from pipeline.home import Home
+from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for
+from pipeline.landing.walk import Span
+from pipeline.settings import load
+from pipeline.vendors import discover
+
+
+class LandingConfig(dg.Config):
+    """What to fetch. Empty: every account, from where the last run left off."""
+
+    accounts: list[str] = Field(default_factory=list, description="Account ids; empty means all.")
+    from_date: str | None = Field(default=None, description="First UTC day of a backfill, such as 2026-01-01.")
+    to_date: str | None = Field(default=None, description="Last UTC day of a backfill; today where absent.")
+
+    def span(self) -> Span:
+        """The days asked for; UsageError where they are no days, or end before they begin."""
+        try:
+            first = parse_day(self.from_date) if self.from_date else None
+            last = parse_day(self.to_date) if self.to_date else None
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+        if last and not first:
+            raise UsageError("a backfill with a last day needs a first day")
+        if first and last and last < first:
+            raise UsageError(f"the backfill ends on {last}, before it begins on {first}")
+        return Span(from_date=first, to_date=last)
+
+
+def landing_key(vendor: str, endpoint: str) -> dg.AssetKey:
+    """The asset key of a vendor's endpoint: `landing/<vendor>_<endpoint>`."""
+    return dg.AssetKey(["landing", f"{vendor}_{endpoint}"])
+
+
+ENDPOINTS = {
+    landing_key(vendor.name, endpoint.name): (vendor, endpoint)
+    for vendor in discover().values()
+    for endpoint in vendor.endpoints
+}
+
+
+@dg.multi_asset(
+    name="landing",
+    specs=[
+        dg.AssetSpec(
+            key,
+            group_name="landing",
+            description=f"{vendor.title}: {endpoint.doc} Exact bytes of every answer, good or bad.",
+            kinds={"python", "parquet"},
+            owners=OWNERS,
+            freshness_policy=FRESHNESS,
+            skippable=True,
+        )
+        for key, (vendor, endpoint) in ENDPOINTS.items()
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_fetched", asset=key, description="Every account's newest request to this endpoint was answered."
+        )
+        for key in ENDPOINTS
+    ],
+    can_subset=True,
+)
+def landing(
+    context: dg.AssetExecutionContext,
+    config: LandingConfig,
+    home: dg.ResourceParam[Home],
+    clock: dg.ResourceParam[Clock],
+    fetch_policy: dg.ResourceParam[FetchPolicy],
+) -> Iterator[dg.MaterializeResult]:
+    """Ask every account's endpoints, side by side, and land what they answer."""
+    with clear_failures():
+        settings = load()
+        wanted = {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys}
+        calls = calls_for(settings.select(config.accounts), wanted)
+        fetcher = Fetcher(
+            home=home,
+            clock=clock,
+            run_id=context.run_id,
+            allow_http_loopback=settings.allow_http_loopback,
+            wanted=config.span(),
+            policy=fetch_policy,
+        )
+        fetcher.land_run(msgspec.json.encode(settings.to_record(), order="sorted"))
+        visits = fetcher.fetch(calls)
+    for key in sorted(context.selected_asset_keys, key=lambda each: each.path):
+        vendor, endpoint = ENDPOINTS[key]
+        own = [each for each in visits if (each.vendor, each.endpoint) == (vendor.name, endpoint.name)]
+        if own:
+            yield dg.MaterializeResult(asset_key=key, metadata=_metadata(own), check_results=[_is_fetched(key, own)])
+
+
+def _metadata(visits: list[Visit]) -> dict[str, dg.MetadataValue]:
+    lines = [f"| {each.account_id} | {each.outcome} | {each.fetch_count} | {each.reason} |" for each in visits]
+    return {
+        "accounts": dg.MetadataValue.int(len(visits)),
+        "failed_accounts": dg.MetadataValue.int(sum(not each.is_ok for each in visits)),
+        "fetches": dg.MetadataValue.int(sum(each.fetch_count for each in visits)),
+        "body_bytes": dg.MetadataValue.int(sum(each.body_bytes for each in visits)),
+        "answers": dg.MetadataValue.md("\n".join(["| account | outcome | fetches | reason |", "|-|-|-|-|", *lines])),
+    }
+
+
+def _is_fetched(key: dg.AssetKey, visits: list[Visit]) -> dg.AssetCheckResult:
+    failed = [each for each in visits if not each.is_ok]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name="is_fetched",
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="\n".join(each.reason for each in failed) or None,
+        metadata={"failed_accounts": [each.account_id for each in failed]},
+    )

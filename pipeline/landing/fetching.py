@@ -1,0 +1,200 @@
+"""Fetching: all accounts side by side, each answer landed as it came, no failure in the way of another account."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from pipeline.clock import Clock, FetchIds
+from pipeline.home import Home, private_folder
+from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimits
+from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
+from pipeline.landing.walk import Resume, Span, Step, Walk
+from pipeline.secret import Secret
+from pipeline.settings import AccountSettings
+from pipeline.vendors._port import Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """How one endpoint of one account went in one run."""
+
+    account_id: str
+    vendor: str
+    endpoint: str
+    outcome: str
+    reason: str
+    """One sentence; empty when all went well."""
+    fetch_count: int
+    body_bytes: int
+    elapsed_seconds: float
+
+    @property
+    def is_ok(self) -> bool:
+        """All that was asked for came."""
+        return self.outcome == Outcome.ok
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An endpoint of an account that a run is to visit, with the account's secrets in hand."""
+
+    account: AccountSettings
+    secrets: dict[str, Secret]
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPolicy:
+    """How patient a run is, and who is told of each visit as it ends."""
+
+    patience: Patience = field(default_factory=Patience)
+    on_visit: Callable[[Visit], None] = lambda _: None
+
+
+@dataclass(kw_only=True)
+class Fetcher:
+    """One run's fetching."""
+
+    home: Home
+    clock: Clock
+    run_id: str
+    allow_http_loopback: bool
+    wanted: Span = field(default_factory=Span)
+    policy: FetchPolicy = field(default_factory=FetchPolicy)
+    ids: FetchIds = field(default_factory=FetchIds)
+
+    def land_run(self, record: bytes) -> str:
+        """Land what this run is: its clock and its redacted settings. Returns the fetch id."""
+        now = self.clock.now()
+        writer = LandingWriter(self.home.landing, OWN, RUNS, now.date())
+        fetch_id = self.ids.draw()
+        writer.add(
+            Fetch(
+                fetch_id=fetch_id, run_id=self.run_id, vendor=OWN, account_id="*", endpoint=RUNS, request_url="",
+                window_from_date=self.wanted.from_date, window_to_date=self.wanted.to_date, page_number=1,
+                is_complete=True, started_at_utc=now, fetched_at_utc=now, status_code=None, outcome="ok", reason=None,
+                attempt_count=0, elapsed_seconds=0.0, content_type="application/json", body=record, is_redacted=False,
+                resume_json=None,
+            )
+        )  # fmt: skip
+        writer.close()
+        return fetch_id
+
+    def fetch(self, calls: Sequence[Call]) -> list[Visit]:
+        """Make all calls side by side and land the answers, one file an endpoint. Returns how each went."""
+        return asyncio.run(self._fetch(calls)) if calls else []
+
+    async def _fetch(self, calls: Sequence[Call]) -> list[Visit]:
+        day = self.clock.today()
+        limits = RateLimits(private_folder(self.home.limits))
+        by_endpoint: dict[tuple[str, str], list[Call]] = {}
+        for call in calls:
+            by_endpoint.setdefault((call.account.vendor.name, call.endpoint.name), []).append(call)
+        async with Network() as network:
+            done = await asyncio.gather(
+                *(self._endpoint(key, each, network, limits, day) for key, each in by_endpoint.items())
+            )
+        return [visit for visits in done for visit in visits]
+
+    async def _endpoint(
+        self, key: tuple[str, str], calls: list[Call], network: Network, limits: RateLimits, day: date
+    ) -> list[Visit]:
+        writer = LandingWriter(self.home.landing, *key, day)
+        states = resume_states(self.home.landing, *key, (call.account.account_id for call in calls))
+        try:
+            visits = await asyncio.gather(
+                *(self._visit(call, states.get(call.account.account_id), network, limits, writer) for call in calls)
+            )
+            writer.close()
+        finally:
+            writer.abandon()
+        return visits
+
+    async def _visit(
+        self, call: Call, state: str | None, network: Network, limits: RateLimits, writer: LandingWriter
+    ) -> Visit:
+        account, endpoint = call.account, call.endpoint
+        client = Client(
+            network,
+            vendor=account.vendor.name,
+            account_id=account.account_id,
+            base_url=account.base_url,
+            headers={
+                header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in account.vendor.auth
+            },
+            rate_limit=account.vendor.rate_limit,
+            rate_limits=limits,
+            patience=self.policy.patience,
+            allow_http_loopback=self.allow_http_loopback,
+        )
+        landed: list[tuple[int, float]] = []
+
+        def land(answer: Answer, step: Step) -> None:
+            writer.add(self._row(call, answer, step))
+            landed.append((len(answer.body), answer.elapsed_seconds))
+
+        walk = Walk(
+            asks=client,
+            land=land,
+            resume=Resume.from_json(state),
+            today=self.clock.today(),
+            history_days=account.history_days,
+            wanted=self.wanted,
+        )
+        last = await walk.run(endpoint.listing)
+        visit = Visit(
+            account_id=account.account_id,
+            vendor=account.vendor.name,
+            endpoint=endpoint.name,
+            outcome=last.outcome,
+            reason="" if last.outcome is Outcome.ok else last.reason,
+            fetch_count=len(landed),
+            body_bytes=sum(size for size, _ in landed),
+            elapsed_seconds=sum(seconds for _, seconds in landed),
+        )
+        self.policy.on_visit(visit)
+        return visit
+
+    def _row(self, call: Call, answer: Answer, step: Step) -> Fetch:
+        now = self.clock.now()
+        started = now if self.clock.as_of else now - timedelta(seconds=answer.elapsed_seconds)
+        return Fetch(
+            fetch_id=self.ids.draw(),
+            run_id=self.run_id,
+            vendor=call.account.vendor.name,
+            account_id=call.account.account_id,
+            endpoint=call.endpoint.name,
+            request_url=answer.url,
+            window_from_date=step.span.from_date,
+            window_to_date=step.span.to_date,
+            page_number=step.page_number,
+            is_complete=step.is_complete,
+            started_at_utc=started,
+            fetched_at_utc=now,
+            status_code=answer.status_code,
+            outcome=str(answer.outcome),
+            reason=None if answer.outcome is Outcome.ok else answer.reason,
+            attempt_count=answer.attempt_count,
+            elapsed_seconds=answer.elapsed_seconds,
+            content_type=answer.content_type,
+            body=answer.body,
+            is_redacted=answer.is_redacted,
+            resume_json=step.resume.to_json(),
+        )
+
+
+def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]]) -> list[Call]:
+    """The calls of a run: the wanted (vendor, endpoint) pairs of each account, with its secrets.
+
+    Raises UsageError before any request where a secret is absent or unusable.
+    """
+    calls = []
+    for account in accounts:
+        endpoints = [each for each in account.vendor.endpoints if (account.vendor.name, each.name) in wanted]
+        if endpoints:
+            secrets = account.secrets()
+            calls += [Call(account=account, secrets=secrets, endpoint=endpoint) for endpoint in endpoints]
+    return calls

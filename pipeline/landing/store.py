@@ -1,0 +1,223 @@
+"""Landing's files: one a run and endpoint, one row a fetch, never changed once they have their name.
+
+`landing/<vendor>/<endpoint>/<yyyy>/<mm>/<dd>/<first fetch id>.parquet`. What Drawdown itself did is landed the same
+way under `landing/_drawdown/`. A file appears whole or not at all (written aside, synced, renamed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import __version__
+from pipeline.home import private_folder, sync_folder
+
+OWN: Final = "_drawdown"
+"""The vendor's place in the path for what Drawdown itself did."""
+RUNS: Final = "runs"
+"""Under OWN: one row a run, its body the redacted settings."""
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+SCHEMA: Final = pa.schema(
+    [
+        ("fetch_id", pa.string()),
+        ("run_id", pa.string()),
+        ("vendor", pa.string()),
+        ("account_id", pa.string()),
+        ("endpoint", pa.string()),
+        ("request_url", pa.string()),
+        ("window_from_date", pa.date32()),
+        ("window_to_date", pa.date32()),
+        ("page_number", pa.int64()),
+        ("is_complete", pa.bool_()),
+        ("started_at_utc", _INSTANT),
+        ("fetched_at_utc", _INSTANT),
+        ("status_code", pa.int64()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("attempt_count", pa.int64()),
+        ("elapsed_seconds", pa.float64()),
+        ("content_type", pa.string()),
+        ("body", pa.binary()),
+        ("body_sha256", pa.string()),
+        ("is_redacted", pa.bool_()),
+        ("resume_json", pa.string()),
+        ("version_id", pa.string()),
+    ]
+)
+"""The columns of a landing file. Files of older versions may lack later columns; readers take them as NULL."""
+
+# Bodies are buffered up to this size before they become a row group, so that a long listing needs little memory.
+_ROW_GROUP_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """One request's answer, as landed. Times are UTC; `body` is what came, secrets replaced."""
+
+    fetch_id: str
+    run_id: str
+    vendor: str
+    account_id: str
+    endpoint: str
+    request_url: str
+    window_from_date: date | None
+    """First day asked for; None where everything was asked for."""
+    window_to_date: date | None
+    page_number: int
+    is_complete: bool
+    """With this answer, all that was asked for in the window has been seen."""
+    started_at_utc: datetime
+    fetched_at_utc: datetime
+    status_code: int | None
+    outcome: str
+    reason: str | None
+    attempt_count: int
+    elapsed_seconds: float
+    content_type: str | None
+    body: bytes
+    is_redacted: bool
+    resume_json: str | None
+    """What the next walk of this listing needs to know; a failure carries the earlier state on."""
+
+
+class LandingWriter:
+    """Collects the fetches of one run and endpoint, and lands them as one file on `close`."""
+
+    def __init__(self, landing: Path, vendor: str, endpoint: str, day: date) -> None:
+        self.folder = landing / vendor / endpoint / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
+        self._rows: list[Fetch] = []
+        self._bytes = 0
+        self._first_id: str | None = None
+        self._temporary: Path | None = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, fetch: Fetch) -> None:
+        """Take one fetch; it is on disk under its final name only after `close`."""
+        self._first_id = min(self._first_id or fetch.fetch_id, fetch.fetch_id)
+        self._rows.append(fetch)
+        self._bytes += len(fetch.body)
+        if self._bytes >= _ROW_GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._writer is None:
+            private_folder(self.folder)
+            handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self.folder)
+            self._temporary = Path(name)
+            with open(handle, "wb"):
+                self._writer = pq.ParquetWriter(name, SCHEMA, compression="zstd")
+        self._writer.write_table(_to_arrow(self._rows))
+        self._rows, self._bytes = [], 0
+
+    def close(self) -> Path | None:
+        """Land the file durably and return its path; None where nothing was added."""
+        self._flush()
+        if self._writer is None or self._temporary is None or self._first_id is None:
+            return None
+        self._writer.close()
+        path = self.folder / f"{self._first_id}.parquet"
+        _settle(self._temporary, path)
+        self._writer = None
+        return path
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+        self._rows, self._writer = [], None
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    with temporary.open("rb") as written:
+        os.fsync(written.fileno())
+    temporary.chmod(0o600)
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def _to_arrow(rows: list[Fetch]) -> pa.Table:
+    names = [each.name for each in fields(Fetch)]
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
+    columns["body_sha256"] = [sha256(row.body).hexdigest() for row in rows]
+    columns["version_id"] = [__version__] * len(rows)
+    return pa.Table.from_pydict({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def day_folders(landing: Path, vendor: str = "*", endpoint: str = "*") -> list[Path]:
+    """Every day folder, oldest day first."""
+    found = landing.glob(f"{vendor}/{endpoint}/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]")
+    return sorted(found, key=lambda path: (path.parts[-3:], path.parts[-5:-3]))
+
+
+def files(folder: Path) -> list[Path]:
+    """The landed files of a day folder, by fetch id; what is still being written is not among them."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
+    """A landing file in today's columns; columns that an older version did not write are NULL.
+
+    Raises OSError or ValueError (pyarrow's) for a file that is not whole.
+    """
+    wanted = list(columns) if columns is not None else SCHEMA.names
+    with pq.ParquetFile(path) as parquet:
+        there = set(parquet.schema_arrow.names)
+        table = parquet.read(columns=[name for name in wanted if name in there])
+    for name in wanted:
+        if name not in there:
+            table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    return table.select(wanted).cast(pa.schema([SCHEMA.field(name) for name in wanted]))
+
+
+def resume_states(landing: Path, vendor: str, endpoint: str, account_ids: Iterable[str]) -> dict[str, str]:
+    """The newest resume state of each account at an endpoint; accounts never fetched are absent."""
+    missing = set(account_ids)
+    found: dict[str, str] = {}
+    for folder in reversed(day_folders(landing, vendor, endpoint)):
+        newest: dict[str, tuple[str, str | None]] = {}
+        for path in files(folder):
+            for row in read(path, ["account_id", "fetch_id", "resume_json"]).to_pylist():
+                account_id = row["account_id"]
+                if account_id in missing and row["fetch_id"] > newest.get(account_id, ("", None))[0]:
+                    newest[account_id] = (row["fetch_id"], row["resume_json"])
+        for account_id, (_, state) in newest.items():
+            missing.discard(account_id)
+            if state is not None:
+                found[account_id] = state
+        if not missing:
+            break
+    return found
+
+
+def merge(paths: list[Path], target: Path) -> int:
+    """Write the fetches of several files, each once and by fetch id, into `target`; returns how many."""
+    table = pa.concat_tables([read(path) for path in paths]).sort_by("fetch_id")
+    ids = table.column("fetch_id").to_pylist()
+    keep = [index for index, fetch_id in enumerate(ids) if index == 0 or fetch_id != ids[index - 1]]
+    table = table.take(keep)
+    temporary = target.parent / f".{target.name}.tmp"
+    pq.write_table(table, temporary, compression="zstd")
+    _settle(temporary, target)
+    return table.num_rows
+
+
+def iterate(landing: Path) -> Iterator[Path]:
+    """Every landed file, oldest day first."""
+    for folder in day_folders(landing):
+        yield from files(folder)

@@ -1,0 +1,147 @@
+"""SQL models: a file in `sql/<layer>/` is one SELECT, and by being there it is a table and an asset.
+
+What it reads from is found by parsing it. Its columns must be those of its definition in `pipeline.schema.tables`,
+name for name and type for type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import DrawdownError
+from pipeline.layers import SQL_LAYERS
+from pipeline.schema.render import comments, create_table
+from pipeline.schema.tables import ALL, Table
+from pipeline.staging.months import Spans
+
+_PACKED = Path(__file__).parent / "_sql"
+SQL_FOLDER = _PACKED if _PACKED.is_dir() else Path(__file__).parent.parent / "sql"
+"""The models: beside the package in a clone, inside it in an installed wheel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One table made by SQL."""
+
+    table: Table
+    sql: str
+    path: str
+    """`sql/<layer>/<table>.sql`."""
+    reads: tuple[str, ...]
+    """Full names of the tables and views that the SELECT names, in alphabetical order."""
+
+
+@cache
+def discover() -> dict[str, Model]:
+    """Every model by its table's full name.
+
+    Raises DrawdownError for a file without a definition, a definition without a file, or a file that is not one
+    SELECT.
+    """
+    found: dict[str, Model] = {}
+    for layer in SQL_LAYERS:
+        for path in sorted((SQL_FOLDER / layer).glob("*.sql")):
+            name = f"{layer}.{path.stem}"
+            if name not in ALL:
+                raise DrawdownError(f"sql/{layer}/{path.name} has no list of columns in pipeline/schema/tables.py")
+            sql = path.read_text(encoding="utf-8")
+            found[name] = Model(ALL[name], sql, f"sql/{layer}/{path.name}", reads_of(sql, path.name))
+    for name, table in ALL.items():
+        if table.layer in SQL_LAYERS and name not in found:
+            raise DrawdownError(f"{name} has a list of columns, but no sql/{table.layer}/{table.name}.sql")
+    return found
+
+
+def reads_of(sql: str, where: str) -> tuple[str, ...]:
+    """The tables that a SELECT reads, CTEs and table functions aside.
+
+    Raises DrawdownError where the text is not one SELECT, or names a table without its schema.
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        statements = sqlglot.parse(sql, read="duckdb")
+    except sqlglot.ParseError as problem:
+        raise DrawdownError(f"{where} cannot be parsed: {problem}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise DrawdownError(f"{where} must be one SELECT")
+    ctes = {cte.alias for cte in statements[0].find_all(exp.CTE)}
+    names = set()
+    for table in statements[0].find_all(exp.Table):
+        if isinstance(table.this, exp.Func) or (not table.db and table.name in ctes):
+            continue
+        if not table.db:
+            raise DrawdownError(f"{where} names {table.name} without its schema")
+        names.add(f"{table.db}.{table.name}")
+    return tuple(sorted(names))
+
+
+def in_order() -> list[Model]:
+    """The models, each after those that it reads."""
+    from graphlib import TopologicalSorter
+
+    models = discover()
+    graph = {name: [each for each in model.reads if each in models] for name, model in models.items()}
+    return [models[name] for name in TopologicalSorter(graph).static_order()]
+
+
+def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
+    """Bring a model's table up to date and return how many rows it has. Run inside a transaction.
+
+    A table with a month column is recomputed for the months that it owes (`staging.touched_months`), and owes none
+    afterwards; its SELECT reads those months there. Any other table is rebuilt whole. There is no other way to
+    make one: refresh, backfill, restatement and rebuild only differ in the months that were touched.
+
+    Raises DrawdownError where the SELECT's columns are not the definition's.
+    """
+    table = model.table
+    _check_columns(connection, model)
+    columns = ", ".join(table.column_names)
+    order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
+    select = f"SELECT {columns} FROM (\n{model.sql.strip().rstrip(';')}\n){order}"
+    if table.month_column:
+        owed = f"SELECT touched_month FROM staging.touched_months WHERE table_name = '{table.full_name}'"
+        connection.execute(
+            f"DELETE FROM {table.full_name} WHERE CAST(date_trunc('month', {table.month_column}) AS DATE) IN ({owed})"
+        )
+        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}")
+        connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
+    else:
+        feeds_months = table.key == ("account_id",) and _feeds_months(table)
+        if feeds_months:
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS SELECT {columns} FROM {table.full_name}")
+        connection.execute(f"DROP TABLE IF EXISTS {table.full_name}")
+        for statement in (create_table(table), *comments(table)):
+            connection.execute(statement)
+        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}")
+        if feeds_months and _differs(connection, "before", table.full_name):
+            # What holds for an account holds for all of its days.
+            Spans(connection).touch_everything()
+    return int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0])
+
+
+def _feeds_months(table: Table) -> bool:
+    return any(model.table.month_column and table.full_name in model.reads for model in discover().values())
+
+
+def _differs(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:
+    query = f"SELECT count(*) FROM ((FROM {one} EXCEPT FROM {other}) UNION ALL (FROM {other} EXCEPT FROM {one}))"
+    return bool(connection.sql(query).fetchall()[0][0])
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    described = connection.sql(f"DESCRIBE {model.sql.strip().rstrip(';')}").fetchall()
+    there = {row[0]: row[1] for row in described}
+    wanted = {column.name: str(column.column.type) for column in model.table.columns}
+    if there != wanted:
+        differences = [
+            f"{name} is {there.get(name, 'absent')} and should be {wanted.get(name, 'absent')}"
+            for name in sorted(there.keys() | wanted.keys())
+            if there.get(name) != wanted.get(name)
+        ]
+        raise DrawdownError(f"{model.path} differs from its definition: {'; '.join(differences)}")

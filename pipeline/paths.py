@@ -1,0 +1,15 @@
+"""Dotted paths into decoded JSON."""
+
+from __future__ import annotations
+
+
+def dig(value: object, path: str) -> object:
+    """What stands at a dotted path of object keys, such as `links.next`; None where the path leads nowhere.
+
+    An empty path is the value itself.
+    """
+    for key in path.split(".") if path else ():
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value

@@ -1,0 +1,138 @@
+"""The published DuckDB file and its Parquet twins.
+
+A build is written to a new file, closed, synced, and only then does the symlink `current.duckdb` turn to it: a
+reader that has the old file open keeps it, whole, for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline.clock import FetchIds
+from pipeline.home import Home, atomic_file, private_folder, sync_folder
+from pipeline.schema.render import comments, create_table, quoted
+from pipeline.schema.tables import Table
+
+KEPT_VERSIONS: Final = 3
+"""Builds that stay in published/versions; older ones are pruned."""
+
+# The oldest storage that today's clients can all read: BI tools lag behind the newest DuckDB.
+_STORAGE_VERSION = "v1.0.0"
+_VERSION_NAME = re.compile(r"[0-9a-f]{16}\.duckdb")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A published build."""
+
+    path: Path
+    table_rows: dict[str, int]
+    size_bytes: int
+
+
+def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[Table]) -> Build:
+    """Copy tables out of the warehouse into a new published file, and turn `current.duckdb` to it.
+
+    Raises duckdb.Error or OSError (a full disk, say), and then readers keep the build that they have.
+    """
+    versions = private_folder(home.published / "versions")
+    path = versions / f"{FetchIds().draw()}.duckdb"
+    temporary = path.with_suffix(".tmp")
+    previous = os.umask(0o077)
+    try:
+        rows = _write(connection, temporary, tables)
+        if temporary.with_name(temporary.name + ".wal").exists():
+            raise OSError(f"{temporary} was closed with a write-ahead log beside it")
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.rename(path)
+        sync_folder(versions)
+    finally:
+        os.umask(previous)
+        temporary.unlink(missing_ok=True)
+        temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
+    _turn(home.current, path)
+    _prune(versions, keep=path)
+    return Build(path=path, table_rows=rows, size_bytes=path.stat().st_size)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table]) -> dict[str, int]:
+    connection.execute(f"ATTACH {quoted(str(path))} AS build (STORAGE_VERSION '{_STORAGE_VERSION}')")
+    try:
+        connection.execute("BEGIN TRANSACTION")
+        rows = {}
+        for schema in dict.fromkeys(table.layer for table in tables):
+            connection.execute(f"CREATE SCHEMA build.{schema}")
+        for table in tables:
+            name = f"build.{table.full_name}"
+            columns = ", ".join(table.column_names)
+            connection.execute(create_table(table, name))
+            copied = connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {table.full_name}")
+            rows[table.full_name] = int(copied.fetchall()[0][0])
+            for comment in comments(table, name):
+                connection.execute(comment)
+        connection.execute("COMMIT")
+        connection.execute("CHECKPOINT build")
+    except BaseException:
+        connection.execute("ROLLBACK") if _in_transaction(connection) else None
+        raise
+    finally:
+        connection.execute("DETACH build")
+    return rows
+
+
+def _in_transaction(connection: duckdb.DuckDBPyConnection) -> bool:
+    try:
+        connection.execute("BEGIN TRANSACTION")
+    except duckdb.TransactionException:
+        return True
+    connection.execute("ROLLBACK")
+    return False
+
+
+def _turn(link: Path, target: Path) -> None:
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target.relative_to(link.parent))
+    temporary.replace(link)
+    sync_folder(link.parent)
+
+
+def _prune(versions: Path, keep: Path) -> None:
+    builds = sorted(path for path in versions.iterdir() if _VERSION_NAME.fullmatch(path.name))
+    for path in builds[:-KEPT_VERSIONS]:
+        if path != keep:
+            path.unlink()
+    for leftover in versions.glob("*.tmp*"):
+        leftover.unlink()
+
+
+def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> list[Path]:
+    """Write each table of a published build to `published/parquet/<schema>.<table>.parquet`.
+
+    Each file is replaced whole; read several of one build through `current.duckdb` where that matters.
+    """
+    folder = private_folder(home.published / "parquet")
+    written = []
+    # A connection of its own reads the published file, so that the twins hold what readers get.
+    with duckdb.connect(build, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for table in tables:
+            path = folder / f"{table.full_name}.parquet"
+            with atomic_file(path) as temporary:
+                connection.execute(
+                    f"COPY {table.full_name} TO {quoted(str(temporary))} (FORMAT parquet, COMPRESSION zstd)"
+                )
+            written.append(path)
+    wanted = {path.name for path in written}
+    for stale in folder.glob("*.parquet"):
+        if stale.name not in wanted:
+            stale.unlink()
+    return written

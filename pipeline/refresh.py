@@ -1,0 +1,175 @@
+"""A whole refresh in this process: the same assets that the schedules run, without a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from pipeline.clock import Clock
+from pipeline.definitions import ASSETS, defs
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home, private_folder
+from pipeline.landing.fetching import FetchPolicy, calls_for
+from pipeline.settings import Settings
+from pipeline.warehouse import Warehouse
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a refresh ended."""
+
+    run_id: str
+    problems: list[str] = field(default_factory=list)
+    """One line for each vendor failure or broken rule; empty when all went well."""
+
+    @property
+    def is_ok(self) -> bool:
+        """Nothing failed."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to run."""
+
+    home: Home
+    selection: str | None = None
+    """Dagster's asset selection syntax; None for everything."""
+    accounts: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock)
+    from_date: str | None = None
+    to_date: str | None = None
+    policy: FetchPolicy = field(default_factory=FetchPolicy)
+    on_step: Callable[[str], None] = lambda _: None
+    """Told of each asset's key path as it is materialised."""
+    warehouse_path: Path | None = None
+
+
+def check_before(settings: Settings, request: Request) -> None:
+    """Raise UsageError for what would only fail later: unknown accounts, absent secrets, a clock set against a vendor."""
+    accounts = settings.select(list(request.accounts))
+    if request.clock.as_of is not None:
+        for account in accounts:
+            if not _is_loopback(account.base_url):
+                raise UsageError(
+                    f"--as-of is only for a sandbox: account {account.account_id} asks {account.base_url}, which "
+                    "lives in the present"
+                )
+    every = {(each.vendor.name, endpoint.name) for each in accounts for endpoint in each.vendor.endpoints}
+    calls_for(accounts, every)
+
+
+def _is_loopback(base_url: str) -> bool:
+    return base_url.startswith(("http://127.", "https://127.", "http://localhost", "https://localhost", "http://[::1]"))
+
+
+def materialize(request: Request) -> Outcome:
+    """Materialise the selected assets in this process.
+
+    Raises DrawdownError where a step failed, with its own words; vendors' failures are in the outcome instead.
+    """
+    selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+    config = {
+        "accounts": list(request.accounts),
+        **({"from_date": request.from_date} if request.from_date else {}),
+        **({"to_date": request.to_date} if request.to_date else {}),
+    }
+    run_config: dict[str, Any] = dict(_QUIET)
+    keys = selection.resolve(defs.resolve_asset_graph())
+    if not keys:
+        raise UsageError(f"--select {request.selection!r} matches no asset; try 'group:core' or 'key:\"marts/*\"'")
+    if any(key.path[0] == "landing" for key in keys):
+        run_config["ops"] = {"landing": {"config": config}}
+    warehouse = Warehouse(request.home, path=request.warehouse_path)
+    private_folder(request.home.path)
+    with ExitStack() as stack:
+        instance = stack.enter_context(_instance())
+        stack.callback(warehouse.close)
+        stack.enter_context(_following(request.on_step))
+        result = dg.materialize(
+            ASSETS,
+            selection=selection,
+            instance=instance,
+            resources={
+                "home": request.home,
+                "warehouse": warehouse,
+                "clock": request.clock,
+                "fetch_policy": request.policy,
+            },
+            run_config=run_config,
+            raise_on_error=False,
+        )
+    problems = [
+        line
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+        for line in _check_lines(check)
+    ]
+    if not result.success:
+        raise DrawdownError("; ".join([*_failures(result), *problems]) or "the run failed")
+    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
+
+
+def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:
+    if check.description:
+        return check.description.splitlines()
+    counts = ", ".join(f"{name} = {value.value}" for name, value in check.metadata.items())
+    return [f"{check.asset_key.to_user_string()}: {check.check_name} does not hold: {counts}"]
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    lines = []
+    for event in result.get_step_failure_events():
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            lines.append(data.user_failure_data.description)
+        elif data.error:
+            cause = data.error
+            while cause.cause:
+                cause = cause.cause
+            lines.append(f"{event.step_key}: {cause.message.strip()}")
+    return lines
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """The instance that DAGSTER_HOME names, else one that is forgotten after the run."""
+    if os.environ.get("DAGSTER_HOME"):
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    else:
+        with tempfile.TemporaryDirectory(prefix="drawdown-") as folder:
+            with dg.DagsterInstance.ephemeral(tempdir=folder) as instance:
+                yield instance
+
+
+class _StepHandler(logging.Handler):
+    def __init__(self, on_step: Callable[[str], None]) -> None:
+        super().__init__(logging.DEBUG)
+        self._on_step = on_step
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._on_step(record.getMessage())
+
+
+@contextmanager
+def _following(on_step: Callable[[str], None]) -> Iterator[None]:
+    handler = _StepHandler(on_step)
+    logger = logging.getLogger("pipeline.steps")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

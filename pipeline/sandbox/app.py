@@ -1,0 +1,209 @@
+"""The sandbox's web application: four vendors under their prefixes, and the controls under `/_sandbox`.
+
+| control | does |
+|---|---|
+| `GET /_sandbox/state` | tells the clock, the accounts with their balances, the faults |
+| `POST /_sandbox/clock` `{"now"}` | moves the clock to an ISO 8601 instant with an offset |
+| `POST /_sandbox/faults` `{"fault", ...}`, the fields of `faultbox.Fault` | puts a fault in place |
+| `DELETE /_sandbox/faults` | takes every fault away |
+| `GET /_sandbox/requests` | lists the vendors' requests so far, without keys |
+
+The controls ask for no credentials: the server listens on the loopback interface only.
+"""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from pipeline.sandbox.api._base import Answer, Api, Credentials, Request
+from pipeline.sandbox.api.deepvue import DeepvueApi
+from pipeline.sandbox.api.hyperstack import HyperstackApi
+from pipeline.sandbox.api.voxpria import VoxpriaApi
+from pipeline.sandbox.api.vpsbg import VpsbgApi
+from pipeline.sandbox.encoding import Tree, encode
+from pipeline.sandbox.exchange import Exchange
+from pipeline.sandbox.faultbox import Fault, FaultBox
+from pipeline.sandbox.faults import describe
+from pipeline.sandbox.world import World
+
+APIS: tuple[type[Api[Any]], ...] = (VpsbgApi, HyperstackApi, VoxpriaApi, DeepvueApi)
+
+# Enough for any test; a sandbox left running for days must not fill the memory.
+_REQUESTS_KEPT = 100_000
+_RECENT_KEPT = 2_000
+
+
+@dataclass(slots=True)
+class Received:
+    """One request to a vendor. `at_seconds` is monotonic; `status` is None if none was ever sent."""
+
+    number: int
+    at_seconds: float
+    vendor: str
+    account: str | None
+    method: str
+    path: str
+    query: str
+    fault: str | None
+    status: int | None = None
+
+
+class Vendors:
+    """The ASGI application of the four vendors over one world."""
+
+    def __init__(self, world: World, credentials: Mapping[str, Credentials]) -> None:
+        self.world = world
+        self.faults = FaultBox()
+        self.received: deque[Received] = deque(maxlen=_REQUESTS_KEPT)
+        self._secrets = {
+            secret for pair in credentials.values() for secret in asdict(pair).values() if secret
+        }
+        self._recent: dict[str, deque[float]] = {}
+        self._count = 0
+        self.apis = [
+            api(
+                {key: value for key, value in world.accounts.items() if value.vendor == api.vendor},
+                credentials,
+            )
+            for api in APIS
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of any method."""
+        path = scope["path"]
+        api = next(
+            (api for api in self.apis if path == api.prefix or path.startswith(f"{api.prefix}/")), None
+        )
+        if api is None:
+            await Response("No vendor lives here.", 404)(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        query = dict(QueryParams(scope["query_string"]))
+        now = self.world.now
+        account = api.identify(headers, now)
+        account_id = None if account is None else account.account_id
+        url = f"{scope['scheme']}://{headers.get('host', '')}{path}"
+        request = Request(path.removeprefix(api.prefix), url, query, now)
+
+        def answer(asked: Request) -> Answer:
+            return api.answer(scope["method"], account, headers, asked)
+
+        fault = self.faults.take(api.vendor, account_id, request.path)
+        received = self._receive(api.vendor, account_id, scope, request.path, fault)
+        found = answer(request)
+        recent = self._recent.setdefault(f"{api.vendor}/{account_id}", deque(maxlen=_RECENT_KEPT))
+        recent.append(time.time())
+        found.headers.update(api.rate_limit_headers(recent))
+        presented = api.presented(headers)
+        exchange = Exchange(
+            vendor=api.vendor,
+            path=request.path,
+            url=url,
+            query=query,
+            key="" if presented is None else presented.key,
+            answer=found,
+            again=lambda other: answer(replace(request, query=other)),
+            error=api.error,
+            receive=receive,
+            send=send,
+        )
+        try:
+            await (exchange.give(found) if fault is None else fault(exchange))
+        finally:
+            received.status = exchange.status
+
+    def _receive(
+        self, vendor: str, account: str | None, scope: Scope, path: str, fault: Fault | None
+    ) -> Received:
+        query = scope["query_string"].decode("latin-1")
+        for secret in self._secrets:
+            query, path = query.replace(secret, "[key]"), path.replace(secret, "[key]")
+        self._count += 1
+        received = Received(
+            number=self._count,
+            at_seconds=time.monotonic(),
+            vendor=vendor,
+            account=account,
+            method=scope["method"],
+            path=path,
+            query=query,
+            fault=None if fault is None else fault.name,
+        )
+        self.received.append(received)
+        return received
+
+
+def create(world: World, credentials: Mapping[str, Credentials]) -> tuple[Starlette, Vendors]:
+    """Return the application, and the vendors in it for a caller in the same process."""
+    vendors = Vendors(world, credentials)
+
+    async def state(_: HttpRequest) -> Response:
+        now = world.now
+        return _json(
+            {
+                "now": now.isoformat(),
+                "initial_now": world.initial_now.isoformat(),
+                "opened_at": world.opened_at.isoformat(),
+                "ends_at": world.ends_at.isoformat(),
+                "seed": world.seed,
+                "days": world.days,
+                "accounts": [
+                    {
+                        "id": account.account_id,
+                        "vendor": account.vendor,
+                        "unit": account.unit,
+                        "balance": account.balance_at(now),
+                    }
+                    for account in world.accounts.values()
+                ],
+                "faults": vendors.faults.listed(),
+                "known_faults": describe(),
+                "requests": len(vendors.received),
+            }
+        )
+
+    async def clock(request: HttpRequest) -> Response:
+        try:
+            world.move_clock(datetime.fromisoformat((await request.json())["now"]))
+        except (KeyError, TypeError, ValueError) as refused:
+            return _json({"message": f"not a clock: {refused}"}, 422)
+        return _json({"now": world.now.isoformat()})
+
+    async def put_fault(request: HttpRequest) -> Response:
+        try:
+            given = await request.json()
+            vendors.faults.put(Fault(name=given.pop("fault"), **given))
+        except (AttributeError, KeyError, TypeError, ValueError) as refused:
+            return _json({"message": f"not a fault: {refused}"}, 422)
+        return _json({"faults": vendors.faults.listed()}, 201)
+
+    async def clear_faults(_: HttpRequest) -> Response:
+        vendors.faults.clear()
+        return _json({"faults": []})
+
+    async def requests(_: HttpRequest) -> Response:
+        return _json({"requests": [asdict(received) for received in vendors.received]})
+
+    routes = [
+        Route("/_sandbox/state", state),
+        Route("/_sandbox/clock", clock, methods=["POST"]),
+        Route("/_sandbox/faults", put_fault, methods=["POST"]),
+        Route("/_sandbox/faults", clear_faults, methods=["DELETE"]),
+        Route("/_sandbox/requests", requests),
+        Mount("/", app=vendors),
+    ]
+    return Starlette(routes=routes), vendors
+
+
+def _json(tree: Tree, status: int = 200) -> Response:
+    return Response(encode(tree), status, media_type="application/json")

@@ -1,0 +1,212 @@
+"""The sandbox behind a real socket: in a thread for a test or a demo, or for ever from the command line."""
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pipeline.sandbox.world import World
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from pipeline.sandbox.app import Received
+
+_HOST = "127.0.0.1"
+_SETTINGS = {
+    "voxpria": 'credit_price_amount = "0.10"\ncredit_price_currency = "USD"\n',
+    "deepvue": 'unit = "INR"\n',
+}
+
+
+class Sandbox:
+    """A running sandbox on the loopback interface; usable as a context manager.
+
+    `world` is the truth behind the answers; `keys` maps the environment variables that `accounts_toml()`
+    names to invented secrets.
+    """
+
+    def __init__(self, world: World, port: int = 0) -> None:
+        import uvicorn
+
+        from pipeline.sandbox import app
+        from pipeline.sandbox.api._base import Credentials
+
+        self.world = world
+        self.keys: dict[str, str] = {}
+        credentials = {}
+        for account_id, account in world.accounts.items():
+            key = self.keys[_variable(account_id, "KEY")] = _secret(world.seed, account_id, "key")
+            client_id = ""
+            if account.vendor == "deepvue":
+                client_id = _secret(world.seed, account_id, "client")
+                self.keys[_variable(account_id, "CLIENT_ID")] = client_id
+            credentials[account_id] = Credentials(key, client_id)
+        application, self._vendors = app.create(world, credentials)
+        self._prefixes = {api.vendor: api.prefix for api in app.APIS}
+        self._socket = _listen(port)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="drawdown-sandbox", daemon=True)
+        self._thread.start()
+        _await_start(self._server, self._thread)
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    @property
+    def url(self) -> str:
+        """The origin, without a path."""
+        return f"http://{_HOST}:{self.port}"
+
+    @property
+    def now(self) -> datetime:
+        """The world's clock, in UTC."""
+        return self.world.now
+
+    def base_url(self, vendor: str) -> str:
+        """Return the base URL that stands in for a vendor's; documented paths are appended to it."""
+        return f"{self.url}{self._prefixes[vendor]}"
+
+    def move_clock(self, instant: datetime) -> None:
+        """Set the world's clock; raises ValueError for a naive instant or one outside the world's span."""
+        self.world.move_clock(instant)
+
+    def put_fault(
+        self,
+        fault: str,
+        *,
+        vendor: str | None = None,
+        account: str | None = None,
+        path: str | None = None,
+        exact: bool = False,
+        after: int = 0,
+        times: int | None = None,
+        **params: Any,
+    ) -> None:
+        """Put a fault in place; see `pipeline.sandbox.faults`. Raises ValueError for an unknown one."""
+        from pipeline.sandbox.faultbox import Fault
+
+        self._vendors.faults.put(Fault(fault, vendor, account, path, exact, after, times, params))
+
+    def clear_faults(self) -> None:
+        """Take every fault away."""
+        self._vendors.faults.clear()
+
+    def requests(self) -> "list[Received]":
+        """Return the vendors' requests so far, oldest first, without keys."""
+        return list(self._vendors.received)
+
+    def accounts_toml(self) -> str:
+        """Return a complete accounts.toml for this sandbox's accounts; the secrets stand in `keys`."""
+        parts = ['reporting_currency = "EUR"\nallow_http_loopback = true\n']
+        for account_id, account in self.world.accounts.items():
+            names = f'api_key_env = "{_variable(account_id, "KEY")}"\n'
+            if account.vendor == "deepvue":
+                names = f'client_id_env = "{_variable(account_id, "CLIENT_ID")}"\n{names}'
+            parts.append(
+                f'[accounts.{account_id}]\nvendor = "{account.vendor}"\n{names}'
+                f'base_url = "{self.base_url(account.vendor)}"\n{_SETTINGS.get(account.vendor, "")}'
+            )
+        return "\n".join(parts)
+
+    def close(self) -> None:
+        """Stop the server and free its port; hanging answers are cut off."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(timeout=10)
+        self._socket.close()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start(
+    port: int = 0,
+    seed: int = 0,
+    days: int = 400,
+    now: datetime | None = None,
+    *,
+    vendors: Iterable[str] | None = None,
+    ticking: bool = False,
+) -> Sandbox:
+    """Start a sandbox in a daemon thread and return it once it answers.
+
+    `port` 0 takes a free one. The world has `days` days of history before `now` (aware; the real time if
+    None) and the accounts of `vendors` (all if None). The clock stands still until moved, unless `ticking`.
+    Raises OSError for a port in use and ValueError as `World` does.
+    """
+    return Sandbox(World(seed=seed, days=days, now=now, vendors=vendors, ticking=ticking), port)
+
+
+def serve_forever(
+    port: int = 8765, seed: int = 0, days: int = 400, *, ready: Callable[[Sandbox], None] | None = None
+) -> None:
+    """Run a sandbox whose clock ticks, until interrupted. `ready` is called once it answers.
+
+    Without `ready`, prints the accounts.toml and the `export` lines that a shell needs.
+    """
+    with start(port, seed, days, ticking=True) as sandbox:
+        (ready or _print_usage)(sandbox)
+        try:
+            while sandbox._thread.is_alive():
+                sandbox._thread.join(timeout=0.5)
+        except KeyboardInterrupt:
+            return
+
+
+def _print_usage(sandbox: Sandbox) -> None:
+    print(f"# {len(sandbox.world.accounts)} invented accounts; state: {sandbox.url}/_sandbox/state\n")
+    print(sandbox.accounts_toml())
+    print("\n".join(f"export {name}={value}" for name, value in sandbox.keys.items()), flush=True)
+
+
+def _variable(account_id: str, suffix: str) -> str:
+    return f"SANDBOX_{account_id.upper().replace('-', '_')}_{suffix}"
+
+
+def _secret(seed: int, account_id: str, purpose: str) -> str:
+    digest = hashlib.sha256(f"{seed}/{account_id}/{purpose}".encode()).hexdigest()
+    return f"sandbox-{purpose}-{digest[:32]}"
+
+
+def _listen(port: int) -> socket.socket:
+    # The protocol is named because asyncio turns off Nagle's delay (40 ms an answer) only where it is.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _await_start(server: "uvicorn.Server", thread: threading.Thread) -> None:
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError("the sandbox's server stopped before it had started")
+        time.sleep(0.002)

@@ -1,0 +1,91 @@
+"""A deterministic world of eight prepaid accounts, with a clock that reveals it.
+
+Everything is generated from a seed for a fixed span; the clock only decides how much of it an answer shows.
+How the clock got where it is makes no difference.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from pipeline.sandbox.world import deepvue, hyperstack, voxpria, vpsbg
+from pipeline.sandbox.world._base import HORIZON_DAYS, Account, Entry, Life, UsageDay
+
+__all__ = ["HORIZON_DAYS", "STORIES", "Account", "Entry", "Life", "UsageDay", "World"]
+
+STORIES: dict[str, tuple[str, Callable[[str, Life], Account]]] = {
+    "vpsbg-main": ("vpsbg", vpsbg.main),
+    "vpsbg-agency": ("vpsbg", vpsbg.agency),
+    "vpsbg-idle": ("vpsbg", vpsbg.idle),
+    "hyperstack-main": ("hyperstack", hyperstack.main),
+    "voxpria-main": ("voxpria", voxpria.main),
+    "voxpria-campaign": ("voxpria", voxpria.campaign),
+    "deepvue-main": ("deepvue", deepvue.main),
+    "deepvue-new": ("deepvue", deepvue.new),
+}
+
+
+class World:
+    """The accounts of some vendors over `days` of life before the initial now, and `HORIZON_DAYS` after it.
+
+    `now` must be aware; it is cut to the second, and the real time if absent. The clock stands still until
+    moved, unless `ticking`. Raises ValueError for a naive instant, for days under 1 and for an unknown
+    vendor.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        days: int = 400,
+        now: datetime | None = None,
+        vendors: Iterable[str] | None = None,
+        ticking: bool = False,
+    ) -> None:
+        if days < 1:
+            raise ValueError(f"days must be at least 1, not {days}")
+        known = {vendor for vendor, _ in STORIES.values()}
+        wanted = known if vendors is None else set(vendors)
+        if wanted - known:
+            raise ValueError(f"unknown vendors {sorted(wanted - known)}; known are {sorted(known)}")
+        self.seed = seed
+        self.days = days
+        self.initial_now = _utc(now or datetime.now(UTC)).replace(microsecond=0)
+        self.opened_at = self.initial_now - timedelta(days=days)
+        self.ends_at = self.initial_now + timedelta(days=HORIZON_DAYS)
+        self._now = self.initial_now
+        self._ticking_since = time.monotonic() if ticking else None
+        life = Life(seed, self.opened_at, self.initial_now, self.ends_at)
+        self.accounts: dict[str, Account] = {
+            account_id: tell(account_id, life)
+            for account_id, (vendor, tell) in STORIES.items()
+            if vendor in wanted
+        }
+
+    @property
+    def now(self) -> datetime:
+        """The instant that every answer is given at, in UTC."""
+        if self._ticking_since is None:
+            return self._now
+        return min(self._now + timedelta(seconds=time.monotonic() - self._ticking_since), self.ends_at)
+
+    def move_clock(self, instant: datetime) -> None:
+        """Set the clock, forward or back; raises ValueError for an instant naive or outside the span."""
+        instant = _utc(instant)
+        if not self.opened_at <= instant <= self.ends_at:
+            raise ValueError(
+                f"this world lasts from {self.opened_at.isoformat()} to {self.ends_at.isoformat()}"
+            )
+        self._now = instant
+        if self._ticking_since is not None:
+            self._ticking_since = time.monotonic()
+
+    def account(self, account_id: str) -> Account:
+        """Return one account's oracle; raises KeyError for an id that this world does not have."""
+        return self.accounts[account_id]
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant.isoformat()} has no UTC offset")
+    return instant.astimezone(UTC)

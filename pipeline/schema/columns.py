@@ -1,0 +1,254 @@
+"""Every column, defined once: its name, type, unit, meaning and bounds.
+
+A table (`pipeline.schema.tables`) only lists names from here, so the same quantity has the same name, type and
+meaning wherever it appears. The name's suffix tells the unit; `suffix_problem` holds names to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Type(StrEnum):
+    """Column types, valued by their DuckDB spelling."""
+
+    TEXT = "VARCHAR"
+    BOOLEAN = "BOOLEAN"
+    INTEGER = "BIGINT"
+    DATE = "DATE"
+    INSTANT = "TIMESTAMP WITH TIME ZONE"
+    MONEY = "DECIMAL(38,9)"
+    RATE = "DECIMAL(18,9)"
+    NUMBER = "DOUBLE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column, wherever it is used."""
+
+    name: str
+    type: Type
+    doc: str
+    unit: str | None = None
+    """What one of it is: seconds, days, rows, `unit_code` for money, ratio."""
+    minimum: int | None = None
+    maximum: int | None = None
+    allowed: tuple[str, ...] = ()
+    """For text: the only values there are."""
+
+
+_SUFFIXES: Final[dict[str, Type]] = {
+    "_at_utc": Type.INSTANT,
+    "_of_utc": Type.INSTANT,
+    "_date": Type.DATE,
+    "_month": Type.DATE,
+    "_seconds": Type.NUMBER,
+    "_days": Type.NUMBER,
+    "_ratio": Type.NUMBER,
+    "_probability": Type.NUMBER,
+    "_amount": Type.MONEY,
+    "_rate": Type.RATE,
+    "_rows": Type.INTEGER,
+    "_count": Type.INTEGER,
+    "_number": Type.INTEGER,
+    "_id": Type.TEXT,
+    "_code": Type.TEXT,
+}
+_UNITS: Final[dict[str, str]] = {
+    "_seconds": "seconds",
+    "_days": "days",
+    "_ratio": "ratio",
+    "_probability": "probability",
+    "_rows": "rows",
+    "_date": "UTC day",
+    "_month": "first day of the UTC month",
+    "_at_utc": "UTC instant",
+    "_of_utc": "UTC instant",
+}
+# Names that people already know under another type than their suffix would give.
+_EXCEPTIONS: Final = frozenset({"status_code"})
+
+
+def suffix_of(name: str) -> str | None:
+    """The unit-bearing suffix of a column's name, longest first, or None."""
+    found = [suffix for suffix in _SUFFIXES if name.endswith(suffix)]
+    return max(found, key=len) if found else None
+
+
+def suffix_problem(column: Column) -> str | None:
+    """What is wrong between a column's name and its type or unit, or None."""
+    if column.name in _EXCEPTIONS:
+        return None
+    suffix = suffix_of(column.name)
+    if column.name.startswith(("is_", "has_")):
+        return None if column.type is Type.BOOLEAN else f"{column.name} must be BOOLEAN"
+    if column.type is Type.BOOLEAN:
+        return f"{column.name} is BOOLEAN, so its name begins with is_ or has_"
+    if suffix is None:
+        bearing = {Type.MONEY: "_amount", Type.INSTANT: "_at_utc"}.get(column.type)
+        return f"{column.name} is {column.type}, so its name ends with {bearing}" if bearing else None
+    if _SUFFIXES[suffix] is not column.type:
+        return f"{column.name} ends with {suffix}, so it must be {_SUFFIXES[suffix]}, not {column.type}"
+    if suffix in _UNITS and column.unit != _UNITS[suffix]:
+        return f"{column.name} ends with {suffix}, so its unit is {_UNITS[suffix]!r}, not {column.unit!r}"
+    return None
+
+
+def _text(name: str, doc: str, *allowed: str) -> Column:
+    return Column(name=name, type=Type.TEXT, doc=doc, allowed=allowed)
+
+
+def _money(name: str, doc: str, unit: str = "unit_code", minimum: int | None = None) -> Column:
+    return Column(name=name, type=Type.MONEY, doc=doc, unit=unit, minimum=minimum)
+
+
+def _measure(name: str, doc: str, *, minimum: int | None = None, maximum: int | None = None) -> Column:
+    """A column whose suffix says its type and unit."""
+    suffix = suffix_of(name)
+    assert suffix is not None, name  # noqa: S101 - a definition, checked at import
+    return Column(
+        name=name, type=_SUFFIXES[suffix], doc=doc, unit=_UNITS.get(suffix), minimum=minimum, maximum=maximum
+    )
+
+
+def _flag(name: str, doc: str) -> Column:
+    return Column(name=name, type=Type.BOOLEAN, doc=doc)
+
+
+ENTRY_KINDS: Final = ("top_up", "usage", "renewal", "refund", "adjustment", "tax", "other")
+ENTRY_STATUSES: Final = ("settled", "pending", "void", "unknown")
+EVIDENCE_LEVELS: Final = ("ledger", "usage", "balance")
+READING_STATES: Final = ("fresh", "stale", "unknown")
+SEVERITIES: Final = ("ok", "watch", "warning", "critical", "unknown")
+TAX_BASES: Final = ("gross", "net", "unknown")
+SIGN_CONVENTIONS: Final = ("signed", "inverted", "by_kind")
+
+_DEFINITIONS: Final = (
+    # -- ids
+    _text("account_id", "The account's name in accounts.toml."),
+    _text("vendor", "The vendor's folder name in pipeline/vendors."),
+    _text("endpoint", "The vendor's endpoint, by its name in the vendor's folder."),
+    _text("fetch_id", "One request's answer in landing; sorts by the real time of the request."),
+    _text("run_id", "The run that made the request, as Dagster names it."),
+    _text("entry_id", "The vendor's id of a ledger entry."),
+    _text("version_id", "The Drawdown version that wrote it."),
+    Column(name="row_number", type=Type.INTEGER, doc="Position in the answer, from 1.", unit=None, minimum=1),
+    Column(name="page_number", type=Type.INTEGER, doc="Page or window of a listing, from 1.", minimum=1),
+    # -- instants and days
+    _measure("observed_at_utc", "When Drawdown asked."),
+    _measure("effective_at_utc", "When the vendor says that it happened."),
+    _measure("loaded_at_utc", "When the row was loaded into the warehouse; differs between rebuilds."),
+    _measure("fetched_at_utc", "When the answer was complete, by the run's clock."),
+    _measure("started_at_utc", "When it began, by the run's clock."),
+    _measure("as_of_utc", "The instant that the build speaks of: the clock of the newest run."),
+    _measure("first_observed_at_utc", "The first good reading, or the first sight of a change."),
+    _measure("last_observed_at_utc", "The newest good reading."),
+    _measure("last_attempt_at_utc", "The newest request, good or bad."),
+    _measure("usage_date", "The day of the usage."),
+    _measure("spend_date", "The day of the spend."),
+    _measure("spend_month", "The month of the spend."),
+    _measure("touched_month", "A month to recompute."),
+    _measure("window_from_date", "First day asked for; NULL where everything was asked for."),
+    _measure("window_to_date", "Last day asked for, inclusive."),
+    _measure("covers_from_date", "First day that the claim speaks of."),
+    _measure("covers_to_date", "Last day that the claim speaks of, inclusive."),
+    _measure("runway_p10_date", "Dry by this day with probability 0.1; NULL until forecasts exist."),
+    _measure("runway_p50_date", "The best single guess of the day the account runs dry; NULL where no date is honest."),
+    _measure("runway_p90_date", "Dry by this day with probability 0.9; NULL until forecasts exist."),
+    # -- money
+    _money("balance_amount", "The balance, as the vendor stated it; may be negative."),
+    _money("threshold_amount", "The vendor's own low-balance threshold."),
+    _money("limit_amount", "The credit limit that the vendor grants."),
+    _money("pending_amount", "Deposits seen but not yet credited; no part of the balance."),
+    _money("stated_amount", "The amount as the vendor's row states it, its sign untouched."),
+    _money("entry_amount", "Signed: credits positive, debits negative."),
+    _money("net_amount", "Without VAT, where the vendor says so."),
+    _money("gross_amount", "With VAT, where the vendor says so."),
+    _money("credits_amount", "Units of the account's balance used on the day.", minimum=0),
+    _money("cost_amount", "The vendor's own statement of cost, kept apart from the balance's unit.", "cost_unit_code"),
+    _money("claim_amount", "What the vendor claims."),
+    _money("spend_amount", "Money or credits that left the account for service; refunds of service lower it."),
+    _money("reporting_amount", "The same in the reporting currency; NULL where it cannot be converted.", "reporting_unit_code"),
+    _money("burn_7d_amount", "Mean spend a day over the last 7 complete, observed days."),
+    _money("burn_28d_amount", "Mean spend a day over the last 28 complete, observed days."),
+    _money("topup_amount", "What to pay in; NULL until top-up plans exist."),
+    _money("alert_below_amount", "The owner's own limit: below it the account is at least a warning."),
+    _money("topup_minimum_amount", "The smallest top-up that the vendor takes."),
+    _money("credit_price_amount", "What one credit cost the owner.", "credit_price_unit_code", minimum=0),
+    _text("unit_code", "ISO 4217 code, a vendor's unit such as voxpria-credit, or unknown."),
+    _text("cost_unit_code", "The unit of cost_amount."),
+    _text("reporting_unit_code", "The reporting currency, ISO 4217."),
+    _text("credit_price_unit_code", "The currency that credits were paid in."),
+    _text("tax_basis", "Whether amounts include VAT.", *TAX_BASES),
+    Column(name="tax_rate", type=Type.RATE, doc="VAT as a share of the net amount: 0.2 is 20 %.", minimum=0),
+    # -- counts, measures
+    Column(name="usage_quantity", type=Type.NUMBER, doc="How much was used, in usage_unit.", minimum=0),
+    _text("usage_unit", "What usage_quantity counts, such as calls."),
+    Column(name="received_rows", type=Type.INTEGER, doc="Rows in the answer.", unit="rows", minimum=0),
+    Column(name="accepted_rows", type=Type.INTEGER, doc="Rows that met the contract.", unit="rows", minimum=0),
+    Column(name="rejected_rows", type=Type.INTEGER, doc="Rows quarantined in staging.rejects.", unit="rows", minimum=0),
+    _measure("attempt_count", "Requests made for this answer, retries included.", minimum=0),
+    _measure("fetch_count", "Answers in landing.", minimum=0),
+    _measure("failed_fetch_count", "Answers that were failures.", minimum=0),
+    _measure("entry_count", "Ledger entries.", minimum=0),
+    _measure("tested_interval_count", "Intervals between balances that held entries to test a sign convention on.", minimum=0),
+    _measure("reconciled_interval_count", "Intervals that the convention explains to the last digit.", minimum=0),
+    _measure("age_seconds", "Age at as_of_utc.", minimum=0),
+    _measure("elapsed_seconds", "How long it took.", minimum=0),
+    _measure("history_days", "Complete, observed days of spend behind an estimate, at most 28.", minimum=0),
+    _measure("runway_days", "Days until the balance is used up at the pace of burn_28d_amount; NULL where no number is honest.", minimum=0),
+    _measure("alert_below_days", "The owner's own limit: with fewer days left the account is at least a warning.", minimum=0),
+    _measure("topup_lead_days", "Days from ordering a top-up to its credit.", minimum=0),
+    _measure("depleted_7d_probability", "P(dry within 7 days); NULL until forecasts exist.", minimum=0, maximum=1),
+    _measure("depleted_30d_probability", "P(dry within 30 days); NULL until forecasts exist.", minimum=0, maximum=1),
+    Column(name="status_code", type=Type.INTEGER, doc="HTTP status; NULL where no answer came.", minimum=100, maximum=599),
+    # -- states and words
+    _text("entry_kind", "What moved the balance.", *ENTRY_KINDS),
+    _text("entry_status", "Whether it counts: only settled entries move money.", *ENTRY_STATUSES),
+    _text("vendor_entry_type", "The vendor's own word for the entry's type."),
+    _text("description", "The vendor's own words for the entry."),
+    _text("sign_convention", "How the vendor's amounts are signed: signed (credits positive), inverted, or by_kind "
+          "(never negative; the kind tells).", *SIGN_CONVENTIONS),
+    _text("proof", "Why the convention was chosen.", "reconciled", "mixed_signs", "assumed"),
+    _text("claim", "What the claim is about."),
+    _text("evidence_level", "How well spend is known: itemised in a ledger, itemised by usage day, or only as balance "
+          "deltas (a lower bound).", *EVIDENCE_LEVELS),
+    _text("basis", "Where this row's spend comes from.", *EVIDENCE_LEVELS),
+    _text("reading_state", "fresh: the newest request gave it; stale: an older reading stands; unknown: there is none.",
+          *READING_STATES),
+    _text("severity", "How soon somebody must act.", *SEVERITIES),
+    _text("reason", "Why, in one sentence."),
+    _text("method", "How the runway was estimated.", "mean_28d", "none"),
+    _text("outcome", "How the request ended: ok, or the kind of failure."),
+    _text("record_kind", "The kind of record that a row was read as."),
+    _text("check_name", "The rule that a row or an answer broke."),
+    _text("column_name", "The column or vendor field that it is about."),
+    _text("redacted_value", "What stood there, cut short, secrets replaced."),
+    _text("team", "The owner's cost centre."),
+    _text("tags", "The owner's tags, as a JSON object."),
+    _text("extra_json", "Vendor fields that Drawdown has no column for, as JSON text."),
+    _text("table_name", "Schema and table."),
+    _text("table_doc", "What one row of the table is."),
+    _text("data_type", "DuckDB type."),
+    _text("unit", "What one of it is."),
+    _text("doc", "What it means."),
+    _text("fingerprint", "A hash of every table's and view's definition."),
+    _text("folder", "A folder, relative to the landing folder."),
+    Column(name="modified_ns", type=Type.INTEGER, doc="Its modification time.", unit="nanoseconds since 1970"),
+    _text("item", "What the row of the build information is about."),
+    _text("value", "Its value, as text."),
+    # -- booleans
+    _flag("is_partial", "The day was not over when it was observed."),
+    _flag("is_complete", "The evidence covers all of it; no later answer is expected to change it, restatements aside."),
+    _flag("is_reading", "The answer was to hold the account's balance."),
+    _flag("is_configured", "Stands in accounts.toml of the newest run."),
+    _flag("is_lower_bound", "Top-ups and spend between two readings net out, so true spend may be higher."),
+    _flag("is_spread", "Spread evenly over the days between two readings."),
+    _flag("is_nullable", "May be NULL."),
+    _flag("is_key", "Part of the table's key."),
+)
+
+COLUMNS: Final[dict[str, Column]] = {column.name: column for column in _DEFINITIONS}
+"""Every column by name."""

@@ -1,0 +1,305 @@
+"""Every table, defined once: what a row is, its key, and its columns in order.
+
+Columns are names from `pipeline.schema.columns`; a `?` behind a name lets it be NULL in this table. From these
+definitions come the DDL, the pandera contracts, the comments and the data dictionary (`pipeline.schema.render`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.schema.columns import COLUMNS, Column
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column as it stands in one table."""
+
+    column: Column
+    is_nullable: bool
+
+    @property
+    def name(self) -> str:
+        """The column's name."""
+        return self.column.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table: `layer.name`, at the grain that `doc` and `key` tell."""
+
+    layer: str
+    name: str
+    doc: str
+    key: tuple[str, ...]
+    """Columns that no two rows share; empty for a table of one row."""
+    columns: tuple[TableColumn, ...]
+    month_column: str | None = None
+    """The day or month column by which the table is recomputed; None: it is rebuilt whole."""
+    is_published: bool = True
+
+    @property
+    def full_name(self) -> str:
+        """`layer.name`, as SQL spells it."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+def table(
+    full_name: str, doc: str, *, key: str, columns: str, month_column: str | None = None, is_published: bool = True
+) -> Table:
+    """Define a table from names: `key` and `columns` are blank-separated, `?` marks a column that may be NULL.
+
+    Raises KeyError for a column that is not defined, ValueError for a key that is not among the columns.
+    """
+    layer, name = full_name.split(".")
+    made = tuple(TableColumn(COLUMNS[word.rstrip("?")], word.endswith("?")) for word in columns.split())
+    keys = tuple(key.split())
+    by_name = {column.name: column for column in made}
+    for word in keys:
+        if word not in by_name or by_name[word].is_nullable:
+            raise ValueError(f"{full_name}: key column {word} must be one of its columns, and never NULL")
+    return Table(
+        layer=layer, name=name, doc=doc, key=keys, columns=made, month_column=month_column, is_published=is_published
+    )
+
+
+# -- records: what every vendor hands over -----------------------------------------------------------------------
+
+_SOURCE = "fetch_id row_number observed_at_utc loaded_at_utc"
+"""Where a staged row came from: the answer, the place in it, and when it was asked for."""
+
+RECORDS: Final[dict[str, Table]] = {
+    record.name: record
+    for record in (
+        table(
+            "staging.balances",
+            "An account's balance as one answer stated it.",
+            key="account_id observed_at_utc",
+            columns=f"account_id balance_amount unit_code? threshold_amount? limit_amount? pending_amount? "
+            f"effective_at_utc? extra_json? {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.ledger_entries",
+            "An entry of an account's ledger, as last stated.",
+            key="account_id entry_id",
+            columns=f"account_id entry_id effective_at_utc stated_amount unit_code? net_amount? gross_amount? "
+            f"entry_kind entry_status vendor_entry_type? description? extra_json? {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.usage_days",
+            "An account's usage on one UTC day, as last stated.",
+            key="account_id usage_date",
+            columns=f"account_id usage_date usage_quantity? usage_unit? credits_amount? cost_amount? cost_unit_code? "
+            f"is_partial extra_json? {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.vendor_claims",
+            "What a vendor says about the account beyond its facts, by answer.",
+            key="account_id claim fetch_id",
+            columns=f"account_id claim claim_amount unit_code? covers_from_date? covers_to_date? {_SOURCE}",
+            is_published=False,
+        ),
+    )
+}
+"""The record kinds. A vendor's own staging tables are these, named `staging.<vendor>_<kind>`."""
+
+
+# -- staging ------------------------------------------------------------------------------------------------------
+
+STAGING: Final = (
+    table(
+        "staging.fetches",
+        "An answer in landing: good or bad, and what became of its rows.",
+        key="fetch_id",
+        columns="fetch_id run_id vendor account_id endpoint started_at_utc fetched_at_utc window_from_date? "
+        "window_to_date? page_number is_complete status_code? outcome reason? attempt_count elapsed_seconds "
+        "is_reading loaded_at_utc",
+        is_published=False,
+    ),
+    table(
+        "staging.loads",
+        "One kind of record read from one answer: received = accepted + rejected.",
+        key="fetch_id record_kind",
+        columns="fetch_id record_kind received_rows accepted_rows rejected_rows",
+        is_published=False,
+    ),
+    table(
+        "staging.rejects",
+        "A rule that a row broke; the row was kept out, its bytes are in landing.",
+        key="fetch_id record_kind row_number column_name check_name",
+        columns="fetch_id vendor account_id endpoint record_kind row_number column_name check_name redacted_value? "
+        "observed_at_utc",
+    ),
+    table(
+        "staging.schema_drift",
+        "A change in the shape of a vendor's answer, when it was first seen.",
+        key="account_id endpoint column_name check_name",
+        columns="fetch_id vendor account_id endpoint row_number column_name check_name redacted_value? "
+        "first_observed_at_utc",
+    ),
+    table(
+        "staging.accounts",
+        "An account's settings as of the newest run, secrets never among them.",
+        key="account_id",
+        columns="account_id vendor is_configured unit_code? tax_basis team? tags alert_below_days? alert_below_amount? "
+        "topup_lead_days? topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
+        is_published=False,
+    ),
+    table(
+        "staging.build",
+        "The one row that says what the build speaks of: the clock and settings of the newest run.",
+        key="",
+        columns="as_of_utc reporting_unit_code run_id version_id fetch_id",
+        is_published=False,
+    ),
+    table(
+        "staging.layout",
+        "The one row that says which definitions the warehouse was laid out by.",
+        key="",
+        columns="fingerprint",
+        is_published=False,
+    ),
+    table(
+        "staging.landing_folders",
+        "A day folder of landing as it stood when its files were last looked through.",
+        key="folder",
+        columns="folder modified_ns",
+        is_published=False,
+    ),
+    table(
+        "staging.touched_months",
+        "A month whose facts changed, until the table has been recomputed for it.",
+        key="table_name touched_month",
+        columns="table_name touched_month",
+        is_published=False,
+    ),
+)
+
+
+# -- core ---------------------------------------------------------------------------------------------------------
+
+CORE: Final = (
+    table(
+        "core.accounts",
+        "An account: whose it is, its unit, and how well its spend can be known.",
+        key="account_id",
+        columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? "
+        "reporting_unit_code team? tags alert_below_days? alert_below_amount? topup_lead_days? "
+        "topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
+    ),
+    table(
+        "core.balance_snapshots",
+        "An attempt to read an account's balance: a good reading, or an unknown one without an amount.",
+        key="account_id observed_at_utc",
+        columns="account_id observed_at_utc balance_amount? unit_code threshold_amount? limit_amount? pending_amount? "
+        "reading_state effective_at_utc? fetch_id",
+    ),
+    table(
+        "core.ledger_conventions",
+        "How an account's ledger amounts are signed, and the proof.",
+        key="account_id",
+        columns="account_id sign_convention proof entry_count tested_interval_count reconciled_interval_count",
+    ),
+    table(
+        "core.ledger_entries",
+        "A movement of an account's balance, signed: credits positive, debits negative.",
+        key="account_id entry_id",
+        columns="account_id entry_id effective_at_utc entry_amount unit_code entry_kind entry_status net_amount? "
+        "gross_amount? vendor_entry_type? description? observed_at_utc fetch_id",
+    ),
+    table(
+        "core.usage_days",
+        "An account's usage on one UTC day; days without usage are absent.",
+        key="account_id usage_date",
+        columns="account_id usage_date usage_quantity? usage_unit? credits_amount? unit_code cost_amount? "
+        "cost_unit_code? is_partial observed_at_utc fetch_id",
+    ),
+    table(
+        "core.vendor_claims",
+        "What a vendor said of the account at one time: estimates and totals, kept to be compared with what came.",
+        key="account_id claim fetch_id",
+        columns="account_id claim observed_at_utc claim_amount unit_code covers_from_date? covers_to_date? fetch_id",
+    ),
+    table(
+        "core.spend_daily",
+        "An account's spend on one UTC day that was observed; a day without a row was not observed.",
+        key="account_id spend_date",
+        columns="account_id spend_date spend_amount unit_code reporting_amount? reporting_unit_code basis "
+        "evidence_level is_complete is_lower_bound is_spread",
+        month_column="spend_date",
+    ),
+)
+
+
+# -- marts --------------------------------------------------------------------------------------------------------
+
+MARTS: Final = (
+    table(
+        "marts.account_status",
+        "An account now: what is left, how long it lasts, how urgent it is, and why.",
+        key="account_id",
+        columns="account_id vendor team? balance_amount? unit_code observed_at_utc? age_seconds? reading_state "
+        "threshold_amount? pending_amount? burn_7d_amount? burn_28d_amount? history_days method runway_days? "
+        "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability? depleted_30d_probability? "
+        "severity topup_amount? reason evidence_level fetch_id?",
+    ),
+    table(
+        "marts.spend_monthly",
+        "An account's spend in one UTC month.",
+        key="account_id spend_month",
+        columns="account_id spend_month spend_amount unit_code reporting_amount? reporting_unit_code basis "
+        "evidence_level is_complete is_lower_bound",
+    ),
+    table(
+        "marts.data_freshness",
+        "An account's endpoint: what is known, since when, and how the newest request ended.",
+        key="account_id endpoint",
+        columns="account_id vendor endpoint last_attempt_at_utc last_observed_at_utc? age_seconds? outcome "
+        "status_code? reason? fetch_count failed_fetch_count",
+    ),
+    table(
+        "marts.data_dictionary",
+        "Every published column: its type, unit and meaning, as the database itself tells them.",
+        key="table_name column_name",
+        columns="table_name column_name data_type unit? doc is_nullable is_key table_doc",
+    ),
+    table(
+        "marts.build_info",
+        "What this build was made from and when.",
+        key="item",
+        columns="item value?",
+    ),
+)
+
+ALL: Final[dict[str, Table]] = {made.full_name: made for made in (*STAGING, *CORE, *MARTS)}
+"""Every table that is not a vendor's own, by full name."""
+
+
+def vendor_table(vendor: str, kind: str) -> Table:
+    """The staging table of one vendor's records of one kind: `staging.<vendor>_<kind>`.
+
+    Raises KeyError for a kind that is not among RECORDS.
+    """
+    record = RECORDS[kind]
+    return Table(
+        layer="staging",
+        name=f"{vendor}_{kind}",
+        doc=record.doc,
+        key=record.key,
+        columns=record.columns,
+        is_published=False,
+    )
+
+
+def published() -> tuple[Table, ...]:
+    """The tables that readers get, in the order of the layers."""
+    return tuple(made for made in ALL.values() if made.is_published)

@@ -1,0 +1,38 @@
+"""Units of money, and the one numeric type that holds them.
+
+A balance is a number *of something*: euros, dollars, a vendor's credits, or something the vendor never named.
+Drawdown keeps that something beside every amount, and never adds amounts of different units.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MONEY_PRECISION: Final = 38
+MONEY_SCALE: Final = 9
+"""Amounts are DECIMAL(38, 9): nine decimals hold a GPU minute's price, 29 digits before them hold any balance."""
+
+UNKNOWN_UNIT: Final = "unknown"
+"""The unit of an account whose vendor names none and whose owner configured none."""
+
+# ISO 4217 active currency codes (list one, funds and metals left out).
+ISO_4217: Final = frozenset(
+    """AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF
+    CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD
+    HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD
+    MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN
+    PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY
+    TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
+)
+
+# A vendor's own unit of account is spelled `<vendor>-<unit>`, such as `voxpria-credit`.
+_VENDOR_UNIT = re.compile(r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$")
+
+
+def is_unit_code(code: str) -> bool:
+    """Tell whether `code` may stand in a `unit_code` column.
+
+    Accepted: an ISO 4217 code in capitals, a vendor's unit such as `voxpria-credit`, or `unknown`.
+    """
+    return code in ISO_4217 or code == UNKNOWN_UNIT or bool(_VENDOR_UNIT.match(code))

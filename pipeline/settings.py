@@ -1,0 +1,308 @@
+"""accounts.toml and the environment, read into typed settings.
+
+Every mistake is one line that names the file, the account and the key, and comes before any request. Settings hold
+the *names* of the variables that hold secrets; `AccountSettings.secrets` reads them late, and nothing prints them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import UsageError
+from pipeline.http import check_base_url
+from pipeline.schema.units import ISO_4217, MONEY_SCALE, is_unit_code
+from pipeline.secret import Secret
+from pipeline.vendors import discover
+from pipeline.vendors._port import Vendor
+
+DEFAULT_HISTORY_DAYS: Final = 400
+"""How far the first look at a ledger or usage listing goes back."""
+
+_ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
+_SECRET_LIKE = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """One account: where its answers are and what its owner wants of it."""
+
+    account_id: str
+    vendor: Vendor
+    base_url: str
+    secret_variables: Mapping[str, str]
+    """accounts.toml key -> environment variable, such as `api_key_env` -> `VPSBG_API_KEY`."""
+    history_days: int = DEFAULT_HISTORY_DAYS
+    team: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    alert_below_days: Decimal | None = None
+    alert_below_amount: Decimal | None = None
+    topup_lead_days: Decimal | None = None
+    topup_minimum_amount: Decimal | None = None
+    tax_rate: Decimal | None = None
+    unit: str | None = None
+    credit_price_amount: Decimal | None = None
+    credit_price_currency: str | None = None
+    source: str = "accounts.toml"
+
+    def secrets(self) -> dict[str, Secret]:
+        """The account's secrets by accounts.toml key, read from the environment now.
+
+        Raises UsageError naming the account and the variable, never a value, where one is absent or unusable.
+        """
+        found = {}
+        for setting, variable in self.secret_variables.items():
+            where = f"{self.source}: account {self.account_id}: {setting}"
+            value = os.environ.get(variable)
+            if value is None:
+                raise UsageError(f"{where}: the environment variable {variable} is not set; export it first")
+            try:
+                found[setting] = Secret(value, name=variable)
+            except ValueError as problem:
+                raise UsageError(f"{where}: {problem}") from None
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of accounts.toml."""
+
+    source: str
+    reporting_currency: str
+    allow_http_loopback: bool
+    accounts: Mapping[str, AccountSettings]
+
+    def select(self, account_ids: list[str]) -> list[AccountSettings]:
+        """The accounts of those ids, or all for none; UsageError for an id that is not there."""
+        for account_id in account_ids:
+            if account_id not in self.accounts:
+                known = ", ".join(self.accounts) or "none"
+                raise UsageError(f"{self.source}: there is no account {account_id!r}; it knows: {known}")
+        return [each for each in self.accounts.values() if not account_ids or each.account_id in account_ids]
+
+    def to_record(self) -> dict[str, Any]:
+        """The settings as landed with each run: plain values, decimals as text, no secret and no variable's value."""
+        return {
+            "reporting_currency": self.reporting_currency,
+            "accounts": {
+                each.account_id: {
+                    "vendor": each.vendor.name,
+                    "unit_code": each.unit or each.vendor.unit_code,
+                    "tax_basis": each.vendor.tax_basis,
+                    "team": each.team,
+                    "tags": dict(sorted(each.tags.items())),
+                    "alert_below_days": _plain(each.alert_below_days),
+                    "alert_below_amount": _plain(each.alert_below_amount),
+                    "topup_lead_days": _plain(each.topup_lead_days),
+                    "topup_minimum_amount": _plain(each.topup_minimum_amount),
+                    "tax_rate": _plain(each.tax_rate),
+                    "credit_price_amount": _plain(each.credit_price_amount),
+                    "credit_price_unit_code": each.credit_price_currency,
+                }
+                for each in self.accounts.values()
+            },
+        }
+
+
+def _plain(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def accounts_path() -> Path:
+    """The file that `DRAWDOWN_ACCOUNTS` names, else `./accounts.toml`."""
+    return Path(os.environ.get("DRAWDOWN_ACCOUNTS") or "accounts.toml")
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read and check accounts.toml.
+
+    Raises UsageError with one line that names the file, the account and the key.
+    """
+    path = path or accounts_path()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; `drawdown init` writes one to start from") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"{path}: cannot be read: {problem}") from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        # tomllib's own words hold a key or position, never a value.
+        raise UsageError(f"{path}: not TOML: {problem} (is an account named twice?)") from None
+    return _Reader(str(path)).settings(document)
+
+
+class _Reader:
+    """Turns a TOML document into settings, or into the first line that says what is wrong."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def fail(self, message: str, account_id: str | None = None, key: str | None = None) -> UsageError:
+        where = [self.source, f"account {account_id}" if account_id else "", key or ""]
+        return UsageError(": ".join([*filter(None, where), message]))
+
+    def settings(self, document: dict[str, Any]) -> Settings:
+        for key in document.keys() - {"reporting_currency", "allow_http_loopback", "accounts"}:
+            if _SECRET_LIKE.search(key):
+                raise self.fail(_LITERAL_SECRET, key=key)
+            raise self.fail("unknown key; known are reporting_currency, allow_http_loopback, [accounts.ID]", key=key)
+        currency = document.get("reporting_currency", "EUR")
+        if currency not in ISO_4217:
+            raise self.fail("must be an ISO 4217 code such as EUR", key="reporting_currency")
+        loopback = document.get("allow_http_loopback", False)
+        if not isinstance(loopback, bool):
+            raise self.fail("must be true or false", key="allow_http_loopback")
+        tables = document.get("accounts", {})
+        if not isinstance(tables, dict) or not tables:
+            raise self.fail("names no account; add a table such as [accounts.vpsbg-main]", key="accounts")
+        accounts = {
+            account_id: self.account(account_id, table, loopback=loopback) for account_id, table in tables.items()
+        }
+        return Settings(
+            source=self.source, reporting_currency=currency, allow_http_loopback=loopback, accounts=accounts
+        )
+
+    def account(self, account_id: str, table: Any, *, loopback: bool) -> AccountSettings:
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            raise self.fail(
+                f"unsafe account id {account_id[:40]!r}; use small letters, digits, - and _, at most 63", key="accounts"
+            )
+        if not isinstance(table, dict):
+            raise self.fail("must be a table: [accounts.ID]", account_id)
+        vendors = discover()
+        name = table.get("vendor")
+        if name not in vendors:
+            known = ", ".join(vendors)
+            raise self.fail(f"unknown vendor {str(name)[:40]!r}; known are: {known}", account_id, "vendor")
+        vendor = vendors[name]
+        secret_keys = tuple(dict.fromkeys(header.setting for header in vendor.auth))
+        known_keys = {"vendor", "base_url", *secret_keys, *_COMMON, *vendor.settings}
+        for key in table.keys() - known_keys:
+            if _SECRET_LIKE.search(key):
+                raise self.fail(_LITERAL_SECRET, account_id, key)
+            raise self.fail(f"unknown key for {vendor.title}; known are: {', '.join(sorted(known_keys))}", account_id, key)
+        variables = {}
+        for key in secret_keys:
+            value = table.get(key)
+            if value is None:
+                raise self.fail("is missing; give the NAME of the environment variable", account_id, key)
+            if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+                raise self.fail(
+                    "must be the NAME of an environment variable in capitals, such as VPSBG_API_KEY; "
+                    "never put a secret here",
+                    account_id,
+                    key,
+                )
+            variables[key] = value
+        try:
+            base_url = check_base_url(str(table.get("base_url", vendor.base_url)), allow_http_loopback=loopback)
+        except ValueError as problem:
+            raise self.fail(str(problem), account_id, "base_url") from None
+        values = {}
+        for key in sorted((set(_COMMON) | set(vendor.settings)) & table.keys()):
+            try:
+                values[key] = _READERS[key](table[key])
+            except ValueError as problem:
+                raise self.fail(str(problem), account_id, key) from None
+        if ("credit_price_amount" in values) != ("credit_price_currency" in values):
+            raise self.fail("credit_price_amount and credit_price_currency go together", account_id)
+        return AccountSettings(
+            account_id=account_id,
+            vendor=vendor,
+            base_url=base_url,
+            secret_variables=variables,
+            source=self.source,
+            **values,
+        )
+
+
+_LITERAL_SECRET: Final = (
+    "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key "
+    "such as api_key_env"
+)
+
+
+def _decimal(value: Any) -> Decimal:
+    # A TOML float has already lost digits, so money is written as a string; whole numbers are exact.
+    if isinstance(value, bool) or not isinstance(value, str | int) or not re.fullmatch(
+        r"-?\d{1,29}(\.\d{1,%d})?" % MONEY_SCALE, str(value)
+    ):
+        raise ValueError('must be an exact number in quotes, such as "12.50", with at most 9 decimals')
+    return Decimal(value)
+
+
+def _not_negative(value: Any) -> Decimal:
+    number = _decimal(value)
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def _days(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 36_500:
+        raise ValueError("must be a whole number of days, at least 0")
+    return Decimal(value)
+
+
+def _history_days(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 36_500:
+        raise ValueError("must be a whole number of days, at least 1")
+    return value
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 200 or not value.isprintable():
+        raise ValueError("must be a short text in quotes")
+    return value
+
+
+def _tags(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError('must be a table of texts, such as { product = "shop" }')
+    return {_words(key): _words(each) for key, each in value.items()}
+
+
+def _unit(value: Any) -> str:
+    if not isinstance(value, str) or not is_unit_code(value):
+        raise ValueError("must be an ISO 4217 code such as INR, or a vendor's unit such as voxpria-credit")
+    return value
+
+
+def _currency(value: Any) -> str:
+    if value not in ISO_4217:
+        raise ValueError("must be an ISO 4217 code such as USD")
+    return str(value)
+
+
+_COMMON: Final = (
+    "history_days",
+    "team",
+    "tags",
+    "alert_below_days",
+    "alert_below_amount",
+    "topup_lead_days",
+    "topup_minimum_amount",
+    "tax_rate",
+)
+_READERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "history_days": _history_days,
+    "team": _words,
+    "tags": _tags,
+    "alert_below_days": _days,
+    "alert_below_amount": _decimal,
+    "topup_lead_days": _days,
+    "topup_minimum_amount": _not_negative,
+    "tax_rate": _not_negative,
+    "unit": _unit,
+    "credit_price_amount": _not_negative,
+    "credit_price_currency": _currency,
+}

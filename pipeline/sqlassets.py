@@ -1,0 +1,89 @@
+"""The assets of core and marts: each SQL model is one, with its dependencies, columns and contract."""
+
+import dagster as dg
+
+from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, table_metadata
+from pipeline.models import Model, discover, recompute
+from pipeline.schema.render import duplicate_keys
+from pipeline.warehouse import Warehouse
+
+# The dictionary reads the catalogue and the build's summary reads no table of a later layer: both wait for the rest.
+_LAST = ("marts.data_dictionary", "marts.build_info")
+
+
+def sql_assets() -> list[dg.AssetsDefinition]:
+    """One asset for each model."""
+    models = discover()
+    return [_asset(model, models) for model in models.values()]
+
+
+def _deps(model: Model, models: dict[str, Model]) -> list[dg.AssetKey]:
+    names = list(model.reads)
+    if model.table.full_name in _LAST:
+        names += [name for name in models if name not in _LAST]
+    return [asset_key(name) for name in dict.fromkeys(names)]
+
+
+def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
+    table = model.table
+    key = asset_key(table.full_name)
+
+    @dg.asset(
+        key=key,
+        deps=_deps(model, models),
+        group_name=table.layer,
+        description=f"{table.doc}\n\nMade by {model.path}:\n```sql\n{model.sql.strip()}\n```",
+        kinds={"duckdb", "sql"},
+        owners=OWNERS,
+        freshness_policy=FRESHNESS if table.full_name == "marts.account_status" else None,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "matches_contract",
+                asset=key,
+                blocking=True,
+                description=f"No key ({', '.join(table.key)}) stands twice, and no month is still owed.",
+            ),
+            *(
+                [dg.AssetCheckSpec("is_fresh", asset=key, description="Every account has a fresh reading.")]
+                if table.full_name == "marts.account_status"
+                else []
+            ),
+        ],
+    )
+    def sql_model(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
+        with clear_failures():
+            with warehouse.transaction() as connection:
+                recompute(connection, model)
+            connection = warehouse.connection
+        duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+        owed = connection.execute(
+            "SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [table.full_name]
+        ).fetchall()[0][0]
+        checks = [
+            dg.AssetCheckResult(
+                check_name="matches_contract",
+                passed=not (duplicates or owed),
+                severity=dg.AssetCheckSeverity.ERROR,
+                metadata={"keys_standing_twice": duplicates, "months_still_owed": owed},
+            )
+        ]
+        if table.full_name == "marts.account_status":
+            checks.append(_is_fresh(warehouse))
+        return dg.MaterializeResult(metadata=table_metadata(connection, table.full_name), check_results=checks)
+
+    return sql_model
+
+
+def _is_fresh(warehouse: Warehouse) -> dg.AssetCheckResult:
+    stale = warehouse.connection.sql(
+        "SELECT account_id, reason FROM marts.account_status WHERE reading_state <> 'fresh' ORDER BY account_id"
+    ).fetchall()
+    return dg.AssetCheckResult(
+        check_name="is_fresh",
+        passed=not stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(f"{account_id}: {reason}" for account_id, reason in stale) or None,
+        metadata={"stale_accounts": [row[0] for row in stale]},
+    )

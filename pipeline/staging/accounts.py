@@ -1,0 +1,72 @@
+"""Accounts and the build's clock, from the runs that were landed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import polars as pl
+
+from pipeline.landing import store
+from pipeline.schema.render import polars_schema
+from pipeline.schema.tables import ALL
+
+
+def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path) -> None:
+    """Bring staging.accounts and staging.build up to the newest loaded run.
+
+    An account that left accounts.toml keeps its row, as not configured. Reads the runs that landed after the one
+    that the build speaks of; run inside a transaction, after the fetches.
+    """
+    newest = connection.sql("SELECT fetch_id FROM staging.build").fetchone()
+    done = newest[0] if newest else ""
+    runs = connection.execute(
+        "SELECT fetch_id, CAST(fetched_at_utc AT TIME ZONE 'UTC' AS DATE) FROM staging.fetches "
+        "WHERE vendor = ? AND fetch_id > ? ORDER BY fetch_id",
+        [store.OWN, done],
+    ).fetchall()
+    if not runs:
+        return
+    wanted = {fetch_id for fetch_id, _ in runs}
+    landed: dict[str, dict[str, Any]] = {}
+    for day in sorted({day for _, day in runs}):
+        folder = landing / store.OWN / store.RUNS / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
+        for path in store.files(folder):
+            landed |= {row["fetch_id"]: row for row in store.read(path).to_pylist() if row["fetch_id"] in wanted}
+    previous: bytes | None = None
+    record: dict[str, Any] = {}
+    for fetch_id in sorted(landed):
+        body = landed[fetch_id]["body"]
+        if body != previous:
+            record = msgspec.json.decode(body)
+            _load_accounts(connection, record["accounts"])
+            previous = body
+    last = landed[max(landed)]
+    connection.execute("DELETE FROM staging.build")
+    connection.execute(
+        "INSERT INTO staging.build (as_of_utc, reporting_unit_code, run_id, version_id, fetch_id) VALUES (?, ?, ?, ?, ?)",
+        [last["fetched_at_utc"], record["reporting_currency"], last["run_id"], last["version_id"], max(landed)],
+    )
+
+
+def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, dict[str, Any]]) -> None:
+    table = ALL["staging.accounts"]
+    schema = polars_schema(table)
+    rows = [
+        {
+            **settings,
+            "account_id": account_id,
+            "is_configured": True,
+            "tags": msgspec.json.encode(settings["tags"], order="sorted").decode(),
+        }
+        for account_id, settings in accounts.items()
+    ]
+    texts = pl.DataFrame(rows, schema=dict.fromkeys(schema, pl.String), strict=False, infer_schema_length=None)
+    connection.register("incoming", texts)
+    connection.execute("UPDATE staging.accounts SET is_configured = false")
+    connection.execute("DELETE FROM staging.accounts WHERE account_id IN (SELECT account_id FROM incoming)")
+    columns = ", ".join(table.column_names)
+    connection.execute(f"INSERT INTO staging.accounts ({columns}) SELECT {columns} FROM incoming")
+    connection.unregister("incoming")

@@ -1,0 +1,201 @@
+"""Staging's assets: every vendor's record tables, the quarantine and the bookkeeping, loaded in one transaction."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import duckdb
+
+from pipeline.assetkit import OWNERS, asset_key, clear_failures, table_metadata
+from pipeline.landing.assets import landing_key
+from pipeline.schema.render import duplicate_keys
+from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
+from pipeline.staging.load import load
+from pipeline.vendors import discover
+from pipeline.warehouse import Warehouse
+
+_VENDOR_TABLES: dict[dg.AssetKey, tuple[str, Table]] = {
+    asset_key(table.full_name): (vendor.name, table)
+    for vendor in discover().values()
+    for table in (vendor_table(vendor.name, kind) for kind in vendor.kinds)
+}
+_LANDED = [landing_key(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints]
+
+# Assets that models read or people look at; the rest of staging's tables are bookkeeping.
+_SHARED = ("fetches", "loads", "rejects", "schema_drift", "accounts", "build")
+
+
+def _vendor_specs() -> Iterator[dg.AssetSpec]:
+    for vendor in discover().values():
+        for kind in vendor.kinds:
+            table = vendor_table(vendor.name, kind)
+            yield dg.AssetSpec(
+                asset_key(table.full_name),
+                deps=[
+                    landing_key(vendor.name, endpoint.name)
+                    for endpoint in vendor.endpoints
+                    if any(records.kind == kind for records in endpoint.records)
+                ],
+                group_name="staging",
+                description=f"{vendor.title}: {table.doc}",
+                kinds={"python", "duckdb"},
+                owners=OWNERS,
+            )
+
+
+def _view_spec(name: str, doc: str, deps: list[dg.AssetKey]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        dg.AssetKey(["staging", name]), deps=deps, group_name="staging", description=doc, kinds={"duckdb", "view"},
+        owners=OWNERS,
+    )  # fmt: skip
+
+
+def _specs() -> Iterator[dg.AssetSpec]:
+    yield from _vendor_specs()
+    for name in _SHARED:
+        yield dg.AssetSpec(
+            dg.AssetKey(["staging", name]),
+            deps=_LANDED,
+            group_name="staging",
+            description=ALL[f"staging.{name}"].doc,
+            kinds={"python", "duckdb"},
+            owners=OWNERS,
+        )
+    for kind, record in RECORDS.items():
+        deps = [key for key, (vendor, _) in _VENDOR_TABLES.items() if key.path[-1] == f"{vendor}_{kind}"]
+        yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
+    evidence = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "usage_days")]
+    yield _view_spec(
+        "evidence", "Each account's best evidence of spend, and the days that it covers.",
+        [*evidence, dg.AssetKey(["staging", "fetches"]), dg.AssetKey(["staging", "loads"])],
+    )  # fmt: skip
+    yield _view_spec("touched_months", "The months that tables recomputed by month still owe.", evidence)
+
+
+@dg.multi_asset(
+    name="staging",
+    specs=list(_specs()),
+    check_specs=[
+        *(
+            dg.AssetCheckSpec(
+                "matches_contract",
+                asset=key,
+                blocking=True,
+                description="received = accepted + rejected for every answer, every row meets the contract, "
+                "and no key stands twice.",
+            )
+            for key in _VENDOR_TABLES
+        ),
+        *(
+            dg.AssetCheckSpec(
+                "is_readable", asset=key, description="Every account's newest answers gave rows that could be read."
+            )
+            for key in _VENDOR_TABLES
+        ),
+    ],
+)
+def staging(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult]:
+    """Load every answer that landing holds and the warehouse does not."""
+    with clear_failures():
+        with warehouse.transaction() as connection:
+            report = load(connection, warehouse.home.landing)
+        connection = warehouse.connection
+    context.log.info(
+        f"{report.fetches} new fetches, {report.failed_fetches} of them failures; "
+        f"{report.received} rows received = {report.accepted} accepted + {report.rejected} rejected"
+    )
+    for spec in _specs():
+        full_name = ".".join(spec.key.path)
+        result = dg.MaterializeResult(asset_key=spec.key, metadata=table_metadata(connection, full_name))
+        if spec.key in _VENDOR_TABLES:
+            vendor, table = _VENDOR_TABLES[spec.key]
+            result = result._replace(
+                metadata={**result.metadata, "accepted_rows": report.accepted_by_table.get(full_name, 0)},
+                check_results=[_matches_contract(connection, vendor, table), _is_readable(connection, vendor, table)],
+            )
+        yield result
+
+
+def _kind(vendor: str, table: Table) -> str:
+    return table.name.removeprefix(f"{vendor}_")
+
+
+def _matches_contract(connection: duckdb.DuckDBPyConnection, vendor: str, table: Table) -> dg.AssetCheckResult:
+    """Count again from what is stored, not from what the load said of itself."""
+    kind = _kind(vendor, table)
+    unaccounted = connection.execute(
+        """
+        SELECT count(*) FROM staging.loads AS loads
+        INNER JOIN staging.fetches AS fetches ON loads.fetch_id = fetches.fetch_id
+        LEFT JOIN (
+            SELECT fetch_id, count(DISTINCT (record_kind, row_number)) AS stored_rows FROM staging.rejects
+            WHERE split_part(record_kind, ':', 1) = ? GROUP BY fetch_id
+        ) AS stored ON loads.fetch_id = stored.fetch_id
+        WHERE fetches.vendor = ? AND loads.record_kind = ? AND (
+            loads.received_rows <> loads.accepted_rows + loads.rejected_rows
+            OR loads.rejected_rows <> coalesce(stored.stored_rows, 0)
+        )
+        """,
+        [kind, vendor, kind],
+    ).fetchall()[0][0]
+    unloaded = connection.execute(
+        f"""
+        SELECT count(*) FROM {table.full_name} AS stated
+        LEFT JOIN staging.loads AS loads ON stated.fetch_id = loads.fetch_id AND loads.record_kind = ?
+        WHERE coalesce(loads.accepted_rows, 0) = 0
+        """,
+        [kind],
+    ).fetchall()[0][0]
+    duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+    return dg.AssetCheckResult(
+        asset_key=asset_key(table.full_name),
+        check_name="matches_contract",
+        passed=not (unaccounted or duplicates or unloaded),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "answers_not_accounted_for": unaccounted,
+            "keys_standing_twice": duplicates,
+            "rows_without_a_load": unloaded,
+        },
+    )
+
+
+def _is_readable(connection: duckdb.DuckDBPyConnection, vendor: str, table: Table) -> dg.AssetCheckResult:
+    unreadable = connection.execute(
+        """
+        WITH newest AS (
+            SELECT fetches.account_id, fetches.endpoint, arg_max(fetches.run_id, fetches.fetch_id) AS run_id
+            FROM staging.fetches AS fetches
+            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
+            WHERE fetches.vendor = ? AND loads.record_kind = ?
+            GROUP BY fetches.account_id, fetches.endpoint
+        )
+        SELECT newest.account_id, newest.endpoint, min(rejects.column_name), min(rejects.check_name),
+            min(rejects.redacted_value)
+        FROM newest
+        INNER JOIN staging.fetches AS fetches
+            ON newest.account_id = fetches.account_id AND newest.endpoint = fetches.endpoint
+            AND newest.run_id = fetches.run_id
+        INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id AND loads.record_kind = ?
+        LEFT JOIN staging.rejects AS rejects
+            ON fetches.fetch_id = rejects.fetch_id AND split_part(rejects.record_kind, ':', 1) = ?
+        GROUP BY newest.account_id, newest.endpoint
+        HAVING sum(loads.accepted_rows) = 0 AND sum(loads.rejected_rows) > 0
+        ORDER BY newest.account_id
+        """,
+        [vendor, *[_kind(vendor, table)] * 3],
+    ).fetchall()
+    lines = [
+        f"account {account_id}: {vendor} {endpoint}: no row could be read ({column}: {check}, found {value!r}); "
+        "earlier data stands. See staging.rejects and staging.schema_drift"
+        for account_id, endpoint, column, check, value in unreadable
+    ]
+    return dg.AssetCheckResult(
+        asset_key=asset_key(table.full_name),
+        check_name="is_readable",
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="\n".join(lines) or None,
+        metadata={"unreadable_accounts": [row[0] for row in unreadable]},
+    )

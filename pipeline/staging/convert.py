@@ -1,0 +1,131 @@
+"""Values out of JSON, a column at a time: exact or refused, never approximated.
+
+Decoded JSON holds fractions as their own text (`pipeline.exact.decode_json`), so a column of money is a column of
+texts until it is known to fit DECIMAL(38, 9).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+import msgspec
+import polars as pl
+
+from pipeline.schema.columns import COLUMNS
+from pipeline.schema.render import polars_type
+from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE
+from pipeline.vendors._port import Field, Reads
+
+_INTEGER_DIGITS = MONEY_PRECISION - MONEY_SCALE
+_PLAIN_MONEY = rf"^-?(0|[1-9]\d{{0,{_INTEGER_DIGITS - 1}}})(\.\d{{1,{MONEY_SCALE}}})?$"
+_ANY_DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,4})?")
+_DOLLARS = re.compile(r"(-?)\$?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?")
+# Longer texts cannot be amounts that fit, however they are written.
+_LONGEST_DECIMAL = 80
+_INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?"
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A column of values, and where a value was refused."""
+
+    values: pl.Series
+    """In the column's own type; NULL where absent or refused."""
+    refused: pl.Series
+    """Boolean: a value stood there and was refused."""
+    check_name: str
+    """The rule that refused ones broke."""
+    rounded_count: int = 0
+    """Values rounded to nine decimals, where the vendor's money is float."""
+
+
+def to_text(value: object) -> str | None:
+    """A decoded JSON value as text; None for null. Objects and lists become their JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return msgspec.json.encode(value).decode()
+
+
+def exact_money(text: str, *, rounds: bool = False) -> str | None:
+    """A decimal's text in plain notation with at most nine decimals; None where it does not fit exactly.
+
+    With `rounds`, digits beyond the ninth decimal are rounded half-even instead of refused.
+    """
+    if len(text) > _LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
+        return None
+    number = Decimal(text)
+    # The exponent is bounded before any arithmetic: 1e999999 as an integer would take minutes.
+    if not number.is_finite() or abs(number.adjusted()) > _LONGEST_DECIMAL:
+        return "0" if rounds and number.adjusted() < 0 else None
+    step = Decimal(1).scaleb(-MONEY_SCALE)
+    rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * _LONGEST_DECIMAL))
+    if rounded != number and not rounds:
+        return None
+    if abs(rounded) >= Decimal(10) ** _INTEGER_DIGITS:
+        return None
+    return format(rounded, "f")
+
+
+def _plain_dollars(text: str) -> str:
+    match = _DOLLARS.fullmatch(text)
+    return "".join((match[1], match[2].replace(",", ""), match[3] or "")) if match else text
+
+
+def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False) -> Converted:
+    """Convert one field's raw values. Absent (null) values become NULL and are not refused."""
+    if field.reads is Reads.CHOICE:
+        return _choice(field, raw)
+    structured = pl.Series([isinstance(value, dict | list) for value in raw], dtype=pl.Boolean)
+    texts = pl.Series(field.column, [to_text(value) for value in raw], dtype=pl.String)
+    target = polars_type(COLUMNS[field.column].type)
+    rounded_count = 0
+    match field.reads:
+        case Reads.TEXT:
+            values, check = texts.set(structured, None), "is_text"
+        case Reads.MONEY | Reads.DOLLARS:
+            if field.reads is Reads.DOLLARS:
+                plain_texts = [None if text is None else _plain_dollars(text) for text in texts]
+                texts = pl.Series(field.column, plain_texts, dtype=pl.String)
+            plain, rounded_count = _plain_money(texts, rounds=money_is_float)
+            values, check = plain.cast(target, strict=False), "is_exact_amount"
+        case Reads.NUMBER:
+            numbers = texts.cast(pl.Float64, strict=False)
+            values, check = numbers.set(~numbers.is_finite().fill_null(False), None), "is_number"
+        case Reads.INSTANT:
+            shaped = texts.set(~texts.str.contains(_INSTANT).fill_null(False), None).str.replace(" ", "T")
+            values = shaped.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
+            check = "is_instant_with_offset"
+        case Reads.DATE:
+            shaped = texts.set(~texts.str.contains(r"^\d{4}-\d{2}-\d{2}$").fill_null(False), None)
+            values, check = shaped.str.to_date("%Y-%m-%d", strict=False), "is_date"
+        case Reads.UNIT:
+            values, check = texts.set(~texts.is_in(list(ISO_4217)).fill_null(False), None), "is_currency_code"
+    values = values.rename(field.column)
+    return Converted(values, texts.is_not_null() & values.is_null(), check, rounded_count)
+
+
+def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, int]:
+    is_plain = texts.str.contains(_PLAIN_MONEY).fill_null(True)
+    odd = (~is_plain).arg_true()
+    if not len(odd):
+        return texts, 0
+    mended = [exact_money(text, rounds=rounds) for text in texts.gather(odd).to_list()]
+    exactly = [exact_money(text) for text in texts.gather(odd).to_list()] if rounds else mended
+    rounded_count = sum(one is not None and other is None for one, other in zip(mended, exactly, strict=True))
+    return texts.scatter(odd.to_list(), pl.Series(mended, dtype=pl.String)), rounded_count
+
+
+def _choice(field: Field, raw: Sequence[object]) -> Converted:
+    words = [None if value is None else to_text(value) for value in raw]
+    known = [field.absent if word is None else field.choices.get(word.lower(), field.otherwise) for word in words]
+    values = pl.Series(field.column, known, dtype=pl.String)
+    refused = pl.Series([word is not None for word in words], dtype=pl.Boolean) & values.is_null()
+    return Converted(values, refused, "is_known_word")
+

@@ -1,0 +1,366 @@
+"""Loading: what is in landing and not yet in the warehouse, read and merged in one transaction.
+
+What is loaded is known by fetch id, so files may be merged, moved or found late. The newest statement of a key wins,
+by the time of the question and then by fetch id, in whatever order the answers are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.exact import NotJson, decode_json
+from pipeline.landing import store
+from pipeline.schema.render import polars_schema
+from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
+from pipeline.staging.accounts import load_runs
+from pipeline.staging.months import Spans, touch_rows
+from pipeline.staging.read import Landed, Reading, read_endpoint
+from pipeline.vendors import discover
+from pipeline.vendors._port import Endpoint, Vendor
+
+# Answers are read in batches of about this many bytes of body, to build columns of useful length in little memory.
+_BATCH_BYTES = 32 * 1024 * 1024
+# A folder changed so lately may change again within its clock's tick: it is looked through once more next time.
+_SETTLED_NS = 2_000_000_000
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What one load did."""
+
+    fetches: int = 0
+    failed_fetches: int = 0
+    received: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    accepted_by_table: dict[str, int] = field(default_factory=dict)
+    unreadable_files: list[str] = field(default_factory=list)
+
+
+def load(connection: duckdb.DuckDBPyConnection, landing: Path) -> LoadReport:
+    """Load every fetch that landing holds and the warehouse does not. Run inside a transaction.
+
+    Raises OSError or pyarrow's errors for a landing file that is not whole: landing is the proof, and a gap in it
+    must not pass unsaid.
+    """
+    report = LoadReport()
+    spans = Spans(connection)
+    loaded_at = datetime.now(UTC)
+    for batch in _new_fetches(connection, landing):
+        report.fetches += batch.num_rows
+        _load_fetch_rows(connection, batch, loaded_at)
+        _load_batch(connection, batch, loaded_at, report)
+    load_runs(connection, landing)
+    spans.touch_differences()
+    return report
+
+
+def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path) -> Iterator[pa.Table]:
+    """Batches of unloaded fetches, each of one vendor's endpoint, gathered over folders, oldest day first."""
+    known = dict(connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
+    waiting: dict[tuple[str, str], _Batch] = {}
+    seen: set[str] = set()
+    for folder in store.day_folders(landing):
+        name = folder.relative_to(landing).as_posix()
+        # The time is taken before the listing: what lands in between makes the folder look changed next time.
+        modified = folder.stat().st_mtime_ns
+        if known.get(name) == modified:
+            continue
+        batch = waiting.setdefault((folder.parts[-5], folder.parts[-4]), _Batch())
+        for path in store.files(folder):
+            # A compaction cut short leaves fetches standing in two files.
+            new = [each for each in _unloaded(connection, store.read(path, ["fetch_id"])) if each not in seen]
+            if not new:
+                continue
+            seen.update(new)
+            table = store.read(path)
+            for part in _slices(table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))):
+                batch.add(part)
+                if batch.size >= _BATCH_BYTES:
+                    yield batch.take()
+        if datetime.now(UTC).timestamp() * 1e9 - modified > _SETTLED_NS:
+            connection.execute("DELETE FROM staging.landing_folders WHERE folder = ?", [name])
+            connection.execute("INSERT INTO staging.landing_folders VALUES (?, ?)", [name, modified])
+    for batch in waiting.values():
+        if batch.size:
+            yield batch.take()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Fetches of one endpoint on their way into the warehouse."""
+
+    parts: list[pa.Table] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, part: pa.Table) -> None:
+        # Small answers cost by their number, not their bytes.
+        self.parts.append(part)
+        self.size += (pc.sum(pc.binary_length(part.column("body"))).as_py() or 0) + 1024 * part.num_rows
+
+    def take(self) -> pa.Table:
+        table = pa.concat_tables(self.parts).sort_by("fetch_id")
+        self.parts, self.size = [], 0
+        return table
+
+
+def _unloaded(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> list[str]:
+    candidates = list(dict.fromkeys(ids.column("fetch_id").to_pylist()))
+    found = connection.execute(
+        "SELECT fetch_id FROM staging.fetches WHERE fetch_id IN (SELECT unnest(?))", [candidates]
+    ).fetchall()
+    loaded = {row[0] for row in found}
+    return [each for each in candidates if each not in loaded]
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    sizes = pc.binary_length(table.column("body")).to_pylist()
+    start, size = 0, 0
+    for index, length in enumerate(sizes):
+        size += length or 0
+        if size >= _BATCH_BYTES:
+            yield table.slice(start, index + 1 - start)
+            start, size = index + 1, 0
+    if start < table.num_rows:
+        yield table.slice(start)
+
+
+def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loaded_at: datetime) -> None:
+    table = ALL["staging.fetches"]
+    vendor = discover().get(batch.column("vendor")[0].as_py())
+    name = batch.column("endpoint")[0].as_py()
+    is_reading = vendor is not None and any(
+        records.kind == "balances" for each in vendor.endpoints if each.name == name for records in each.records
+    )
+    incoming = batch.append_column("is_reading", pa.array([is_reading] * batch.num_rows))
+    incoming = incoming.append_column("loaded_at_utc", pa.array([loaded_at] * batch.num_rows, pa.timestamp("us", tz="UTC")))
+    _insert(connection, table, incoming.select(list(table.column_names)))
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pl.DataFrame) -> None:
+    columns = ", ".join(table.column_names)
+    connection.register("incoming", rows)
+    connection.execute(f"INSERT INTO {table.full_name} ({columns}) SELECT {columns} FROM incoming")
+    connection.unregister("incoming")
+
+
+def _load_batch(
+    connection: duckdb.DuckDBPyConnection, batch: pa.Table, loaded_at: datetime, report: LoadReport
+) -> None:
+    vendor_name, endpoint_name = batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()
+    vendor = discover().get(vendor_name)
+    if vendor is None:
+        return
+    try:
+        endpoint = vendor.endpoint(endpoint_name)
+    except KeyError:
+        return
+    good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
+    report.failed_fetches += batch.num_rows - good.num_rows
+    answers = [_landed(row) for row in good.drop_columns(["resume_json"]).to_pylist()]
+    if not answers:
+        return
+    for reading in read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float):
+        _store(connection, vendor, endpoint, reading, answers, loaded_at, report)
+
+
+def _landed(row: dict[str, object]) -> Landed:
+    try:
+        payload = decode_json(bytes(row["body"]))  # type: ignore[arg-type]
+    except NotJson as problem:
+        # The client only calls an answer ok when it decodes; a body that no longer does was changed on disk.
+        raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {problem}") from None
+    return Landed(
+        fetch_id=str(row["fetch_id"]),
+        run_id=str(row["run_id"]),
+        account_id=str(row["account_id"]),
+        window_from_date=_date(row["window_from_date"]),
+        window_to_date=_date(row["window_to_date"]),
+        fetched_at_utc=_instant(row["fetched_at_utc"]),
+        payload=payload,
+    )
+
+
+def _date(value: object) -> date | None:
+    return value if isinstance(value, date) else None
+
+
+def _instant(value: object) -> datetime:
+    assert isinstance(value, datetime)  # noqa: S101 - the column's type says so
+    return value
+
+
+def _store(
+    connection: duckdb.DuckDBPyConnection,
+    vendor: Vendor,
+    endpoint: Endpoint,
+    reading: Reading,
+    answers: Sequence[Landed],
+    loaded_at: datetime,
+    report: LoadReport,
+) -> None:
+    kind = reading.records.kind
+    table = vendor_table(vendor.name, kind)
+    rows = reading.accepted.with_columns(pl.lit(loaded_at).alias("loaded_at_utc").cast(pl.Datetime("us", "UTC")))
+    upsert(connection, table, rows.select(table.column_names))
+    received, accepted, rejected = reading.received, reading.accepted_rows(), reading.rejected_rows()
+    report.received += sum(received)
+    report.accepted += sum(accepted)
+    report.rejected += sum(rejected)
+    report.accepted_by_table[table.full_name] = report.accepted_by_table.get(table.full_name, 0) + sum(accepted)
+    connection.register(
+        "incoming",
+        pl.DataFrame(
+            {
+                "fetch_id": [answer.fetch_id for answer in answers],
+                "received_rows": received,
+                "accepted_rows": accepted,
+                "rejected_rows": rejected,
+            }
+        ),
+    )
+    # Several claims may be read from one answer: their counts add up under the one kind.
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE summed AS
+        SELECT fetch_id, record_kind, sum(received_rows) AS received_rows, sum(accepted_rows) AS accepted_rows,
+            sum(rejected_rows) AS rejected_rows
+        FROM (
+            SELECT fetch_id, '{kind}' AS record_kind, received_rows, accepted_rows, rejected_rows FROM incoming
+            UNION ALL BY NAME
+            SELECT * FROM staging.loads
+            WHERE record_kind = '{kind}' AND fetch_id IN (SELECT fetch_id FROM incoming)
+        ) GROUP BY fetch_id, record_kind
+        """
+    )
+    connection.unregister("incoming")
+    connection.execute(
+        f"DELETE FROM staging.loads WHERE record_kind = '{kind}' AND fetch_id IN (SELECT fetch_id FROM summed)"
+    )
+    connection.execute("INSERT INTO staging.loads BY NAME SELECT * FROM summed")
+    connection.execute("DROP TABLE summed")
+    _store_rejects(connection, vendor, endpoint, reading, answers)
+    _store_drift(connection, vendor, endpoint, reading, answers)
+
+
+def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
+    """Merge rows into a record table by its key; the newest statement wins, wherever it stands in the load."""
+    if not rows.height:
+        return
+    columns = ", ".join(table.column_names)
+    key = ", ".join(table.key)
+    same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
+    newer = "(new.observed_at_utc, new.fetch_id) >= (old.observed_at_utc, old.fetch_id)"
+    connection.register("incoming", rows)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE arrived AS
+        SELECT {columns} FROM (
+            SELECT {columns}, row_number() OVER (
+                PARTITION BY {key} ORDER BY observed_at_utc DESC, fetch_id DESC, row_number DESC
+            ) AS place FROM incoming
+        ) WHERE place = 1
+        """
+    )
+    connection.unregister("incoming")
+    connection.execute(
+        f"""
+        DELETE FROM arrived AS new USING {table.full_name} AS old WHERE {same_key} AND NOT {newer}
+        """
+    )
+    touch_rows(connection, table)
+    connection.execute(f"DELETE FROM {table.full_name} AS old USING arrived AS new WHERE {same_key}")
+    connection.execute(f"INSERT INTO {table.full_name} ({columns}) SELECT {columns} FROM arrived")
+    connection.execute("DROP TABLE arrived")
+
+
+def _store_rejects(
+    connection: duckdb.DuckDBPyConnection,
+    vendor: Vendor,
+    endpoint: Endpoint,
+    reading: Reading,
+    answers: Sequence[Landed],
+) -> None:
+    if not reading.rejects:
+        return
+    table = ALL["staging.rejects"]
+    claim = reading.records.constants.get("claim")
+    kind = f"{reading.records.kind}:{claim}" if claim else reading.records.kind
+    rows = pl.DataFrame(
+        [
+            {
+                "fetch_id": answers[each.answer].fetch_id,
+                "vendor": vendor.name,
+                "account_id": answers[each.answer].account_id,
+                "endpoint": endpoint.name,
+                "record_kind": kind,
+                "row_number": each.row_number,
+                "column_name": each.column_name,
+                "check_name": each.check_name,
+                "redacted_value": each.value,
+                "observed_at_utc": answers[each.answer].fetched_at_utc,
+            }
+            for each in reading.rejects
+        ],
+        schema=polars_schema(table),
+    )
+    _insert(connection, table, rows.unique(subset=list(table.key), maintain_order=True))
+
+
+def _store_drift(
+    connection: duckdb.DuckDBPyConnection,
+    vendor: Vendor,
+    endpoint: Endpoint,
+    reading: Reading,
+    answers: Sequence[Landed],
+) -> None:
+    if not reading.drift:
+        return
+    table = ALL["staging.schema_drift"]
+    rows = pl.DataFrame(
+        [
+            {
+                "fetch_id": answers[each.answer].fetch_id,
+                "vendor": vendor.name,
+                "account_id": answers[each.answer].account_id,
+                "endpoint": endpoint.name,
+                "row_number": each.row_number,
+                "column_name": each.column_name,
+                "check_name": each.check_name,
+                "redacted_value": each.value,
+                "first_observed_at_utc": answers[each.answer].fetched_at_utc,
+            }
+            for each in reading.drift
+        ],
+        schema=polars_schema(table),
+    )
+    key = ", ".join(table.key)
+    columns = ", ".join(table.column_names)
+    connection.register("incoming", rows)
+    # The first sight of a change stands, in whatever order answers are loaded.
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE arrived AS
+        SELECT {columns} FROM (
+            SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY first_observed_at_utc, fetch_id, row_number) AS place
+            FROM (
+                SELECT {columns} FROM incoming
+                UNION ALL
+                SELECT {columns} FROM staging.schema_drift
+                WHERE ({key}) IN (SELECT ({key}) FROM incoming)
+            )
+        ) WHERE place = 1
+        """
+    )
+    connection.unregister("incoming")
+    connection.execute(f"DELETE FROM staging.schema_drift WHERE ({key}) IN (SELECT ({key}) FROM arrived)")
+    connection.execute(f"INSERT INTO staging.schema_drift ({columns}) SELECT {columns} FROM arrived")
+    connection.execute("DROP TABLE arrived")

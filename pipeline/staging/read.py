@@ -1,0 +1,341 @@
+"""One kind of record out of many answers: typed rows, rejects with their reason, and changes of shape.
+
+Answers are read in batches and column by column; a row is only looked at by itself when it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import msgspec
+import polars as pl
+
+from pipeline.paths import dig
+from pipeline.schema.columns import Type
+from pipeline.schema.render import contract, polars_schema, polars_type
+from pipeline.schema.tables import RECORDS
+from pipeline.staging.convert import convert, to_text
+from pipeline.vendors._port import Endpoint, Field, Reads, Records
+
+_SHOWN_CHARACTERS = 80
+"""How much of an offending value stands in a reject; the whole of it is in landing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """A good answer out of landing, decoded."""
+
+    fetch_id: str
+    run_id: str
+    account_id: str
+    window_from_date: date | None
+    window_to_date: date | None
+    fetched_at_utc: datetime
+    payload: object
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A rule that a row of an answer broke."""
+
+    answer: int
+    """Position of the answer in the batch."""
+    row_number: int
+    column_name: str
+    check_name: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A change in the shape of an answer."""
+
+    answer: int
+    row_number: int
+    column_name: str
+    check_name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one kind of record of one batch came to."""
+
+    records: Records
+    accepted: pl.DataFrame
+    """The record table's columns (loaded_at_utc left out), and `_answer`, the answer's position in the batch."""
+    received: list[int]
+    """Rows in each answer."""
+    rejects: list[Reject]
+    drift: list[Drift]
+
+    def rejected_rows(self) -> list[int]:
+        """Distinct rows rejected in each answer."""
+        rows = {(reject.answer, reject.row_number) for reject in self.rejects}
+        counts = [0] * len(self.received)
+        for answer, _ in rows:
+            counts[answer] += 1
+        return counts
+
+    def accepted_rows(self) -> list[int]:
+        """Rows accepted from each answer."""
+        counts = [0] * len(self.received)
+        for answer, count in self.accepted.group_by("_answer").len().iter_rows():
+            counts[answer] = count
+        return counts
+
+
+def read_endpoint(endpoint: Endpoint, answers: Sequence[Landed], *, money_is_float: bool = False) -> list[Reading]:
+    """Read all kinds of record that an endpoint's answers hold.
+
+    Where a required amount is absent or unreadable in every row that a run got for an account, the answers are
+    refused whole: an API whose money moved elsewhere is not to be believed in its other fields.
+    """
+    readings = [_read(endpoint, records, answers, money_is_float=money_is_float) for records in endpoint.records]
+    refused = set().union(*(_unreadable(reading, answers) for reading in readings if not reading.records.is_optional))
+    if refused:
+        for reading in readings:
+            _refuse(reading, refused, answers)
+    return readings
+
+
+def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, money_is_float: bool) -> Reading:
+    rows: list[Mapping[str, object]] = []
+    owners: list[int] = []
+    numbers: list[int] = []
+    received: list[int] = []
+    rejects: list[Reject] = []
+    drift: list[Drift] = []
+    for index, answer in enumerate(answers):
+        found = dig(answer.payload, records.at)
+        candidates = found if isinstance(found, list) else [found]
+        if not isinstance(found, dict | list):
+            if not records.is_optional:
+                rejects.append(Reject(index, 1, records.at or "body", "is_present", _shown(found)))
+                drift.append(Drift(index, 1, records.at or "body", "missing_field", _shown(found)))
+            received.append(0 if records.is_optional else 1)
+            continue
+        received.append(len(candidates))
+        for number, row in enumerate(candidates, start=1):
+            if isinstance(row, dict):
+                rows.append(row)
+                owners.append(index)
+                numbers.append(number)
+            else:
+                rejects.append(Reject(index, number, records.at or "body", "is_object", _shown(row)))
+        if endpoint.envelope and isinstance(answer.payload, dict):
+            for key in answer.payload.keys() - set(endpoint.envelope):
+                drift.append(Drift(index, 1, key, "unknown_field", _shown(answer.payload[key])))
+            for key in set(endpoint.envelope) - answer.payload.keys():
+                drift.append(Drift(index, 1, key, "missing_field", None))
+    if records.is_optional and rows:
+        # What an answer need not hold is not missed: a row without its value is no row.
+        needed = next(each for each in records.fields if each.is_required)
+        kept = [index for index, row in enumerate(rows) if _pluck_one(needed, row) is not None]
+        if len(kept) < len(rows):
+            for index in set(range(len(rows))) - set(kept):
+                received[owners[index]] -= 1
+            rows, owners, numbers = ([each[index] for index in kept] for each in (rows, owners, numbers))
+    columns, field_rejects = _columns(records, rows, owners, numbers, drift, money_is_float=money_is_float)
+    rejects += field_rejects
+    _see_shape(records, rows, owners, numbers, drift)
+    frame = _frame(records, rows, owners, numbers, columns, answers)
+    bad = {(reject.answer, reject.row_number) for reject in field_rejects}
+    good = pl.Series([(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)], dtype=pl.Boolean)
+    accepted, contract_rejects = _hold_to_contract(records.kind, frame.filter(good))
+    return Reading(records, accepted, received, rejects + contract_rejects, _first_of_each(drift, answers))
+
+
+def _pluck_one(field: Field, row: Mapping[str, object]) -> object:
+    if field.compute is not None:
+        return field.compute(row)
+    for source in field.sources:
+        value = dig(row, source)
+        if value is not None:
+            return value
+    return None
+
+
+def _columns(
+    records: Records,
+    rows: list[Mapping[str, object]],
+    owners: list[int],
+    numbers: list[int],
+    drift: list[Drift],
+    *,
+    money_is_float: bool,
+) -> tuple[dict[str, pl.Series], list[Reject]]:
+    columns: dict[str, pl.Series] = {}
+    rejects: list[Reject] = []
+
+    def refuse(where: pl.Series, field: Field, check: str, raw: Sequence[object]) -> None:
+        rejects.extend(
+            Reject(owners[index], numbers[index], field.column, check, _shown(raw[index]))
+            for index in where.arg_true().to_list()
+        )
+
+    for field in records.fields:
+        first = field.sources[0]
+        if field.compute is None and len(field.sources) == 1 and "." not in first:
+            raw: list[object] = [row.get(first) for row in rows]
+        else:
+            raw = [_pluck_one(field, row) for row in rows]
+        converted = convert(field, raw, money_is_float=money_is_float)
+        columns[field.column] = converted.values
+        refuse(converted.refused, field, converted.check_name, raw)
+        if converted.rounded_count:
+            drift.append(Drift(owners[0], numbers[0], field.column, "rounded_amount", str(converted.rounded_count)))
+        if field.is_required:
+            refuse(converted.values.is_null() & ~converted.refused, field, "is_present", raw)
+    return columns, rejects
+
+
+def _see_shape(
+    records: Records, rows: list[Mapping[str, object]], owners: list[int], numbers: list[int], drift: list[Drift]
+) -> None:
+    """Add the fields that are new, gone, or under another name than the documented one."""
+    known = {source.split(".")[0] for field in records.fields for source in field.sources} | set(records.ignored)
+    seen_keys: set[str] = set()
+    shapes: dict[tuple[str, ...], int] = {}
+    for index, row in enumerate(rows):
+        shapes.setdefault(tuple(row), index)
+    for shape, index in shapes.items():
+        seen_keys.update(shape)
+        for key in shape:
+            if key not in known:
+                drift.append(Drift(owners[index], numbers[index], key, "unknown_field", _shown(rows[index][key])))
+        for field in records.fields:
+            for source in field.sources[1:]:
+                if dig(rows[index], source) is not None:
+                    drift.append(Drift(owners[index], numbers[index], source, "renamed_field", field.sources[0]))
+    if rows:
+        for field in records.fields:
+            if field.is_documented and not any(source.split(".")[0] in seen_keys for source in field.sources):
+                drift.append(Drift(owners[0], numbers[0], field.sources[0], "missing_field", None))
+
+
+def _frame(
+    records: Records,
+    rows: list[Mapping[str, object]],
+    owners: list[int],
+    numbers: list[int],
+    columns: dict[str, pl.Series],
+    answers: Sequence[Landed],
+) -> pl.DataFrame:
+    """Assemble the record table's columns, in its order, from fields, constants and the answers themselves."""
+    height = len(rows)
+    own = [answers[owner] for owner in owners]
+    made = dict(columns)
+    made["account_id"] = pl.Series([each.account_id for each in own], dtype=pl.String)
+    made["fetch_id"] = pl.Series([each.fetch_id for each in own], dtype=pl.String)
+    made["row_number"] = pl.Series(numbers, dtype=pl.Int64)
+    made["observed_at_utc"] = pl.Series([each.fetched_at_utc for each in own], dtype=polars_type(Type.INSTANT))
+    for name, value in records.constants.items():
+        made[name] = pl.Series([value] * height, dtype=pl.String)
+    if records.kind == "usage_days":
+        # A day that was not over when it was asked for: its figures still grow.
+        observed_days = made["observed_at_utc"].dt.date()
+        made["is_partial"] = (made["usage_date"] >= observed_days).fill_null(False)
+    if records.covers_window:
+        made["covers_from_date"] = pl.Series([each.window_from_date for each in own], dtype=pl.Date)
+        made["covers_to_date"] = pl.Series([each.window_to_date for each in own], dtype=pl.Date)
+    if records.covers_next_days is not None:
+        days = [each.fetched_at_utc.date() for each in own]
+        made["covers_from_date"] = pl.Series(days, dtype=pl.Date)
+        last = timedelta(days=records.covers_next_days - 1)
+        made["covers_to_date"] = pl.Series([day + last for day in days], dtype=pl.Date)
+    if records.keeps_extra:
+        known = {source for field in records.fields for source in field.sources} | set(records.ignored)
+        made["extra_json"] = pl.Series([_extra(row, known) for row in rows], dtype=pl.String)
+    schema = polars_schema(RECORDS[records.kind])
+    del schema["loaded_at_utc"]
+    empty = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in schema.items() if name not in made}
+    frame = pl.DataFrame({name: (made | empty)[name] for name in schema})
+    return frame.with_columns(pl.Series("_answer", owners, dtype=pl.Int64))
+
+
+def _extra(row: Mapping[str, object], known: set[str]) -> str | None:
+    rest = {key: value for key, value in row.items() if key not in known}
+    return msgspec.json.encode(rest, order="sorted").decode() if rest else None
+
+
+def _hold_to_contract(kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Reject]]:
+    """Split the rows by the table's pandera contract: those that meet it, and the rules that the others broke."""
+    import pandera.errors
+    from pandera.api.polars.container import DataFrameSchema
+
+    schema: DataFrameSchema = contract(RECORDS[kind]).remove_columns(["loaded_at_utc"])
+    try:
+        schema.validate(frame.drop("_answer"), lazy=True)
+    except pandera.errors.SchemaErrors as problems:
+        cases = problems.failure_cases
+        if cases["index"].null_count():
+            # A column of the wrong type or name is our own mistake, not the vendor's: it must not pass as a reject.
+            raise TypeError(f"staging.{kind} is built against its contract: {problems.schema_errors}") from None
+        rejects = [
+            Reject(
+                frame["_answer"][row["index"]],
+                frame["row_number"][row["index"]],
+                row["column"],
+                str(row["check"]),
+                _shown(row["failure_case"]),
+            )
+            for row in cases.iter_rows(named=True)
+        ]
+        bad = cases["index"].unique().to_list()
+        return frame.with_row_index("_row").filter(~pl.col("_row").is_in(bad)).drop("_row"), rejects
+    return frame, []
+
+
+def _unreadable(reading: Reading, answers: Sequence[Landed]) -> set[tuple[str, str]]:
+    """The (account, run) pairs in which a required amount was refused in every row there was."""
+    amounts = {
+        field.column
+        for field in reading.records.fields
+        if field.is_required and field.reads in (Reads.MONEY, Reads.DOLLARS)
+    }
+    received: dict[tuple[str, str], int] = {}
+    unreadable: dict[tuple[str, str], set[tuple[int, int]]] = {}
+    for answer, count in zip(answers, reading.received, strict=True):
+        key = (answer.account_id, answer.run_id)
+        received[key] = received.get(key, 0) + count
+    for reject in reading.rejects:
+        if reject.column_name in amounts or reject.check_name == "is_present":
+            key = (answers[reject.answer].account_id, answers[reject.answer].run_id)
+            unreadable.setdefault(key, set()).add((reject.answer, reject.row_number))
+    refused = {key for key, rows in unreadable.items() if len(rows) == received[key]}
+    for reject in reading.rejects:
+        answer = answers[reject.answer]
+        if (answer.account_id, answer.run_id) in refused:
+            reading.drift.append(
+                Drift(reject.answer, reject.row_number, reject.column_name, "unreadable_in_every_row", reject.value)
+            )
+    reading.drift = _first_of_each(reading.drift, answers)
+    return refused
+
+
+def _refuse(reading: Reading, refused: set[tuple[str, str]], answers: Sequence[Landed]) -> None:
+    """Move what was accepted from refused answers to the rejects."""
+    hit = [index for index, answer in enumerate(answers) if (answer.account_id, answer.run_id) in refused]
+    moved = reading.accepted.filter(pl.col("_answer").is_in(hit))
+    reading.rejects += [
+        Reject(answer, number, "*", "answer_is_readable", None)
+        for answer, number in moved.select("_answer", "row_number").iter_rows()
+    ]
+    reading.accepted = reading.accepted.filter(~pl.col("_answer").is_in(hit))
+
+
+def _first_of_each(drift: list[Drift], answers: Sequence[Landed]) -> list[Drift]:
+    first: dict[tuple[str, str, str], Drift] = {}
+    for each in drift:
+        first.setdefault((answers[each.answer].account_id, each.column_name, each.check_name), each)
+    return list(first.values())
+
+
+def _shown(value: object) -> str | None:
+    text = to_text(value)
+    if text is None or len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return text[:_SHOWN_CHARACTERS] + "…"

@@ -1,0 +1,82 @@
+"""Staging's views: the vendors' tables side by side, and how far each account's evidence reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.schema.tables import Table
+from pipeline.vendors._port import Vendor
+
+
+def record_view(record: Table, vendors: Mapping[str, Vendor]) -> str:
+    """`CREATE VIEW staging.<kind>`: the rows of every vendor that has such records.
+
+    Where none has, the view is there all the same, and empty.
+    """
+    columns = ", ".join(record.column_names)
+    selects = [
+        f"SELECT {columns} FROM staging.{name}_{record.name}"
+        for name, vendor in vendors.items()
+        if record.name in vendor.kinds
+    ] or [
+        "SELECT "
+        + ", ".join(f"CAST(NULL AS {column.column.type}) AS {column.name}" for column in record.columns)
+        + " WHERE false"
+    ]
+    return f"CREATE OR REPLACE VIEW {record.full_name} AS " + " UNION ALL ".join(selects)
+
+
+def evidence_view() -> str:
+    """`CREATE VIEW staging.evidence`: each account's best evidence of spend, and its first and last day.
+
+    A ledger or usage listing reaches from its first fact to the last day that a complete walk asked for; balances
+    reach from the first good reading to the newest.
+    """
+    return """
+    CREATE OR REPLACE VIEW staging.evidence AS
+    WITH readings AS (
+        SELECT account_id, min(observed_at_utc) AS first_at, max(observed_at_utc) AS last_at
+        FROM staging.balances GROUP BY account_id
+    ),
+    facts AS (
+        SELECT account_id, 'ledger' AS basis, CAST(min(effective_at_utc) AT TIME ZONE 'UTC' AS DATE) AS first_date
+        FROM staging.ledger_entries GROUP BY account_id
+        UNION ALL
+        SELECT account_id, 'usage' AS basis, min(usage_date) AS first_date
+        FROM staging.usage_days GROUP BY account_id
+    ),
+    walks AS (
+        SELECT
+            fetches.account_id,
+            CASE loads.record_kind WHEN 'ledger_entries' THEN 'ledger' ELSE 'usage' END AS basis,
+            max(coalesce(fetches.window_to_date, CAST(fetches.fetched_at_utc AT TIME ZONE 'UTC' AS DATE)))
+                AS through_date
+        FROM staging.fetches AS fetches
+        INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
+        WHERE fetches.is_complete AND loads.record_kind IN ('ledger_entries', 'usage_days')
+            AND (loads.accepted_rows > 0 OR loads.received_rows = 0)
+        GROUP BY 1, 2
+    ),
+    spans AS (
+        SELECT walks.account_id, walks.basis, walks.through_date,
+            least(
+                coalesce(facts.first_date, walks.through_date),
+                walks.through_date,
+                coalesce(CAST(readings.first_at AT TIME ZONE 'UTC' AS DATE), walks.through_date)
+            ) AS first_date
+        FROM walks
+        LEFT JOIN facts ON walks.account_id = facts.account_id AND walks.basis = facts.basis
+        LEFT JOIN readings ON walks.account_id = readings.account_id
+        UNION ALL
+        SELECT account_id, 'balance', CAST(last_at AT TIME ZONE 'UTC' AS DATE), CAST(first_at AT TIME ZONE 'UTC' AS DATE)
+        FROM readings
+    ),
+    ranked AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY account_id
+            ORDER BY CASE basis WHEN 'ledger' THEN 1 WHEN 'usage' THEN 2 ELSE 3 END
+        ) AS place
+        FROM spans
+    )
+    SELECT account_id, basis, first_date, through_date FROM ranked WHERE place = 1
+    """

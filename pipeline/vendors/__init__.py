@@ -1,0 +1,26 @@
+"""The vendors: a folder each, found by being here."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+from pipeline.vendors._port import Vendor
+
+
+@cache
+def discover() -> dict[str, Vendor]:
+    """Every vendor by name, in alphabetical order.
+
+    Raises TypeError where a folder here holds no `VENDOR`, or one under another name than the folder's.
+    """
+    found: dict[str, Vendor] = {}
+    for module in sorted(pkgutil.iter_modules(__path__), key=lambda each: each.name):
+        if module.name.startswith("_"):
+            continue
+        vendor = getattr(importlib.import_module(f"{__name__}.{module.name}"), "VENDOR", None)
+        if not isinstance(vendor, Vendor) or vendor.name != module.name:
+            raise TypeError(f"pipeline/vendors/{module.name} must define VENDOR = Vendor(name={module.name!r}, ...)")
+        found[vendor.name] = vendor
+    return found

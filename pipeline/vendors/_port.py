@@ -1,0 +1,207 @@
+"""The port: what a vendor must supply, and the words it is said in.
+
+A vendor is a folder here with `VENDOR = Vendor(...)` in its `__init__.py`. It declares where its answers are
+(`Endpoint` and a listing: `Once`, `Pages` or `Window`) and what they mean (`Records` made of fields). It runs no
+loop and holds no state: fetching belongs to `pipeline.landing`, reading to `pipeline.staging`, and everything
+after them knows record kinds only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from pipeline.http import RateLimit
+
+
+class Reads(StrEnum):
+    """How a field's JSON value is read."""
+
+    TEXT = "text"
+    MONEY = "money"
+    """A JSON number or a plain decimal string, exactly; up to 9 decimals and 29 digits before them."""
+    DOLLARS = "dollars"
+    """Money that may carry a leading `$` and well-formed thousands groups, as in `$1,234.50`."""
+    NUMBER = "number"
+    """A measure that need not be exact."""
+    INSTANT = "instant"
+    """ISO 8601 with `Z` or an offset; a naive one is rejected."""
+    DATE = "date"
+    """`YYYY-MM-DD`."""
+    UNIT = "unit"
+    """A currency code in capitals."""
+    CHOICE = "choice"
+    """A vendor's word, translated by a table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One column of a record, and where the vendor's answer holds it."""
+
+    column: str
+    sources: tuple[str, ...]
+    """Dotted paths into the row; the first is the documented one, the others are spellings seen or feared. A value
+    found under another than the first is recorded as drift."""
+    reads: Reads
+    is_required: bool = False
+    """A row without it is rejected."""
+    is_documented: bool = True
+    """Its absence is worth a drift row. False for what is assumed to be there sometimes."""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str | None = None
+    """For a choice: what an unlisted word becomes; None rejects it."""
+    absent: str | None = None
+    """For a choice: what an absent word becomes; None leaves it NULL."""
+    compute: Callable[[Mapping[str, object]], object] | None = None
+    """For a value that is not one place in the row: gets the row, returns what would have stood there."""
+
+
+def _field(reads: Reads) -> Callable[..., Field]:
+    def make(
+        column: str, *sources: str, required: bool = False, documented: bool = True,
+        compute: Callable[[Mapping[str, object]], object] | None = None,
+    ) -> Field:
+        return Field(
+            column=column, sources=sources, reads=reads, is_required=required, is_documented=documented, compute=compute
+        )
+
+    return make
+
+
+text = _field(Reads.TEXT)
+money = _field(Reads.MONEY)
+dollars = _field(Reads.DOLLARS)
+number = _field(Reads.NUMBER)
+instant = _field(Reads.INSTANT)
+date = _field(Reads.DATE)
+unit = _field(Reads.UNIT)
+
+
+def choice(
+    column: str, *sources: str, choices: Mapping[str, str], otherwise: str | None, required: bool = False,
+    documented: bool = True, absent: str | None = None,
+) -> Field:
+    """A vendor's word (compared in lower case) translated by `choices`; an unlisted one becomes `otherwise`."""
+    return Field(
+        column=column, sources=sources, reads=Reads.CHOICE, choices=choices, otherwise=otherwise, absent=absent,
+        is_required=required, is_documented=documented,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """How one kind of record is read from an endpoint's answers."""
+
+    kind: Literal["balances", "ledger_entries", "usage_days", "vendor_claims"]
+    at: str = ""
+    """Dotted path to the rows: a list of objects, or one object; empty for the whole body."""
+    fields: tuple[Field, ...]
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Columns that are the same in every row, such as `claim`."""
+    ignored: tuple[str, ...] = ()
+    """Documented keys of a row that no column needs; naming them keeps them out of the drift."""
+    keeps_extra: bool = False
+    """Keep the row's other keys as JSON in `extra_json`, instead of calling them drift."""
+    is_optional: bool = False
+    """The rows may be absent from an answer, or lack their value, without that being a fault."""
+    covers_window: bool = False
+    """For claims: it speaks of the window that was asked for."""
+    covers_next_days: int | None = None
+    """For claims: it speaks of this many days from the day of the answer on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """One GET tells everything."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """A listing that is walked page by page along its `next` link."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Sent with the first request; the `next` link is followed as given."""
+    rows_at: str = "data"
+    next_at: str = "links.next"
+    newest_first_by: str
+    """The row's timestamp. Once a whole walk has shown it to fall from row to row, later walks stop at
+    `look_back_days`; until then every walk reads all pages."""
+    look_back_days: int
+    page_cap: int = 20_000
+    """Pages after which the walk is given up as endless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A listing by days, first and last day included."""
+
+    path: str
+    from_param: str
+    to_param: str
+    look_back_days: int
+    """Days before the last good answer that are asked for again, for restatements."""
+    chunk_days: int
+    """The most days asked for in one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One of a vendor's endpoints."""
+
+    name: str
+    listing: Once | Pages | Window
+    records: tuple[Records, ...]
+    doc: str
+    """What it tells and where that is documented."""
+    envelope: tuple[str, ...] = ()
+    """The known keys around the rows; empty where the body is the row."""
+    refresh: Literal["hourly", "daily"] = "daily"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthHeader:
+    """A request header that carries a secret."""
+
+    name: str
+    setting: str
+    """The accounts.toml key that names the secret's environment variable, such as `api_key_env`."""
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """All that Drawdown knows of a vendor."""
+
+    name: str
+    title: str
+    base_url: str
+    """The documented address, to which the endpoints' paths are appended."""
+    auth: tuple[AuthHeader, ...]
+    rate_limit: RateLimit
+    endpoints: tuple[Endpoint, ...]
+    assumptions: tuple[str, ...]
+    """What is assumed about the API and how it shows when that breaks; printed in the documentation."""
+    unit_code: str | None = None
+    """The unit of account where the answers name none; None: the owner must say."""
+    tax_basis: Literal["gross", "net", "unknown"] = "unknown"
+    money_is_float: bool = False
+    """Its amounts are floats with digits beyond nine decimals: they are rounded half-even instead of rejected."""
+    settings: tuple[str, ...] = ()
+    """Optional accounts.toml keys that this vendor understands beyond those of every account."""
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of that name; KeyError where there is none."""
+        for candidate in self.endpoints:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of record that its endpoints yield, each once."""
+        return tuple(dict.fromkeys(records.kind for made in self.endpoints for records in made.records))

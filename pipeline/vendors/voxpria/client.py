@@ -1,0 +1,48 @@
+"""Where Voxpria's answers are."""
+
+from __future__ import annotations
+
+from pipeline.http import RateLimit
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor, Window
+from pipeline.vendors.voxpria import parse
+
+VENDOR = Vendor(
+    name="voxpria",
+    title="Voxpria",
+    base_url="https://app.voxpria.com",
+    auth=(AuthHeader(name="Authorization", setting="api_key_env", prefix="Bearer "),),
+    rate_limit=RateLimit(requests=1000, per_seconds=3600, scope="key"),
+    unit_code="voxpria-credit",
+    settings=("credit_price_amount", "credit_price_currency"),
+    endpoints=(
+        Endpoint(
+            name="credits",
+            doc="GET /api/v1/credits, documented: the balance in credits.",
+            listing=Once(path="/api/v1/credits"),
+            records=(parse.CREDITS,),
+            envelope=("success", "data"),
+            refresh="hourly",
+        ),
+        Endpoint(
+            name="usage",
+            doc="GET /api/v1/credits/usage, documented: calls, credits and cost by day, and their total.",
+            listing=Window(
+                path="/api/v1/credits/usage",
+                from_param="startDate",
+                to_param="endDate",
+                look_back_days=3,
+                chunk_days=92,
+            ),
+            records=(parse.USAGE, parse.TOTAL),
+            envelope=("success", "data"),
+            refresh="hourly",
+        ),
+    ),
+    assumptions=(
+        "Days are UTC days and endDate is inclusive; otherwise today's row is missing from core.usage_days.",
+        "A day without a row had no usage; a day that comes later replaces that.",
+        "Today's row is partial until the day is over; it is asked for again for 3 days.",
+        "What a credit cost you is your setting (credit_price_amount); the vendor's own `cost` is kept apart.",
+        "A `$` in `cost` means US dollars.",
+    ),
+)

@@ -1,0 +1,38 @@
+"""What Voxpria's answers mean."""
+
+from __future__ import annotations
+
+from pipeline.vendors._port import Records, choice, date, dollars, instant, money, number
+
+CREDITS = Records(
+    kind="balances",
+    at="data",
+    fields=(
+        money("balance_amount", "balance", required=True),
+        # Another word than `credits` would be another unit: rejected, not guessed.
+        choice("unit_code", "currency", choices={"credits": "voxpria-credit"}, otherwise=None),
+        instant("effective_at_utc", "lastUpdated"),
+    ),
+)
+
+USAGE = Records(
+    kind="usage_days",
+    at="data.usage",
+    fields=(
+        date("usage_date", "date", required=True),
+        number("usage_quantity", "calls"),
+        money("credits_amount", "creditsUsed", required=True),
+        dollars("cost_amount", "cost"),
+    ),
+    constants={"usage_unit": "calls", "cost_unit_code": "USD"},
+)
+
+TOTAL = Records(
+    kind="vendor_claims",
+    at="data.total",
+    fields=(money("claim_amount", "creditsUsed", required=True),),
+    constants={"claim": "usage_total", "unit_code": "voxpria-credit"},
+    ignored=("calls", "cost"),
+    covers_window=True,
+    is_optional=True,
+)

@@ -1,0 +1,40 @@
+-- An account's unit is what its newest good reading says; where that says nothing, what its owner configured.
+with
+
+newest_unit as (
+    select
+        account_id,
+        arg_max(unit_code, (observed_at_utc, fetch_id)) as unit_code
+    from staging.balances
+    where unit_code is not null
+    group by account_id
+)
+
+select
+    -- ids
+    accounts.account_id,
+    accounts.vendor,
+    accounts.is_configured,
+
+    -- units and evidence
+    coalesce(newest_unit.unit_code, accounts.unit_code, 'unknown') as unit_code,
+    accounts.tax_basis,
+    coalesce(evidence.basis, 'balance') as evidence_level,
+    conventions.sign_convention,
+    build.reporting_unit_code,
+
+    -- the owner's settings
+    accounts.team,
+    accounts.tags,
+    accounts.alert_below_days,
+    accounts.alert_below_amount,
+    accounts.topup_lead_days,
+    accounts.topup_minimum_amount,
+    accounts.tax_rate,
+    accounts.credit_price_amount,
+    accounts.credit_price_unit_code
+from staging.accounts as accounts
+cross join staging.build as build
+left join core.ledger_conventions as conventions on accounts.account_id = conventions.account_id
+left join newest_unit on accounts.account_id = newest_unit.account_id
+left join staging.evidence as evidence on accounts.account_id = evidence.account_id

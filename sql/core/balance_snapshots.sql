@@ -1,0 +1,42 @@
+-- A failed attempt stands as unknown, without an amount: absent is not zero.
+select
+    -- ids
+    balances.account_id,
+    balances.observed_at_utc,
+
+    -- amounts
+    balances.balance_amount,
+    coalesce(balances.unit_code, accounts.unit_code) as unit_code,
+    balances.threshold_amount,
+    balances.limit_amount,
+    balances.pending_amount,
+
+    -- where it came from
+    'fresh' as reading_state,
+    balances.effective_at_utc,
+    balances.fetch_id
+from staging.balances as balances
+inner join core.accounts as accounts on balances.account_id = accounts.account_id
+union all
+select
+    -- ids
+    attempts.account_id,
+    attempts.fetched_at_utc as observed_at_utc,
+
+    -- amounts
+    cast(null as decimal(38, 9)) as balance_amount,
+    min(accounts.unit_code) as unit_code,
+    cast(null as decimal(38, 9)) as threshold_amount,
+    cast(null as decimal(38, 9)) as limit_amount,
+    cast(null as decimal(38, 9)) as pending_amount,
+
+    -- where it came from
+    'unknown' as reading_state,
+    cast(null as timestamptz) as effective_at_utc,
+    max(attempts.fetch_id) as fetch_id
+from staging.fetches as attempts
+inner join core.accounts as accounts on attempts.account_id = accounts.account_id
+left join staging.balances as balances
+    on attempts.account_id = balances.account_id and attempts.fetched_at_utc = balances.observed_at_utc
+where attempts.is_reading and balances.account_id is null
+group by attempts.account_id, attempts.fetched_at_utc

@@ -1,0 +1,220 @@
+-- What left each account for service, by UTC day, for the months that are owed. The best evidence is used and no
+-- other: ledger before usage before balance deltas, so that nothing is counted twice. Within the days that the
+-- evidence covers, a day without a fact is a day without spend; outside them there is no row.
+with
+
+months as (
+    select
+        touched_month as first_date,
+        cast(touched_month + interval 1 month as date) as next_first_date
+    from staging.touched_months
+    where table_name = 'core.spend_daily'
+),
+
+-- The first instant and the first instant after, of all that is owed.
+hull as (
+    select
+        cast(min(first_date) as timestamp) at time zone 'UTC' as from_utc,
+        cast(max(next_first_date) as timestamp) at time zone 'UTC' as before_utc
+    from months
+),
+
+days as (
+    select
+        evidence.account_id,
+        evidence.basis,
+        evidence.through_date,
+        evidence.first_date,
+        cast(calendar.day as date) as spend_date
+    from staging.evidence as evidence
+    inner join months on evidence.first_date < months.next_first_date and evidence.through_date >= months.first_date
+    cross join lateral (
+        select
+            unnest(
+                generate_series(
+                    cast(greatest(evidence.first_date, months.first_date) as timestamp),
+                    cast(
+                        least(evidence.through_date, cast(months.next_first_date - interval 1 day as date))
+                        as timestamp
+                    ),
+                    interval 1 day
+                )
+            ) as day
+    ) as calendar
+),
+
+ledger_spend as (
+    select
+        entries.account_id,
+        cast(entries.effective_at_utc at time zone 'UTC' as date) as spend_date,
+        -sum(entries.entry_amount) as spend_amount
+    from core.ledger_entries as entries
+    cross join hull
+    where
+        entries.effective_at_utc >= hull.from_utc
+        and entries.effective_at_utc < hull.before_utc
+        and entries.entry_status in ('settled', 'unknown')
+        and (
+            entries.entry_kind in ('usage', 'renewal', 'tax', 'adjustment')
+            -- Money that the vendor gave back for service, not money that it paid out.
+            or (entries.entry_kind = 'refund' and entries.entry_amount > 0)
+            or (entries.entry_kind = 'other' and entries.entry_amount < 0)
+        )
+    group by entries.account_id, cast(entries.effective_at_utc at time zone 'UTC' as date)
+),
+
+usage_spend as (
+    select
+        usage_days.account_id,
+        usage_days.usage_date as spend_date,
+        sum(usage_days.credits_amount) as spend_amount,
+        bool_or(usage_days.is_partial) as is_partial
+    from core.usage_days as usage_days
+    inner join months
+        on usage_days.usage_date >= months.first_date and usage_days.usage_date < months.next_first_date
+    group by usage_days.account_id, usage_days.usage_date
+),
+
+-- Readings within what is owed, and one on each side of it, so that every interval that reaches in is whole.
+carried as (
+    select
+        snapshots.account_id,
+        max(case when snapshots.observed_at_utc < hull.from_utc then snapshots.observed_at_utc end) as from_utc,
+        min(case when snapshots.observed_at_utc >= hull.before_utc then snapshots.observed_at_utc end) as to_utc
+    from core.balance_snapshots as snapshots
+    cross join hull
+    where snapshots.balance_amount is not null
+    group by snapshots.account_id
+),
+
+readings as (
+    select
+        snapshots.account_id,
+        snapshots.observed_at_utc,
+        snapshots.fetch_id,
+        snapshots.balance_amount
+    from core.balance_snapshots as snapshots
+    inner join staging.evidence as evidence
+        on snapshots.account_id = evidence.account_id and evidence.basis = 'balance'
+    inner join carried on snapshots.account_id = carried.account_id
+    where
+        snapshots.balance_amount is not null
+        and (carried.from_utc is null or snapshots.observed_at_utc >= carried.from_utc)
+        and (carried.to_utc is null or snapshots.observed_at_utc <= carried.to_utc)
+),
+
+intervals as (
+    select
+        account_id,
+        lag(observed_at_utc) over (partition by account_id order by observed_at_utc, fetch_id) as opened_at_utc,
+        observed_at_utc as closed_at_utc,
+        lag(balance_amount) over (partition by account_id order by observed_at_utc, fetch_id)
+        - balance_amount as drop_amount
+    from readings
+),
+
+-- A fall of the balance between two readings is spread evenly over the time between them: the share of each day is
+-- the difference of what had gone by its end and by its beginning, so the shares add up to the fall exactly.
+shares as (
+    select
+        intervals.account_id,
+        cast(pieces.day as date) as spend_date,
+        intervals.drop_amount,
+        date_diff(
+            'microsecond',
+            intervals.opened_at_utc,
+            greatest(intervals.opened_at_utc, pieces.day at time zone 'UTC')
+        ) / greatest(date_diff('microsecond', intervals.opened_at_utc, intervals.closed_at_utc), 1) as begin_ratio,
+        date_diff(
+            'microsecond',
+            intervals.opened_at_utc,
+            least(intervals.closed_at_utc, (pieces.day + interval 1 day) at time zone 'UTC')
+        ) / greatest(date_diff('microsecond', intervals.opened_at_utc, intervals.closed_at_utc), 1) as end_ratio,
+        cast(intervals.closed_at_utc at time zone 'UTC' as date) = cast(pieces.day as date) as is_last_day,
+        cast(intervals.opened_at_utc at time zone 'UTC' as date)
+        < cast(intervals.closed_at_utc at time zone 'UTC' as date) as is_spread
+    from intervals
+    cross join lateral (
+        select
+            unnest(
+                generate_series(
+                    date_trunc('day', intervals.opened_at_utc at time zone 'UTC'),
+                    date_trunc('day', intervals.closed_at_utc at time zone 'UTC'),
+                    interval 1 day
+                )
+            ) as day
+    ) as pieces
+    where intervals.opened_at_utc is not null and intervals.drop_amount > 0
+),
+
+balance_spend as (
+    select
+        account_id,
+        spend_date,
+        sum(
+            case when is_last_day then drop_amount else cast(drop_amount * end_ratio as decimal(38, 9)) end
+            - cast(drop_amount * begin_ratio as decimal(38, 9))
+        ) as spend_amount,
+        bool_or(is_spread) as is_spread
+    from shares
+    group by account_id, spend_date
+),
+
+spend as (
+    select
+        days.account_id,
+        days.spend_date,
+        cast(
+            coalesce(ledger_spend.spend_amount, usage_spend.spend_amount, balance_spend.spend_amount, 0)
+            as decimal(38, 9)
+        ) as spend_amount,
+        days.basis,
+        case days.basis
+            when 'balance' then days.spend_date > days.first_date and days.spend_date < days.through_date
+            else days.spend_date < days.through_date and not coalesce(usage_spend.is_partial, false)
+        end as is_complete,
+        coalesce(balance_spend.is_spread, false) as is_spread
+    from days
+    left join ledger_spend
+        on
+            days.account_id = ledger_spend.account_id
+            and days.spend_date = ledger_spend.spend_date
+            and days.basis = 'ledger'
+    left join usage_spend
+        on
+            days.account_id = usage_spend.account_id
+            and days.spend_date = usage_spend.spend_date
+            and days.basis = 'usage'
+    left join balance_spend
+        on
+            days.account_id = balance_spend.account_id
+            and days.spend_date = balance_spend.spend_date
+            and days.basis = 'balance'
+)
+
+select
+    -- ids
+    spend.account_id,
+    spend.spend_date,
+
+    -- amounts
+    spend.spend_amount,
+    accounts.unit_code,
+    case
+        when accounts.unit_code = accounts.reporting_unit_code then spend.spend_amount
+        when accounts.credit_price_unit_code = accounts.reporting_unit_code
+            then cast(
+                cast(spend.spend_amount as decimal(19, 9)) * cast(accounts.credit_price_amount as decimal(19, 9))
+                as decimal(38, 9)
+            )
+    end as reporting_amount,
+    accounts.reporting_unit_code,
+
+    -- how well it is known
+    spend.basis,
+    accounts.evidence_level,
+    spend.is_complete,
+    spend.basis = 'balance' as is_lower_bound,
+    spend.is_spread
+from spend
+inner join core.accounts as accounts on spend.account_id = accounts.account_id

@@ -1,0 +1,217 @@
+-- How urgent an account is, by limits that a person can check: with 7 days left or fewer it is critical, with 14 a
+-- warning, with 30 to be watched. An old or failed reading never counts as urgent or as fine: it is unknown, and so
+-- is an account without a complete day of spend behind it.
+with
+
+limits as (
+    select
+        7.0 as critical_days,
+        14.0 as warning_days,
+        30.0 as watch_days,
+        3650.0 as longest_days,
+        -- Readings are asked for hourly, at the least daily.
+        cast(26 * 3600 as double) as stale_seconds
+),
+
+newest as (
+    select
+        account_id,
+        max(observed_at_utc) as observed_at_utc,
+        count(*) as reading_count,
+        arg_max(balance_amount, (observed_at_utc, fetch_id)) as balance_amount,
+        arg_max(coalesce(cast(threshold_amount as varchar), ''), (observed_at_utc, fetch_id)) as threshold_text,
+        arg_max(coalesce(cast(pending_amount as varchar), ''), (observed_at_utc, fetch_id)) as pending_text,
+        arg_max(fetch_id, (observed_at_utc, fetch_id)) as fetch_id
+    from core.balance_snapshots
+    where balance_amount is not null
+    group by account_id
+),
+
+-- How the newest attempt to read each balance ended, unreadable answers included.
+attempts as (
+    select
+        account_id,
+        arg_max(outcome, fetch_id) as outcome,
+        max(fetch_id) as fetch_id
+    from staging.fetches
+    where is_reading
+    group by account_id
+),
+
+last_days as (
+    select
+        account_id,
+        max(spend_date) as spend_date
+    from core.spend_daily
+    where is_complete
+    group by account_id
+),
+
+burn as (
+    select
+        spend.account_id,
+        cast(
+            sum(case when spend.spend_date > last_days.spend_date - 7 then spend.spend_amount end)
+            / count(case when spend.spend_date > last_days.spend_date - 7 then 1 end)
+            as decimal(38, 9)
+        ) as burn_7d_amount,
+        cast(sum(spend.spend_amount) / count(*) as decimal(38, 9)) as burn_28d_amount,
+        cast(count(*) as double) as history_days
+    from core.spend_daily as spend
+    inner join last_days on spend.account_id = last_days.account_id
+    where spend.is_complete and spend.spend_date > last_days.spend_date - 28
+    group by spend.account_id
+),
+
+joined as (
+    select
+        accounts.*,
+        newest.balance_amount,
+        newest.observed_at_utc,
+        coalesce(newest.reading_count, 0) as reading_count,
+        cast(nullif(newest.threshold_text, '') as decimal(38, 9)) as threshold_amount,
+        cast(nullif(newest.pending_text, '') as decimal(38, 9)) as pending_amount,
+        newest.fetch_id,
+        cast(greatest(date_diff('second', newest.observed_at_utc, build.as_of_utc), 0) as double) as age_seconds,
+        attempts.outcome,
+        attempts.fetch_id as attempt_fetch_id,
+        burn.burn_7d_amount,
+        burn.burn_28d_amount,
+        coalesce(burn.history_days, 0) as history_days
+    from core.accounts as accounts
+    cross join staging.build as build
+    left join newest on accounts.account_id = newest.account_id
+    left join attempts on accounts.account_id = attempts.account_id
+    left join burn on accounts.account_id = burn.account_id
+    where accounts.is_configured
+),
+
+states as (
+    select
+        joined.*,
+        case
+            when joined.balance_amount is null then 'unknown'
+            when joined.attempt_fetch_id > joined.fetch_id or joined.age_seconds > limits.stale_seconds then 'stale'
+            else 'fresh'
+        end as reading_state,
+        case
+            when joined.balance_amount <= 0 then 0.0
+            when joined.burn_28d_amount > 0 then cast(joined.balance_amount as double) / joined.burn_28d_amount
+        end as full_runway_days
+    from joined
+    cross join limits
+),
+
+runways as (
+    select
+        states.*,
+        case when states.full_runway_days <= limits.longest_days then states.full_runway_days end as runway_days,
+        coalesce(states.full_runway_days > limits.longest_days, false) as is_beyond
+    from states
+    cross join limits
+),
+
+judged as (
+    select
+        runways.*,
+        case
+            when runways.reading_state <> 'fresh' then 'unknown'
+            when runways.balance_amount <= 0 then 'critical'
+            when runways.history_days = 0 and runways.balance_amount < runways.alert_below_amount then 'warning'
+            when runways.history_days = 0 then 'unknown'
+            when runways.runway_days <= limits.critical_days then 'critical'
+            when
+                runways.runway_days <= limits.warning_days
+                or runways.runway_days < runways.alert_below_days
+                or runways.balance_amount < runways.alert_below_amount
+                then 'warning'
+            when runways.runway_days <= limits.watch_days or runways.balance_amount < runways.threshold_amount
+                then 'watch'
+            else 'ok'
+        end as severity
+    from runways
+    cross join limits
+),
+
+worded as (
+    select
+        *,
+        cast(cast(balance_amount as decimal(38, 2)) as varchar) || ' ' || unit_code as balance_words,
+        cast(cast(burn_28d_amount as decimal(38, 2)) as varchar) || ' ' || unit_code || ' a day' as burn_words,
+        case when history_days = 1 then '1 day' else cast(cast(history_days as bigint) as varchar) || ' days' end
+            as history_words,
+        case
+            when age_seconds < 7200 then cast(cast(round(age_seconds / 60) as bigint) as varchar) || ' minutes'
+            when age_seconds < 172800 then cast(cast(round(age_seconds / 3600) as bigint) as varchar) || ' hours'
+            else cast(cast(round(age_seconds / 86400) as bigint) as varchar) || ' days'
+        end as age_words
+    from judged
+)
+
+select
+    -- ids
+    account_id,
+    vendor,
+    team,
+
+    -- the balance
+    balance_amount,
+    unit_code,
+    observed_at_utc,
+    age_seconds,
+    reading_state,
+    threshold_amount,
+    pending_amount,
+
+    -- how long it lasts
+    burn_7d_amount,
+    burn_28d_amount,
+    history_days,
+    case when runway_days is not null and history_days > 0 then 'mean_28d' else 'none' end as method,
+    runway_days,
+    cast(null as date) as runway_p10_date,
+    case
+        when runway_days is not null
+            then cast(
+                cast(observed_at_utc at time zone 'UTC' as date) + cast(floor(runway_days) as integer) as date
+            )
+    end as runway_p50_date,
+    cast(null as date) as runway_p90_date,
+    cast(null as double) as depleted_7d_probability,
+    cast(null as double) as depleted_30d_probability,
+
+    -- how urgent it is
+    severity,
+    cast(null as decimal(38, 9)) as topup_amount,
+    case
+        when reading_state = 'unknown' and outcome is null then 'Never asked yet.'
+        when reading_state = 'unknown' and outcome = 'ok' then 'The balance could not be read; see staging.rejects.'
+        when reading_state = 'unknown' then 'No good reading yet; the newest request ended in ' || outcome || '.'
+        when reading_state = 'stale' and attempt_fetch_id > fetch_id
+            then
+            'The newest request gave no balance ('
+            || case when outcome = 'ok' then 'unreadable' else outcome end
+            || '); the last good one, ' || balance_words || ', is ' || age_words || ' old.'
+        when reading_state = 'stale' then 'Not asked for ' || age_words || '; the last balance was ' || balance_words || '.'
+        when balance_amount <= 0 then 'Nothing is left: the balance is ' || balance_words || '.'
+        when history_days = 0 and balance_amount < alert_below_amount
+            then 'Below your limit of ' || cast(cast(alert_below_amount as decimal(38, 2)) as varchar) || ' ' || unit_code
+            || '; no complete day of spend is known yet.'
+        when history_days = 0 and reading_count = 1
+            then 'One reading and no history: days left are unknown until spend has been seen for a day.'
+        when history_days = 0 then 'No complete day of spend is known yet, so days left are unknown.'
+        when burn_28d_amount <= 0 then 'No spend in the last ' || history_words || ': no date to run dry.'
+        when is_beyond then 'At ' || burn_words || ' it lasts more than ten years.'
+        else
+            cast(cast(round(runway_days, 1) as decimal(18, 1)) as varchar) || ' days left at ' || burn_words
+            || ', the mean of ' || history_words
+            || case when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else '' end
+            || case
+                when severity = 'warning' and balance_amount < alert_below_amount then '; below your own limit'
+                else ''
+            end
+            || '.'
+    end as reason,
+    evidence_level,
+    fetch_id
+from worded

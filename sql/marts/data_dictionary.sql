@@ -1,0 +1,39 @@
+-- Read back from the database: what a table says of itself is what it is. Units stand in brackets at the end of a
+-- column's comment, the key at the end of a table's.
+with
+
+documented as (
+    select
+        tables.schema_name || '.' || tables.table_name as table_name,
+        tables.comment as table_doc,
+        columns.column_name,
+        columns.data_type,
+        columns.comment as column_comment,
+        columns.is_nullable
+    from duckdb_tables() as tables
+    inner join duckdb_columns() as columns
+        on
+            tables.database_name = columns.database_name
+            and tables.schema_name = columns.schema_name
+            and tables.table_name = columns.table_name
+    where
+        tables.database_name = current_database()
+        and (
+            tables.schema_name in ('core', 'forecasts', 'marts', 'alerts')
+            or (tables.schema_name = 'staging' and tables.table_name in ('rejects', 'schema_drift'))
+        )
+)
+
+select
+    -- ids
+    table_name,
+    column_name,
+
+    -- what it is
+    data_type,
+    nullif(regexp_extract(column_comment, ' \[([^\]]*)\]$', 1), '') as unit,
+    regexp_replace(column_comment, ' \[([^\]]*)\]$', '') as doc,
+    is_nullable,
+    list_contains(string_split(regexp_extract(table_doc, 'Key: ([a-z_0-9, ]*)\.$', 1), ', '), column_name) as is_key,
+    table_doc
+from documented

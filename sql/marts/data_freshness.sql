@@ -1,0 +1,46 @@
+with
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by account_id, endpoint order by fetched_at_utc desc, fetch_id desc
+        ) as place
+    from staging.fetches
+    where account_id <> '*'
+),
+
+counted as (
+    select
+        account_id,
+        endpoint,
+        max(case when outcome = 'ok' then fetched_at_utc end) as last_observed_at_utc,
+        count(*) as fetch_count,
+        count(case when outcome <> 'ok' then 1 end) as failed_fetch_count
+    from staging.fetches
+    group by account_id, endpoint
+)
+
+select
+    -- ids
+    ranked.account_id,
+    ranked.vendor,
+    ranked.endpoint,
+
+    -- times
+    ranked.fetched_at_utc as last_attempt_at_utc,
+    counted.last_observed_at_utc,
+    cast(
+        greatest(date_diff('second', counted.last_observed_at_utc, build.as_of_utc), 0) as double
+    ) as age_seconds,
+
+    -- how it went
+    ranked.outcome,
+    ranked.status_code,
+    ranked.reason,
+    counted.fetch_count,
+    counted.failed_fetch_count
+from ranked
+inner join counted on ranked.account_id = counted.account_id and ranked.endpoint = counted.endpoint
+cross join staging.build as build
+where ranked.place = 1

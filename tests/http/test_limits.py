@@ -1,0 +1,139 @@
+"""Our own rate limits, within a run and across processes."""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.http import Answer, Network, Outcome, RateLimit, RateLimits
+from pipeline.secret import Secret
+from tests.http.conftest import CANARY, Lab
+from tests.http.fault_server import FaultServer, reply
+
+FINE = reply(200, b"{}")
+
+
+def _get_each(
+    lab: Lab, server: FaultServer, limit: RateLimit, limits: RateLimits, accounts: dict[str, str]
+) -> dict[str, list[Outcome]]:
+    """Three GETs for each account, side by side; `accounts` maps an account to its key."""
+
+    async def work() -> list[Answer]:
+        async with Network() as network:
+            clients = [
+                lab.client(
+                    network,
+                    server.url,
+                    account_id=account_id,
+                    headers={"api_key": Secret(key, name="CANARY_API_KEY")},
+                    rate_limit=limit,
+                    rate_limits=limits,
+                )
+                for account_id, key in accounts.items()
+            ]
+            return await asyncio.gather(*(client.get("/balance") for client in clients for _ in range(3)))
+
+    outcomes = [answer.outcome for answer in lab.run(work())]
+    return {account_id: outcomes[3 * n : 3 * n + 3] for n, account_id in enumerate(accounts)}
+
+
+@pytest.mark.parametrize(
+    ("scope", "granted_count"),
+    [("address", 4), ("key", 8), ("account", 9)],
+)
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_a_limit_counts_by_its_scope_and_refuses_without_sleeping(
+    lab: Lab, tmp_path: Path, scope: str, granted_count: int, has_folder: bool
+) -> None:
+    limit = RateLimit(4, 600, scope)  # type: ignore[arg-type]
+    accounts = {"one": CANARY, "two": CANARY, "three": CANARY + "!"}
+    with RateLimits(tmp_path / "limits" if has_folder else None) as limits, FaultServer(FINE) as server:
+        outcomes = _get_each(lab, server, limit, limits, accounts)
+    granted = sum(outcome is Outcome.ok for each in outcomes.values() for outcome in each)
+    refused = sum(outcome is Outcome.rate_limited for each in outcomes.values() for outcome in each)
+    expected = 4 + 3 if scope == "key" else granted_count
+    assert (granted, refused) == (expected, 9 - expected)
+    assert len(server.requests) == granted
+    for answer in lab.answers:
+        if answer.outcome is Outcome.rate_limited:
+            assert answer.attempt_count == 0
+            assert "our own limit of 4 requests in 600 s" in answer.reason
+            assert answer.elapsed_seconds < 4  # the deadline is 8 s
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_a_short_wait_for_our_own_limit_is_waited(lab: Lab, tmp_path: Path, has_folder: bool) -> None:
+    limits = RateLimits(tmp_path if has_folder else None)
+    with limits, FaultServer(FINE) as server:
+        outcomes = _get_each(lab, server, RateLimit(2, 0.2, "account"), limits, {"one": CANARY})
+    assert outcomes == {"one": [Outcome.ok] * 3}
+
+
+def _take_all(folder: str, wanted: int) -> int:
+    async def work() -> int:
+        with RateLimits(Path(folder)) as limits:
+            limiter = limits.limiter("vpsbg", RateLimit(50, 600, "address"), "here")
+            # A deadline of ten seconds is enough for a busy file and too little for the limit.
+            deadline = asyncio.get_running_loop().time() + 10
+            return sum([await limiter.take(deadline=deadline) == 0 for _ in range(wanted)])
+
+    return asyncio.run(work())
+
+
+def test_a_limit_holds_across_processes(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        granted = pool.starmap(_take_all, [(str(tmp_path), 40)] * 3)
+    assert sum(granted) == 50
+
+
+def test_the_files_are_private_and_hold_no_key(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "limits"
+    before = os.umask(0)
+    try:
+        with RateLimits(folder) as limits, FaultServer(FINE) as server:
+            _get_each(lab, server, RateLimit(100, 600, "key"), limits, {"one": CANARY})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = list(folder.iterdir())
+    assert files
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert b"canary" not in file.read_bytes()
+        assert "canary" not in file.name
+
+
+def test_a_clock_that_was_set_back_does_not_block_a_limit(tmp_path: Path) -> None:
+    assert _take_all(str(tmp_path), 60) == 50
+    (file,) = tmp_path.glob("*.sqlite")
+    with sqlite3.connect(file) as connection:
+        connection.execute(
+            "UPDATE rate_bucket SET item_timestamp = ?", (int(time.time() * 1000) + 86_400_000,)
+        )
+    connection.close()
+    assert _take_all(str(tmp_path), 60) == 50
+
+
+def test_a_broken_file_costs_a_warning_and_not_the_limit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _take_all(str(tmp_path), 1) == 1
+    (file,) = tmp_path.glob("*.sqlite")
+    file.write_bytes(b"not a database" * 1000)
+    with caplog.at_level(logging.WARNING):
+        assert _take_all(str(tmp_path), 60) == 50
+    assert "not shared with other processes" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_costs_a_warning_and_not_the_limit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert _take_all(str(tmp_path / "file" / "limits"), 60) == 50
+    assert "not shared with other processes" in caplog.text

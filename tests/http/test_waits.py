@@ -1,0 +1,192 @@
+"""Waiting and retrying: as long as asked, never idly, never for ever."""
+
+import asyncio
+import dataclasses
+import email.utils
+import time
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.http import Answer, Network, Outcome
+from pipeline.http._waits import asked_wait_seconds, parse_date
+from tests.http.conftest import ACCOUNT_ID, QUICK, Lab
+from tests.http.fault_server import FaultServer, Wire, drip, reply
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FINE = reply(200, b'{"balance": 12.50}')
+
+
+@pytest.mark.fault(1)
+def test_a_429_is_retried_once_after_the_wait_that_it_asks_for(lab: Lab) -> None:
+    with FaultServer(reply(429, headers={"Retry-After": "3"}), FINE) as server:
+        answer = lab.get(server)
+    first, second = server.requests
+    assert second.received_seconds - first.received_seconds >= 3
+    assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
+    assert answer.payload == {"balance": "12.50"}
+
+
+@pytest.mark.fault(2)
+@pytest.mark.parametrize(("status", "outcome"), [(429, Outcome.rate_limited), (503, Outcome.server_error)])
+def test_a_wait_beyond_the_deadline_fails_at_once_and_the_others_finish(
+    lab: Lab, status: int, outcome: Outcome
+) -> None:
+    slow = reply(status, b'{"message": "later"}', {"Retry-After": "3600"})
+    with FaultServer(slow) as refusing, FaultServer(FINE) as one, FaultServer(FINE) as two:
+        refused, *others = lab.get_all(refusing, one, two)
+    assert refused.outcome is outcome
+    assert refused.elapsed_seconds < 1  # the deadline is 8 s
+    assert len(refusing.requests) == 1
+    assert "3600 s" in refused.reason
+    assert ACCOUNT_ID in refused.reason
+    assert refused.body == b'{"message": "later"}'
+    assert [answer.outcome for answer in others] == [Outcome.ok, Outcome.ok]
+
+
+def _in_two_seconds(wire: Wire) -> bool | None:
+    date = email.utils.formatdate(time.time() + 2, usegmt=True)
+    return reply(429, headers={"Retry-After": date})(wire)
+
+
+@pytest.mark.fault(3)
+def test_a_retry_after_of_any_shape_is_obeyed_or_backed_off_from(lab: Lab) -> None:
+    asked = {
+        "1.5": 1.5,
+        "-1": 0.0,
+        "soon": 0.0,
+        "": 0.0,
+        "nan": 0.0,
+        "0": 0.0,
+        "²": 0.0,
+        "Wed, 99 Foo 2026 99:99:99 GMT": 0.0,
+        "Wed, 21 Oct 2015 07:28:00 GMT": 0.0,
+    }
+    servers = [FaultServer(reply(429, headers={"Retry-After": text}), FINE) for text in asked]
+    servers.append(FaultServer(_in_two_seconds, FINE))
+    for server in servers:
+        server.__enter__()
+    try:
+        answers = lab.get_all(*servers)
+    finally:
+        for server in servers:
+            server.__exit__(None, None, None)
+    assert {answer.outcome for answer in answers} == {Outcome.ok}
+    for server, least_seconds in zip(servers, [*asked.values(), 1.0], strict=True):
+        first, second = server.requests
+        assert second.received_seconds - first.received_seconds >= least_seconds
+
+
+@pytest.mark.fault(3)
+def test_a_rate_limit_reset_is_waited_for_where_no_retry_after_is_given(lab: Lab) -> None:
+    def play(wire: Wire) -> bool | None:
+        return reply(429, headers={"X-RateLimit-Reset": str(int(time.time()) + 2)})(wire)
+
+    with FaultServer(play, FINE) as server:
+        answer = lab.get(server)
+    first, second = server.requests
+    assert second.received_seconds - first.received_seconds >= 1
+    assert answer.outcome is Outcome.ok
+
+
+@given(st.text())
+def test_no_text_makes_the_wait_negative_or_the_parser_fail(text: str) -> None:
+    for name in ("retry-after", "x-ratelimit-reset", "date"):
+        wait = asked_wait_seconds(429, {name: text}, local_now=NOW)
+        assert wait is None or wait > 0
+
+
+@given(st.integers(min_value=1, max_value=10**30))
+def test_a_wait_in_seconds_is_never_shortened(seconds: int) -> None:
+    assert asked_wait_seconds(503, {"retry-after": str(seconds)}, local_now=NOW) == float(seconds)
+
+
+@given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2200, 1, 1)), st.integers(1, 10**6))
+def test_a_date_to_wait_for_is_measured_by_the_servers_own_clock(server_now: datetime, seconds: int) -> None:
+    epoch = int(server_now.replace(tzinfo=UTC).timestamp())
+    date = email.utils.formatdate(epoch, usegmt=True)
+    until = email.utils.formatdate(epoch + seconds, usegmt=True)
+    assert asked_wait_seconds(429, {"date": date, "retry-after": until}, local_now=NOW) == seconds
+    assert (
+        asked_wait_seconds(429, {"date": date, "x-ratelimit-reset": str(epoch + seconds)}, local_now=NOW)
+        == seconds
+    )
+
+
+def test_a_reset_counts_on_a_429_only_and_after_retry_after() -> None:
+    reset = str(int(NOW.timestamp()) + 60)
+    assert asked_wait_seconds(503, {"x-ratelimit-reset": reset}, local_now=NOW) is None
+    assert asked_wait_seconds(429, {"x-ratelimit-reset": reset, "retry-after": "5"}, local_now=NOW) == 5
+    assert asked_wait_seconds(429, {"x-ratelimit-reset": reset, "retry-after": "?"}, local_now=NOW) == 60
+
+
+def test_a_date_is_read_as_utc_or_not_at_all() -> None:
+    assert parse_date("Fri, 20 Nov 2026 14:00:00 +0200") == NOW
+    assert parse_date("Fri, 20 Nov 2026 12:00:00 -0000") == NOW
+    assert parse_date("yesterday") is None
+    assert parse_date(None) is None
+
+
+@pytest.mark.fault(4)
+def test_a_burst_of_server_errors_is_ridden_out(lab: Lab) -> None:
+    with (
+        FaultServer(reply(500), reply(502), reply(503), FINE) as one,
+        FaultServer(reply(504), reply(408), FINE) as two,
+    ):
+        answers = lab.get_all(one, two)
+    assert [(answer.outcome, answer.attempt_count) for answer in answers] == [
+        (Outcome.ok, 4),
+        (Outcome.ok, 3),
+    ]
+
+
+@pytest.mark.fault(4)
+def test_retries_are_jittered_so_that_accounts_do_not_return_in_step(lab: Lab) -> None:
+    patience = dataclasses.replace(QUICK, backoff_seconds=0.4, backoff_cap_seconds=0.4)
+    with FaultServer(*[reply(503)] * 8, FINE) as server:
+        lab.get_all(*[server] * 8, patience=patience)
+    gaps = [request.received_seconds for request in server.requests[8:]]
+    assert max(gaps) - min(gaps) > 0.02
+
+
+@pytest.mark.fault(5)
+def test_a_permanent_503_ends_after_a_bounded_number_of_attempts(lab: Lab) -> None:
+    with FaultServer(reply(503, b"<h1>down</h1>", {"Content-Type": "text/html"})) as server:
+        answer = lab.get(server)
+    assert len(server.requests) == answer.attempt_count == QUICK.attempts
+    assert (answer.outcome, answer.status_code) == (Outcome.server_error, 503)
+    assert (answer.body, answer.content_type, answer.payload) == (b"<h1>down</h1>", "text/html", None)
+
+
+@pytest.mark.fault(9)
+def test_nothing_that_drips_outlives_the_deadline(lab: Lab) -> None:
+    patience = dataclasses.replace(QUICK, deadline_seconds=1.5)
+    endless = b"HTTP/1.1 %d Words\r\nContent-Length: 1000000\r\n\r\n"
+    with (
+        FaultServer(drip(endless % 200 + b'{"balance":')) as body,
+        FaultServer(drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x")) as headers,
+        FaultServer(drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n")) as chunks,
+        FaultServer(drip(endless % 503)) as errors,
+        FaultServer(drip(endless % 401)) as refusal,
+        FaultServer(FINE) as fine,
+    ):
+        answers = lab.get_all(body, headers, chunks, errors, refusal, fine, patience=patience)
+    *dripped, refused, good = answers
+    assert {answer.outcome for answer in dripped} == {Outcome.deadline}
+    assert all(0.5 <= answer.elapsed_seconds <= 2.5 for answer in [*dripped, refused])
+    assert dripped[0].body.startswith(b'{"balance":')
+    assert "1.5 s" in dripped[0].reason
+    assert refused.outcome is Outcome.unauthorised
+    assert good.outcome is Outcome.ok
+
+
+@pytest.mark.fault(9)
+def test_a_cancelled_get_is_cancelled_and_does_not_become_an_answer(lab: Lab) -> None:
+    async def work(server: FaultServer) -> Answer:
+        async with Network() as network, asyncio.timeout(0.3):
+            return await lab.client(network, server.url).get("/balance")
+
+    with FaultServer(drip(b"")) as server, pytest.raises(TimeoutError):
+        lab.run(work(server))
