@@ -31,4 +31,5 @@ def decode_json(body: bytes) -> object:
     except RecursionError:
         raise NotJson("the body is nested too deeply") from None
     except ValueError as error:
-        raise NotJson(f"the body is not JSON: {error}") from None
+        words = str(error).removeprefix("JSON is malformed: ")
+        raise NotJson(f"the body is not JSON ({words})") from None

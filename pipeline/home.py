@@ -47,6 +47,11 @@ class Home:
         return self.path / "limits"
 
     @property
+    def sandbox_accounts(self) -> Path:
+        """The demo's accounts.toml; where it stands, the folder holds a sandbox's data and nothing else."""
+        return self.path / "sandbox-accounts.toml"
+
+    @property
     def dagster(self) -> Path:
         """Dagster's own storage, where no DAGSTER_HOME says otherwise."""
         return self.path / "dagster"

@@ -18,7 +18,7 @@ from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, private_folder
 from pipeline.landing.fetching import FetchPolicy, calls_for
-from pipeline.settings import Settings
+from pipeline.settings import load
 from pipeline.warehouse import Warehouse
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -53,11 +53,25 @@ class Request:
     on_step: Callable[[str], None] = lambda _: None
     """Told of each asset's key path as it is materialised."""
     warehouse_path: Path | None = None
+    """Another file than the state folder's warehouse."""
+    replaces_warehouse: bool = False
+    """When all went well, put that file in the warehouse's place, while the lock is still held."""
 
 
-def check_before(settings: Settings, request: Request) -> None:
-    """Raise UsageError for what would only fail later: unknown accounts, absent secrets, a clock set against a vendor."""
+def check_before(request: Request) -> None:
+    """Raise UsageError for what would only fail later, before any request is made.
+
+    Unknown accounts, absent secrets, a clock set against a vendor that lives in the present, real accounts in a
+    state folder that holds a sandbox's data.
+    """
+    settings = load()
     accounts = settings.select(list(request.accounts))
+    is_sandbox = all(_is_loopback(each.base_url) for each in settings.accounts.values())
+    if request.home.sandbox_accounts.exists() and not is_sandbox:
+        raise UsageError(
+            f"{request.home.path} holds the demo's data, which must not mix with real accounts; remove it, or set "
+            "DRAWDOWN_HOME to another folder"
+        )
     if request.clock.as_of is not None:
         for account in accounts:
             if not _is_loopback(account.base_url):
@@ -109,6 +123,8 @@ def materialize(request: Request) -> Outcome:
             run_config=run_config,
             raise_on_error=False,
         )
+        if result.success and request.replaces_warehouse:
+            warehouse.take_place()
     problems = [
         line
         for check in result.get_asset_check_evaluations()
@@ -118,6 +134,28 @@ def materialize(request: Request) -> Outcome:
     if not result.success:
         raise DrawdownError("; ".join([*_failures(result), *problems]) or "the run failed")
     return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
+
+
+def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
+
+    The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
+    """
+    if not home.landing.is_dir():
+        raise DrawdownError(f"{home.landing} does not exist: there is nothing to rebuild from")
+    fresh = home.path / "warehouse.rebuilding.duckdb"
+    for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    outcome = materialize(
+        Request(
+            home=home,
+            selection="not group:landing",
+            on_step=on_step,
+            warehouse_path=fresh,
+            replaces_warehouse=True,
+        )
+    )
+    return outcome
 
 
 def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, table_metadata
+from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.models import Model, discover, recompute
 from pipeline.schema.render import duplicate_keys
 from pipeline.warehouse import Warehouse
@@ -55,8 +55,9 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         with clear_failures():
             with warehouse.transaction() as connection:
-                recompute(connection, model)
+                rows = recompute(connection, model)
             connection = warehouse.connection
+        say(f"{table.full_name}: {rows} rows")
         duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
         owed = connection.execute(
             "SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [table.full_name]

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Final
 import duckdb
 
 from pipeline.errors import DrawdownError
-from pipeline.home import Home, private_folder
+from pipeline.home import Home, private_folder, sync_folder
 
 if TYPE_CHECKING:
     from pipeline.schema.tables import Table
@@ -76,6 +76,17 @@ class Warehouse:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+    def take_place(self) -> None:
+        """Close the file and put it where the state folder's warehouse belongs, before the lock is freed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        # The old file's log must not be replayed into the new file.
+        self.home.warehouse.with_name(self.home.warehouse.name + ".wal").unlink(missing_ok=True)
+        self.path.replace(self.home.warehouse)
+        sync_folder(self.home.path)
+        self.close()
 
     def close(self) -> None:
         """Close the file and free the lock."""

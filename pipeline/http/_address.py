@@ -115,6 +115,8 @@ def _check_host(host: str, refused: _Refused) -> tuple[str, bool]:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise refused("has a host that is no plain host name")
+    if any(label.startswith("xn--") for label in labels):
+        raise refused("has an internationalised host name, which may look like another")
     if len(labels) == 1 or labels[-1] == "localhost":
         raise refused("must name a public host, with a dot")
     return host, False

@@ -63,7 +63,11 @@ class Network:
             mounts=dict.fromkeys(direct),
             # A cookie set for one account must not be sent for another.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            headers={"user-agent": f"drawdown/{pipeline.__version__}", "accept-encoding": "gzip"},
+            headers={
+                "user-agent": f"drawdown/{pipeline.__version__}",
+                "accept": "application/json",
+                "accept-encoding": "gzip",
+            },
         )
 
     async def __aenter__(self) -> Self:

@@ -33,6 +33,23 @@ _OUTCOMES = {
     422: Outcome.unprocessable,
     429: Outcome.rate_limited,
 }
+_ADVICE = {
+    Outcome.unauthorised: "check the value of {variables}",
+    Outcome.forbidden: "check what the key in {variables} may read",
+    Outcome.not_found: "check base_url, and whether the vendor has moved it",
+    Outcome.unprocessable: "see the landed answer, the vendor may have changed its API",
+    Outcome.client_error: "see the landed answer",
+    Outcome.rate_limited: "the next run tries again",
+    Outcome.server_error: "the next run tries again",
+    Outcome.redirect: "this is never followed, because the key would travel along; check base_url",
+    Outcome.timeout: "see whether the vendor is slow or down",
+    Outcome.deadline: "see whether the vendor is slow or down",
+    Outcome.connection: "check the network, and whether the vendor is up",
+    Outcome.tls: "check base_url, this computer's clock and its certificate authorities",
+    Outcome.not_json: "see the landed answer, which may be a login or maintenance page",
+    Outcome.bad_encoding: "the next run tries again",
+    Outcome.too_large: "ask for shorter pages or windows",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +113,13 @@ class Get:
             retry_error_callback=lambda _: None,
         )
         try:
-            async with asyncio.timeout_at(self._deadline+1000):
+            async with asyncio.timeout_at(self._deadline):
                 await retrying(self._exchange)
         except TimeoutError:
             # A refusal stays a refusal when its body never ends.
             if not self._judge_status(self._last) or self._last.is_transient:
                 self._last.outcome = Outcome.deadline
+                self._last.detail = f"did not end within {self._caller.patience.deadline_seconds:g} s"
         return self._conclude()
 
     async def _exchange(self) -> _Exchange:
@@ -111,13 +129,12 @@ class Get:
             self._last.outcome, self._last.is_transient = Outcome.rate_limited, False
             self._last.detail = (
                 f"would have to wait {wait_seconds:.0f} s for our own limit of {caller.rate_limit.requests} "
-                f"requests in {caller.rate_limit.per_seconds:g} s, which is past the deadline: "
-                "the next run tries again"
+                f"requests in {caller.rate_limit.per_seconds:g} s, which is past its deadline"
             )
             return self._last
         exchange = self._last = _Exchange()
         received = io.BytesIO()
-        headers = {"accept": "application/json"} | {
+        headers = {
             name: value.header_value() if isinstance(value, Secret) else value
             for name, value in caller.headers.items()
         }
@@ -131,13 +148,11 @@ class Get:
                 await read_body(response, received, cap_bytes=patience.body_cap_bytes)
         except TooLarge:
             exchange.outcome = Outcome.too_large
-            exchange.detail = (
-                f"sent more than {patience.body_cap_bytes} bytes: ask for shorter pages or windows"
-            )
+            exchange.detail = f"was answered with more than {patience.body_cap_bytes} bytes"
             received.truncate(_TOO_LARGE_KEPT_BYTES)
         except BadEncoding as error:
             exchange.outcome, exchange.is_transient = Outcome.bad_encoding, error.is_transient
-            exchange.detail = f"cannot be read: {error}"
+            exchange.detail = f"cannot be read, because {error}"
         except Exception as error:
             # What a hostile server can make the libraries raise is not bounded by what they document, and one
             # vendor must not end the run of the others.
@@ -161,6 +176,7 @@ class Get:
             exchange.outcome = Outcome.server_error
         else:
             exchange.outcome = _OUTCOMES.get(status_code, Outcome.client_error)
+        exchange.detail = ""
         exchange.is_transient = status_code in _TRANSIENT_STATUSES
         if exchange.is_transient:
             exchange.asked_wait_seconds = asked_wait_seconds(
@@ -171,9 +187,7 @@ class Get:
     def _decode(self, exchange: _Exchange) -> None:
         if exchange.body.count(b",") > self._caller.patience.value_cap:
             exchange.outcome = Outcome.too_large
-            exchange.detail = (
-                f"sent more than {self._caller.patience.value_cap} values: ask for shorter pages or windows"
-            )
+            exchange.detail = f"was answered with more than {self._caller.patience.value_cap} values"
             exchange.body = exchange.body[:_TOO_LARGE_KEPT_BYTES]
             return
         try:
@@ -202,7 +216,7 @@ class Get:
         return Answer(
             url=redacted(str(self._url)),
             outcome=last.outcome,
-            reason=redacted(f"{self._caller.who}: GET {where} {self._what_happened()}"),
+            reason=redacted(f"{self._caller.who}: GET {where} {self._story()}"),
             status_code=last.status_code,
             content_type=content_type and redacted(content_type)[:_CONTENT_TYPE_KEPT_CHARACTERS],
             body=last.body,
@@ -214,46 +228,21 @@ class Get:
             date=parse_date(last.headers.get("date")),
         )
 
-    def _what_happened(self) -> str:
-        last, status_code = self._last, self._last.status_code
-        variables = " and ".join(self._caller.secret_names) or "the account's settings"
-        requests = f"{self._sent_count} request" + ("s" if self._sent_count != 1 else "")
+    def _story(self) -> str:
+        last = self._last
+        story = last.detail or f"was answered {last.status_code}"
+        if last.outcome is Outcome.redirect:
+            story += self._redirect_target()
+        story += f" ({self._sent_count} request{'' if self._sent_count == 1 else 's'} sent)"
         if self._refused_wait_seconds:
             left_seconds = max(0.0, self._deadline - self._clock())
-            return (
-                f"{last.detail or f'was answered {status_code}'} and would be retried after "
-                f"{self._refused_wait_seconds:.0f} s, longer than the {left_seconds:.0f} s that are left of "
-                "its deadline: the next run tries again"
+            story += (
+                f", and the next attempt would have to wait {self._refused_wait_seconds:.0f} s, longer than "
+                f"the {left_seconds:.0f} s left of its deadline"
             )
-        match last.outcome:
-            case Outcome.deadline:
-                seconds = self._caller.patience.deadline_seconds
-                return (
-                    f"did not end within {seconds:g} s and {requests}: see whether the vendor is slow or down"
-                )
-            case Outcome.unauthorised:
-                return f"was refused (401): check the value of {variables}"
-            case Outcome.forbidden:
-                return f"was forbidden (403): check what the key in {variables} may read"
-            case Outcome.not_found:
-                return "does not exist (404): check base_url, and whether the vendor has moved it"
-            case Outcome.unprocessable:
-                return (
-                    "was refused as a query (422): see the landed answer, the vendor may have changed its API"
-                )
-            case Outcome.redirect:
-                return (
-                    f"was redirected ({status_code}){self._redirect_target()}, which is never followed, "
-                    "because the key would travel along: check base_url"
-                )
-            case Outcome.client_error:
-                return f"was answered {status_code}: see the landed answer"
-            case Outcome.rate_limited | Outcome.server_error if not last.detail:
-                return f"was answered {status_code} after {requests}: the next run tries again"
-            case Outcome.ok:
-                return f"was answered {status_code} after {requests}"
-            case _:
-                return f"{last.detail or f'was answered {status_code}'} ({requests})"
+        variables = " and ".join(self._caller.secret_names) or "its settings"
+        advice = _ADVICE.get(last.outcome)
+        return story if advice is None else f"{story}: {advice.format(variables=variables)}"
 
     def _redirect_target(self) -> str:
         location = self._last.headers.get(REFUSED_LOCATION, "")
@@ -261,7 +250,7 @@ class Get:
         if self._caller.redactor.text(location) != location:
             return ""
         try:
-            return f" to {self._url.join(location).raw_host.decode('ascii')}"
+            return f", redirecting to {self._url.join(location).raw_host.decode('ascii')}"
         except (httpx.InvalidURL, ValueError):
             return ""
 
@@ -273,8 +262,7 @@ def _note_failure(exchange: _Exchange, error: Exception) -> None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             exchange.outcome, exchange.is_transient = Outcome.tls, False
             exchange.detail = (
-                f"was not sent, because the server's certificate cannot be trusted ({cause.verify_message}): "
-                "check base_url, this computer's clock and its certificate authorities"
+                f"was not sent, because the server's certificate cannot be trusted ({cause.verify_message})"
             )
             return
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
@@ -284,7 +272,7 @@ def _note_failure(exchange: _Exchange, error: Exception) -> None:
     else:
         exchange.outcome = Outcome.connection
     # The class alone: an exception's text may quote what was sent.
-    exchange.detail = f"failed with {type(error).__name__}: check the network, and whether the vendor is up"
+    exchange.detail = f"failed with {type(error).__name__}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -9,12 +9,15 @@ from datetime import date, timedelta
 
 from pipeline.clock import Clock, FetchIds
 from pipeline.home import Home, private_folder
-from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimits
+from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
 from pipeline.landing.walk import Resume, Span, Step, Walk
 from pipeline.secret import Secret
 from pipeline.settings import AccountSettings
 from pipeline.vendors._port import Endpoint
+
+
+_UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class FetchPolicy:
 
     patience: Patience = field(default_factory=Patience)
     on_visit: Callable[[Visit], None] = lambda _: None
+    is_limited: bool = True
+    """Keep to the vendors' rate limits. False only for a sandbox, which is asked for months within seconds."""
 
 
 @dataclass(kw_only=True)
@@ -117,18 +122,13 @@ class Fetcher:
         self, call: Call, state: str | None, network: Network, limits: RateLimits, writer: LandingWriter
     ) -> Visit:
         account, endpoint = call.account, call.endpoint
-        client = Client(
+        client = client_for(
+            call,
             network,
-            vendor=account.vendor.name,
-            account_id=account.account_id,
-            base_url=account.base_url,
-            headers={
-                header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in account.vendor.auth
-            },
-            rate_limit=account.vendor.rate_limit,
-            rate_limits=limits,
+            limits,
             patience=self.policy.patience,
             allow_http_loopback=self.allow_http_loopback,
+            is_limited=self.policy.is_limited,
         )
         landed: list[tuple[int, float]] = []
 
@@ -198,3 +198,27 @@ def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]])
             secrets = account.secrets()
             calls += [Call(account=account, secrets=secrets, endpoint=endpoint) for endpoint in endpoints]
     return calls
+
+
+def client_for(
+    call: Call,
+    network: Network,
+    limits: RateLimits,
+    *,
+    patience: Patience,
+    allow_http_loopback: bool,
+    is_limited: bool = True,
+) -> Client:
+    """The HTTP client of an account: its address, its secrets, its vendor's rate limit."""
+    account = call.account
+    return Client(
+        network,
+        vendor=account.vendor.name,
+        account_id=account.account_id,
+        base_url=account.base_url,
+        headers={header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in account.vendor.auth},
+        rate_limit=account.vendor.rate_limit if is_limited else _UNLIMITED,
+        rate_limits=limits,
+        patience=patience,
+        allow_http_loopback=allow_http_loopback,
+    )

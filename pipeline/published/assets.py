@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures
+from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
 from pipeline.published.snapshot import publish, publish_parquet
 from pipeline.schema.tables import published
 from pipeline.warehouse import Warehouse
@@ -23,6 +23,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Copy what readers get into a new file and turn the symlink to it."""
     with clear_failures():
         build = publish(warehouse.connection, warehouse.home, published())
+    say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(build.path),

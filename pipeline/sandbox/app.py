@@ -11,6 +11,7 @@
 The controls ask for no credentials: the server listens on the loopback interface only.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -70,6 +71,8 @@ class Vendors:
         }
         self._recent: dict[str, deque[float]] = {}
         self._count = 0
+        self._open: set[Exchange] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.apis = [
             api(
                 {key: value for key, value in world.accounts.items() if value.vendor == api.vendor},
@@ -117,10 +120,22 @@ class Vendors:
             receive=receive,
             send=send,
         )
+        self._loop = asyncio.get_running_loop()
+        self._open.add(exchange)
         try:
             await (exchange.give(found) if fault is None else fault(exchange))
         finally:
+            self._open.discard(exchange)
             received.status = exchange.status
+
+    def cut_off(self) -> None:
+        """Reset every connection that still waits for an answer; may be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._cut_off)
+
+    def _cut_off(self) -> None:
+        for exchange in self._open:
+            exchange.cut_off()
 
     def _receive(
         self, vendor: str, account: str | None, scope: Scope, path: str, fault: Fault | None

@@ -15,7 +15,7 @@ Send = Callable[[Message], Awaitable[None]]
 JSON = {"content-type": "application/json"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exchange:
     """One request that a fault may spoil, with the answer that it would have got."""
 
@@ -54,16 +54,23 @@ class Exchange:
 
     async def raw(self, data: bytes, *, reset: bool = False) -> None:
         """Write bytes to the socket behind the server's back, then close it, or reset it."""
-        # No ASGI message can break HTTP itself, so this reaches for the connection that `receive` belongs to.
-        transport: asyncio.Transport = self.receive.__self__.transport  # type: ignore[attr-defined]
         if data:
             self.status = int(data.split(b" ", 2)[1])
-            transport.write(data)
+            self._transport().write(data)
         if reset:
-            transport.abort()
+            self.cut_off()
         else:
-            transport.close()
+            self._transport().close()
         await self.gone(None)
+
+    def cut_off(self) -> None:
+        """Reset the connection."""
+        self._transport().abort()
+
+    def _transport(self) -> asyncio.Transport:
+        # No ASGI message can break HTTP itself, so this reaches for the connection that `receive` belongs to.
+        transport: asyncio.Transport = self.receive.__self__.transport  # type: ignore[attr-defined]
+        return transport
 
     async def gone(self, seconds: float | None) -> bool:
         """Wait at most `seconds`, or for ever, for the client to leave; tell whether it did."""

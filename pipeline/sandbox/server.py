@@ -126,6 +126,8 @@ class Sandbox:
 
     def close(self) -> None:
         """Stop the server and free its port; hanging answers are cut off."""
+        if self._thread.is_alive():
+            self._vendors.cut_off()
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(timeout=10)

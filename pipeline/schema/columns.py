@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from pipeline.schema.severities import SEVERITIES
+
 
 class Type(StrEnum):
     """Column types, valued by their DuckDB spelling."""
@@ -121,7 +123,7 @@ ENTRY_KINDS: Final = ("top_up", "usage", "renewal", "refund", "adjustment", "tax
 ENTRY_STATUSES: Final = ("settled", "pending", "void", "unknown")
 EVIDENCE_LEVELS: Final = ("ledger", "usage", "balance")
 READING_STATES: Final = ("fresh", "stale", "unknown")
-SEVERITIES: Final = ("ok", "watch", "warning", "critical", "unknown")
+
 TAX_BASES: Final = ("gross", "net", "unknown")
 SIGN_CONVENTIONS: Final = ("signed", "inverted", "by_kind")
 

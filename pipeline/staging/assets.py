@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import duckdb
 
-from pipeline.assetkit import OWNERS, asset_key, clear_failures, table_metadata
+from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.landing.assets import landing_key
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
@@ -101,10 +101,12 @@ def staging(
         with warehouse.transaction() as connection:
             report = load(connection, warehouse.home.landing)
         connection = warehouse.connection
-    context.log.info(
-        f"{report.fetches} new fetches, {report.failed_fetches} of them failures; "
+    done = (
+        f"staging: {report.fetches} new fetches, {report.failed_fetches} of them failures; "
         f"{report.received} rows received = {report.accepted} accepted + {report.rejected} rejected"
     )
+    context.log.info(done)
+    say(done)
     for spec in _specs():
         full_name = ".".join(spec.key.path)
         result = dg.MaterializeResult(asset_key=spec.key, metadata=table_metadata(connection, full_name))

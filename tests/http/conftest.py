@@ -29,6 +29,8 @@ QUICK = Patience(
     backoff_cap_seconds=0.05,
     body_cap_bytes=1024 * 1024,
 )
+# Far beyond every deadline here: only a client that ignores its own gets this far.
+HANG_SECONDS = 20
 PLENTY = RateLimit(10_000, 1, "account")
 
 # Spelled out here, and not taken from the code under test.
@@ -71,8 +73,8 @@ class Lab:
         return Client(network, **settings | changes)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end, and remember the answers among the result."""
-        result = asyncio.run(work)
+        """Run to the end, and remember the answers in the result."""
+        result = asyncio.run(asyncio.wait_for(work, HANG_SECONDS))
         found = result if isinstance(result, list) else [result]
         self.answers += [answer for answer in found if isinstance(answer, Answer)]
         return result

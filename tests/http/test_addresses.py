@@ -199,6 +199,7 @@ BAD_URLS = [
     "https://g\N{CYRILLIC SMALL LETTER O}od.com",
     "https://good\N{IDEOGRAPHIC FULL STOP}com",
     f"https://{FULLWIDTH_127}.0.0.1",
+    "https://xn--80ak6aa92e.com",
     "https://good.com/v1?x=1",
     "https://good.com?x",
     "https://good.com/#v1",
@@ -355,9 +356,9 @@ def test_a_trusted_certificate_is_spoken_to(lab: Lab, authority: trustme.CA) -> 
 def test_an_untrusted_certificate_fails_without_a_byte_of_the_request(
     lab: Lab, authority: trustme.CA, flaw: str
 ) -> None:
-    past = {"not_before": datetime(2020, 1, 1, tzinfo=UTC), "not_after": datetime(2021, 1, 1, tzinfo=UTC)}
+    start, end = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
     certificates = {
-        "expired": (authority.issue_cert("127.0.0.1", **past), "expired"),
+        "expired": (authority.issue_cert("127.0.0.1", not_before=start, not_after=end), "expired"),
         "wrong host": (authority.issue_cert("other.example"), "IP address mismatch"),
         "unknown authority": (trustme.CA().issue_cert("127.0.0.1"), "unable to get local issuer certificate"),
     }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exact import NotJson, decode_json
-from pipeline.http import Network, Outcome
+from pipeline.http import Answer, Network, Outcome
 from tests.http.conftest import ACCOUNT_ID, CANARY, QUICK, VARIABLE, Lab
 from tests.http.fault_server import FaultServer, Script, Wire, cut, hang, pack, raw, reply
 
@@ -50,7 +50,7 @@ def test_a_good_answer_is_kept_byte_by_byte_and_decoded_exactly(lab: Lab) -> Non
 
 
 def test_a_query_is_encoded_and_shown(lab: Lab) -> None:
-    async def work(server: FaultServer) -> object:
+    async def work(server: FaultServer) -> Answer:
         async with Network() as network:
             client = lab.client(network, server.url + "/v1/")
             return await client.get("/orders", {"filter[status]": "paid", "page": "2", "odd": "a&b= c"})
@@ -59,7 +59,7 @@ def test_a_query_is_encoded_and_shown(lab: Lab) -> None:
         answer = lab.run(work(server))
     query = "filter%5Bstatus%5D=paid&page=2&odd=a%26b%3D+c"
     assert server.requests[0].target == f"/v1/orders?{query}"
-    assert answer.url == f"{server.url}/v1/orders?{query}"  # type: ignore[attr-defined]
+    assert answer.url == f"{server.url}/v1/orders?{query}"
 
 
 @pytest.mark.fault(6)
@@ -157,7 +157,7 @@ def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
         reply(200, b"1", keep=True)(wire)
         time.sleep(0.1)
 
-    async def work(server: FaultServer) -> list[object]:
+    async def work(server: FaultServer) -> list[Answer]:
         async with Network() as network:
             client = lab.client(network, server.url)
             first = await client.get("/balance")
@@ -331,9 +331,38 @@ def test_nobody_at_the_port_is_an_outcome(lab: Lab) -> None:
 
 
 def test_a_name_that_does_not_resolve_is_an_outcome(lab: Lab) -> None:
-    async def work() -> object:
+    async def work() -> Answer:
         async with Network() as network:
             return await lab.client(network, "https://api.drawdown.invalid/v1").get("/balance")
 
     answer = lab.run(work())
-    assert answer.outcome in {Outcome.connection, Outcome.timeout}  # type: ignore[attr-defined]
+    assert answer.outcome in {Outcome.connection, Outcome.timeout}
+
+
+def test_each_reason_is_one_sentence_that_says_who_where_what_and_what_to_do(lab: Lab) -> None:
+    patience = dataclasses.replace(QUICK, attempts=2)
+    cut_503 = cut(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n")
+    moved = reply(302, headers={"Location": "https://new.example/x"})
+    stories = [
+        (reply(401), f"was answered 401 (1 request sent): check the value of {VARIABLE}"),
+        (reply(429), "was answered 429 (2 requests sent): the next run tries again"),
+        (cut_503, "was answered 503 (2 requests sent): the next run tries again"),
+        (
+            reply(200, b"<p>"),
+            "was answered 200, but the body is not JSON (invalid character (byte 0)) (2 requests sent): "
+            "see the landed answer, which may be a login or maintenance page",
+        ),
+        (
+            raw(b""),
+            "failed with RemoteProtocolError (2 requests sent): check the network, and whether the vendor is up",
+        ),
+        (
+            moved,
+            "was answered 302, redirecting to new.example (1 request sent): this is never followed, "
+            "because the key would travel along; check base_url",
+        ),
+    ]
+    for script, story in stories:
+        with FaultServer(script) as server:
+            answer = lab.get(server, patience=patience)
+        assert answer.reason == f"vpsbg account {ACCOUNT_ID}: GET 127.0.0.1:{server.port}/balance {story}"

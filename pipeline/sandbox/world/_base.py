@@ -71,7 +71,7 @@ class UsageDay:
 class Account:
     """One account's whole life, generated ahead and revealed up to whichever instant is asked about.
 
-    Every method is the oracle of a test: plain Python over events, none of it shared with the pipeline.
+    Every method is the oracle of a test: plain Python over events, none of it the pipeline's.
     """
 
     vendor: str

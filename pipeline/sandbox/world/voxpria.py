@@ -81,16 +81,13 @@ def main(account_id: str, life: Life) -> VoxpriaAccount:
         hours = list(_hours(rng, day, 40 * growth * _OFFICE_WEEK[day.weekday()]))
         usage += [entry for entry in hours if not closed and first_at < entry.at <= life.ends_at]
 
+    # The latest day over at the initial now with call records to spare: recent enough for a short look-back.
     restated_day, restated_at = None, None
-    candidates = sorted(
-        {entry.at.date() for entry in usage if entry.at.date() <= life.initial_now.date() - timedelta(days=2)}
-    )
-    busy = [
-        day for day in candidates if sum(entry.quantity for entry in usage if entry.at.date() == day) > 15
-    ]
-    if busy:
-        restated_day = busy[-1]
-        restated_at = (life.initial_now + timedelta(days=1)).replace(hour=9, minute=0, second=0)
+    over = [entry.at.date() for entry in usage if entry.at.date() < life.initial_now.date()]
+    spare = [day for day in sorted(set(over)) if over.count(day) > 3]
+    if spare:
+        restated_day = spare[-1]
+        restated_at = life.initial_now + timedelta(hours=12)
         late = [entry for entry in usage if entry.at.date() == restated_day][-3:]
         usage = [replace(entry, known_at=restated_at) if entry in late else entry for entry in usage]
 

@@ -1,0 +1,88 @@
+"""The files that a newcomer starts from: accounts.toml and dagster.yaml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.home import Home, private_folder
+from pipeline.settings import accounts_path
+
+ACCOUNTS_TOML = '''\
+# The accounts that Drawdown watches. Secrets never stand here: each account names the environment variable that
+# holds its key. `drawdown doctor` tries every account with one request.
+
+reporting_currency = "EUR"           # what fleet totals are shown in
+# allow_http_loopback = true         # only for a sandbox on this machine
+
+[accounts.vpsbg-main]                # the account's name in every table: small letters, digits, - and _
+vendor = "vpsbg"
+api_key_env = "VPSBG_API_KEY"        # the variable's NAME
+# history_days = 400                 # how far the first look goes back
+# team = "platform"                  # your cost centre
+# tags = { product = "shop" }
+# alert_below_days = 10              # at least a warning with fewer days left
+# alert_below_amount = "25.00"       # at least a warning below it; money stands in quotes, so that it stays exact
+# topup_lead_days = 2                # from ordering a top-up to its credit
+# topup_minimum_amount = "10.00"
+# tax_rate = "0.20"                  # VAT that a top-up costs on top
+
+# [accounts.voxpria-main]
+# vendor = "voxpria"
+# api_key_env = "VOXPRIA_API_KEY"
+# credit_price_amount = "0.10"       # what one credit cost you; without it credits stay credits
+# credit_price_currency = "USD"
+'''
+
+DAGSTER_YAML = """\
+# Written by `drawdown init --dagster`.
+telemetry:
+  enabled: false
+
+# Two refreshes at once would only wait for each other's lock on the warehouse.
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+
+# A run whose process died is marked as failed, and the next tick goes ahead.
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+  max_runtime_seconds: 14400
+  poll_interval_seconds: 30
+
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 30
+"""
+
+
+def write_accounts() -> Path:
+    """Write the commented accounts.toml where settings are read from; UsageError where one is there already."""
+    path = accounts_path()
+    return _write_new(path, ACCOUNTS_TOML)
+
+
+def write_dagster_yaml(home: Home) -> Path:
+    """Write dagster.yaml into `DAGSTER_HOME`, else into the state folder's `dagster`; an existing one stays."""
+    folder = Path(os.environ.get("DAGSTER_HOME") or home.dagster)
+    path = private_folder(folder.absolute()) / "dagster.yaml"
+    return path if path.exists() else _write_new(path, DAGSTER_YAML)
+
+
+def _write_new(path: Path, text: str) -> Path:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already and stays as it is") from None
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path

@@ -1,0 +1,290 @@
+"""The `drawdown` command. Exit codes: 0 well, 1 something failed, 2 the request or the settings are wrong.
+
+What is heavy is imported where it is used, so that `status` and `sql` answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline import __version__
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home
+from pipeline.schema.severities import SEVERITIES
+
+if TYPE_CHECKING:
+    from pipeline.refresh import Outcome, Request
+
+app = typer.Typer(
+    name="drawdown",
+    help="A fuel gauge for prepaid vendor accounts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Accounts = Annotated[list[str], typer.Option("--account", metavar="ID", help="Only this account; may be repeated.")]
+AsOf = Annotated[str, typer.Option(metavar="INSTANT", help="Set the clock of the whole run (sandboxes only).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a person is meant to read become one line on stderr."""
+    os.umask(0o077)
+    try:
+        app()
+    except DrawdownError as problem:
+        print(f"drawdown: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("drawdown: interrupted; what was landed stays, the next run goes on from there", file=sys.stderr)
+        sys.exit(130)
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"drawdown {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -- running ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    select: Annotated[str, typer.Option(metavar="SELECTION", help="Dagster's asset selection; default: all.")] = "",
+    account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    as_of: AsOf = "",
+    as_json: Json = False,
+) -> None:
+    """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
+    from pipeline.clock import Clock, parse_instant
+    from pipeline.refresh import Request, check_before
+
+    try:
+        clock = Clock(parse_instant(as_of) if as_of else None)
+    except ValueError as problem:
+        raise UsageError(f"--as-of: {problem}") from None
+    request = Request(
+        home=Home.from_environment(),
+        selection=select or None,
+        accounts=tuple(account),
+        clock=clock,
+    )
+    check_before(request)
+    _finish(_watched(request), as_json=as_json)
+
+
+@app.command()
+def backfill(
+    from_date: Annotated[str, typer.Option("--from", metavar="DATE", help="First UTC day.")],
+    to_date: Annotated[str, typer.Option("--to", metavar="DATE", help="Last UTC day; default: today.")] = "",
+    account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    as_of: AsOf = "",
+    as_json: Json = False,
+) -> None:
+    """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
+    from pipeline.clock import Clock, parse_day, parse_instant
+    from pipeline.refresh import Request, check_before
+
+    try:
+        clock = Clock(parse_instant(as_of) if as_of else None)
+        first, last = parse_day(from_date), parse_day(to_date) if to_date else clock.today()
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}")
+    request = Request(
+        home=Home.from_environment(),
+        accounts=tuple(account),
+        clock=clock,
+        from_date=str(first),
+        to_date=str(last),
+    )
+    check_before(request)
+    _finish(_watched(request), as_json=as_json)
+
+
+@app.command()
+def rebuild(as_json: Json = False) -> None:
+    """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
+    from pipeline.refresh import rebuild as rebuild_all
+
+    home = Home.from_environment()
+    _finish(_watched_call(lambda told: rebuild_all(home, on_step=told)), as_json=as_json)
+
+
+def _watched(request: Request) -> Outcome:
+    from dataclasses import replace
+
+    from pipeline.landing.fetching import FetchPolicy, Visit
+    from pipeline.refresh import materialize
+
+    def go(told: Any) -> Outcome:
+        def visited(visit: Visit) -> None:
+            told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
+
+        return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
+
+    return _watched_call(go)
+
+
+def _watched_call(go: Any) -> Outcome:
+    """Run something that tells its steps: a moving line on a terminal, a line each where there is none."""
+    from pipeline.terminal import console
+
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        return go(lambda line: print(line, file=sys.stderr))
+    with screen.status("starting") as status:
+
+        def told(line: str) -> None:
+            screen.print(f"[green]✓[/green] {line}")
+            status.update("working")
+
+        return go(told)
+
+
+def _finish(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        from pipeline.terminal import write_json
+
+        write_json(["run_id", "is_ok", "problems"], [[outcome.run_id, outcome.is_ok, outcome.problems]])
+    else:
+        for line in outcome.problems:
+            print(f"drawdown: {line}", file=sys.stderr)
+    if not outcome.is_ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compact() -> None:
+    """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
+    from pipeline.clock import Clock
+    from pipeline.landing.compact import compact as compact_landing
+
+    done = compact_landing(Home.from_environment().landing, Clock().today())
+    print(
+        f"{done.files_before} files, {done.bytes_before:,} bytes -> {done.files_after} files, {done.bytes_after:,} bytes"
+    )
+
+
+# -- looking ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(
+    as_json: Json = False,
+    fail_on: Annotated[
+        list[str],
+        typer.Option(metavar="SEVERITY", help="Exit 1 when an account is this urgent or more; for cron. Repeatable."),
+    ] = [],  # noqa: B006 - typer reads it as the default
+) -> None:
+    """Show every account: what is left, how long it lasts, how urgent it is."""
+    from pipeline.status import is_reached, print_status, read_status
+
+    for severity in fail_on:
+        if severity not in SEVERITIES:
+            raise UsageError(f"--fail-on {severity}: known severities are {', '.join(SEVERITIES)}")
+    found = read_status(Home.from_environment())
+    print_status(found, as_json=as_json)
+    if is_reached(found, fail_on):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SQL statement over the published tables.")],
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="table, csv, json or parquet (to stdout).")
+    ] = "table",
+) -> None:
+    """Query the published tables, read-only."""
+    import duckdb
+
+    from pipeline import terminal
+    from pipeline.warehouse import open_reader
+
+    if output_format not in ("table", "csv", "json", "parquet"):
+        raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
+    if output_format == "parquet" and sys.stdout.isatty():
+        raise UsageError("--format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet")
+    with open_reader(Home.from_environment().current) as connection:
+        try:
+            if output_format == "parquet":
+                terminal.write_parquet(connection.sql(query), sys.stdout.buffer)
+                return
+            result = connection.execute(query)
+            names = [column[0] for column in result.description or []]
+            rows = result.fetchall()
+        except duckdb.Error as problem:
+            raise DrawdownError(str(problem)) from None
+    {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format](names, rows)
+
+
+# -- beginning ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    dagster: Annotated[bool, typer.Option("--dagster", help="Write dagster.yaml for the scheduler instead.")] = False,
+) -> None:
+    """Write a commented accounts.toml to start from; an existing one is never touched."""
+    from pipeline import beginnings
+
+    written = beginnings.write_dagster_yaml(Home.from_environment()) if dagster else beginnings.write_accounts()
+    print(f"wrote {written}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check each account with one GET, and this machine: reachable, authorised, clock, disk, permissions."""
+    from pipeline.doctor import examine
+    from pipeline.terminal import show_rows, write_json
+
+    findings = examine(Home.from_environment())
+    names = ["state", "about", "finding"]
+    (write_json if as_json else show_rows)(names, [[each.state, each.about, each.finding] for each in findings])
+    if any(each.state == "fail" for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
+    days: Annotated[int, typer.Option(help="Days that are polled, once a day, before the last refresh.")] = 30,
+) -> None:
+    """Start the sandbox vendors on loopback, poll them for some weeks, and show the accounts."""
+    from pipeline.demo import play
+
+    play(Home.from_environment(), seed=seed, days=days)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
+    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
+    days: Annotated[int, typer.Option(help="Days of history.")] = 400,
+) -> None:
+    """Serve the four vendors' APIs over a simulated world, faults on request, until interrupted."""
+    from pipeline.sandbox import serve_forever
+
+    serve_forever(port=port, seed=seed, days=days)

@@ -1,0 +1,118 @@
+"""`drawdown demo`: weeks of polling against the sandbox in seconds, then one refresh, then the account table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pipeline.clock import Clock
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home, atomic_file, private_folder
+from pipeline.terminal import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.sandbox import Sandbox
+
+_KEPT = ("landing", "published", "limits", "warehouse.duckdb", "warehouse.duckdb.wal")
+
+
+def play(home: Home, *, seed: int, days: int) -> None:
+    """Play the demo in a state folder that holds nothing but earlier demos.
+
+    Raises UsageError where the folder holds real accounts' data, DrawdownError where something fails.
+    """
+    from pipeline import sandbox
+    from pipeline.vendors import discover
+
+    screen = console()
+    _make_room(home)
+    with sandbox.start(seed=seed, vendors=list(discover())) as world:
+        screen.print(f"Sandbox vendors on [bold]{world.url}[/bold]; no key, no account, nothing leaves this machine.")
+        with atomic_file(home.sandbox_accounts) as temporary:
+            temporary.write_text(world.accounts_toml(), encoding="utf-8")
+        os.environ.update(world.keys)
+        os.environ["DRAWDOWN_ACCOUNTS"] = str(home.sandbox_accounts)
+        end = datetime.now(UTC).replace(microsecond=0)
+        _poll(home, world, end=end, days=days, screen=screen)
+        _refresh(home, world, end=end, screen=screen)
+    _show(home, screen)
+
+
+def _make_room(home: Home) -> None:
+    if home.landing.exists() and not home.sandbox_accounts.exists():
+        raise UsageError(f"{home.path} holds your own accounts' data; set DRAWDOWN_HOME to another folder for the demo")
+    private_folder(home.path)
+    for name in _KEPT:
+        path = home.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Console) -> None:
+    """Let the clients ask once a day, as a schedule would have, into landing."""
+    import msgspec
+    from rich.progress import track
+
+    from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for
+    from pipeline.settings import load
+
+    settings = load()
+    accounts = list(settings.accounts.values())
+    every = {(each.vendor.name, endpoint.name) for each in accounts for endpoint in each.vendor.endpoints}
+    calls = calls_for(accounts, every)
+    record = msgspec.json.encode(settings.to_record(), order="sorted")
+    instants = [end - timedelta(days=back) for back in range(days, 0, -1)]
+    for instant in track(instants, "Polling, a day at a time", console=screen, transient=True):
+        world.move_clock(instant)
+        fetcher = Fetcher(
+            home=home,
+            clock=Clock(instant),
+            run_id=f"demo-{instant:%Y%m%d}",
+            allow_http_loopback=True,
+            policy=FetchPolicy(is_limited=False),
+        )
+        fetcher.land_run(record)
+        fetcher.fetch(calls)
+    screen.print(f"[green]✓[/green] {len(instants)} days polled into {home.landing}")
+
+
+def _refresh(home: Home, world: Sandbox, *, end: datetime, screen: Console) -> None:
+    from pipeline.landing.fetching import FetchPolicy
+    from pipeline.refresh import Request, check_before, materialize
+
+    world.move_clock(end)
+    with screen.status("Refreshing: fetch, stage, model, publish"):
+        request = Request(
+            home=home,
+            clock=Clock(end),
+            policy=FetchPolicy(is_limited=False),
+            on_step=lambda line: screen.print(f"[green]✓[/green] {line}"),
+        )
+        check_before(request)
+        outcome = materialize(request)
+    if not outcome.is_ok:
+        raise DrawdownError("; ".join(outcome.problems))
+
+
+def _show(home: Home, screen: Console) -> None:
+    from pipeline.status import print_status, read_status
+
+    print_status(read_status(home), as_json=False)
+    screen.print(
+        "\nWhere to look next:\n"
+        '  drawdown sql "select * from marts.account_status"\n'
+        '  drawdown sql "select * from marts.data_dictionary"    every table and column, with its unit\n'
+        f"  {_short(home.current)}    the same tables for DuckDB and BI tools\n"
+        f"  {_short(home.published / 'parquet')}/    and as Parquet\n"
+        f"  {_short(home.landing)}/    every answer, byte for byte\n"
+        "  drawdown init    your own accounts",
+        markup=False,
+    )
+
+
+def _short(path: os.PathLike[str]) -> str:
+    relative = os.path.relpath(path)
+    return os.fspath(path) if relative.startswith("..") else relative

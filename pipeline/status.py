@@ -1,0 +1,63 @@
+"""`drawdown status`: the account table out of the newest build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.home import Home
+from pipeline.terminal import age_words, console, status_table, write_json
+from pipeline.warehouse import open_reader
+
+_QUERY = """
+SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,
+    burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, evidence_level
+FROM marts.account_status
+ORDER BY
+    CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 WHEN 'unknown' THEN 3 WHEN 'watch' THEN 4 ELSE 5 END,
+    runway_days NULLS LAST, account_id
+"""
+_URGENCY = ("watch", "warning", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The account table and the instant that it speaks of."""
+
+    accounts: list[dict[str, Any]]
+    as_of: datetime
+
+
+def read_status(home: Home) -> Status:
+    """Read the newest build; DrawdownError where there is none."""
+    with open_reader(home.current) as connection:
+        result = connection.execute(_QUERY)
+        names = [column[0] for column in result.description or []]
+        accounts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        text = connection.execute("SELECT value FROM marts.build_info WHERE item = 'as_of_utc'").fetchall()[0][0]
+    return Status(accounts, datetime.fromisoformat(text))
+
+
+def print_status(found: Status, *, as_json: bool) -> None:
+    """Print the table and a sentence for each account that is not fine, or all columns as JSON."""
+    if as_json:
+        names = list(found.accounts[0]) if found.accounts else []
+        write_json(names, [list(account.values()) for account in found.accounts])
+        return
+    screen = console()
+    screen.print(status_table(found.accounts, width=min(screen.width, 100)))
+    for account in found.accounts:
+        if account["severity"] != "ok":
+            screen.print(f"{account['account_id']}: {account['reason']}", markup=False)
+    age = (datetime.now(UTC) - found.as_of).total_seconds()
+    screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
+
+
+def is_reached(found: Status, fail_on: list[str]) -> bool:
+    """Tell whether an account is as urgent as one of the severities, or more; `unknown` and `ok` only as such."""
+    wanted = set(fail_on)
+    lowest = min((_URGENCY.index(each) for each in wanted if each in _URGENCY), default=None)
+    if lowest is not None:
+        wanted |= set(_URGENCY[lowest:])
+    return any(account["severity"] in wanted for account in found.accounts)
