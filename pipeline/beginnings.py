@@ -8,8 +8,10 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.home import Home, private_folder
 from pipeline.settings import accounts_path
+from pipeline.vendors import discover
+from pipeline.vendors._port import Vendor
 
-ACCOUNTS_TOML = '''\
+ACCOUNTS_TOML = """\
 # The accounts that Drawdown watches. Secrets never stand here: each account names the environment variable that
 # holds its key. `drawdown doctor` tries every account with one request.
 
@@ -27,13 +29,14 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 # topup_lead_days = 2                # from ordering a top-up to its credit
 # topup_minimum_amount = "10.00"
 # tax_rate = "0.20"                  # VAT that a top-up costs on top
+"""
 
-# [accounts.voxpria-main]
-# vendor = "voxpria"
-# api_key_env = "VOXPRIA_API_KEY"
-# credit_price_amount = "0.10"       # what one credit cost you; without it credits stay credits
-# credit_price_currency = "USD"
-'''
+# What a setting of one vendor is for, as a newcomer needs it.
+_EXAMPLES = {
+    "credit_price_amount": ("0.10", "what one credit cost you; without it credits stay credits"),
+    "credit_price_currency": ("USD", ""),
+    "unit": ("INR", "the API names no unit; without this it stays unknown"),
+}
 
 DAGSTER_YAML = """\
 # Written by `drawdown init --dagster`.
@@ -63,17 +66,41 @@ retention:
 """
 
 
+def accounts_toml() -> str:
+    """The commented accounts.toml: one account to fill in, and one of each other vendor to uncomment."""
+    others = [_commented(vendor) for name, vendor in discover().items() if f'vendor = "{name}"' not in ACCOUNTS_TOML]
+    return "\n".join([ACCOUNTS_TOML, *others])
+
+
+def _commented(vendor: Vendor) -> str:
+    settings = [(header.setting, _variable(vendor.name, header.setting), "") for header in vendor.auth]
+    settings += [(key, *_EXAMPLES[key]) for key in vendor.settings if key in _EXAMPLES]
+    lines = [f"[accounts.{vendor.name}-main]", f'vendor = "{vendor.name}"']
+    lines += [
+        f'{key} = "{value}"'.ljust(34) + f" # {why}" if why else f'{key} = "{value}"' for key, value, why in settings
+    ]
+    return "".join(f"# {line}\n" for line in dict.fromkeys(lines))
+
+
+def _variable(vendor_name: str, setting: str) -> str:
+    return f"{vendor_name}_{setting.removesuffix('_env')}".upper()
+
+
 def write_accounts() -> Path:
     """Write the commented accounts.toml where settings are read from; UsageError where one is there already."""
-    path = accounts_path()
-    return _write_new(path, ACCOUNTS_TOML)
+    return _write_new(accounts_path(), accounts_toml())
 
 
-def write_dagster_yaml(home: Home) -> Path:
-    """Write dagster.yaml into `DAGSTER_HOME`, else into the state folder's `dagster`; an existing one stays."""
+def write_dagster_yaml(home: Home) -> tuple[Path, bool]:
+    """Write dagster.yaml into `DAGSTER_HOME`, else into the state folder's `dagster`; an existing one stays.
+
+    Returns its path, and whether it is new.
+    """
     folder = Path(os.environ.get("DAGSTER_HOME") or home.dagster)
     path = private_folder(folder.absolute()) / "dagster.yaml"
-    return path if path.exists() else _write_new(path, DAGSTER_YAML)
+    if path.exists():
+        return path, False
+    return _write_new(path, DAGSTER_YAML), True
 
 
 def _write_new(path: Path, text: str) -> Path:

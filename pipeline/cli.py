@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +17,8 @@ from pipeline.home import Home
 from pipeline.schema.severities import SEVERITIES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.refresh import Outcome, Request
 
 app = typer.Typer(
@@ -32,6 +33,8 @@ Accounts = Annotated[list[str], typer.Option("--account", metavar="ID", help="On
 AsOf = Annotated[str, typer.Option(metavar="INSTANT", help="Set the clock of the whole run (sandboxes only).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; errors that a person is meant to read become one line on stderr."""
@@ -45,9 +48,11 @@ def main() -> None:
         # The reader of our output went away, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("drawdown: interrupted; what was landed stays, the next run goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ending:
+        # Typer makes Ctrl-C an exit of its own, without a word.
+        if ending.code == _INTERRUPTED:
+            print("drawdown: interrupted; what was landed stays, the next run goes on from there", file=sys.stderr)
+        raise
 
 
 def _version(is_wanted: bool) -> None:
@@ -138,7 +143,7 @@ def _watched(request: Request) -> Outcome:
     from pipeline.landing.fetching import FetchPolicy, Visit
     from pipeline.refresh import materialize
 
-    def go(told: Any) -> Outcome:
+    def go(told: Callable[[str], None]) -> Outcome:
         def visited(visit: Visit) -> None:
             told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
 
@@ -147,7 +152,7 @@ def _watched(request: Request) -> Outcome:
     return _watched_call(go)
 
 
-def _watched_call(go: Any) -> Outcome:
+def _watched_call(go: Callable[[Callable[[str], None]], Outcome]) -> Outcome:
     """Run something that tells its steps: a moving line on a terminal, a line each where there is none."""
     from pipeline.terminal import console
 
@@ -226,18 +231,28 @@ def sql(
     if output_format not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
     if output_format == "parquet" and sys.stdout.isatty():
-        raise UsageError("--format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet")
-    with open_reader(Home.from_environment().current) as connection:
-        try:
+        raise UsageError(
+            "--format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet"
+        )
+    try:
+        if not duckdb.extract_statements(query):
+            raise UsageError("there is no statement to run")
+        with open_reader(Home.from_environment().current) as connection:
             if output_format == "parquet":
-                terminal.write_parquet(connection.sql(query), sys.stdout.buffer)
+                relation = connection.sql(query)
+                if relation is None:
+                    raise UsageError("--format parquet needs a statement that returns rows")
+                terminal.write_parquet(relation, sys.stdout.buffer)
                 return
             result = connection.execute(query)
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
-        except duckdb.Error as problem:
-            raise DrawdownError(str(problem)) from None
-    {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format](names, rows)
+    except duckdb.Error as problem:
+        raise DrawdownError(str(problem).strip()) from None
+    show = {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format]
+    show(names, rows)
+    if output_format == "table":
+        print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
 
 
 # -- beginning ----------------------------------------------------------------------------------------------------
@@ -250,19 +265,25 @@ def init(
     """Write a commented accounts.toml to start from; an existing one is never touched."""
     from pipeline import beginnings
 
-    written = beginnings.write_dagster_yaml(Home.from_environment()) if dagster else beginnings.write_accounts()
-    print(f"wrote {written}")
+    if dagster:
+        path, is_new = beginnings.write_dagster_yaml(Home.from_environment())
+        print(f"wrote {path}" if is_new else f"{path} is there already and stays as it is")
+    else:
+        print(f"wrote {beginnings.write_accounts()}; set the variables that it names, then try `drawdown doctor`")
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check each account with one GET, and this machine: reachable, authorised, clock, disk, permissions."""
     from pipeline.doctor import examine
-    from pipeline.terminal import show_rows, write_json
+    from pipeline.terminal import show_findings, write_json
 
     findings = examine(Home.from_environment())
-    names = ["state", "about", "finding"]
-    (write_json if as_json else show_rows)(names, [[each.state, each.about, each.finding] for each in findings])
+    rows = [(each.state, each.about, each.finding) for each in findings]
+    if as_json:
+        write_json(["state", "about", "finding"], rows)
+    else:
+        show_findings(rows)
     if any(each.state == "fail" for each in findings):
         raise typer.Exit(1)
 

@@ -17,6 +17,7 @@ from pipeline.home import Home
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimits
 from pipeline.landing.fetching import Call, calls_for, client_for
 from pipeline.settings import Settings, load
+from pipeline.vendors._port import Endpoint, Vendor
 
 _CLOCK_SECONDS: Final = 120
 """A clock further off than this from a vendor's puts entries into wrong intervals."""
@@ -37,28 +38,31 @@ class Finding:
 def examine(home: Home) -> list[Finding]:
     """Look at everything; raises UsageError where settings cannot be read at all."""
     settings = load()
-    findings = [Finding("ok", settings.source, f"{len(settings.accounts)} accounts")]
+    count = len(settings.accounts)
+    findings = [Finding("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
     findings += _files(home, Path(settings.source))
     calls: list[Call] = []
     for account in settings.accounts.values():
-        # The endpoint that tells the balance is one request, whatever the vendor.
-        endpoint = next(
-            each for each in account.vendor.endpoints if any(records.kind == "balances" for records in each.records)
-        )
         try:
-            calls += calls_for([account], {(account.vendor.name, endpoint.name)})
+            calls += calls_for([account], {(account.vendor.name, _endpoint(account.vendor).name)})
         except DrawdownError as problem:
             findings.append(Finding("fail", account.account_id, str(problem)))
     return findings + asyncio.run(_ask(settings, home, calls))
+
+
+def _endpoint(vendor: Vendor) -> Endpoint:
+    """The endpoint that tells the balance, which is one request; a vendor without one is asked for what it has."""
+    for endpoint in vendor.endpoints:
+        if any(records.kind == "balances" for records in endpoint.records):
+            return endpoint
+    return vendor.endpoints[0]
 
 
 async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Finding]:
     limits = RateLimits(home.limits if home.path.exists() else None)
     async with Network() as network:
         clients: list[Client] = [
-            client_for(
-                call, network, limits, patience=_PATIENCE, allow_http_loopback=settings.allow_http_loopback
-            )
+            client_for(call, network, limits, patience=_PATIENCE, allow_http_loopback=settings.allow_http_loopback)
             for call in calls
         ]
         answers = await asyncio.gather(
@@ -79,7 +83,9 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
         if abs(skew) > _CLOCK_SECONDS:
             direction = "ahead of" if skew > 0 else "behind"
             yield Finding(
-                "warn", account_id, f"this machine's clock is {abs(skew):.0f} s {direction} {call.account.vendor.title}'s"
+                "warn",
+                account_id,
+                f"this machine's clock is {abs(skew):.0f} s {direction} {call.account.vendor.title}'s",
             )
 
 
@@ -89,9 +95,13 @@ def _files(home: Home, accounts: Path) -> Iterator[Finding]:
     if not home.path.exists():
         yield Finding("ok", str(home.path), "not there yet; the first run makes it")
         return
-    loose = [path for path in (home.path, home.landing, home.published) if path.exists() and path.stat().st_mode & 0o077]
+    loose = [
+        path for path in (home.path, home.landing, home.published) if path.exists() and path.stat().st_mode & 0o077
+    ]
     for path in loose:
         yield Finding("warn", str(path), f"others may read it; chmod 700 {path}")
+    if home.sandbox_accounts.exists() and accounts.absolute() != home.sandbox_accounts:
+        yield Finding("warn", str(home.path), "holds the demo's data; set DRAWDOWN_HOME to another folder for accounts")
     if not os.access(home.path, os.W_OK):
         yield Finding("fail", str(home.path), "cannot be written to")
     free = shutil.disk_usage(home.path).free

@@ -65,9 +65,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        marked = {
-            (form, f"[redacted:{secret.name}]") for secret in secrets for form in _forms(secret.reveal())
-        }
+        marked = {(form, f"[redacted:{secret.name}]") for secret in secrets for form in _forms(secret.reveal())}
         # The longest first: base64 of a key with its padding holds base64 without.
         self._forms = sorted(
             ((form.encode("ascii"), mark.encode()) for form, mark in marked),

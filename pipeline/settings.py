@@ -1,7 +1,8 @@
 """accounts.toml and the environment, read into typed settings.
 
-Every mistake is one line that names the file, the account and the key, and comes before any request. Settings hold
-the *names* of the variables that hold secrets; `AccountSettings.secrets` reads them late, and nothing prints them.
+Every mistake is one line that names the file, the account and the key, before any request; never the value, for it
+may be a secret in the wrong place. Settings hold the *names* of the variables that hold secrets;
+`AccountSettings.secrets` reads them late, and nothing prints them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from pipeline.errors import UsageError
 from pipeline.http import check_base_url
-from pipeline.schema.units import ISO_4217, MONEY_SCALE, is_unit_code
+from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE, is_unit_code
 from pipeline.secret import Secret
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
@@ -25,8 +26,12 @@ from pipeline.vendors._port import Vendor
 DEFAULT_HISTORY_DAYS: Final = 400
 """How far the first look at a ledger or usage listing goes back."""
 
+_MOST_DAYS: Final = 36_500
+_CREDIT_PRICE: Final = ("credit_price_amount", "credit_price_currency")
 _ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DECIMAL = re.compile(rf"-?[0-9]{{1,{MONEY_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?")
 _SECRET_LIKE = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
 
 
@@ -88,7 +93,7 @@ class Settings:
         return [each for each in self.accounts.values() if not account_ids or each.account_id in account_ids]
 
     def to_record(self) -> dict[str, Any]:
-        """The settings as landed with each run: plain values, decimals as text, no secret and no variable's value."""
+        """The settings as landed with each run: plain values, decimals as text, nothing secret."""
         return {
             "reporting_currency": self.reporting_currency,
             "accounts": {
@@ -127,16 +132,22 @@ def load(path: Path | None = None) -> Settings:
     """
     path = path or accounts_path()
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; `drawdown init` writes one to start from") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path}: cannot be read: {problem}") from None
+    except OSError as problem:
+        raise UsageError(f"{path}: cannot be read: {problem.strerror}") from None
+    except UnicodeDecodeError as problem:
+        raise UsageError(f"{path}: is not UTF-8: {problem.reason} at byte {problem.start}") from None
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except RecursionError:
+        raise UsageError(f"{path}: not TOML that can be read: nested too deeply") from None
+    except ValueError as problem:
         # tomllib's own words hold a key or position, never a value.
-        raise UsageError(f"{path}: not TOML: {problem} (is an account named twice?)") from None
+        hint = " (is an account or a key there twice?)" if re.search("twice|overwrite", str(problem)) else ""
+        raise UsageError(f"{path}: not TOML: {problem}{hint}") from None
     return _Reader(str(path)).settings(document)
 
 
@@ -147,17 +158,20 @@ class _Reader:
         self.source = source
 
     def fail(self, message: str, account_id: str | None = None, key: str | None = None) -> UsageError:
-        where = [self.source, f"account {account_id}" if account_id else "", key or ""]
+        # A quoted key may hold anything, and the line stays one line.
+        shown = key if key is None or _PLAIN_KEY.fullmatch(key) else ascii(key[:40])
+        where = [self.source, f"account {account_id}" if account_id else "", shown or ""]
         return UsageError(": ".join([*filter(None, where), message]))
 
     def settings(self, document: dict[str, Any]) -> Settings:
-        for key in document.keys() - {"reporting_currency", "allow_http_loopback", "accounts"}:
+        for key in sorted(document.keys() - {"reporting_currency", "allow_http_loopback", "accounts"}):
             if _SECRET_LIKE.search(key):
-                raise self.fail(_LITERAL_SECRET, key=key)
+                raise self.fail(_PLAIN_TEXT, key=key)
             raise self.fail("unknown key; known are reporting_currency, allow_http_loopback, [accounts.ID]", key=key)
-        currency = document.get("reporting_currency", "EUR")
-        if currency not in ISO_4217:
-            raise self.fail("must be an ISO 4217 code such as EUR", key="reporting_currency")
+        try:
+            currency = _currency(document.get("reporting_currency", "EUR"))
+        except ValueError as problem:
+            raise self.fail(str(problem), key="reporting_currency") from None
         loopback = document.get("allow_http_loopback", False)
         if not isinstance(loopback, bool):
             raise self.fail("must be true or false", key="allow_http_loopback")
@@ -174,22 +188,25 @@ class _Reader:
     def account(self, account_id: str, table: Any, *, loopback: bool) -> AccountSettings:
         if not _ACCOUNT_ID.fullmatch(account_id):
             raise self.fail(
-                f"unsafe account id {account_id[:40]!r}; use small letters, digits, - and _, at most 63", key="accounts"
+                f"unsafe account id {account_id[:40]!a}; use small letters, digits, - and _, at most 63",
+                key="accounts",
             )
         if not isinstance(table, dict):
             raise self.fail("must be a table: [accounts.ID]", account_id)
         vendors = discover()
         name = table.get("vendor")
-        if name not in vendors:
-            known = ", ".join(vendors)
-            raise self.fail(f"unknown vendor {str(name)[:40]!r}; known are: {known}", account_id, "vendor")
+        if not isinstance(name, str) or name not in vendors:
+            wrong = "is missing" if name is None else "unknown vendor"
+            raise self.fail(f"{wrong}; known are {', '.join(vendors)}", account_id, "vendor")
         vendor = vendors[name]
         secret_keys = tuple(dict.fromkeys(header.setting for header in vendor.auth))
         known_keys = {"vendor", "base_url", *secret_keys, *_COMMON, *vendor.settings}
-        for key in table.keys() - known_keys:
+        for key in sorted(table.keys() - known_keys):
             if _SECRET_LIKE.search(key):
-                raise self.fail(_LITERAL_SECRET, account_id, key)
-            raise self.fail(f"unknown key for {vendor.title}; known are: {', '.join(sorted(known_keys))}", account_id, key)
+                raise self.fail(_PLAIN_TEXT, account_id, key)
+            raise self.fail(
+                f"unknown key for {vendor.title}; known are {', '.join(sorted(known_keys))}", account_id, key
+            )
         variables = {}
         for key in secret_keys:
             value = table.get(key)
@@ -203,18 +220,16 @@ class _Reader:
                     key,
                 )
             variables[key] = value
-        try:
-            base_url = check_base_url(str(table.get("base_url", vendor.base_url)), allow_http_loopback=loopback)
-        except ValueError as problem:
-            raise self.fail(str(problem), account_id, "base_url") from None
+        base_url = self.base_url(account_id, table.get("base_url", vendor.base_url), loopback=loopback)
         values = {}
         for key in sorted((set(_COMMON) | set(vendor.settings)) & table.keys()):
             try:
                 values[key] = _READERS[key](table[key])
             except ValueError as problem:
                 raise self.fail(str(problem), account_id, key) from None
-        if ("credit_price_amount" in values) != ("credit_price_currency" in values):
-            raise self.fail("credit_price_amount and credit_price_currency go together", account_id)
+        for one, other in (_CREDIT_PRICE, _CREDIT_PRICE[::-1]):
+            if one in values and other not in values:
+                raise self.fail(f"is missing; {one} and {other} go together", account_id, other)
         return AccountSettings(
             account_id=account_id,
             vendor=vendor,
@@ -224,8 +239,18 @@ class _Reader:
             **values,
         )
 
+    def base_url(self, account_id: str, given: Any, *, loopback: bool) -> str:
+        if not isinstance(given, str):
+            raise self.fail("must be a text in quotes, such as https://api.example.com/v1", account_id, "base_url")
+        try:
+            return check_base_url(given, allow_http_loopback=loopback)
+        except ValueError as problem:
+            # The address is left out: it may hold a key, and the line names its place already.
+            reason = str(problem).removeprefix("base_url").replace(repr(given), "").strip()
+            raise self.fail(reason, account_id, "base_url") from None
 
-_LITERAL_SECRET: Final = (
+
+_PLAIN_TEXT: Final = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key "
     "such as api_key_env"
 )
@@ -233,10 +258,9 @@ _LITERAL_SECRET: Final = (
 
 def _decimal(value: Any) -> Decimal:
     # A TOML float has already lost digits, so money is written as a string; whole numbers are exact.
-    if isinstance(value, bool) or not isinstance(value, str | int) or not re.fullmatch(
-        r"-?\d{1,29}(\.\d{1,%d})?" % MONEY_SCALE, str(value)
-    ):
-        raise ValueError('must be an exact number in quotes, such as "12.50", with at most 9 decimals')
+    is_small = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40
+    if not (isinstance(value, str) or is_small) or not _DECIMAL.fullmatch(str(value)):
+        raise ValueError(f'must be an exact number in quotes, such as "12.50", with at most {MONEY_SCALE} decimals')
     return Decimal(value)
 
 
@@ -247,21 +271,30 @@ def _not_negative(value: Any) -> Decimal:
     return number
 
 
+def _rate(value: Any) -> Decimal:
+    rate = _decimal(value)
+    if not 0 <= rate <= 1:
+        raise ValueError('must be a share between 0 and 1 in quotes, such as "0.20" for 20 %')
+    return rate
+
+
 def _days(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 36_500:
-        raise ValueError("must be a whole number of days, at least 0")
-    return Decimal(value)
+    return Decimal(_whole_days(value, least=0))
 
 
 def _history_days(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 36_500:
-        raise ValueError("must be a whole number of days, at least 1")
+    return _whole_days(value, least=1)
+
+
+def _whole_days(value: Any, *, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_DAYS:
+        raise ValueError(f"must be a whole number of days between {least} and {_MOST_DAYS}")
     return value
 
 
 def _words(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > 200 or not value.isprintable():
-        raise ValueError("must be a short text in quotes")
+        raise ValueError("must be a text in quotes, of one line and at most 200 characters")
     return value
 
 
@@ -272,15 +305,15 @@ def _tags(value: Any) -> dict[str, str]:
 
 
 def _unit(value: Any) -> str:
-    if not isinstance(value, str) or not is_unit_code(value):
+    if not isinstance(value, str) or not value.isprintable() or not is_unit_code(value):
         raise ValueError("must be an ISO 4217 code such as INR, or a vendor's unit such as voxpria-credit")
     return value
 
 
 def _currency(value: Any) -> str:
-    if value not in ISO_4217:
-        raise ValueError("must be an ISO 4217 code such as USD")
-    return str(value)
+    if not isinstance(value, str) or value not in ISO_4217:
+        raise ValueError("must be an ISO 4217 code such as EUR or USD")
+    return value
 
 
 _COMMON: Final = (
@@ -301,7 +334,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "alert_below_amount": _decimal,
     "topup_lead_days": _days,
     "topup_minimum_amount": _not_negative,
-    "tax_rate": _not_negative,
+    "tax_rate": _rate,
     "unit": _unit,
     "credit_price_amount": _not_negative,
     "credit_price_currency": _currency,

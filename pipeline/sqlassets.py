@@ -50,9 +50,7 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
             ),
         ],
     )
-    def sql_model(
-        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-    ) -> dg.MaterializeResult:
+    def sql_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         with clear_failures():
             with warehouse.transaction() as connection:
                 rows = recompute(connection, model)

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
+
+from pipeline.errors import DrawdownError
 from pipeline.home import Home
-from pipeline.terminal import age_words, console, status_table, write_json
+from pipeline.terminal import age_words, console, sentence, status_table, write_json
 from pipeline.warehouse import open_reader
 
 _QUERY = """
@@ -15,9 +18,13 @@ SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, rea
     burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, evidence_level
 FROM marts.account_status
 ORDER BY
-    CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 WHEN 'unknown' THEN 3 WHEN 'watch' THEN 4 ELSE 5 END,
+    CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 WHEN 'unknown' THEN 3 WHEN 'watch' THEN 4
+        ELSE 5 END,
     runway_days NULLS LAST, account_id
 """
+_AS_OF = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
+_WIDEST = 100
+"""Beyond this the eye loses the line between a name and what stands at the other end."""
 _URGENCY = ("watch", "warning", "critical")
 
 
@@ -30,12 +37,19 @@ class Status:
 
 
 def read_status(home: Home) -> Status:
-    """Read the newest build; DrawdownError where there is none."""
-    with open_reader(home.current) as connection:
-        result = connection.execute(_QUERY)
-        names = [column[0] for column in result.description or []]
-        accounts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        text = connection.execute("SELECT value FROM marts.build_info WHERE item = 'as_of_utc'").fetchall()[0][0]
+    """Read the newest build; DrawdownError where there is none, or none that this version can read."""
+    try:
+        with open_reader(home.current) as connection:
+            result = connection.execute(_QUERY)
+            names = [column[0] for column in result.description or []]
+            accounts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            ((text,),) = connection.execute(_AS_OF).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise DrawdownError(
+            f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
+        ) from None
+    except duckdb.Error as problem:
+        raise DrawdownError(f"{home.current} cannot be read: {str(problem).splitlines()[0]}") from None
     return Status(accounts, datetime.fromisoformat(text))
 
 
@@ -46,16 +60,22 @@ def print_status(found: Status, *, as_json: bool) -> None:
         write_json(names, [list(account.values()) for account in found.accounts])
         return
     screen = console()
-    screen.print(status_table(found.accounts, width=min(screen.width, 100)))
+    width = min(screen.width, _WIDEST)
+    for line in status_table(found.accounts, width):
+        screen.print(line, soft_wrap=True)
+    screen.print()
     for account in found.accounts:
         if account["severity"] != "ok":
-            screen.print(f"{account['account_id']}: {account['reason']}", markup=False)
+            screen.print(sentence(account["account_id"], account["reason"], width), markup=False, soft_wrap=True)
     age = (datetime.now(UTC) - found.as_of).total_seconds()
     screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
 
 
 def is_reached(found: Status, fail_on: list[str]) -> bool:
-    """Tell whether an account is as urgent as one of the severities, or more; `unknown` and `ok` only as such."""
+    """Tell whether an account is as urgent as one of the severities, or more.
+
+    `unknown` and `ok` count only as such.
+    """
     wanted = set(fail_on)
     lowest = min((_URGENCY.index(each) for each in wanted if each in _URGENCY), default=None)
     if lowest is not None:

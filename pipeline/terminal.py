@@ -1,19 +1,26 @@
-"""What the command line prints: tables that keep every digit, and files of the same rows."""
+"""What the command line prints: tables that keep every digit, and files of the same rows.
+
+Text that came from outside is shown with its control characters spelled out, so that a vendor's words cannot move
+the cursor, break a row in two or hide one.
+"""
 
 from __future__ import annotations
 
 import csv
-import io
+import shutil
 import sys
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from pipeline.errors import DrawdownError
 
 if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
 SEVERITY_STYLES: Final = {
     "critical": "bold red",
@@ -22,8 +29,18 @@ SEVERITY_STYLES: Final = {
     "unknown": "magenta",
     "ok": "green",
 }
-# Text that a spreadsheet would run as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_GAP: Final = "  "
+# An account's name is folded rather than made narrower than this.
+_LEAST_NAME_WIDTH: Final = 12
+# Text that a spreadsheet would run as a formula. The full-width signs are folded to the plain ones by some.
+_FORMULA_STARTS: Final = (
+    *"=+-@\t\r\n",
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -33,27 +50,80 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table on stdout; every digit and every character is shown, however wide it gets."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+# -- rows of a query ----------------------------------------------------------------------------------------------
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(names):
-        is_number = all(isinstance(row[index], int | float | Decimal | None) for row in rows) and bool(rows)
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    measuring = Console(width=100_000, file=io.StringIO())
-    width = measuring.measure(table).maximum
-    Console(width=max(width, 20), highlight=False, no_color=not sys.stdout.isatty()).print(table)
-    print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
+
+def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows on stdout, every digit and every character.
+
+    A table; on a terminal that is too narrow for it, a block of `name value` lines for each row.
+    """
+    shown = [[_visible(cell(value)) for value in row] for row in rows]
+    titles = [_visible(name) for name in names]
+    is_number = [_is_numeric([row[index] for row in rows]) for index in range(len(names))]
+    lines = list(_aligned(titles, shown, is_number))
+    if sys.stdout.isatty() and lines and _width_of(lines[1]) > shutil.get_terminal_size().columns:
+        lines = list(_blocks(titles, shown))
+    for line in lines:
+        print(line)
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    present = [value for value in values if value is not None]
+    return bool(present) and all(
+        isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in present
+    )
+
+
+def _aligned(names: Sequence[str], rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> Iterator[str]:
+    widths = [max(map(_width_of, column)) for column in zip(names, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            _padding(text, width) + text if right else text + _padding(text, width)
+            for text, width, right in zip(cells, widths, is_right, strict=True)
+        ]
+        return _GAP.join(padded).rstrip()
+
+    yield line(names)
+    yield _GAP.join(_rule(width) for width in widths)
+    yield from map(line, rows)
+
+
+def _blocks(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    width = max(map(_width_of, names))
+    for number, row in enumerate(rows, 1):
+        yield f"{_rule(2)} {number} {_rule(max(width - len(str(number)) - 4, 2))}"
+        for name, text in zip(names, row, strict=True):
+            yield f"{name}{_padding(name, width)}{_GAP}{text}".rstrip()
+
+
+def _padding(text: str, width: int) -> str:
+    return " " * (width - _width_of(text))
+
+
+def _width_of(text: str) -> int:
+    from rich.cells import cell_len
+
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _rule(width: int) -> str:
+    return ("─" if (sys.stdout.encoding or "").lower().startswith("utf") else "-") * width
+
+
+def _visible(text: str) -> str:
+    """The text in one line, with what a terminal would obey, or not show, spelled out; other letters stay."""
+    if text.isprintable():
+        shown = text
+    else:
+        shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def cell(value: Any) -> str:
-    """A value as text, exact and in one form everywhere: instants in UTC with Z, NULL empty."""
+    """A value as text, exact and in one form everywhere: instants in UTC with Z, NULL empty, lists as JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -64,6 +134,12 @@ def cell(value: Any) -> str:
         if value.tzinfo is None:
             return value.isoformat(sep=" ")
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list | tuple | dict):
+        import msgspec
+
+        return msgspec.json.encode(_jsonable(value)).decode()
     return str(value)
 
 
@@ -80,18 +156,30 @@ def _harmless(text: str) -> str:
 
 
 def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a JSON array of objects; decimals are exact JSON numbers."""
+    """Print rows as a JSON array of objects; decimals are exact JSON numbers.
+
+    Raises DrawdownError where two columns have one name, because an object would lose one of them.
+    """
     import msgspec
 
-    objects = [dict(zip(names, (_jsonable(value) for value in row), strict=True)) for row in rows]
-    encoded = msgspec.json.Encoder(decimal_format="number").encode(objects)
-    print(msgspec.json.format(encoded, indent=2).decode())
+    for name in names:
+        if list(names).count(name) > 1:
+            raise DrawdownError(f"two columns are called {name!r}; give one of them another name with AS")
+    objects = [dict(zip(names, map(_jsonable, row), strict=True)) for row in rows]
+    print(msgspec.json.format(msgspec.json.encode(objects), indent=2).decode())
 
 
 def _jsonable(value: Any) -> Any:
-    if isinstance(value, datetime | date):
-        return cell(value)
-    return value if isinstance(value, str | int | float | bool | Decimal | list | dict | None) else str(value)
+    import msgspec
+
+    if isinstance(value, Decimal):
+        # A number's digits as they are: neither through a float nor as 0E-9.
+        return msgspec.Raw(format(value, "f").encode()) if value.is_finite() else None
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    if isinstance(value, dict):
+        return {cell(key): _jsonable(each) for key, each in value.items()}
+    return value if isinstance(value, str | int | float | bool | None) else cell(value)
 
 
 def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
@@ -102,42 +190,62 @@ def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
     pq.write_table(table, target, compression="zstd")
 
 
-def status_table(rows: Sequence[dict[str, Any]], width: int) -> Table:
-    """The account table: one line an account, within `width` columns, most urgent first."""
-    from rich import box
-    from rich.table import Table
+# -- the account table --------------------------------------------------------------------------------------------
+
+
+def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
+    """The account table's lines: one account each, in the order given, within `width` columns.
+
+    A name that is too long goes on in the next line. No number is ever cut: where they do not fit, the lines are
+    wider than `width`.
+    """
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), width=width)
-    table.add_column("account", no_wrap=True, ratio=3)
-    table.add_column("balance", justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    table.add_column("days left", justify="right", no_wrap=True)
-    table.add_column("dry by", no_wrap=True)
-    table.add_column("severity", no_wrap=True)
-    table.add_column("reading", no_wrap=True)
-    for row in rows:
-        style = SEVERITY_STYLES[row["severity"]]
-        days = row["runway_days"]
-        table.add_row(
+    names = ("account", "balance", "unit", "days left", "dry by", "severity", "reading")
+    is_right = (False, True, False, True, False, False, False)
+    cells: list[tuple[str, ...]] = [
+        (
             row["account_id"],
-            "" if row["balance_amount"] is None else _two_decimals(row["balance_amount"]),
+            "" if row["balance_amount"] is None else _rounded(row["balance_amount"]),
             _short_unit(row["unit_code"], row["vendor"]),
-            "" if days is None else f"{days:.1f}",
+            "" if row["runway_days"] is None else f"{row['runway_days']:,.1f}",
             cell(row["runway_p50_date"]),
-            Text(row["severity"], style=style),
+            row["severity"],
             row["reading_state"],
         )
-    return table
+        for row in rows
+    ]
+    _, rule, *_ = _aligned(names[1:], [row[1:] for row in cells], is_right[1:])
+    room = max(width - len(rule) - len(_GAP), _LEAST_NAME_WIDTH)
+    folded: list[tuple[str, ...]] = []
+    for row in cells:
+        first, *others = textwrap.wrap(row[0], room, break_on_hyphens=False)
+        folded += [(first, *row[1:]), *((other, *[""] * (len(names) - 1)) for other in others)]
+    header, rule, *body = _aligned(names, folded, is_right)
+    lines = [Text(header, style="bold"), Text(rule, style="dim")]
+    start = header.index("severity")
+    for line, row in zip(body, folded, strict=True):
+        text = Text(line)
+        if row[5]:
+            text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
+        lines.append(text)
+    return lines
 
 
-def _two_decimals(value: Decimal) -> str:
-    return f"{value:,.2f}"
+def _rounded(value: Decimal) -> str:
+    """Two decimals; what would look like nothing, and is not, keeps its digits."""
+    text = f"{value:,.2f}"
+    return f"{value.normalize():f}" if value and not text.strip("-0.") else text
 
 
 def _short_unit(unit_code: str, vendor: str) -> str:
     """`voxpria-credit` of a Voxpria account reads `credit` in a narrow table."""
     return unit_code.removeprefix(f"{vendor}-")
+
+
+def sentence(about: str, text: str, width: int) -> str:
+    """`about: text`, wrapped within `width` columns, the second line indented."""
+    return "\n".join(_wrapped(f"{about}: {_visible(text)}", width, indent=_GAP))
 
 
 def age_words(seconds: float) -> str:
@@ -146,4 +254,36 @@ def age_words(seconds: float) -> str:
         count = int(seconds // size)
         if count >= 2 or (count == 1 and size == 86400):
             return f"{count} {name}{'' if count == 1 else 's'}"
-    return f"{int(max(seconds, 0))} seconds"
+    count = int(max(seconds, 0))
+    return f"{count} second{'' if count == 1 else 's'}"
+
+
+# -- findings -----------------------------------------------------------------------------------------------------
+
+
+def show_findings(findings: Sequence[tuple[str, str, str]]) -> None:
+    """Print what was looked at, as (`ok`, `warn` or `fail`; about what; what was found).
+
+    One line each; on a terminal, what was found is wrapped beside, or below, what it is about.
+    """
+    from rich.text import Text
+
+    screen = console()
+    width = screen.width if screen.is_terminal else None
+    indent = max(map(len, _STATE_STYLES)) + len(_GAP)
+    beside = indent + max((_width_of(_visible(about)) for _, about, _ in findings), default=0) + len(_GAP)
+    for state, about, finding in findings:
+        name = _visible(about)
+        head = f"{state}{_padding(state, indent)}{name}"
+        found = _visible(finding)
+        if width is None or beside + _width_of(found) <= width:
+            lines = [f"{head}{_padding(head, beside)}{found}"]
+        else:
+            lines = [head, *(" " * indent + part for part in _wrapped(found, max(width - indent, 40)))]
+        text = Text("\n".join(lines))
+        text.stylize(_STATE_STYLES[state], 0, len(state))
+        screen.print(text, soft_wrap=True)
+
+
+def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LAYERS_IN_DUCKDB: Final = ("staging", "core", "forecasts", "marts", "alerts")
 
-_NO_REACH: Final = {
+_NO_REACH: Final[dict[str, str | bool | int | float | list[str]]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",

@@ -1,4 +1,4 @@
-"""The network that a run shares, and the client of one account."""
+"""The network of a run, and the client of one account."""
 
 import hashlib
 import logging
@@ -40,7 +40,7 @@ async def _hide_location(response: httpx.Response) -> None:
 
 
 class Network:
-    """The connections of one run, shared by all accounts; an async context manager.
+    """The connections of one run, for all its accounts; an async context manager.
 
     `verify` replaces the trusted certificates, for a private authority; it cannot switch verification off.
     A proxy is taken from the environment for https to other computers, and for nothing else: http is spoken

@@ -135,12 +135,9 @@ class Get:
         exchange = self._last = _Exchange()
         received = io.BytesIO()
         headers = {
-            name: value.header_value() if isinstance(value, Secret) else value
-            for name, value in caller.headers.items()
+            name: value.header_value() if isinstance(value, Secret) else value for name, value in caller.headers.items()
         }
-        timeout = httpx.Timeout(
-            patience.read_timeout_seconds, connect=patience.connect_timeout_seconds, pool=None
-        )
+        timeout = httpx.Timeout(patience.read_timeout_seconds, connect=patience.connect_timeout_seconds, pool=None)
         self._sent_count += 1
         try:
             async with caller.http.stream("GET", self._url, headers=headers, timeout=timeout) as response:
@@ -179,9 +176,7 @@ class Get:
         exchange.detail = ""
         exchange.is_transient = status_code in _TRANSIENT_STATUSES
         if exchange.is_transient:
-            exchange.asked_wait_seconds = asked_wait_seconds(
-                status_code, exchange.headers, local_now=datetime.now(UTC)
-            )
+            exchange.asked_wait_seconds = asked_wait_seconds(status_code, exchange.headers, local_now=datetime.now(UTC))
         return True
 
     def _decode(self, exchange: _Exchange) -> None:

@@ -28,7 +28,7 @@ class RateLimit:
 
 
 class RateLimits:
-    """The limiters of one run: one for each vendor, limit and scope value, shared by all accounts.
+    """The limiters of one run: one for each vendor, limit and scope value, whichever account asks.
 
     With a `folder` (made 0700, its files 0600) the limits also hold across the processes that name the same
     folder. A file that cannot be used costs a warning, and that limit then holds within this process only:
@@ -111,9 +111,7 @@ class Limiter:
             return _wait_seconds(bucket)
 
     def _distrust_file(self, error: Exception) -> None:
-        _LOG.warning(
-            "a rate limit is not shared with other processes: its file fails with %s", type(error).__name__
-        )
+        _LOG.warning("a rate limit holds within this process only: its file fails with %s", type(error).__name__)
         self._bucket = InMemoryBucket(self._rates)
 
 

@@ -65,7 +65,9 @@ ENDPOINTS = {
     ],
     check_specs=[
         dg.AssetCheckSpec(
-            "is_fetched", asset=key, description="Every account's newest request to this endpoint was answered."
+            "is_fetched",
+            asset=key,
+            description="Every account's newest request to this endpoint was answered.",
         )
         for key in ENDPOINTS
     ],
@@ -77,7 +79,7 @@ def landing(
     home: dg.ResourceParam[Home],
     clock: dg.ResourceParam[Clock],
     fetch_policy: dg.ResourceParam[FetchPolicy],
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Ask every account's endpoints, side by side, and land what they answer."""
     with clear_failures():
         settings = load()

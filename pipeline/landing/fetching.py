@@ -94,14 +94,16 @@ class Fetcher:
 
     async def _fetch(self, calls: Sequence[Call]) -> list[Visit]:
         day = self.clock.today()
-        limits = RateLimits(private_folder(self.home.limits))
         by_endpoint: dict[tuple[str, str], list[Call]] = {}
         for call in calls:
             by_endpoint.setdefault((call.account.vendor.name, call.endpoint.name), []).append(call)
+        # A sandbox is asked without limits, so there is no book to keep.
+        folder = private_folder(self.home.limits) if self.policy.is_limited else None
         async with Network() as network:
-            done = await asyncio.gather(
-                *(self._endpoint(key, each, network, limits, day) for key, each in by_endpoint.items())
-            )
+            with RateLimits(folder) as limits:
+                done = await asyncio.gather(
+                    *(self._endpoint(key, each, network, limits, day) for key, each in by_endpoint.items())
+                )
         return [visit for visits in done for visit in visits]
 
     async def _endpoint(
@@ -216,7 +218,9 @@ def client_for(
         vendor=account.vendor.name,
         account_id=account.account_id,
         base_url=account.base_url,
-        headers={header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in account.vendor.auth},
+        headers={
+            header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in account.vendor.auth
+        },
         rate_limit=account.vendor.rate_limit if is_limited else _UNLIMITED,
         rate_limits=limits,
         patience=patience,

@@ -214,7 +214,7 @@ def merge(paths: list[Path], target: Path) -> int:
     temporary = target.parent / f".{target.name}.tmp"
     pq.write_table(table, temporary, compression="zstd")
     _settle(temporary, target)
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def iterate(landing: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """Walking a listing: which requests a run makes at one endpoint of one account, and when it has seen all.
 
 Each walk hands every answer, good or bad, to `land` and ends at the first failure: what was fetched stands, what
-was not is asked for again by the next run, because the resume state only moves when a walk is complete.
+was not is asked for again by the next run, because the resume state never moves past an answer that is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Asks(Protocol):
         """GET a path below the account's base URL."""
         ...
 
-    async def follow(self, url: str) -> Answer:
+    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:
         """GET a link that the vendor gave; refused where it leads elsewhere."""
         ...
 
@@ -98,7 +98,7 @@ class Walk:
     async def _once(self, listing: Once) -> Answer:
         answer = await self.asks.get(listing.path)
         is_ok = answer.outcome is Outcome.ok
-        resume = replace_seen(self.resume, self.today) if is_ok else self.resume
+        resume = replace_seen(self.resume, _day_of(answer, self.today)) if is_ok else self.resume
         self.land(answer, Step(span=Span(), page_number=1, is_complete=is_ok, resume=resume))
         return answer
 
@@ -117,7 +117,8 @@ class Walk:
             order.see(answer.payload)
             link = dig(answer.payload, listing.next_at)
             if not link or (stop_before is not None and order.is_past(stop_before)):
-                resume = Resume(seen_through=self.today, is_newest_first=order.is_newest_first)
+                seen = _day_of(answer, self.today)
+                resume = Resume(seen_through=seen, is_newest_first=order.is_newest_first)
                 self.land(answer, replace(failed, is_complete=True, resume=resume))
                 return answer
             problem = _link_problem(link, followed, page, listing)
@@ -128,7 +129,7 @@ class Walk:
             self.land(answer, failed)
             followed.add(str(link))
             page += 1
-            answer = await self.asks.follow(str(link))
+            answer = await self.asks.follow(str(link), page_url=answer.url)
 
     def _stop_before(self, listing: Pages) -> date | None:
         if not self.resume.is_newest_first or self.resume.seen_through is None:
@@ -140,14 +141,14 @@ class Walk:
 
     async def _window(self, listing: Window) -> Answer:
         chunks = _chunks(self._days(listing), listing.chunk_days)
+        resume = self.resume
         for number, span in enumerate(chunks, start=1):
             params = {listing.from_param: str(span.from_date), listing.to_param: str(span.to_date)}
             answer = await self.asks.get(listing.path, params)
             is_ok = answer.outcome is Outcome.ok
-            resume = self.resume
             # A backfill of old days says nothing about the days between them and the last ordinary run.
-            if is_ok and self.wanted.from_date is None and span.to_date is not None:
-                resume = replace_seen(self.resume, span.to_date)
+            if is_ok and self.wanted.from_date is None and span.from_date and span.to_date:
+                resume = replace_seen(resume, max(span.from_date, _day_of(answer, span.to_date)))
             self.land(answer, Step(span=span, page_number=number, is_complete=is_ok, resume=resume))
             if not is_ok:
                 break
@@ -165,6 +166,11 @@ class Walk:
 def replace_seen(resume: Resume, day: date) -> Resume:
     """The state after everything up to `day` was seen."""
     return msgspec.structs.replace(resume, seen_through=day)
+
+
+def _day_of(answer: Answer, day: date) -> date:
+    """The day up to which an answer has told all: not past the server's own, should our clock run ahead."""
+    return min(day, answer.date.date()) if answer.date else day
 
 
 def _chunks(days: tuple[date, date], chunk_days: int) -> list[Span]:

@@ -66,9 +66,7 @@ class Vendors:
         self.world = world
         self.faults = FaultBox()
         self.received: deque[Received] = deque(maxlen=_REQUESTS_KEPT)
-        self._secrets = {
-            secret for pair in credentials.values() for secret in asdict(pair).values() if secret
-        }
+        self._secrets = {secret for pair in credentials.values() for secret in asdict(pair).values() if secret}
         self._recent: dict[str, deque[float]] = {}
         self._count = 0
         self._open: set[Exchange] = set()
@@ -84,9 +82,7 @@ class Vendors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of any method."""
         path = scope["path"]
-        api = next(
-            (api for api in self.apis if path == api.prefix or path.startswith(f"{api.prefix}/")), None
-        )
+        api = next((api for api in self.apis if path == api.prefix or path.startswith(f"{api.prefix}/")), None)
         if api is None:
             await Response("No vendor lives here.", 404)(scope, receive, send)
             return
@@ -137,9 +133,7 @@ class Vendors:
         for exchange in self._open:
             exchange.cut_off()
 
-    def _receive(
-        self, vendor: str, account: str | None, scope: Scope, path: str, fault: Fault | None
-    ) -> Received:
+    def _receive(self, vendor: str, account: str | None, scope: Scope, path: str, fault: Fault | None) -> Received:
         query = scope["query_string"].decode("latin-1")
         for secret in self._secrets:
             query, path = query.replace(secret, "[key]"), path.replace(secret, "[key]")

@@ -32,9 +32,7 @@ class Fault:
             raise ValueError(f"unknown fault {self.name!r}; known are {sorted(FAULTS)}")
         allowed = parameters(FAULTS[self.name])
         if set(self.params) - set(allowed):
-            raise ValueError(
-                f"{self.name} takes {sorted(allowed)}, not {sorted(set(self.params) - set(allowed))}"
-            )
+            raise ValueError(f"{self.name} takes {sorted(allowed)}, not {sorted(set(self.params) - set(allowed))}")
 
     def fits(self, vendor: str, account: str | None, path: str) -> bool:
         """Tell whether a request is of the kind that this fault is put on."""

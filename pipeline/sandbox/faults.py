@@ -237,9 +237,7 @@ async def echo_key(x: Exchange, *, code: int | None = None) -> None:
     if code is not None:
         await x.give(x.error(code, f"The key {x.key} was refused"))
     else:
-        await x.give(
-            Answer(x.answer.status, {**x.answer.body, "debug": {"authorization": x.key}}, x.answer.headers)
-        )
+        await x.give(Answer(x.answer.status, {**x.answer.body, "debug": {"authorization": x.key}}, x.answer.headers))
 
 
 @_fault
@@ -276,9 +274,7 @@ async def _give_with_next(x: Exchange, link: str, body: Tree = None) -> None:
 @_fault
 async def duplicate_rows(x: Exchange) -> None:
     """Send every row twice."""
-    await x.give(
-        Answer(x.answer.status, _on_rows(x.answer.body, lambda rows: [row for row in rows for _ in (0, 1)]))
-    )
+    await x.give(Answer(x.answer.status, _on_rows(x.answer.body, lambda rows: [row for row in rows for _ in (0, 1)])))
 
 
 @_fault
@@ -291,9 +287,7 @@ async def empty_page(x: Exchange) -> None:
 async def skipped_rows(x: Exchange, *, rows: int = 1) -> None:
     """Leave out the first rows of every page but the first, as when rows shift while a client is paging."""
     first = x.query.get("page", "1") == "1"
-    await x.give(
-        Answer(x.answer.status, _on_rows(x.answer.body, lambda all_: all_ if first else all_[rows:]))
-    )
+    await x.give(Answer(x.answer.status, _on_rows(x.answer.body, lambda all_: all_ if first else all_[rows:])))
 
 
 def _on_rows(tree: Tree, change: Callable[[list[Tree]], list[Tree]], name: str = "") -> Tree:

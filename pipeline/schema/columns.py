@@ -110,9 +110,7 @@ def _measure(name: str, doc: str, *, minimum: int | None = None, maximum: int | 
     """A column whose suffix says its type and unit."""
     suffix = suffix_of(name)
     assert suffix is not None, name  # noqa: S101 - a definition, checked at import
-    return Column(
-        name=name, type=_SUFFIXES[suffix], doc=doc, unit=_UNITS.get(suffix), minimum=minimum, maximum=maximum
-    )
+    return Column(name=name, type=_SUFFIXES[suffix], doc=doc, unit=_UNITS.get(suffix), minimum=minimum, maximum=maximum)
 
 
 def _flag(name: str, doc: str) -> Column:
@@ -157,7 +155,10 @@ _DEFINITIONS: Final = (
     _measure("covers_from_date", "First day that the claim speaks of."),
     _measure("covers_to_date", "Last day that the claim speaks of, inclusive."),
     _measure("runway_p10_date", "Dry by this day with probability 0.1; NULL until forecasts exist."),
-    _measure("runway_p50_date", "The best single guess of the day the account runs dry; NULL where no date is honest."),
+    _measure(
+        "runway_p50_date",
+        "The best single guess of the day the account runs dry; NULL where no date is honest.",
+    ),
     _measure("runway_p90_date", "Dry by this day with probability 0.9; NULL until forecasts exist."),
     # -- money
     _money("balance_amount", "The balance, as the vendor stated it; may be negative."),
@@ -169,10 +170,18 @@ _DEFINITIONS: Final = (
     _money("net_amount", "Without VAT, where the vendor says so."),
     _money("gross_amount", "With VAT, where the vendor says so."),
     _money("credits_amount", "Units of the account's balance used on the day.", minimum=0),
-    _money("cost_amount", "The vendor's own statement of cost, kept apart from the balance's unit.", "cost_unit_code"),
+    _money(
+        "cost_amount",
+        "The vendor's own statement of cost, kept apart from the balance's unit.",
+        "cost_unit_code",
+    ),
     _money("claim_amount", "What the vendor claims."),
     _money("spend_amount", "Money or credits that left the account for service; refunds of service lower it."),
-    _money("reporting_amount", "The same in the reporting currency; NULL where it cannot be converted.", "reporting_unit_code"),
+    _money(
+        "reporting_amount",
+        "The same in the reporting currency; NULL where it cannot be converted.",
+        "reporting_unit_code",
+    ),
     _money("burn_7d_amount", "Mean spend a day over the last 7 complete, observed days."),
     _money("burn_28d_amount", "Mean spend a day over the last 28 complete, observed days."),
     _money("topup_amount", "What to pay in; NULL until top-up plans exist."),
@@ -190,36 +199,71 @@ _DEFINITIONS: Final = (
     _text("usage_unit", "What usage_quantity counts, such as calls."),
     Column(name="received_rows", type=Type.INTEGER, doc="Rows in the answer.", unit="rows", minimum=0),
     Column(name="accepted_rows", type=Type.INTEGER, doc="Rows that met the contract.", unit="rows", minimum=0),
-    Column(name="rejected_rows", type=Type.INTEGER, doc="Rows quarantined in staging.rejects.", unit="rows", minimum=0),
+    Column(
+        name="rejected_rows",
+        type=Type.INTEGER,
+        doc="Rows quarantined in staging.rejects.",
+        unit="rows",
+        minimum=0,
+    ),
     _measure("attempt_count", "Requests made for this answer, retries included.", minimum=0),
     _measure("fetch_count", "Answers in landing.", minimum=0),
     _measure("failed_fetch_count", "Answers that were failures.", minimum=0),
     _measure("entry_count", "Ledger entries.", minimum=0),
-    _measure("tested_interval_count", "Intervals between balances that held entries to test a sign convention on.", minimum=0),
+    _measure(
+        "tested_interval_count",
+        "Intervals between balances that held entries to test a sign convention on.",
+        minimum=0,
+    ),
     _measure("reconciled_interval_count", "Intervals that the convention explains to the last digit.", minimum=0),
     _measure("age_seconds", "Age at as_of_utc.", minimum=0),
     _measure("elapsed_seconds", "How long it took.", minimum=0),
     _measure("history_days", "Complete, observed days of spend behind an estimate, at most 28.", minimum=0),
-    _measure("runway_days", "Days until the balance is used up at the pace of burn_28d_amount; NULL where no number is honest.", minimum=0),
-    _measure("alert_below_days", "The owner's own limit: with fewer days left the account is at least a warning.", minimum=0),
+    _measure(
+        "runway_days",
+        "Days until the balance is used up at the pace of burn_28d_amount; NULL where no number is honest.",
+        minimum=0,
+    ),
+    _measure(
+        "alert_below_days",
+        "The owner's own limit: with fewer days left the account is at least a warning.",
+        minimum=0,
+    ),
     _measure("topup_lead_days", "Days from ordering a top-up to its credit.", minimum=0),
     _measure("depleted_7d_probability", "P(dry within 7 days); NULL until forecasts exist.", minimum=0, maximum=1),
     _measure("depleted_30d_probability", "P(dry within 30 days); NULL until forecasts exist.", minimum=0, maximum=1),
-    Column(name="status_code", type=Type.INTEGER, doc="HTTP status; NULL where no answer came.", minimum=100, maximum=599),
+    Column(
+        name="status_code",
+        type=Type.INTEGER,
+        doc="HTTP status; NULL where no answer came.",
+        minimum=100,
+        maximum=599,
+    ),
     # -- states and words
     _text("entry_kind", "What moved the balance.", *ENTRY_KINDS),
     _text("entry_status", "Whether it counts: only settled entries move money.", *ENTRY_STATUSES),
     _text("vendor_entry_type", "The vendor's own word for the entry's type."),
     _text("description", "The vendor's own words for the entry."),
-    _text("sign_convention", "How the vendor's amounts are signed: signed (credits positive), inverted, or by_kind "
-          "(never negative; the kind tells).", *SIGN_CONVENTIONS),
+    _text(
+        "sign_convention",
+        "How the vendor's amounts are signed: signed (credits positive), inverted, or by_kind "
+        "(never negative; the kind tells).",
+        *SIGN_CONVENTIONS,
+    ),
     _text("proof", "Why the convention was chosen.", "reconciled", "mixed_signs", "assumed"),
     _text("claim", "What the claim is about."),
-    _text("evidence_level", "How well spend is known: itemised in a ledger, itemised by usage day, or only as balance "
-          "deltas (a lower bound).", *EVIDENCE_LEVELS),
+    _text(
+        "evidence_level",
+        "How well spend is known: itemised in a ledger, itemised by usage day, or only as balance "
+        "deltas (a lower bound).",
+        *EVIDENCE_LEVELS,
+    ),
     _text("basis", "Where this row's spend comes from.", *EVIDENCE_LEVELS),
-    _text("reading_state", "fresh: the newest request gave it; stale: an older reading stands; unknown: there is none.",
-          *READING_STATES),
+    _text(
+        "reading_state",
+        "fresh: the newest request gave it; stale: an older reading stands; unknown: there is none.",
+        *READING_STATES,
+    ),
     _text("severity", "How soon somebody must act.", *SEVERITIES),
     _text("reason", "Why, in one sentence."),
     _text("method", "How the runway was estimated.", "mean_28d", "none"),
@@ -243,7 +287,10 @@ _DEFINITIONS: Final = (
     _text("value", "Its value, as text."),
     # -- booleans
     _flag("is_partial", "The day was not over when it was observed."),
-    _flag("is_complete", "The evidence covers all of it; no later answer is expected to change it, restatements aside."),
+    _flag(
+        "is_complete",
+        "The evidence covers all of it; no later answer is expected to change it, restatements aside.",
+    ),
     _flag("is_reading", "The answer was to hold the account's balance."),
     _flag("is_configured", "Stands in accounts.toml of the newest run."),
     _flag("is_lower_bound", "Top-ups and spend between two readings net out, so true spend may be higher."),

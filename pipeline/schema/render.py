@@ -51,10 +51,7 @@ def comments(table: Table, name: str | None = None, kind: str = "TABLE") -> list
     target = name or table.full_name
     return [
         f"COMMENT ON {kind} {target} IS {quoted(table_comment(table))}",
-        *(
-            f"COMMENT ON COLUMN {target}.{column.name} IS {quoted(column_comment(column))}"
-            for column in table.columns
-        ),
+        *(f"COMMENT ON COLUMN {target}.{column.name} IS {quoted(column_comment(column))}" for column in table.columns),
     ]
 
 
@@ -68,9 +65,7 @@ def duplicate_keys(table: Table) -> str:
     if not table.key:
         return f"SELECT greatest(count(*) - 1, 0) FROM {table.full_name}"
     key = ", ".join(table.key)
-    return (
-        f"SELECT count(*) FROM (SELECT {key} FROM {table.full_name} GROUP BY {key} HAVING count(*) > 1)"
-    )
+    return f"SELECT count(*) FROM (SELECT {key} FROM {table.full_name} GROUP BY {key} HAVING count(*) > 1)"
 
 
 def polars_type(column_type: Type) -> pl.DataType:
@@ -118,9 +113,7 @@ def contract(table: Table) -> pa.DataFrameSchema:
 
     return pa.DataFrameSchema(
         {
-            column.name: pa.Column(
-                polars_type(column.column.type), nullable=column.is_nullable, checks=checks(column)
-            )
+            column.name: pa.Column(polars_type(column.column.type), nullable=column.is_nullable, checks=checks(column))
             for column in table.columns
         },
         strict=True,

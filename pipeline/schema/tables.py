@@ -51,7 +51,13 @@ class Table:
 
 
 def table(
-    full_name: str, doc: str, *, key: str, columns: str, month_column: str | None = None, is_published: bool = True
+    full_name: str,
+    doc: str,
+    *,
+    key: str,
+    columns: str,
+    month_column: str | None = None,
+    is_published: bool = True,
 ) -> Table:
     """Define a table from names: `key` and `columns` are blank-separated, `?` marks a column that may be NULL.
 
@@ -65,7 +71,13 @@ def table(
         if word not in by_name or by_name[word].is_nullable:
             raise ValueError(f"{full_name}: key column {word} must be one of its columns, and never NULL")
     return Table(
-        layer=layer, name=name, doc=doc, key=keys, columns=made, month_column=month_column, is_published=is_published
+        layer=layer,
+        name=name,
+        doc=doc,
+        key=keys,
+        columns=made,
+        month_column=month_column,
+        is_published=is_published,
     )
 
 

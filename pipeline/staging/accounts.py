@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,25 @@ from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
 
 
-def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path) -> None:
+def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str]) -> None:
     """Bring staging.accounts and staging.build up to the newest loaded run.
 
-    An account that left accounts.toml keeps its row, as not configured. Reads the runs that landed after the one
-    that the build speaks of; run inside a transaction, after the fetches.
+    An account that left accounts.toml keeps its row, as not configured. `new_ids` are the runs that this load found;
+    where one is older than the run that the build speaks of (a file restored late), all are gone through again, so
+    that the order of loading changes nothing. Run inside a transaction, after the fetches.
     """
+    if not new_ids:
+        return
     newest = connection.sql("SELECT fetch_id FROM staging.build").fetchone()
     done = newest[0] if newest else ""
+    if min(new_ids) < done:
+        connection.execute("DELETE FROM staging.accounts")
+        done = ""
     runs = connection.execute(
         "SELECT fetch_id, CAST(fetched_at_utc AT TIME ZONE 'UTC' AS DATE) FROM staging.fetches "
-        "WHERE vendor = ? AND fetch_id > ? ORDER BY fetch_id",
-        [store.OWN, done],
+        "WHERE vendor = ? AND endpoint = ? AND fetch_id > ? ORDER BY fetch_id",
+        [store.OWN, store.RUNS, done],
     ).fetchall()
-    if not runs:
-        return
     wanted = {fetch_id for fetch_id, _ in runs}
     landed: dict[str, dict[str, Any]] = {}
     for day in sorted({day for _, day in runs}):
@@ -47,7 +52,13 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path) -> None:
     connection.execute("DELETE FROM staging.build")
     connection.execute(
         "INSERT INTO staging.build (as_of_utc, reporting_unit_code, run_id, version_id, fetch_id) VALUES (?, ?, ?, ?, ?)",
-        [last["fetched_at_utc"], record["reporting_currency"], last["run_id"], last["version_id"], max(landed)],
+        [
+            last["fetched_at_utc"],
+            record["reporting_currency"],
+            last["run_id"],
+            last["version_id"],
+            max(landed),
+        ],
     )
 
 

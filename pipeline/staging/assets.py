@@ -87,7 +87,9 @@ def _specs() -> Iterator[dg.AssetSpec]:
         ),
         *(
             dg.AssetCheckSpec(
-                "is_readable", asset=key, description="Every account's newest answers gave rows that could be read."
+                "is_readable",
+                asset=key,
+                description="Every account's newest answers gave rows that could be read.",
             )
             for key in _VENDOR_TABLES
         ),
@@ -95,7 +97,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
 )
 def staging(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Load every answer that landing holds and the warehouse does not."""
     with clear_failures():
         with warehouse.transaction() as connection:
@@ -109,14 +111,13 @@ def staging(
     say(done)
     for spec in _specs():
         full_name = ".".join(spec.key.path)
-        result = dg.MaterializeResult(asset_key=spec.key, metadata=table_metadata(connection, full_name))
+        metadata = table_metadata(connection, full_name)
+        checks = []
         if spec.key in _VENDOR_TABLES:
             vendor, table = _VENDOR_TABLES[spec.key]
-            result = result._replace(
-                metadata={**result.metadata, "accepted_rows": report.accepted_by_table.get(full_name, 0)},
-                check_results=[_matches_contract(connection, vendor, table), _is_readable(connection, vendor, table)],
-            )
-        yield result
+            metadata["accepted_rows"] = report.accepted_by_table.get(full_name, 0)
+            checks = [_matches_contract(connection, vendor, table), _is_readable(connection, vendor, table)]
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata, check_results=checks)
 
 
 def _kind(vendor: str, table: Table) -> str:
@@ -193,11 +194,42 @@ def _is_readable(connection: duckdb.DuckDBPyConnection, vendor: str, table: Tabl
         "earlier data stands. See staging.rejects and staging.schema_drift"
         for account_id, endpoint, column, check, value in unreadable
     ]
+    vanished = _vanished(connection, vendor, table) if _kind(vendor, table) == "ledger_entries" else []
+    lines += [
+        f"account {account_id}: {vendor} {endpoint}: the listing is empty, though {count} entries are known; they "
+        "stand, and later days are not taken as free of spend"
+        for account_id, endpoint, count in vanished
+    ]
     return dg.AssetCheckResult(
         asset_key=asset_key(table.full_name),
         check_name="is_readable",
         passed=not lines,
         severity=dg.AssetCheckSeverity.ERROR,
         description="\n".join(lines) or None,
-        metadata={"unreadable_accounts": [row[0] for row in unreadable]},
+        metadata={"unreadable_accounts": [row[0] for row in (*unreadable, *vanished)]},
     )
+
+
+def _vanished(connection: duckdb.DuckDBPyConnection, vendor: str, table: Table) -> list[tuple[str, str, int]]:
+    """Accounts whose newest walk of the ledger found no entry at all, where entries are known."""
+    return connection.execute(
+        f"""
+        WITH walks AS (
+            SELECT fetches.account_id, fetches.endpoint, fetches.run_id, max(fetches.fetch_id) AS fetch_id,
+                sum(loads.received_rows) AS received_rows
+            FROM staging.fetches AS fetches
+            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
+            WHERE fetches.vendor = ? AND loads.record_kind = ?
+            GROUP BY fetches.account_id, fetches.endpoint, fetches.run_id
+        ),
+        newest AS (
+            SELECT account_id, endpoint, arg_max(received_rows, fetch_id) AS received_rows
+            FROM walks GROUP BY account_id, endpoint
+        )
+        SELECT newest.account_id, newest.endpoint, count(*) FROM newest
+        INNER JOIN {table.full_name} AS stated ON newest.account_id = stated.account_id
+        WHERE newest.received_rows = 0
+        GROUP BY newest.account_id, newest.endpoint ORDER BY newest.account_id
+        """,
+        [vendor, _kind(vendor, table)],
+    ).fetchall()

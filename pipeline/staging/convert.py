@@ -20,12 +20,16 @@ from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE
 from pipeline.vendors._port import Field, Reads
 
 _INTEGER_DIGITS = MONEY_PRECISION - MONEY_SCALE
-_PLAIN_MONEY = rf"^-?(0|[1-9]\d{{0,{_INTEGER_DIGITS - 1}}})(\.\d{{1,{MONEY_SCALE}}})?$"
-_ANY_DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,4})?")
-_DOLLARS = re.compile(r"(-?)\$?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?")
+# Digits are spelled out, because `\d` also means those of other scripts.
+_PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
+_ANY_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
+_DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]+)?")
 # Longer texts cannot be amounts that fit, however they are written.
 _LONGEST_DECIMAL = 80
-_INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?"
+_INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+# No API with a balance is older, and nothing is known of days so far ahead: such years are placeholders or mistakes,
+# and a ledger that began in the year 1 would be centuries of days without spend.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2099
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class Converted:
     """Boolean: a value stood there and was refused."""
     check_name: str
     """The rule that refused ones broke."""
-    rounded_count: int = 0
-    """Values rounded to nine decimals, where the vendor's money is float."""
+    rounded_rows: tuple[int, ...] = ()
+    """Positions of values that were rounded to nine decimals, where the vendor's money is float."""
 
 
 def to_text(value: object) -> str | None:
@@ -61,6 +65,8 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
     if len(text) > _LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
         return None
     number = Decimal(text)
+    if not number:
+        return "0"
     # The exponent is bounded before any arithmetic: 1e999999 as an integer would take minutes.
     if not number.is_finite() or abs(number.adjusted()) > _LONGEST_DECIMAL:
         return "0" if rounds and number.adjusted() < 0 else None
@@ -85,7 +91,7 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
     structured = pl.Series([isinstance(value, dict | list) for value in raw], dtype=pl.Boolean)
     texts = pl.Series(field.column, [to_text(value) for value in raw], dtype=pl.String)
     target = polars_type(COLUMNS[field.column].type)
-    rounded_count = 0
+    rounded_rows: tuple[int, ...] = ()
     match field.reads:
         case Reads.TEXT:
             values, check = texts.set(structured, None), "is_text"
@@ -93,7 +99,7 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
             if field.reads is Reads.DOLLARS:
                 plain_texts = [None if text is None else _plain_dollars(text) for text in texts]
                 texts = pl.Series(field.column, plain_texts, dtype=pl.String)
-            plain, rounded_count = _plain_money(texts, rounds=money_is_float)
+            plain, rounded_rows = _plain_money(texts, rounds=money_is_float)
             values, check = plain.cast(target, strict=False), "is_exact_amount"
         case Reads.NUMBER:
             numbers = texts.cast(pl.Float64, strict=False)
@@ -101,25 +107,33 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
         case Reads.INSTANT:
             shaped = texts.set(~texts.str.contains(_INSTANT).fill_null(False), None).str.replace(" ", "T")
             values = shaped.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
-            check = "is_instant_with_offset"
+            values, check = _plausible(values), "is_instant_with_offset"
         case Reads.DATE:
-            shaped = texts.set(~texts.str.contains(r"^\d{4}-\d{2}-\d{2}$").fill_null(False), None)
-            values, check = shaped.str.to_date("%Y-%m-%d", strict=False), "is_date"
+            shaped = texts.set(~texts.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$").fill_null(False), None)
+            values, check = _plausible(shaped.str.to_date("%Y-%m-%d", strict=False)), "is_date"
         case Reads.UNIT:
             values, check = texts.set(~texts.is_in(list(ISO_4217)).fill_null(False), None), "is_currency_code"
     values = values.rename(field.column)
-    return Converted(values, texts.is_not_null() & values.is_null(), check, rounded_count)
+    return Converted(values, texts.is_not_null() & values.is_null(), check, rounded_rows)
 
 
-def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, int]:
+def _plausible(values: pl.Series) -> pl.Series:
+    return values.set(~values.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR).fill_null(True), None)
+
+
+def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, tuple[int, ...]]:
     is_plain = texts.str.contains(_PLAIN_MONEY).fill_null(True)
     odd = (~is_plain).arg_true()
     if not len(odd):
-        return texts, 0
+        return texts, ()
     mended = [exact_money(text, rounds=rounds) for text in texts.gather(odd).to_list()]
     exactly = [exact_money(text) for text in texts.gather(odd).to_list()] if rounds else mended
-    rounded_count = sum(one is not None and other is None for one, other in zip(mended, exactly, strict=True))
-    return texts.scatter(odd.to_list(), pl.Series(mended, dtype=pl.String)), rounded_count
+    rounded = [
+        position
+        for position, one, other in zip(odd.to_list(), mended, exactly, strict=True)
+        if one is not None and other is None
+    ]
+    return texts.scatter(odd.to_list(), pl.Series(mended, dtype=pl.String)), tuple(rounded)
 
 
 def _choice(field: Field, raw: Sequence[object]) -> Converted:
@@ -128,4 +142,3 @@ def _choice(field: Field, raw: Sequence[object]) -> Converted:
     values = pl.Series(field.column, known, dtype=pl.String)
     refused = pl.Series([word is not None for word in words], dtype=pl.Boolean) & values.is_null()
     return Converted(values, refused, "is_known_word")
-

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from pipeline.exact import NotJson, decode_json
 from pipeline.landing import store
 from pipeline.schema.render import polars_schema
-from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
+from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.months import Spans, touch_rows
 from pipeline.staging.read import Landed, Reading, read_endpoint
@@ -54,11 +55,17 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path) -> LoadReport:
     report = LoadReport()
     spans = Spans(connection)
     loaded_at = datetime.now(UTC)
+    runs: list[str] = []
     for batch in _new_fetches(connection, landing):
         report.fetches += batch.num_rows
+        if (batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()) == (
+            store.OWN,
+            store.RUNS,
+        ):
+            runs += batch.column("fetch_id").to_pylist()
         _load_fetch_rows(connection, batch, loaded_at)
         _load_batch(connection, batch, loaded_at, report)
-    load_runs(connection, landing)
+    load_runs(connection, landing, runs)
     spans.touch_differences()
     return report
 
@@ -141,7 +148,9 @@ def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loa
         records.kind == "balances" for each in vendor.endpoints if each.name == name for records in each.records
     )
     incoming = batch.append_column("is_reading", pa.array([is_reading] * batch.num_rows))
-    incoming = incoming.append_column("loaded_at_utc", pa.array([loaded_at] * batch.num_rows, pa.timestamp("us", tz="UTC")))
+    incoming = incoming.append_column(
+        "loaded_at_utc", pa.array([loaded_at] * batch.num_rows, pa.timestamp("us", tz="UTC"))
+    )
     _insert(connection, table, incoming.select(list(table.column_names)))
 
 
@@ -172,9 +181,9 @@ def _load_batch(
         _store(connection, vendor, endpoint, reading, answers, loaded_at, report)
 
 
-def _landed(row: dict[str, object]) -> Landed:
+def _landed(row: dict[str, Any]) -> Landed:
     try:
-        payload = decode_json(bytes(row["body"]))  # type: ignore[arg-type]
+        payload = decode_json(row["body"])
     except NotJson as problem:
         # The client only calls an answer ok when it decodes; a body that no longer does was changed on disk.
         raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {problem}") from None

@@ -114,5 +114,6 @@ class Spans:
     def _touch(self, first: date, last: date) -> None:
         touch(
             self._connection,
-            f"SELECT unnest(generate_series(date_trunc('month', DATE '{first}'), DATE '{last}', INTERVAL 1 MONTH)) AS day",
+            f"SELECT unnest(generate_series(date_trunc('month', DATE '{first}'), DATE '{last}', INTERVAL 1 MONTH)) "
+            "AS day",
         )

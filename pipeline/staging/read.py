@@ -5,6 +5,8 @@ Answers are read in batches and column by column; a row is only looked at by its
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -90,14 +92,15 @@ class Reading:
 def read_endpoint(endpoint: Endpoint, answers: Sequence[Landed], *, money_is_float: bool = False) -> list[Reading]:
     """Read all kinds of record that an endpoint's answers hold.
 
-    Where a required amount is absent or unreadable in every row that a run got for an account, the answers are
-    refused whole: an API whose money moved elsewhere is not to be believed in its other fields.
+    An answer in whose every row a required amount is absent or unreadable is refused whole: an API whose money
+    moved elsewhere is not to be believed in its other fields. Each answer is judged by itself, so that it comes to
+    the same whichever others are read beside it.
     """
     readings = [_read(endpoint, records, answers, money_is_float=money_is_float) for records in endpoint.records]
     refused = set().union(*(_unreadable(reading, answers) for reading in readings if not reading.records.is_optional))
     if refused:
         for reading in readings:
-            _refuse(reading, refused, answers)
+            _refuse(reading, refused)
     return readings
 
 
@@ -109,13 +112,19 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
     rejects: list[Reject] = []
     drift: list[Drift] = []
     for index, answer in enumerate(answers):
+        if endpoint.envelope and isinstance(answer.payload, dict):
+            for key in answer.payload.keys() - set(endpoint.envelope):
+                drift.append(Drift(index, 1, key, "unknown_field", _shown(answer.payload[key])))
+            for key in set(endpoint.envelope) - answer.payload.keys():
+                drift.append(Drift(index, 1, key, "missing_field", None))
         found = dig(answer.payload, records.at)
         candidates = found if isinstance(found, list) else [found]
         if not isinstance(found, dict | list):
-            if not records.is_optional:
+            is_missed = found is not None or not records.is_optional
+            if is_missed:
                 rejects.append(Reject(index, 1, records.at or "body", "is_present", _shown(found)))
                 drift.append(Drift(index, 1, records.at or "body", "missing_field", _shown(found)))
-            received.append(0 if records.is_optional else 1)
+            received.append(int(is_missed))
             continue
         received.append(len(candidates))
         for number, row in enumerate(candidates, start=1):
@@ -125,11 +134,7 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
                 numbers.append(number)
             else:
                 rejects.append(Reject(index, number, records.at or "body", "is_object", _shown(row)))
-        if endpoint.envelope and isinstance(answer.payload, dict):
-            for key in answer.payload.keys() - set(endpoint.envelope):
-                drift.append(Drift(index, 1, key, "unknown_field", _shown(answer.payload[key])))
-            for key in set(endpoint.envelope) - answer.payload.keys():
-                drift.append(Drift(index, 1, key, "missing_field", None))
+    _see_shape(records, rows, owners, numbers, answers, drift)
     if records.is_optional and rows:
         # What an answer need not hold is not missed: a row without its value is no row.
         needed = next(each for each in records.fields if each.is_required)
@@ -140,10 +145,11 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             rows, owners, numbers = ([each[index] for index in kept] for each in (rows, owners, numbers))
     columns, field_rejects = _columns(records, rows, owners, numbers, drift, money_is_float=money_is_float)
     rejects += field_rejects
-    _see_shape(records, rows, owners, numbers, drift)
     frame = _frame(records, rows, owners, numbers, columns, answers)
     bad = {(reject.answer, reject.row_number) for reject in field_rejects}
-    good = pl.Series([(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)], dtype=pl.Boolean)
+    good = pl.Series(
+        [(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)], dtype=pl.Boolean
+    )
     accepted, contract_rejects = _hold_to_contract(records.kind, frame.filter(good))
     return Reading(records, accepted, received, rejects + contract_rejects, _first_of_each(drift, answers))
 
@@ -185,35 +191,50 @@ def _columns(
         converted = convert(field, raw, money_is_float=money_is_float)
         columns[field.column] = converted.values
         refuse(converted.refused, field, converted.check_name, raw)
-        if converted.rounded_count:
-            drift.append(Drift(owners[0], numbers[0], field.column, "rounded_amount", str(converted.rounded_count)))
+        if converted.rounded_rows:
+            counts = Counter(owners[index] for index in converted.rounded_rows)
+            firsts = {owners[index]: numbers[index] for index in reversed(converted.rounded_rows)}
+            drift += [
+                Drift(owner, firsts[owner], field.column, "rounded_amount", str(count))
+                for owner, count in counts.items()
+            ]
         if field.is_required:
             refuse(converted.values.is_null() & ~converted.refused, field, "is_present", raw)
     return columns, rejects
 
 
 def _see_shape(
-    records: Records, rows: list[Mapping[str, object]], owners: list[int], numbers: list[int], drift: list[Drift]
+    records: Records,
+    rows: list[Mapping[str, object]],
+    owners: list[int],
+    numbers: list[int],
+    answers: Sequence[Landed],
+    drift: list[Drift],
 ) -> None:
     """Add the fields that are new, gone, or under another name than the documented one."""
     known = {source.split(".")[0] for field in records.fields for source in field.sources} | set(records.ignored)
-    seen_keys: set[str] = set()
-    shapes: dict[tuple[str, ...], int] = {}
-    for index, row in enumerate(rows):
-        shapes.setdefault(tuple(row), index)
-    for shape, index in shapes.items():
-        seen_keys.update(shape)
-        for key in shape:
+    aliased = [field for field in records.fields if len(field.sources) > 1]
+    for owner in range(len(answers)):
+        # Rows lie answer by answer. Those with the same keys differ in nothing that is looked for: the first will do.
+        mine = range(bisect_left(owners, owner), bisect_left(owners, owner + 1))
+        shapes: dict[tuple[str, ...], int] = {}
+        for index in mine:
+            shapes.setdefault(tuple(rows[index]), index)
+            for field in aliased:
+                for source in field.sources[1:]:
+                    if dig(rows[index], source) is not None:
+                        drift.append(Drift(owner, numbers[index], source, "renamed_field", field.sources[0]))
+        keys = {key: index for shape, index in reversed(shapes.items()) for key in shape}
+        for key, index in keys.items():
             if key not in known:
-                drift.append(Drift(owners[index], numbers[index], key, "unknown_field", _shown(rows[index][key])))
+                drift.append(Drift(owner, numbers[index], key, "unknown_field", _shown(rows[index][key])))
         for field in records.fields:
-            for source in field.sources[1:]:
-                if dig(rows[index], source) is not None:
-                    drift.append(Drift(owners[index], numbers[index], source, "renamed_field", field.sources[0]))
-    if rows:
-        for field in records.fields:
-            if field.is_documented and not any(source.split(".")[0] in seen_keys for source in field.sources):
-                drift.append(Drift(owners[0], numbers[0], field.sources[0], "missing_field", None))
+            if mine and field.is_documented and not any(source.split(".")[0] in keys for source in field.sources):
+                drift.append(Drift(owner, numbers[mine[0]], field.sources[0], "missing_field", None))
+
+
+def _time_of(answer: Landed) -> tuple[datetime, str]:
+    return answer.fetched_at_utc, answer.fetch_id
 
 
 def _frame(
@@ -289,47 +310,40 @@ def _hold_to_contract(kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, lis
     return frame, []
 
 
-def _unreadable(reading: Reading, answers: Sequence[Landed]) -> set[tuple[str, str]]:
-    """The (account, run) pairs in which a required amount was refused in every row there was."""
+def _unreadable(reading: Reading, answers: Sequence[Landed]) -> set[int]:
+    """The answers in which a required amount was refused in every row there was."""
     amounts = {
         field.column
         for field in reading.records.fields
         if field.is_required and field.reads in (Reads.MONEY, Reads.DOLLARS)
     }
-    received: dict[tuple[str, str], int] = {}
-    unreadable: dict[tuple[str, str], set[tuple[int, int]]] = {}
-    for answer, count in zip(answers, reading.received, strict=True):
-        key = (answer.account_id, answer.run_id)
-        received[key] = received.get(key, 0) + count
+    unreadable: dict[int, set[int]] = {}
     for reject in reading.rejects:
-        if reject.column_name in amounts or reject.check_name == "is_present":
-            key = (answers[reject.answer].account_id, answers[reject.answer].run_id)
-            unreadable.setdefault(key, set()).add((reject.answer, reject.row_number))
-    refused = {key for key, rows in unreadable.items() if len(rows) == received[key]}
-    for reject in reading.rejects:
-        answer = answers[reject.answer]
-        if (answer.account_id, answer.run_id) in refused:
-            reading.drift.append(
-                Drift(reject.answer, reject.row_number, reject.column_name, "unreadable_in_every_row", reject.value)
-            )
+        if reject.column_name in amounts or reject.check_name in ("is_present", "is_object"):
+            unreadable.setdefault(reject.answer, set()).add(reject.row_number)
+    refused = {answer for answer, rows in unreadable.items() if len(rows) == reading.received[answer]}
+    reading.drift += [
+        Drift(reject.answer, reject.row_number, reject.column_name, "unreadable_in_every_row", reject.value)
+        for reject in reading.rejects
+        if reject.answer in refused
+    ]
     reading.drift = _first_of_each(reading.drift, answers)
     return refused
 
 
-def _refuse(reading: Reading, refused: set[tuple[str, str]], answers: Sequence[Landed]) -> None:
+def _refuse(reading: Reading, refused: set[int]) -> None:
     """Move what was accepted from refused answers to the rejects."""
-    hit = [index for index, answer in enumerate(answers) if (answer.account_id, answer.run_id) in refused]
-    moved = reading.accepted.filter(pl.col("_answer").is_in(hit))
+    moved = reading.accepted.filter(pl.col("_answer").is_in(refused))
     reading.rejects += [
         Reject(answer, number, "*", "answer_is_readable", None)
         for answer, number in moved.select("_answer", "row_number").iter_rows()
     ]
-    reading.accepted = reading.accepted.filter(~pl.col("_answer").is_in(hit))
+    reading.accepted = reading.accepted.filter(~pl.col("_answer").is_in(refused))
 
 
 def _first_of_each(drift: list[Drift], answers: Sequence[Landed]) -> list[Drift]:
     first: dict[tuple[str, str, str], Drift] = {}
-    for each in drift:
+    for each in sorted(drift, key=lambda each: (_time_of(answers[each.answer]), each.row_number)):
         first.setdefault((answers[each.answer].account_id, each.column_name, each.check_name), each)
     return list(first.values())
 

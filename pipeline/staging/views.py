@@ -30,7 +30,8 @@ def evidence_view() -> str:
     """`CREATE VIEW staging.evidence`: each account's best evidence of spend, and its first and last day.
 
     A ledger or usage listing reaches from its first fact to the last day that a complete walk asked for; balances
-    reach from the first good reading to the newest.
+    reach from the first good reading to the newest. A ledger listing is asked for whole, newest entries first, so one
+    that is empty where entries were is no proof of days without spend.
     """
     return """
     CREATE OR REPLACE VIEW staging.evidence AS
@@ -45,16 +46,28 @@ def evidence_view() -> str:
         SELECT account_id, 'usage' AS basis, min(usage_date) AS first_date
         FROM staging.usage_days GROUP BY account_id
     ),
-    walks AS (
+    answers AS (
         SELECT
             fetches.account_id,
+            fetches.run_id,
             CASE loads.record_kind WHEN 'ledger_entries' THEN 'ledger' ELSE 'usage' END AS basis,
-            max(coalesce(fetches.window_to_date, CAST(fetches.fetched_at_utc AT TIME ZONE 'UTC' AS DATE)))
-                AS through_date
+            sum(loads.received_rows) AS received_rows,
+            max(
+                CASE WHEN fetches.is_complete AND (loads.accepted_rows > 0 OR loads.received_rows = 0) THEN
+                    coalesce(fetches.window_to_date, CAST(fetches.fetched_at_utc AT TIME ZONE 'UTC' AS DATE))
+                END
+            ) AS through_date
         FROM staging.fetches AS fetches
         INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
-        WHERE fetches.is_complete AND loads.record_kind IN ('ledger_entries', 'usage_days')
-            AND (loads.accepted_rows > 0 OR loads.received_rows = 0)
+        WHERE loads.record_kind IN ('ledger_entries', 'usage_days')
+        GROUP BY 1, 2, 3
+    ),
+    walks AS (
+        SELECT answers.account_id, answers.basis, max(answers.through_date) AS through_date
+        FROM answers
+        LEFT JOIN facts ON answers.account_id = facts.account_id AND answers.basis = facts.basis
+        WHERE answers.through_date IS NOT NULL
+            AND (answers.basis = 'usage' OR answers.received_rows > 0 OR facts.first_date IS NULL)
         GROUP BY 1, 2
     ),
     spans AS (
@@ -68,7 +81,8 @@ def evidence_view() -> str:
         LEFT JOIN facts ON walks.account_id = facts.account_id AND walks.basis = facts.basis
         LEFT JOIN readings ON walks.account_id = readings.account_id
         UNION ALL
-        SELECT account_id, 'balance', CAST(last_at AT TIME ZONE 'UTC' AS DATE), CAST(first_at AT TIME ZONE 'UTC' AS DATE)
+        SELECT account_id, 'balance', CAST(last_at AT TIME ZONE 'UTC' AS DATE),
+            CAST(first_at AT TIME ZONE 'UTC' AS DATE)
         FROM readings
     ),
     ranked AS (

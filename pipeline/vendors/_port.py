@@ -60,11 +60,19 @@ class Field:
 
 def _field(reads: Reads) -> Callable[..., Field]:
     def make(
-        column: str, *sources: str, required: bool = False, documented: bool = True,
+        column: str,
+        *sources: str,
+        required: bool = False,
+        documented: bool = True,
         compute: Callable[[Mapping[str, object]], object] | None = None,
     ) -> Field:
         return Field(
-            column=column, sources=sources, reads=reads, is_required=required, is_documented=documented, compute=compute
+            column=column,
+            sources=sources,
+            reads=reads,
+            is_required=required,
+            is_documented=documented,
+            compute=compute,
         )
 
     return make
@@ -80,13 +88,24 @@ unit = _field(Reads.UNIT)
 
 
 def choice(
-    column: str, *sources: str, choices: Mapping[str, str], otherwise: str | None, required: bool = False,
-    documented: bool = True, absent: str | None = None,
+    column: str,
+    *sources: str,
+    choices: Mapping[str, str],
+    otherwise: str | None,
+    required: bool = False,
+    documented: bool = True,
+    absent: str | None = None,
 ) -> Field:
     """A vendor's word (compared in lower case) translated by `choices`; an unlisted one becomes `otherwise`."""
     return Field(
-        column=column, sources=sources, reads=Reads.CHOICE, choices=choices, otherwise=otherwise, absent=absent,
-        is_required=required, is_documented=documented,
+        column=column,
+        sources=sources,
+        reads=Reads.CHOICE,
+        choices=choices,
+        otherwise=otherwise,
+        absent=absent,
+        is_required=required,
+        is_documented=documented,
     )
 
 

@@ -89,12 +89,13 @@ chosen as (
     select
         *,
         case
-            when greatest(signed_count, inverted_count, by_kind_count) > 0 then
-                case
-                    when signed_count >= greatest(inverted_count, by_kind_count) then 'signed'
-                    when by_kind_count >= inverted_count then 'by_kind'
-                    else 'inverted'
-                end
+            when greatest(signed_count, inverted_count, by_kind_count) > 0
+                then
+                    case
+                        when signed_count >= greatest(inverted_count, by_kind_count) then 'signed'
+                        when by_kind_count >= inverted_count then 'by_kind'
+                        else 'inverted'
+                    end
             when has_both_signs and is_against then 'inverted'
             when has_both_signs then 'signed'
             else 'by_kind'

@@ -114,7 +114,8 @@ intervals as (
 ),
 
 -- A fall of the balance between two readings is spread evenly over the time between them: the share of each day is
--- the difference of what had gone by its end and by its beginning, so the shares add up to the fall exactly.
+-- the difference of what had gone by its end and by its beginning, so the shares add up to the fall exactly. What
+-- closes at midnight ends with the day before.
 shares as (
     select
         intervals.account_id,
@@ -130,20 +131,21 @@ shares as (
             intervals.opened_at_utc,
             least(intervals.closed_at_utc, (pieces.day + interval 1 day) at time zone 'UTC')
         ) / greatest(date_diff('microsecond', intervals.opened_at_utc, intervals.closed_at_utc), 1) as end_ratio,
-        cast(intervals.closed_at_utc at time zone 'UTC' as date) = cast(pieces.day as date) as is_last_day,
-        cast(intervals.opened_at_utc at time zone 'UTC' as date)
-        < cast(intervals.closed_at_utc at time zone 'UTC' as date) as is_spread
+        cast(pieces.last_day as date) = cast(pieces.day as date) as is_last_day,
+        cast(intervals.opened_at_utc at time zone 'UTC' as date) < cast(pieces.last_day as date) as is_spread
     from intervals
-    cross join lateral (
-        select
-            unnest(
-                generate_series(
-                    date_trunc('day', intervals.opened_at_utc at time zone 'UTC'),
-                    date_trunc('day', intervals.closed_at_utc at time zone 'UTC'),
-                    interval 1 day
-                )
-            ) as day
-    ) as pieces
+    cross join
+        lateral (
+            select
+                unnest(
+                    generate_series(
+                        date_trunc('day', intervals.opened_at_utc at time zone 'UTC'),
+                        date_trunc('day', (intervals.closed_at_utc - interval 1 microsecond) at time zone 'UTC'),
+                        interval 1 day
+                    )
+                ) as day,
+                date_trunc('day', (intervals.closed_at_utc - interval 1 microsecond) at time zone 'UTC') as last_day
+        ) as pieces
     where intervals.opened_at_utc is not null and intervals.drop_amount > 0
 ),
 
@@ -203,8 +205,10 @@ select
     case
         when accounts.unit_code = accounts.reporting_unit_code then spend.spend_amount
         when accounts.credit_price_unit_code = accounts.reporting_unit_code
+            -- Beyond ten digits before the point a product would not fit, so it stays unconverted.
             then cast(
-                cast(spend.spend_amount as decimal(19, 9)) * cast(accounts.credit_price_amount as decimal(19, 9))
+                try_cast(spend.spend_amount as decimal(19, 9))
+                * try_cast(accounts.credit_price_amount as decimal(19, 9))
                 as decimal(38, 9)
             )
     end as reporting_amount,

@@ -144,7 +144,16 @@ worded as (
             when age_seconds < 7200 then cast(cast(round(age_seconds / 60) as bigint) as varchar) || ' minutes'
             when age_seconds < 172800 then cast(cast(round(age_seconds / 3600) as bigint) as varchar) || ' hours'
             else cast(cast(round(age_seconds / 86400) as bigint) as varchar) || ' days'
-        end as age_words
+        end as age_words,
+        -- What made it urgent, where the days left alone would not have.
+        case
+            when severity = 'warning' and balance_amount < alert_below_amount then '; below your own limit'
+            when severity = 'warning' and runway_days < alert_below_days
+                then '; fewer than your own limit of ' || cast(cast(alert_below_days as bigint) as varchar) || ' days'
+            when severity = 'watch' and balance_amount < threshold_amount
+                then '; below the threshold that the vendor holds'
+            else ''
+        end as limit_words
     from judged
 )
 
@@ -189,28 +198,31 @@ select
         when reading_state = 'unknown' then 'No good reading yet; the newest request ended in ' || outcome || '.'
         when reading_state = 'stale' and attempt_fetch_id > fetch_id
             then
-            'The newest request gave no balance ('
-            || case when outcome = 'ok' then 'unreadable' else outcome end
-            || '); the last good one, ' || balance_words || ', is ' || age_words || ' old.'
-        when reading_state = 'stale' then 'Not asked for ' || age_words || '; the last balance was ' || balance_words || '.'
+                'The newest request gave no balance ('
+                || case when outcome = 'ok' then 'unreadable' else outcome end
+                || '); the last good one, ' || balance_words || ', is ' || age_words || ' old.'
+        when
+            reading_state = 'stale'
+            then 'Not asked for ' || age_words || '; the last balance was ' || balance_words || '.'
         when balance_amount <= 0 then 'Nothing is left: the balance is ' || balance_words || '.'
         when history_days = 0 and balance_amount < alert_below_amount
-            then 'Below your limit of ' || cast(cast(alert_below_amount as decimal(38, 2)) as varchar) || ' ' || unit_code
-            || '; no complete day of spend is known yet.'
+            then
+                'Below your limit of '
+                || cast(cast(alert_below_amount as decimal(38, 2)) as varchar)
+                || ' '
+                || unit_code
+                || '; no complete day of spend is known yet.'
         when history_days = 0 and reading_count = 1
             then 'One reading and no history: days left are unknown until spend has been seen for a day.'
         when history_days = 0 then 'No complete day of spend is known yet, so days left are unknown.'
-        when burn_28d_amount <= 0 then 'No spend in the last ' || history_words || ': no date to run dry.'
-        when is_beyond then 'At ' || burn_words || ' it lasts more than ten years.'
+        when burn_28d_amount <= 0
+            then 'No spend in the last ' || history_words || ': no date to run dry' || limit_words || '.'
+        when is_beyond then 'At ' || burn_words || ' it lasts more than ten years' || limit_words || '.'
         else
             cast(cast(round(runway_days, 1) as decimal(18, 1)) as varchar) || ' days left at ' || burn_words
             || ', the mean of ' || history_words
             || case when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else '' end
-            || case
-                when severity = 'warning' and balance_amount < alert_below_amount then '; below your own limit'
-                else ''
-            end
-            || '.'
+            || limit_words || '.'
     end as reason,
     evidence_level,
     fetch_id

@@ -180,9 +180,7 @@ def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
     ("status", "body"),
     [(200, b"<!doctype html><title>Please log in</title>"), (200, b""), (200, b" \n"), (204, b"")],
 )
-def test_a_200_without_json_is_retried_and_then_fails_with_the_body_kept(
-    lab: Lab, status: int, body: bytes
-) -> None:
+def test_a_200_without_json_is_retried_and_then_fails_with_the_body_kept(lab: Lab, status: int, body: bytes) -> None:
     empty = raw(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     script = empty if status == 204 else reply(status, body, {"Content-Type": "text/html"})
     with FaultServer(script, FINE) as recovering, FaultServer(script) as broken:
@@ -237,10 +235,7 @@ def test_an_answer_that_is_not_exactly_json_is_an_outcome_and_no_crash(lab: Lab)
     assert [answer.body for answer in answers] == list(NOT_JSON.values())
 
 
-@given(
-    st.binary(max_size=200)
-    | st.text(alphabet='[]{}",:.0123456789eE+-ntrufalsN\\ud8 ', max_size=60).map(str.encode)
-)
+@given(st.binary(max_size=200) | st.text(alphabet='[]{}",:.0123456789eE+-ntrufalsN\\ud8 ', max_size=60).map(str.encode))
 def test_no_bytes_make_the_decoder_raise_anything_else(body: bytes) -> None:
     try:
         decoded = decode_json(body)
@@ -250,9 +245,7 @@ def test_no_bytes_make_the_decoder_raise_anything_else(body: bytes) -> None:
 
 
 @given(
-    st.from_regex(
-        r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40}([eE][+-]?[0-9]{1,7})?|[eE][+-]?[0-9]{1,7})", fullmatch=True
-    )
+    st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40}([eE][+-]?[0-9]{1,7})?|[eE][+-]?[0-9]{1,7})", fullmatch=True)
 )
 def test_a_number_with_a_fraction_or_exponent_arrives_as_its_own_text(number: str) -> None:
     assert decode_json(f'{{"amount": {number}}}'.encode()) == {"amount": number}

@@ -113,22 +113,18 @@ def test_a_clock_that_was_set_back_does_not_block_a_limit(tmp_path: Path) -> Non
     assert _take_all(str(tmp_path), 60) == 50
     (file,) = tmp_path.glob("*.sqlite")
     with sqlite3.connect(file) as connection:
-        connection.execute(
-            "UPDATE rate_bucket SET item_timestamp = ?", (int(time.time() * 1000) + 86_400_000,)
-        )
+        connection.execute("UPDATE rate_bucket SET item_timestamp = ?", (int(time.time() * 1000) + 86_400_000,))
     connection.close()
     assert _take_all(str(tmp_path), 60) == 50
 
 
-def test_a_broken_file_costs_a_warning_and_not_the_limit(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_file_costs_a_warning_and_not_the_limit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert _take_all(str(tmp_path), 1) == 1
     (file,) = tmp_path.glob("*.sqlite")
     file.write_bytes(b"not a database" * 1000)
     with caplog.at_level(logging.WARNING):
         assert _take_all(str(tmp_path), 60) == 50
-    assert "not shared with other processes" in caplog.text
+    assert "holds within this process only" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_costs_a_warning_and_not_the_limit(
@@ -136,4 +132,4 @@ def test_a_folder_that_cannot_be_made_costs_a_warning_and_not_the_limit(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert _take_all(str(tmp_path / "file" / "limits"), 60) == 50
-    assert "not shared with other processes" in caplog.text
+    assert "holds within this process only" in caplog.text

@@ -48,11 +48,7 @@ def test_a_key_that_no_header_can_hold_fails_at_once_with_its_value_hidden(value
     assert CANARY not in shown
     assert CANARY[:8] not in shown
     frames = traceback.StackSummary.extract(traceback.walk_tb(caught.tb), capture_locals=True)
-    assert all(
-        "value" not in (frame.locals or {})
-        for frame in frames
-        if frame.filename.endswith("pipeline/secret.py")
-    )
+    assert all("value" not in (frame.locals or {}) for frame in frames if frame.filename.endswith("pipeline/secret.py"))
 
 
 def test_a_secret_shows_its_name_only() -> None:
@@ -136,9 +132,7 @@ def test_two_keys_that_hold_each_other_are_both_replaced() -> None:
 
 def test_every_logger_that_could_print_headers_is_shut() -> None:
     Network()
-    talkative = [
-        name for name in logging.root.manager.loggerDict if name.split(".")[0] in {"httpx", "httpcore"}
-    ]
+    talkative = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in {"httpx", "httpcore"}]
     assert len(talkative) > 3
     for name in talkative:
         logger = logging.getLogger(name)

@@ -51,9 +51,7 @@ def _endless_gzip() -> Script:
 
 BOMBS = {
     "endless gzip": _endless_gzip(),
-    "gzip in many members": flood(
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", pack(b"\0" * 2**20) * 64
-    ),
+    "gzip in many members": flood(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", pack(b"\0" * 2**20) * 64),
     "endless body": flood(b"HTTP/1.1 200 OK\r\n\r\n"),
     "endless chunks": flood(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"8000\r\n" + b"0" * 32768 + b"\r\n"

@@ -109,10 +109,7 @@ def test_a_date_to_wait_for_is_measured_by_the_servers_own_clock(server_now: dat
     date = email.utils.formatdate(epoch, usegmt=True)
     until = email.utils.formatdate(epoch + seconds, usegmt=True)
     assert asked_wait_seconds(429, {"date": date, "retry-after": until}, local_now=NOW) == seconds
-    assert (
-        asked_wait_seconds(429, {"date": date, "x-ratelimit-reset": str(epoch + seconds)}, local_now=NOW)
-        == seconds
-    )
+    assert asked_wait_seconds(429, {"date": date, "x-ratelimit-reset": str(epoch + seconds)}, local_now=NOW) == seconds
 
 
 def test_a_reset_counts_on_a_429_only_and_after_retry_after() -> None:

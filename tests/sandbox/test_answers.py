@@ -21,10 +21,7 @@ HYPERSTACK_PATHS = [
     "/billing/billing/last-day-cost",
     "/billing/billing/usage",
     "/billing/billing/history",
-    *(
-        f"/billing/billing/history/{kind}"
-        for kind in ("virtual-machine", "volume", "snapshot", "cluster", "bucket")
-    ),
+    *(f"/billing/billing/history/{kind}" for kind in ("virtual-machine", "volume", "snapshot", "cluster", "bucket")),
     "/billing/payment/payment-details",
     "/billing/auto-topup/status",
 ]
@@ -59,9 +56,7 @@ def test_an_unknown_path_and_another_method_get_the_vendors_own_errors(
     sandbox: Sandbox, client: httpx.Client, headers_of: Callable[[str], dict[str, str]], vendor: str
 ) -> None:
     first_path = {account.split("-")[0]: path for account, path in reversed(EVERYTHING)}[vendor]
-    field = {"vpsbg": "message", "hyperstack": "error_reason", "voxpria": "error", "deepvue": "detail"}[
-        vendor
-    ]
+    field = {"vpsbg": "message", "hyperstack": "error_reason", "voxpria": "error", "deepvue": "detail"}[vendor]
     base, headers = sandbox.base_url(vendor), headers_of(f"{vendor}-main")
     missing = client.get(f"{base}/nowhere", headers=headers)
     refused = client.post(base + first_path, headers=headers)
@@ -103,9 +98,7 @@ def test_wrong_credentials_get_the_vendors_own_error(
 
 
 def test_a_missing_header_at_deepvue_is_named_in_an_array(sandbox: Sandbox, client: httpx.Client) -> None:
-    response = client.get(
-        f"{sandbox.base_url('deepvue')}/v1/internal/wallet-balance", headers={"x-api-key": "k"}
-    )
+    response = client.get(f"{sandbox.base_url('deepvue')}/v1/internal/wallet-balance", headers={"x-api-key": "k"})
     assert response.status_code == 422
     assert [detail["loc"] for detail in response.json()["detail"]] == [["header", "client-id"]]
 
@@ -125,9 +118,7 @@ def test_the_documented_rate_limit_headers_stand(get: Get) -> None:
     assert 0 < int(voxpria["X-RateLimit-Remaining"]) < 1000
     assert int(voxpria["X-RateLimit-Reset"]) % 3600 == 0
     assert int(get("vpsbg-main", "/balance").headers["X-RateLimit-Remaining"]) >= 1
-    assert not [
-        name for name in get("hyperstack-main", "/billing/user-credit/credit").headers if "rate" in name
-    ]
+    assert not [name for name in get("hyperstack-main", "/billing/user-credit/credit").headers if "rate" in name]
 
 
 @pytest.mark.parametrize(

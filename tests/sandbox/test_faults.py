@@ -237,9 +237,7 @@ def test_each_fault_does_what_it_says(probe: Probe, fault: str) -> None:
     assert probe.get(*BALANCE).content == proper
 
 
-def test_a_hang_lasts_until_the_client_gives_up(
-    sandbox: Sandbox, headers_of: Callable[[str], dict[str, str]]
-) -> None:
+def test_a_hang_lasts_until_the_client_gives_up(sandbox: Sandbox, headers_of: Callable[[str], dict[str, str]]) -> None:
     sandbox.put_fault("hang", vendor="deepvue")
     url = f"{sandbox.base_url('deepvue')}/v1/internal/wallet-balance"
     with pytest.raises(httpx.ReadTimeout):
@@ -265,9 +263,7 @@ def test_money_goes_missing_from_every_object(probe: Probe, account: str, path: 
 
 def test_a_fault_keeps_to_its_vendor_account_path_and_count(sandbox: Sandbox, get: Get) -> None:
     sandbox.put_fault("status", account="vpsbg-main", path="/balance", after=1, times=2, code=500)
-    statuses = [
-        get("vpsbg-main", path).status_code for path in ("/balance", "/balance/transactions", "/orders")
-    ]
+    statuses = [get("vpsbg-main", path).status_code for path in ("/balance", "/balance/transactions", "/orders")]
     statuses += [get("vpsbg-agency", "/balance").status_code, get("vpsbg-main", "/balance").status_code]
     assert [*statuses, get("vpsbg-main", "/balance").status_code] == [200, 500, 200, 200, 500, 200]
 

@@ -34,9 +34,7 @@ def test_hyperstacks_windows_are_half_open_and_add_up(get: Get, exact: Exact) ->
 def test_hyperstacks_components_do_not_add_up_to_the_bill(get: Get, exact: Exact) -> None:
     window = {"start_date": "2026-01-01T00:00:00", "end_date": "2026-02-01T00:00:00"}
     base = "/billing/billing/history"
-    metrics = exact(get("hyperstack-main", base, **window))["billing_history"]["billing_history"][0][
-        "metrics"
-    ]
+    metrics = exact(get("hyperstack-main", base, **window))["billing_history"]["billing_history"][0]["metrics"]
     components = sum(metrics[name] for name in ("vm_cost", "volume_cost", "snapshot_cost", "contract_cost"))
     cluster = exact(get("hyperstack-main", f"{base}/cluster", **window))["billing_history_cluster"]
     bucket = exact(get("hyperstack-main", f"{base}/bucket", **window))["billing_history_bucket"]
@@ -52,15 +50,10 @@ def test_hyperstacks_history_of_machines_comes_in_pages(get: Get, exact: Exact) 
     assert first["pagination"]["per_page"] == 10
     rows = []
     for page in range(1, first["pagination"]["pages"] + 1):
-        rows += exact(get("hyperstack-main", path, **window, page=page))["billing_history_vm"][
-            "billing_history"
-        ]
+        rows += exact(get("hyperstack-main", path, **window, page=page))["billing_history_vm"]["billing_history"]
     assert len({row["attributes"]["id"] for row in rows}) == len(rows) == first["total_count"] > 10
     month = exact(get("hyperstack-main", "/billing/billing/history", **window))["billing_history"]
-    assert (
-        sum(row["metrics"]["incurred_bill"] for row in rows)
-        == month["billing_history"][0]["metrics"]["vm_cost"]
-    )
+    assert sum(row["metrics"]["incurred_bill"] for row in rows) == month["billing_history"][0]["metrics"]["vm_cost"]
 
 
 def test_a_hyperstack_cost_can_be_tiny_and_a_success_say_false(get: Get) -> None:
@@ -74,9 +67,7 @@ def test_hyperstacks_usage_tells_active_from_ended(get: Get, exact: Exact) -> No
     active = exact(get("hyperstack-main", "/billing/billing/usage"))["data"]
     ended = exact(get("hyperstack-main", "/billing/billing/usage", deleted="true"))["data"]
     assert all(row["active"] and row["terminate_time"] is None and row["bill_per_minute"] for row in active)
-    assert all(
-        not row["active"] and row["terminate_time"] and row["bill_per_minute"] is None for row in ended
-    )
+    assert all(not row["active"] and row["terminate_time"] and row["bill_per_minute"] is None for row in ended)
     assert all(row["total_bill"] == row["total_up_time"] * row["bill_per_minute"] for row in active)
     assert exact(get("hyperstack-main", "/billing/billing/usage", environment="elsewhere"))["data"] == []
 

@@ -14,9 +14,7 @@ Exact = Callable[[httpx.Response], Any]
 
 
 def test_voxprias_usage_leaves_out_days_without_calls(get: Get, exact: Exact, sandbox: Sandbox) -> None:
-    data = exact(get("voxpria-main", "/api/v1/credits/usage", startDate="2026-02-16", endDate="2026-03-18"))[
-        "data"
-    ]
+    data = exact(get("voxpria-main", "/api/v1/credits/usage", startDate="2026-02-16", endDate="2026-03-18"))["data"]
     days = [row["date"] for row in data["usage"]]
     assert days == sorted(days, reverse=True)
     assert (days[0], days[-1]) == ("2026-03-18", "2026-02-16")
@@ -26,9 +24,7 @@ def test_voxprias_usage_leaves_out_days_without_calls(get: Get, exact: Exact, sa
     assert {row["date"]: row["creditsUsed"] for row in data["usage"]} == {day: told[day] for day in days}
 
 
-def test_voxprias_cost_is_dollars_at_ten_cents_a_credit_and_the_total_is_of_the_rows(
-    get: Get, exact: Exact
-) -> None:
+def test_voxprias_cost_is_dollars_at_ten_cents_a_credit_and_the_total_is_of_the_rows(get: Get, exact: Exact) -> None:
     data = exact(get("voxpria-main", "/api/v1/credits/usage"))["data"]
     for row in [*data["usage"], data["total"]]:
         assert row["cost"] == f"${row['creditsUsed'] // 10}.{row['creditsUsed'] % 10}0"
@@ -41,9 +37,7 @@ def test_voxpria_restates_one_day_from_a_stated_instant_on(get: Get, exact: Exac
     day = account.restated_day.isoformat()
 
     def used() -> int:
-        (row,) = exact(get("voxpria-main", "/api/v1/credits/usage", startDate=day, endDate=day))["data"][
-            "usage"
-        ]
+        (row,) = exact(get("voxpria-main", "/api/v1/credits/usage", startDate=day, endDate=day))["data"]["usage"]
         return int(row["creditsUsed"])
 
     first = used()
@@ -54,16 +48,12 @@ def test_voxpria_restates_one_day_from_a_stated_instant_on(get: Get, exact: Exac
 
 
 def test_voxprias_balance_and_usage_differ_only_by_packs(get: Get, exact: Exact, sandbox: Sandbox) -> None:
-    usage = exact(
-        get("voxpria-campaign", "/api/v1/credits/usage", startDate="2025-02-11", endDate="2026-03-18")
-    )
+    usage = exact(get("voxpria-campaign", "/api/v1/credits/usage", startDate="2025-02-11", endDate="2026-03-18"))
     packs = sum(e.amount for e in sandbox.world.account("voxpria-campaign").ledger(NOW) if e.kind == "top_up")
     balance = exact(get("voxpria-campaign", "/api/v1/credits"))["data"]["balance"]
     assert packs - usage["data"]["total"]["creditsUsed"] == balance
 
 
-@pytest.mark.parametrize(
-    "query", [{"startDate": "yesterday"}, {"startDate": "2026-03-02", "endDate": "2026-03-01"}]
-)
+@pytest.mark.parametrize("query", [{"startDate": "yesterday"}, {"startDate": "2026-03-02", "endDate": "2026-03-01"}])
 def test_voxpria_refuses_dates_out_of_order(get: Get, query: dict[str, str]) -> None:
     assert get("voxpria-main", "/api/v1/credits/usage", **query).status_code == 400

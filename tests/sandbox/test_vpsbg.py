@@ -39,17 +39,13 @@ def test_vpsbgs_balance_has_every_documented_field(get: Get, exact: Exact, sandb
     assert (bitcoin["amount"], bitcoin["amount_with_vat"]) == (Decimal("58.02"), Decimal("69.62"))
 
 
-def test_an_unconfirmed_deposit_becomes_credit_once_confirmed(
-    get: Get, exact: Exact, sandbox: Sandbox
-) -> None:
+def test_an_unconfirmed_deposit_becomes_credit_once_confirmed(get: Get, exact: Exact, sandbox: Sandbox) -> None:
     before = exact(get("vpsbg-agency", "/balance/transactions"))["data"]
     assert not [row for row in before if row["description"] == "Deposit by bitcoin"]
     sandbox.move_clock(NOW + timedelta(hours=18))
     assert exact(get("vpsbg-agency", "/balance"))["unconfirmed_bitcoin_deposits"] == []
     after = exact(get("vpsbg-agency", "/balance/transactions"))["data"]
-    assert [row["amount_with_vat"] for row in after if row["description"] == "Deposit by bitcoin"] == [
-        Decimal("69.62")
-    ]
+    assert [row["amount_with_vat"] for row in after if row["description"] == "Deposit by bitcoin"] == [Decimal("69.62")]
 
 
 def test_the_last_deposit_is_null_before_the_first(get: Get, exact: Exact, sandbox: Sandbox) -> None:
@@ -58,9 +54,7 @@ def test_the_last_deposit_is_null_before_the_first(get: Get, exact: Exact, sandb
     assert (balance["balance"], balance["last_deposit"]) == (0, None)
 
 
-def test_estimated_expenses_are_the_renewals_of_the_next_thirty_days(
-    get: Get, exact: Exact, sandbox: Sandbox
-) -> None:
+def test_estimated_expenses_are_the_renewals_of_the_next_thirty_days(get: Get, exact: Exact, sandbox: Sandbox) -> None:
     account = sandbox.world.account("vpsbg-main")
     until = NOW + timedelta(days=30)
     renewed = [e.amount for e in account.ledger(until) if e.kind == "renewal" and e.at > NOW]

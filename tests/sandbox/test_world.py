@@ -33,9 +33,7 @@ def test_the_same_seed_tells_the_same_lives(world: World) -> None:
 
 def test_another_seed_tells_other_lives(world: World) -> None:
     other = lives(World(now=NOW, seed=1))
-    assert all(
-        other[account_id] != life for account_id, life in lives(world).items() if "idle" not in account_id
-    )
+    assert all(other[account_id] != life for account_id, life in lives(world).items() if "idle" not in account_id)
 
 
 def test_leaving_accounts_out_changes_no_other(world: World) -> None:
@@ -60,17 +58,13 @@ def test_the_ledger_sums_to_the_balance_from_an_opening_of_zero(world: World, ac
     assert account.balance_at(account.opened_at - DAYS) == 0
     for days in (-399, -200, -31, -1, 0, 1, 60, 120):
         instant = NOW + days * DAYS
-        assert sum((entry.amount for entry in account.ledger(instant)), Decimal(0)) == account.balance_at(
-            instant
-        )
+        assert sum((entry.amount for entry in account.ledger(instant)), Decimal(0)) == account.balance_at(instant)
 
 
 @pytest.mark.parametrize("account_id", STORIES)
 def test_spend_and_credits_add_up_to_the_balance(world: World, account_id: str) -> None:
     account = world.account(account_id)
-    credits = sum(
-        (entry.amount for entry in account.ledger(NOW) if entry.kind in ("top_up", "refund")), Decimal(0)
-    )
+    credits = sum((entry.amount for entry in account.ledger(NOW) if entry.kind in ("top_up", "refund")), Decimal(0))
     assert credits - sum(account.spend_by_day(NOW).values(), Decimal(0)) == account.balance_at(NOW)
 
 
@@ -164,9 +158,7 @@ def test_nothing_of_the_pipeline_is_used() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not [
-                m for m in modules if m.startswith("pipeline") and not m.startswith("pipeline.sandbox")
-            ], path
+            assert not [m for m in modules if m.startswith("pipeline") and not m.startswith("pipeline.sandbox")], path
 
 
 def test_importing_it_loads_no_web_framework() -> None:

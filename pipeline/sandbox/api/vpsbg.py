@@ -74,9 +74,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         balance = account.balance_at(now)
         estimated = account.upcoming(now, days=30).to_integral_value(ROUND_CEILING)
         shortfall = max(ZERO, (estimated - balance).to_integral_value(ROUND_CEILING))
-        deposits = [
-            order for order in account.orders if order.order_type == "deposit" and order.status(now) == "paid"
-        ]
+        deposits = [order for order in account.orders if order.order_type == "deposit" and order.status(now) == "paid"]
         last = max(deposits, key=lambda order: order.paid_at or order.created_at, default=None)
         return Answer(
             200,
@@ -144,9 +142,7 @@ class VpsbgApi(Api[VpsbgAccount]):
             return _invalid("filter[status]", "The selected filter[status] is invalid.")
         known = [server for server in account.servers if server.created_at <= request.now]
         rows = [
-            _server(account, server, request.now)
-            for server in known
-            if _server_status(server, request.now) in wanted
+            _server(account, server, request.now) for server in known if _server_status(server, request.now) in wanted
         ]
         return self._paged(request, rows, 15, 50)
 

@@ -57,9 +57,7 @@ class World:
         self._ticking_since = time.monotonic() if ticking else None
         life = Life(seed, self.opened_at, self.initial_now, self.ends_at)
         self.accounts: dict[str, Account] = {
-            account_id: tell(account_id, life)
-            for account_id, (vendor, tell) in STORIES.items()
-            if vendor in wanted
+            account_id: tell(account_id, life) for account_id, (vendor, tell) in STORIES.items() if vendor in wanted
         }
 
     @property
@@ -73,9 +71,7 @@ class World:
         """Set the clock, forward or back; raises ValueError for an instant naive or outside the span."""
         instant = _utc(instant)
         if not self.opened_at <= instant <= self.ends_at:
-            raise ValueError(
-                f"this world lasts from {self.opened_at.isoformat()} to {self.ends_at.isoformat()}"
-            )
+            raise ValueError(f"this world lasts from {self.opened_at.isoformat()} to {self.ends_at.isoformat()}")
         self._now = instant
         if self._ticking_since is not None:
             self._ticking_since = time.monotonic()

@@ -40,9 +40,7 @@ def _topup(at: datetime, rupees: int) -> Entry:
     return Entry(0, at, "top_up", Decimal(rupees), "Wallet recharge")
 
 
-def _wallet(
-    life: Life, account_id: str, first: Entry, busy_from: datetime, mean: float, topup: int
-) -> list[Entry]:
+def _wallet(life: Life, account_id: str, first: Entry, busy_from: datetime, mean: float, topup: int) -> list[Entry]:
     rng = life.rng(account_id, "checks")
     entries = [first]
     balance = first.amount

@@ -94,9 +94,7 @@ class HyperstackAccount(Account):
 
     def bill(self, start: datetime, end: datetime, kind: str | None = None) -> Decimal:
         """Return the USD billed in [start, end), of one kind of resource or of all."""
-        return sum(
-            (resource.bill(start, end) for resource in self.resources if kind in (None, resource.kind)), ZERO
-        )
+        return sum((resource.bill(start, end) for resource in self.resources if kind in (None, resource.kind)), ZERO)
 
     def balance_at(self, instant: datetime) -> Decimal:
         """Return the credit in USD: completed payments less everything billed so far."""
@@ -150,9 +148,7 @@ def _resources(account_id: str, life: Life) -> list[Resource]:
     rng = life.rng(account_id, "resources")
     found: list[Resource] = []
 
-    def add(
-        kind: str, name: str, price: str, start: datetime, end: datetime | None, discount: str = "1"
-    ) -> None:
+    def add(kind: str, name: str, price: str, start: datetime, end: datetime | None, discount: str = "1") -> None:
         start = start.replace(second=0, microsecond=0)
         end = end.replace(second=0, microsecond=0) if end is not None else None
         uuid = str(UUID(int=rng.getrandbits(128), version=4))
@@ -218,9 +214,7 @@ def _payments(
         while waiting and waiting[0].started_at < at + step:
             running.append(waiting.pop(0))
         credit -= sum((resource.bill(at, at + step) for resource in running), ZERO)
-        running = [
-            resource for resource in running if resource.ended_at is None or resource.ended_at > at + step
-        ]
+        running = [resource for resource in running if resource.ended_at is None or resource.ended_at > at + step]
         at += step
         if not transfer_counted and transfer.settled_at <= at:
             credit += transfer.amount

@@ -150,9 +150,7 @@ class _Books:
         net = without_vat(gross)
         self.entries.append(Entry(0, at, kind, gross, description, net_amount=net, gross_amount=gross))
 
-    def deposit(
-        self, at: datetime, gross: Decimal, method: str = "card", noticed_at: datetime | None = None
-    ) -> None:
+    def deposit(self, at: datetime, gross: Decimal, method: str = "card", noticed_at: datetime | None = None) -> None:
         self.write(at, "top_up", gross, f"Deposit by {method}")
         created_at = noticed_at or at - timedelta(minutes=4)
         self.orders.append(Order(0, "deposit", gross, created_at, created_at + timedelta(days=7), at, method))
@@ -212,9 +210,7 @@ def _servers(
     life: Life, account_id: str, rows: Iterable[tuple[str, str, str, int, int]], first_id: int
 ) -> list[Server]:
     servers = [
-        Server(
-            first_id + number, hostname, plan, Decimal(gross), cycle, day, life.opened_at + timedelta(hours=3)
-        )
+        Server(first_id + number, hostname, plan, Decimal(gross), cycle, day, life.opened_at + timedelta(hours=3))
         for number, (hostname, plan, gross, cycle, day) in enumerate(rows)
     ]
     return [replace(server, renewals=tuple(_renewals(server, life, account_id))) for server in servers]
@@ -346,6 +342,4 @@ def idle(account_id: str, life: Life) -> VpsbgAccount:
     )
     books.run(charges, floor=ZERO, deposits=())
     entries, orders = books.numbered()
-    return VpsbgAccount(
-        account_id, life.opened_at, entries, servers=[server], orders=orders, has_valid_card=False
-    )
+    return VpsbgAccount(account_id, life.opened_at, entries, servers=[server], orders=orders, has_valid_card=False)

@@ -1,0 +1,64 @@
+# What there is to do here; `make help` lists it.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export DRAWDOWN_HOME ?= $(CURDIR)/data
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run dev test test-duckdb2 lint types check wheel lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; name another 3.11 or later with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## Play the demo: sandbox vendors, weeks of polling, one refresh, the account table
+	$(BIN)/drawdown demo
+
+run: $(INSTALLED) ## Refresh your own accounts once (accounts.toml)
+	$(BIN)/drawdown run
+
+dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
+	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/drawdown init --dagster
+	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+
+test: $(INSTALLED) ## Run every test
+	$(BIN)/python -m pytest -q
+
+test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of its own
+	$(PYTHON) -m venv $(VENV)-duckdb2
+	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
+	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(VENV)-duckdb2/bin/python -m pytest -q
+
+lint: $(INSTALLED) ## Check style of Python and SQL
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+types: $(INSTALLED) ## Check types
+	$(BIN)/mypy
+
+check: lint types ## Check everything but the tests; validate the Dagster definitions
+	$(BIN)/dagster definitions validate -w workspace.yaml
+	$(BIN)/dg check defs
+
+wheel: $(INSTALLED) ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+lock: ## Pin every dependency anew (needs uv)
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
+		--group dev --python-version 3.11 pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what make made; ./data only where it holds the demo
+	rm -rf $(VENV) $(VENV)-duckdb2 dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

@@ -1,0 +1,208 @@
+"""Landing made by hand, and warehouses that open fast: what the tests of several layers start from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.home import Home
+from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
+from pipeline.models import in_order, recompute
+from pipeline.staging.load import LoadReport, load
+from pipeline.warehouse import Warehouse
+
+NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+@dataclass
+class Landing:
+    """Writes answers into a landing folder, a file each; ids rise from call to call unless they are given."""
+
+    folder: Path
+    ids: Iterable[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self._ids = iter(self.ids)
+
+    def answer(
+        self,
+        vendor: str,
+        endpoint: str,
+        body: object,
+        *,
+        account_id: str = "main",
+        at: datetime = NOW,
+        outcome: str = "ok",
+        run_id: str | None = None,
+        fetch_id: str | None = None,
+        days: tuple[date | None, date | None] = (None, None),
+        page_number: int = 1,
+        is_complete: bool = True,
+    ) -> str:
+        """Land one answer and return its fetch id. `body` is bytes or text as they are, anything else as JSON."""
+        fetch = self.fetch(
+            vendor, endpoint, body, account_id=account_id, at=at, outcome=outcome, run_id=run_id, fetch_id=fetch_id,
+            days=days, page_number=page_number, is_complete=is_complete,
+        )  # fmt: skip
+        write([fetch], self.folder)
+        return fetch.fetch_id
+
+    def fetch(
+        self,
+        vendor: str,
+        endpoint: str,
+        body: object,
+        *,
+        account_id: str = "main",
+        at: datetime = NOW,
+        outcome: str = "ok",
+        run_id: str | None = None,
+        fetch_id: str | None = None,
+        days: tuple[date | None, date | None] = (None, None),
+        page_number: int = 1,
+        is_complete: bool = True,
+        resume_json: str | None = None,
+    ) -> Fetch:
+        """The same, not yet written."""
+        fetch_id = fetch_id or f"{next(self._ids):016x}"
+        if isinstance(body, str):
+            body = body.encode()
+        return Fetch(
+            fetch_id=fetch_id,
+            run_id=run_id or f"run-{fetch_id}",
+            vendor=vendor,
+            account_id=account_id,
+            endpoint=endpoint,
+            request_url="https://vendor.example/",
+            window_from_date=days[0],
+            window_to_date=days[1],
+            page_number=page_number,
+            is_complete=is_complete and outcome == "ok",
+            started_at_utc=at,
+            fetched_at_utc=at,
+            status_code=200 if outcome == "ok" else 503,
+            outcome=outcome,
+            reason=None if outcome == "ok" else "it did not answer",
+            attempt_count=1,
+            elapsed_seconds=0.1,
+            content_type="application/json",
+            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+            is_redacted=False,
+            resume_json=resume_json,
+        )
+
+    def run(
+        self,
+        accounts: Mapping[str, Mapping[str, Any]],
+        *,
+        at: datetime = NOW,
+        reporting_currency: str = "EUR",
+        fetch_id: str | None = None,
+    ) -> str:
+        """Land a run with these accounts' settings; what is not given is as accounts.toml leaves it."""
+        return self.answer(
+            OWN, RUNS, run_record(accounts, reporting_currency), account_id="*", at=at, fetch_id=fetch_id
+        )
+
+
+def run_record(accounts: Mapping[str, Mapping[str, Any]], reporting_currency: str = "EUR") -> dict[str, Any]:
+    """What a run lands of its settings."""
+    blank = {
+        "vendor": "vpsbg", "unit_code": None, "tax_basis": "gross", "team": None, "tags": {},
+        "alert_below_days": None, "alert_below_amount": None, "topup_lead_days": None, "topup_minimum_amount": None,
+        "tax_rate": None, "credit_price_amount": None, "credit_price_unit_code": None,
+    }  # fmt: skip
+    return {
+        "reporting_currency": reporting_currency,
+        "accounts": {account_id: blank | dict(settings) for account_id, settings in accounts.items()},
+    }
+
+
+def write(fetches: Iterable[Fetch], landing: Path) -> list[Path]:
+    """Land fetches as runs do: one file an endpoint and run, in the folder of the run's day."""
+    writers: dict[tuple[str, str, str, date], LandingWriter] = {}
+    for fetch in fetches:
+        key = (fetch.vendor, fetch.endpoint, fetch.run_id, fetch.fetched_at_utc.date())
+        writer = writers.setdefault(key, LandingWriter(landing, fetch.vendor, fetch.endpoint, key[3]))
+        writer.add(fetch)
+    return [path for writer in writers.values() if (path := writer.close())]
+
+
+class Bench:
+    """A state folder whose landing is made by hand and whose warehouse is a copy of an empty one."""
+
+    def __init__(self, path: Path, template: Path) -> None:
+        self.home = Home(path)
+        self.path = path
+        self.landing = Landing(self.home.landing)
+        self._template = template
+        self._warehouse: Warehouse | None = None
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The open warehouse."""
+        if self._warehouse is None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self._template, self.home.warehouse)
+            self._warehouse = Warehouse(self.home)
+        return self._warehouse
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The warehouse's connection."""
+        return self.warehouse.connection
+
+    def load(self) -> LoadReport:
+        """Load what landing holds and the warehouse does not."""
+        with self.warehouse.transaction() as connection:
+            return load(connection, self.home.landing)
+
+    def recompute(self, *layers: str) -> None:
+        """Recompute the models of these layers, each in its own transaction, as the assets do."""
+        for model in in_order():
+            if model.table.layer in layers:
+                with self.warehouse.transaction() as connection:
+                    recompute(connection, model)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """A query's rows."""
+        return self.connection.sql(query).fetchall()
+
+    def close(self) -> None:
+        """Close the warehouse."""
+        if self._warehouse is not None:
+            self._warehouse.close()
+            self._warehouse = None
+
+
+NewBench = Callable[[], Bench]
+
+_CHANGING = {"loaded_at_utc"}
+_ABOUT_FILES = {"staging.landing_folders", "staging.layout", "staging.touched_months"}
+
+
+def contents(connection: duckdb.DuckDBPyConnection, *schemas: str) -> Rows:
+    """Every row of every table of these schemas, sorted; without load times and the books about files."""
+    columns: dict[str, list[str]] = {}
+    for schema, name, column in connection.execute(
+        "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
+        "WHERE schema_name IN (SELECT unnest(?)) AND table_name IN (SELECT table_name FROM duckdb_tables()) "
+        "ORDER BY ALL",
+        [list(schemas)],
+    ).fetchall():
+        if f"{schema}.{name}" not in _ABOUT_FILES and column not in _CHANGING:
+            columns.setdefault(f"{schema}.{name}", []).append(column)
+    return {
+        table: connection.sql(f"SELECT {', '.join(names)} FROM {table} ORDER BY ALL").fetchall()
+        for table, names in columns.items()
+    }
