@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline.clock import Clock
+from pipeline.clock import Clock, parse_instant
 from pipeline.home import Home
 from pipeline.landing import assets as landing_assets
 from pipeline.landing.fetching import FetchPolicy
@@ -28,6 +28,16 @@ def warehouse_resource(_: dg.InitResourceContext) -> Iterator[Warehouse]:
         yield warehouse
     finally:
         warehouse.close()
+
+
+@dg.resource(
+    config_schema={"as_of": dg.Field(str, is_required=False, description="An instant to stand still at: sandboxes only.")},
+    description="The run's clock: the present, or one instant that stands still.",
+)
+def clock_resource(context: dg.InitResourceContext) -> Clock:
+    """The clock."""
+    as_of = context.resource_config.get("as_of")
+    return Clock(parse_instant(as_of) if as_of else None)
 
 
 ASSETS: list[dg.AssetsDefinition] = [
@@ -77,7 +87,7 @@ defs = dg.Definitions(
     resources={
         "home": home_resource,
         "warehouse": warehouse_resource,
-        "clock": Clock(),
+        "clock": clock_resource,
         "fetch_policy": FetchPolicy(),
     },
     executor=_EXECUTOR,

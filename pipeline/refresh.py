@@ -17,7 +17,7 @@ from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, private_folder
-from pipeline.landing.fetching import FetchPolicy, calls_for
+from pipeline.landing.fetching import FetchPolicy, calls_for, check_world
 from pipeline.settings import load
 from pipeline.warehouse import Warehouse
 
@@ -54,8 +54,8 @@ class Request:
     """Told of each asset's key path as it is materialised."""
     warehouse_path: Path | None = None
     """Another file than the state folder's warehouse."""
-    replaces_warehouse: bool = False
-    """When all went well, put that file in the warehouse's place, while the lock is still held."""
+    is_rebuild: bool = False
+    """Fetch nothing; and when all went well, put that file in the warehouse's place, while the lock is held."""
 
 
 def check_before(request: Request) -> None:
@@ -66,25 +66,9 @@ def check_before(request: Request) -> None:
     """
     settings = load()
     accounts = settings.select(list(request.accounts))
-    is_sandbox = all(_is_loopback(each.base_url) for each in settings.accounts.values())
-    if request.home.sandbox_accounts.exists() and not is_sandbox:
-        raise UsageError(
-            f"{request.home.path} holds the demo's data, which must not mix with real accounts; remove it, or set "
-            "DRAWDOWN_HOME to another folder"
-        )
-    if request.clock.as_of is not None:
-        for account in accounts:
-            if not _is_loopback(account.base_url):
-                raise UsageError(
-                    f"--as-of is only for a sandbox: account {account.account_id} asks {account.base_url}, which "
-                    "lives in the present"
-                )
+    check_world(settings, accounts, request.clock, request.home)
     every = {(each.vendor.name, endpoint.name) for each in accounts for endpoint in each.vendor.endpoints}
     calls_for(accounts, every)
-
-
-def _is_loopback(base_url: str) -> bool:
-    return base_url.startswith(("http://127.", "https://127.", "http://localhost", "https://localhost", "http://[::1]"))
 
 
 def materialize(request: Request) -> Outcome:
@@ -93,6 +77,8 @@ def materialize(request: Request) -> Outcome:
     Raises DrawdownError where a step failed, with its own words; vendors' failures are in the outcome instead.
     """
     selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+    if request.is_rebuild:
+        selection = selection - dg.AssetSelection.groups("landing")
     config = {
         "accounts": list(request.accounts),
         **({"from_date": request.from_date} if request.from_date else {}),
@@ -123,7 +109,7 @@ def materialize(request: Request) -> Outcome:
             run_config=run_config,
             raise_on_error=False,
         )
-        if result.success and request.replaces_warehouse:
+        if result.success and request.is_rebuild:
             warehouse.take_place()
     problems = [
         line
@@ -146,16 +132,14 @@ def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None) -> O
     fresh = home.path / "warehouse.rebuilding.duckdb"
     for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
         leftover.unlink(missing_ok=True)
-    outcome = materialize(
+    return materialize(
         Request(
             home=home,
-            selection="not group:landing",
             on_step=on_step,
+            is_rebuild=True,
             warehouse_path=fresh,
-            replaces_warehouse=True,
         )
     )
-    return outcome
 
 
 def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:
@@ -186,9 +170,11 @@ def _instance() -> Iterator[dg.DagsterInstance]:
         with dg.DagsterInstance.get() as instance:
             yield instance
     else:
-        with tempfile.TemporaryDirectory(prefix="drawdown-") as folder:
-            with dg.DagsterInstance.ephemeral(tempdir=folder) as instance:
-                yield instance
+        with (
+            tempfile.TemporaryDirectory(prefix="drawdown-") as folder,
+            dg.DagsterInstance.ephemeral(tempdir=folder) as instance,
+        ):
+            yield instance
 
 
 class _StepHandler(logging.Handler):

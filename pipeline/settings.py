@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.http import check_base_url
@@ -56,6 +57,12 @@ class AccountSettings:
     credit_price_amount: Decimal | None = None
     credit_price_currency: str | None = None
     source: str = "accounts.toml"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Its answers come from this machine, as a sandbox's do."""
+        host = urlsplit(self.base_url).hostname or ""
+        return host == "localhost" or host == "::1" or host.startswith("127.")
 
     def secrets(self) -> dict[str, Secret]:
         """The account's secrets by accounts.toml key, read from the environment now.

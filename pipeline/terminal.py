@@ -32,7 +32,7 @@ SEVERITY_STYLES: Final = {
 _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
 # An account's name is folded rather than made narrower than this.
-_LEAST_NAME_WIDTH: Final = 12
+_LEAST_NAME_WIDTH: Final = 8
 # Text that a spreadsheet would run as a formula. The full-width signs are folded to the plain ones by some.
 _FORMULA_STARTS: Final = (
     *"=+-@\t\r\n",

@@ -10,7 +10,7 @@ from pipeline.assetkit import FRESHNESS, OWNERS, clear_failures
 from pipeline.clock import Clock, parse_day
 from pipeline.errors import UsageError
 from pipeline.home import Home
-from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for
+from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, check_world
 from pipeline.landing.walk import Span
 from pipeline.settings import load
 from pipeline.vendors import discover
@@ -84,11 +84,13 @@ def landing(
     with clear_failures():
         settings = load()
         wanted = {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys}
-        calls = calls_for(settings.select(config.accounts), wanted)
+        accounts = settings.select(config.accounts)
+        check_world(settings, accounts, clock, home)
+        calls = calls_for(accounts, wanted)
         fetcher = Fetcher(
             home=home,
             clock=clock,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             allow_http_loopback=settings.allow_http_loopback,
             wanted=config.span(),
             policy=fetch_policy,

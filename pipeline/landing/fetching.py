@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from pipeline.clock import Clock, FetchIds
+from pipeline.errors import UsageError
 from pipeline.home import Home, private_folder
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
 from pipeline.landing.walk import Resume, Span, Step, Walk
 from pipeline.secret import Secret
-from pipeline.settings import AccountSettings
+from pipeline.settings import AccountSettings, Settings
 from pipeline.vendors._port import Endpoint
-
 
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 
@@ -185,6 +185,25 @@ class Fetcher:
             body=answer.body,
             is_redacted=answer.is_redacted,
             resume_json=step.resume.to_json(),
+        )
+
+
+def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: Clock, home: Home) -> None:
+    """Raise UsageError where a sandbox's world and the real one would mix.
+
+    A clock that is set is only for vendors on loopback, and a state folder that holds the demo's data is only for a
+    sandbox's accounts.
+    """
+    for account in accounts:
+        if clock.as_of is not None and not account.is_loopback:
+            raise UsageError(
+                f"the clock can be set only for a sandbox: account {account.account_id} asks {account.base_url}, which "
+                "lives in the present"
+            )
+    if home.sandbox_accounts.exists() and not all(each.is_loopback for each in settings.accounts.values()):
+        raise UsageError(
+            f"{home.path} holds the demo's data, which must not mix with real accounts; remove it, or set "
+            "DRAWDOWN_HOME to another folder"
         )
 
 

@@ -122,7 +122,7 @@ class Records:
     ignored: tuple[str, ...] = ()
     """Documented keys of a row that no column needs; naming them keeps them out of the drift."""
     keeps_extra: bool = False
-    """Keep the row's other keys as JSON in `extra_json`, instead of calling them drift."""
+    """Keep the row's other keys as JSON in `extra_json`, too; they are called drift all the same."""
     is_optional: bool = False
     """The rows may be absent from an answer, or lack their value, without that being a fault."""
     covers_window: bool = False

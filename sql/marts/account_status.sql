@@ -72,7 +72,11 @@ joined as (
         cast(nullif(newest.threshold_text, '') as decimal(38, 9)) as threshold_amount,
         cast(nullif(newest.pending_text, '') as decimal(38, 9)) as pending_amount,
         newest.fetch_id,
-        cast(greatest(date_diff('second', newest.observed_at_utc, build.as_of_utc), 0) as double) as age_seconds,
+        -- greatest() passes over a NULL, and what was never observed is not new.
+        case
+            when newest.observed_at_utc is not null
+                then cast(greatest(date_diff('second', newest.observed_at_utc, build.as_of_utc), 0) as double)
+        end as age_seconds,
         attempts.outcome,
         attempts.fetch_id as attempt_fetch_id,
         burn.burn_7d_amount,

@@ -30,9 +30,11 @@ select
     -- times
     ranked.fetched_at_utc as last_attempt_at_utc,
     counted.last_observed_at_utc,
-    cast(
-        greatest(date_diff('second', counted.last_observed_at_utc, build.as_of_utc), 0) as double
-    ) as age_seconds,
+    -- greatest() passes over a NULL, and what was never observed is not new.
+    case
+        when counted.last_observed_at_utc is not null
+            then cast(greatest(date_diff('second', counted.last_observed_at_utc, build.as_of_utc), 0) as double)
+    end as age_seconds,
 
     -- how it went
     ranked.outcome,

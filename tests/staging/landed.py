@@ -178,11 +178,14 @@ class Bench:
         """A query's rows."""
         return self.connection.sql(query).fetchall()
 
-    def close(self) -> None:
-        """Close the warehouse."""
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._warehouse is not None:
             self._warehouse.close()
             self._warehouse = None
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 NewBench = Callable[[], Bench]

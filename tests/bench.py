@@ -1,0 +1,92 @@
+"""A state folder, accounts and the installed command, for tests of the whole path."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.clock import Clock
+from pipeline.home import Home
+from pipeline.http import Patience
+from pipeline.landing.fetching import FetchPolicy
+from pipeline.refresh import Outcome, Request, check_before, materialize
+
+HURRIED = FetchPolicy(
+    patience=Patience(
+        deadline_seconds=3, connect_timeout_seconds=1, read_timeout_seconds=1, attempts=2, backoff_seconds=0.01
+    ),
+    is_limited=False,
+)
+
+
+@dataclass
+class Bench:
+    """One state folder and its accounts.toml."""
+
+    folder: Path
+    accounts_toml: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.accounts.write_text(self.accounts_toml, encoding="utf-8")
+
+    @property
+    def accounts(self) -> Path:
+        return self.folder / "accounts.toml"
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder / "data")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self.keys, "DRAWDOWN_HOME": str(self.home.path), "DRAWDOWN_ACCOUNTS": str(self.accounts)}
+
+    def run(self, as_of: datetime | None = None, **more: Any) -> Outcome:
+        """A whole refresh in this process."""
+        os.environ.update(self.environment)
+        request = replace(Request(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
+        check_before(request)
+        return materialize(request)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The `drawdown` command as a process of its own, in this bench's folder."""
+        return subprocess.run(
+            [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
+            env={**os.environ, "COLUMNS": "80", **self.environment, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows out of the published build."""
+        with duckdb.connect(self.home.current.resolve(), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(query).fetchall()
+
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every published table's rows, sorted, without what differs between any two builds."""
+        found = {}
+        for (name,) in self.rows("SELECT schema_name || '.' || table_name FROM duckdb_tables() ORDER BY 1"):
+            if name != "marts.build_info":
+                found[name] = sorted(self.rows(f"SELECT * FROM {name}"), key=repr)
+        return found
+
+    def leaks(self) -> list[str]:
+        """Files of the state folder in which a secret stands; must be empty."""
+        return [
+            str(path.relative_to(self.folder))
+            for path in self.home.path.rglob("*")
+            if path.is_file() and any(key.encode() in path.read_bytes() for key in self.keys.values())
+        ]

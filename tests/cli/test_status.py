@@ -1,0 +1,251 @@
+"""`drawdown status`: the account table."""
+
+import json
+import os
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.schema.severities import SEVERITIES
+from pipeline.status import Status, is_reached
+from pipeline.terminal import age_words
+from tests.cli.conftest import Desk, Publish
+
+URGENCY = ["critical", "warning", "unknown", "watch", "ok"]
+
+
+def account(account_id: str, severity: str = "ok", **more: Any) -> dict[str, Any]:
+    return {
+        "account_id": account_id,
+        "vendor": "vpsbg",
+        "balance_amount": Decimal("100.5"),
+        "unit_code": "EUR",
+        "reading_state": "fresh",
+        "severity": severity,
+        "reason": f"The reason of {account_id}.",
+    } | more
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of the account table, cut where the rule under the header cuts."""
+    header, rule, *lines = text.split("\n\n")[0].splitlines()
+    starts = [index for index, sign in enumerate(rule) if sign == "─" and (index == 0 or rule[index - 1] == " ")]
+    return [
+        [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
+        for line in [header, *lines]
+    ]
+
+
+def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> None:
+    done = desk("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
+    header, *rows = table(done.stdout)
+    assert header == ["account", "balance", "unit", "days left", "dry by", "severity", "reading"]
+    assert {row[0] for row in rows} == {
+        "vpsbg-main", "vpsbg-agency", "vpsbg-idle", "voxpria-main", "voxpria-campaign"
+    }  # fmt: skip
+    assert done.stdout.splitlines()[-1].startswith("As of 2026-03-18 13:37 UTC, ")
+
+
+def test_the_most_urgent_comes_first_then_the_one_that_is_dry_sooner(publish: Publish) -> None:
+    rows = [account(f"{severity}-{days}", severity, runway_days=days) for severity in SEVERITIES for days in (9.0, 2.5)]
+    rows += [account("ok-never"), account("ok-b", runway_days=9.0)]
+    _, *shown = table(publish(rows)("status").stdout)
+    expected = [f"{severity}-{days}" for severity in URGENCY for days in (2.5, 9.0)]
+    assert [row[0] for row in shown] == [*expected[:-1], "ok-9.0", "ok-b", "ok-never"]
+
+
+def test_a_sentence_says_why_for_each_account_that_is_not_fine(publish: Publish) -> None:
+    done = publish([account(f"is-{severity}", severity) for severity in SEVERITIES])("status")
+    sentences = done.stdout.split("\n\n")[1].splitlines()
+    assert sentences[:-1] == [f"is-{severity}: The reason of is-{severity}." for severity in URGENCY[:-1]]
+    assert sentences[-1].endswith(" UTC, 5 minutes ago.")
+
+
+def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
+    name, reason = "a" * 63, "word " * 40 + "end."
+    rows = [
+        account(
+            name,
+            "critical",
+            balance_amount=Decimal("-1234567890.125"),
+            unit_code="voxpria-credit",
+            vendor="voxpria",
+            runway_days=3650.04,
+            runway_p50_date=date(2036, 3, 18),
+            reading_state="unknown",
+            reason=reason,
+        ),
+        account("b"),
+    ]
+    done = publish(rows)("status")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    _, *shown = table(done.stdout)
+    assert shown[0][1:] == ["-1,234,567,890.12", "credit", "3,650.0", "2036-03-18", "critical", "unknown"]
+    assert "".join(row[0] for row in shown) == f"{name}b"
+    assert " ".join(done.stdout.split("\n\n")[1].split()).startswith(f"{name}: {' '.join(reason.split())} As of ")
+
+
+def test_numbers_are_whole_even_where_they_are_wider_than_the_terminal(publish: Publish) -> None:
+    rows = [account("main", balance_amount=Decimal("9" * 29 + ".999999999"), unit_code="a" * 20 + "-" + "b" * 20)]
+    _, row = table(publish(rows)("status", COLUMNS="40").stdout)
+    assert row[1] == "100,000,000,000,000,000,000,000,000,000.00"
+    assert row[2] == "a" * 20 + "-" + "b" * 20
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "0.00"),
+        ("0.004", "0.004"),
+        ("-0.000000001", "-0.000000001"),
+        ("0.005000001", "0.01"),
+        ("-4.2", "-4.20"),
+        ("1234.565", "1,234.56"),
+        (None, ""),
+    ],
+)
+def test_a_balance_that_is_not_nothing_never_looks_like_it(publish: Publish, amount: str | None, shown: str) -> None:
+    balance = None if amount is None else Decimal(amount)
+    _, row = table(publish([account("main", "unknown", balance_amount=balance)])("status").stdout)
+    assert row[1] == shown
+
+
+def test_numbers_stand_right_and_words_left(publish: Publish) -> None:
+    done = publish([account("a", balance_amount=Decimal(5), runway_days=5.0), account("b", runway_days=100.0)])
+    header, _, first, second = done("status").stdout.split("\n\n")[0].splitlines()
+    for name in ("balance", "days left"):
+        end = header.index(name) + len(name)
+        assert first[end - 1 : end + 2].strip() == first[end - 1]
+        assert second[end - 1 : end + 2].strip() == second[end - 1]
+    assert first.index("EUR") == second.index("EUR") == header.index("unit")
+
+
+def test_a_vendors_words_cannot_command_the_terminal(publish: Publish) -> None:
+    done = publish([account("main", "critical", reason="one\x1b[2Jtwo\nthree\u202efour [bold]five[/bold]")])("status")
+    assert "main: one\\x1b[2Jtwo\\nthree\\u202efour [bold]five[/bold]" in done.stdout
+
+
+def test_without_a_terminal_there_is_no_colour_and_with_one_there_is(publish: Publish) -> None:
+    desk = publish([account("ok", "critical")])
+    assert "\x1b" not in desk("status").stdout
+    coloured = desk("status", FORCE_COLOR="1", TERM="xterm").stdout
+    assert "\x1b[1;31mcritical\x1b[0m" in coloured
+    assert "\x1b" not in coloured.splitlines()[2].split("critical")[0].removesuffix("\x1b[1;31m")
+
+
+def test_where_line_drawing_cannot_be_written_the_rule_is_plain(publish: Publish) -> None:
+    done = publish([account("main", "critical", reason="caf\N{LATIN SMALL LETTER E WITH ACUTE}.")])(
+        "status", PYTHONIOENCODING="ascii"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].startswith("-------  ")
+    assert "main: caf\\xe9." in done.stdout
+
+
+def test_json_holds_what_sql_holds(desk: Desk) -> None:
+    status, names = desk.run_all(
+        ["status", "--json"], ["sql", "--format", "json", "SELECT column_name FROM (DESCRIBE marts.account_status)"]
+    )
+    accounts = json.loads(status.stdout, parse_float=Decimal)
+    assert len(accounts) == 5
+    columns = list(accounts[0])
+    assert set(columns) < {each["column_name"] for each in json.loads(names.stdout)}
+    query = f"SELECT {', '.join(columns)} FROM marts.account_status ORDER BY account_id"
+    same = json.loads(desk("sql", "--format", "json", query).stdout, parse_float=Decimal)
+    assert sorted(accounts, key=lambda each: each["account_id"]) == same
+    assert [URGENCY.index(each["severity"]) for each in accounts] == sorted(
+        URGENCY.index(each["severity"]) for each in accounts
+    )
+
+
+def test_without_an_account_there_is_a_table_without_a_line(publish: Publish) -> None:
+    desk = publish([])
+    plain, as_json = desk.run_all(["status"], ["status", "--json"])
+    assert (plain.returncode, as_json.returncode) == (0, 0)
+    assert len(table(plain.stdout)) == 1
+    assert json.loads(as_json.stdout) == []
+
+
+REACHED = {
+    "critical": {"critical"},
+    "warning": {"critical", "warning"},
+    "watch": {"critical", "warning", "watch"},
+    "unknown": {"unknown"},
+    "ok": {"ok"},
+}
+
+
+@pytest.mark.parametrize("wanted", SEVERITIES)
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_a_severity_is_reached_by_itself_and_by_what_is_more_urgent(wanted: str, severity: str) -> None:
+    found = Status([account("main", severity)], datetime.now(UTC))
+    assert is_reached(found, [wanted]) == (severity in REACHED[wanted])
+    assert is_reached(found, [wanted, "unknown"]) == (severity in REACHED[wanted] | {"unknown"})
+    assert not is_reached(found, [])
+    assert not is_reached(Status([], datetime.now(UTC)), [wanted])
+
+
+def test_fail_on_is_an_exit_code_and_still_shows_the_table(publish: Publish) -> None:
+    desk = publish([account("a", "watch"), account("b", "ok")])
+    wrong, *done = desk.run_all(
+        ["status", "--fail-on", "urgent"],
+        *(["status", "--fail-on", severity] for severity in SEVERITIES),
+        ["status", "--fail-on", "critical", "--fail-on", "watch"],
+    )
+    assert [each.returncode for each in done] == [1, 1, 0, 0, 0, 1]
+    assert {each.stderr for each in done} == {""}
+    assert len({each.stdout for each in done}) == 1
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "drawdown: --fail-on urgent: known severities are ok, watch, warning, critical, unknown\n"
+
+
+def test_before_the_first_build_the_command_that_makes_it_is_named(empty_desk: Desk) -> None:
+    for done in empty_desk.run_all(["status"], ["status", "--json"], ["sql", "SELECT 1"]):
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"drawdown: {empty_desk.home}/published/current.duckdb does not exist: nothing is published yet. "
+            "`drawdown run` makes the first build\n"
+        )
+    assert not empty_desk.home.exists()
+
+
+def test_a_build_of_another_version_or_none_at_all_is_one_line(publish: Publish) -> None:
+    import duckdb
+
+    desk = publish([account("main")])
+    path = desk.home / "published" / "current.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute("ALTER TABLE marts.account_status RENAME COLUMN runway_days TO days")
+    done = desk("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"drawdown: {path} was published by another version of Drawdown; `drawdown run` makes a new build\n"
+    )
+    path.write_bytes(os.urandom(8192))
+    for done in desk.run_all(["status"], ["sql", "SELECT 1"]):
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("drawdown: ")
+        assert "valid DuckDB database" in line
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (timedelta(seconds=-9), "0 seconds"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(seconds=119), "119 seconds"),
+        (timedelta(minutes=2), "2 minutes"),
+        (timedelta(hours=1), "60 minutes"),
+        (timedelta(hours=23), "23 hours"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=247, hours=5), "247 days"),
+    ],
+)
+def test_an_age_is_told_as_people_say_it(age: timedelta, words: str) -> None:
+    assert age_words(age.total_seconds()) == words

@@ -1,0 +1,106 @@
+"""A vendor that is down or lies harms nobody else, and nothing of what is known already."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.sandbox import Sandbox
+from tests.bench import Bench
+from tests.e2e.conftest import NOW
+
+LATER = NOW + timedelta(hours=2)
+
+
+def _status(bench: Bench) -> dict[str, tuple[Any, ...]]:
+    return {
+        row[0]: row[1:]
+        for row in bench.rows(
+            "SELECT account_id, balance_amount, reading_state, severity, age_seconds, reason FROM marts.account_status"
+        )
+    }
+
+
+def test_a_vendor_down_for_ever_is_one_line_and_leaves_its_last_balance_with_its_age(
+    bench: Bench, sandbox: Sandbox
+) -> None:
+    bench.run(NOW)
+    before = _status(bench)
+    sandbox.put_fault("status", vendor="vpsbg", account="vpsbg-main", path="/balance", exact=True, code=500)
+    sandbox.move_clock(LATER)
+
+    outcome = bench.run(LATER)
+
+    assert len(outcome.problems) == 1
+    assert "vpsbg-main" in outcome.problems[0]
+    assert "500" in outcome.problems[0]
+    after = _status(bench)
+    balance, state, severity, age, reason = after.pop("vpsbg-main")
+    assert (balance, state, severity, age) == (before["vpsbg-main"][0], "stale", "unknown", 7200)
+    assert "2 hours old" in reason
+    assert {row[1] for row in after.values()} == {"fresh"}
+    last = bench.rows(
+        "SELECT balance_amount, reading_state FROM core.balance_snapshots WHERE account_id = 'vpsbg-main' "
+        "ORDER BY observed_at_utc DESC LIMIT 1"
+    )
+    assert last == [(None, "unknown")]
+
+
+def test_the_command_exits_1_with_one_line_when_a_vendor_is_down(bench: Bench, sandbox: Sandbox) -> None:
+    sandbox.put_fault("status", vendor="voxpria", account="voxpria-main", path="/api/v1/credits", exact=True, code=401)
+
+    done = bench.command("run", "--as-of", NOW.isoformat())
+
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("drawdown: ")]
+    assert len(lines) == 1
+    assert "voxpria-main" in lines[0]
+    assert "SANDBOX_VOXPRIA_MAIN_KEY" in lines[0]
+    assert _status(bench)["voxpria-main"][:3] == (None, "unknown", "unknown")
+    assert _status(bench)["vpsbg-main"][1] == "fresh"
+
+
+@pytest.mark.fault(25)
+@pytest.mark.parametrize(
+    "fault", ["money_null", "money_not_available", "money_overflow", "money_dollars", "money_missing", "money_renamed"]
+)
+def test_a_bad_body_never_becomes_a_number(bench: Bench, sandbox: Sandbox, fault: str) -> None:
+    bench.run(NOW)
+    before = _status(bench)["voxpria-main"]
+    sandbox.put_fault(fault, vendor="voxpria", account="voxpria-main", path="/api/v1/credits", exact=True)
+    sandbox.move_clock(LATER)
+
+    outcome = bench.run(LATER)
+
+    assert [line for line in outcome.problems if "voxpria-main" in line]
+    balance, state, severity, _, _ = _status(bench)["voxpria-main"]
+    assert (balance, state, severity) == (before[0], "stale", "unknown")
+    assert bench.rows("SELECT count(*) > 0 FROM staging.rejects WHERE account_id = 'voxpria-main'") == [(True,)]
+
+
+@pytest.mark.fault(14)
+def test_a_body_that_is_not_json_never_becomes_a_number(bench: Bench, sandbox: Sandbox) -> None:
+    sandbox.put_fault("money_nan", vendor="vpsbg", account="vpsbg-main", path="/balance", exact=True)
+
+    outcome = bench.run(NOW)
+
+    assert [line for line in outcome.problems if "vpsbg-main" in line]
+    assert _status(bench)["vpsbg-main"][:2] == (None, "unknown")
+
+
+@pytest.mark.fault(27)
+def test_a_restated_day_replaces_the_earlier_value(bench: Bench, sandbox: Sandbox) -> None:
+    account = sandbox.world.account("voxpria-main")
+    query = f"SELECT credits_amount FROM core.usage_days WHERE account_id = 'voxpria-main' AND usage_date = '{account.restated_day}'"
+    bench.run(NOW)
+    first = bench.rows(query)
+    after = account.restated_at + timedelta(hours=1)
+    sandbox.move_clock(after)
+
+    bench.run(after)
+
+    assert bench.rows(query) != first
+    truth = {day.day: day.amount for day in account.usage(after)}
+    assert bench.rows(query) == [(truth[account.restated_day],)]

@@ -1,0 +1,42 @@
+"""The wheel holds all that the command needs, SQL models included."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+CLONE = Path(__file__).parents[2]
+
+
+def test_the_built_wheel_plays_the_demo_outside_the_clone(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(CLONE)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("drawdown-*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import pipeline; print(pipeline.__file__); from pipeline.cli import main; main()",
+            "demo",
+            "--days",
+            "2",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "DRAWDOWN_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith(str(tmp_path / "installed"))
+    assert "voxpria-campaign" in done.stdout
+    assert (tmp_path / "state" / "published" / "current.duckdb").exists()

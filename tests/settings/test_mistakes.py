@@ -1,0 +1,489 @@
+"""Every mistake in accounts.toml is one line that names the file, the account and the key, and no value."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.errors import UsageError
+from pipeline.settings import accounts_path, load
+from pipeline.vendors import discover
+from pipeline.vendors._port import Vendor
+from tests.settings.conftest import Line
+
+CANARY = "canary-7f3b9Zq4k3y"
+VARIABLE = "DRAWDOWN_TEST_KEY"
+VENDORS = ", ".join(discover())
+TOP = "unknown key; known are reporting_currency, allow_http_loopback, [accounts.ID]"
+PLAIN = (
+    "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key such as "
+    "api_key_env"
+)
+NO_NAME = "must be the NAME of an environment variable in capitals, such as VPSBG_API_KEY; never put a secret here"
+EXACT = 'must be an exact number in quotes, such as "12.50", with at most 9 decimals'
+NONE = "names no account; add a table such as [accounts.vpsbg-main]"
+TEXT = "must be a text in quotes, of one line and at most 200 characters"
+TAGS = 'must be a table of texts, such as { product = "shop" }'
+RATE = 'must be a share between 0 and 1 in quotes, such as "0.20" for 20 %'
+CURRENCY = "must be an ISO 4217 code such as EUR or USD"
+DAYS = "must be a whole number of days between 0 and 36500"
+HISTORY = "must be a whole number of days between 1 and 36500"
+
+
+def quoted(text: str) -> str:
+    """Any text as a TOML string."""
+    return '"' + "".join(c if c.isascii() and c.isalnum() else f"\\U{ord(c):08X}" for c in text) + '"'
+
+
+def account(more: str = "", *, vendor: str = "vpsbg", name: str = "main", top: str = "") -> str:
+    return f'{top}\n[accounts.{name}]\nvendor = "{vendor}"\napi_key_env = "{VARIABLE}"\n{more}\n'
+
+
+TOP_MISTAKES = {
+    f"colour = {CANARY!r}": f"colour: {TOP}",
+    f"[vpsbg-main]\nvendor = {CANARY!r}": f"vpsbg-main: {TOP}",
+    f"token = {CANARY!r}": f"token: {PLAIN}",
+    f"API_KEY = {CANARY!r}": f"API_KEY: {PLAIN}",
+    f"vpsbg_password = {CANARY!r}": f"vpsbg_password: {PLAIN}",
+    '"a\\nb\\u001b[2J" = 1': f"'a\\nb\\x1b[2J': {TOP}",
+    f'reporting_currency = "{CANARY}"': f"reporting_currency: {CURRENCY}",
+    'reporting_currency = "eur"': f"reporting_currency: {CURRENCY}",
+    'reporting_currency = ["EUR"]': f"reporting_currency: {CURRENCY}",
+    "reporting_currency = {}": f"reporting_currency: {CURRENCY}",
+    'allow_http_loopback = "true"': "allow_http_loopback: must be true or false",
+    "allow_http_loopback = 1": "allow_http_loopback: must be true or false",
+}
+
+
+@pytest.mark.parametrize("top", TOP_MISTAKES)
+def test_a_mistake_at_the_top_names_its_key(line: Line, top: str) -> None:
+    assert line(f"{top}\n") == line(account(top=top)) == TOP_MISTAKES[top]
+
+
+NO_ACCOUNTS = {
+    "": f"accounts: {NONE}",
+    "# nothing\n": f"accounts: {NONE}",
+    "[accounts]\n": f"accounts: {NONE}",
+    f"accounts = {CANARY!r}": f"accounts: {NONE}",
+    "[[accounts]]\nvendor = 'vpsbg'": f"accounts: {NONE}",
+    "[accounts]\nvendor = 'vpsbg'": "account vendor: must be a table: [accounts.ID]",
+    "[[accounts.main]]\nvendor = 'vpsbg'": "account main: must be a table: [accounts.ID]",
+    f"[accounts]\nmain = {CANARY!r}": "account main: must be a table: [accounts.ID]",
+}
+
+
+@pytest.mark.parametrize("text", NO_ACCOUNTS)
+def test_no_account_or_none_that_is_a_table_is_a_mistake(line: Line, text: str) -> None:
+    assert line(text) == NO_ACCOUNTS[text]
+
+
+ACCOUNT_MISTAKES = {
+    f"api_key = {CANARY!r}": f"api_key: {PLAIN}",
+    f"secret = {CANARY!r}": f"secret: {PLAIN}",
+    f"client_id = {CANARY!r}": f"client_id: {PLAIN}",
+    f"Bearer = {CANARY!r}": f"Bearer: {PLAIN}",
+    "colour = 'red'\napi_key = 'first by name'": f"api_key: {PLAIN}",
+    "history_days = 0": f"history_days: {HISTORY}",
+    "history_days = -1": f"history_days: {HISTORY}",
+    "history_days = 36501": f"history_days: {HISTORY}",
+    "history_days = 1.5": f"history_days: {HISTORY}",
+    "history_days = true": f"history_days: {HISTORY}",
+    'history_days = "30"': f"history_days: {HISTORY}",
+    "alert_below_days = -1": f"alert_below_days: {DAYS}",
+    "alert_below_days = 2.5": f"alert_below_days: {DAYS}",
+    "topup_lead_days = -2": f"topup_lead_days: {DAYS}",
+    "alert_below_amount = 25.0": f"alert_below_amount: {EXACT}",
+    "alert_below_amount = true": f"alert_below_amount: {EXACT}",
+    "alert_below_amount = 2026-03-18": f"alert_below_amount: {EXACT}",
+    f"alert_below_amount = {CANARY!r}": f"alert_below_amount: {EXACT}",
+    'alert_below_amount = "1e3"': f"alert_below_amount: {EXACT}",
+    'alert_below_amount = "NaN"': f"alert_below_amount: {EXACT}",
+    'alert_below_amount = "1,000.00"': f"alert_below_amount: {EXACT}",
+    'alert_below_amount = "1.0123456789"': f"alert_below_amount: {EXACT}",
+    'alert_below_amount = "25\\n"': f"alert_below_amount: {EXACT}",
+    'alert_below_amount = "\\uFF12\\uFF15"': f"alert_below_amount: {EXACT}",
+    f"alert_below_amount = {10**29}": f"alert_below_amount: {EXACT}",
+    f"alert_below_amount = {hex(10**6000)}": f"alert_below_amount: {EXACT}",
+    "topup_minimum_amount = 9.99": f"topup_minimum_amount: {EXACT}",
+    'topup_minimum_amount = "-1"': "topup_minimum_amount: must not be negative",
+    "topup_minimum_amount = -1": "topup_minimum_amount: must not be negative",
+    "tax_rate = 0.2": f"tax_rate: {EXACT}",
+    'tax_rate = "-0.2"': f"tax_rate: {RATE}",
+    "tax_rate = 20": f"tax_rate: {RATE}",
+    "team = 7": f"team: {TEXT}",
+    'team = " "': f"team: {TEXT}",
+    'team = "a\\nb"': f"team: {TEXT}",
+    f'team = "{"a" * 201}"': f"team: {TEXT}",
+    'tags = "shop"': f"tags: {TAGS}",
+    "tags = { product = 1 }": f"tags: {TAGS}",
+    'tags = { product = "a\\u001b[2Jb" }': f"tags: {TEXT}",
+    'tags = { "" = "shop" }': f"tags: {TEXT}",
+    "base_url = 5": "base_url: must be a text in quotes, such as https://api.example.com/v1",
+    "base_url = ['https://x.example']": "base_url: must be a text in quotes, such as https://api.example.com/v1",
+}
+
+
+@pytest.mark.parametrize("more", ACCOUNT_MISTAKES, ids=lambda more: more[:40])
+def test_a_mistake_in_an_account_names_the_account_and_its_key(line: Line, more: str) -> None:
+    assert line(account(more)) == f"account main: {ACCOUNT_MISTAKES[more]}"
+
+
+VENDOR_MISTAKES = {
+    'vendor = "vpsgb"': f"unknown vendor; known are {VENDORS}",
+    f'vendor = "{CANARY}"': f"unknown vendor; known are {VENDORS}",
+    'vendor = "Vpsbg"': f"unknown vendor; known are {VENDORS}",
+    "vendor = 5": f"unknown vendor; known are {VENDORS}",
+    'vendor = ["vpsbg"]': f"unknown vendor; known are {VENDORS}",
+    "vendor = { name = 'vpsbg' }": f"unknown vendor; known are {VENDORS}",
+    "": f"is missing; known are {VENDORS}",
+}
+
+
+@pytest.mark.parametrize("text", VENDOR_MISTAKES)
+def test_an_unknown_vendor_is_told_the_known_ones(line: Line, text: str) -> None:
+    assert (
+        line(f"[accounts.main]\n{text}\napi_key_env = '{VARIABLE}'") == f"account main: vendor: {VENDOR_MISTAKES[text]}"
+    )
+
+
+@pytest.mark.parametrize("key", ["colour", "alert_below", "base-url", "unit_", "bad\\u0000key"])
+def test_an_unknown_key_is_told_the_known_ones(line: Line, key: str) -> None:
+    shown = "'bad\\x00key'" if "bad" in key else key
+    words = line(account(f'"{key}" = "{CANARY}"'))
+    begin, known = words.split("; known are ")
+    assert begin == f"account main: {shown}: unknown key for VPSBG"
+    assert known.split(", ") == sorted(known.split(", "))
+    assert {"vendor", "base_url", "api_key_env", "team", "history_days"} <= set(known.split(", "))
+
+
+def test_a_key_of_another_vendor_is_unknown(line: Line) -> None:
+    words = line(account('credit_price_amount = "0.10"'))
+    assert words.startswith("account main: credit_price_amount: unknown key for VPSBG; known are ")
+
+
+NOT_NAMES = [
+    CANARY,
+    "sk_live_51Hxyz",
+    "vpsbg_api_key",
+    "",
+    " VPSBG_API_KEY",
+    "VPSBG_API_KEY ",
+    "VPSBG_API_KEY\n",
+    "VPSBG API KEY",
+    "$VPSBG_API_KEY",
+    "${VPSBG_API_KEY}",
+    "1VPSBG",
+    "VPSBG-API-KEY",
+    "VPSBG=KEY",
+    "VPSBG_\N{CYRILLIC CAPITAL LETTER A}PI_KEY",
+    "A" * 129,
+]
+
+
+@pytest.mark.parametrize("value", NOT_NAMES, ids=ascii)
+def test_what_is_no_variables_name_is_refused_unseen(line: Line, value: str) -> None:
+    words = line(f'[accounts.main]\nvendor = "vpsbg"\napi_key_env = {quoted(value)}')
+    assert words == f"account main: api_key_env: {NO_NAME}"
+
+
+@pytest.mark.parametrize("value", ["5", "true", "['VPSBG_API_KEY']", "{ name = 'VPSBG_API_KEY' }"])
+def test_a_variables_name_is_a_text(line: Line, value: str) -> None:
+    assert line(f'[accounts.main]\nvendor = "vpsbg"\napi_key_env = {value}') == f"account main: api_key_env: {NO_NAME}"
+
+
+def test_an_absent_variables_name_is_asked_for(line: Line) -> None:
+    words = line('[accounts.main]\nvendor = "vpsbg"')
+    assert words == "account main: api_key_env: is missing; give the NAME of the environment variable"
+
+
+@pytest.mark.parametrize("vendor", [each for each in discover().values() if each.auth], ids=lambda each: each.name)
+def test_every_secret_of_every_vendor_is_named_by_variable_only(line: Line, vendor: Vendor) -> None:
+    for header in vendor.auth:
+        others = {each.setting for each in vendor.auth} - {header.setting}
+        rest = "".join(f'{each} = "{VARIABLE}"\n' for each in others)
+        text = f'[accounts.main]\nvendor = "{vendor.name}"\n{rest}'
+        assert line(f'{text}{header.setting} = "{CANARY}"') == f"account main: {header.setting}: {NO_NAME}"
+
+
+CREDIT_MISTAKES = {
+    'credit_price_amount = "0.10"': (
+        "credit_price_currency: is missing; credit_price_amount and credit_price_currency go together"
+    ),
+    'credit_price_currency = "USD"': (
+        "credit_price_amount: is missing; credit_price_currency and credit_price_amount go together"
+    ),
+    'credit_price_amount = 0.10\ncredit_price_currency = "USD"': f"credit_price_amount: {EXACT}",
+    'credit_price_amount = "-0.10"\ncredit_price_currency = "USD"': "credit_price_amount: must not be negative",
+    'credit_price_amount = "0.10"\ncredit_price_currency = "voxpria-credit"': f"credit_price_currency: {CURRENCY}",
+    'credit_price_amount = "0.10"\ncredit_price_currency = "usd"': f"credit_price_currency: {CURRENCY}",
+    'credit_price_amount = "0.10"\ncredit_price_currency = {}': f"credit_price_currency: {CURRENCY}",
+}
+
+
+@pytest.mark.parametrize("more", CREDIT_MISTAKES)
+def test_what_a_credit_cost_needs_an_exact_number_and_its_currency(line: Line, more: str) -> None:
+    assert line(account(more, vendor="voxpria")) == f"account main: {CREDIT_MISTAKES[more]}"
+
+
+@pytest.mark.parametrize("value", ['"inr"', '"rupees"', '"Voxpria-Credit"', '"voxpria-credit\\n"', '""', "5", "[]"])
+@pytest.mark.parametrize("vendor", [each for each in discover().values() if "unit" in each.settings])
+def test_a_unit_is_a_currency_or_a_vendors_own(line: Line, vendor: Vendor, value: str) -> None:
+    names = "".join(f'{header.setting} = "{VARIABLE}"\n' for header in vendor.auth)
+    words = line(f'[accounts.main]\nvendor = "{vendor.name}"\n{names}unit = {value}')
+    assert words == (
+        "account main: unit: must be an ISO 4217 code such as INR, or a vendor's unit such as voxpria-credit"
+    )
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    "name",
+    ["t; drop table t", "../x", "..", "Main", "", "a" * 64, "-main", "_main", "a b", "a.b", "a/b", "a'b", 'a"b', "a\n",
+     "m\N{LATIN SMALL LETTER A WITH DIAERESIS}in", "\N{CYRILLIC SMALL LETTER A}", "a\x1b[2J", "a\u202eb"],
+    ids=ascii,
+)  # fmt: skip
+def test_an_unsafe_account_id_is_refused(line: Line, name: str) -> None:
+    words = line(account(name=quoted(name)))
+    assert words == (f"accounts: unsafe account id {name[:40]!a}; use small letters, digits, - and _, at most 63")
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("name", ["a", "0", "a" * 63, "vpsbg-main", "a_b-c0"])
+def test_a_plain_account_id_is_taken(write: Callable[[str], Path], name: str) -> None:
+    assert list(load(write(account(name=name))).accounts) == [name]
+
+
+UNSAFE_URLS = [
+    "https://good.com\\@evil.com",
+    "https://good.com\\.evil.com",
+    "https://user@good.com",
+    "https://user:pw@good.com",
+    "https://good.com:443@evil.com",
+    "http://good.com",
+    "http://8.8.8.8/v1",
+    "http://127.0.0.1.evil.com",
+    "ftp://good.com",
+    "good.com",
+    "//good.com",
+    "https:good.com",
+    "https://",
+    "",
+    "https://10.0.0.1",
+    "https://172.16.0.1",
+    "https://192.168.1.1/v1",
+    "https://169.254.169.254/latest",
+    "https://100.64.0.1",
+    "https://0.0.0.0",
+    "https://2130706433",
+    "https://0x7f.1",
+    "https://0177.0.0.1",
+    "https://127.1",
+    "https://[::ffff:127.0.0.1]",
+    "https://[fe80::1]",
+    "https://[fc00::1]",
+    "https://intranet",
+    "https://evil.localhost",
+    "https://xn--80ak6aa92e.com",
+    "https://good.com/v1?api_key=" + CANARY,
+    "https://good.com/#" + CANARY,
+    "https://good.com/../v1",
+    "https://good.com/a b",
+    "https://good.com\n",
+    "https://good.com:0",
+    "https://good.com\x00",
+    f"https://{CANARY}@good.com",
+    f"https://x:{CANARY}@good.com\\",
+]
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize("allow", ["true", "false"])
+@pytest.mark.parametrize("url", UNSAFE_URLS, ids=ascii)
+def test_an_unsafe_base_url_is_refused_unseen(line: Line, url: str, allow: str) -> None:
+    words = line(account(f"base_url = {quoted(url)}", top=f"allow_http_loopback = {allow}"))
+    place, reason = words.split(": base_url: ")
+    assert place == "account main"
+    assert reason.startswith(("must ", "points ", "has "))
+    assert CANARY not in words
+    assert "evil" not in words
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8700/vpsbg/v1", "https://127.0.0.1", "http://localhost:1", "http://[::1]:8700"]
+)
+def test_loopback_needs_its_permission(line: Line, write: Callable[[str], Path], url: str) -> None:
+    text = f"base_url = {quoted(url)}"
+    expected = "points at this computer; set allow_http_loopback to permit that for a sandbox"
+    assert line(account(text)) == f"account main: base_url: {expected}"
+    assert load(write(account(text, top="allow_http_loopback = true"))).accounts["main"].base_url == url
+
+
+def test_two_accounts_of_one_name_are_not_toml(line: Line) -> None:
+    words = line(account() + account())
+    assert words.startswith("not TOML: Cannot declare ('accounts', 'main') twice (at line ")
+    assert words.endswith(" (is an account or a key there twice?)")
+
+
+def test_two_keys_of_one_name_are_not_toml(line: Line) -> None:
+    words = line(account(f"team = 'a'\nteam = {CANARY!r}"))
+    assert words.startswith("not TOML: Cannot overwrite a value (at line ")
+    assert CANARY not in words
+
+
+NOT_TOML = {
+    "bare words": f"{CANARY} {CANARY}",
+    "an open string": f'[accounts.main]\napi_key_env = "{CANARY}',
+    "an unknown escape": f'team = "{CANARY}\\q"',
+    "a control character": f"team = '{CANARY}\x00'",
+    "an open table": f"[accounts.{CANARY}",
+    "a value without quotes": f"api_key_env = {CANARY}",
+    "too many digits": "history_days = " + "9" * 5000,
+    "a date that is none": "team = 2026-02-30",
+    "a nest": "team = " + "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", NOT_TOML)
+def test_what_is_not_toml_is_told_its_place_and_not_its_text(line: Line, name: str) -> None:
+    words = line(NOT_TOML[name])
+    assert words.startswith("not TOML")
+    assert "twice" not in words
+    assert CANARY not in words
+
+
+def test_what_is_not_utf8_is_refused(line: Line) -> None:
+    assert line(b'[accounts.main]\nteam = "\xff"\n') == "is not UTF-8: invalid start byte at byte 24"
+
+
+def test_a_byte_order_mark_is_no_mistake(write: Callable[[bytes], Path]) -> None:
+    assert "main" in load(write(b"\xef\xbb\xbf" + account().encode())).accounts
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    with pytest.raises(UsageError) as refused:
+        load(path)
+    assert str(refused.value) == f"{path}: no such file; `drawdown init` writes one to start from"
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path)
+    assert str(refused.value) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+def test_the_environment_says_which_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DRAWDOWN_ACCOUNTS", raising=False)
+    assert accounts_path() == Path("accounts.toml")
+    monkeypatch.setenv("DRAWDOWN_ACCOUNTS", str(tmp_path / "mine.toml"))
+    with pytest.raises(UsageError, match=r"mine\.toml: no such file"):
+        load()
+
+
+# -- what the variables hold --------------------------------------------------------------------------------------
+
+UNUSABLE = {
+    "": "is empty",
+    f"{CANARY}\n": "begins or ends with white space or a line break",
+    f" {CANARY}": "begins or ends with white space or a line break",
+    f"{CANARY}\r\nX-Evil: 1": "holds a control character",
+    f"{CANARY}\x7f": "holds a control character",
+    f"{CANARY}\N{EURO SIGN}": "holds a character that is not ASCII",
+    f"{CANARY}\udcff": "holds a character that is not ASCII",
+}
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("value", UNUSABLE, ids=ascii)
+def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    path = write(account())
+    found = load(path).accounts["main"]
+    with pytest.raises(UsageError) as refused:
+        found.secrets()
+    assert str(refused.value) == (
+        f"{path}: account main: api_key_env: the environment variable {VARIABLE} {UNUSABLE[value]}; "
+        "its value is not shown"
+    )
+
+
+def test_a_variable_that_is_not_set_is_named(write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    path = write(account())
+    with pytest.raises(UsageError) as refused:
+        load(path).accounts["main"].secrets()
+    assert str(refused.value) == (
+        f"{path}: account main: api_key_env: the environment variable {VARIABLE} is not set; export it first"
+    )
+
+
+# -- anything at all ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("any") / "accounts.toml"
+
+
+TOP_KEYS = ["reporting_currency", "allow_http_loopback", "accounts", "token", "colour"]
+KEYS = sorted(
+    {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
+     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate"}
+    | {header.setting for vendor in discover().values() for header in vendor.auth}
+    | {key for vendor in discover().values() for key in vendor.settings}
+)  # fmt: skip
+ANY_TEXT = st.tuples(st.text(max_size=12), st.text(max_size=12)).map(CANARY.join)
+URLS = ANY_TEXT.flatmap(
+    lambda text: st.sampled_from(
+        [f"https://good.com/{text}", f"https://{text}", f"https://x:{text}@good.com", f"http:{text}"]
+    )
+)
+VALUES = st.one_of(
+    (ANY_TEXT | URLS).map(quoted),
+    ANY_TEXT.map(lambda text: f"[{quoted(text)}]"),
+    ANY_TEXT.map(lambda text: f"{{ x = {quoted(text)} }}"),
+    ANY_TEXT.map(lambda text: f"[[{quoted(text)}], 1.5]"),
+)
+
+
+def refusal(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8", newline="")
+    words = ""
+    try:
+        load(path)
+    except UsageError as refused:
+        words = str(refused)
+    assert not words or words.startswith(f"{path}: ")
+    assert words.isprintable()
+    return words
+
+
+@given(st.sampled_from(list(discover())), st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=3))
+@example("vpsbg", {"base_url": quoted(f"https://good.com?key={CANARY}")})
+@example("voxpria", {"vendor": f"[{quoted(CANARY)}]"})
+def test_no_value_of_any_key_is_shown_or_breaks_more_than_the_settings(
+    scratch: Path, vendor: str, values: dict[str, str]
+) -> None:
+    table = {"vendor": quoted(vendor), "api_key_env": quoted(VARIABLE), "client_id_env": quoted(VARIABLE)} | values
+    if vendor in ("vpsbg", "voxpria") and "client_id_env" not in values:
+        del table["client_id_env"]
+    text = "[accounts.main]\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
+    assert CANARY not in refusal(scratch, text)
+
+
+@given(st.sampled_from(TOP_KEYS), VALUES)
+def test_no_value_at_the_top_is_shown(scratch: Path, key: str, value: str) -> None:
+    assert CANARY not in refusal(scratch, f"{key} = {value}\n")
+
+
+@given(st.text(), st.text())
+@example("", "\r")
+def test_any_text_is_settings_or_one_line(scratch: Path, before: str, after: str) -> None:
+    assert CANARY not in refusal(scratch, f"{before}{account(f'team = {json.dumps(CANARY)}')}{after}")
+    refusal(scratch, before)

@@ -1,0 +1,151 @@
+"""What settings mean when they are as they should be."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.settings import DEFAULT_HISTORY_DAYS, Settings
+from pipeline.vendors import discover
+
+CANARY = "canary-5d1e8Wm2c9t"
+Loaded = Callable[[str], Settings]
+
+ONE = '[accounts.main]\nvendor = "vpsbg"\napi_key_env = "DRAWDOWN_TEST_KEY"\n'
+FULL = """\
+reporting_currency = "USD"
+
+[accounts.full]
+vendor = "voxpria"
+api_key_env = "DRAWDOWN_TEST_KEY"
+base_url = "https://Example.com:443/voxpria/"
+history_days = 90
+team = "platform"
+tags = { product = "shop", area = "eu" }
+alert_below_days = 10
+alert_below_amount = "-25.000000001"
+topup_lead_days = 2
+topup_minimum_amount = 10
+tax_rate = "0.20"
+credit_price_amount = "0.10"
+credit_price_currency = "USD"
+"""
+
+
+def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
+    settings = loaded(ONE)
+    main = settings.accounts["main"]
+    assert (settings.reporting_currency, settings.allow_http_loopback) == ("EUR", False)
+    assert (main.base_url, main.vendor.name) == ("https://api.vpsbg.eu/v1", "vpsbg")
+    assert main.history_days == DEFAULT_HISTORY_DAYS == 400
+    assert main.secret_variables == {"api_key_env": "DRAWDOWN_TEST_KEY"}
+    optional = {
+        "team", "alert_below_days", "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate",
+        "unit", "credit_price_amount", "credit_price_currency",
+    }  # fmt: skip
+    assert {name for name in optional if getattr(main, name) is not None} == set()
+    assert main.tags == {}
+
+
+def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
+    full = loaded(FULL).accounts["full"]
+    given = {field.name: getattr(full, field.name) for field in dataclasses.fields(full)}
+    del given["source"], given["vendor"]
+    assert given == {
+        "account_id": "full",
+        "base_url": "https://example.com/voxpria",
+        "secret_variables": {"api_key_env": "DRAWDOWN_TEST_KEY"},
+        "history_days": 90,
+        "team": "platform",
+        "tags": {"product": "shop", "area": "eu"},
+        "alert_below_days": Decimal(10),
+        "alert_below_amount": Decimal("-25.000000001"),
+        "topup_lead_days": Decimal(2),
+        "topup_minimum_amount": Decimal(10),
+        "tax_rate": Decimal("0.20"),
+        "unit": None,
+        "credit_price_amount": Decimal("0.10"),
+        "credit_price_currency": "USD",
+    }
+
+
+def test_the_largest_amount_that_a_column_holds_is_taken(loaded: Loaded) -> None:
+    most = "9" * 29 + "." + "9" * 9
+    assert loaded(f'{ONE}alert_below_amount = "{most}"').accounts["main"].alert_below_amount == Decimal(most)
+
+
+def test_many_accounts_of_a_vendor_keep_their_order_and_their_own_secrets(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"shop-{number}" for number in range(50, 0, -1)]
+    text = "".join(
+        f'[accounts.{name}]\nvendor = "vpsbg"\napi_key_env = "KEY_{name[5:]}"\nteam = "t{name[5:]}"\n' for name in names
+    )
+    settings = loaded(text)
+    assert list(settings.accounts) == names
+    assert [each.account_id for each in settings.select([])] == names
+    assert [each.account_id for each in settings.select(["shop-3", "shop-40", "shop-3"])] == ["shop-40", "shop-3"]
+    for name in names:
+        monkeypatch.setenv(f"KEY_{name[5:]}", f"key-of-{name}")
+    secrets = {name: settings.accounts[name].secrets()["api_key_env"] for name in names}
+    assert {name: secret.reveal() for name, secret in secrets.items()} == {name: f"key-of-{name}" for name in names}
+
+
+def test_an_account_that_is_not_there_is_told_those_that_are(loaded: Loaded) -> None:
+    settings = loaded(ONE)
+    with pytest.raises(UsageError) as refused:
+        settings.select(["main", "nobody"])
+    assert str(refused.value) == f"{settings.source}: there is no account 'nobody'; it knows: main"
+
+
+def test_secrets_are_read_late_and_never_kept(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAWDOWN_TEST_KEY", "an earlier key")
+    settings = loaded(ONE)
+    monkeypatch.setenv("DRAWDOWN_TEST_KEY", CANARY)
+    secret = settings.accounts["main"].secrets()["api_key_env"]
+    assert secret.reveal() == CANARY
+    assert repr(secret) == "Secret(DRAWDOWN_TEST_KEY)"
+    assert CANARY not in repr(settings)
+    assert CANARY not in str(settings.to_record())
+
+
+def test_the_record_of_a_run_holds_no_secret_and_no_place_of_one(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAWDOWN_TEST_KEY", CANARY)
+    record = loaded(FULL).to_record()
+    text = json.dumps(record)
+    for hidden in (CANARY, "DRAWDOWN_TEST_KEY", "api_key_env", "example.com"):
+        assert hidden not in text
+    assert record["reporting_currency"] == "USD"
+    assert (
+        record["accounts"]["full"].items()
+        >= {
+            "vendor": "voxpria",
+            "unit_code": "voxpria-credit",
+            "tax_basis": "unknown",
+            "team": "platform",
+            "tags": {"area": "eu", "product": "shop"},
+            "alert_below_days": "10",
+            "alert_below_amount": "-25.000000001",
+            "topup_lead_days": "2",
+            "topup_minimum_amount": "10",
+            "tax_rate": "0.20",
+            "credit_price_amount": "0.10",
+            "credit_price_unit_code": "USD",
+        }.items()
+    )
+
+
+def test_every_vendor_can_be_configured(loaded: Loaded) -> None:
+    parts = []
+    for name, vendor in discover().items():
+        names = "".join(f'{header.setting} = "SOME_{header.setting.upper()}"\n' for header in vendor.auth)
+        parts.append(f'[accounts.{name}-main]\nvendor = "{name}"\n{names}')
+    settings = loaded("\n".join(parts))
+    assert [each.vendor.name for each in settings.accounts.values()] == list(discover())
+    for each in settings.accounts.values():
+        assert each.base_url == each.vendor.base_url

@@ -1,0 +1,60 @@
+"""Spend out of falling balances, for any balances at any times."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import models
+from tests.staging.landed import Bench, NewBench
+
+_START = datetime(2026, 1, 30, tzinfo=UTC)
+_INSTANTS = st.one_of(
+    st.integers(0, 20 * 24).map(lambda hours: _START + timedelta(hours=hours)),
+    st.integers(0, 20 * 86_400_000_000).map(lambda microseconds: _START + timedelta(microseconds=microseconds)),
+    st.integers(0, 20).map(lambda days: _START + timedelta(days=days)),
+)
+_AMOUNTS = st.integers(-(10**12), 10**18).map(lambda number: Decimal(number).scaleb(-9))
+
+
+def _put(bench: Bench, readings: dict[datetime, Decimal]) -> None:
+    connection = bench.connection
+    first, last = min(readings), max(readings)
+    connection.execute(
+        "INSERT INTO core.accounts (account_id, vendor, is_configured, unit_code, tax_basis, evidence_level, "
+        "reporting_unit_code, tags) VALUES ('main', 'vpsbg', true, 'EUR', 'gross', 'balance', 'EUR', '{}')"
+    )
+    connection.execute(
+        "CREATE OR REPLACE VIEW staging.evidence AS SELECT 'main' AS account_id, 'balance' AS basis, "
+        f"DATE '{first.date()}' AS first_date, DATE '{last.date()}' AS through_date"
+    )
+    for number, (instant, amount) in enumerate(sorted(readings.items())):
+        connection.execute(
+            "INSERT INTO core.balance_snapshots (account_id, observed_at_utc, balance_amount, unit_code, reading_state, "
+            "fetch_id) VALUES ('main', ?, ?, 'EUR', 'fresh', ?)",
+            [instant, str(amount), f"{number:016x}"],
+        )
+    for month in {instant.date().replace(day=1) for instant in (first, last)}:
+        connection.execute("INSERT INTO staging.touched_months VALUES ('core.spend_daily', ?)", [month])
+
+
+@settings(max_examples=60, deadline=None)
+@given(readings=st.dictionaries(_INSTANTS, _AMOUNTS, min_size=2, max_size=8))
+def test_daily_spend_adds_up_to_the_falls_exactly_and_is_never_negative(
+    new_bench: NewBench, readings: dict[datetime, Decimal]
+) -> None:
+    with new_bench() as bench:
+        connection = bench.connection
+        _put(bench, readings)
+        with bench.warehouse.transaction():
+            models.recompute(connection, models.discover()["core.spend_daily"])
+        rows: list[tuple[date, Decimal]] = connection.sql(
+            "SELECT spend_date, spend_amount FROM core.spend_daily ORDER BY spend_date"
+        ).fetchall()
+    ordered = [readings[instant] for instant in sorted(readings)]
+    falls = sum((one - other for one, other in zip(ordered, ordered[1:], strict=False) if one > other), Decimal(0))
+    assert sum(amount for _, amount in rows) == falls
+    assert all(amount >= 0 for _, amount in rows)
+    first, last = min(readings).date(), max(readings).date()
+    assert [day for day, _ in rows] == [first + timedelta(days=day) for day in range((last - first).days + 1)]
