@@ -1,0 +1,11 @@
+"""What Deepvue's answer means."""
+
+from __future__ import annotations
+
+from pipeline.vendors._port import Records, money
+
+WALLET = Records(
+    kind="balances",
+    fields=(money("balance_amount", "current_balance", required=True),),
+    ignored=("success",),
+)
