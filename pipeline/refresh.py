@@ -117,6 +117,9 @@ def materialize(request: Request) -> Outcome:
         if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
         for line in _check_lines(check)
     ]
+    skipped = [event.step_key for event in result.all_events if event.is_step_skipped]
+    if result.success and skipped:
+        raise DrawdownError(f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}")
     if not result.success:
         raise DrawdownError("; ".join([*_failures(result), *problems]) or "the run failed")
     return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
