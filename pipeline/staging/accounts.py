@@ -24,7 +24,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     """
     if not new_ids:
         return
-    newest = connection.sql("SELECT fetch_id FROM staging.build").fetchone()
+    newest = connection.execute("SELECT fetch_id FROM staging.build").fetchone()
     done = newest[0] if newest else ""
     if min(new_ids) < done:
         connection.execute("DELETE FROM staging.accounts")
