@@ -82,12 +82,14 @@ def run(
 ) -> None:
     """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
     from pipeline.clock import Clock, parse_instant
-    from pipeline.refresh import Request, check_before
 
     try:
         clock = Clock(parse_instant(as_of) if as_of else None)
     except ValueError as problem:
         raise UsageError(f"--as-of: {problem}") from None
+
+    from pipeline.refresh import Request, check_before
+
     request = Request(
         home=Home.from_environment(),
         selection=select or None,
@@ -108,7 +110,6 @@ def backfill(
 ) -> None:
     """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
     from pipeline.clock import Clock, parse_day, parse_instant
-    from pipeline.refresh import Request, check_before
 
     try:
         clock = Clock(parse_instant(as_of) if as_of else None)
@@ -117,6 +118,9 @@ def backfill(
         raise UsageError(str(problem)) from None
     if last < first:
         raise UsageError(f"--to {last} is before --from {first}")
+
+    from pipeline.refresh import Request, check_before
+
     request = Request(
         home=Home.from_environment(),
         accounts=tuple(account),
@@ -235,9 +239,9 @@ def sql(
             "--format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet"
         )
     try:
-        if not duckdb.extract_statements(query):
-            raise UsageError("there is no statement to run")
         with open_reader(Home.from_environment().current) as connection:
+            if not connection.extract_statements(query):
+                raise UsageError("there is no statement to run")
             if output_format == "parquet":
                 relation = connection.sql(query)
                 if relation is None:

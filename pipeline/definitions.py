@@ -31,7 +31,9 @@ def warehouse_resource(_: dg.InitResourceContext) -> Iterator[Warehouse]:
 
 
 @dg.resource(
-    config_schema={"as_of": dg.Field(str, is_required=False, description="An instant to stand still at: sandboxes only.")},
+    config_schema={
+        "as_of": dg.Field(str, is_required=False, description="An instant to stand still at: sandboxes only.")
+    },
     description="The run's clock: the present, or one instant that stands still.",
 )
 def clock_resource(context: dg.InitResourceContext) -> Clock:

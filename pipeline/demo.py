@@ -56,13 +56,12 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
     import msgspec
     from rich.progress import track
 
-    from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for
+    from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for, every_endpoint
     from pipeline.settings import load
 
     settings = load()
     accounts = list(settings.accounts.values())
-    every = {(each.vendor.name, endpoint.name) for each in accounts for endpoint in each.vendor.endpoints}
-    calls = calls_for(accounts, every)
+    calls = calls_for(accounts, every_endpoint())
     record = msgspec.json.encode(settings.to_record(), order="sorted")
     instants = [end - timedelta(days=back) for back in range(days, 0, -1)]
     for instant in track(instants, "Polling, a day at a time", console=screen, transient=True):

@@ -14,8 +14,9 @@ from typing import Final
 
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
-from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimits
-from pipeline.landing.fetching import Call, calls_for, client_for
+from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
+from pipeline.landing.fetching import Call, calls_for, asks_for
+from pipeline.landing.walk import Asks
 from pipeline.settings import Settings, load
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -61,8 +62,8 @@ def _endpoint(vendor: Vendor) -> Endpoint:
 async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Finding]:
     limits = RateLimits(home.limits if home.path.exists() else None)
     async with Network() as network:
-        clients: list[Client] = [
-            client_for(call, network, limits, patience=_PATIENCE, allow_http_loopback=settings.allow_http_loopback)
+        clients: list[Asks] = [
+            asks_for(call, network, limits, patience=_PATIENCE, allow_http_loopback=settings.allow_http_loopback)
             for call in calls
         ]
         answers = await asyncio.gather(
@@ -77,7 +78,7 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
         yield Finding("fail", account_id, answer.reason)
         return
     rest = "" if answer.rate_limit_remaining is None else f", {answer.rate_limit_remaining} requests left"
-    yield Finding("ok", account_id, f"{call.account.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
+    yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
     if answer.date is not None:
         skew = (datetime.now(UTC) - answer.date).total_seconds()
         if abs(skew) > _CLOCK_SECONDS:
@@ -85,7 +86,7 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
             yield Finding(
                 "warn",
                 account_id,
-                f"this machine's clock is {abs(skew):.0f} s {direction} {call.account.vendor.title}'s",
+                f"this machine's clock is {abs(skew):.0f} s {direction} {call.vendor.title}'s",
             )
 
 

@@ -17,7 +17,7 @@ from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, private_folder
-from pipeline.landing.fetching import FetchPolicy, calls_for, check_world
+from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
 from pipeline.settings import load
 from pipeline.warehouse import Warehouse
 
@@ -67,8 +67,7 @@ def check_before(request: Request) -> None:
     settings = load()
     accounts = settings.select(list(request.accounts))
     check_world(settings, accounts, request.clock, request.home)
-    every = {(each.vendor.name, endpoint.name) for each in accounts for endpoint in each.vendor.endpoints}
-    calls_for(accounts, every)
+    calls_for(accounts, every_endpoint())
 
 
 def materialize(request: Request) -> Outcome:

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -43,6 +44,9 @@ class AccountSettings:
     account_id: str
     vendor: Vendor
     base_url: str
+    """Empty where the account has no API."""
+    path: Path | None = None
+    """A CSV file of readings kept by hand: the account's only ones, or history from before Drawdown. Absolute."""
     secret_variables: Mapping[str, str]
     """accounts.toml key -> environment variable, such as `api_key_env` -> `VPSBG_API_KEY`."""
     history_days: int = DEFAULT_HISTORY_DAYS
@@ -61,8 +65,13 @@ class AccountSettings:
     @property
     def is_loopback(self) -> bool:
         """Its answers come from this machine, as a sandbox's do."""
+        if not self.base_url:
+            return True
         host = urlsplit(self.base_url).hostname or ""
-        return host == "localhost" or host == "::1" or host.startswith("127.")
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
     def secrets(self) -> dict[str, Secret]:
         """The account's secrets by accounts.toml key, read from the environment now.
@@ -108,6 +117,7 @@ class Settings:
                     "vendor": each.vendor.name,
                     "unit_code": each.unit or each.vendor.unit_code,
                     "tax_basis": each.vendor.tax_basis,
+                    "stale_after_seconds": str(int(each.vendor.stale_after.total_seconds())),
                     "team": each.team,
                     "tags": dict(sorted(each.tags.items())),
                     "alert_below_days": _plain(each.alert_below_days),
@@ -207,7 +217,11 @@ class _Reader:
             raise self.fail(f"{wrong}; known are {', '.join(vendors)}", account_id, "vendor")
         vendor = vendors[name]
         secret_keys = tuple(dict.fromkeys(header.setting for header in vendor.auth))
-        known_keys = {"vendor", "base_url", *secret_keys, *_COMMON, *vendor.settings}
+        known_keys = {"vendor", *secret_keys, *_COMMON, *vendor.settings}
+        if vendor.base_url is not None:
+            known_keys.add("base_url")
+        elif "path" not in table:
+            raise self.fail("is missing; give the path of the CSV file", account_id, "path")
         for key in sorted(table.keys() - known_keys):
             if _SECRET_LIKE.search(key):
                 raise self.fail(_PLAIN_TEXT, account_id, key)
@@ -227,13 +241,17 @@ class _Reader:
                     key,
                 )
             variables[key] = value
-        base_url = self.base_url(account_id, table.get("base_url", vendor.base_url), loopback=loopback)
+        base_url = ""
+        if vendor.base_url is not None:
+            base_url = self.base_url(account_id, table.get("base_url", vendor.base_url), loopback=loopback)
         values = {}
         for key in sorted((set(_COMMON) | set(vendor.settings)) & table.keys()):
             try:
                 values[key] = _READERS[key](table[key])
             except ValueError as problem:
                 raise self.fail(str(problem), account_id, key) from None
+        if "path" in values:
+            values["path"] = Path(self.source).absolute().parent / values["path"]
         for one, other in (_CREDIT_PRICE, _CREDIT_PRICE[::-1]):
             if one in values and other not in values:
                 raise self.fail(f"is missing; {one} and {other} go together", account_id, other)
@@ -305,6 +323,10 @@ def _words(value: Any) -> str:
     return value
 
 
+def _path(value: Any) -> Path:
+    return Path(_words(value)).expanduser()
+
+
 def _tags(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         raise ValueError('must be a table of texts, such as { product = "shop" }')
@@ -324,6 +346,7 @@ def _currency(value: Any) -> str:
 
 
 _COMMON: Final = (
+    "path",
     "history_days",
     "team",
     "tags",
@@ -334,6 +357,7 @@ _COMMON: Final = (
     "tax_rate",
 )
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "path": _path,
     "history_days": _history_days,
     "team": _words,
     "tags": _tags,

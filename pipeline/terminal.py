@@ -6,7 +6,7 @@ the cursor, break a row in two or hide one.
 
 from __future__ import annotations
 
-import csv
+import re
 import shutil
 import sys
 import textwrap
@@ -34,6 +34,7 @@ _GAP: Final = "  "
 # An account's name is folded rather than made narrower than this.
 _LEAST_NAME_WIDTH: Final = 8
 # Text that a spreadsheet would run as a formula. The full-width signs are folded to the plain ones by some.
+_CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 _FORMULA_STARTS: Final = (
     *"=+-@\t\r\n",
     "\N{FULLWIDTH EQUALS SIGN}",
@@ -56,8 +57,13 @@ def console(*, stderr: bool = False) -> Console:
 def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows on stdout, every digit and every character.
 
-    A table; on a terminal that is too narrow for it, a block of `name value` lines for each row.
+    A table; on a terminal that is too narrow for it, a block of `name value` lines for each row. A query's plan,
+    which EXPLAIN draws itself, is printed as drawn.
     """
+    if list(names) == ["explain_key", "explain_value"]:
+        for _, plan in rows:
+            print("\n".join(map(_visible, str(plan).splitlines())))
+        return
     shown = [[_visible(cell(value)) for value in row] for row in rows]
     titles = [_visible(name) for name in names]
     is_number = [_is_numeric([row[index] for row in rows]) for index in range(len(names))]
@@ -144,15 +150,21 @@ def cell(value: Any) -> str:
 
 
 def write_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as CSV; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([_harmless(name) for name in names])
+    """Print rows as CSV; text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    NULL is nothing, and an empty text is `""`.
+    """
+    print(",".join(map(_csv_field, names)))
     for row in rows:
-        writer.writerow([_harmless(value) if isinstance(value, str) else cell(value) for value in row])
+        print(",".join(map(_csv_field, row)))
 
 
-def _harmless(text: str) -> str:
-    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+def _csv_field(value: Any) -> str:
+    text = cell(value)
+    if isinstance(value, str) and text.startswith(_FORMULA_STARTS):
+        text = f"'{text}"
+    # Python's csv module leaves a lone carriage return unquoted, which readers take for the end of a row.
+    return '"' + text.replace('"', '""') + '"' if _CSV_SPECIAL.search(text) or text == value == "" else text
 
 
 def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -28,6 +28,8 @@ class Outcome(enum.StrEnum):
     """3xx; redirects are never followed, because the key would travel along."""
     foreign_origin = "foreign_origin"
     """A link to another scheme, host or port, or one that cannot be read; nothing was sent."""
+    unreadable = "unreadable"
+    """A file in the place of an API that cannot be read or is no CSV."""
     pagination = "pagination"
     """A listing that is cyclic, endless, or links to no link; given by whoever walks it, never by one GET."""
     timeout = "timeout"

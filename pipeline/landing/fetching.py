@@ -11,11 +11,13 @@ from pipeline.clock import Clock, FetchIds
 from pipeline.errors import UsageError
 from pipeline.home import Home, private_folder
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
+from pipeline.landing.localfile import LocalFile
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
-from pipeline.landing.walk import Resume, Span, Step, Walk
+from pipeline.landing.walk import Asks, Resume, Span, Step, Walk
 from pipeline.secret import Secret
 from pipeline.settings import AccountSettings, Settings
-from pipeline.vendors._port import Endpoint
+from pipeline.vendors import discover
+from pipeline.vendors._port import Endpoint, Vendor
 
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 
@@ -45,6 +47,8 @@ class Call:
     """An endpoint of an account that a run is to visit, with the account's secrets in hand."""
 
     account: AccountSettings
+    vendor: Vendor
+    """Whose endpoint it is: the account's own vendor, or readings kept by hand of it."""
     secrets: dict[str, Secret]
     endpoint: Endpoint
 
@@ -96,7 +100,7 @@ class Fetcher:
         day = self.clock.today()
         by_endpoint: dict[tuple[str, str], list[Call]] = {}
         for call in calls:
-            by_endpoint.setdefault((call.account.vendor.name, call.endpoint.name), []).append(call)
+            by_endpoint.setdefault((call.vendor.name, call.endpoint.name), []).append(call)
         # A sandbox is asked without limits, so there is no book to keep.
         folder = private_folder(self.home.limits) if self.policy.is_limited else None
         async with Network() as network:
@@ -124,7 +128,7 @@ class Fetcher:
         self, call: Call, state: str | None, network: Network, limits: RateLimits, writer: LandingWriter
     ) -> Visit:
         account, endpoint = call.account, call.endpoint
-        client = client_for(
+        asks = asks_for(
             call,
             network,
             limits,
@@ -139,7 +143,7 @@ class Fetcher:
             landed.append((len(answer.body), answer.elapsed_seconds))
 
         walk = Walk(
-            asks=client,
+            asks=asks,
             land=land,
             resume=Resume.from_json(state),
             today=self.clock.today(),
@@ -149,7 +153,7 @@ class Fetcher:
         last = await walk.run(endpoint.listing)
         visit = Visit(
             account_id=account.account_id,
-            vendor=account.vendor.name,
+            vendor=call.vendor.name,
             endpoint=endpoint.name,
             outcome=last.outcome,
             reason="" if last.outcome is Outcome.ok else last.reason,
@@ -166,7 +170,7 @@ class Fetcher:
         return Fetch(
             fetch_id=self.ids.draw(),
             run_id=self.run_id,
-            vendor=call.account.vendor.name,
+            vendor=call.vendor.name,
             account_id=call.account.account_id,
             endpoint=call.endpoint.name,
             request_url=answer.url,
@@ -210,18 +214,29 @@ def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: 
 def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]]) -> list[Call]:
     """The calls of a run: the wanted (vendor, endpoint) pairs of each account, with its secrets.
 
-    Raises UsageError before any request where a secret is absent or unusable.
+    An account whose readings from before Drawdown stand in a file is visited there, too. Raises UsageError before
+    any request where a secret is absent or unusable.
     """
     calls = []
     for account in accounts:
-        endpoints = [each for each in account.vendor.endpoints if (account.vendor.name, each.name) in wanted]
-        if endpoints:
-            secrets = account.secrets()
-            calls += [Call(account=account, secrets=secrets, endpoint=endpoint) for endpoint in endpoints]
+        vendors = [account.vendor]
+        if account.path is not None and account.vendor.base_url is not None:
+            vendors += [each for each in discover().values() if each.base_url is None]
+        for vendor in vendors:
+            endpoints = [each for each in vendor.endpoints if (vendor.name, each.name) in wanted]
+            secrets = account.secrets() if endpoints and vendor is account.vendor else {}
+            calls += [
+                Call(account=account, vendor=vendor, secrets=secrets, endpoint=endpoint) for endpoint in endpoints
+            ]
     return calls
 
 
-def client_for(
+def every_endpoint() -> set[tuple[str, str]]:
+    """The (vendor, endpoint) pairs that there are."""
+    return {(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints}
+
+
+def asks_for(
     call: Call,
     network: Network,
     limits: RateLimits,
@@ -229,18 +244,20 @@ def client_for(
     patience: Patience,
     allow_http_loopback: bool,
     is_limited: bool = True,
-) -> Client:
-    """The HTTP client of an account: its address, its secrets, its vendor's rate limit."""
+) -> Asks:
+    """Who answers a call: the vendor's API, with the account's secrets and rate limit, or the account's file."""
     account = call.account
+    if call.vendor.base_url is None:
+        if account.path is None:
+            raise UsageError(f"{account.source}: account {account.account_id}: path: is missing")
+        return LocalFile(account.path, account.account_id)
     return Client(
         network,
-        vendor=account.vendor.name,
+        vendor=call.vendor.name,
         account_id=account.account_id,
         base_url=account.base_url,
-        headers={
-            header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in account.vendor.auth
-        },
-        rate_limit=account.vendor.rate_limit if is_limited else _UNLIMITED,
+        headers={header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in call.vendor.auth},
+        rate_limit=call.vendor.rate_limit if is_limited else _UNLIMITED,
         rate_limits=limits,
         patience=patience,
         allow_http_loopback=allow_http_loopback,

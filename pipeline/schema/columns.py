@@ -217,6 +217,7 @@ _DEFINITIONS: Final = (
     ),
     _measure("reconciled_interval_count", "Intervals that the convention explains to the last digit.", minimum=0),
     _measure("age_seconds", "Age at as_of_utc.", minimum=0),
+    _measure("stale_after_seconds", "The age at which a reading no longer tells the present.", minimum=0),
     _measure("elapsed_seconds", "How long it took.", minimum=0),
     _measure("history_days", "Complete, observed days of spend behind an estimate, at most 28.", minimum=0),
     _measure(

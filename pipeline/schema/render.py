@@ -97,14 +97,15 @@ def contract(table: Table) -> pa.DataFrameSchema:
     """
     import pandera.polars as pa
 
+    # A built-in check goes by its error in the failure cases, not by its name.
     def checks(column: TableColumn) -> list[pa.Check]:
         made = []
         if column.column.allowed:
-            made.append(pa.Check.isin(list(column.column.allowed), name="is_allowed"))
+            made.append(pa.Check.isin(list(column.column.allowed), error="is_allowed"))
         if column.column.minimum is not None:
-            made.append(pa.Check.ge(column.column.minimum, name="is_at_least_minimum"))
+            made.append(pa.Check.ge(column.column.minimum, error="is_at_least_minimum"))
         if column.column.maximum is not None:
-            made.append(pa.Check.le(column.column.maximum, name="is_at_most_maximum"))
+            made.append(pa.Check.le(column.column.maximum, error="is_at_most_maximum"))
         if column.column.type is Type.NUMBER:
             made.append(
                 pa.Check(lambda data: data.lazyframe.select(data.key).select(_finite(data.key)), name="is_finite")

@@ -162,7 +162,7 @@ STAGING: Final = (
         "staging.accounts",
         "An account's settings as of the newest run, secrets never among them.",
         key="account_id",
-        columns="account_id vendor is_configured unit_code? tax_basis team? tags alert_below_days? alert_below_amount? "
+        columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags alert_below_days? alert_below_amount? "
         "topup_lead_days? topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
         is_published=False,
     ),
@@ -205,7 +205,7 @@ CORE: Final = (
         "An account: whose it is, its unit, and how well its spend can be known.",
         key="account_id",
         columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? "
-        "reporting_unit_code team? tags alert_below_days? alert_below_amount? topup_lead_days? "
+        "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
         "topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
     ),
     table(

@@ -26,6 +26,7 @@ _ANY_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 _DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]+)?")
 # Longer texts cannot be amounts that fit, however they are written.
 _LONGEST_DECIMAL = 80
+_VENDOR_UNIT = r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$"
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
 # No API with a balance is older, and nothing is known of days so far ahead: such years are placeholders or mistakes,
 # and a ledger that began in the year 1 would be centuries of days without spend.
@@ -104,13 +105,20 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
         case Reads.NUMBER:
             numbers = texts.cast(pl.Float64, strict=False)
             values, check = numbers.set(~numbers.is_finite().fill_null(False), None), "is_number"
-        case Reads.INSTANT:
+        case Reads.INSTANT | Reads.INSTANT_UTC:
+            if field.reads is Reads.INSTANT_UTC:
+                texts = texts.str.replace(r"^(\d{4}-\d{2}-\d{2})$", "${1}T00:00:00Z")
+                texts = texts.str.replace(r"^(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2})(:\d{2}(\.\d+)?)?$", "${1}${2}Z")
+                texts = texts.str.replace(r"^(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2})(Z|[+-])", "${1}:00${2}")
             shaped = texts.set(~texts.str.contains(_INSTANT).fill_null(False), None).str.replace(" ", "T")
             values = shaped.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
             values, check = _plausible(values), "is_instant_with_offset"
         case Reads.DATE:
             shaped = texts.set(~texts.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$").fill_null(False), None)
             values, check = _plausible(shaped.str.to_date("%Y-%m-%d", strict=False)), "is_date"
+        case Reads.ANY_UNIT:
+            is_unit = texts.is_in(list(ISO_4217)) | texts.str.contains(_VENDOR_UNIT)
+            values, check = texts.set(~is_unit.fill_null(False), None), "is_unit_code"
         case Reads.UNIT:
             values, check = texts.set(~texts.is_in(list(ISO_4217)).fill_null(False), None), "is_currency_code"
     values = values.rename(field.column)
@@ -133,7 +141,8 @@ def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, tuple[in
         for position, one, other in zip(odd.to_list(), mended, exactly, strict=True)
         if one is not None and other is None
     ]
-    return texts.scatter(odd.to_list(), pl.Series(mended, dtype=pl.String)), tuple(rounded)
+    # scatter() writes into the series that it is called on, and what stood in the caller's tells what was refused.
+    return texts.clone().scatter(odd.to_list(), pl.Series(mended, dtype=pl.String)), tuple(rounded)
 
 
 def _choice(field: Field, raw: Sequence[object]) -> Converted:

@@ -24,6 +24,7 @@ from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.months import Spans, touch_rows
 from pipeline.staging.read import Landed, Reading, read_endpoint
+from pipeline.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -174,17 +175,17 @@ def _load_batch(
         return
     good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
     report.failed_fetches += batch.num_rows - good.num_rows
-    answers = [_landed(row) for row in good.drop_columns(["resume_json"]).to_pylist()]
+    answers = [_landed(row, endpoint) for row in good.drop_columns(["resume_json"]).to_pylist()]
     if not answers:
         return
     for reading in read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float):
         _store(connection, vendor, endpoint, reading, answers, loaded_at, report)
 
 
-def _landed(row: dict[str, Any]) -> Landed:
+def _landed(row: dict[str, Any], endpoint: Endpoint) -> Landed:
     try:
-        payload = decode_json(row["body"])
-    except NotJson as problem:
+        payload = decode_csv(row["body"]) if endpoint.body == "csv" else decode_json(row["body"])
+    except (NotJson, NotCsv) as problem:
         # The client only calls an answer ok when it decodes; a body that no longer does was changed on disk.
         raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {problem}") from None
     return Landed(

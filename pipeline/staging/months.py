@@ -42,31 +42,32 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     kind = next((kind for kind in ("balances", *_DAYS) if table.name.endswith(f"_{kind}")), None)
     if kind is None:
         return
+    same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
+    changed = " OR ".join(
+        f"old.{name} IS DISTINCT FROM new.{name}" for name in table.column_names if name not in _UNMOVING
+    )
     if kind == "balances":
-        # A reading changes the intervals on both of its sides.
+        # A reading changes the intervals on both of its sides, whichever table its neighbours stand in.
         touch(
             connection,
             f"""
             SELECT unnest(generate_series(
                 date_trunc('month', coalesce(
-                    (SELECT max(old.observed_at_utc) FROM {table.full_name} AS old
-                     WHERE old.account_id = new.account_id AND old.observed_at_utc <= new.first_at), new.first_at)),
+                    (SELECT max(other.observed_at_utc) FROM staging.balances AS other
+                     WHERE other.account_id = span.account_id AND other.observed_at_utc < span.first_at), span.first_at)),
                 coalesce(
-                    (SELECT min(old.observed_at_utc) FROM {table.full_name} AS old
-                     WHERE old.account_id = new.account_id AND old.observed_at_utc >= new.last_at), new.last_at),
+                    (SELECT min(other.observed_at_utc) FROM staging.balances AS other
+                     WHERE other.account_id = span.account_id AND other.observed_at_utc > span.last_at), span.last_at),
                 INTERVAL 1 MONTH
             )) AT TIME ZONE 'UTC' AS day
             FROM (
-                SELECT account_id, min(observed_at_utc) AS first_at, max(observed_at_utc) AS last_at
-                FROM arrived GROUP BY account_id
-            ) AS new
+                SELECT new.account_id, min(new.observed_at_utc) AS first_at, max(new.observed_at_utc) AS last_at
+                FROM arrived AS new LEFT JOIN {table.full_name} AS old ON {same_key}
+                WHERE {changed} GROUP BY new.account_id
+            ) AS span
             """,
         )
         return
-    same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
-    changed = " OR ".join(
-        f"old.{name} IS DISTINCT FROM new.{name}" for name in table.column_names if name not in _UNMOVING
-    )
     touch(
         connection,
         f"""

@@ -142,10 +142,12 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
         if len(kept) < len(rows):
             for index in set(range(len(rows))) - set(kept):
                 received[owners[index]] -= 1
-            rows, owners, numbers = ([each[index] for index in kept] for each in (rows, owners, numbers))
-    columns, field_rejects = _columns(records, rows, owners, numbers, drift, money_is_float=money_is_float)
+            rows = [rows[index] for index in kept]
+            owners = [owners[index] for index in kept]
+            numbers = [numbers[index] for index in kept]
+    columns, field_rejects, exact = _columns(records, rows, owners, numbers, drift, money_is_float=money_is_float)
     rejects += field_rejects
-    frame = _frame(records, rows, owners, numbers, columns, answers)
+    frame = _frame(records, rows, owners, numbers, columns, exact, answers)
     bad = {(reject.answer, reject.row_number) for reject in field_rejects}
     good = pl.Series(
         [(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)], dtype=pl.Boolean
@@ -172,9 +174,11 @@ def _columns(
     drift: list[Drift],
     *,
     money_is_float: bool,
-) -> tuple[dict[str, pl.Series], list[Reject]]:
+) -> tuple[dict[str, pl.Series], list[Reject], dict[int, dict[str, object]]]:
+    """The fields' values, what was refused of them, and by row what stood in the fields that were rounded."""
     columns: dict[str, pl.Series] = {}
     rejects: list[Reject] = []
+    exact: dict[int, dict[str, object]] = {}
 
     def refuse(where: pl.Series, field: Field, check: str, raw: Sequence[object]) -> None:
         rejects.extend(
@@ -198,9 +202,11 @@ def _columns(
                 Drift(owner, firsts[owner], field.column, "rounded_amount", str(count))
                 for owner, count in counts.items()
             ]
+            for index in converted.rounded_rows:
+                exact.setdefault(index, {})[first] = raw[index]
         if field.is_required:
             refuse(converted.values.is_null() & ~converted.refused, field, "is_present", raw)
-    return columns, rejects
+    return columns, rejects, exact
 
 
 def _see_shape(
@@ -243,6 +249,7 @@ def _frame(
     owners: list[int],
     numbers: list[int],
     columns: dict[str, pl.Series],
+    exact: Mapping[int, Mapping[str, object]],
     answers: Sequence[Landed],
 ) -> pl.DataFrame:
     """Assemble the record table's columns, in its order, from fields, constants and the answers themselves."""
@@ -252,7 +259,8 @@ def _frame(
     made["account_id"] = pl.Series([each.account_id for each in own], dtype=pl.String)
     made["fetch_id"] = pl.Series([each.fetch_id for each in own], dtype=pl.String)
     made["row_number"] = pl.Series(numbers, dtype=pl.Int64)
-    made["observed_at_utc"] = pl.Series([each.fetched_at_utc for each in own], dtype=polars_type(Type.INSTANT))
+    if "observed_at_utc" not in made:
+        made["observed_at_utc"] = pl.Series([each.fetched_at_utc for each in own], dtype=polars_type(Type.INSTANT))
     for name, value in records.constants.items():
         made[name] = pl.Series([value] * height, dtype=pl.String)
     if records.kind == "usage_days":
@@ -267,9 +275,10 @@ def _frame(
         made["covers_from_date"] = pl.Series(days, dtype=pl.Date)
         last = timedelta(days=records.covers_next_days - 1)
         made["covers_to_date"] = pl.Series([day + last for day in days], dtype=pl.Date)
-    if records.keeps_extra:
+    if records.keeps_extra or exact:
         known = {source for field in records.fields for source in field.sources} | set(records.ignored)
-        made["extra_json"] = pl.Series([_extra(row, known) for row in rows], dtype=pl.String)
+        extras = [_extra(row if records.keeps_extra else {}, known, exact.get(index)) for index, row in enumerate(rows)]
+        made["extra_json"] = pl.Series(extras, dtype=pl.String)
     schema = polars_schema(RECORDS[records.kind])
     del schema["loaded_at_utc"]
     empty = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in schema.items() if name not in made}
@@ -277,8 +286,9 @@ def _frame(
     return frame.with_columns(pl.Series("_answer", owners, dtype=pl.Int64))
 
 
-def _extra(row: Mapping[str, object], known: set[str]) -> str | None:
-    rest = {key: value for key, value in row.items() if key not in known}
+def _extra(row: Mapping[str, object], known: set[str], exact: Mapping[str, object] | None) -> str | None:
+    """What no column holds: the row's other fields, and rounded amounts as they stood."""
+    rest = {key: value for key, value in row.items() if key not in known} | dict(exact or {})
     return msgspec.json.encode(rest, order="sorted").decode() if rest else None
 
 

@@ -15,11 +15,11 @@ def record_view(record: Table, vendors: Mapping[str, Vendor]) -> str:
     """
     columns = ", ".join(record.column_names)
     selects = [
-        f"SELECT {columns} FROM staging.{name}_{record.name}"
+        f"SELECT '{name}' AS vendor, {columns} FROM staging.{name}_{record.name}"
         for name, vendor in vendors.items()
         if record.name in vendor.kinds
     ] or [
-        "SELECT "
+        "SELECT CAST(NULL AS VARCHAR) AS vendor, "
         + ", ".join(f"CAST(NULL AS {column.column.type}) AS {column.name}" for column in record.columns)
         + " WHERE false"
     ]

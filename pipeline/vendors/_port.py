@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -28,10 +29,14 @@ class Reads(StrEnum):
     """A measure that need not be exact."""
     INSTANT = "instant"
     """ISO 8601 with `Z` or an offset; a naive one is rejected."""
+    INSTANT_UTC = "instant_utc"
+    """ISO 8601; without an offset it is UTC, and a bare day is its midnight."""
     DATE = "date"
     """`YYYY-MM-DD`."""
     UNIT = "unit"
     """A currency code in capitals."""
+    ANY_UNIT = "any_unit"
+    """A currency code in capitals, or a vendor's unit such as `voxpria-credit`."""
     CHOICE = "choice"
     """A vendor's word, translated by a table."""
 
@@ -83,8 +88,10 @@ money = _field(Reads.MONEY)
 dollars = _field(Reads.DOLLARS)
 number = _field(Reads.NUMBER)
 instant = _field(Reads.INSTANT)
+instant_utc = _field(Reads.INSTANT_UTC)
 date = _field(Reads.DATE)
 unit = _field(Reads.UNIT)
+any_unit = _field(Reads.ANY_UNIT)
 
 
 def choice(
@@ -177,6 +184,8 @@ class Endpoint:
     records: tuple[Records, ...]
     doc: str
     """What it tells and where that is documented."""
+    body: Literal["json", "csv"] = "json"
+    """What an answer's body is; CSV rows are read as objects of texts."""
     envelope: tuple[str, ...] = ()
     """The known keys around the rows; empty where the body is the row."""
     refresh: Literal["hourly", "daily"] = "daily"
@@ -198,8 +207,9 @@ class Vendor:
 
     name: str
     title: str
-    base_url: str
-    """The documented address, to which the endpoints' paths are appended."""
+    base_url: str | None
+    """The documented address, to which the endpoints' paths are appended; None: the answer is a file on this
+    machine, which the account's `path` names."""
     auth: tuple[AuthHeader, ...]
     rate_limit: RateLimit
     endpoints: tuple[Endpoint, ...]
@@ -210,6 +220,8 @@ class Vendor:
     tax_basis: Literal["gross", "net", "unknown"] = "unknown"
     money_is_float: bool = False
     """Its amounts are floats with digits beyond nine decimals: they are rounded half-even instead of rejected."""
+    stale_after: timedelta = timedelta(hours=26)
+    """The age at which a reading no longer tells the present. Vendors are asked hourly, at the least daily."""
     settings: tuple[str, ...] = ()
     """Optional accounts.toml keys that this vendor understands beyond those of every account."""
 

@@ -22,6 +22,7 @@ select
     coalesce(evidence.basis, 'balance') as evidence_level,
     conventions.sign_convention,
     build.reporting_unit_code,
+    accounts.stale_after_seconds,
 
     -- the owner's settings
     accounts.team,

@@ -17,6 +17,14 @@ select
     balances.fetch_id
 from staging.balances as balances
 inner join core.accounts as accounts on balances.account_id = accounts.account_id
+-- Where a reading kept by hand and the vendor's own are of the same instant, the vendor's stands.
+left join staging.balances as own
+    on
+        balances.account_id = own.account_id
+        and balances.observed_at_utc = own.observed_at_utc
+        and accounts.vendor = own.vendor
+        and balances.vendor <> own.vendor
+where own.account_id is null
 union all
 select
     -- ids
@@ -35,8 +43,10 @@ select
     cast(null as timestamptz) as effective_at_utc,
     max(attempts.fetch_id) as fetch_id
 from staging.fetches as attempts
-inner join core.accounts as accounts on attempts.account_id = accounts.account_id
+inner join core.accounts as accounts
+    on attempts.account_id = accounts.account_id and attempts.vendor = accounts.vendor
+left join staging.loads as loads on attempts.fetch_id = loads.fetch_id and loads.record_kind = 'balances'
 left join staging.balances as balances
     on attempts.account_id = balances.account_id and attempts.fetched_at_utc = balances.observed_at_utc
-where attempts.is_reading and balances.account_id is null
+where attempts.is_reading and coalesce(loads.accepted_rows, 0) = 0 and balances.account_id is null
 group by attempts.account_id, attempts.fetched_at_utc

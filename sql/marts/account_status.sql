@@ -8,9 +8,7 @@ limits as (
         7.0 as critical_days,
         14.0 as warning_days,
         30.0 as watch_days,
-        3650.0 as longest_days,
-        -- Readings are asked for hourly, at the least daily.
-        cast(26 * 3600 as double) as stale_seconds
+        3650.0 as longest_days
 ),
 
 newest as (
@@ -30,12 +28,14 @@ newest as (
 -- How the newest attempt to read each balance ended, unreadable answers included.
 attempts as (
     select
-        account_id,
-        arg_max(outcome, fetch_id) as outcome,
-        max(fetch_id) as fetch_id
-    from staging.fetches
-    where is_reading
-    group by account_id
+        fetches.account_id,
+        arg_max(fetches.outcome, fetches.fetch_id) as outcome,
+        max(fetches.fetch_id) as fetch_id
+    from staging.fetches as fetches
+    inner join core.accounts as accounts
+        on fetches.account_id = accounts.account_id and fetches.vendor = accounts.vendor
+    where fetches.is_reading
+    group by fetches.account_id
 ),
 
 last_days as (
@@ -95,7 +95,7 @@ states as (
         joined.*,
         case
             when joined.balance_amount is null then 'unknown'
-            when joined.attempt_fetch_id > joined.fetch_id or joined.age_seconds > limits.stale_seconds then 'stale'
+            when joined.attempt_fetch_id > joined.fetch_id or joined.age_seconds > joined.stale_after_seconds then 'stale'
             else 'fresh'
         end as reading_state,
         case
@@ -103,7 +103,6 @@ states as (
             when joined.burn_28d_amount > 0 then cast(joined.balance_amount as double) / joined.burn_28d_amount
         end as full_runway_days
     from joined
-    cross join limits
 ),
 
 runways as (

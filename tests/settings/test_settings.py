@@ -149,3 +149,21 @@ def test_every_vendor_can_be_configured(loaded: Loaded) -> None:
     assert [each.vendor.name for each in settings.accounts.values()] == list(discover())
     for each in settings.accounts.values():
         assert each.base_url == each.vendor.base_url
+
+
+@pytest.mark.parametrize(
+    ("url", "is_loopback"),
+    [
+        ("http://127.0.0.1:8700/vpsbg/v1", True),
+        ("https://127.8.9.1", True),
+        ("http://localhost:8700", True),
+        ("http://[::1]:8700", True),
+        ("https://127.example.com", False),
+        ("https://127.0.0.1.example.com/v1", False),
+        ("https://localhost.example.com", False),
+        ("https://8.8.8.8", False),
+    ],
+)
+def test_only_this_machine_is_loopback(loaded: Loaded, url: str, is_loopback: bool) -> None:
+    settings = loaded(f'allow_http_loopback = true\n{ONE}base_url = "{url}"')
+    assert settings.accounts["main"].is_loopback is is_loopback

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import models
-from tests.staging.landed import Bench, NewBench
+from tests.staging.landed import Workshop, NewWorkshop
 
 _START = datetime(2026, 1, 30, tzinfo=UTC)
 _INSTANTS = st.one_of(
@@ -18,8 +18,8 @@ _INSTANTS = st.one_of(
 _AMOUNTS = st.integers(-(10**12), 10**18).map(lambda number: Decimal(number).scaleb(-9))
 
 
-def _put(bench: Bench, readings: dict[datetime, Decimal]) -> None:
-    connection = bench.connection
+def _put(workshop: Workshop, readings: dict[datetime, Decimal]) -> None:
+    connection = workshop.connection
     first, last = min(readings), max(readings)
     connection.execute(
         "INSERT INTO core.accounts (account_id, vendor, is_configured, unit_code, tax_basis, evidence_level, "
@@ -42,12 +42,12 @@ def _put(bench: Bench, readings: dict[datetime, Decimal]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(readings=st.dictionaries(_INSTANTS, _AMOUNTS, min_size=2, max_size=8))
 def test_daily_spend_adds_up_to_the_falls_exactly_and_is_never_negative(
-    new_bench: NewBench, readings: dict[datetime, Decimal]
+    new_workshop: NewWorkshop, readings: dict[datetime, Decimal]
 ) -> None:
-    with new_bench() as bench:
-        connection = bench.connection
-        _put(bench, readings)
-        with bench.warehouse.transaction():
+    with new_workshop() as workshop:
+        connection = workshop.connection
+        _put(workshop, readings)
+        with workshop.warehouse.transaction():
             models.recompute(connection, models.discover()["core.spend_daily"])
         rows: list[tuple[date, Decimal]] = connection.sql(
             "SELECT spend_date, spend_amount FROM core.spend_daily ORDER BY spend_date"

@@ -24,7 +24,7 @@ import yaml
 
 from pipeline import models
 from pipeline.schema.tables import ALL, RECORDS
-from tests.staging.landed import Bench
+from tests.staging.landed import Workshop
 
 _CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/*/*/input.yaml"))
 
@@ -120,14 +120,14 @@ def _as_text(connection: duckdb.DuckDBPyConnection, value: str, data_type: str) 
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: "/".join(case.parts[-3:]))
-def test_the_rows_are_as_expected(case: Path, bench: Bench) -> None:
+def test_the_rows_are_as_expected(case: Path, workshop: Workshop) -> None:
     layer, table = case.parts[-3:-1]
     name = f"{layer}.{table}"
-    connection = bench.connection
+    connection = workshop.connection
     for source, rows in _read(case / "input.yaml").items():
         _insert(connection, source, rows or [])
     if layer != "staging":
-        with bench.warehouse.transaction():
+        with workshop.warehouse.transaction():
             models.recompute(connection, models.discover()[name])
     expected = _read(case / "expected.yaml") or []
     types = _types(connection, name)

@@ -1,5 +1,5 @@
 """Warehouses that open fast."""
 
-from tests.staging.benches import bench, new_bench, template
+from tests.staging.workshops import workshop, new_workshop, template
 
-__all__ = ["bench", "new_bench", "template"]
+__all__ = ["workshop", "new_workshop", "template"]

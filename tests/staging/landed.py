@@ -138,7 +138,7 @@ def write(fetches: Iterable[Fetch], landing: Path) -> list[Path]:
     return [path for writer in writers.values() if (path := writer.close())]
 
 
-class Bench:
+class Workshop:
     """A state folder whose landing is made by hand and whose warehouse is a copy of an empty one."""
 
     def __init__(self, path: Path, template: Path) -> None:
@@ -178,7 +178,7 @@ class Bench:
         """A query's rows."""
         return self.connection.sql(query).fetchall()
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Workshop:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -188,7 +188,7 @@ class Bench:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-NewBench = Callable[[], Bench]
+NewWorkshop = Callable[[], Workshop]
 
 _CHANGING = {"loaded_at_utc"}
 _ABOUT_FILES = {"staging.landing_folders", "staging.layout", "staging.touched_months"}

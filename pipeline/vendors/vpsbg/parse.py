@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
 
 from pipeline.vendors._port import Records, choice, instant, money, text, unit
+
+
+_PLAIN_AMOUNT = re.compile(r"[0-9]{1,29}(\.[0-9]{1,9})?")
+_EXACT = Context(prec=60)
 
 
 def _pending(row: Mapping[str, object]) -> object:
     """Unconfirmed bitcoin deposits, summed with VAT as the balance is; None where there are none.
 
-    Returns the first unreadable value as it is, so that the field's reader rejects it by name.
+    What cannot be read for certain is returned in a list, which no reader of money takes: the row is rejected and the
+    reject shows it.
     """
     deposits = row.get("unconfirmed_bitcoin_deposits")
     if not deposits:
         return None
-    if not isinstance(deposits, list):
-        return deposits
     total = Decimal(0)
-    for deposit in deposits:
+    for deposit in deposits if isinstance(deposits, list) else [deposits]:
         if not isinstance(deposit, Mapping):
-            return deposit
-        value = deposit.get("amount_with_vat", deposit.get("amount"))
+            return [deposit]
+        value = deposit.get("amount_with_vat")
+        if value is None:
+            value = deposit.get("amount")
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 40:
-            return value
-        try:
-            amount = Decimal(value)
-        except InvalidOperation:
-            return value
-        if not amount.is_finite() or abs(amount.adjusted()) > 30:
-            return value
-        total += amount
+        if isinstance(value, bool) or not isinstance(value, str | int) or not _PLAIN_AMOUNT.fullmatch(str(value)):
+            return [value]
+        total = _EXACT.add(total, Decimal(value))
     return format(total, "f")
 
 

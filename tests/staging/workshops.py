@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.home import Home
 from pipeline.warehouse import Warehouse
-from tests.staging.landed import Bench, NewBench
+from tests.staging.landed import Workshop, NewWorkshop
 
 
 @pytest.fixture(scope="session")
@@ -22,15 +22,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_bench(template: Path, tmp_path_factory: pytest.TempPathFactory) -> NewBench:
-    """Makes benches: for tests that need several, or one for each example."""
-    folder = tmp_path_factory.mktemp("benches")
+def new_workshop(template: Path, tmp_path_factory: pytest.TempPathFactory) -> NewWorkshop:
+    """Makes workshops: for tests that need several, or one for each example."""
+    folder = tmp_path_factory.mktemp("workshops")
     numbers = count(1)
-    return lambda: Bench(folder / str(next(numbers)), template)
+    return lambda: Workshop(folder / str(next(numbers)), template)
 
 
 @pytest.fixture
-def bench(new_bench: NewBench) -> Iterator[Bench]:
-    """One bench for one test."""
-    with new_bench() as made:
+def workshop(new_workshop: NewWorkshop) -> Iterator[Workshop]:
+    """One workshop for one test."""
+    with new_workshop() as made:
         yield made

@@ -1,0 +1,51 @@
+"""A file on this machine in the place of an API: read whole, and landed like any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.http import Answer, Outcome
+from pipeline.tabular import NotCsv, decode_csv
+
+_CAP_BYTES = 64 * 1024 * 1024
+
+
+class LocalFile:
+    """Answers every question with the file's bytes; what is wrong with it becomes the outcome."""
+
+    def __init__(self, path: Path, account_id: str) -> None:
+        self._path = path
+        self._who = f"account {account_id}: {path}"
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:  # noqa: ARG002 - one file
+        """Read the file. Never raises for what is wrong with it."""
+        try:
+            with self._path.open("rb") as file:
+                body = file.read(_CAP_BYTES + 1)
+        except FileNotFoundError:
+            return self._answer(Outcome.not_found, "there is no such file; check `path`")
+        except OSError as problem:
+            return self._answer(Outcome.unreadable, f"cannot be read: {problem.strerror}")
+        if len(body) > _CAP_BYTES:
+            return self._answer(Outcome.too_large, f"is larger than {_CAP_BYTES} bytes")
+        try:
+            payload = decode_csv(body)
+        except NotCsv as problem:
+            return self._answer(Outcome.unreadable, str(problem), body=body)
+        return self._answer(Outcome.ok, "", body=body, payload=payload)
+
+    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:  # noqa: ARG002 - a file has no pages
+        """A file links nowhere."""
+        return self._answer(Outcome.foreign_origin, f"links nowhere, and certainly not to {link}")
+
+    def _answer(self, outcome: Outcome, problem: str, *, body: bytes = b"", payload: object = None) -> Answer:
+        return Answer(
+            url=self._path.name,
+            outcome=outcome,
+            reason=f"{self._who}: {problem}" if problem else "",
+            content_type="text/csv",
+            body=body,
+            payload=payload,
+            attempt_count=1,
+        )

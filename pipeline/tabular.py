@@ -1,0 +1,42 @@
+"""CSV bodies as the rows that JSON would have held."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+
+class NotCsv(ValueError):
+    """The body is no CSV text with a header; the message says what is wrong and where."""
+
+
+def decode_csv(body: bytes) -> list[dict[str, str | None]]:
+    """Rows as objects of texts, empty fields as None, in the order of the file.
+
+    UTF-8 with or without a byte order mark; comma or semicolon between fields, as the header has it. Raises NotCsv.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise NotCsv(f"not UTF-8 at byte {problem.start}; save it as CSV in UTF-8") from None
+    header = text.partition("\n")[0]
+    delimiter = ";" if header.count(";") > header.count(",") else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="surplus", strict=True)
+    try:
+        names = [name.strip() for name in reader.fieldnames or []]
+        if not names or len(set(names)) < len(names) or not all(names):
+            raise NotCsv("the first line must name the columns, each once")
+        reader.fieldnames = names
+        return [
+            {
+                name: None
+                if value is None or value == ""
+                else ",".join(value)
+                if isinstance(value, list)
+                else value.strip()
+                for name, value in row.items()
+            }
+            for row in reader
+        ]
+    except csv.Error as problem:
+        raise NotCsv(f"not CSV at line {reader.line_num}: {problem}") from None

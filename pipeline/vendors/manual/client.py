@@ -1,0 +1,33 @@
+"""Where readings kept by hand are: in the file that the account's `path` names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pipeline.http import RateLimit
+from pipeline.vendors._port import Endpoint, Once, Vendor
+from pipeline.vendors.manual import parse
+
+VENDOR = Vendor(
+    name="manual",
+    title="Readings kept by hand",
+    base_url=None,
+    auth=(),
+    rate_limit=RateLimit(requests=1000, per_seconds=1, scope="account"),
+    endpoints=(
+        Endpoint(
+            name="readings",
+            doc="A CSV file with the columns observed_at_utc, balance_amount, unit_code.",
+            listing=Once(path=""),
+            records=(parse.READINGS,),
+            body="csv",
+            refresh="hourly",
+        ),
+    ),
+    assumptions=(
+        "Nobody writes a reading down every hour: one is stale after 45 days, not after 26 hours.",
+        "A time without an offset is UTC, as the column's name says; a bare day is its midnight.",
+        "A row that is taken out of the file stays in the warehouse; correct it by giving its time another amount.",
+    ),
+    stale_after=timedelta(days=45),
+)

@@ -1,0 +1,235 @@
+"""`drawdown sql`: every digit of every row, and nothing but reading."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import pty
+import struct
+import subprocess
+import termios
+from decimal import Decimal
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.conftest import DRAWDOWN, Desk
+
+MIXED = """
+    SELECT * FROM (VALUES
+        ('one', 12.5::DECIMAL(38,9), 7, 0.5::DOUBLE, true, DATE '2026-03-18', TIMESTAMPTZ '2026-03-18 12:00:00+02'),
+        (NULL, -1234.000000001::DECIMAL(38,9), NULL, 1e300::DOUBLE, false, NULL, NULL)
+    ) AS mixed(word, amount, number, ratio, flag, day, instant)
+"""
+
+
+def test_a_table_shows_all_digits_with_numbers_right_and_the_rest_left(desk: Desk) -> None:
+    done = desk("sql", MIXED)
+    assert (done.returncode, done.stderr) == (0, "2 rows\n")
+    assert done.stdout.splitlines() == [
+        "word           amount  number   ratio  flag   day         instant",
+        "────  ───────────────  ──────  ──────  ─────  ──────────  ────────────────────",
+        "one      12.500000000       7     0.5  true   2026-03-18  2026-03-18T10:00:00Z",
+        "      -1234.000000001          1e+300  false",
+    ]
+
+
+def test_a_wide_table_is_whole_where_nobody_looks_at_it(desk: Desk) -> None:
+    done = desk("sql", "SELECT repeat('x', 500) AS a, 1 AS b", COLUMNS="80")
+    assert done.stdout.splitlines()[-1] == "x" * 500 + "  1"
+    assert done.stderr == "1 row\n"
+
+
+def on_a_terminal(desk: Desk, *arguments: str, columns: int) -> str:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = desk.environment(TERM="xterm")
+    del environment["COLUMNS"]
+    process = subprocess.Popen([DRAWDOWN, *arguments], env=environment, stdout=theirs, stderr=theirs, stdin=theirs)
+    os.close(theirs)
+    parts = []
+    try:
+        while part := os.read(ours, 65536):
+            parts.append(part)
+    except OSError:
+        pass  # how Linux says that the other end is closed
+    finally:
+        os.close(ours)
+        process.wait(timeout=60)
+    return b"".join(parts).decode().replace("\r\n", "\n")
+
+
+def test_on_a_terminal_that_is_too_narrow_each_row_is_a_block(desk: Desk) -> None:
+    query = "SELECT 'a' AS word, 1.5::DECIMAL(38,9) AS amount, repeat('x', 100) AS long, NULL AS nothing FROM range(2)"
+    block = f"word     a\namount   1.500000000\nlong     {'x' * 100}\nnothing\n"
+    assert on_a_terminal(desk, "sql", query, columns=80) == f"── 1 ──\n{block}── 2 ──\n{block}2 rows\n"
+    table = on_a_terminal(desk, "sql", query, columns=140)
+    assert table.splitlines()[0].split() == ["word", "amount", "long", "nothing"]
+
+
+def test_parquet_is_not_written_to_a_terminal(desk: Desk) -> None:
+    shown = on_a_terminal(desk, "sql", "SELECT 1", "--format", "parquet", columns=200)
+    assert shown == (
+        "drawdown: --format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet\n"
+    )
+
+
+def test_no_text_can_break_a_row_or_command_the_terminal(desk: Desk) -> None:
+    done = desk("sql", "SELECT 'a' || chr(10) || 'b' || chr(27) || '[2J' || chr(8238) AS t, 'é中' AS u, 'z' AS e")
+    assert done.stdout.splitlines() == [
+        "t                  u    e",
+        "─────────────────  ───  ─",
+        "a\\nb\\x1b[2J\\u202e  é中  z",
+    ]
+
+
+def test_a_plan_is_printed_as_it_is_drawn(desk: Desk) -> None:
+    done = desk("sql", "EXPLAIN SELECT count(*) FROM core.accounts WHERE vendor = 'vpsbg'")
+    assert done.stdout.startswith("┌───")
+    assert len(done.stdout.splitlines()) > 5
+    assert "\\n" not in done.stdout
+
+
+def test_lists_and_structs_are_json_with_exact_numbers(desk: Desk) -> None:
+    query = "SELECT [1.10, 0.00]::DECIMAL(9,2)[] AS l, {'a': 1.5::DECIMAL(38,9), 'day': DATE '2026-03-18'} AS s"
+    table, as_csv, as_json = desk.run_all(
+        ["sql", query], ["sql", query, "--format", "csv"], ["sql", query, "--format", "json"]
+    )
+    expected = ["[1.10,0.00]", '{"a":1.500000000,"day":"2026-03-18"}']
+    assert table.stdout.splitlines()[2].split("  ") == expected
+    assert list(csv.reader(io.StringIO(as_csv.stdout)))[1] == expected
+    assert json.loads(as_json.stdout, parse_float=Decimal) == [
+        {"l": [Decimal("1.10"), Decimal("0.00")], "s": {"a": Decimal("1.500000000"), "day": "2026-03-18"}}
+    ]
+
+
+def raw(desk: Desk, *arguments: str) -> bytes:
+    """What a command writes to stdout, byte for byte."""
+    command = [str(DRAWDOWN), *arguments]
+    done = subprocess.run(command, env=desk.environment(), cwd=desk.folder, capture_output=True, check=True, timeout=60)
+    return done.stdout
+
+
+def test_csv_is_quoted_where_a_reader_would_stumble_and_nowhere_else(desk: Desk) -> None:
+    odd = "'e' || chr(13) || 'f' AS e, 'g' || chr(10) AS g, '' AS h, NULL AS n"
+    query = f"SELECT 'a,b' AS a, 'c\"d' AS c, {odd}, 'é' AS i"
+    text = raw(desk, "sql", query, "--format", "csv").decode()
+    assert text == 'a,c,e,g,h,n,i\n"a,b","c""d","e\rf","g\n","",,é\n'
+
+
+FORMULAS = ["=HYPERLINK(1)", "+1", "@SUM(A1)", "-x", "-1.5", "\t=1", "\r=1", "\n=1", "\N{FULLWIDTH EQUALS SIGN}1"]
+
+
+@pytest.mark.fault(42)
+def test_csv_keeps_spreadsheets_from_running_text_and_leaves_numbers_alone(desk: Desk) -> None:
+    values = ", ".join(f"('{text}', -1.5::DECIMAL(38,9), -7, -0.5::DOUBLE, 'a=b')" for text in FORMULAS)
+    query = f'SELECT t AS "=t", m, i, d, plain FROM (VALUES {values}) AS made(t, m, i, d, plain)'
+    text = raw(desk, "sql", query, "--format", "csv").decode()
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["'=t", "m", "i", "d", "plain"]
+    assert [row[0] for row in rows] == [f"'{text}" for text in FORMULAS]
+    assert {tuple(row[1:]) for row in rows} == {("-1.500000000", "-7", "-0.5", "a=b")}
+
+
+def test_csv_of_a_published_table_is_read_back_whole(desk: Desk) -> None:
+    query = "SELECT * FROM core.ledger_entries ORDER BY ALL"
+    as_csv, as_json = desk.run_all(["sql", query, "--format", "csv"], ["sql", query, "--format", "json"])
+    rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+    objects = json.loads(as_json.stdout, parse_float=Decimal)
+    assert len(rows) == len(objects) > 10
+    for row, made in zip(rows, objects, strict=True):
+        assert Decimal(row["entry_amount"]) == made["entry_amount"]
+        assert row["entry_id"] == made["entry_id"]
+        assert row["effective_at_utc"] == made["effective_at_utc"]
+        assert row["effective_at_utc"].endswith("Z")
+
+
+def test_json_numbers_are_exact_decimals(desk: Desk) -> None:
+    most = "9" * 29 + ".999999999"
+    query = (
+        f"SELECT {most}::DECIMAL(38,9) AS most, 0::DECIMAL(38,9) AS none, {10**30}::HUGEINT AS huge, NULL AS nothing"
+    )
+    done = desk("sql", query, "--format", "json")
+    (made,) = json.loads(done.stdout, parse_float=str, parse_int=str)
+    assert made == {"most": most, "none": "0.000000000", "huge": str(10**30), "nothing": None}
+
+
+def test_json_refuses_to_lose_one_of_two_columns_of_one_name(desk: Desk) -> None:
+    done = desk("sql", "SELECT 1 AS a, 2 AS a", "--format", "json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "drawdown: two columns are called 'a'; give one of them another name with AS\n"
+
+
+def test_parquet_keeps_the_types(desk: Desk) -> None:
+    query = "SELECT account_id, balance_amount, observed_at_utc, severity FROM marts.account_status ORDER BY ALL"
+    table = pq.read_table(io.BytesIO(raw(desk, "sql", query, "--format", "parquet")))
+    assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
+        "account_id": "string",
+        "balance_amount": "decimal128(38, 9)",
+        "observed_at_utc": "timestamp[us, tz=UTC]",
+        "severity": "string",
+    }
+    exact = json.loads(desk("sql", query, "--format", "json").stdout, parse_float=Decimal)
+    assert table.column("balance_amount").to_pylist() == [each["balance_amount"] for each in exact]
+
+
+READ_ONLY = "attached in read-only mode"
+NO_FILES = "file system operations are disabled by configuration"
+LOCKED = "the configuration has been locked"
+REFUSED = {
+    "INSERT INTO marts.build_info VALUES ('a', 'b')": READ_ONLY,
+    "DROP TABLE core.accounts": READ_ONLY,
+    "CREATE TABLE t (a INTEGER)": READ_ONLY,
+    "COPY core.accounts TO '{folder}/stolen.csv'": NO_FILES,
+    "FROM read_csv('/etc/passwd')": NO_FILES,
+    "FROM read_text('{folder}/accounts.toml')": NO_FILES,
+    "FROM glob('/*')": NO_FILES,
+    "FROM names": "does not exist",
+    "ATTACH '{folder}/other.duckdb'": NO_FILES,
+    "INSTALL httpfs": NO_FILES,
+    "LOAD httpfs": "Loading external extensions is disabled through configuration",
+    "SET enable_external_access = true": LOCKED,
+    "PRAGMA profiling_output = '{folder}/profile.json'": LOCKED,
+    "SELECT 1; DROP TABLE core.accounts": READ_ONLY,
+    "SELEC 1": 'syntax error at or near "SELEC"',
+    "SELECT nothing FROM core.accounts": 'Referenced column "nothing" not found',
+}
+
+
+def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk) -> None:
+    before = sorted(str(path) for path in desk.folder.rglob("*"))
+    commands = [["sql", query.format(folder=desk.folder)] for query in REFUSED]
+    done = []
+    for first in range(0, len(commands), 4):
+        done += desk.run_all(*commands[first : first + 4])
+    for query, each in zip(REFUSED, done, strict=True):
+        assert (each.returncode, each.stdout) == (1, ""), query
+        assert each.stderr.startswith("drawdown: "), query
+        assert REFUSED[query] in each.stderr.splitlines()[0], query
+        assert "Traceback" not in each.stderr, query
+    assert sorted(str(path) for path in desk.folder.rglob("*")) == before
+    assert desk("sql", "SELECT count(*) > 0 FROM core.accounts", "--format", "csv").stdout.endswith("\ntrue\n")
+
+
+def test_a_request_that_means_nothing_is_refused_as_such(desk: Desk) -> None:
+    wrong = {
+        ("", "--format", "table"): "there is no statement to run",
+        ("  ;", "--format", "json"): "there is no statement to run",
+        ("/* only a comment */",): "there is no statement to run",
+        ("SELECT 1", "--format", "xml"): "--format xml: known formats are table, csv, json, parquet",
+        ("BEGIN", "--format", "parquet"): "--format parquet needs a statement that returns rows",
+    }
+    for done, line in zip(desk.run_all(*(["sql", *each] for each in wrong)), wrong.values(), strict=True):
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"drawdown: {line}\n")
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(desk: Desk) -> None:
+    process = desk.start("sql", "SELECT i, repeat('x', 200) AS x FROM range(20000) AS r(i)", "--format", "csv")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "i,x\n"
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()

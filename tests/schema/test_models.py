@@ -1,0 +1,192 @@
+"""SQL models: one file, one SELECT, one table; what they read; what other engines can take of them."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from pipeline import models
+from pipeline.definitions import defs
+from pipeline.errors import DrawdownError
+from pipeline.layers import LAYERS, SQL_LAYERS
+from pipeline.models import Model
+from pipeline.schema.tables import ALL
+from pipeline.vendors import discover as discover_vendors
+from tests.staging.landed import Workshop
+
+_MODELS = models.discover()
+_EACH = pytest.mark.parametrize("model", _MODELS.values(), ids=lambda model: model.table.full_name)
+
+
+@pytest.fixture
+def sql_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the models that a test may change."""
+    for model in _MODELS.values():
+        path = tmp_path / model.path.removeprefix("sql/")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(model.sql, encoding="utf-8")
+    monkeypatch.setattr(models, "SQL_FOLDER", tmp_path)
+    return tmp_path
+
+
+def _discover_anew() -> dict[str, Model]:
+    return models.discover.__wrapped__()
+
+
+def test_every_file_is_a_table_and_every_table_a_file(sql_folder: Path) -> None:
+    assert set(_discover_anew()) == {name for name, table in ALL.items() if table.layer in SQL_LAYERS}
+    files = {f"{path.parent.name}.{path.stem}" for path in models.SQL_FOLDER.glob("*/*.sql")}
+    assert files == set(_MODELS)
+
+
+def test_a_file_without_a_definition_is_refused(sql_folder: Path) -> None:
+    (sql_folder / "core" / "surprises.sql").write_text("select 1 as one")
+    with pytest.raises(DrawdownError, match=r"^sql/core/surprises\.sql has no list of columns in pipeline/schema/tables"):
+        _discover_anew()
+
+
+def test_a_definition_without_a_file_is_refused(sql_folder: Path) -> None:
+    (sql_folder / "core" / "usage_days.sql").unlink()
+    with pytest.raises(DrawdownError, match=r"^core\.usage_days has a list of columns, but no sql/core/usage_days\.sql$"):
+        _discover_anew()
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("select 1 as one; select 2 as two", "must be one SELECT"),
+        ("create table core.things as select 1 as one", "must be one SELECT"),
+        ("select one from things", "names things without its schema"),
+        ("select one from from", "cannot be parsed"),
+        ("with things as (select 1 as one) select one from things, other", "names other without its schema"),
+    ],
+)
+def test_what_is_not_one_select_from_named_schemas_is_refused(sql: str, words: str) -> None:
+    with pytest.raises(DrawdownError, match=words):
+        models.reads_of(sql, "things.sql")
+
+
+def test_reads_are_found_through_ctes_joins_and_subqueries() -> None:
+    sql = """
+        with newest as (select * from staging.balances)
+        select * from newest inner join core.accounts using (account_id)
+        where account_id in (select account_id from staging.fetches)
+    """
+    assert models.reads_of(sql, "things.sql") == ("core.accounts", "staging.balances", "staging.fetches")
+
+
+def _with(model: Model, old: str, new: str) -> Model:
+    assert model.sql.count(old) == 1
+    return replace(model, sql=model.sql.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("usage_days.usage_quantity,", "usage_days.usage_quantity as usage_count,",
+         "usage_count is DOUBLE and should be absent; usage_quantity is absent and should be DOUBLE"),
+        ("usage_days.credits_amount,", "cast(usage_days.credits_amount as double) as credits_amount,",
+         "credits_amount is DOUBLE and should be DECIMAL(38,9)"),
+        ("usage_days.is_partial,", "", "is_partial is absent and should be BOOLEAN"),
+    ],
+)  # fmt: skip
+def test_a_select_whose_columns_differ_from_its_table_is_refused_in_one_clear_line(
+    workshop: Workshop, old: str, new: str, line: str
+) -> None:
+    model = _with(_MODELS["core.usage_days"], old, new)
+    with pytest.raises(DrawdownError) as caught, workshop.warehouse.transaction() as connection:
+        models.recompute(connection, model)
+    assert str(caught.value) == f"sql/core/usage_days.sql differs from its definition: {line}"
+    assert workshop.rows("SELECT count(*) FROM core.usage_days") == [(0,)]
+
+
+@_EACH
+def test_no_model_names_a_vendor(model: Model) -> None:
+    for name, vendor in discover_vendors().items():
+        assert not re.search(rf"(?i){name}|{re.escape(vendor.title)}", model.sql), name
+
+
+@_EACH
+def test_a_model_reads_from_its_own_or_an_earlier_layer(model: Model) -> None:
+    own = LAYERS.index(model.table.layer)
+    for name in model.reads:
+        assert LAYERS.index(name.split(".")[0]) <= own, f"{model.path} reads {name}"
+
+
+def test_models_come_after_what_they_read() -> None:
+    seen: set[str] = set()
+    for model in models.in_order():
+        assert {name for name in model.reads if name in _MODELS} <= seen
+        seen.add(model.table.full_name)
+    assert seen == set(_MODELS)
+
+
+def test_no_asset_depends_on_a_later_layer() -> None:
+    graph = defs.resolve_asset_graph()
+    keys = graph.get_all_asset_keys()
+    assert {key.path[0] for key in keys} == set(LAYERS)
+    for key in keys:
+        own = LAYERS.index(key.path[0])
+        assert graph.get(key).group_name == key.path[0]
+        for parent in graph.get(key).parent_keys:
+            assert LAYERS.index(parent.path[0]) <= own, f"{key} depends on {parent}"
+
+
+def test_every_model_and_every_table_that_it_reads_is_an_asset() -> None:
+    graph = defs.resolve_asset_graph()
+    keys = {".".join(key.path): key for key in graph.get_all_asset_keys()}
+    for name, model in _MODELS.items():
+        parents = {".".join(parent.path) for parent in graph.get(keys[name]).parent_keys}
+        assert set(model.reads) <= parents, name
+
+
+@_EACH
+def test_a_model_groups_explicitly_and_filters_windows_by_a_cte(model: Model) -> None:
+    tree = sqlglot.parse_one(model.sql, read="duckdb")
+    assert not any(group.args.get("all") for group in tree.find_all(exp.Group))
+    assert not list(tree.find_all(exp.Qualify))
+    # Read by itself too, should a parser come to drop either.
+    assert not re.search(r"(?i)\b(group\s+by\s+all|order\s+by\s+all|qualify)\b", model.sql)
+
+
+@_EACH
+def test_a_model_selects_its_columns_by_name_and_in_the_tables_order(model: Model) -> None:
+    tree = sqlglot.parse_one(model.sql, read="duckdb")
+    assert isinstance(tree, exp.Query)
+    assert tuple(tree.named_selects) == model.table.column_names
+
+
+# What PostgreSQL has under the name that sqlglot writes.
+_POSTGRES = set(
+    """abs any bool_or cast coalesce count current_database date_trunc decimal extract floor generate_series greatest
+    lag least max min nullif regexp_replace round row_number sum to_char unnest""".split()
+)
+# What only DuckDB has, by model. Each has a plain rewriting elsewhere: arg_max is a row_number() of 1, try_cast a
+# comparison before a cast, and the dictionary would read that engine's own catalogue.
+_DUCKDB_ONLY = {
+    "core.accounts": {"arg_max"},
+    "core.spend_daily": {"try_cast"},
+    "marts.account_status": {"arg_max"},
+    "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "regexp_extract", "split"},
+}
+
+
+@_EACH
+def test_a_model_can_be_written_for_postgres_but_for_what_is_listed(model: Model) -> None:
+    """It parses, it is written without loss that sqlglot knows of, and calls nothing that is DuckDB's alone.
+
+    No PostgreSQL runs here, so this holds the spelling, not the result, of what is written.
+    """
+    [written] = sqlglot.transpile(
+        model.sql, read="duckdb", write="postgres", unsupported_level=sqlglot.ErrorLevel.RAISE
+    )
+    sqlglot.parse_one(written, read="postgres")
+    without_texts = re.sub(r"'(?:[^']|'')*'|/\*.*?\*/", "''", written, flags=re.DOTALL)
+    calls = {name.lower() for name in re.findall(r"\b([A-Za-z_]+)\(", without_texts)}
+    if list(sqlglot.parse_one(model.sql, read="duckdb").find_all(exp.TryCast)):
+        # Written as a cast that fails where this one gives NULL.
+        calls.add("try_cast")
+    assert calls - _POSTGRES == _DUCKDB_ONLY.get(model.table.full_name, set())

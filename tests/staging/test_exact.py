@@ -1,0 +1,160 @@
+"""Amounts, from the digits in a body to the digits in DuckDB."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.exact import decode_json
+from pipeline.schema.columns import Type
+from pipeline.schema.render import polars_type
+from pipeline.staging.convert import convert, exact_money
+from pipeline.vendors._port import dollars, money
+from tests.staging.landed import NewWorkshop, Workshop
+
+_WIDE = Context(prec=200)
+_AMOUNT = money("stated_amount", "amount")
+_LIMIT = Decimal(10) ** 29
+
+
+def _texts(whole: str, fraction: str, sign: str, shift: int) -> str:
+    """One number's digits, its point moved by an exponent."""
+    if shift == 0:
+        return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction or '0'}{'e' if shift % 2 else 'E'}{shift:+d}"
+
+
+_DIGITS = st.text("0123456789", max_size=9)
+_WHOLE = st.one_of(st.just("0"), st.integers(1, 10**29 - 1).map(str), st.integers(1, 999).map(str))
+_FITTING = st.builds(_texts, _WHOLE, _DIGITS, st.sampled_from(["", "-"]), st.just(0))
+_ANYTHING = st.builds(
+    _texts,
+    st.one_of(_WHOLE, st.integers(10**29, 10**40).map(str)),
+    st.text("0123456789", max_size=20),
+    st.sampled_from(["", "-"]),
+    st.one_of(st.just(0), st.integers(-40, 40), st.sampled_from([-999, 999, 400])),
+)
+
+
+def _fits(text: str) -> Decimal | None:
+    """The oracle: the number where it has at most nine decimals and 29 digits before them."""
+    number = Decimal(text)
+    if not number:
+        return Decimal(0)
+    if abs(number) >= _LIMIT or number.adjusted() < -9:
+        return None
+    normal = number.normalize(_WIDE)
+    exponent = normal.as_tuple().exponent
+    return normal if isinstance(exponent, int) and exponent >= -9 else None
+
+
+@settings(max_examples=400, deadline=None)
+@given(text=st.one_of(_FITTING, _ANYTHING))
+def test_a_decimal_is_exact_or_refused_and_never_near(text: str) -> None:
+    wanted = _fits(text)
+    found = exact_money(text)
+    assert (found is None) == (wanted is None), text
+    if found is not None and wanted is not None:
+        assert Decimal(found) == wanted
+        assert re.fullmatch(r"-?[0-9]{1,29}(\.[0-9]{1,9})?", found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=_ANYTHING)
+def test_a_float_vendors_amount_is_rounded_half_to_even_or_refused_for_its_size(text: str) -> None:
+    found = exact_money(text, rounds=True)
+    number = Decimal(text)
+    if number and number.adjusted() > 40:
+        assert found is None
+        return
+    rounded = Decimal(0) if number.adjusted() < -60 else number.quantize(Decimal("1e-9"), ROUND_HALF_EVEN, _WIDE)
+    assert found is None if abs(rounded) >= _LIMIT else Decimal(found or "NaN") == rounded
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(st.one_of(_FITTING, _ANYTHING), min_size=1, max_size=20), as_strings=st.booleans())
+def test_a_column_of_money_is_each_of_its_values_by_itself(texts: list[str], as_strings: bool) -> None:
+    body = "[" + ",".join(json.dumps(text) if as_strings else text for text in texts) + "]"
+    raw = decode_json(body.encode())
+    assert isinstance(raw, list)
+    converted = convert(_AMOUNT, raw)
+    wanted = [_fits(text) for text in texts]
+    assert converted.values.dtype == polars_type(Type.MONEY)
+    assert converted.values.to_list() == wanted
+    assert converted.refused.to_list() == [each is None for each in wanted]
+    assert converted.rounded_rows == ()
+
+
+@settings(max_examples=15, deadline=None)
+@given(texts=st.lists(_FITTING, min_size=1, max_size=40), as_strings=st.booleans())
+def test_digits_in_a_body_are_the_digits_in_duckdb(new_workshop: NewWorkshop, texts: list[str], as_strings: bool) -> None:
+    rows = [
+        f'{{"id": {number}, "amount": {json.dumps(text) if as_strings else text}, "created_at": "2026-03-01T00:00:00Z"}}'
+        for number, text in enumerate(texts)
+    ]
+    with new_workshop() as workshop:
+        workshop.landing.answer("vpsbg", "transactions", f'{{"data": [{",".join(rows)}], "links": {{}}, "meta": {{}}}}')
+        workshop.load()
+        found = dict(
+            workshop.rows("SELECT CAST(entry_id AS BIGINT), CAST(stated_amount AS VARCHAR) FROM staging.ledger_entries")
+        )
+        assert workshop.rows("SELECT count(*) FROM staging.rejects") == [(0,)]
+    # Written out by hand, so that no decimal arithmetic of any library stands between the two.
+    for number, text in enumerate(texts):
+        sign, _, digits = text.rpartition("-")
+        whole, _, fraction = digits.partition(".")
+        plain = f"{whole}.{fraction:0<9}"
+        assert found[number] == (f"-{plain}" if sign or text.startswith("-") else plain).replace("-0.000000000", "0.000000000")
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "1e999999", "-1e999999", "1e-999999", "1E+9999", "9" * 40, "0." + "1" * 10, "1.0000000001", "9" * 30,
+        "1e29", "1" + "0" * 4000, "0." + "0" * 5000 + "1", '"1e999999"', '"NaN"', '"Infinity"', '"0x10"', '"1_000"',
+        '"１２"', '"٣"', '" 5"', '"5 "', '"+5"', '".5"', '"5."', '"1,234.50"', '"$13.50"', '"--5"', '""', '"-"',
+        "true", "[]", "{}", '"1e"', '"5e5.5"', '"00.5"',
+    ],
+)  # fmt: skip
+def test_what_is_no_exact_amount_is_rejected_at_once(workshop: Workshop, amount: str) -> None:
+    started = time.perf_counter()
+    workshop.landing.answer("vpsbg", "balance", f'{{"balance": {amount}, "currency": "EUR"}}')
+    report = workshop.load()
+    assert time.perf_counter() - started < 1
+    is_padded = amount == '"00.5"'
+    assert (report.received, report.accepted, report.rejected) == ((1, 1, 0) if is_padded else (1, 0, 1))
+    assert workshop.rows("SELECT balance_amount FROM staging.balances") == ([(Decimal("0.5"),)] if is_padded else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("$13.50", "13.50"), ("-$1,234,567.80", "-1234567.80"), ("$0", "0"), ("12", "12"), ("1,000", "1000")],
+)
+def test_dollars_may_carry_their_sign_and_well_formed_groups(text: str, plain: str) -> None:
+    converted = convert(dollars("cost_amount", "cost"), [text])
+    assert converted.values.to_list() == [Decimal(plain)]
+
+
+@pytest.mark.parametrize("text", ["$1,2345", "1234,567", "$,1", "$-5", "$$5", "5$", "$1.5,0", "$１"])
+def test_dollars_in_groups_that_are_not_well_formed_are_refused(text: str) -> None:
+    converted = convert(dollars("cost_amount", "cost"), [text])
+    assert (converted.values.to_list(), converted.refused.to_list()) == ([None], [True])
+
+
+def test_an_absent_amount_is_null_and_not_refused() -> None:
+    converted = convert(_AMOUNT, [None, "1"])
+    assert (converted.values.to_list(), converted.refused.to_list()) == ([None, Decimal(1)], [False, False])
+
+
+def test_a_column_of_nothing_has_the_columns_type() -> None:
+    empty: list[Any] = []
+    assert convert(_AMOUNT, empty).values.dtype == pl.Decimal(38, 9)
+    assert convert(_AMOUNT, [None]).values.dtype == pl.Decimal(38, 9)

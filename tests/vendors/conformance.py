@@ -1,0 +1,263 @@
+"""What every vendor must keep to. `test_conformance` makes one class of this for each vendor that is discovered."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from pipeline.http import Client, Network, Outcome, RateLimits, check_base_url
+from pipeline.landing.walk import Resume, Span, Walk
+from pipeline.schema.tables import RECORDS, vendor_table
+from pipeline.schema.units import is_unit_code
+from pipeline.secret import Secret
+from pipeline.vendors._port import Endpoint, Once, Pages, Reads, Records, Vendor, Window
+from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read
+
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_OWN_COLUMNS = {"account_id", "fetch_id", "row_number", "observed_at_utc", "loaded_at_utc"}
+_READS = {
+    Reads.TEXT: "VARCHAR",
+    Reads.CHOICE: "VARCHAR",
+    Reads.UNIT: "VARCHAR",
+    Reads.MONEY: "DECIMAL(38,9)",
+    Reads.DOLLARS: "DECIMAL(38,9)",
+    Reads.NUMBER: "DOUBLE",
+    Reads.INSTANT: "TIMESTAMP WITH TIME ZONE",
+    Reads.DATE: "DATE",
+}
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, Message]]]]:
+    """A server that answers everything with one body: its address, and the methods and headers that it has seen."""
+    seen: list[tuple[str, Message]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def parse_request(self) -> bool:
+            # Before the method is looked at, so that any would be seen.
+            is_good = super().parse_request()
+            seen.append((self.command, self.headers))
+            return is_good
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Conformance:
+    """The tests; a subclass names its vendor."""
+
+    vendor: ClassVar[Vendor]
+
+    @property
+    def records(self) -> list[tuple[Endpoint, Records]]:
+        return [(endpoint, records) for endpoint in self.vendor.endpoints for records in endpoint.records]
+
+    # -- names and addresses
+
+    def test_its_names_are_safe_identifiers(self) -> None:
+        names = [self.vendor.name, *(endpoint.name for endpoint in self.vendor.endpoints)]
+        assert all(_IDENTIFIER.fullmatch(name) for name in names), names
+        assert len({endpoint.name for endpoint in self.vendor.endpoints}) == len(self.vendor.endpoints)
+        assert not self.vendor.name.startswith("_")
+
+    def test_its_base_url_is_https_and_plain(self) -> None:
+        assert self.vendor.base_url.startswith("https://")
+        assert check_base_url(self.vendor.base_url, allow_http_loopback=False) == self.vendor.base_url
+        assert all(endpoint.listing.path.startswith("/") for endpoint in self.vendor.endpoints)
+
+    def test_it_states_its_assumptions(self) -> None:
+        assert self.vendor.assumptions
+        assert all(each.endswith(".") for each in self.vendor.assumptions)
+        assert all(endpoint.doc.startswith("GET /") for endpoint in self.vendor.endpoints)
+
+    def test_its_secrets_are_named_by_settings_that_hold_a_variables_name(self) -> None:
+        assert self.vendor.auth
+        assert all(header.setting.endswith("_env") for header in self.vendor.auth)
+        assert self.vendor.title
+
+    def test_its_limit_and_listings_are_bounded(self) -> None:
+        assert self.vendor.rate_limit.requests > 0
+        for endpoint in self.vendor.endpoints:
+            match endpoint.listing:
+                case Pages() as pages:
+                    assert pages.look_back_days > 0
+                    assert 0 < pages.page_cap <= 100_000
+                case Window() as window:
+                    assert window.look_back_days > 0
+                    assert window.chunk_days > window.look_back_days
+
+    def test_it_tells_a_balance_and_does_so_hourly(self) -> None:
+        telling = [endpoint for endpoint, records in self.records if records.kind == "balances"]
+        assert telling
+        assert all(endpoint.refresh == "hourly" for endpoint in telling)
+
+    # -- records
+
+    def test_every_field_is_a_column_of_its_kind_in_a_type_that_it_can_be_read_as(self) -> None:
+        for endpoint, records in self.records:
+            types = {column.name: str(column.column.type) for column in RECORDS[records.kind].columns}
+            for field in records.fields:
+                where = f"{endpoint.name}: {field.column}"
+                assert types.get(field.column) == _READS[field.reads], where
+                assert field.sources, where
+                assert field.column not in _OWN_COLUMNS, where
+            assert len({field.column for field in records.fields}) == len(records.fields)
+
+    def test_every_column_that_a_kind_needs_is_filled(self) -> None:
+        for endpoint, records in self.records:
+            always = {field.column for field in records.fields if field.is_required}
+            always |= {field.column for field in records.fields if field.reads is Reads.CHOICE and field.absent}
+            always |= {"is_partial"} if records.kind == "usage_days" else set()
+            always |= _OWN_COLUMNS | set(records.constants)
+            needed = {column.name for column in RECORDS[records.kind].columns if not column.is_nullable}
+            assert needed <= always, f"{endpoint.name}: {records.kind} lacks {needed - always}"
+
+    def test_every_record_has_a_required_field_that_its_table_holds(self) -> None:
+        for endpoint, records in self.records:
+            table = vendor_table(self.vendor.name, records.kind)
+            required = [field.column for field in records.fields if field.is_required]
+            assert required, f"{endpoint.name}: nothing would tell that {records.kind} are gone"
+            assert set(required) <= set(table.column_names)
+
+    def test_its_constants_and_translations_are_allowed_values(self) -> None:
+        for endpoint, records in self.records:
+            columns = {column.name: column.column for column in RECORDS[records.kind].columns}
+            produced = {name: {value} for name, value in records.constants.items()}
+            for field in records.fields:
+                if field.reads is Reads.CHOICE:
+                    made = {*field.choices.values(), field.otherwise, field.absent} - {None}
+                    produced[field.column] = {str(value) for value in made}
+                    assert all(word == word.lower() for word in field.choices), endpoint.name
+            for name, values in produced.items():
+                assert name in columns, f"{endpoint.name}: {name}"
+                if name.endswith("unit_code"):
+                    assert all(is_unit_code(value) for value in values), values
+                if columns[name].allowed:
+                    assert values <= set(columns[name].allowed), values
+
+    def test_its_unit_is_one_and_somebody_names_it(self) -> None:
+        assert self.vendor.unit_code is None or is_unit_code(self.vendor.unit_code)
+        balances = [records for _, records in self.records if records.kind == "balances"]
+        told = all(
+            "unit_code" in records.constants or any(field.column == "unit_code" for field in records.fields)
+            for records in balances
+        )
+        assert told or self.vendor.unit_code or "unit" in self.vendor.settings
+
+    def test_a_usage_cost_of_its_own_has_a_unit(self) -> None:
+        for endpoint, records in self.records:
+            if any(field.column == "cost_amount" for field in records.fields):
+                fields = {field.column for field in records.fields}
+                assert "cost_unit_code" in fields | set(records.constants), endpoint.name
+
+    def test_each_claim_has_a_name_of_its_own(self) -> None:
+        claims = [records.constants.get("claim") for _, records in self.records if records.kind == "vendor_claims"]
+        assert None not in claims
+        assert len(set(claims)) == len(claims)
+
+    # -- bodies
+
+    def test_the_documented_examples_are_read_without_a_reject(self) -> None:
+        for endpoint in self.vendor.endpoints:
+            for reading in read(self.vendor, endpoint, example(self.vendor.name, endpoint.name)):
+                assert reading.rejects == [], endpoint.name
+                assert reading.received == reading.accepted_rows(), endpoint.name
+                assert sum(reading.received) > 0, f"{endpoint.name}: no {reading.records.kind} in the example"
+
+    def test_every_field_that_is_called_documented_stands_in_the_example_or_is_reported_missing(self) -> None:
+        for endpoint in self.vendor.endpoints:
+            for reading in read(self.vendor, endpoint, example(self.vendor.name, endpoint.name)):
+                missing = {each.column_name for each in reading.drift if each.check_name == "missing_field"}
+                for field in reading.records.fields:
+                    is_told = reading.accepted[field.column].null_count() < reading.accepted.height
+                    assert is_told or not field.is_documented or missing & set(field.sources), field
+
+    def test_a_body_of_another_vendor_is_refused_and_not_misread(self) -> None:
+        for endpoint in self.vendor.endpoints:
+            for other, foreign in EVERY_ENDPOINT:
+                if other.name == self.vendor.name:
+                    continue
+                for reading in read(self.vendor, endpoint, example(other.name, foreign.name)):
+                    where = f"{other.name} {foreign.name} read as {endpoint.name} {reading.records.kind}"
+                    assert reading.accepted.height == 0, where
+                    assert reading.records.is_optional or reading.rejects, where
+
+    def test_a_body_of_another_of_its_endpoints_is_refused_and_not_misread(self) -> None:
+        for endpoint in self.vendor.endpoints:
+            for sibling in self.vendor.endpoints:
+                if sibling is not endpoint:
+                    for reading in read(self.vendor, endpoint, example(self.vendor.name, sibling.name)):
+                        assert reading.accepted.height == 0, f"{sibling.name} read as {endpoint.name}"
+
+    @pytest.mark.parametrize(
+        "body", [b"null", b"true", b"0", b'""', b"[]", b"{}", b"[[]]", b"[null]", b'{"data":null}', b'{"data":[]}']
+    )
+    def test_a_body_without_its_rows_gives_none_and_is_accounted_for(self, body: bytes) -> None:
+        for endpoint in self.vendor.endpoints:
+            for reading in read(self.vendor, endpoint, body):
+                assert reading.accepted.height == 0
+                assert reading.received == reading.rejected_rows()
+
+    # -- requests
+
+    def test_it_only_ever_sends_get_and_carries_its_secrets(self) -> None:
+        outcomes, seen = [], []
+        for endpoint in self.vendor.endpoints:
+            with answering(example(self.vendor.name, endpoint.name)) as (url, requests):
+                outcomes.append(asyncio.run(self._walk(url, endpoint)))
+            seen += requests
+        assert set(outcomes) == {Outcome.ok}
+        assert {method for method, _ in seen} == {"GET"}
+        for _, headers in seen:
+            for header in self.vendor.auth:
+                assert headers[header.name] == f"{header.prefix}key-of-{header.setting}"
+            assert "content-length" not in headers
+
+    async def _walk(self, base_url: str, endpoint: Endpoint) -> Outcome:
+        headers = {
+            header.name: Secret(f"key-of-{header.setting}", name="A_KEY").with_prefix(header.prefix)
+            for header in self.vendor.auth
+        }
+        async with Network() as network:
+            with RateLimits() as limits:
+                client = Client(
+                    network, vendor=self.vendor.name, account_id="main", base_url=base_url, headers=headers,
+                    rate_limit=self.vendor.rate_limit, rate_limits=limits, allow_http_loopback=True,
+                )  # fmt: skip
+                walk = Walk(
+                    asks=client, land=lambda answer, step: None, resume=Resume(), today=NOW.date(), history_days=2,
+                    wanted=Span(),
+                )  # fmt: skip
+                return (await walk.run(endpoint.listing)).outcome
+
+    def test_a_once_endpoint_asks_for_one_path(self) -> None:
+        for endpoint in self.vendor.endpoints:
+            if isinstance(endpoint.listing, Once):
+                assert "?" not in endpoint.listing.path

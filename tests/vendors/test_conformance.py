@@ -1,0 +1,43 @@
+"""Every discovered vendor keeps to the port: a class of tests each, made by being discovered."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import pipeline.vendors
+from pipeline.http import Client
+from pipeline.vendors import discover
+from tests.vendors.conformance import Conformance
+
+for _vendor in discover().values():
+    _name = f"Test{_vendor.title.replace(' ', '')}"
+    globals()[_name] = type(_name, (Conformance,), {"vendor": _vendor, "__doc__": f"{_vendor.title} conforms."})
+
+
+def test_every_folder_is_a_vendor_and_has_its_tests_folder() -> None:
+    folder = Path(pipeline.vendors.__file__).parent
+    names = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert names == set(discover())
+    assert names <= {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
+
+
+def test_a_folder_without_a_vendor_of_its_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nobody").mkdir()
+    (tmp_path / "nobody" / "__init__.py").write_text("from pipeline.vendors.vpsbg import VENDOR\n")
+    monkeypatch.setattr(pipeline.vendors, "__path__", [str(tmp_path)])
+    with pytest.raises(TypeError, match=r"pipeline/vendors/nobody must define VENDOR = Vendor\(name='nobody'"):
+        discover.__wrapped__()
+
+
+def test_the_one_client_can_send_nothing_but_get() -> None:
+    public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
+    assert public == {"get", "follow"}
+    package = Path(pipeline.vendors.__file__).parent.parent
+    client = Path(inspect.getfile(Client)).parent
+    sent = [verb for path in client.glob("*.py") for verb in re.findall(r"\.stream\((\S+),", path.read_text("utf-8"))]
+    assert sent == ['"GET"']
+    # Whoever else imported httpx could send what it liked.
+    elsewhere = [path for path in package.rglob("*.py") if client not in path.parents]
+    assert not [path for path in elsewhere if re.search(r"(?m)^\s*(import|from) httpx\b", path.read_text("utf-8"))]
