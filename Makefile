@@ -57,7 +57,7 @@ wheel: $(INSTALLED) ## Build the wheel into dist/
 
 lock: ## Pin every dependency anew (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
-		--group dev --python-version 3.11 pyproject.toml --output-file requirements.lock
+		--group dev --extra postgres --python-version 3.11 pyproject.toml --output-file requirements.lock
 
 clean: ## Remove what make made; ./data only where it holds the demo
 	rm -rf $(VENV) $(VENV)-duckdb2 dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,12 +16,14 @@ ACCOUNTS_TOML = """\
 # holds its key. `drawdown doctor` tries every account with one request.
 
 reporting_currency = "EUR"           # what fleet totals are shown in
+# notify_url_env = "DRAWDOWN_NOTIFY_URL"   # the variable's NAME; it holds an Apprise URL: who is told of trouble
 # allow_http_loopback = true         # only for a sandbox on this machine
 
 [accounts.vpsbg-main]                # the account's name in every table: small letters, digits, - and _
 vendor = "vpsbg"
 api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 # history_days = 400                 # how far the first look goes back
+# path = "earlier.csv"               # readings from before Drawdown: observed_at_utc,balance_amount,unit_code
 # team = "platform"                  # your cost centre
 # tags = { product = "shop" }
 # alert_below_days = 10              # at least a warning with fewer days left
@@ -35,6 +37,7 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 _EXAMPLES = {
     "credit_price_amount": ("0.10", "what one credit cost you; without it credits stay credits"),
     "credit_price_currency": ("USD", ""),
+    "path": ("readings.csv", "observed_at_utc,balance_amount,unit_code; kept by hand"),
     "unit": ("INR", "the API names no unit; without this it stays unknown"),
 }
 
@@ -74,7 +77,8 @@ def accounts_toml() -> str:
 
 def _commented(vendor: Vendor) -> str:
     settings = [(header.setting, _variable(vendor.name, header.setting), "") for header in vendor.auth]
-    settings += [(key, *_EXAMPLES[key]) for key in vendor.settings if key in _EXAMPLES]
+    keys = vendor.settings if vendor.base_url is not None else ("path", *vendor.settings)
+    settings += [(key, *_EXAMPLES[key]) for key in keys if key in _EXAMPLES]
     lines = [f"[accounts.{vendor.name}-main]", f'vendor = "{vendor.name}"']
     lines += [
         f'{key} = "{value}"'.ljust(34) + f" # {why}" if why else f'{key} = "{value}"' for key, value, why in settings

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from pipeline.alerts import assets as alert_assets
 from pipeline.clock import Clock, parse_instant
 from pipeline.home import Home
 from pipeline.landing import assets as landing_assets
@@ -46,6 +47,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     landing_assets.landing,
     staging_assets.staging,
     *sql_assets(),
+    alert_assets.notification,
     published_assets.snapshot,
     published_assets.parquet,
 ]

@@ -17,7 +17,21 @@ if TYPE_CHECKING:
 
     from pipeline.sandbox import Sandbox
 
-_KEPT = ("landing", "published", "limits", "warehouse.duckdb", "warehouse.duckdb.wal")
+_FROM_EARLIER = ("landing", "published", "limits", "warehouse.duckdb", "warehouse.duckdb.wal")
+
+
+# An account without an API, whose owner writes its balance down now and then.
+_REGISTRAR = """
+[accounts.domain-registrar]
+vendor = "manual"
+path = "registrar.csv"
+"""
+_WRITTEN_DOWN = ((130, "180.00"), (96, "154.50"), (61, "141.75"), (33, "103.50"), (4, "90.75"))
+
+
+def _registrar(end: datetime) -> str:
+    rows = [f"{end - timedelta(days=back):%Y-%m-%d},{balance},EUR" for back, balance in _WRITTEN_DOWN]
+    return "\n".join(["observed_at_utc,balance_amount,unit_code", *rows]) + "\n"
 
 
 def play(home: Home, *, seed: int, days: int) -> None:
@@ -26,17 +40,18 @@ def play(home: Home, *, seed: int, days: int) -> None:
     Raises UsageError where the folder holds real accounts' data, DrawdownError where something fails.
     """
     from pipeline import sandbox
-    from pipeline.vendors import discover
 
     screen = console()
     _make_room(home)
-    with sandbox.start(seed=seed, vendors=list(discover())) as world:
+    with sandbox.start(seed=seed) as world:
         screen.print(f"Sandbox vendors on [bold]{world.url}[/bold]; no key, no account, nothing leaves this machine.")
+        end = datetime.now(UTC).replace(microsecond=0)
+        with atomic_file(home.path / "registrar.csv") as temporary:
+            temporary.write_text(_registrar(end), encoding="utf-8")
         with atomic_file(home.sandbox_accounts) as temporary:
-            temporary.write_text(world.accounts_toml(), encoding="utf-8")
+            temporary.write_text(world.accounts_toml() + _REGISTRAR, encoding="utf-8")
         os.environ.update(world.keys)
         os.environ["DRAWDOWN_ACCOUNTS"] = str(home.sandbox_accounts)
-        end = datetime.now(UTC).replace(microsecond=0)
         _poll(home, world, end=end, days=days, screen=screen)
         _refresh(home, world, end=end, screen=screen)
     _show(home, screen)
@@ -46,7 +61,7 @@ def _make_room(home: Home) -> None:
     if home.landing.exists() and not home.sandbox_accounts.exists():
         raise UsageError(f"{home.path} holds your own accounts' data; set DRAWDOWN_HOME to another folder for the demo")
     private_folder(home.path)
-    for name in _KEPT:
+    for name in _FROM_EARLIER:
         path = home.path / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
 from pipeline.landing.fetching import Call, calls_for, asks_for
 from pipeline.landing.walk import Asks
 from pipeline.settings import Settings, load
+from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
 _CLOCK_SECONDS: Final = 120
@@ -43,9 +44,10 @@ def examine(home: Home) -> list[Finding]:
     findings = [Finding("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
     findings += _files(home, Path(settings.source))
     calls: list[Call] = []
+    wanted = {(vendor.name, _endpoint(vendor).name) for vendor in discover().values()}
     for account in settings.accounts.values():
         try:
-            calls += calls_for([account], {(account.vendor.name, _endpoint(account.vendor).name)})
+            calls += calls_for([account], wanted)
         except DrawdownError as problem:
             findings.append(Finding("fail", account.account_id, str(problem)))
     return findings + asyncio.run(_ask(settings, home, calls))
@@ -76,6 +78,9 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
     account_id = call.account.account_id
     if answer.outcome is not Outcome.ok:
         yield Finding("fail", account_id, answer.reason)
+        return
+    if call.vendor.base_url is None:
+        yield Finding("ok", account_id, f"{call.account.path} can be read")
         return
     rest = "" if answer.rate_limit_remaining is None else f", {answer.rate_limit_remaining} requests left"
     yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")

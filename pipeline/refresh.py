@@ -68,6 +68,7 @@ def check_before(request: Request) -> None:
     accounts = settings.select(list(request.accounts))
     check_world(settings, accounts, request.clock, request.home)
     calls_for(accounts, every_endpoint())
+    settings.notify_url()
 
 
 def materialize(request: Request) -> Outcome:
@@ -77,7 +78,7 @@ def materialize(request: Request) -> Outcome:
     """
     selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
     if request.is_rebuild:
-        selection = selection - dg.AssetSelection.groups("landing")
+        selection = selection - dg.AssetSelection.groups("landing", "alerts")
     config = {
         "accounts": list(request.accounts),
         **({"from_date": request.from_date} if request.from_date else {}),

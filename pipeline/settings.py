@@ -98,7 +98,25 @@ class Settings:
     source: str
     reporting_currency: str
     allow_http_loopback: bool
+    notify_variable: str | None
+    """The environment variable that holds the Apprise URL of whom to tell."""
     accounts: Mapping[str, AccountSettings]
+
+    def notify_url(self) -> Secret | None:
+        """The Apprise URL of whom to tell; None where nobody is to be told.
+
+        Raises UsageError where the variable that the settings name is not set or holds no URL.
+        """
+        if self.notify_variable is None:
+            return None
+        value = os.environ.get(self.notify_variable)
+        where = f"{self.source}: notify_url_env"
+        if value is None:
+            raise UsageError(f"{where}: the environment variable {self.notify_variable} is not set; export it first")
+        try:
+            return Secret(value, name=self.notify_variable)
+        except ValueError as problem:
+            raise UsageError(f"{where}: {problem}") from None
 
     def select(self, account_ids: list[str]) -> list[AccountSettings]:
         """The accounts of those ids, or all for none; UsageError for an id that is not there."""
@@ -181,10 +199,14 @@ class _Reader:
         return UsageError(": ".join([*filter(None, where), message]))
 
     def settings(self, document: dict[str, Any]) -> Settings:
-        for key in sorted(document.keys() - {"reporting_currency", "allow_http_loopback", "accounts"}):
+        for key in sorted(
+            document.keys() - {"reporting_currency", "allow_http_loopback", "notify_url_env", "accounts"}
+        ):
             if _SECRET_LIKE.search(key):
                 raise self.fail(_PLAIN_TEXT, key=key)
-            raise self.fail("unknown key; known are reporting_currency, allow_http_loopback, [accounts.ID]", key=key)
+            raise self.fail(
+                "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [accounts.ID]", key=key
+            )
         try:
             currency = _currency(document.get("reporting_currency", "EUR"))
         except ValueError as problem:
@@ -192,6 +214,13 @@ class _Reader:
         loopback = document.get("allow_http_loopback", False)
         if not isinstance(loopback, bool):
             raise self.fail("must be true or false", key="allow_http_loopback")
+        variable = document.get("notify_url_env")
+        if variable is not None and (not isinstance(variable, str) or not _VARIABLE.fullmatch(variable)):
+            raise self.fail(
+                "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the "
+                "URL itself here",
+                key="notify_url_env",
+            )
         tables = document.get("accounts", {})
         if not isinstance(tables, dict) or not tables:
             raise self.fail("names no account; add a table such as [accounts.vpsbg-main]", key="accounts")
@@ -199,7 +228,11 @@ class _Reader:
             account_id: self.account(account_id, table, loopback=loopback) for account_id, table in tables.items()
         }
         return Settings(
-            source=self.source, reporting_currency=currency, allow_http_loopback=loopback, accounts=accounts
+            source=self.source,
+            reporting_currency=currency,
+            allow_http_loopback=loopback,
+            notify_variable=variable,
+            accounts=accounts,
         )
 
     def account(self, account_id: str, table: Any, *, loopback: bool) -> AccountSettings:
@@ -324,7 +357,10 @@ def _words(value: Any) -> str:
 
 
 def _path(value: Any) -> Path:
-    return Path(_words(value)).expanduser()
+    try:
+        return Path(_words(value)).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with the home folder of a user who is not known here") from None
 
 
 def _tags(value: Any) -> dict[str, str]:

@@ -77,20 +77,7 @@ class Fetcher:
 
     def land_run(self, record: bytes) -> str:
         """Land what this run is: its clock and its redacted settings. Returns the fetch id."""
-        now = self.clock.now()
-        writer = LandingWriter(self.home.landing, OWN, RUNS, now.date())
-        fetch_id = self.ids.draw()
-        writer.add(
-            Fetch(
-                fetch_id=fetch_id, run_id=self.run_id, vendor=OWN, account_id="*", endpoint=RUNS, request_url="",
-                window_from_date=self.wanted.from_date, window_to_date=self.wanted.to_date, page_number=1,
-                is_complete=True, started_at_utc=now, fetched_at_utc=now, status_code=None, outcome="ok", reason=None,
-                attempt_count=0, elapsed_seconds=0.0, content_type="application/json", body=record, is_redacted=False,
-                resume_json=None,
-            )
-        )  # fmt: skip
-        writer.close()
-        return fetch_id
+        return land_own(self.home, self.clock, self.run_id, RUNS, record, wanted=self.wanted)
 
     def fetch(self, calls: Sequence[Call]) -> list[Visit]:
         """Make all calls side by side and land the answers, one file an endpoint. Returns how each went."""
@@ -190,6 +177,40 @@ class Fetcher:
             is_redacted=answer.is_redacted,
             resume_json=step.resume.to_json(),
         )
+
+
+def land_own(home: Home, clock: Clock, run_id: str, what: str, record: bytes, *, wanted: Span | None = None) -> str:
+    """Land something that Drawdown itself did, as a JSON body under `landing/_drawdown/<what>`; returns its id."""
+    now = clock.now()
+    fetch_id = FetchIds().draw()
+    writer = LandingWriter(home.landing, OWN, what, now.date())
+    writer.add(
+        Fetch(
+            fetch_id=fetch_id,
+            run_id=run_id,
+            vendor=OWN,
+            account_id="*",
+            endpoint=what,
+            request_url="",
+            window_from_date=wanted.from_date if wanted else None,
+            window_to_date=wanted.to_date if wanted else None,
+            page_number=1,
+            is_complete=True,
+            started_at_utc=now,
+            fetched_at_utc=now,
+            status_code=None,
+            outcome="ok",
+            reason=None,
+            attempt_count=0,
+            elapsed_seconds=0.0,
+            content_type="application/json",
+            body=record,
+            is_redacted=False,
+            resume_json=None,
+        )
+    )
+    writer.close()
+    return fetch_id
 
 
 def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: Clock, home: Home) -> None:

@@ -75,7 +75,8 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
     rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * _LONGEST_DECIMAL))
     if rounded != number and not rounds:
         return None
-    if abs(rounded) >= Decimal(10) ** _INTEGER_DIGITS:
+    # abs() would round to the default context's 28 digits.
+    if rounded.copy_abs() >= Decimal(10) ** _INTEGER_DIGITS:
         return None
     return format(rounded, "f")
 

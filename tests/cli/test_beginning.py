@@ -165,6 +165,24 @@ def test_a_folder_of_the_demo_is_warned_of(empty_desk: Desk) -> None:
     assert ("warn", str(empty_desk.home)) in [each[:2] for each in found]
 
 
+def test_a_file_of_readings_is_looked_at_too(empty_desk: Desk) -> None:
+    readings = empty_desk.folder / "kept.csv"
+    readings.write_text("observed_at_utc,balance_amount,unit_code\n2026-03-01,12.50,EUR\n")
+    toml = empty_desk.accounts_toml.split("\n[accounts.vpsbg-agency]")[0]
+    by_hand = '[accounts.by-hand]\nvendor = "manual"\n'
+    empty_desk.accounts.write_text(f'{toml}path = "kept.csv"\n{by_hand}path = "kept.csv"\n')
+    code, found = findings(empty_desk)
+    assert code == 0
+    assert [each for each in found if each[1] == "by-hand"] == [("ok", "by-hand", f"{readings} can be read")]
+    assert len([each for each in found if each[1] == "vpsbg-main"]) == 2
+    readings.unlink()
+    code, found = findings(empty_desk)
+    assert code == 1
+    failed = [each for each in found if each[0] == "fail"]
+    assert {about for _, about, _ in failed} == {"vpsbg-main", "by-hand"}
+    assert all(str(readings) in finding for _, _, finding in failed)
+
+
 def test_settings_that_cannot_be_read_are_one_line(bare: Desk) -> None:
     done = bare("doctor")
     assert (done.returncode, done.stdout) == (2, "")

@@ -121,6 +121,10 @@ ACCOUNT_MISTAKES = {
     "tags = { product = 1 }": f"tags: {TAGS}",
     'tags = { product = "a\\u001b[2Jb" }': f"tags: {TEXT}",
     'tags = { "" = "shop" }': f"tags: {TEXT}",
+    "path = 5": f"path: {TEXT}",
+    'path = ""': f"path: {TEXT}",
+    'path = "a\\nb.csv"': f"path: {TEXT}",
+    f'path = "~{CANARY}/b.csv"': "path: begins with the home folder of a user who is not known here",
     "base_url = 5": "base_url: must be a text in quotes, such as https://api.example.com/v1",
     "base_url = ['https://x.example']": "base_url: must be a text in quotes, such as https://api.example.com/v1",
 }
@@ -157,6 +161,15 @@ def test_an_unknown_key_is_told_the_known_ones(line: Line, key: str) -> None:
     assert begin == f"account main: {shown}: unknown key for VPSBG"
     assert known.split(", ") == sorted(known.split(", "))
     assert {"vendor", "base_url", "api_key_env", "team", "history_days"} <= set(known.split(", "))
+
+
+@pytest.mark.parametrize("vendor", [each for each in discover().values() if each.base_url is None])
+def test_readings_kept_by_hand_need_their_file_and_have_no_address(line: Line, vendor: Vendor) -> None:
+    table = f'[accounts.main]\nvendor = "{vendor.name}"\n'
+    assert line(table) == "account main: path: is missing; give the path of the CSV file"
+    words = line(f'{table}path = "a.csv"\nbase_url = "https://api.example.com"')
+    assert words.startswith(f"account main: base_url: unknown key for {vendor.title}; known are ")
+    assert line(f'{table}path = "a.csv"\napi_key = "{CANARY}"') == f"account main: api_key: {PLAIN}"
 
 
 def test_a_key_of_another_vendor_is_unknown(line: Line) -> None:
@@ -434,7 +447,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TOP_KEYS = ["reporting_currency", "allow_http_loopback", "accounts", "token", "colour"]
 KEYS = sorted(
     {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
-     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate"}
+     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path"}
     | {header.setting for vendor in discover().values() for header in vendor.auth}
     | {key for vendor in discover().values() for key in vendor.settings}
 )  # fmt: skip
@@ -445,7 +458,7 @@ URLS = ANY_TEXT.flatmap(
     )
 )
 VALUES = st.one_of(
-    (ANY_TEXT | URLS).map(quoted),
+    (ANY_TEXT | URLS | ANY_TEXT.map("~".__add__)).map(quoted),
     ANY_TEXT.map(lambda text: f"[{quoted(text)}]"),
     ANY_TEXT.map(lambda text: f"{{ x = {quoted(text)} }}"),
     ANY_TEXT.map(lambda text: f"[[{quoted(text)}], 1.5]"),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ reporting_currency = "USD"
 vendor = "voxpria"
 api_key_env = "DRAWDOWN_TEST_KEY"
 base_url = "https://Example.com:443/voxpria/"
+path = "/somewhere/earlier.csv"
 history_days = 90
 team = "platform"
 tags = { product = "shop", area = "eu" }
@@ -44,7 +46,7 @@ def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
     assert main.secret_variables == {"api_key_env": "DRAWDOWN_TEST_KEY"}
     optional = {
         "team", "alert_below_days", "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate",
-        "unit", "credit_price_amount", "credit_price_currency",
+        "unit", "path", "credit_price_amount", "credit_price_currency",
     }  # fmt: skip
     assert {name for name in optional if getattr(main, name) is not None} == set()
     assert main.tags == {}
@@ -57,6 +59,7 @@ def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
     assert given == {
         "account_id": "full",
         "base_url": "https://example.com/voxpria",
+        "path": Path("/somewhere/earlier.csv"),
         "secret_variables": {"api_key_env": "DRAWDOWN_TEST_KEY"},
         "history_days": 90,
         "team": "platform",
@@ -140,15 +143,23 @@ def test_the_record_of_a_run_holds_no_secret_and_no_place_of_one(
     )
 
 
+def test_a_path_is_beside_the_settings_or_in_a_home_folder(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded(f'{ONE}path = "kept/earlier.csv"')
+    assert settings.accounts["main"].path == Path(settings.source).parent / "kept" / "earlier.csv"
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert loaded(f'{ONE}path = "~/earlier.csv"').accounts["main"].path == Path("/home/somebody/earlier.csv")
+
+
 def test_every_vendor_can_be_configured(loaded: Loaded) -> None:
     parts = []
     for name, vendor in discover().items():
         names = "".join(f'{header.setting} = "SOME_{header.setting.upper()}"\n' for header in vendor.auth)
+        names += 'path = "readings.csv"\n' if vendor.base_url is None else ""
         parts.append(f'[accounts.{name}-main]\nvendor = "{name}"\n{names}')
     settings = loaded("\n".join(parts))
     assert [each.vendor.name for each in settings.accounts.values()] == list(discover())
     for each in settings.accounts.values():
-        assert each.base_url == each.vendor.base_url
+        assert each.base_url == (each.vendor.base_url or "")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Documented example bodies: `tests/vendors/<vendor>/<endpoint>.json`."""
+"""Documented example bodies: `tests/vendors/<vendor>/<endpoint>.json` (or `.csv`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.exact import decode_json
 from pipeline.staging.read import Landed, Reading, read_endpoint
+from pipeline.tabular import decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -15,25 +16,39 @@ EVERY_ENDPOINT = [(vendor, endpoint) for vendor in discover().values() for endpo
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 
 
-def example(vendor: str, endpoint: str) -> bytes:
+def example(vendor: str, endpoint: str, body: str = "json") -> bytes:
     """The documented example of an endpoint's answer, to the byte."""
-    return (Path(__file__).parent / vendor / f"{endpoint}.json").read_bytes()
+    return (Path(__file__).parent / vendor / f"{endpoint}.{body}").read_bytes()
 
 
-def landed(body: bytes, *, fetch_id: str = "f1", account_id: str = "main", at: datetime = NOW) -> Landed:
-    """A body as staging gets it."""
-    return Landed(
-        fetch_id=fetch_id,
-        run_id=f"run-{fetch_id}",
-        account_id=account_id,
-        window_from_date=date(2026, 3, 1),
-        window_to_date=date(2026, 3, 18),
-        fetched_at_utc=at,
-        payload=decode_json(body),
-    )
+def decoded(body: bytes, kind: str = "json") -> object:
+    """A body as staging decodes it."""
+    return decode_csv(body) if kind == "csv" else decode_json(body)
 
 
 def read(vendor: Vendor, endpoint: Endpoint, *bodies: bytes) -> list[Reading]:
-    """Read bodies as answers of an endpoint."""
-    answers = [landed(body, fetch_id=f"f{number}") for number, body in enumerate(bodies, start=1)]
+    """Read JSON bodies as answers of an endpoint, whatever its own are."""
+    return read_payloads(vendor, endpoint, *(decode_json(body) for body in bodies))
+
+
+def read_payloads(vendor: Vendor, endpoint: Endpoint, *payloads: object) -> list[Reading]:
+    """Read decoded bodies as answers of an endpoint."""
+    answers = [
+        Landed(
+            fetch_id=f"f{number}",
+            run_id="run",
+            account_id="main",
+            window_from_date=date(2026, 3, 1),
+            window_to_date=date(2026, 3, 18),
+            fetched_at_utc=NOW,
+            payload=payload,
+        )
+        for number, payload in enumerate(payloads, start=1)
+    ]
     return read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float)
+
+
+def read_example(vendor: Vendor, endpoint: Endpoint, other: Vendor | None = None, sibling: Endpoint | None = None) -> list[Reading]:
+    """Read an endpoint's own example, or that of another endpoint."""
+    holder, told = other or vendor, sibling or endpoint
+    return read_payloads(vendor, endpoint, decoded(example(holder.name, told.name, told.body), told.body))
