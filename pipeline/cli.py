@@ -313,3 +313,7 @@ def sandbox(
     from pipeline.sandbox import serve_forever
 
     serve_forever(port=port, seed=seed, days=days)
+
+
+if __name__ == "__main__":
+    main()

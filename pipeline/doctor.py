@@ -15,7 +15,7 @@ from typing import Final
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
-from pipeline.landing.fetching import Call, calls_for, asks_for
+from pipeline.landing.fetching import Call, asks_for, calls_for
 from pipeline.landing.walk import Asks
 from pipeline.settings import Settings, load
 from pipeline.vendors import discover

@@ -42,12 +42,11 @@ def refused(
     def desk(toml: str) -> Desk:
         return Desk(tmp_path_factory.mktemp("refused"), toml, {**world.keys, "SOME_KEY": "key-1"})
 
-    real, mixed, sandbox = desk(REAL), desk(f"{world.accounts_toml()}{REAL}"), desk(world.accounts_toml())
+    mixed, sandbox = desk(f"{world.accounts_toml()}{REAL}"), desk(world.accounts_toml())
     demo = desk(REAL)
     demo.home.mkdir(mode=0o700)
     (demo.home / "sandbox-accounts.toml").write_text("# the demo's")
     commands = {
-        "a clock for a vendor that lives in the present": (real, ["run", "--as-of", NOW.isoformat()]),
         "a clock where one account of many is real": (mixed, ["run", "--as-of", NOW.isoformat()]),
         "a clock that is none": (sandbox, ["run", "--as-of", "garbage"]),
         "a clock without a zone": (sandbox, ["run", "--as-of", "2026-03-18T12:00:00"]),
@@ -73,10 +72,6 @@ def refused(
 
 
 LINES = {
-    "a clock for a vendor that lives in the present": (
-        "the clock can be set only for a sandbox: account real asks https://api.example.com/v1, which lives in the "
-        "present"
-    ),
     "a clock where one account of many is real": (
         "the clock can be set only for a sandbox: account real asks https://api.example.com/v1, which lives in the "
         "present"

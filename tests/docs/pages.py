@@ -59,10 +59,12 @@ def blocks(page: Path, language: str | None = None) -> list[Block]:
 def section(page: Path, heading: str) -> str:
     """The text under a heading, up to the next of its level or above."""
     text = page.read_text(encoding="utf-8")
-    start = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    # A comment in a fenced block looks like a heading: blocks are blanked, every place kept.
+    blanked = _FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    start = re.search(rf"^(#+) {re.escape(heading)}$", blanked, re.MULTILINE)
     assert start, f"{page.name} has no heading {heading!r}"
-    end = re.search(rf"^#{{1,{len(start[1])}}} ", text[start.end() :], re.MULTILINE)
-    return text[start.end() : start.end() + end.start() if end else None]
+    end = re.compile(rf"^#{{1,{len(start[1])}}} ", re.MULTILINE).search(blanked, start.end())
+    return text[start.end() : end.start() if end else None]
 
 
 def blocks_under(page: Path, heading: str, language: str) -> list[Block]:

@@ -1,0 +1,93 @@
+"""docs/vendors.md, made from what the vendors declare. `python -m tests.docs.vendors_page` writes it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.vendors import discover
+from pipeline.vendors._port import Endpoint, Once, Pages, Vendor, Window
+from tests.docs.pages import DOCS
+
+PAGE = DOCS / "vendors.md"
+
+_HEAD = """\
+# The vendors, and what is assumed about them
+
+Made from the declarations in `pipeline/vendors`; `python -m tests.docs.vendors_page` writes this page anew, and a test
+holds it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
+live account was asked.
+
+An assumption that breaks shows in one of these places:
+
+| what breaks | where it shows |
+|---|---|
+| an endpoint is elsewhere, refuses the key or does not answer | `marts.data_freshness`: `outcome`, `status_code`, `reason`; the run exits 1 |
+| a row lacks a required field, or holds what cannot be read exactly | `staging.rejects`: `column_name`, `check_name`, `redacted_value` |
+| a field is new, gone or renamed | `staging.schema_drift`: `unknown_field`, `missing_field`, `renamed_field` |
+| the amount is unreadable in every row | `staging.schema_drift`: `unreadable_in_every_row`; the whole answer is refused |
+| an amount had more than nine decimals, where the vendor's amounts are floats | `staging.schema_drift`: `rounded_amount` |
+| ledger amounts are signed otherwise than thought | `core.ledger_conventions`: `sign_convention`, `proof` |
+
+A failed or refused answer never becomes a number: the account shows the last good balance as `stale`, or `unknown`.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, *("\n".join(_vendor(vendor)) for vendor in discover().values())])
+
+
+def _vendor(vendor: Vendor) -> Iterator[str]:
+    yield f"## {vendor.title} (`{vendor.name}`)\n"
+    yield " ".join(_facts(vendor)) + "\n"
+    yield "| endpoint | what it tells | asked as | becomes | refreshed |"
+    yield "|---|---|---|---|---|"
+    for endpoint in vendor.endpoints:
+        kinds = ", ".join(f"`{kind}`" for kind in dict.fromkeys(records.kind for records in endpoint.records))
+        cells = (f"`{endpoint.name}`", endpoint.doc, _asked(endpoint), kinds, endpoint.refresh)
+        yield f"| {' | '.join(map(_cell, cells))} |"
+    yield "\n| | assumed, and how it shows when it breaks |"
+    yield "|---|---|"
+    for number, assumption in enumerate(vendor.assumptions, 1):
+        yield f"| {vendor.name} {number} | {_cell(assumption)} |"
+    yield ""
+
+
+def _facts(vendor: Vendor) -> Iterator[str]:
+    if vendor.base_url is None:
+        yield "A file on this machine, which the account's `path` names; nothing is asked over the network."
+    else:
+        yield f"Address: `{vendor.base_url}`."
+        headers = " and ".join(f"`{header.name}: {header.prefix}…` from `{header.setting}`" for header in vendor.auth)
+        yield f"Key: {headers}."
+        limit = vendor.rate_limit
+        yield f"Limit kept: {limit.requests:,} requests in {limit.per_seconds:,.0f} s for each {limit.scope}."
+    yield f"Unit: {f'`{vendor.unit_code}`' if vendor.unit_code else _unit_of(vendor)}."
+    if vendor.tax_basis != "unknown":
+        yield f"Amounts are {vendor.tax_basis} of tax."
+    hours = vendor.stale_after.total_seconds() / 3600
+    yield f"A reading is stale after {f'{hours / 24:.0f} days' if hours > 48 else f'{hours:.0f} hours'}."
+    if vendor.settings:
+        yield f"Settings of its own: {', '.join(f'`{key}`' for key in vendor.settings)}."
+
+
+def _unit_of(vendor: Vendor) -> str:
+    return "yours to say (`unit`), else `unknown`" if "unit" in vendor.settings else "as the answers say"
+
+
+def _asked(endpoint: Endpoint) -> str:
+    match endpoint.listing:
+        case Once():
+            return "whole"
+        case Pages(look_back_days=days):
+            return f"page by page, {days} days back once its order is known"
+        case Window(chunk_days=days, look_back_days=again):
+            return f"by day, {days} days a request, the last {again} days again"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
