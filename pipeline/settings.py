@@ -199,14 +199,10 @@ class _Reader:
         return UsageError(": ".join([*filter(None, where), message]))
 
     def settings(self, document: dict[str, Any]) -> Settings:
-        for key in sorted(
-            document.keys() - {"reporting_currency", "allow_http_loopback", "notify_url_env", "accounts"}
-        ):
+        for key in sorted(document.keys() - {*_TOP, "accounts"}):
             if _SECRET_LIKE.search(key):
                 raise self.fail(_PLAIN_TEXT, key=key)
-            raise self.fail(
-                "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [accounts.ID]", key=key
-            )
+            raise self.fail(f"unknown key; known are {', '.join(_TOP)}, [accounts.ID]", key=key)
         try:
             currency = _currency(document.get("reporting_currency", "EUR"))
         except ValueError as problem:
@@ -381,6 +377,7 @@ def _currency(value: Any) -> str:
     return value
 
 
+_TOP: Final = ("reporting_currency", "allow_http_loopback", "notify_url_env")
 _COMMON: Final = (
     "path",
     "history_days",

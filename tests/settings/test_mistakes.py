@@ -17,7 +17,8 @@ from tests.settings.conftest import Line
 CANARY = "canary-7f3b9Zq4k3y"
 VARIABLE = "DRAWDOWN_TEST_KEY"
 VENDORS = ", ".join(discover())
-TOP = "unknown key; known are reporting_currency, allow_http_loopback, [accounts.ID]"
+TOP = "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [accounts.ID]"
+NOTIFY = "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself here"
 PLAIN = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key such as "
     "api_key_env"
@@ -52,6 +53,9 @@ TOP_MISTAKES = {
     f'reporting_currency = "{CANARY}"': f"reporting_currency: {CURRENCY}",
     'reporting_currency = "eur"': f"reporting_currency: {CURRENCY}",
     'reporting_currency = ["EUR"]': f"reporting_currency: {CURRENCY}",
+    f'notify_url = "slack://{CANARY}"': f"notify_url: {TOP}",
+    f'notify_url_env = "slack://{CANARY}"': f"notify_url_env: {NOTIFY}",
+    "notify_url_env = ['DRAWDOWN_NOTIFY_URL']": f"notify_url_env: {NOTIFY}",
     "reporting_currency = {}": f"reporting_currency: {CURRENCY}",
     'allow_http_loopback = "true"': "allow_http_loopback: must be true or false",
     "allow_http_loopback = 1": "allow_http_loopback: must be true or false",
@@ -436,6 +440,25 @@ def test_a_variable_that_is_not_set_is_named(write: Callable[[str], Path], monke
     )
 
 
+def test_whom_to_tell_is_a_variable_that_must_hold_something(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(account(top=f'notify_url_env = "{VARIABLE}"'))
+    assert load(write(account())).notify_url() is None
+    monkeypatch.setenv(VARIABLE, f"slack://{CANARY}")
+    url = load(path).notify_url()
+    assert url is not None
+    assert (url.reveal(), repr(url)) == (f"slack://{CANARY}", f"Secret({VARIABLE})")
+    for value, words in (
+        (None, f"the environment variable {VARIABLE} is not set; export it first"),
+        (f"{CANARY}\n", f"the environment variable {VARIABLE} {UNUSABLE[CANARY + chr(10)]}; its value is not shown"),
+    ):
+        monkeypatch.delenv(VARIABLE) if value is None else monkeypatch.setenv(VARIABLE, value)
+        with pytest.raises(UsageError) as refused:
+            load(path).notify_url()
+        assert str(refused.value) == f"{path}: notify_url_env: {words}"
+
+
 # -- anything at all ----------------------------------------------------------------------------------------------
 
 
@@ -444,7 +467,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any") / "accounts.toml"
 
 
-TOP_KEYS = ["reporting_currency", "allow_http_loopback", "accounts", "token", "colour"]
+TOP_KEYS = ["notify_url_env", "notify_url", "reporting_currency", "allow_http_loopback", "accounts", "token", "colour"]
 KEYS = sorted(
     {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
      "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path"}
