@@ -90,3 +90,9 @@ class Bench:
             for path in self.home.path.rglob("*")
             if path.is_file() and any(key.encode() in path.read_bytes() for key in self.keys.values())
         ]
+
+
+def only(accounts_toml: str, *account_ids: str) -> str:
+    """An accounts.toml with only these accounts of it."""
+    head, *tables = accounts_toml.split("[accounts.")
+    return head + "".join(f"[accounts.{table}" for table in tables if table.split("]")[0] in account_ids)

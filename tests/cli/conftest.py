@@ -1,19 +1,23 @@
 """One published build for all tests of the command line, and published files made up row by row."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pytest
 
+from pipeline.cli import main
 from pipeline.sandbox import Sandbox, start
 from pipeline.schema.columns import Type
 from pipeline.schema.render import create_table
@@ -70,6 +74,29 @@ class Desk:
             out, err = process.communicate(timeout=100)
             done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
         return done
+
+    def here(self, *arguments: str, **environment: str) -> Done:
+        """The same command in this process, which is twenty times quicker, for tests of what it prints."""
+        before, umask = dict(os.environ), os.umask(0o077)
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+        code: object = 0
+        os.environ.clear()
+        os.environ.update(self.environment(**environment))
+        try:
+            with patch.object(sys, "argv", ["drawdown", *arguments]), redirect_stdout(out), redirect_stderr(err):
+                main()
+        except SystemExit as ending:
+            code = ending.code or 0
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            os.umask(umask)
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read())
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(list(arguments), code, *texts)
 
     def __call__(self, *arguments: str, **environment: str) -> Done:
         return self.run_all(arguments, **environment)[0]

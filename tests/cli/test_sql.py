@@ -199,11 +199,8 @@ REFUSED = {
 
 def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk) -> None:
     before = sorted(str(path) for path in desk.folder.rglob("*"))
-    commands = [["sql", query.format(folder=desk.folder)] for query in REFUSED]
-    done = []
-    for first in range(0, len(commands), 4):
-        done += desk.run_all(*commands[first : first + 4])
-    for query, each in zip(REFUSED, done, strict=True):
+    for query in REFUSED:
+        each = desk.here("sql", query.format(folder=desk.folder))
         assert (each.returncode, each.stdout) == (1, ""), query
         assert each.stderr.startswith("drawdown: "), query
         assert REFUSED[query] in each.stderr.splitlines()[0], query
@@ -220,7 +217,8 @@ def test_a_request_that_means_nothing_is_refused_as_such(desk: Desk) -> None:
         ("SELECT 1", "--format", "xml"): "--format xml: known formats are table, csv, json, parquet",
         ("BEGIN", "--format", "parquet"): "--format parquet needs a statement that returns rows",
     }
-    for done, line in zip(desk.run_all(*(["sql", *each] for each in wrong)), wrong.values(), strict=True):
+    for arguments, line in wrong.items():
+        done = desk.here("sql", *arguments)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"drawdown: {line}\n")
 
 

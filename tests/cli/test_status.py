@@ -54,13 +54,13 @@ def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> Non
 def test_the_most_urgent_comes_first_then_the_one_that_is_dry_sooner(publish: Publish) -> None:
     rows = [account(f"{severity}-{days}", severity, runway_days=days) for severity in SEVERITIES for days in (9.0, 2.5)]
     rows += [account("ok-never"), account("ok-b", runway_days=9.0)]
-    _, *shown = table(publish(rows)("status").stdout)
+    _, *shown = table(publish(rows).here("status").stdout)
     expected = [f"{severity}-{days}" for severity in URGENCY for days in (2.5, 9.0)]
     assert [row[0] for row in shown] == [*expected[:-1], "ok-9.0", "ok-b", "ok-never"]
 
 
 def test_a_sentence_says_why_for_each_account_that_is_not_fine(publish: Publish) -> None:
-    done = publish([account(f"is-{severity}", severity) for severity in SEVERITIES])("status")
+    done = publish([account(f"is-{severity}", severity) for severity in SEVERITIES]).here("status")
     sentences = done.stdout.split("\n\n")[1].splitlines()
     assert sentences[:-1] == [f"is-{severity}: The reason of is-{severity}." for severity in URGENCY[:-1]]
     assert sentences[-1].endswith(" UTC, 5 minutes ago.")
@@ -82,7 +82,7 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
         ),
         account("b"),
     ]
-    done = publish(rows)("status")
+    done = publish(rows).here("status")
     assert max(map(len, done.stdout.splitlines())) <= 80
     _, *shown = table(done.stdout)
     assert shown[0][1:] == ["-1,234,567,890.12", "credit", "3,650.0", "2036-03-18", "critical", "unknown"]
@@ -92,7 +92,7 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
 
 def test_numbers_are_whole_even_where_they_are_wider_than_the_terminal(publish: Publish) -> None:
     rows = [account("main", balance_amount=Decimal("9" * 29 + ".999999999"), unit_code="a" * 20 + "-" + "b" * 20)]
-    _, row = table(publish(rows)("status", COLUMNS="40").stdout)
+    _, row = table(publish(rows).here("status", COLUMNS="40").stdout)
     assert row[1] == "100,000,000,000,000,000,000,000,000,000.00"
     assert row[2] == "a" * 20 + "-" + "b" * 20
 
@@ -111,13 +111,13 @@ def test_numbers_are_whole_even_where_they_are_wider_than_the_terminal(publish: 
 )
 def test_a_balance_that_is_not_nothing_never_looks_like_it(publish: Publish, amount: str | None, shown: str) -> None:
     balance = None if amount is None else Decimal(amount)
-    _, row = table(publish([account("main", "unknown", balance_amount=balance)])("status").stdout)
+    _, row = table(publish([account("main", "unknown", balance_amount=balance)]).here("status").stdout)
     assert row[1] == shown
 
 
 def test_numbers_stand_right_and_words_left(publish: Publish) -> None:
     done = publish([account("a", balance_amount=Decimal(5), runway_days=5.0), account("b", runway_days=100.0)])
-    header, _, first, second = done("status").stdout.split("\n\n")[0].splitlines()
+    header, _, first, second = done.here("status").stdout.split("\n\n")[0].splitlines()
     for name in ("balance", "days left"):
         end = header.index(name) + len(name)
         assert first[end - 1 : end + 2].strip() == first[end - 1]
@@ -126,7 +126,9 @@ def test_numbers_stand_right_and_words_left(publish: Publish) -> None:
 
 
 def test_a_vendors_words_cannot_command_the_terminal(publish: Publish) -> None:
-    done = publish([account("main", "critical", reason="one\x1b[2Jtwo\nthree\u202efour [bold]five[/bold]")])("status")
+    done = publish([account("main", "critical", reason="one\x1b[2Jtwo\nthree\u202efour [bold]five[/bold]")]).here(
+        "status"
+    )
     assert "main: one\\x1b[2Jtwo\\nthree\\u202efour [bold]five[/bold]" in done.stdout
 
 
@@ -192,11 +194,10 @@ def test_a_severity_is_reached_by_itself_and_by_what_is_more_urgent(wanted: str,
 
 def test_fail_on_is_an_exit_code_and_still_shows_the_table(publish: Publish) -> None:
     desk = publish([account("a", "watch"), account("b", "ok")])
-    wrong, *done = desk.run_all(
-        ["status", "--fail-on", "urgent"],
-        *(["status", "--fail-on", severity] for severity in SEVERITIES),
-        ["status", "--fail-on", "critical", "--fail-on", "watch"],
+    wrong, both = desk.run_all(
+        ["status", "--fail-on", "urgent"], ["status", "--fail-on", "critical", "--fail-on", "watch"]
     )
+    done = [*(desk.here("status", "--fail-on", severity) for severity in SEVERITIES), both]
     assert [each.returncode for each in done] == [1, 1, 0, 0, 0, 1]
     assert {each.stderr for each in done} == {""}
     assert len({each.stdout for each in done}) == 1

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench
 from tests.e2e.conftest import NOW
 
@@ -112,7 +111,7 @@ def test_each_unit_is_one_that_systemd_understands(unit: Path, tmp_path: Path) -
 
 
 def test_the_cron_line_prints_nothing_while_all_is_well_and_the_table_when_it_is_not(
-    bench: Bench, sandbox: Sandbox
+    bench: Bench,
 ) -> None:
     (line,) = re.findall(r"^5 \* \* \* \* drawdown (.*)$", (DEPLOY / "crontab.example").read_text(), flags=re.MULTILINE)
     settings = bench.folder / "drawdown.env"

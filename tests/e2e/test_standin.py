@@ -42,7 +42,8 @@ def bench(tmp_path: Path, httpserver: HTTPServer) -> Bench:
         page = int(request.args["page"])
         following = f'"{httpserver.url_for("/panel/v1/balance/transactions")}?page={page + 1}"' if page < 3 else "null"
         return json(
-            f'{{"data": [{", ".join(PAGES[page - 1])}], "links": {{"next": {following}}}, "meta": {{"current_page": {page}}}}}'
+            f'{{"data": [{", ".join(PAGES[page - 1])}], "links": {{"next": {following}}},'
+            f' "meta": {{"current_page": {page}}}}}'
         )
 
     def usage(request: Request) -> Response:
@@ -55,7 +56,8 @@ def bench(tmp_path: Path, httpserver: HTTPServer) -> Bench:
         )
         total = sum(day[2] for day in inside)
         return json(
-            f'{{"success": true, "data": {{"usage": [{rows}], "total": {{"calls": 0, "creditsUsed": {total}, "cost": "$0"}}}}}}'
+            f'{{"success": true, "data": {{"usage": [{rows}],'
+            f' "total": {{"calls": 0, "creditsUsed": {total}, "cost": "$0"}}}}}}'
         )
 
     httpserver.expect_request("/panel/v1/balance").respond_with_handler(hosting)

@@ -93,7 +93,10 @@ def test_a_body_that_is_not_json_never_becomes_a_number(bench: Bench, sandbox: S
 @pytest.mark.fault(27)
 def test_a_restated_day_replaces_the_earlier_value(bench: Bench, sandbox: Sandbox) -> None:
     account = sandbox.world.account("voxpria-main")
-    query = f"SELECT credits_amount FROM core.usage_days WHERE account_id = 'voxpria-main' AND usage_date = '{account.restated_day}'"
+    query = (
+        "SELECT credits_amount FROM core.usage_days "
+        f"WHERE account_id = 'voxpria-main' AND usage_date = '{account.restated_day}'"
+    )
     bench.run(NOW)
     first = bench.rows(query)
     after = account.restated_at + timedelta(hours=1)

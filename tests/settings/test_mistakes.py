@@ -18,7 +18,10 @@ CANARY = "canary-7f3b9Zq4k3y"
 VARIABLE = "DRAWDOWN_TEST_KEY"
 VENDORS = ", ".join(discover())
 TOP = "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [accounts.ID]"
-NOTIFY = "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself here"
+NOTIFY = (
+    "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
+    "here"
+)
 PLAIN = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key such as "
     "api_key_env"

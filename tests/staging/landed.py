@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import duckdb
@@ -16,7 +18,9 @@ import duckdb
 from pipeline.home import Home
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
 from pipeline.models import in_order, recompute
+from pipeline.settings import load as load_settings
 from pipeline.staging.load import LoadReport, load
+from pipeline.vendors import discover
 from pipeline.warehouse import Warehouse
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
@@ -116,16 +120,26 @@ class Landing:
 
 
 def run_record(accounts: Mapping[str, Mapping[str, Any]], reporting_currency: str = "EUR") -> dict[str, Any]:
-    """What a run lands of its settings."""
-    blank = {
-        "vendor": "vpsbg", "unit_code": None, "tax_basis": "gross", "team": None, "tags": {},
-        "alert_below_days": None, "alert_below_amount": None, "topup_lead_days": None, "topup_minimum_amount": None,
-        "tax_rate": None, "credit_price_amount": None, "credit_price_unit_code": None,
-    }  # fmt: skip
-    return {
-        "reporting_currency": reporting_currency,
-        "accounts": {account_id: blank | dict(settings) for account_id, settings in accounts.items()},
+    """What a run lands of its settings; what an account does not say is as accounts.toml leaves it."""
+    blank = _blank()
+    settings = {
+        account_id: blank["accounts"][given.get("vendor", "vpsbg")] | given for account_id, given in accounts.items()
     }
+    return blank | {"reporting_currency": reporting_currency, "accounts": settings}
+
+
+@cache
+def _blank() -> dict[str, Any]:
+    """The record of an accounts.toml that says no more of each vendor's account than it must, by vendor's name."""
+    lines = []
+    for name, vendor in discover().items():
+        lines += [f"[accounts.{name}]", f'vendor = "{name}"', *(f'{each.setting} = "A_KEY"' for each in vendor.auth)]
+        lines += ['path = "readings.csv"'] if vendor.base_url is None else []
+    with NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write("\n".join(lines))
+        file.flush()
+        record = load_settings(Path(file.name)).to_record()
+    return record
 
 
 def write(fetches: Iterable[Fetch], landing: Path) -> list[Path]:

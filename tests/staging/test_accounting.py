@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.schema.render import polars_schema
+from pipeline import models
+from pipeline.schema.render import duplicate_keys, polars_schema
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.staging.assets import _is_readable, _matches_contract
 from pipeline.staging.read import Landed, read_endpoint
+from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 from tests.staging.landed import NOW, NewWorkshop
 from tests.staging.mutations import encoded, mutated, original
@@ -48,26 +50,27 @@ def test_every_row_is_accepted_or_rejected_with_a_reason(vendor: Vendor, endpoin
                 assert reading.accepted[field.column].null_count() == 0
 
 
-@_EACH
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_what_is_loaded_adds_up_in_the_warehouse_too(
-    new_workshop: NewWorkshop, vendor: Vendor, endpoint: Endpoint, data: st.DataObject
+def test_what_is_loaded_adds_up_in_the_warehouse_and_all_that_follows_takes_it(
+    new_workshop: NewWorkshop, data: st.DataObject
 ) -> None:
-    payloads = data.draw(st.lists(mutated(original(vendor, endpoint)), min_size=1, max_size=8))
     with new_workshop() as workshop:
-        for number, payload in enumerate(payloads):
-            body = encoded(endpoint, payload)
-            workshop.landing.answer(vendor.name, endpoint.name, body, account_id=f"account-{number % 2}")
+        accounts = {}
+        for vendor, endpoint in EVERY_ENDPOINT:
+            for payload in data.draw(st.lists(mutated(original(vendor, endpoint)), min_size=1, max_size=3)):
+                account_id = f"{vendor.name}-{data.draw(st.integers(1, 2))}"
+                accounts[account_id] = {"vendor": vendor.name}
+                workshop.landing.answer(vendor.name, endpoint.name, encoded(endpoint, payload), account_id=account_id)
+        workshop.landing.run(accounts)
         report = workshop.load()
         assert report.received == report.accepted + report.rejected
-        assert report.fetches == len(payloads)
-        for kind in vendor.kinds:
-            table = vendor_table(vendor.name, kind)
-            check = _matches_contract(workshop.connection, vendor.name, table)
-            assert check.passed, check.metadata
-            _is_readable(workshop.connection, vendor.name, table)
-        # Everything after staging takes it as well.
-        workshop.landing.run({f"account-{number}": {"vendor": vendor.name} for number in range(2)})
-        workshop.load()
+        for vendor in discover().values():
+            for kind in vendor.kinds:
+                table = vendor_table(vendor.name, kind)
+                check = _matches_contract(workshop.connection, vendor.name, table)
+                assert check.passed, check.metadata
+                _is_readable(workshop.connection, vendor.name, table)
         workshop.recompute("core", "marts")
+        for model in models.discover().values():
+            assert workshop.rows(duplicate_keys(model.table)) == [(0,)], model.path

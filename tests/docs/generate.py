@@ -1,20 +1,19 @@
-"""docs/vendors.md, made from what the vendors declare. `python -m tests.docs.vendors_page` writes it anew."""
+"""Files that are made from the code: docs/vendors.md and accounts.example.toml. `python -m tests.docs.generate`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.beginnings import accounts_toml
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Once, Pages, Vendor, Window
-from tests.docs.pages import DOCS
-
-PAGE = DOCS / "vendors.md"
+from tests.docs.pages import CLONE, DOCS
 
 _HEAD = """\
 # The vendors, and what is assumed about them
 
-Made from the declarations in `pipeline/vendors`; `python -m tests.docs.vendors_page` writes this page anew, and a test
-holds it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
+Made from the declarations in `pipeline/vendors`; `python -m tests.docs.generate` writes this page anew, and a test holds
+it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
 live account was asked.
 
 An assumption that breaks shows in one of these places:
@@ -32,8 +31,8 @@ A failed or refused answer never becomes a number: the account shows the last go
 """
 
 
-def render() -> str:
-    """The whole page."""
+def vendors_page() -> str:
+    """docs/vendors.md."""
     return "\n".join([_HEAD, *("\n".join(_vendor(vendor)) for vendor in discover().values())])
 
 
@@ -89,5 +88,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+GENERATED = {DOCS / "vendors.md": vendors_page, CLONE / "accounts.example.toml": accounts_toml}
+"""Each file, and what makes its text."""
+
 if __name__ == "__main__":
-    PAGE.write_text(render(), encoding="utf-8")
+    for path, make in GENERATED.items():
+        path.write_text(make(), encoding="utf-8")
