@@ -63,7 +63,7 @@ def _version(is_wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
@@ -192,7 +192,8 @@ def compact() -> None:
 
     done = compact_landing(Home.from_environment().landing, Clock().today())
     print(
-        f"{done.files_before} files, {done.bytes_before:,} bytes -> {done.files_after} files, {done.bytes_after:,} bytes"
+        f"{done.files_before} files, {done.bytes_before:,} bytes -> "
+        f"{done.files_after} files, {done.bytes_after:,} bytes"
     )
 
 

@@ -162,8 +162,9 @@ STAGING: Final = (
         "staging.accounts",
         "An account's settings as of the newest run, secrets never among them.",
         key="account_id",
-        columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags alert_below_days? alert_below_amount? "
-        "topup_lead_days? topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
+        columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags "
+        "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? credit_price_amount? "
+        "credit_price_unit_code?",
         is_published=False,
     ),
     table(

@@ -51,7 +51,8 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     last = landed[max(landed)]
     connection.execute("DELETE FROM staging.build")
     connection.execute(
-        "INSERT INTO staging.build (as_of_utc, reporting_unit_code, run_id, version_id, fetch_id) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO staging.build (as_of_utc, reporting_unit_code, run_id, version_id, fetch_id) "
+        "VALUES (?, ?, ?, ?, ?)",
         [
             last["fetched_at_utc"],
             record["reporting_currency"],

@@ -365,7 +365,9 @@ def _store_drift(
         f"""
         CREATE OR REPLACE TEMP TABLE arrived AS
         SELECT {columns} FROM (
-            SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY first_observed_at_utc, fetch_id, row_number) AS place
+            SELECT *, row_number() OVER (
+                PARTITION BY {key} ORDER BY first_observed_at_utc, fetch_id, row_number
+            ) AS place
             FROM (
                 SELECT {columns} FROM incoming
                 UNION ALL

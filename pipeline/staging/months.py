@@ -54,7 +54,8 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
             SELECT unnest(generate_series(
                 date_trunc('month', coalesce(
                     (SELECT max(other.observed_at_utc) FROM staging.balances AS other
-                     WHERE other.account_id = span.account_id AND other.observed_at_utc < span.first_at), span.first_at)),
+                     WHERE other.account_id = span.account_id AND other.observed_at_utc < span.first_at),
+                    span.first_at)),
                 coalesce(
                     (SELECT min(other.observed_at_utc) FROM staging.balances AS other
                      WHERE other.account_id = span.account_id AND other.observed_at_utc > span.last_at), span.last_at),

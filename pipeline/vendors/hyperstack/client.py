@@ -28,8 +28,8 @@ VENDOR = Vendor(
     ),
     assumptions=(
         "Credit is in US dollars, as the console shows it; the API names no unit.",
-        "Amounts are floats: what lies beyond nine decimals is rounded half to even, counted in staging.loads, and "
-        "kept as it was in extra_json.",
+        "Amounts are floats: what lies beyond nine decimals is rounded half to even, counted in staging.schema_drift, "
+        "and kept as it was in extra_json.",
         "A `status` of false beside data is no failure (a documented example has it): the HTTP status and the data "
         "count.",
     ),
