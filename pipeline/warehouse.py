@@ -186,11 +186,16 @@ def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a published file read-only, without reach beyond it: no other file, no extension, no setting.
 
     The symlink is resolved first, because one process would get a cached older file for a path it knows.
-    Raises DrawdownError where nothing is published yet.
+    Raises DrawdownError where nothing is published yet, or the file is damaged.
     """
     if not path.exists():
         raise DrawdownError(f"{path} does not exist: nothing is published yet. `drawdown run` makes the first build")
-    connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
+    try:
+        connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
+    except duckdb.Error as problem:
+        raise DrawdownError(
+            f"{path} cannot be opened: {str(problem).splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
+        ) from None
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -27,7 +27,7 @@ ISO_4217: Final = frozenset(
 )
 
 # A vendor's own unit of account is spelled `<vendor>-<unit>`, such as `voxpria-credit`.
-_VENDOR_UNIT = re.compile(r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$")
+_VENDOR_UNIT = re.compile(r"[a-z][a-z0-9]*-[a-z][a-z0-9]*")
 
 
 def is_unit_code(code: str) -> bool:
@@ -35,4 +35,4 @@ def is_unit_code(code: str) -> bool:
 
     Accepted: an ISO 4217 code in capitals, a vendor's unit such as `voxpria-credit`, or `unknown`.
     """
-    return code in ISO_4217 or code == UNKNOWN_UNIT or bool(_VENDOR_UNIT.match(code))
+    return code in ISO_4217 or code == UNKNOWN_UNIT or bool(_VENDOR_UNIT.fullmatch(code))

@@ -232,7 +232,7 @@ def _see_shape(
                         drift.append(Drift(owner, numbers[index], source, "renamed_field", field.sources[0]))
         keys = {key: index for shape, index in reversed(shapes.items()) for key in shape}
         for key, index in keys.items():
-            if key not in known:
+            if key not in known and not records.keeps_extra:
                 drift.append(Drift(owner, numbers[index], key, "unknown_field", _shown(rows[index][key])))
         for field in records.fields:
             if mine and field.is_documented and not any(source.split(".")[0] in keys for source in field.sources):

@@ -180,6 +180,11 @@ LOCKED = "the configuration has been locked"
 REFUSED = {
     "INSERT INTO marts.build_info VALUES ('a', 'b')": READ_ONLY,
     "DROP TABLE core.accounts": READ_ONLY,
+    "DELETE FROM core.accounts": READ_ONLY,
+    "EXPORT DATABASE '{folder}/stolen'": NO_FILES,
+    "FROM '/etc/passwd'": "does not exist",
+    "SET threads = 1": LOCKED,
+    "RESET threads": LOCKED,
     "CREATE TABLE t (a INTEGER)": READ_ONLY,
     "COPY core.accounts TO '{folder}/stolen.csv'": NO_FILES,
     "FROM read_csv('/etc/passwd')": NO_FILES,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """A build; for looking only."""
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -28,13 +27,22 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         for name, value in bench.environment.items():
             patch.setenv(name, value)
         assert bench.run(NOW).is_ok
-        for hours, fault, endpoint in ((23, "money_dollars", "voxpria-campaign /api/v1/credits"), (24, "status", "vpsbg-agency /balance")):
+        for hours, fault, endpoint in (
+            (23, "money_dollars", "voxpria-campaign /api/v1/credits"),
+            (24, "status", "vpsbg-agency /balance"),
+        ):
             account, path = endpoint.split()
             world.move_clock(NOW + timedelta(hours=hours))
             world.put_fault(fault, account=account, path=path, exact=True, times=2)
             assert not bench.run(NOW + timedelta(hours=hours)).is_ok
             world.clear_faults()
-        yield bench
+    return bench
+
+
+@pytest.fixture
+def published_home(published: Bench) -> Path:
+    """Its state folder."""
+    return published.home.path
 
 
 @pytest.fixture

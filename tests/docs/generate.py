@@ -12,28 +12,52 @@ from tests.docs.pages import CLONE, DOCS
 _HEAD = """\
 # The vendors, and what is assumed about them
 
-Made from the declarations in `pipeline/vendors`; `python -m tests.docs.generate` writes this page anew, and a test holds
-it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
+Made from the declarations in `pipeline/vendors`; `python -m tests.docs.generate` writes this page anew, and a test
+holds it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
 live account was asked.
 
 An assumption that breaks shows in one of these places:
 
 | what breaks | where it shows |
-|---|---|
-| an endpoint is elsewhere, refuses the key or does not answer | `marts.data_freshness`: `outcome`, `status_code`, `reason`; the run exits 1 |
-| a row lacks a required field, or holds what cannot be read exactly | `staging.rejects`: `column_name`, `check_name`, `redacted_value` |
-| a field is new, gone or renamed | `staging.schema_drift`: `unknown_field`, `missing_field`, `renamed_field` |
-| the amount is unreadable in every row | `staging.schema_drift`: `unreadable_in_every_row`; the whole answer is refused |
-| an amount had more than nine decimals, where the vendor's amounts are floats | `staging.schema_drift`: `rounded_amount` |
-| ledger amounts are signed otherwise than thought | `core.ledger_conventions`: `sign_convention`, `proof` |
+|---|---|"""
 
-A failed or refused answer never becomes a number: the account shows the last good balance as `stale`, or `unknown`.
-"""
+_SIGNS = (
+    (
+        "an endpoint is elsewhere, refuses the key or does not answer",
+        "`marts.data_freshness`: `outcome`, `status_code`, `reason`; the run exits 1",
+    ),
+    (
+        "a row lacks a required field, or holds what cannot be read exactly",
+        "`staging.rejects`: `column_name`, `check_name`, `redacted_value`",
+    ),
+    (
+        "a field is new, gone or renamed",
+        "`staging.schema_drift`: `unknown_field`, `missing_field`, `renamed_field`",
+    ),
+    (
+        "the amount is unreadable in every row",
+        "`staging.schema_drift`: `unreadable_in_every_row`; the whole answer is refused",
+    ),
+    (
+        "an amount had more than nine decimals, where the vendor's amounts are floats",
+        "`staging.schema_drift`: `rounded_amount`",
+    ),
+    (
+        "ledger amounts are signed otherwise than thought",
+        "`core.ledger_conventions`: `sign_convention`, `proof`",
+    ),
+)
+
+_TAIL = (
+    "\nA failed or refused answer never becomes a number: the account shows the last good balance as `stale`, or "
+    "`unknown`.\n"
+)
 
 
 def vendors_page() -> str:
     """docs/vendors.md."""
-    return "\n".join([_HEAD, *("\n".join(_vendor(vendor)) for vendor in discover().values())])
+    signs = [f"| {breaks} | {shows} |" for breaks, shows in _SIGNS]
+    return "\n".join([_HEAD, *signs, _TAIL, *("\n".join(_vendor(vendor)) for vendor in discover().values())])
 
 
 def _vendor(vendor: Vendor) -> Iterator[str]:

@@ -24,7 +24,9 @@ def test_every_command_works_and_shows_what_the_page_shows(state: Path) -> None:
         if command.startswith("drawdown sql"):
             assert same_columns(shown, each.out), command
     by_command = {each.command: each.out for each in ran}
-    balance = Decimal(next(out for command, out in by_command.items() if "balance_amount, unit_code" in command)[2].split()[0])
+    balance = Decimal(
+        next(out for command, out in by_command.items() if "balance_amount, unit_code" in command)[2].split()[0]
+    )
     body = by_command['python bytes_of.py "$fetch_id"']
     assert body[0].startswith("200 http://127.0.0.1:")
     assert json.loads(body[1], parse_float=Decimal)["balance"] == balance

@@ -55,6 +55,9 @@ class Refusal:
 
 
 MISTAKES = {
+    "unknown vendor": ("vendor = 'vpsgb'", "key-1"),
+    "secret for a name": (f"vendor = 'vpsbg'\napi_key_env = '{CANARY}'", "key-1"),
+    "not ASCII": (f"vendor = 'vpsbg'\napi_key_env = '{VARIABLE}'", f"{CANARY}\N{EURO SIGN}"),
     "literal secret": (f"vendor = 'vpsbg'\napi_key = '{CANARY}'", "key-1"),
     "missing variable": (f"vendor = 'vpsbg'\napi_key_env = '{VARIABLE}'", None),
     "line break in a key": (f"vendor = 'vpsbg'\napi_key_env = '{VARIABLE}'", f"{CANARY}\nX-Evil: 1"),

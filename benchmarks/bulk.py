@@ -1,0 +1,175 @@
+"""Two million ledger entries from landing to published, against DuckDB alone with SQL written by hand."""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
+
+ACCOUNTS: Final = 20
+ROWS_A_PAGE: Final = 100
+NOW: Final = datetime(2026, 10, 31, 12, tzinfo=UTC)
+_DAYS: Final = 400
+
+# What a person would write who needs these tables once, and trusts that every answer is whole, every amount fits a
+# double and no vendor ever changes its words: the same facts in the same published tables, and nothing proven.
+BY_HAND: Final = """
+CREATE SCHEMA core;
+CREATE SCHEMA marts;
+CREATE TEMP TABLE fetches AS
+SELECT fetch_id, account_id, endpoint, fetched_at_utc, outcome, decode(body) AS body FROM read_parquet($files);
+CREATE TABLE core.balance_snapshots AS
+SELECT account_id, fetched_at_utc AS observed_at_utc, CAST(body ->> 'balance' AS DECIMAL(38, 9)) AS balance_amount,
+    body ->> 'currency' AS unit_code, fetch_id
+FROM fetches WHERE endpoint = 'balance' AND outcome = 'ok';
+CREATE TABLE core.ledger_entries AS
+SELECT account_id, entry_id, effective_at_utc, entry_amount, unit_code,
+    CASE vendor_entry_type WHEN 'deposit' THEN 'top_up' WHEN 'renew-service' THEN 'renewal' ELSE 'other' END AS entry_kind,
+    CASE entry_status WHEN 'completed' THEN 'settled' ELSE 'unknown' END AS entry_status,
+    CAST(NULL AS DECIMAL(38, 9)) AS net_amount, CAST(NULL AS DECIMAL(38, 9)) AS gross_amount,
+    vendor_entry_type, description, observed_at_utc, fetch_id
+FROM (
+    SELECT account_id, entry.id AS entry_id, entry.created_at AS effective_at_utc, entry.amount AS entry_amount,
+        entry.currency AS unit_code, entry.type AS vendor_entry_type, entry.status AS entry_status,
+        entry.description AS description, fetched_at_utc AS observed_at_utc, fetch_id,
+        row_number() OVER (PARTITION BY account_id, entry.id ORDER BY fetched_at_utc DESC, fetch_id DESC) AS place
+    FROM (
+        SELECT account_id, fetched_at_utc, fetch_id, unnest(from_json(json_extract(body, '$.data'),
+            '[{"id": "VARCHAR", "type": "VARCHAR", "amount": "DECIMAL(38,9)", "currency": "VARCHAR",
+            "status": "VARCHAR", "description": "VARCHAR", "created_at": "TIMESTAMPTZ"}]')) AS entry
+        FROM fetches WHERE endpoint = 'transactions' AND outcome = 'ok'
+    )
+) WHERE place = 1
+ORDER BY account_id, entry_id;
+CREATE TABLE core.spend_daily AS
+SELECT account_id, CAST(effective_at_utc AS DATE) AS spend_date, CAST(-sum(entry_amount) AS DECIMAL(38, 9)) AS spend_amount,
+    unit_code
+FROM core.ledger_entries WHERE entry_kind <> 'top_up' AND entry_status = 'settled'
+GROUP BY account_id, CAST(effective_at_utc AS DATE), unit_code
+ORDER BY account_id, spend_date;
+CREATE TABLE marts.spend_monthly AS
+SELECT account_id, date_trunc('month', spend_date) AS spend_month, sum(spend_amount) AS spend_amount, unit_code
+FROM core.spend_daily GROUP BY account_id, date_trunc('month', spend_date), unit_code;
+CREATE TABLE marts.account_status AS
+SELECT balances.account_id, balances.balance_amount, balances.unit_code, balances.observed_at_utc, burn.burn_28d_amount,
+    balances.balance_amount / burn.burn_28d_amount AS runway_days
+FROM (
+    SELECT account_id, arg_max(balance_amount, observed_at_utc) AS balance_amount, min(unit_code) AS unit_code,
+        max(observed_at_utc) AS observed_at_utc
+    FROM core.balance_snapshots GROUP BY account_id
+) AS balances
+LEFT JOIN (
+    SELECT account_id, sum(spend_amount) / 28 AS burn_28d_amount FROM core.spend_daily
+    WHERE spend_date >= CAST($now AS DATE) - 28 GROUP BY account_id
+) AS burn ON balances.account_id = burn.account_id;
+"""
+_TABLES = ("core.balance_snapshots", "core.ledger_entries", "core.spend_daily", "marts.spend_monthly", "marts.account_status")
+
+
+def land(landing: Path, record: bytes, *, pages: int) -> None:
+    """Land one run of 20 accounts: a balance each, and `pages` pages of 100 ledger entries, newest first."""
+    draw = random.Random(pages)  # noqa: S311 - a benchmark's figures, not a secret
+    writers = {
+        (OWN, RUNS): LandingWriter(landing, OWN, RUNS, NOW.date()),
+        ("vpsbg", "balance"): LandingWriter(landing, "vpsbg", "balance", NOW.date()),
+        ("vpsbg", "transactions"): LandingWriter(landing, "vpsbg", "transactions", NOW.date()),
+    }
+    for number, (vendor, account_id, endpoint, page, is_last, body) in enumerate(_answers(record, pages, draw)):
+        writers[vendor, endpoint].add(
+            Fetch(
+                fetch_id=f"{int(NOW.timestamp()) * 10**9 + number:016x}",
+                run_id="run",
+                vendor=vendor,
+                account_id=account_id,
+                endpoint=endpoint,
+                request_url=f"https://{vendor}.example/{endpoint}",
+                window_from_date=None,
+                window_to_date=NOW.date() if endpoint == "transactions" else None,
+                page_number=page,
+                is_complete=is_last,
+                started_at_utc=NOW,
+                fetched_at_utc=NOW,
+                status_code=200,
+                outcome="ok",
+                reason=None,
+                attempt_count=1,
+                elapsed_seconds=0.2,
+                content_type="application/json",
+                body=body,
+                is_redacted=False,
+                resume_json=None,
+            )
+        )
+    for writer in writers.values():
+        writer.close()
+
+
+def account_ids() -> list[str]:
+    """The accounts that `land` writes."""
+    return [f"vpsbg-{number:02d}" for number in range(ACCOUNTS)]
+
+
+def _answers(record: bytes, pages: int, draw: random.Random) -> Iterator[tuple[str, str, str, int, bool, bytes]]:
+    yield OWN, "*", RUNS, 1, True, record
+    each = pages // ACCOUNTS
+    step = timedelta(days=_DAYS) / (each * ROWS_A_PAGE)
+    for account_id in account_ids():
+        at, entry_id = NOW, each * ROWS_A_PAGE
+        yield "vpsbg", account_id, "balance", 1, True, b'{"balance": 5000.25, "balance_limit": 0, "currency": "EUR"}'
+        for page in range(1, each + 1):
+            rows = []
+            for _ in range(ROWS_A_PAGE):
+                at, entry_id = at - step, entry_id - 1
+                is_deposit = entry_id % 500 == 0
+                cents = 250_000 if is_deposit else -draw.randint(1, 999)
+                kind, words = ("deposit", "Deposit by card") if is_deposit else ("renew-service", "Renewal of a server")
+                sign = "-" if cents < 0 else ""
+                rows.append(
+                    f'{{"id": {entry_id + 1}, "type": "{kind}", "amount": {sign}{abs(cents) // 100}.{abs(cents) % 100:02d}, '
+                    f'"currency": "EUR", "status": "completed", "description": "{words}", '
+                    f'"created_at": "{at:%Y-%m-%dT%H:%M:%SZ}"}}'
+                )
+            following = "null" if page == each else f'"https://vpsbg.example/balance/transactions?page={page + 1}"'
+            body = f'{{"data": [{", ".join(rows)}], "links": {{"next": {following}}}, "meta": {{"current_page": {page}}}}}'
+            yield "vpsbg", account_id, "transactions", page, page == each, body.encode()
+
+
+def by_hand(landing: Path, folder: Path) -> int:
+    """Make the published tables of a landing with DuckDB alone; returns the ledger entries."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with duckdb.connect(folder / "by_hand.duckdb") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for statement in filter(str.strip, BY_HAND.split(";\n")):
+            filled = statement.replace("$files", f"'{landing}/vpsbg/*/*/*/*/*.parquet'").replace("$now", f"'{NOW.date()}'")
+            connection.execute(filled)
+        connection.execute("CHECKPOINT")
+        for table in _TABLES:
+            connection.execute(f"COPY {table} TO '{folder / table}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+        return int(connection.execute("SELECT count(*) FROM core.ledger_entries").fetchall()[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What something took."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    """Do something and tell what it took, all threads counted."""
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    work()
+    after, ended = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    return Spent(ended - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

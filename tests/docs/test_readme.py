@@ -1,0 +1,125 @@
+"""README.md: its commands run, its pictures are the code's, its limits are true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import sandbox
+from pipeline.layers import LAYERS
+from pipeline.vendors import discover
+from tests.bench import Bench
+from tests.docs.pages import CLONE, README, Block, blocks, blocks_under, section
+from tests.docs.shell import Ran, all_well, type_in
+
+
+def _table(lines: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The titles of an account table, and each account's unit."""
+    rule = next(number for number, line in enumerate(lines) if line.startswith("──"))
+    starts = [match.start() for match in re.finditer("─+", lines[rule])]
+    ends = [match.end() for match in re.finditer("─+", lines[rule])]
+    rows = [
+        [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+        for line in [lines[rule - 1], *lines[rule + 1 :]]
+    ]
+    whole = rows[: next((number for number, row in enumerate(rows) if not row[0]), len(rows))]
+    return whole[0], {row[0]: row[2] for row in whole[1:]}
+
+
+def test_the_demo_prints_the_table_that_is_shown(tmp_path: Path) -> None:
+    assert "$(BIN)/drawdown demo" in (CLONE / "Makefile").read_text(encoding="utf-8")
+    (shown,) = blocks_under(README, "See it", "text")
+
+    (ran,) = type_in(["drawdown demo"], tmp_path, {"COLUMNS": "80"})
+
+    all_well([ran])
+    printed = ran.out[next(number for number, line in enumerate(ran.out) if line.startswith("account ")) :]
+    assert _table(printed) == _table(shown.text.splitlines())
+    for account in ("voxpria-campaign: ", "deepvue-new: ", "As of "):
+        assert [line for line in printed if line.startswith(account)]
+        assert f"\n{account}" in shown.text
+
+
+def _start(folder: Path, world: sandbox.Sandbox) -> list[Ran]:
+    """The five minutes, with a sandbox in the vendor's place."""
+    (block,) = blocks_under(README, "Your own accounts in five minutes", "console")
+    commands = block.commands()
+    commands[commands.index("export VPSBG_API_KEY=...")] = (
+        f"export VPSBG_API_KEY={world.keys['SANDBOX_VPSBG_MAIN_KEY']}"
+    )
+    here = commands.index("drawdown init") + 1
+    commands[here:here] = [
+        "sed -i '1i allow_http_loopback = true' accounts.toml",
+        f"""sed -i '/^vendor = "vpsbg"/a base_url = "{world.base_url("vpsbg")}"' accounts.toml""",
+    ]
+    (cron,) = [block for block in blocks_under(README, "Running it for good", "console") if "&&" in block.text]
+    return type_in([*commands, *cron.commands()], folder)
+
+
+def test_five_minutes_lead_from_nothing_to_the_own_accounts(tmp_path: Path) -> None:
+    with sandbox.start(days=60, vendors=["vpsbg"]) as world:
+        ran = _start(tmp_path, world)
+
+    all_well(ran)
+    by_command = {each.command: each.out for each in ran}
+    assert [line.split()[0] for line in by_command["drawdown doctor"]] == ["ok"] * 3
+    assert any(line.startswith("vpsbg-main ") for line in by_command["drawdown status"])
+    assert (tmp_path / "drawdown" / "published" / "current.duckdb").exists()
+
+
+@pytest.mark.parametrize("snippet", blocks(README, "python"), ids=lambda block: block.name)
+def test_a_snippet_for_analysts_prints_every_account(published: Bench, state: Path, snippet: Block) -> None:
+    (state / "snippet.py").write_text(snippet.text, encoding="utf-8")
+
+    (ran,) = type_in(["python snippet.py"], state, {"POLARS_FMT_MAX_ROWS": "50"})
+
+    all_well([ran])
+    for (account_id,) in published.rows("SELECT account_id FROM marts.account_status"):
+        assert account_id in "\n".join(ran.out)
+
+
+def test_the_picture_shows_the_layers_in_order_and_folders_that_are_there() -> None:
+    (picture,) = blocks_under(README, "The way of the data", "text")
+
+    assert tuple(word for word in re.findall(r"^[ |-]*(\w+)  ", picture.text, re.MULTILINE) if word in LAYERS) == LAYERS
+    for folder in re.findall(r"(?:pipeline|sql)/[\w/]*", picture.text):
+        assert (CLONE / folder).is_dir(), folder
+
+
+def test_every_vendor_is_named() -> None:
+    text = README.read_text(encoding="utf-8")
+    for vendor in discover().values():
+        assert vendor.title.lower() in text.lower()
+
+
+def test_what_waits_for_forecasts_is_null(published: Bench) -> None:
+    waiting = [
+        "runway_p10_date",
+        "runway_p90_date",
+        "depleted_7d_probability",
+        "depleted_30d_probability",
+        "topup_amount",
+    ]
+    text = section(README, "For analysts")
+
+    assert all(f"`{column}`" in text for column in waiting)
+    assert published.rows(f"SELECT count({'), count('.join(waiting)}) FROM marts.account_status") == [
+        (0,) * len(waiting)
+    ]
+
+
+def test_the_limits_of_urgency_are_those_of_the_sql() -> None:
+    sql = (CLONE / "sql/marts/account_status.sql").read_text(encoding="utf-8")
+    days = {name: float(number) for number, name in re.findall(r"([\d.]+) as (\w+)_days", sql)}
+
+    assert (days["critical"], days["warning"], days["watch"]) == (7, 14, 30)
+    for words in ("`critical` within 7 days", "`warning` within 14", "`watch` within 30"):
+        assert words in section(README, "For analysts")
+
+
+def test_a_stale_reading_keeps_its_number_and_is_unknown_in_severity(published: Bench) -> None:
+    assert published.rows(
+        "SELECT balance_amount > 0, reading_state, severity FROM marts.account_status WHERE account_id = 'vpsbg-agency'"
+    ) == [(True, "stale", "unknown")]
