@@ -40,7 +40,7 @@ def main() -> None:
     """Run the command line; errors that a person is meant to read become one line on stderr."""
     os.umask(0o077)
     try:
-        app()
+        app(prog_name="drawdown")
     except DrawdownError as problem:
         print(f"drawdown: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)

@@ -117,9 +117,11 @@ def materialize(request: Request) -> Outcome:
         if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
         for line in _check_lines(check)
     ]
-    skipped = [event.step_key for event in result.all_events if event.is_step_skipped]
+    skipped = [str(event.step_key) for event in result.all_events if event.is_step_skipped]
     if result.success and skipped:
         raise DrawdownError(f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}")
+    if any(_is_interruption(event) for event in result.get_step_failure_events()):
+        raise KeyboardInterrupt
     if not result.success:
         raise DrawdownError("; ".join([*_failures(result), *problems]) or "the run failed")
     return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
@@ -150,6 +152,11 @@ def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:
         return check.description.splitlines()
     counts = ", ".join(f"{name} = {value.value}" for name, value in check.metadata.items())
     return [f"{check.asset_key.to_user_string()}: {check.check_name} does not hold: {counts}"]
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:

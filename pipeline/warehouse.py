@@ -173,7 +173,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 def layout() -> tuple[list[Table], list[str]]:
     """Every table of the warehouse, and the statements that make its views."""
     from pipeline.schema.tables import ALL, RECORDS, vendor_table
-    from pipeline.staging.views import evidence_view, record_view
+    from pipeline.schema.views import evidence_view, record_view
     from pipeline.vendors import discover
 
     vendors = discover()
