@@ -1,4 +1,4 @@
-"""Staging's views: the vendors' tables side by side, and how far each account's evidence reaches.
+"""Staging's views: the vendors' tables side by side, and how far each account's evidence reaches."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def contents(connection: duckdb.DuckDBPyConnection, *schemas: str) -> Rows:
     for schema, name, column in connection.execute(
         "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
         "WHERE schema_name IN (SELECT unnest(?)) AND table_name IN (SELECT table_name FROM duckdb_tables()) "
-        "ORDER BY ALL",
+        "ORDER BY schema_name, table_name, column_index",
         [list(schemas)],
     ).fetchall():
         if f"{schema}.{name}" not in _ABOUT_FILES and column not in _CHANGING:
