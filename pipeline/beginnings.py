@@ -46,6 +46,14 @@ DAGSTER_YAML = """\
 telemetry:
   enabled: false
 
+# No invitation to a newsletter at the first visit.
+nux:
+  enabled: false
+
+# The daemon judges the assets' freshness policies.
+freshness:
+  enabled: true
+
 # Two refreshes at once would only wait for each other's lock on the warehouse.
 concurrency:
   runs:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from pipeline.landing import store
+
+_LEFTOVER_SECONDS: Final = 86_400
+"""No run writes for so long: an unfinished file of that age was left by a crash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,15 @@ def compact(landing: Path, today: date) -> Compaction:
         counts[2] += _size(paths)
         if day < today:
             for leftover in folder.glob(".*.tmp"):
-                leftover.unlink()
+                # A run that began before midnight may still be writing its file.
+                if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                    leftover.unlink(missing_ok=True)
             if len(paths) > 1:
                 target = folder / f"{paths[0].stem.removesuffix('-merged')}-merged.parquet"
                 store.merge(paths, target)
                 for path in paths:
                     if path != target:
-                        path.unlink()
+                        path.unlink(missing_ok=True)
                 paths = [target]
         counts[1] += len(paths)
         counts[3] += _size(paths)

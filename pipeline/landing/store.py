@@ -185,14 +185,38 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
     return table.select(wanted).cast(pa.schema([SCHEMA.field(name) for name in wanted]))
 
 
+def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
+    """Each landed file of a day folder, read.
+
+    A compaction that runs meanwhile takes files away: their rows are in the merged file, which comes later then. So
+    no fetch is missed, and one may come twice.
+    """
+    done: set[tuple[Path, int]] = set()
+    while True:
+        fresh = []
+        for path in files(folder):
+            with contextlib.suppress(FileNotFoundError):
+                fresh.append((path, path.stat().st_ino))
+        fresh = [found for found in fresh if found not in done]
+        if not fresh:
+            return
+        for path, inode in fresh:
+            done.add((path, inode))
+            try:
+                table = read(path, columns)
+            except FileNotFoundError:
+                continue
+            yield path, table
+
+
 def resume_states(landing: Path, vendor: str, endpoint: str, account_ids: Iterable[str]) -> dict[str, str]:
     """The newest resume state of each account at an endpoint; accounts never fetched are absent."""
     missing = set(account_ids)
     found: dict[str, str] = {}
     for folder in reversed(day_folders(landing, vendor, endpoint)):
         newest: dict[str, tuple[str, str | None]] = {}
-        for path in files(folder):
-            for row in read(path, ["account_id", "fetch_id", "resume_json"]).to_pylist():
+        for _, table in each(folder, ["account_id", "fetch_id", "resume_json"]):
+            for row in table.to_pylist():
                 account_id = row["account_id"]
                 if account_id in missing and row["fetch_id"] > newest.get(account_id, ("", None))[0]:
                     newest[account_id] = (row["fetch_id"], row["resume_json"])
@@ -211,9 +235,14 @@ def merge(paths: list[Path], target: Path) -> int:
     ids = table.column("fetch_id").to_pylist()
     keep = [index for index, fetch_id in enumerate(ids) if index == 0 or fetch_id != ids[index - 1]]
     table = table.take(keep)
-    temporary = target.parent / f".{target.name}.tmp"
-    pq.write_table(table, temporary, compression="zstd")
-    _settle(temporary, target)
+    # A name of its own, so that two compactions at once do not write into one file.
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    try:
+        pq.write_table(table, name, compression="zstd")
+        _settle(Path(name), target)
+    finally:
+        Path(name).unlink(missing_ok=True)
     return int(table.num_rows)
 
 

@@ -148,7 +148,8 @@ class Walk:
             is_ok = answer.outcome is Outcome.ok
             # A backfill of old days says nothing about the days between them and the last ordinary run.
             if is_ok and self.wanted.from_date is None and span.from_date and span.to_date:
-                resume = replace_seen(resume, max(span.from_date, _day_of(answer, span.to_date)))
+                seen = _day_of(answer, span.to_date)
+                resume = replace_seen(resume, seen) if seen >= span.from_date else resume
             self.land(answer, Step(span=span, page_number=number, is_complete=is_ok, resume=resume))
             if not is_ok:
                 break

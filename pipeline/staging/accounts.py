@@ -38,8 +38,8 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     landed: dict[str, dict[str, Any]] = {}
     for day in sorted({day for _, day in runs}):
         folder = landing / store.OWN / store.RUNS / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
-        for path in store.files(folder):
-            landed |= {row["fetch_id"]: row for row in store.read(path).to_pylist() if row["fetch_id"] in wanted}
+        for _, table in store.each(folder):
+            landed |= {row["fetch_id"]: row for row in table.to_pylist() if row["fetch_id"] in wanted}
     previous: bytes | None = None
     record: dict[str, Any] = {}
     for fetch_id in sorted(landed):

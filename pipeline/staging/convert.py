@@ -23,7 +23,7 @@ _INTEGER_DIGITS = MONEY_PRECISION - MONEY_SCALE
 # Digits are spelled out, because `\d` also means those of other scripts.
 _PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
 _ANY_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
-_DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]+)?")
+_DOLLARS = r"^-?\$?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?$"
 # Longer texts cannot be amounts that fit, however they are written.
 _LONGEST_DECIMAL = 80
 _VENDOR_UNIT = r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$"
@@ -81,26 +81,33 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
     return format(rounded, "f")
 
 
-def _plain_dollars(text: str) -> str:
-    match = _DOLLARS.fullmatch(text)
-    return "".join((match[1], match[2].replace(",", ""), match[3] or "")) if match else text
+def _texts(field: Field, raw: Sequence[object]) -> pl.Series:
+    """The raw values' texts; columns of texts or of whole numbers alone are not looked at one by one."""
+    types = set(map(type, raw))
+    if types <= {str, type(None)}:
+        texts = raw
+    elif types == {int}:
+        texts = list(map(str, raw))
+    else:
+        texts = [to_text(value) for value in raw]
+    return pl.Series(field.column, texts, dtype=pl.String)
 
 
 def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False) -> Converted:
     """Convert one field's raw values. Absent (null) values become NULL and are not refused."""
     if field.reads is Reads.CHOICE:
         return _choice(field, raw)
-    structured = pl.Series([isinstance(value, dict | list) for value in raw], dtype=pl.Boolean)
-    texts = pl.Series(field.column, [to_text(value) for value in raw], dtype=pl.String)
+    texts = _texts(field, raw)
     target = polars_type(COLUMNS[field.column].type)
     rounded_rows: tuple[int, ...] = ()
     match field.reads:
         case Reads.TEXT:
-            values, check = texts.set(structured, None), "is_text"
+            structured = [isinstance(value, dict | list) for value in raw] if {dict, list} & set(map(type, raw)) else []
+            values, check = texts.set(pl.Series(structured, dtype=pl.Boolean), None) if structured else texts, "is_text"
         case Reads.MONEY | Reads.DOLLARS:
             if field.reads is Reads.DOLLARS:
-                plain_texts = [None if text is None else _plain_dollars(text) for text in texts]
-                texts = pl.Series(field.column, plain_texts, dtype=pl.String)
+                is_dollars = texts.str.contains(_DOLLARS).fill_null(False)
+                texts = texts.str.replace_all("[$,]", "").zip_with(is_dollars, texts)
             plain, rounded_rows = _plain_money(texts, rounds=money_is_float)
             values, check = plain.cast(target, strict=False), "is_exact_amount"
         case Reads.NUMBER:
@@ -147,8 +154,13 @@ def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, tuple[in
 
 
 def _choice(field: Field, raw: Sequence[object]) -> Converted:
-    words = [None if value is None else to_text(value) for value in raw]
-    known = [field.absent if word is None else field.choices.get(word.lower(), field.otherwise) for word in words]
-    values = pl.Series(field.column, known, dtype=pl.String)
-    refused = pl.Series([word is not None for word in words], dtype=pl.Boolean) & values.is_null()
-    return Converted(values, refused, "is_known_word")
+    texts = _texts(field, raw)
+    words = texts.drop_nulls().unique().to_list()
+    values = texts.replace_strict(
+        words,
+        [field.choices.get(word.lower(), field.otherwise) for word in words],
+        default=None,
+        return_dtype=pl.String,
+    )
+    refused = texts.is_not_null() & values.is_null()
+    return Converted(values.set(texts.is_null(), field.absent), refused, "is_known_word")

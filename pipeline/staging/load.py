@@ -32,6 +32,8 @@ from pipeline.vendors._port import Endpoint, Vendor
 _BATCH_BYTES = 32 * 1024 * 1024
 # A folder changed so lately may change again within its clock's tick: it is looked through once more next time.
 _SETTLED_NS = 2_000_000_000
+# The columns of landing that reading an answer needs.
+_READ = ["fetch_id", "run_id", "account_id", "window_from_date", "window_to_date", "fetched_at_utc", "body"]
 
 
 @dataclass(slots=True)
@@ -83,13 +85,17 @@ def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path) -> Iterat
         if known.get(name) == modified:
             continue
         batch = waiting.setdefault((folder.parts[-5], folder.parts[-4]), _Batch())
-        for path in store.files(folder):
+        for path, ids in store.each(folder, ["fetch_id"]):
             # A compaction cut short leaves fetches standing in two files.
-            new = [each for each in _unloaded(connection, store.read(path, ["fetch_id"])) if each not in seen]
+            new = [each for each in _unloaded(connection, ids) if each not in seen]
             if not new:
                 continue
+            try:
+                table = store.read(path)
+            except FileNotFoundError:
+                # Merged away just now: its rows come with the merged file.
+                continue
             seen.update(new)
-            table = store.read(path)
             for part in _slices(table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))):
                 batch.add(part)
                 if batch.size >= _BATCH_BYTES:
@@ -180,7 +186,7 @@ def _load_batch(
         return
     good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
     report.failed_fetches += batch.num_rows - good.num_rows
-    answers = [_landed(row, endpoint) for row in good.drop_columns(["resume_json"]).to_pylist()]
+    answers = [_landed(row, endpoint) for row in good.select(_READ).to_pylist()]
     if not answers:
         return
     for reading in read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float):
@@ -271,30 +277,32 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
     if not rows.height:
         return
     columns = ", ".join(table.column_names)
-    key = ", ".join(table.key)
     same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
-    newer = "(new.observed_at_utc, new.fetch_id) >= (old.observed_at_utc, old.fetch_id)"
+    if rows.select(table.key).is_duplicated().any():
+        by_time = rows.sort("observed_at_utc", "fetch_id", "row_number")
+        rows = by_time.unique(subset=table.key, keep="last", maintain_order=True)
     connection.register("incoming", rows)
+    # What is known of these keys is looked up once: most loads bring nothing but new ones.
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE arrived AS
-        SELECT {columns} FROM (
-            SELECT {columns}, row_number() OVER (
-                PARTITION BY {key} ORDER BY observed_at_utc DESC, fetch_id DESC, row_number DESC
-            ) AS place FROM incoming
-        ) WHERE place = 1
+        CREATE OR REPLACE TEMP TABLE standing AS
+        SELECT old.* FROM {table.full_name} AS old SEMI JOIN incoming AS new ON {same_key}
         """
     )
-    connection.unregister("incoming")
     connection.execute(
         f"""
-        DELETE FROM arrived AS new USING {table.full_name} AS old WHERE {same_key} AND NOT {newer}
+        CREATE OR REPLACE TEMP VIEW arrived AS
+        SELECT new.* FROM incoming AS new ANTI JOIN standing AS old
+        ON {same_key} AND (old.observed_at_utc, old.fetch_id) > (new.observed_at_utc, new.fetch_id)
         """
     )
     touch_rows(connection, table)
-    connection.execute(f"DELETE FROM {table.full_name} AS old USING arrived AS new WHERE {same_key}")
+    if connection.execute("SELECT 1 FROM standing LIMIT 1").fetchall():
+        connection.execute(f"DELETE FROM {table.full_name} AS old USING arrived AS new WHERE {same_key}")
     connection.execute(f"INSERT INTO {table.full_name} ({columns}) SELECT {columns} FROM arrived")
-    connection.execute("DROP TABLE arrived")
+    connection.execute("DROP VIEW arrived")
+    connection.execute("DROP TABLE standing")
+    connection.unregister("incoming")
 
 
 def _store_rejects(

@@ -38,7 +38,7 @@ def touch(connection: duckdb.DuckDBPyConnection, days: str) -> None:
 
 
 def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Owe the months of the rows in `arrived` that are new or say something else than the table's own rows."""
+    """Owe the months of the rows in `arrived` that are new or say something else than those in `standing`."""
     kind = next((kind for kind in ("balances", *_DAYS) if table.name.endswith(f"_{kind}")), None)
     if kind is None:
         return
@@ -63,7 +63,7 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
             )) AT TIME ZONE 'UTC' AS day
             FROM (
                 SELECT new.account_id, min(new.observed_at_utc) AS first_at, max(new.observed_at_utc) AS last_at
-                FROM arrived AS new LEFT JOIN {table.full_name} AS old ON {same_key}
+                FROM arrived AS new LEFT JOIN standing AS old ON {same_key}
                 WHERE {changed} GROUP BY new.account_id
             ) AS span
             """,
@@ -73,7 +73,7 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         connection,
         f"""
         SELECT unnest([{_DAYS[kind].format(row="new")}, {_DAYS[kind].format(row="old")}]) AS day
-        FROM arrived AS new LEFT JOIN {table.full_name} AS old ON {same_key}
+        FROM arrived AS new LEFT JOIN standing AS old ON {same_key}
         WHERE {changed}
         """,
     )

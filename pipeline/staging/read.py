@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 
 import msgspec
 import polars as pl
@@ -127,6 +128,11 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             received.append(int(is_missed))
             continue
         received.append(len(candidates))
+        if set(map(type, candidates)) == {dict}:
+            rows += candidates
+            owners += [index] * len(candidates)
+            numbers += range(1, len(candidates) + 1)
+            continue
         for number, row in enumerate(candidates, start=1):
             if isinstance(row, dict):
                 rows.append(row)
@@ -148,12 +154,19 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
     columns, field_rejects, exact = _columns(records, rows, owners, numbers, drift, money_is_float=money_is_float)
     rejects += field_rejects
     frame = _frame(records, rows, owners, numbers, columns, exact, answers)
-    bad = {(reject.answer, reject.row_number) for reject in field_rejects}
-    good = pl.Series(
-        [(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)], dtype=pl.Boolean
-    )
-    accepted, contract_rejects = _hold_to_contract(records.kind, frame.filter(good))
+    if field_rejects:
+        bad = {(reject.answer, reject.row_number) for reject in field_rejects}
+        good = [(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)]
+        frame = frame.filter(pl.Series(good, dtype=pl.Boolean))
+    accepted, contract_rejects = _hold_to_contract(records.kind, frame)
     return Reading(records, accepted, received, rejects + contract_rejects, _first_of_each(drift, answers))
+
+
+def _pluck(key: str, rows: list[Mapping[str, object]]) -> list[object]:
+    try:
+        return list(map(itemgetter(key), rows))
+    except KeyError:
+        return [row.get(key) for row in rows]
 
 
 def _pluck_one(field: Field, row: Mapping[str, object]) -> object:
@@ -189,7 +202,7 @@ def _columns(
     for field in records.fields:
         first = field.sources[0]
         if field.compute is None and len(field.sources) == 1 and "." not in first:
-            raw: list[object] = [row.get(first) for row in rows]
+            raw = _pluck(first, rows)
         else:
             raw = [_pluck_one(field, row) for row in rows]
         converted = convert(field, raw, money_is_float=money_is_float)
@@ -219,24 +232,43 @@ def _see_shape(
 ) -> None:
     """Add the fields that are new, gone, or under another name than the documented one."""
     known = {source.split(".")[0] for field in records.fields for source in field.sources} | set(records.ignored)
-    aliased = [field for field in records.fields if len(field.sources) > 1]
+    aliases = [(field, source) for field in records.fields for source in field.sources[1:]]
+    # Most answers look alike: what a set of shapes lacks or has too much is found out once.
+    verdicts: dict[tuple[tuple[str, ...], ...], tuple[set[str], list[str]]] = {}
+    start = 0
     for owner in range(len(answers)):
         # Rows lie answer by answer. Those with the same keys differ in nothing that is looked for: the first will do.
-        mine = range(bisect_left(owners, owner), bisect_left(owners, owner + 1))
-        shapes: dict[tuple[str, ...], int] = {}
-        for index in mine:
-            shapes.setdefault(tuple(rows[index]), index)
-            for field in aliased:
-                for source in field.sources[1:]:
-                    if dig(rows[index], source) is not None:
-                        drift.append(Drift(owner, numbers[index], source, "renamed_field", field.sources[0]))
-        keys = {key: index for shape, index in reversed(shapes.items()) for key in shape}
-        for key, index in keys.items():
-            if key not in known and not records.keeps_extra:
-                drift.append(Drift(owner, numbers[index], key, "unknown_field", _shown(rows[index][key])))
-        for field in records.fields:
-            if mine and field.is_documented and not any(source.split(".")[0] in keys for source in field.sources):
-                drift.append(Drift(owner, numbers[mine[0]], field.sources[0], "missing_field", None))
+        end = bisect_left(owners, owner + 1, start)
+        mine = range(start, end)
+        start = end
+        if not mine:
+            continue
+        shapes = dict(zip(map(tuple, reversed(rows[mine.start : mine.stop])), reversed(mine), strict=True))
+        looks = tuple(shapes)
+        if looks not in verdicts:
+            verdicts[looks] = _verdict(records, {key for shape in looks for key in shape}, known)
+        unknown, missing = verdicts[looks]
+        for key in unknown:
+            index = min(index for shape, index in shapes.items() if key in shape)
+            drift.append(Drift(owner, numbers[index], key, "unknown_field", _shown(rows[index][key])))
+        drift += [Drift(owner, numbers[mine[0]], source, "missing_field", None) for source in missing]
+        for field, source in aliases:
+            if any(source.split(".")[0] in shape for shape in looks):
+                drift += [
+                    Drift(owner, numbers[index], source, "renamed_field", field.sources[0])
+                    for index in mine
+                    if dig(rows[index], source) is not None
+                ]
+
+
+def _verdict(records: Records, keys: set[str], known: set[str]) -> tuple[set[str], list[str]]:
+    """The keys that nothing reads, and the documented fields that are absent."""
+    missing = [
+        field.sources[0]
+        for field in records.fields
+        if field.is_documented and not any(source.split(".")[0] in keys for source in field.sources)
+    ]
+    return set() if records.keeps_extra else keys - known, missing
 
 
 def _time_of(answer: Landed) -> tuple[datetime, str]:
@@ -254,13 +286,17 @@ def _frame(
 ) -> pl.DataFrame:
     """Assemble the record table's columns, in its order, from fields, constants and the answers themselves."""
     height = len(rows)
-    own = [answers[owner] for owner in owners]
+    whose = pl.Series(owners, dtype=pl.UInt32)
+
+    def of_answers(values: Sequence[object], dtype: pl.DataType) -> pl.Series:
+        return pl.Series(values, dtype=dtype).gather(whose)
+
     made = dict(columns)
-    made["account_id"] = pl.Series([each.account_id for each in own], dtype=pl.String)
-    made["fetch_id"] = pl.Series([each.fetch_id for each in own], dtype=pl.String)
+    made["account_id"] = of_answers([each.account_id for each in answers], pl.String())
+    made["fetch_id"] = of_answers([each.fetch_id for each in answers], pl.String())
     made["row_number"] = pl.Series(numbers, dtype=pl.Int64)
     if "observed_at_utc" not in made:
-        made["observed_at_utc"] = pl.Series([each.fetched_at_utc for each in own], dtype=polars_type(Type.INSTANT))
+        made["observed_at_utc"] = of_answers([each.fetched_at_utc for each in answers], polars_type(Type.INSTANT))
     for name, value in records.constants.items():
         made[name] = pl.Series([value] * height, dtype=pl.String)
     if records.kind == "usage_days":
@@ -268,22 +304,26 @@ def _frame(
         observed_days = made["observed_at_utc"].dt.date()
         made["is_partial"] = (made["usage_date"] >= observed_days).fill_null(False)
     if records.covers_window:
-        made["covers_from_date"] = pl.Series([each.window_from_date for each in own], dtype=pl.Date)
-        made["covers_to_date"] = pl.Series([each.window_to_date for each in own], dtype=pl.Date)
+        made["covers_from_date"] = of_answers([each.window_from_date for each in answers], pl.Date())
+        made["covers_to_date"] = of_answers([each.window_to_date for each in answers], pl.Date())
     if records.covers_next_days is not None:
-        days = [each.fetched_at_utc.date() for each in own]
-        made["covers_from_date"] = pl.Series(days, dtype=pl.Date)
+        days = [each.fetched_at_utc.date() for each in answers]
+        made["covers_from_date"] = of_answers(days, pl.Date())
         last = timedelta(days=records.covers_next_days - 1)
-        made["covers_to_date"] = pl.Series([day + last for day in days], dtype=pl.Date)
+        made["covers_to_date"] = of_answers([day + last for day in days], pl.Date())
     if records.keeps_extra or exact:
         known = {source for field in records.fields for source in field.sources} | set(records.ignored)
-        extras = [_extra(row if records.keeps_extra else {}, known, exact.get(index)) for index, row in enumerate(rows)]
-        made["extra_json"] = pl.Series(extras, dtype=pl.String)
+        has_more = records.keeps_extra and not all(map(known.issuperset, set(map(tuple, rows))))
+        if has_more or exact:
+            extras = [
+                _extra(row if records.keeps_extra else {}, known, exact.get(index)) for index, row in enumerate(rows)
+            ]
+            made["extra_json"] = pl.Series(extras, dtype=pl.String)
     schema = polars_schema(RECORDS[records.kind])
     del schema["loaded_at_utc"]
     empty = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in schema.items() if name not in made}
     frame = pl.DataFrame({name: (made | empty)[name] for name in schema})
-    return frame.with_columns(pl.Series("_answer", owners, dtype=pl.Int64))
+    return frame.with_columns(whose.cast(pl.Int64).alias("_answer"))
 
 
 def _extra(row: Mapping[str, object], known: set[str], exact: Mapping[str, object] | None) -> str | None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import models
-from tests.staging.landed import Workshop, NewWorkshop
+from tests.sql.rows import insert
+from tests.staging.landed import NewWorkshop, Workshop
 
 _START = datetime(2026, 1, 30, tzinfo=UTC)
 _INSTANTS = st.one_of(
@@ -20,23 +21,13 @@ _AMOUNTS = st.integers(-(10**12), 10**18).map(lambda number: Decimal(number).sca
 
 def _put(workshop: Workshop, readings: dict[datetime, Decimal]) -> None:
     connection = workshop.connection
-    first, last = min(readings), max(readings)
-    connection.execute(
-        "INSERT INTO core.accounts (account_id, vendor, is_configured, unit_code, tax_basis, evidence_level, "
-        "reporting_unit_code, tags) VALUES ('main', 'vpsbg', true, 'EUR', 'gross', 'balance', 'EUR', '{}')"
-    )
-    connection.execute(
-        "CREATE OR REPLACE VIEW staging.evidence AS SELECT 'main' AS account_id, 'balance' AS basis, "
-        f"DATE '{first.date()}' AS first_date, DATE '{last.date()}' AS through_date"
-    )
-    for number, (instant, amount) in enumerate(sorted(readings.items())):
-        connection.execute(
-            "INSERT INTO core.balance_snapshots (account_id, observed_at_utc, balance_amount, unit_code, reading_state, "
-            "fetch_id) VALUES ('main', ?, ?, 'EUR', 'fresh', ?)",
-            [instant, str(amount), f"{number:016x}"],
-        )
-    for month in {instant.date().replace(day=1) for instant in (first, last)}:
-        connection.execute("INSERT INTO staging.touched_months VALUES ('core.spend_daily', ?)", [month])
+    first, last = min(readings).date(), max(readings).date()
+    insert(connection, "core.accounts", [{"evidence_level": "balance"}])
+    insert(connection, "staging.evidence", [{"basis": "balance", "first_date": str(first), "through_date": str(last)}])
+    rows = [{"observed_at_utc": instant.isoformat(), "balance_amount": str(amount)} for instant, amount in readings.items()]
+    insert(connection, "core.balance_snapshots", rows)
+    months = [{"touched_month": str(month)} for month in {day.replace(day=1) for day in (first, last)}]
+    insert(connection, "staging.touched_months", months)
 
 
 @settings(max_examples=60, deadline=None)

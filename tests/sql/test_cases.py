@@ -3,7 +3,7 @@
 `input.yaml` names tables and their rows, `expected.yaml` the rows that the model then makes. Only the columns that a
 case is about stand in either:
 
-- a column that a row leaves out is NULL, or where it must not be, the value in `_DEFAULTS`;
+- a column that a row leaves out is NULL, or where it must not be, its default (`rows.py`);
 - `2026-02-01..2026-02-28` makes the row one of every day;
 - an input that is a view in the warehouse becomes a table with the view's columns, so that a case can say what the
   evidence is without the answers that it follows from;
@@ -13,8 +13,6 @@ case is about stand in either:
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,92 +21,15 @@ import pytest
 import yaml
 
 from pipeline import models
-from pipeline.schema.tables import ALL, RECORDS
+from tests.sql.rows import expand, insert, types
 from tests.staging.landed import Workshop
 
 _CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/*/*/input.yaml"))
-
-_DEFAULTS = {
-    "account_id": "main",
-    "vendor": "vpsbg",
-    "endpoint": "balance",
-    "run_id": "run-1",
-    "version_id": "0.0.0",
-    "page_number": "1",
-    "observed_at_utc": "2026-03-18T12:00:00Z",
-    "fetched_at_utc": "2026-03-18T12:00:00Z",
-    "started_at_utc": "2026-03-18T12:00:00Z",
-    "loaded_at_utc": "2026-03-18T12:00:01Z",
-    "as_of_utc": "2026-03-18T12:00:00Z",
-    "effective_at_utc": "2026-03-01T00:00:00Z",
-    "unit_code": "EUR",
-    "reporting_unit_code": "EUR",
-    "tax_basis": "gross",
-    "evidence_level": "ledger",
-    "basis": "ledger",
-    "tags": "{}",
-    "outcome": "ok",
-    "attempt_count": "1",
-    "elapsed_seconds": "0.1",
-    "entry_kind": "usage",
-    "entry_status": "settled",
-    "reading_state": "fresh",
-    "table_name": "core.spend_daily",
-    "record_kind": "balances",
-    "received_rows": "1",
-    "accepted_rows": "1",
-    "rejected_rows": "0",
-    "is_configured": "true",
-    "is_complete": "true",
-    "is_reading": "true",
-    "is_partial": "false",
-    "is_lower_bound": "false",
-    "is_spread": "false",
-}
-# Defaults that a column gets although it may be NULL.
-_EVEN_IF_NULLABLE = {"staging.balances": {"unit_code"}, "staging.ledger_entries": {"unit_code"}}
 
 
 def _read(path: Path) -> Any:
     # The base loader keeps every scalar the text that it is: no float, no date, no boolean comes between.
     return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - builds plain text only
-
-
-def _types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    return {row[0]: row[1] for row in connection.sql(f"DESCRIBE {table}").fetchall()}
-
-
-def _expand(row: dict[str, str]) -> list[dict[str, str]]:
-    ranged = {name: value.split("..") for name, value in row.items() if ".." in value}
-    if not ranged:
-        return [row]
-    ((name, (first, last)),) = ranged.items()
-    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
-    return [row | {name: str(date.fromisoformat(first) + timedelta(days=day))} for day in range(days)]
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, str]]) -> None:
-    columns = _types(connection, table)
-    if connection.sql(f"SELECT 1 FROM duckdb_views() WHERE schema_name || '.' || view_name = '{table}'").fetchall():
-        connection.execute(f"CREATE TEMP TABLE shape AS SELECT * FROM {table} LIMIT 0")
-        connection.execute(f"DROP VIEW {table}")
-        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM shape")
-        connection.execute("DROP TABLE shape")
-    definition = ALL.get(table) or RECORDS.get(table.removeprefix("staging."))
-    # A view such as staging.evidence has no definition; its rows are whole.
-    required = {each.name for each in definition.columns if not each.is_nullable} if definition else set(columns)
-    numbers = count(1)
-    for row in (each for compact in rows for each in _expand(compact)):
-        assert row.keys() <= columns.keys(), f"{table} has no column {row.keys() - columns.keys()}"
-        number = next(numbers)
-        whole = {
-            name: default
-            for name, default in (_DEFAULTS | {"fetch_id": f"{number:016x}", "row_number": str(number)}).items()
-            if name in columns and (name in required or name in _EVEN_IF_NULLABLE.get(table, ()))
-        } | row
-        given = {name: value for name, value in whole.items() if value != "null"}
-        casts = ", ".join(f"CAST(? AS {columns[name]})" for name in given)
-        connection.execute(f"INSERT INTO {table} ({', '.join(given)}) SELECT {casts}", list(given.values()))
 
 
 def _as_text(connection: duckdb.DuckDBPyConnection, value: str, data_type: str) -> str | None:
@@ -125,17 +46,17 @@ def test_the_rows_are_as_expected(case: Path, workshop: Workshop) -> None:
     name = f"{layer}.{table}"
     connection = workshop.connection
     for source, rows in _read(case / "input.yaml").items():
-        _insert(connection, source, rows or [])
+        insert(connection, source, rows or [])
     if layer != "staging":
         with workshop.warehouse.transaction():
             models.recompute(connection, models.discover()[name])
     expected = _read(case / "expected.yaml") or []
-    types = _types(connection, name)
-    wanted = list(dict.fromkeys(column for row in expected for column in row)) or list(types)
-    assert set(wanted) <= types.keys(), f"{name} has no column {set(wanted) - types.keys()}"
-    expanded = [each for row in expected for each in _expand(row)]
+    columns = types(connection, name)
+    wanted = list(dict.fromkeys(column for row in expected for column in row)) or list(columns)
+    assert set(wanted) <= columns.keys(), f"{name} has no column {set(wanted) - columns.keys()}"
+    expanded = [each for row in expected for each in expand(row)]
     texts = [
-        tuple(_as_text(connection, row.get(column, "null"), types[column]) for column in wanted) for row in expanded
+        tuple(_as_text(connection, row.get(column, "null"), columns[column]) for column in wanted) for row in expanded
     ]
     casts = ", ".join(f"CAST({column} AS VARCHAR)" for column in wanted)
     found = connection.sql(f"SELECT {casts} FROM {name}").fetchall()

@@ -8,7 +8,6 @@ from decimal import Context, Decimal
 
 from pipeline.vendors._port import Records, choice, instant, money, text, unit
 
-
 _PLAIN_AMOUNT = re.compile(r"[0-9]{1,29}(\.[0-9]{1,9})?")
 _EXACT = Context(prec=60)
 

@@ -1,0 +1,191 @@
+"""Listings by days: which are asked for, over a real socket; and that none is ever skipped, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
+
+from pipeline.http import Answer, Outcome
+from pipeline.landing.walk import Resume, Span, Step, Walk
+from pipeline.vendors._port import Once, Window
+from tests.landing.walking import TODAY, USAGE, Vendor, Visit, Walker
+
+
+@pytest.fixture
+def vendor(httpserver: HTTPServer) -> Vendor:
+    return Vendor(httpserver)
+
+
+@pytest.fixture
+def walker(vendor: Vendor, tmp_path: Path) -> Walker:
+    return Walker(vendor.url, tmp_path / "landing", history_days=70)
+
+
+def _day(days: int) -> date:
+    return TODAY + timedelta(days=days)
+
+
+def test_the_first_walk_asks_for_the_whole_history_in_chunks_without_gap_or_overlap(walker: Walker) -> None:
+    visit = walker.visit(USAGE)
+    assert visit.spans == [(_day(-70), _day(-41)), (_day(-40), _day(-11)), (_day(-10), TODAY)]
+    assert all(step.is_complete for _, step in visit.steps)
+    assert visit.resume.seen_through == TODAY
+
+
+def test_later_walks_look_back_a_little_for_restatements(walker: Walker) -> None:
+    walker.visit(USAGE)
+    assert walker.visit(USAGE).spans == [(_day(-3), TODAY)]
+    assert walker.visit(USAGE, today=_day(1)).spans == [(_day(-3), _day(1))]
+    assert walker.visit(USAGE, today=_day(11)).spans == [(_day(-2), _day(11))]
+
+
+def test_after_an_outage_the_walk_asks_from_the_last_day_that_was_answered(vendor: Vendor, walker: Walker) -> None:
+    walker.visit(USAGE)
+    vendor.before_days = lambda first, last: Response(status=500)
+    for day in range(1, 50, 7):
+        failed = walker.visit(USAGE, today=_day(day))
+        assert (failed.outcome, failed.resume.seen_through) == ("server_error", TODAY)
+    vendor.before_days = lambda first, last: None
+    visit = walker.visit(USAGE, today=_day(50))
+    assert visit.spans == [(_day(-3), _day(26)), (_day(27), _day(50))]
+
+
+def test_the_first_failure_ends_the_walk_and_the_next_run_asks_from_there(vendor: Vendor, walker: Walker) -> None:
+    vendor.before_days = lambda first, last: Response(status=500) if first == str(_day(-40)) else None
+    visit = walker.visit(USAGE)
+    assert visit.outcome == "server_error"
+    assert vendor.request_count == 2
+    # What was answered needs not be asked for again, but for the look-back.
+    assert visit.resume.seen_through == _day(-41)
+    vendor.before_days = lambda first, last: None
+    again = walker.visit(USAGE)
+    assert again.spans[0][0] == _day(-44)
+    assert again.spans[-1][1] == TODAY
+
+
+def test_a_backfill_asks_for_its_days_and_does_not_move_the_watermark(walker: Walker) -> None:
+    walker.visit(USAGE, today=_day(-20))
+    wanted = Span(from_date=date(2025, 1, 1), to_date=date(2025, 2, 14))
+    visit = walker.visit(USAGE, wanted=wanted)
+    assert visit.spans == [
+        (date(2025, 1, 1), date(2025, 1, 30)), (date(2025, 1, 31), date(2025, 2, 14)),
+    ]  # fmt: skip
+    assert visit.resume.seen_through == _day(-20)
+    # The days in between are asked for by the next ordinary run.
+    assert walker.visit(USAGE).spans == [(_day(-23), TODAY)]
+
+
+def test_a_backfill_before_the_first_run_leaves_the_whole_history_to_it(walker: Walker) -> None:
+    visit = walker.visit(USAGE, wanted=Span(from_date=_day(-5), to_date=_day(-5)))
+    assert visit.spans == [(_day(-5), _day(-5))]
+    assert walker.visit(USAGE).spans[0][0] == _day(-70)
+
+
+def test_a_backfill_reaches_no_further_than_today(walker: Walker) -> None:
+    assert walker.visit(USAGE, wanted=Span(from_date=_day(-1), to_date=_day(9))).spans == [(_day(-1), TODAY)]
+    assert walker.visit(USAGE, wanted=Span(from_date=_day(3))).spans == [(TODAY, TODAY)]
+
+
+@pytest.mark.fault(38)
+def test_a_clock_a_day_ahead_skips_no_day(walker: Walker) -> None:
+    walker.visit(USAGE, today=_day(1))
+    assert walker.visit(USAGE).spans == [(_day(-3), TODAY)]
+    assert walker.visit(USAGE, today=_day(10)).spans[0][0] <= TODAY
+
+
+@pytest.mark.fault(38)
+def test_the_servers_date_bounds_what_a_clock_far_ahead_has_seen(walker: Walker) -> None:
+    today = datetime.now(UTC).date()
+    ahead = walker.visit(USAGE, today=today + timedelta(days=25))
+    assert ahead.resume.seen_through in (today, datetime.now(UTC).date())
+    # Weeks without a run after that, and still nothing lies between what was seen and what is asked for.
+    assert walker.visit(USAGE, today=today + timedelta(days=40)).spans[0][0] <= today
+
+
+def test_one_answer_that_tells_all_is_a_walk(vendor: Vendor, walker: Walker) -> None:
+    vendor.server.expect_request("/once").respond_with_json({"balance": 1})
+    visit = walker.visit(Once(path="/once"))
+    assert [(step.page_number, step.is_complete, step.span) for _, step in visit.steps] == [(1, True, Span())]
+    vendor.server.clear()
+    failed = walker.visit(Once(path="/once"), today=_day(1))
+    assert (failed.outcome, failed.steps[0][1].is_complete) == ("server_error", False)
+    assert failed.resume.seen_through == TODAY
+
+
+@dataclass
+class _Asks:
+    """Answers windows from memory: good, or a failure where the script says so. Remembers the days answered."""
+
+    today: date
+    fails: list[bool]
+    days: set[date] = field(default_factory=set)
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        assert params is not None
+        first, last = date.fromisoformat(params["from"]), date.fromisoformat(params["to"])
+        assert first <= last
+        if self.fails and self.fails.pop():
+            return Answer(url=path, outcome=Outcome.timeout, reason="no answer")
+        # A day that has not been yet cannot be told.
+        self.days |= {first + timedelta(days=day) for day in range((min(last, self.today) - first).days + 1)}
+        now = datetime(self.today.year, self.today.month, self.today.day, tzinfo=UTC)
+        return Answer(url=path, outcome=Outcome.ok, reason="", payload={}, date=now)
+
+    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:
+        raise AssertionError("windows have no links")
+
+
+def _finish(work: Awaitable[Answer]) -> Answer:
+    """Run what never really waits, without an event loop."""
+    steps = work.__await__()
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    return ended.value.value
+
+
+_RUN = st.fixed_dictionaries(
+    {
+        "gap_days": st.integers(0, 60),
+        "clock_days": st.sampled_from([0, 0, 0, 0, 1, -1, 30]),
+        "fails": st.lists(st.booleans(), max_size=4),
+        "backfill": st.sampled_from([None, None, None, (-90, -80), (-3, 0), (5, 9)]),
+    }
+)
+
+
+@pytest.mark.fault(38)
+@settings(max_examples=200, deadline=None)
+@given(runs=st.lists(_RUN, min_size=1, max_size=8), chunk=st.sampled_from([4, 30, 92]))
+def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int) -> None:
+    """Outages, failures in mid-walk, backfills, a clock that is off: once a run ends well, every day before it is told."""
+    listing = Window(path="/usage", from_param="from", to_param="to", look_back_days=3, chunk_days=chunk)
+    resume, today, told = Resume(), TODAY, set[date]()
+    first: date | None = None
+    for run in runs:
+        today += timedelta(days=run["gap_days"])  # type: ignore[arg-type]
+        clock = today + timedelta(days=run["clock_days"])  # type: ignore[arg-type]
+        asks = _Asks(today, list(run["fails"]), told)  # type: ignore[call-overload]
+        visit = Visit()
+
+        def land(answer: Answer, step: Step, visit: Visit = visit) -> None:
+            visit.steps.append((answer, step))
+
+        wanted = Span()
+        if run["backfill"]:
+            wanted = Span(from_date=clock + timedelta(days=run["backfill"][0]), to_date=clock + timedelta(days=run["backfill"][1]))  # type: ignore[index]
+        walk = Walk(asks=asks, land=land, resume=resume, today=clock, history_days=70, wanted=wanted)
+        last = _finish(walk.run(listing))
+        resume = Resume.from_json(visit.resume.to_json())
+        if wanted == Span() and last.outcome is Outcome.ok:
+            first = first or clock - timedelta(days=70)
+            until = min(clock, today)
+            missing = {first + timedelta(days=day) for day in range((until - first).days + 1)} - told
+            assert not missing, f"{min(missing)} to {max(missing)} were never asked for"

@@ -1,0 +1,200 @@
+"""Loading comes to the same whatever the order, the batches, the files and the number of times."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.landing import store
+from pipeline.landing.compact import compact
+from pipeline.landing.store import OWN, RUNS, Fetch
+from pipeline.staging import load as load_module
+from tests.staging.landed import NOW, Landing, NewWorkshop, Rows, Workshop, contents, run_record, write
+
+_BALANCE = {"balance_limit": 0, "estimated_expenses": 5, "shortfall": 0, "unconfirmed_bitcoin_deposits": []}
+
+
+def _history() -> list[Fetch]:
+    """Some days of three accounts: restatements, duplicates, rejects, drift, failures, settings that change."""
+    landing = Landing(Path("nowhere"))
+    made: list[Fetch] = []
+
+    def add(vendor: str, endpoint: str, body: object, hours: int, **more: Any) -> None:
+        made.append(landing.fetch(vendor, endpoint, body, at=NOW + timedelta(hours=hours), **more))
+
+    def entry(number: int, amount: object, day: int = 1, **more: Any) -> dict[str, Any]:
+        return {"id": number, "amount": amount, "created_at": f"2026-03-{day:02d}T23:30:00+02:00", **more}
+
+    def page(*rows: Any, **more: Any) -> dict[str, Any]:
+        return {"data": list(rows), "links": {"next": None}, "meta": {}, **more}
+
+    def usage(*rows: Any, **more: Any) -> dict[str, Any]:
+        return {"success": True, "data": {"usage": list(rows), "total": {"creditsUsed": 9, "calls": 1, "cost": "$1"}}, **more}
+
+    for hours, team, accounts in [
+        (0, "one", ["ledger", "usage"]), (24, "two", ["ledger", "usage", "balance"]), (48, "two", ["usage", "balance"]),
+    ]:  # fmt: skip
+        settings_of = {each: {"vendor": "voxpria" if each == "usage" else "vpsbg", "team": team} for each in accounts}
+        add(OWN, RUNS, run_record(settings_of), hours, account_id="*")
+    for hours, amount in [(1, 100), (2, 90), (3, 90), (25, "80.5"), (26, "eighty"), (27, 70)]:
+        for account_id in ("ledger", "balance"):
+            body = _BALANCE | {"balance": amount, "currency": "EUR"}
+            if hours == 25:
+                body |= {"loyalty": hours}
+            if hours == 27:
+                del body["estimated_expenses"]
+                body["estimated_funds"] = 7
+            add("vpsbg", "balance", body, hours, account_id=account_id)
+    add("vpsbg", "balance", b"", 28, account_id="ledger", outcome="timeout")
+    # Two answers of one instant: the later fetch wins.
+    add("vpsbg", "balance", _BALANCE | {"balance": 71, "currency": "EUR"}, 27, account_id="ledger")
+    for hours, rows in [
+        (1, [entry(1, -10), entry(2, "-0.000000001", 2)]),
+        (3, [entry(2, "-0.000000001", 2, type="renewal"), entry(3, -5, 3, points=1), entry(3, -6, 3)]),
+        (25, [entry(1, "ten"), entry(4, 50, 4, type="deposit"), 5]),
+        (26, []),
+        (27, [entry(1, -10, type="fee"), entry(5, "1e400", 5), entry(6, 1, 6, created_at="yesterday")]),
+    ]:
+        run_id = f"ledger-{hours}"
+        half = len(rows) // 2
+        add("vpsbg", "transactions", page(*rows[:half], draft=hours), hours, account_id="ledger", run_id=run_id, is_complete=False)
+        add("vpsbg", "transactions", page(*rows[half:]), hours, account_id="ledger", run_id=run_id, page_number=2)
+    for hours, credits, cost in [(1, 5, "$0.5"), (24, 6, "$0.6"), (25, "six", "free"), (26, 7, 0.7), (27, 6, "$0.6")]:
+        day = {"date": "2026-03-18", "calls": 2, "creditsUsed": credits, "cost": cost}
+        extra = {"requestId": hours} if hours > 24 else {}
+        add("voxpria", "usage", usage(day, day | {"date": "2026-03-17"}, **extra), hours, account_id="usage",
+            days=(date(2026, 3, 17), (NOW + timedelta(hours=hours)).date()))  # fmt: skip
+        add("voxpria", "credits", {"success": True, "data": {"balance": 100 - hours, "currency": "credits"}}, hours, account_id="usage")
+    for hours, credit in [(1, 5.25), (2, 1e-11), (3, 1e-12), (4, 5)]:
+        add("hyperstack", "credit", {"status": True, "message": "", "data": {"credit": credit, "threshold": 1e-10}}, hours, account_id="gpu")
+    return made
+
+
+_HISTORY = _history()
+
+
+def _all(workshop: Workshop) -> Rows:
+    """What is staged, and what follows from it."""
+    workshop.recompute("core")
+    return contents(workshop.connection, "staging", "core")
+
+
+@pytest.fixture(scope="module")
+def reference(new_workshop: NewWorkshop) -> Iterator[Rows]:
+    """Everything landed first and loaded at once."""
+    with new_workshop() as workshop:
+        write(_HISTORY, workshop.home.landing)
+        report = workshop.load()
+        assert report.fetches == len(_HISTORY)
+        assert report.received == report.accepted + report.rejected
+        yield _all(workshop)
+
+
+def test_the_history_holds_what_it_is_meant_to_hold(reference: Rows) -> None:
+    checks = {row[6] for row in reference["staging.schema_drift"]}
+    assert {"unknown_field", "renamed_field", "missing_field", "rounded_amount", "unreadable_in_every_row"} <= checks
+    assert {row[7] for row in reference["staging.rejects"]} >= {"is_exact_amount", "is_object", "answer_is_readable"}
+    assert [row[:3] for row in reference["staging.accounts"]] == [
+        ("balance", "vpsbg", True), ("ledger", "vpsbg", False), ("usage", "voxpria", True),
+    ]  # fmt: skip
+    assert reference["core.spend_daily"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_any_order_and_any_batches_give_the_same_tables(
+    new_workshop: NewWorkshop, reference: Rows, data: st.DataObject
+) -> None:
+    runs: dict[tuple[str, str, str], list[Fetch]] = {}
+    for fetch in _HISTORY:
+        runs.setdefault((fetch.vendor, fetch.endpoint, fetch.run_id), []).append(fetch)
+    # A run's answers of one endpoint land in one file, so they arrive together.
+    files = data.draw(st.permutations(list(runs.values())))
+    cuts = data.draw(st.lists(st.integers(0, len(files)), max_size=3).map(sorted))
+    size = data.draw(st.sampled_from([4000, 32 * 1024 * 1024]))
+    with new_workshop() as workshop, patch.object(load_module, "_BATCH_BYTES", size):
+        for first, last in zip([0, *cuts], [*cuts, len(files)], strict=True):
+            for fetches in files[first:last]:
+                write(fetches, workshop.home.landing)
+            workshop.load()
+        assert _all(workshop) == reference
+
+
+@pytest.mark.fault(32)
+def test_loading_again_changes_nothing(workshop: Workshop, reference: Rows) -> None:
+    write(_HISTORY, workshop.home.landing)
+    workshop.load()
+    before = contents(workshop.connection, "staging")
+    assert workshop.load().fetches == 0
+    # Even where the folders must be looked through once more.
+    workshop.connection.execute("DELETE FROM staging.landing_folders")
+    assert workshop.load().fetches == 0
+    assert contents(workshop.connection, "staging") == before
+    assert _all(workshop) == reference
+
+
+def test_a_load_that_was_rolled_back_is_loaded_again_whole(workshop: Workshop, reference: Rows) -> None:
+    write(_HISTORY, workshop.home.landing)
+    with pytest.raises(RuntimeError, match="a kill"), workshop.warehouse.transaction() as connection:
+        load_module.load(connection, workshop.home.landing)
+        raise RuntimeError("a kill")
+    assert workshop.rows("SELECT count(*) FROM staging.fetches") == [(0,)]
+    workshop.load()
+    assert _all(workshop) == reference
+
+
+def test_a_rebuild_from_compacted_landing_is_equal_row_for_row(workshop: Workshop, reference: Rows) -> None:
+    write(_HISTORY, workshop.home.landing)
+    done = compact(workshop.home.landing, date(2026, 4, 1))
+    assert done.files_after < done.files_before
+    workshop.load()
+    assert _all(workshop) == reference
+
+
+def test_compaction_between_two_loads_loads_nothing_twice(workshop: Workshop, reference: Rows) -> None:
+    half = len(_HISTORY) // 2
+    write(_HISTORY[:half], workshop.home.landing)
+    workshop.load()
+    compact(workshop.home.landing, date(2026, 4, 1))
+    assert workshop.load().fetches == 0
+    write(_HISTORY[half:], workshop.home.landing)
+    assert workshop.load().fetches == len(_HISTORY) - half
+    assert _all(workshop) == reference
+
+
+@pytest.mark.fault(31)
+def test_files_that_a_crash_left_beside_their_merger_change_nothing(workshop: Workshop, reference: Rows) -> None:
+    write(_HISTORY, workshop.home.landing)
+    aside = workshop.path / "aside"
+    shutil.copytree(workshop.home.landing, aside)
+    compact(workshop.home.landing, date(2026, 4, 1))
+    # The merged file has its name, and the others have not lost theirs.
+    shutil.copytree(aside, workshop.home.landing, dirs_exist_ok=True)
+    paths = list(store.iterate(workshop.home.landing))
+    assert sum(store.read(path, ["fetch_id"]).num_rows for path in paths) > len(_HISTORY)
+    assert workshop.load().fetches == len(_HISTORY)
+    assert _all(workshop) == reference
+    # The next compaction mends it.
+    compact(workshop.home.landing, date(2026, 4, 1))
+    paths = list(store.iterate(workshop.home.landing))
+    assert sum(store.read(path, ["fetch_id"]).num_rows for path in paths) == len(_HISTORY)
+    assert workshop.load().fetches == 0
+
+
+@pytest.mark.fault(35)
+def test_a_file_that_turns_up_in_an_old_folder_is_found(workshop: Workshop, reference: Rows) -> None:
+    late = [fetch for fetch in _HISTORY if fetch.fetched_at_utc.date() == NOW.date()]
+    write([fetch for fetch in _HISTORY if fetch not in late], workshop.home.landing)
+    workshop.load()
+    workshop.recompute("core")
+    write(late, workshop.home.landing)
+    assert workshop.load().fetches == len(late)
+    assert _all(workshop) == reference

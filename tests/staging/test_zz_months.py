@@ -1,0 +1,46 @@
+"""Only the months that a load touches are recomputed, and that comes to what a full rebuild comes to."""
+
+from __future__ import annotations
+
+import collections
+STATS=collections.Counter()
+from hypothesis import HealthCheck, given, settings
+
+from pipeline.landing.store import Fetch
+from tests.staging.histories import histories
+from tests.staging.landed import NewWorkshop, Rows, Workshop, contents, write
+
+
+def _rebuilt(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> Rows:
+    with new_workshop() as workshop:
+        write([fetch for load in loads for fetch in load], workshop.home.landing)
+        workshop.load()
+        workshop.recompute("core")
+        return contents(workshop.connection, "core")
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(loads=histories())
+def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
+    new_workshop: NewWorkshop, loads: list[list[Fetch]]
+) -> None:
+    with new_workshop() as workshop:
+        for load in loads:
+            write(load, workshop.home.landing)
+            workshop.load()
+            workshop.recompute("core")
+            assert workshop.rows("SELECT * FROM staging.touched_months") == []
+        found = contents(workshop.connection, "core")
+    wanted = _rebuilt(new_workshop, loads)
+    import collections
+    st=STATS
+    st['n']+=1
+    st['rows']+=len(wanted['core.spend_daily'])
+    for r in wanted['core.spend_daily']: st[(r[0],r[6])]+= 1; st[('nonzero',r[6])]+= r[2]!=0
+    for r in wanted['core.ledger_conventions']: st[r[1:3]]+=1
+    for table in wanted:
+        assert found[table] == wanted[table], table
+
+
+def test_stats():
+    print(dict(STATS)); assert 0
