@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -38,20 +39,33 @@ def compact(landing: Path, today: date) -> Compaction:
         counts[2] += _size(paths)
         if day < today:
             for leftover in folder.glob(".*.tmp"):
-                # A run that began before midnight may still be writing its file.
-                if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
-                    leftover.unlink(missing_ok=True)
+                # A run that began before midnight may still be writing its file, and so may another compaction.
+                with contextlib.suppress(FileNotFoundError):
+                    if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                        leftover.unlink()
             if len(paths) > 1:
-                target = folder / f"{paths[0].stem.removesuffix('-merged')}-merged.parquet"
-                store.merge(paths, target)
-                for path in paths:
-                    if path != target:
-                        path.unlink(missing_ok=True)
-                paths = [target]
+                paths = _merge(folder, paths)
         counts[1] += len(paths)
         counts[3] += _size(paths)
     return Compaction(files_before=counts[0], files_after=counts[1], bytes_before=counts[2], bytes_after=counts[3])
 
 
+def _merge(folder: Path, paths: list[Path]) -> list[Path]:
+    target = folder / f"{paths[0].stem.removesuffix('-merged')}-merged.parquet"
+    try:
+        store.merge(paths, target)
+    except FileNotFoundError:
+        # Another compaction was faster, and its merged file holds these rows.
+        return store.files(folder)
+    for path in paths:
+        if path != target:
+            path.unlink(missing_ok=True)
+    return [target]
+
+
 def _size(paths: list[Path]) -> int:
-    return sum(path.stat().st_size for path in paths)
+    size = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size

@@ -23,6 +23,7 @@ _TYPES = [*_SIGN, "correction", "mystery"]
 DAY = st.integers(0, DAYS)
 # Midnights and hours: both sides of a day's and a month's end.
 INSTANT = st.builds(lambda day, hour: START + timedelta(days=day, hours=hour), DAY, st.sampled_from([0, 0, 6, 23]))
+_HOURS = st.sampled_from([1, 7, 30, 24 * 40])
 _AMOUNT = st.sampled_from(["1", "2.5", "7", "0.000000001", "33.333333333", "100"])
 
 
@@ -48,7 +49,7 @@ class Ledger:
 @st.composite
 def _ledger(draw: st.DrawFn) -> Ledger:
     made = Ledger(draw(st.sampled_from(["signed", "inverted", "by_kind"])))
-    for number in range(draw(st.integers(1, 6))):
+    for number in range(draw(st.integers(2, 6))):
         made.entries[number] = _entry(draw)
     return made
 
@@ -56,7 +57,8 @@ def _ledger(draw: st.DrawFn) -> Ledger:
 def _entry(draw: st.DrawFn) -> tuple[datetime, str, Decimal]:
     word = draw(st.sampled_from(_TYPES))
     sign = _SIGN.get(word) or draw(st.sampled_from([1, -1]))
-    return draw(INSTANT), word, sign * Decimal(draw(_AMOUNT))
+    at = draw(INSTANT.filter(lambda instant: instant < START + timedelta(days=100)))
+    return at, word, sign * Decimal(draw(_AMOUNT))
 
 
 _SETTINGS = st.fixed_dictionaries(
@@ -114,10 +116,11 @@ def _told(draw: st.DrawFn, landing: Landing, ledgers: dict[str, Ledger]) -> list
         case "failure":
             return [landing.fetch("vpsbg", "balance", b"", account_id=account_id, at=at, outcome="timeout")]
         case "reading":
-            # Two in a row: an interval that can prove how the ledger is signed. Sometimes the balance says otherwise.
-            later = at + timedelta(days=draw(st.integers(1, 40)))
+            # One on each side of an entry: an interval that can prove how the ledger is signed. Sometimes it does not.
+            entered, _, _ = draw(st.sampled_from(list(ledgers[account_id].entries.values())))
+            sides = [entered - timedelta(hours=draw(_HOURS)), entered + timedelta(hours=draw(_HOURS))]
             off = draw(st.sampled_from([0, 0, 0, 1]))
-            bodies = {each: ledgers[account_id].balance_at(each) + off for each in (at, later)}
+            bodies = {each: ledgers[account_id].balance_at(each) + off for each in sides}
             return [
                 landing.fetch("vpsbg", "balance", {"balance": str(amount), "currency": "EUR"}, account_id=account_id, at=each)
                 for each, amount in bodies.items()
@@ -127,13 +130,15 @@ def _told(draw: st.DrawFn, landing: Landing, ledgers: dict[str, Ledger]) -> list
             ledgers[account_id].entries[number] = _entry(draw)
             return [_page(landing, account_id, [ledgers[account_id].stated(number)], at, is_complete=draw(st.booleans()))]
         case "entries":
-            numbers = draw(st.sets(st.sampled_from(list(ledgers[account_id].entries))))
+            numbers = draw(st.sets(st.sampled_from(list(ledgers[account_id].entries)), min_size=draw(st.sampled_from([0, 1, 2]))))
+            # A listing speaks of what has been: it is mostly asked for after its newest entry.
+            at = max(at, START + timedelta(days=draw(st.sampled_from([0, 60, 100, DAYS]))))
             rows = [ledgers[account_id].stated(number) for number in sorted(numbers)]
             for row in rows:
                 row["status"] = draw(st.sampled_from(["paid", "paid", "paid", "pending", "cancelled"]))
             return [_page(landing, account_id, rows, at, is_complete=draw(st.integers(0, 4)) > 0)]
         case "usage":
-            days = draw(st.sets(st.integers(0, 20), max_size=4))
+            days = draw(st.sets(st.integers(0, 20), min_size=draw(st.sampled_from([0, 2])), max_size=4))
             rows = [{"date": str((at - timedelta(days=day)).date()), "calls": 1, "creditsUsed": draw(st.sampled_from([0, 3, 7]))} for day in days]
             body = {"success": True, "data": {"usage": rows, "total": None}}
             span: tuple[date, date] = ((at - timedelta(days=20)).date(), at.date())

@@ -19,7 +19,7 @@ def _rebuilt(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> Rows:
         return contents(workshop.connection, "core")
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(loads=histories())
 def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
     new_workshop: NewWorkshop, loads: list[list[Fetch]]
@@ -32,7 +32,6 @@ def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
             assert workshop.rows("SELECT * FROM staging.touched_months") == []
         found = contents(workshop.connection, "core")
     wanted = _rebuilt(new_workshop, loads)
-    import collections
     st=STATS
     st['n']+=1
     st['rows']+=len(wanted['core.spend_daily'])
