@@ -286,7 +286,8 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE standing AS
-        SELECT old.* FROM {table.full_name} AS old SEMI JOIN incoming AS new ON {same_key}
+        SELECT * FROM {table.full_name}
+        WHERE rowid IN (SELECT old.rowid FROM {table.full_name} AS old SEMI JOIN incoming AS new ON {same_key})
         """
     )
     connection.execute(
