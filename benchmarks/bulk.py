@@ -73,7 +73,13 @@ LEFT JOIN (
     WHERE spend_date >= CAST($now AS DATE) - 28 GROUP BY account_id
 ) AS burn ON balances.account_id = burn.account_id;
 """
-_TABLES = ("core.balance_snapshots", "core.ledger_entries", "core.spend_daily", "marts.spend_monthly", "marts.account_status")
+_TABLES = (
+    "core.balance_snapshots",
+    "core.ledger_entries",
+    "core.spend_daily",
+    "marts.spend_monthly",
+    "marts.account_status",
+)
 
 
 def land(landing: Path, record: bytes, *, pages: int) -> None:
@@ -140,7 +146,9 @@ def _answers(record: bytes, pages: int, draw: random.Random) -> Iterator[tuple[s
                     f'"created_at": "{at:%Y-%m-%dT%H:%M:%SZ}"}}'
                 )
             following = "null" if page == each else f'"https://vpsbg.example/balance/transactions?page={page + 1}"'
-            body = f'{{"data": [{", ".join(rows)}], "links": {{"next": {following}}}, "meta": {{"current_page": {page}}}}}'
+            body = (
+                f'{{"data": [{", ".join(rows)}], "links": {{"next": {following}}}, "meta": {{"current_page": {page}}}}}'
+            )
             yield "vpsbg", account_id, "transactions", page, page == each, body.encode()
 
 
@@ -151,7 +159,9 @@ def by_hand(landing: Path, folder: Path) -> int:
     with duckdb.connect(folder / "by_hand.duckdb") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for statement in filter(str.strip, BY_HAND.split(";\n")):
-            filled = statement.replace("$files", f"'{landing}/vpsbg/*/*/*/*/*.parquet'").replace("$now", f"'{NOW.date()}'")
+            filled = statement.replace("$files", f"'{landing}/vpsbg/*/*/*/*/*.parquet'").replace(
+                "$now", f"'{NOW.date()}'"
+            )
             connection.execute(filled)
         connection.execute("CHECKPOINT")
         for table in _TABLES:

@@ -193,7 +193,9 @@ class Fleet:
                 resume_json=f'{{"seen_through":"{at:%Y-%m-%d}","is_newest_first":true}}',
             )
 
-    def _answers(self, hour: int, at: datetime) -> Iterator[tuple[str, str, str, str | bytes, tuple[date, date] | None]]:
+    def _answers(
+        self, hour: int, at: datetime
+    ) -> Iterator[tuple[str, str, str, str | bytes, tuple[date, date] | None]]:
         yield OWN, "*", RUNS, self._record, None
         # Ledgers are asked for at the end of their stretch, so that the hours after the history always hold one.
         has_ledger = hour >= self.hours - 1 or hour % self.ledger_every_hours == self.ledger_every_hours - 1

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from operator import itemgetter
+from typing import cast
 
 import msgspec
 import polars as pl
@@ -128,8 +129,8 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             received.append(int(is_missed))
             continue
         received.append(len(candidates))
-        if set(map(type, candidates)) == {dict}:
-            rows += candidates
+        if all(type(row) is dict for row in candidates):
+            rows += cast(list[Mapping[str, object]], candidates)
             owners += [index] * len(candidates)
             numbers += range(1, len(candidates) + 1)
             continue
@@ -162,7 +163,9 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
     return Reading(records, accepted, received, rejects + contract_rejects, _first_of_each(drift, answers))
 
 
-def _pluck(key: str, rows: list[Mapping[str, object]]) -> list[object]:
+def _pluck(key: str, rows: list[Mapping[str, object]], keys: set[str]) -> list[object]:
+    if key not in keys:
+        return [None] * len(rows)
     try:
         return list(map(itemgetter(key), rows))
     except KeyError:
@@ -192,6 +195,7 @@ def _columns(
     columns: dict[str, pl.Series] = {}
     rejects: list[Reject] = []
     exact: dict[int, dict[str, object]] = {}
+    keys = set().union(*set(map(tuple, rows)))
 
     def refuse(where: pl.Series, field: Field, check: str, raw: Sequence[object]) -> None:
         rejects.extend(
@@ -202,7 +206,7 @@ def _columns(
     for field in records.fields:
         first = field.sources[0]
         if field.compute is None and len(field.sources) == 1 and "." not in first:
-            raw = _pluck(first, rows)
+            raw = _pluck(first, rows, keys)
         else:
             raw = [_pluck_one(field, row) for row in rows]
         converted = convert(field, raw, money_is_float=money_is_float)

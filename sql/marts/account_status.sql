@@ -95,7 +95,9 @@ states as (
         joined.*,
         case
             when joined.balance_amount is null then 'unknown'
-            when joined.attempt_fetch_id > joined.fetch_id or joined.age_seconds > joined.stale_after_seconds then 'stale'
+            when
+                joined.attempt_fetch_id > joined.fetch_id or joined.age_seconds > joined.stale_after_seconds
+                then 'stale'
             else 'fresh'
         end as reading_state,
         case

@@ -24,7 +24,7 @@ _BALANCE = {"balance": 5, "currency": "EUR"}
 
 
 @pytest.fixture
-def fetch(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "_Runs":
+def fetch(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Runs:
     """Runs over three accounts of one vendor, whose third key the vendor does not know."""
     lines = ["allow_http_loopback = true"]
     for account_id in _ACCOUNTS:
@@ -54,7 +54,9 @@ class _Runs:
         self.home = home
         self.seen: list[Visit] = []
 
-    def __call__(self, run_id: str, *, days: int = 0, endpoints: tuple[str, ...] = ("balance", "transactions")) -> list[Visit]:
+    def __call__(
+        self, run_id: str, *, days: int = 0, endpoints: tuple[str, ...] = ("balance", "transactions")
+    ) -> list[Visit]:
         settings = load(self.accounts)
         policy = FetchPolicy(patience=HURRIED, on_visit=self.seen.append, is_limited=False)
         clock = Clock(NOW + timedelta(days=days))
@@ -65,7 +67,7 @@ class _Runs:
         return [row for path in store.iterate(self.home.landing) for row in store.read(path).to_pylist()]
 
 
-def test_a_run_lands_one_file_an_endpoint_whatever_the_number_of_accounts(fetch: "_Runs") -> None:
+def test_a_run_lands_one_file_an_endpoint_whatever_the_number_of_accounts(fetch: _Runs) -> None:
     fetch("run-1")
     files = [path.relative_to(fetch.home.landing).parts[:5] for path in store.iterate(fetch.home.landing)]
     assert files == [("vpsbg", "balance", "2026", "03", "18"), ("vpsbg", "transactions", "2026", "03", "18")]
@@ -74,7 +76,7 @@ def test_a_run_lands_one_file_an_endpoint_whatever_the_number_of_accounts(fetch:
     assert len(list(store.iterate(fetch.home.landing))) == 4
 
 
-def test_a_refused_account_is_a_row_and_the_others_are_fetched(fetch: "_Runs") -> None:
+def test_a_refused_account_is_a_row_and_the_others_are_fetched(fetch: _Runs) -> None:
     visits = {(each.account_id, each.endpoint): each for each in fetch("run-1")}
     for account_id in ("one", "two"):
         assert visits[account_id, "balance"].is_ok
@@ -87,48 +89,56 @@ def test_a_refused_account_is_a_row_and_the_others_are_fetched(fetch: "_Runs") -
     assert json.loads(row["body"]) == {"message": "Unauthenticated."}  # type: ignore[arg-type]
 
 
-def test_every_visit_is_told_as_it_ends(fetch: "_Runs") -> None:
+def test_every_visit_is_told_as_it_ends(fetch: _Runs) -> None:
     visits = fetch("run-1")
     assert sorted((each.account_id, each.endpoint) for each in fetch.seen) == sorted(
         (each.account_id, each.endpoint) for each in visits
     )
 
 
-def test_fetch_ids_rise_in_the_order_of_the_answers_and_never_repeat(fetch: "_Runs") -> None:
+def test_fetch_ids_rise_in_the_order_of_the_answers_and_never_repeat(fetch: _Runs) -> None:
     for number in range(3):
         fetch(f"run-{number}")
     ids = [str(row["fetch_id"]) for row in fetch.rows()]
     assert len(set(ids)) == len(ids) == 18
-    last = {run: max(str(row["fetch_id"]) for row in fetch.rows() if row["run_id"] == run) for run in ("run-0", "run-1")}
-    first = {run: min(str(row["fetch_id"]) for row in fetch.rows() if row["run_id"] == run) for run in ("run-1", "run-2")}
+    last = {
+        run: max(str(row["fetch_id"]) for row in fetch.rows() if row["run_id"] == run) for run in ("run-0", "run-1")
+    }
+    first = {
+        run: min(str(row["fetch_id"]) for row in fetch.rows() if row["run_id"] == run) for run in ("run-1", "run-2")
+    }
     assert last["run-0"] < first["run-1"]
     assert last["run-1"] < first["run-2"]
 
 
-def test_each_account_resumes_from_its_own_state(fetch: "_Runs") -> None:
+def test_each_account_resumes_from_its_own_state(fetch: _Runs) -> None:
     fetch("run-1", days=-10)
     fetch("run-2")
     states = store.resume_states(fetch.home.landing, "vpsbg", "transactions", _ACCOUNTS)
     assert json.loads(states["one"]) == {"seen_through": "2026-03-18", "is_newest_first": True}
     assert json.loads(states["broken"]) == {}
-    froms = [row["window_from_date"] for row in fetch.rows() if row["endpoint"] == "transactions" and row["run_id"] == "run-2"]
+    froms = [
+        row["window_from_date"]
+        for row in fetch.rows()
+        if row["endpoint"] == "transactions" and row["run_id"] == "run-2"
+    ]
     assert sorted(str(each) for each in froms) == ["2026-02-01", "2026-02-01", "None"]
 
 
-def test_no_secret_is_landed(fetch: "_Runs") -> None:
+def test_no_secret_is_landed(fetch: _Runs) -> None:
     fetch("run-1")
     for path in store.iterate(fetch.home.landing):
         assert b"secret-of-" not in path.read_bytes()
     assert "secret-of-" not in repr(fetch.rows())
 
 
-def test_a_secret_that_is_not_set_stops_the_run_before_any_request(fetch: "_Runs", httpserver: HTTPServer) -> None:
+def test_a_secret_that_is_not_set_stops_the_run_before_any_request(fetch: _Runs, httpserver: HTTPServer) -> None:
     os.environ.pop("TWO_KEY")
     with pytest.raises(Exception, match="TWO_KEY is not set"):
         fetch("run-1")
     assert len(httpserver.log) == 0
 
 
-def test_a_run_without_calls_lands_nothing(fetch: "_Runs") -> None:
+def test_a_run_without_calls_lands_nothing(fetch: _Runs) -> None:
     assert fetch("run-1", endpoints=()) == []
     assert fetch.rows() == []

@@ -87,7 +87,9 @@ def test_files_and_folders_are_the_owners_alone(tmp_path: Path) -> None:
             assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700, folder
 
 
-def test_nothing_is_seen_before_close_and_nothing_stays_after_abandon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_seen_before_close_and_nothing_stays_after_abandon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "_ROW_GROUP_BYTES", 1)
     writer = LandingWriter(tmp_path, "vpsbg", "balance", _TODAY)
     for fetch in _fetches(3):
@@ -260,7 +262,9 @@ def test_readers_miss_no_row_while_two_compactions_run(tmp_path: Path) -> None:
 
     def read() -> None:
         while not stop.is_set():
-            found = {each for _, table in store.each(folder, ["fetch_id"]) for each in table.column("fetch_id").to_pylist()}
+            found = {
+                each for _, table in store.each(folder, ["fetch_id"]) for each in table.column("fetch_id").to_pylist()
+            }
             if found != wanted:
                 problems.append(f"{len(wanted - found)} rows were missed")
 
@@ -284,7 +288,13 @@ def test_readers_miss_no_row_while_two_compactions_run(tmp_path: Path) -> None:
 
 
 def test_day_folders_come_oldest_first_and_nothing_else_is_taken_for_one(tmp_path: Path) -> None:
-    for name in ("vpsbg/balance/2026/03/18", "vpsbg/balance/2025/12/31", "other/x/2026/01/01", "vpsbg/balance/2026/3/1", "lost"):
+    for name in (
+        "vpsbg/balance/2026/03/18",
+        "vpsbg/balance/2025/12/31",
+        "other/x/2026/01/01",
+        "vpsbg/balance/2026/3/1",
+        "lost",
+    ):
         (tmp_path / name).mkdir(parents=True)
     found = [path.relative_to(tmp_path).as_posix() for path in store.day_folders(tmp_path)]
     assert found == ["vpsbg/balance/2025/12/31", "other/x/2026/01/01", "vpsbg/balance/2026/03/18"]

@@ -180,7 +180,9 @@ def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int) -> No
 
         wanted = Span()
         if run["backfill"]:
-            wanted = Span(from_date=clock + timedelta(days=run["backfill"][0]), to_date=clock + timedelta(days=run["backfill"][1]))  # type: ignore[index]
+            wanted = Span(
+                from_date=clock + timedelta(days=run["backfill"][0]), to_date=clock + timedelta(days=run["backfill"][1])
+            )  # type: ignore[index]
         walk = Walk(asks=asks, land=land, resume=resume, today=clock, history_days=70, wanted=wanted)
         last = _finish(walk.run(listing))
         resume = Resume.from_json(visit.resume.to_json())

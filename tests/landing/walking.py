@@ -77,10 +77,17 @@ class Walker:
             visit.steps.append((answer, step))
             writer.add(
                 self.made.fetch(
-                    "vpsbg", "transactions", answer.body, at=now, outcome=str(answer.outcome), run_id=str(today),
-                    days=(step.span.from_date, step.span.to_date), page_number=step.page_number,
-                    is_complete=step.is_complete, resume_json=step.resume.to_json(),
-                )  # fmt: skip
+                    "vpsbg",
+                    "transactions",
+                    answer.body,
+                    at=now,
+                    outcome=str(answer.outcome),
+                    run_id=str(today),
+                    days=(step.span.from_date, step.span.to_date),
+                    page_number=step.page_number,
+                    is_complete=step.is_complete,
+                    resume_json=step.resume.to_json(),
+                )
             )
 
         state = resume_states(self.landing, "vpsbg", "transactions", ["main"]).get("main")
@@ -89,7 +96,12 @@ class Walker:
         return visit
 
     async def _walk(
-        self, listing: Once | Pages | Window, land: Callable[[Answer, Step], None], resume: Resume, today: date, wanted: Span
+        self,
+        listing: Once | Pages | Window,
+        land: Callable[[Answer, Step], None],
+        resume: Resume,
+        today: date,
+        wanted: Span,
     ) -> Answer:
         async with Network() as network:
             with RateLimits() as limits:

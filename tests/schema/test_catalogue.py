@@ -12,7 +12,7 @@ from pipeline.schema.columns import Type
 from pipeline.schema.render import column_comment, duplicate_keys, table_comment
 from pipeline.schema.tables import Table, published
 from pipeline.warehouse import LAYERS_IN_DUCKDB, layout, open_reader
-from tests.staging.landed import Workshop, NewWorkshop
+from tests.staging.landed import NewWorkshop, Workshop
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def test_every_column_has_the_type_and_nullability_of_its_definition(databases: 
         for made in _defined() if place == "warehouse" else published():
             described = {row[0]: (row[1], row[2]) for row in connection.sql(f"DESCRIBE {made.full_name}").fetchall()}
             assert described == {
-                column.name: (str(column.column.type), "YES" if column.is_nullable else "NO")
-                for column in made.columns
+                column.name: (str(column.column.type), "YES" if column.is_nullable else "NO") for column in made.columns
             }, f"{place}: {made.full_name}"
 
 
@@ -80,14 +79,19 @@ def test_no_amount_is_a_float_in_any_schema(databases: Databases) -> None:
         assert len(amounts) > 10
         assert {row[3] for row in amounts} == {str(Type.MONEY)}
     # Tables and views alike: the warehouse's views are among duckdb_columns().
-    views = databases.workshop.rows("SELECT DISTINCT table_name FROM duckdb_columns() WHERE table_name = 'ledger_entries'")
+    views = databases.workshop.rows(
+        "SELECT DISTINCT table_name FROM duckdb_columns() WHERE table_name = 'ledger_entries'"
+    )
     assert views
 
 
 def test_the_schemas_are_the_layers_and_the_build_holds_what_readers_get(databases: Databases) -> None:
     found = {name for (name,) in databases.workshop.rows("SELECT DISTINCT schema_name FROM duckdb_tables()")}
     assert found - {"main"} <= set(LAYERS_IN_DUCKDB)
-    names = {name for (name,) in databases.build.sql("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()}
+    names = {
+        name
+        for (name,) in databases.build.sql("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
+    }
     assert names == {made.full_name for made in published()}
     assert not databases.build.sql("SELECT 1 FROM duckdb_views() WHERE NOT internal").fetchall()
 
@@ -117,9 +121,7 @@ def test_the_data_dictionary_is_the_definitions(databases: Databases) -> None:
         for made in published()
         for column in made.columns
     }
-    query = (
-        "SELECT table_name, column_name, data_type, unit, doc, is_nullable, is_key, table_doc FROM marts.data_dictionary"
-    )
+    query = "SELECT table_name, column_name, data_type, unit, doc, is_nullable, is_key, table_doc FROM marts.data_dictionary"
     for connection in databases.both().values():
         assert set(connection.sql(query).fetchall()) == wanted
 

@@ -122,7 +122,9 @@ def test_a_unit_is_a_currency_a_vendors_own_or_unknown(code: str) -> None:
     assert is_unit_code(code)
 
 
-@pytest.mark.parametrize("code", ["", "eur", "EURO", "XXX", "XAU", "credits", "Unknown", "-credit", "a-b-c", "EUR\n", "€"])
+@pytest.mark.parametrize(
+    "code", ["", "eur", "EURO", "XXX", "XAU", "credits", "Unknown", "-credit", "a-b-c", "EUR\n", "€"]
+)
 def test_anything_else_is_no_unit(code: str) -> None:
     assert not is_unit_code(code)
 

@@ -44,13 +44,17 @@ def test_every_file_is_a_table_and_every_table_a_file(sql_folder: Path) -> None:
 
 def test_a_file_without_a_definition_is_refused(sql_folder: Path) -> None:
     (sql_folder / "core" / "surprises.sql").write_text("select 1 as one")
-    with pytest.raises(DrawdownError, match=r"^sql/core/surprises\.sql has no list of columns in pipeline/schema/tables"):
+    with pytest.raises(
+        DrawdownError, match=r"^sql/core/surprises\.sql has no list of columns in pipeline/schema/tables"
+    ):
         _discover_anew()
 
 
 def test_a_definition_without_a_file_is_refused(sql_folder: Path) -> None:
     (sql_folder / "core" / "usage_days.sql").unlink()
-    with pytest.raises(DrawdownError, match=r"^core\.usage_days has a list of columns, but no sql/core/usage_days\.sql$"):
+    with pytest.raises(
+        DrawdownError, match=r"^core\.usage_days has a list of columns, but no sql/core/usage_days\.sql$"
+    ):
         _discover_anew()
 
 

@@ -1,5 +1,5 @@
 """Warehouses that open fast."""
 
-from tests.staging.workshops import workshop, new_workshop, template
+from tests.staging.workshops import new_workshop, template, workshop
 
-__all__ = ["workshop", "new_workshop", "template"]
+__all__ = ["new_workshop", "template", "workshop"]

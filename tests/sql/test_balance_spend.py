@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,9 @@ def _put(workshop: Workshop, readings: dict[datetime, Decimal]) -> None:
     first, last = min(readings).date(), max(readings).date()
     insert(connection, "core.accounts", [{"evidence_level": "balance"}])
     insert(connection, "staging.evidence", [{"basis": "balance", "first_date": str(first), "through_date": str(last)}])
-    rows = [{"observed_at_utc": instant.isoformat(), "balance_amount": str(amount)} for instant, amount in readings.items()]
+    rows = [
+        {"observed_at_utc": instant.isoformat(), "balance_amount": str(amount)} for instant, amount in readings.items()
+    ]
     insert(connection, "core.balance_snapshots", rows)
     months = [{"touched_month": str(month)} for month in {day.replace(day=1) for day in (first, last)}]
     insert(connection, "staging.touched_months", months)
@@ -44,7 +47,7 @@ def test_daily_spend_adds_up_to_the_falls_exactly_and_is_never_negative(
             "SELECT spend_date, spend_amount FROM core.spend_daily ORDER BY spend_date"
         ).fetchall()
     ordered = [readings[instant] for instant in sorted(readings)]
-    falls = sum((one - other for one, other in zip(ordered, ordered[1:], strict=False) if one > other), Decimal(0))
+    falls = sum((one - other for one, other in pairwise(ordered) if one > other), Decimal(0))
     assert sum(amount for _, amount in rows) == falls
     assert all(amount >= 0 for _, amount in rows)
     first, last = min(readings).date(), max(readings).date()

@@ -90,7 +90,12 @@ def histories(draw: st.DrawFn) -> list[list[Fetch]]:
     """Fetches in the loads that they arrive in; ids rise with the order in which they were made."""
     landing = Landing(Path("nowhere"))
     ledgers = {account_id: draw(_ledger()) for account_id in ("ledger", "second")}
-    whole = {"accounts": ["ledger", "second", "usage", "balance", "hand"], "unit": "INR", "price": "0.1", "price_unit": "EUR"}
+    whole = {
+        "accounts": ["ledger", "second", "usage", "balance", "hand"],
+        "unit": "INR",
+        "price": "0.1",
+        "price_unit": "EUR",
+    }
     whole |= {"reporting": "EUR", "team": None}
     loads = [[landing.fetch(OWN, RUNS, _record(whole), account_id="*", at=START)]]
     loads += [[] for _ in range(draw(st.integers(1, 3)))]
@@ -107,7 +112,23 @@ def histories(draw: st.DrawFn) -> list[list[Fetch]]:
 
 def _told(draw: st.DrawFn, landing: Landing, ledgers: dict[str, Ledger]) -> list[Fetch]:
     """The answers of one thing that happens."""
-    what = draw(st.sampled_from(["entries", "entries", "reading", "reading", "reading", "usage", "wallet", "hand", "restated", "settings", "failure"]))
+    what = draw(
+        st.sampled_from(
+            [
+                "entries",
+                "entries",
+                "reading",
+                "reading",
+                "reading",
+                "usage",
+                "wallet",
+                "hand",
+                "restated",
+                "settings",
+                "failure",
+            ]
+        )
+    )
     account_id = draw(st.sampled_from(list(ledgers)))
     at = draw(INSTANT)
     match what:
@@ -122,15 +143,21 @@ def _told(draw: st.DrawFn, landing: Landing, ledgers: dict[str, Ledger]) -> list
             off = draw(st.sampled_from([0, 0, 0, 1]))
             bodies = {each: ledgers[account_id].balance_at(each) + off for each in sides}
             return [
-                landing.fetch("vpsbg", "balance", {"balance": str(amount), "currency": "EUR"}, account_id=account_id, at=each)
+                landing.fetch(
+                    "vpsbg", "balance", {"balance": str(amount), "currency": "EUR"}, account_id=account_id, at=each
+                )
                 for each, amount in bodies.items()
             ]
         case "restated":
             number = draw(st.sampled_from(list(ledgers[account_id].entries)))
             ledgers[account_id].entries[number] = _entry(draw)
-            return [_page(landing, account_id, [ledgers[account_id].stated(number)], at, is_complete=draw(st.booleans()))]
+            return [
+                _page(landing, account_id, [ledgers[account_id].stated(number)], at, is_complete=draw(st.booleans()))
+            ]
         case "entries":
-            numbers = draw(st.sets(st.sampled_from(list(ledgers[account_id].entries)), min_size=draw(st.sampled_from([0, 1, 2]))))
+            numbers = draw(
+                st.sets(st.sampled_from(list(ledgers[account_id].entries)), min_size=draw(st.sampled_from([0, 1, 2])))
+            )
             # A listing speaks of what has been: it is mostly asked for after its newest entry.
             at = max(at, START + timedelta(days=draw(st.sampled_from([0, 60, 100, DAYS]))))
             rows = [ledgers[account_id].stated(number) for number in sorted(numbers)]
@@ -139,7 +166,14 @@ def _told(draw: st.DrawFn, landing: Landing, ledgers: dict[str, Ledger]) -> list
             return [_page(landing, account_id, rows, at, is_complete=draw(st.integers(0, 4)) > 0)]
         case "usage":
             days = draw(st.sets(st.integers(0, 20), min_size=draw(st.sampled_from([0, 2])), max_size=4))
-            rows = [{"date": str((at - timedelta(days=day)).date()), "calls": 1, "creditsUsed": draw(st.sampled_from([0, 3, 7]))} for day in days]
+            rows = [
+                {
+                    "date": str((at - timedelta(days=day)).date()),
+                    "calls": 1,
+                    "creditsUsed": draw(st.sampled_from([0, 3, 7])),
+                }
+                for day in days
+            ]
             body = {"success": True, "data": {"usage": rows, "total": None}}
             span: tuple[date, date] = ((at - timedelta(days=20)).date(), at.date())
             unit = draw(st.sampled_from([{"currency": "credits"}, {}]))

@@ -138,8 +138,7 @@ def _blank() -> dict[str, Any]:
     with NamedTemporaryFile("w", suffix=".toml") as file:
         file.write("\n".join(lines))
         file.flush()
-        record = load_settings(Path(file.name)).to_record()
-    return record
+        return load_settings(Path(file.name)).to_record()
 
 
 def write(fetches: Iterable[Fetch], landing: Path) -> list[Path]:

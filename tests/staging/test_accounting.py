@@ -32,7 +32,9 @@ def _landed(number: int, payload: Any) -> Landed:
 @_EACH
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_every_row_is_accepted_or_rejected_with_a_reason(vendor: Vendor, endpoint: Endpoint, data: st.DataObject) -> None:
+def test_every_row_is_accepted_or_rejected_with_a_reason(
+    vendor: Vendor, endpoint: Endpoint, data: st.DataObject
+) -> None:
     payloads = data.draw(st.lists(mutated(original(vendor, endpoint)), min_size=1, max_size=4))
     answers = [_landed(number, payload) for number, payload in enumerate(payloads)]
     for reading in read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float):

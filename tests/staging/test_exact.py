@@ -95,7 +95,9 @@ def test_a_column_of_money_is_each_of_its_values_by_itself(texts: list[str], as_
 
 @settings(max_examples=15, deadline=None)
 @given(texts=st.lists(_FITTING, min_size=1, max_size=40), as_strings=st.booleans())
-def test_digits_in_a_body_are_the_digits_in_duckdb(new_workshop: NewWorkshop, texts: list[str], as_strings: bool) -> None:
+def test_digits_in_a_body_are_the_digits_in_duckdb(
+    new_workshop: NewWorkshop, texts: list[str], as_strings: bool
+) -> None:
     rows = [
         f'{{"id": {number}, "amount": {json.dumps(text) if as_strings else text}, "created_at": "2026-03-01T00:00:00Z"}}'
         for number, text in enumerate(texts)
@@ -112,7 +114,9 @@ def test_digits_in_a_body_are_the_digits_in_duckdb(new_workshop: NewWorkshop, te
         sign, _, digits = text.rpartition("-")
         whole, _, fraction = digits.partition(".")
         plain = f"{whole}.{fraction:0<9}"
-        assert found[number] == (f"-{plain}" if sign or text.startswith("-") else plain).replace("-0.000000000", "0.000000000")
+        assert found[number] == (f"-{plain}" if sign or text.startswith("-") else plain).replace(
+            "-0.000000000", "0.000000000"
+        )
 
 
 _NO_AMOUNTS = [

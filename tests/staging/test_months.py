@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 
 from pipeline.landing.store import Fetch
 from tests.staging.histories import histories
-from tests.staging.landed import NewWorkshop, Rows, Workshop, contents, write
+from tests.staging.landed import NewWorkshop, Rows, contents, write
 
 
 def _rebuilt(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> Rows:

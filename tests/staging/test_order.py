@@ -37,7 +37,11 @@ def _history() -> list[Fetch]:
         return {"data": list(rows), "links": {"next": None}, "meta": {}, **more}
 
     def usage(*rows: Any, **more: Any) -> dict[str, Any]:
-        return {"success": True, "data": {"usage": list(rows), "total": {"creditsUsed": 9, "calls": 1, "cost": "$1"}}, **more}
+        return {
+            "success": True,
+            "data": {"usage": list(rows), "total": {"creditsUsed": 9, "calls": 1, "cost": "$1"}},
+            **more,
+        }
 
     for hours, team, accounts in [
         (0, "one", ["ledger", "usage"]), (24, "two", ["ledger", "usage", "balance"]), (48, "two", ["usage", "balance"]),
@@ -65,16 +69,36 @@ def _history() -> list[Fetch]:
     ]:
         run_id = f"ledger-{hours}"
         half = len(rows) // 2
-        add("vpsbg", "transactions", page(*rows[:half], draft=hours), hours, account_id="ledger", run_id=run_id, is_complete=False)
+        add(
+            "vpsbg",
+            "transactions",
+            page(*rows[:half], draft=hours),
+            hours,
+            account_id="ledger",
+            run_id=run_id,
+            is_complete=False,
+        )
         add("vpsbg", "transactions", page(*rows[half:]), hours, account_id="ledger", run_id=run_id, page_number=2)
     for hours, credits, cost in [(1, 5, "$0.5"), (24, 6, "$0.6"), (25, "six", "free"), (26, 7, 0.7), (27, 6, "$0.6")]:
         day = {"date": "2026-03-18", "calls": 2, "creditsUsed": credits, "cost": cost}
         extra = {"requestId": hours} if hours > 24 else {}
         add("voxpria", "usage", usage(day, day | {"date": "2026-03-17"}, **extra), hours, account_id="usage",
             days=(date(2026, 3, 17), (NOW + timedelta(hours=hours)).date()))  # fmt: skip
-        add("voxpria", "credits", {"success": True, "data": {"balance": 100 - hours, "currency": "credits"}}, hours, account_id="usage")
+        add(
+            "voxpria",
+            "credits",
+            {"success": True, "data": {"balance": 100 - hours, "currency": "credits"}},
+            hours,
+            account_id="usage",
+        )
     for hours, credit in [(1, 5.25), (2, 1e-11), (3, 1e-12), (4, 5)]:
-        add("hyperstack", "credit", {"status": True, "message": "", "data": {"credit": credit, "threshold": 1e-10}}, hours, account_id="gpu")
+        add(
+            "hyperstack",
+            "credit",
+            {"status": True, "message": "", "data": {"credit": credit, "threshold": 1e-10}},
+            hours,
+            account_id="gpu",
+        )
     return made
 
 
@@ -143,7 +167,10 @@ def test_loading_again_changes_nothing(workshop: Workshop, reference: Rows) -> N
 
 def test_a_load_that_was_rolled_back_is_loaded_again_whole(workshop: Workshop, reference: Rows) -> None:
     write(_HISTORY, workshop.home.landing)
-    with pytest.raises(RuntimeError, match="a kill"), workshop.warehouse.transaction() as connection:
+    with (
+        pytest.raises(RuntimeError, match="a kill"),
+        workshop.warehouse.transaction() as connection,
+    ):
         load_module.load(connection, workshop.home.landing)
         raise RuntimeError("a kill")
     assert workshop.rows("SELECT count(*) FROM staging.fetches") == [(0,)]

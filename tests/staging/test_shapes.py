@@ -57,9 +57,11 @@ def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_cl
         ("vendor_claims:estimated_expenses", "*", "answer_is_readable"),
         ("vendor_claims:shortfall", "*", "answer_is_readable"),
     ]
-    assert {("balance_amount", "unreadable_in_every_row"), ("balance", "missing_field"), ("funds", "unknown_field")} <= _drift(
-        workshop
-    )
+    assert {
+        ("balance_amount", "unreadable_in_every_row"),
+        ("balance", "missing_field"),
+        ("funds", "unknown_field"),
+    } <= _drift(workshop)
     assert _readable(workshop, "vpsbg", "balances") == (
         "account main: vpsbg balance: no row could be read (balance_amount: is_present, found None); earlier data "
         "stands. See staging.rejects and staging.schema_drift"
@@ -82,7 +84,9 @@ def test_one_bad_row_is_rejected_alone(workshop: Workshop) -> None:
     report = workshop.load()
     assert (report.received, report.accepted, report.rejected) == (4, 2, 2)
     assert workshop.rows("SELECT entry_id FROM staging.ledger_entries ORDER BY 1") == [("1",), ("3",)]
-    assert workshop.rows("SELECT row_number, column_name, check_name, redacted_value FROM staging.rejects ORDER BY 1") == [
+    assert workshop.rows(
+        "SELECT row_number, column_name, check_name, redacted_value FROM staging.rejects ORDER BY 1"
+    ) == [
         (2, "stated_amount", "is_exact_amount", "$5"),
         (4, "data", "is_object", "4"),
     ]
@@ -114,7 +118,9 @@ def test_an_unknown_field_is_drift_and_does_no_harm(workshop: Workshop) -> None:
     workshop.landing.answer("voxpria", "usage", _usage(total={"creditsUsed": 0}) | {"requestId": "abc"}, account_id="v")
     report = workshop.load()
     assert report.rejected == 0
-    assert workshop.rows("SELECT vendor, column_name, check_name, redacted_value FROM staging.schema_drift ORDER BY 1") == [
+    assert workshop.rows(
+        "SELECT vendor, column_name, check_name, redacted_value FROM staging.schema_drift ORDER BY 1"
+    ) == [
         ("voxpria", "requestId", "unknown_field", "abc"),
         ("vpsbg", "loyalty", "unknown_field", '{"points":5}'),
     ]
@@ -139,14 +145,20 @@ def test_each_account_has_its_own_drift_though_they_are_read_together(workshop: 
 @pytest.mark.fault(25)
 def test_a_number_that_became_words_is_rejected_and_never_null(workshop: Workshop) -> None:
     row = {"date": "2026-03-17", "calls": 1, "creditsUsed": 3}
-    workshop.landing.answer("voxpria", "usage", _usage(row | {"cost": "free"}, row | {"date": "2026-03-16", "cost": "$1"}))
+    workshop.landing.answer(
+        "voxpria", "usage", _usage(row | {"cost": "free"}, row | {"date": "2026-03-16", "cost": "$1"})
+    )
     workshop.load()
-    assert workshop.rows("SELECT usage_date::VARCHAR, cost_amount FROM staging.usage_days") == [("2026-03-16", Decimal(1))]
+    assert workshop.rows("SELECT usage_date::VARCHAR, cost_amount FROM staging.usage_days") == [
+        ("2026-03-16", Decimal(1))
+    ]
 
 
 @pytest.mark.fault(20)
 def test_a_row_that_comes_twice_is_one_row(workshop: Workshop) -> None:
-    workshop.landing.answer("vpsbg", "transactions", _page(_entry(1), _entry(1), _entry(2)), run_id="r", is_complete=False)
+    workshop.landing.answer(
+        "vpsbg", "transactions", _page(_entry(1), _entry(1), _entry(2)), run_id="r", is_complete=False
+    )
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(2), _entry(3)), run_id="r", page_number=2)
     report = workshop.load()
     assert (report.received, report.accepted) == (5, 5)
@@ -202,7 +214,9 @@ def test_a_new_accounts_empty_ledger_is_days_without_spend(workshop: Workshop) -
     assert _readable(workshop, "vpsbg", "ledger_entries") is None
 
 
-@pytest.mark.parametrize("body", ["null", "[]", "{}", '"text"', "5", '{"data": null}', '{"data": "none"}', '{"data": 5}'])
+@pytest.mark.parametrize(
+    "body", ["null", "[]", "{}", '"text"', "5", '{"data": null}', '{"data": "none"}', '{"data": 5}']
+)
 def test_a_body_without_its_rows_is_rejected_and_refuses_nothing_else(workshop: Workshop, body: str) -> None:
     workshop.landing.answer("vpsbg", "transactions", body)
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(1)), account_id="other")
@@ -237,7 +251,9 @@ def test_a_failed_answer_is_a_row_and_nothing_is_read_from_it(workshop: Workshop
     workshop.landing.answer("vpsbg", "balance", _BALANCE, outcome="server_error")
     report = workshop.load()
     assert (report.fetches, report.failed_fetches, report.received) == (1, 1, 0)
-    assert workshop.rows("SELECT outcome, is_reading, is_complete FROM staging.fetches") == [("server_error", True, False)]
+    assert workshop.rows("SELECT outcome, is_reading, is_complete FROM staging.fetches") == [
+        ("server_error", True, False)
+    ]
 
 
 def test_a_body_that_was_damaged_on_disk_stops_the_load_by_name(workshop: Workshop) -> None:

@@ -82,7 +82,9 @@ def test_any_offset_says_the_same_instant(instant: datetime, offset: timedelta) 
     assert convert(_INSTANT, [text]).values.to_list() == [instant]
 
 
-@pytest.mark.parametrize("text", ["2026-3-18", "2026-02-29", "18.03.2026", "20260318", "2026-03-18T00:00:00Z", "", "0000-01-01"])
+@pytest.mark.parametrize(
+    "text", ["2026-3-18", "2026-02-29", "18.03.2026", "20260318", "2026-03-18T00:00:00Z", "", "0000-01-01"]
+)
 def test_a_day_that_is_none_is_rejected(text: str) -> None:
     converted = convert(_DATE, [text])
     assert (converted.values.to_list(), converted.refused.to_list()) == ([None], [True])
@@ -105,7 +107,9 @@ def test_a_local_day_of_23_or_25_hours_neither_loses_nor_doubles_an_hour(
         for number, at in enumerate(told)
     ]
     workshop.landing.run({"main": {}}, at=end + timedelta(days=2))
-    workshop.landing.answer("vpsbg", "transactions", {"data": rows, "links": {}, "meta": {}}, at=end + timedelta(days=2))
+    workshop.landing.answer(
+        "vpsbg", "transactions", {"data": rows, "links": {}, "meta": {}}, at=end + timedelta(days=2)
+    )
     assert workshop.load().accepted == hours
     stored = workshop.rows("SELECT effective_at_utc FROM staging.ledger_entries ORDER BY 1")
     assert [at for (at,) in stored] == told

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.home import Home
 from pipeline.warehouse import Warehouse
-from tests.staging.landed import Workshop, NewWorkshop
+from tests.staging.landed import NewWorkshop, Workshop
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,9 @@ def read_payloads(vendor: Vendor, endpoint: Endpoint, *payloads: object) -> list
     return read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float)
 
 
-def read_example(vendor: Vendor, endpoint: Endpoint, other: Vendor | None = None, sibling: Endpoint | None = None) -> list[Reading]:
+def read_example(
+    vendor: Vendor, endpoint: Endpoint, other: Vendor | None = None, sibling: Endpoint | None = None
+) -> list[Reading]:
     """Read an endpoint's own example, or that of another endpoint."""
     holder, told = other or vendor, sibling or endpoint
     return read_payloads(vendor, endpoint, decoded(example(holder.name, told.name, told.body), told.body))

@@ -12,7 +12,11 @@ _WALLET = VENDOR.endpoint("wallet")
 
 def test_the_documented_balance_has_no_unit_and_none_is_guessed() -> None:
     [reading] = read(VENDOR, _WALLET, example("deepvue", "wallet"))
-    assert reading.accepted.select("balance_amount", "unit_code", "effective_at_utc").row(0) == (Decimal(6448), None, None)
+    assert reading.accepted.select("balance_amount", "unit_code", "effective_at_utc").row(0) == (
+        Decimal(6448),
+        None,
+        None,
+    )
     assert reading.drift == []
     assert VENDOR.unit_code is None
     assert "unit" in VENDOR.settings

@@ -47,7 +47,14 @@ def test_the_documented_usage_is_read_by_day_with_its_total_as_a_claim() -> None
 
 @pytest.mark.parametrize(
     ("cost", "amount"),
-    [("$13.50", "13.50"), ("$1,234.50", "1234.50"), ("1234.5", "1234.5"), (13.5, "13.5"), ("-$2.00", "-2.00"), (0, "0")],
+    [
+        ("$13.50", "13.50"),
+        ("$1,234.50", "1234.50"),
+        ("1234.5", "1234.5"),
+        (13.5, "13.5"),
+        ("-$2.00", "-2.00"),
+        (0, "0"),
+    ],
 )
 def test_a_cost_is_read_with_or_without_its_dollar(cost: object, amount: str) -> None:
     usage, _ = _usage({"date": "2026-03-17", "creditsUsed": 1, "cost": cost})
@@ -64,7 +71,9 @@ def test_a_cost_that_could_mean_two_things_rejects_the_row(cost: object) -> None
 @pytest.mark.parametrize("credits", ["$13.50", "1,234.50", "12 credits", True, {}])
 def test_credits_are_plain_numbers_and_nothing_else(credits: object) -> None:
     usage, _ = _usage({"date": "2026-03-17", "creditsUsed": credits})
-    assert [(reject.column_name, reject.check_name) for reject in usage.rejects] == [("credits_amount", "is_exact_amount")]
+    assert [(reject.column_name, reject.check_name) for reject in usage.rejects] == [
+        ("credits_amount", "is_exact_amount")
+    ]
 
 
 def test_a_day_is_partial_until_it_is_over() -> None:

@@ -80,12 +80,20 @@ def test_a_new_account_without_a_deposit_is_read() -> None:
 
 
 def test_pending_deposits_add_up_with_vat_where_it_is_stated() -> None:
-    deposits = [{"amount_with_vat": "0.10", "amount": 1}, {"amount_with_vat": 0.2}, {"amount": "0.000000003", "amount_with_vat": None}, {}]
+    deposits = [
+        {"amount_with_vat": "0.10", "amount": 1},
+        {"amount_with_vat": 0.2},
+        {"amount": "0.000000003", "amount_with_vat": None},
+        {},
+    ]
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=deposits)
     assert _first(balance, "pending_amount") == Decimal("0.300000003")
 
 
-@pytest.mark.parametrize("deposit", [{"amount": "$5"}, {"amount": True}, {"amount": [1]}, {"amount": "1e1"}, {"amount": "1_0"}, {"amount": -5}, "5", 5])
+@pytest.mark.parametrize(
+    "deposit",
+    [{"amount": "$5"}, {"amount": True}, {"amount": [1]}, {"amount": "1e1"}, {"amount": "1_0"}, {"amount": -5}, "5", 5],
+)
 def test_a_pending_deposit_that_cannot_be_read_is_rejected_by_name(deposit: object) -> None:
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=[deposit])
     assert {reject.column_name for reject in balance.rejects} == {"pending_amount"}
@@ -124,7 +132,13 @@ def test_a_time_without_an_offset_or_sense_is_rejected(stamp: object) -> None:
 
 @pytest.mark.parametrize(
     ("word", "kind"),
-    [("Deposit", "top_up"), ("RENEW-SERVICE", "renewal"), ("refund", "refund"), ("loyalty-bonus", "other"), (None, "other")],
+    [
+        ("Deposit", "top_up"),
+        ("RENEW-SERVICE", "renewal"),
+        ("refund", "refund"),
+        ("loyalty-bonus", "other"),
+        (None, "other"),
+    ],
 )
 def test_an_unknown_type_becomes_other_and_keeps_its_word(word: str | None, kind: str) -> None:
     reading = _transaction(type=word)
@@ -134,7 +148,13 @@ def test_an_unknown_type_becomes_other_and_keeps_its_word(word: str | None, kind
 
 @pytest.mark.parametrize(
     ("word", "status"),
-    [("paid", "settled"), ("awaiting_payment", "pending"), ("Cancelled", "void"), ("frozen", "unknown"), (None, "settled")],
+    [
+        ("paid", "settled"),
+        ("awaiting_payment", "pending"),
+        ("Cancelled", "void"),
+        ("frozen", "unknown"),
+        (None, "settled"),
+    ],
 )
 def test_a_status_is_translated_and_an_unknown_one_is_unknown(word: str | None, status: str) -> None:
     assert _first(_transaction(status=word), "entry_status") == status
