@@ -84,7 +84,7 @@ _TABLES = (
 
 def land(landing: Path, record: bytes, *, pages: int) -> None:
     """Land one run of 20 accounts: a balance each, and `pages` pages of 100 ledger entries, newest first."""
-    draw = random.Random(pages)  # noqa: S311 - a benchmark's figures, not a secret
+    draw = random.Random(pages)
     writers = {
         (OWN, RUNS): LandingWriter(landing, OWN, RUNS, NOW.date()),
         ("vpsbg", "balance"): LandingWriter(landing, "vpsbg", "balance", NOW.date()),

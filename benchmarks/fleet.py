@@ -76,7 +76,7 @@ class Fleet:
         self.hours = hours
         self.start = end - timedelta(hours=hours - 1)
         self.ledger_every_hours = ledger_every_hours
-        draw = random.Random(hours)  # noqa: S311 - a benchmark's figures, not a secret
+        draw = random.Random(hours)
         self._ledgers = [self._ledger(f"vpsbg-{number:02d}", draw) for number in range(VPSBG)]
         self._voxpria = [self._meter(f"voxpria-{number:02d}", draw) for number in range(VOXPRIA)]
         self._deepvue = [self._meter(f"deepvue-{number:02d}", draw) for number in range(DEEPVUE)]
