@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from operator import itemgetter
-from typing import cast
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -120,7 +120,7 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             for key in set(endpoint.envelope) - answer.payload.keys():
                 drift.append(Drift(index, 1, key, "missing_field", None))
         found = dig(answer.payload, records.at)
-        candidates = found if isinstance(found, list) else [found]
+        candidates: list[Any] = found if isinstance(found, list) else [found]
         if not isinstance(found, dict | list):
             is_missed = found is not None or not records.is_optional
             if is_missed:
@@ -130,7 +130,7 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             continue
         received.append(len(candidates))
         if all(type(row) is dict for row in candidates):
-            rows += cast(list[Mapping[str, object]], candidates)
+            rows += candidates
             owners += [index] * len(candidates)
             numbers += range(1, len(candidates) + 1)
             continue
@@ -272,7 +272,7 @@ def _verdict(records: Records, keys: set[str], known: set[str]) -> tuple[set[str
         for field in records.fields
         if field.is_documented and not any(source.split(".")[0] in keys for source in field.sources)
     ]
-    return set() if records.keeps_extra else keys - known, missing
+    return keys - known, missing
 
 
 def _time_of(answer: Landed) -> tuple[datetime, str]:

@@ -61,9 +61,10 @@ def _entry(draw: st.DrawFn) -> tuple[datetime, str, Decimal]:
     return at, word, sign * Decimal(draw(_AMOUNT))
 
 
+_VENDORS = {"ledger": "vpsbg", "usage": "voxpria", "balance": "deepvue", "hand": "vpsbg"}
+_FIRST = {"unit": "INR", "price": "0.1", "price_unit": "EUR", "reporting": "EUR", "team": None}
 _SETTINGS = st.fixed_dictionaries(
     {
-        "accounts": st.sets(st.sampled_from(["ledger", "second", "usage", "balance", "hand"]), min_size=3),
         "unit": st.sampled_from([None, "INR", "USD"]),
         "price": st.sampled_from([None, "0.1", "0.25"]),
         "price_unit": st.sampled_from(["EUR", "USD"]),
@@ -71,130 +72,149 @@ _SETTINGS = st.fixed_dictionaries(
         "team": st.sampled_from([None, "a"]),
     }
 )
-_VENDORS = {"usage": "voxpria", "balance": "deepvue"}
+# What can happen to an account. Most of it must not change the account itself: that would touch all of its months.
+_EVENTS = {
+    "ledger": ["entries", "entries", "restated", "restated", "same", "reading", "failure"],
+    "usage": ["usage", "usage", "credits"],
+    "balance": ["wallet"],
+    "hand": ["file", "file", "now", "entries"],
+}
 
 
-def _record(told: dict[str, Any]) -> dict[str, Any]:
-    accounts: dict[str, dict[str, Any]] = {}
-    for account_id in sorted(told["accounts"]):
-        accounts[account_id] = {"vendor": _VENDORS.get(account_id, "vpsbg"), "team": told["team"]}
-    if "balance" in accounts:
-        accounts["balance"]["unit_code"] = told["unit"]
-    if "usage" in accounts and told["price"]:
-        accounts["usage"] |= {"credit_price_amount": told["price"], "credit_price_unit_code": told["price_unit"]}
-    return run_record(accounts, told["reporting"])
+@dataclass
+class Teller:
+    """Tells of some accounts, one answer after the other; its ids rise with the order in which answers were made."""
+
+    draw: st.DrawFn
+    accounts: list[str]
+    ledger: Ledger
+    landing: Landing = field(default_factory=lambda: Landing(Path("nowhere")))
+
+    def run(self, told: dict[str, Any], accounts: list[str]) -> list[Fetch]:
+        """A run's settings."""
+        settings: dict[str, dict[str, Any]] = {}
+        for account_id in accounts:
+            settings[account_id] = {"vendor": _VENDORS[account_id], "team": told["team"]}
+            if account_id == "balance":
+                settings[account_id]["unit_code"] = told["unit"]
+            if account_id == "usage" and told["price"]:
+                settings[account_id] |= {
+                    "credit_price_amount": told["price"], "credit_price_unit_code": told["price_unit"],
+                }  # fmt: skip
+        return [self.landing.fetch(OWN, RUNS, run_record(settings, told["reporting"]), account_id="*", at=START)]
+
+    def beginning(self, account_id: str) -> list[Fetch]:
+        """Enough of an account that its evidence and its signs are settled."""
+        first, last = START + timedelta(days=self.draw(st.sampled_from([0, 20]))), START + timedelta(days=90)
+        match account_id:
+            case "ledger":
+                return [*self._readings(last), self._page(list(self.ledger.entries), last, is_complete=True)]
+            case "usage":
+                return self._usage(last, {1, 40, 80})
+            case "balance":
+                return [self._wallet(first), self._wallet(last)]
+            case _:
+                return [*self._file({first, last}), self._balance(last)]
+
+    def event(self, account_id: str) -> list[Fetch]:
+        """The answers of one thing that happens."""
+        what, at = self.draw(st.sampled_from(_EVENTS[account_id])), self.draw(INSTANT)
+        match what:
+            case "failure":
+                return [self.landing.fetch("vpsbg", "balance", b"", account_id=account_id, at=at, outcome="timeout")]
+            case "reading":
+                return self._readings(at)
+            case "same":
+                # Nothing new but that the listing was asked for, up to a later or earlier day.
+                return [self._page(list(self.ledger.entries)[:1], at, is_complete=True)]
+            case "entries":
+                number = self.draw(st.integers(0, 9))
+                self.ledger.entries.setdefault(number, _entry(self.draw))
+                status = self.draw(st.sampled_from(["paid", "paid", "pending", "cancelled"]))
+                is_complete = self.draw(st.booleans())
+                return [self._page([number], at, account_id=account_id, status=status, is_complete=is_complete)]
+            case "restated":
+                number = self.draw(st.sampled_from(list(self.ledger.entries)))
+                self.ledger.entries[number] = _entry(self.draw)
+                return [self._page([number], at, is_complete=self.draw(st.integers(0, 3)) == 0)]
+            case "usage":
+                return self._usage(at, self.draw(st.sets(st.integers(0, 60), max_size=3)))
+            case "credits":
+                unit = self.draw(st.sampled_from([{"currency": "credits"}, {}]))
+                body = {"success": True, "data": {"balance": self.draw(st.sampled_from([10, 50])), **unit}}
+                return [self.landing.fetch("voxpria", "credits", body, account_id=account_id, at=at)]
+            case "wallet":
+                return [self._wallet(at)]
+            case "file":
+                return self._file(self.draw(st.sets(INSTANT, max_size=3)))
+            case _:
+                return [self._balance(at)]
+
+    def _page(
+        self, numbers: list[int], at: datetime, *, is_complete: bool, account_id: str = "ledger", status: str = "paid"
+    ) -> Fetch:
+        rows = [self.ledger.stated(number) | {"status": status} for number in numbers]
+        body = {"data": rows, "links": {"next": None}, "meta": {}}
+        return self.landing.fetch("vpsbg", "transactions", body, account_id=account_id, at=at, is_complete=is_complete)
+
+    def _readings(self, at: datetime) -> list[Fetch]:
+        # One on each side of an entry: an interval that can prove how the ledger is signed. Sometimes it does not.
+        entered = self.draw(st.sampled_from([each[0] for each in self.ledger.entries.values()]))
+        off = self.draw(st.sampled_from([0, 0, 0, 1]))
+        sides = {entered - timedelta(hours=self.draw(_HOURS)), entered + timedelta(hours=self.draw(_HOURS)), at}
+        return [self._balance(each, self.ledger.balance_at(each) + off, account_id="ledger") for each in sorted(sides)]
+
+    def _balance(self, at: datetime, amount: Decimal | None = None, *, account_id: str = "hand") -> Fetch:
+        told = str(amount if amount is not None else self.draw(_AMOUNT))
+        return self.landing.fetch(
+            "vpsbg", "balance", {"balance": told, "currency": "EUR"}, account_id=account_id, at=at
+        )
+
+    def _wallet(self, at: datetime) -> Fetch:
+        return self.landing.fetch(
+            "deepvue", "wallet", {"current_balance": self.draw(_AMOUNT)}, account_id="balance", at=at
+        )
+
+    def _file(self, instants: set[datetime]) -> list[Fetch]:
+        # A minute past, for an account has one balance at a time.
+        rows = [f"{(each + timedelta(minutes=1)).isoformat()},{self.draw(_AMOUNT)},EUR" for each in sorted(instants)]
+        body = "\n".join(["observed_at_utc,balance_amount,unit_code", *rows])
+        return [self.landing.fetch("manual", "readings", body, account_id="hand", at=START)]
+
+    def _usage(self, at: datetime, days: set[int]) -> list[Fetch]:
+        rows = [
+            {
+                "date": str((at - timedelta(days=day)).date()),
+                "calls": 1,
+                "creditsUsed": self.draw(st.sampled_from([0, 3, 7])),
+            }
+            for day in sorted(days)
+        ]
+        body = {"success": True, "data": {"usage": rows, "total": None}}
+        span: tuple[date, date] = ((at - timedelta(days=max(days, default=0))).date(), at.date())
+        return [self.landing.fetch("voxpria", "usage", body, account_id="usage", at=at, days=span)]
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[list[Fetch]]:
-    """Fetches in the loads that they arrive in; ids rise with the order in which they were made."""
-    landing = Landing(Path("nowhere"))
-    ledgers = {account_id: draw(_ledger()) for account_id in ("ledger", "second")}
-    whole = {
-        "accounts": ["ledger", "second", "usage", "balance", "hand"],
-        "unit": "INR",
-        "price": "0.1",
-        "price_unit": "EUR",
-    }
-    whole |= {"reporting": "EUR", "team": None}
-    loads = [[landing.fetch(OWN, RUNS, _record(whole), account_id="*", at=START)]]
-    loads += [[] for _ in range(draw(st.integers(1, 3)))]
-    for load in loads:
-        for _ in range(draw(st.integers(1, 5))):
-            load.extend(_told(draw, landing, ledgers))
+    """Fetches of one or two accounts, in the loads that they arrive in."""
+    accounts = draw(st.lists(st.sampled_from(list(_VENDORS)), min_size=1, max_size=2, unique=True))
+    teller = Teller(draw, accounts, draw(_ledger()))
+    begins = draw(st.integers(0, 4)) > 0
+    first = teller.run(_FIRST, accounts)
+    for account_id in accounts:
+        first += teller.beginning(account_id) if begins else teller.event(account_id)
+    loads = [first]
+    for _ in range(draw(st.integers(1, 3))):
+        load = [
+            fetch for _ in range(draw(st.integers(1, 2))) for fetch in teller.event(draw(st.sampled_from(accounts)))
+        ]
+        if draw(st.integers(0, 6)) == 0:
+            load += teller.run(draw(_SETTINGS), draw(st.lists(st.sampled_from(list(_VENDORS)), unique=True)))
+        loads.append(load)
     # Some answers arrive later than those that were made after them.
-    for fetch in list(loads[0][1:]):
-        if draw(st.integers(0, 9)) == 0:
-            loads[0].remove(fetch)
-            loads[-1].append(fetch)
+    if draw(st.integers(0, 3)) == 0:
+        late = draw(st.sampled_from(first))
+        first.remove(late)
+        loads[-1].append(late)
     return loads
-
-
-def _told(draw: st.DrawFn, landing: Landing, ledgers: dict[str, Ledger]) -> list[Fetch]:
-    """The answers of one thing that happens."""
-    what = draw(
-        st.sampled_from(
-            [
-                "entries",
-                "entries",
-                "reading",
-                "reading",
-                "reading",
-                "usage",
-                "wallet",
-                "hand",
-                "restated",
-                "settings",
-                "failure",
-            ]
-        )
-    )
-    account_id = draw(st.sampled_from(list(ledgers)))
-    at = draw(INSTANT)
-    match what:
-        case "settings":
-            return [landing.fetch(OWN, RUNS, _record(draw(_SETTINGS)), account_id="*", at=at)]
-        case "failure":
-            return [landing.fetch("vpsbg", "balance", b"", account_id=account_id, at=at, outcome="timeout")]
-        case "reading":
-            # One on each side of an entry: an interval that can prove how the ledger is signed. Sometimes it does not.
-            entered, _, _ = draw(st.sampled_from(list(ledgers[account_id].entries.values())))
-            sides = [entered - timedelta(hours=draw(_HOURS)), entered + timedelta(hours=draw(_HOURS))]
-            off = draw(st.sampled_from([0, 0, 0, 1]))
-            bodies = {each: ledgers[account_id].balance_at(each) + off for each in sides}
-            return [
-                landing.fetch(
-                    "vpsbg", "balance", {"balance": str(amount), "currency": "EUR"}, account_id=account_id, at=each
-                )
-                for each, amount in bodies.items()
-            ]
-        case "restated":
-            number = draw(st.sampled_from(list(ledgers[account_id].entries)))
-            ledgers[account_id].entries[number] = _entry(draw)
-            return [
-                _page(landing, account_id, [ledgers[account_id].stated(number)], at, is_complete=draw(st.booleans()))
-            ]
-        case "entries":
-            numbers = draw(
-                st.sets(st.sampled_from(list(ledgers[account_id].entries)), min_size=draw(st.sampled_from([0, 1, 2])))
-            )
-            # A listing speaks of what has been: it is mostly asked for after its newest entry.
-            at = max(at, START + timedelta(days=draw(st.sampled_from([0, 60, 100, DAYS]))))
-            rows = [ledgers[account_id].stated(number) for number in sorted(numbers)]
-            for row in rows:
-                row["status"] = draw(st.sampled_from(["paid", "paid", "paid", "pending", "cancelled"]))
-            return [_page(landing, account_id, rows, at, is_complete=draw(st.integers(0, 4)) > 0)]
-        case "usage":
-            days = draw(st.sets(st.integers(0, 20), min_size=draw(st.sampled_from([0, 2])), max_size=4))
-            rows = [
-                {
-                    "date": str((at - timedelta(days=day)).date()),
-                    "calls": 1,
-                    "creditsUsed": draw(st.sampled_from([0, 3, 7])),
-                }
-                for day in days
-            ]
-            body = {"success": True, "data": {"usage": rows, "total": None}}
-            span: tuple[date, date] = ((at - timedelta(days=20)).date(), at.date())
-            unit = draw(st.sampled_from([{"currency": "credits"}, {}]))
-            credits = {"success": True, "data": {"balance": draw(st.sampled_from([10, 50])), **unit}}
-            return [
-                landing.fetch("voxpria", "usage", body, account_id="usage", at=at, days=span),
-                landing.fetch("voxpria", "credits", credits, account_id="usage", at=at),
-            ]
-        case "wallet":
-            return [landing.fetch("deepvue", "wallet", {"current_balance": draw(_AMOUNT)}, account_id="balance", at=at)]
-        case _:
-            days = draw(st.sets(DAY, max_size=3))
-            lines = [f"{(START + timedelta(days=day, hours=5)).date()},{draw(_AMOUNT)},EUR" for day in sorted(days)]
-            body = "\n".join(["observed_at_utc,balance_amount,unit_code", *lines])
-            return [
-                landing.fetch("manual", "readings", body, account_id="hand", at=at),
-                landing.fetch("vpsbg", "balance", {"balance": draw(_AMOUNT), "currency": "EUR"}, account_id="hand",
-                              at=at + timedelta(minutes=1)),
-            ]  # fmt: skip
-
-
-def _page(landing: Landing, account_id: str, rows: list[dict[str, Any]], at: datetime, *, is_complete: bool) -> Fetch:
-    body = {"data": rows, "links": {"next": None}, "meta": {}}
-    return landing.fetch("vpsbg", "transactions", body, account_id=account_id, at=at, is_complete=is_complete)
