@@ -113,8 +113,13 @@ def _webserver(bench: Bench) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{port}/graphql"
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        os.killpg(server.pid, signal.SIGINT)
+        try:
+            server.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            # Where whoever started the tests ignores interrupts, so do their children.
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(timeout=15)
 
 
 def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,9 @@ def _take_all(folder: str, wanted: int) -> int:
 
 
 def test_a_limit_holds_across_processes(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        granted = pool.starmap(_take_all, [(str(tmp_path), 40)] * 3)
-    assert sum(granted) == 50
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        granted = pool.map(_take_all, [str(tmp_path)] * 3, [40] * 3)
+        assert sum(granted) == 50
 
 
 def test_the_files_are_private_and_hold_no_key(lab: Lab, tmp_path: Path) -> None:
