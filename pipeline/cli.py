@@ -241,13 +241,13 @@ def sql(
         )
     try:
         with open_reader(Home.from_environment().current) as connection:
-            if not connection.extract_statements(query):
+            statements = connection.extract_statements(query)
+            if not statements:
                 raise UsageError("there is no statement to run")
             if output_format == "parquet":
-                relation = connection.sql(query)
-                if relation is None:
+                if duckdb.ExpectedResultType.QUERY_RESULT not in statements[-1].expected_result_type:
                     raise UsageError("--format parquet needs a statement that returns rows")
-                terminal.write_parquet(relation, sys.stdout.buffer)
+                terminal.write_parquet(connection.sql(query), sys.stdout.buffer)
                 return
             result = connection.execute(query)
             names = [column[0] for column in result.description or []]

@@ -86,7 +86,8 @@ def test_no_text_can_break_a_row_or_command_the_terminal(desk: Desk) -> None:
 
 def test_a_plan_is_printed_as_it_is_drawn(desk: Desk) -> None:
     done = desk("sql", "EXPLAIN SELECT count(*) FROM core.accounts WHERE vendor = 'vpsbg'")
-    assert done.stdout.startswith("┌───")
+    # DuckDB 2 rounds the corners.
+    assert done.stdout.startswith(("┌───", "╭─"))
     assert len(done.stdout.splitlines()) > 5
     assert "\\n" not in done.stdout
 
