@@ -7,6 +7,7 @@ name for name and type for type.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import duckdb
 
 from pipeline.errors import DrawdownError
 from pipeline.layers import SQL_LAYERS
+from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.months import Spans
 
+_TOUCHED = "staging.touched_months"
 _PACKED = Path(__file__).parent / "_sql"
 SQL_FOLDER = _PACKED if _PACKED.is_dir() else Path(__file__).parent.parent / "sql"
 """The models: beside the package in a clone, inside it in an installed wheel."""
@@ -93,9 +96,11 @@ def in_order() -> list[Model]:
 def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
     """Bring a model's table up to date and return how many rows it has. Run inside a transaction.
 
-    A table with a month column is recomputed for the months that it owes (`staging.touched_months`), and owes none
-    afterwards; its SELECT reads those months there. Any other table is rebuilt whole. There is no other way to
-    make one: refresh, backfill, restatement and rebuild only differ in the months that were touched.
+    A table with a month column is recomputed for the months that it owes (`staging.touched_months`; an empty table
+    owes all), and owes none afterwards. A SELECT that needs more than the rows of those months reads them there;
+    what any other reads is narrowed down to them from outside. A table without a month column is rebuilt whole.
+    There is no other way to make one: refresh, backfill, restatement and rebuild only differ in the months that were
+    touched.
 
     Raises DrawdownError where the SELECT's columns are not the definition's.
     """
@@ -103,13 +108,15 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
     _check_columns(connection, model)
     columns = ", ".join(table.column_names)
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
-    select = f"SELECT {columns} FROM (\n{model.sql.strip().rstrip(';')}\n){order}"
+    select = f"SELECT {columns} FROM (\n{model.sql.strip().rstrip(';')}\n)"
     if table.month_column:
-        owed = f"SELECT touched_month FROM staging.touched_months WHERE table_name = '{table.full_name}'"
-        connection.execute(
-            f"DELETE FROM {table.full_name} WHERE CAST(date_trunc('month', {table.month_column}) AS DATE) IN ({owed})"
-        )
-        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}")
+        owed = owed_months(connection, table)
+        is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
+        if owed and not is_empty:
+            connection.execute(f"DELETE FROM {table.full_name} WHERE {owed}")
+        if owed or is_empty:
+            where = "" if is_empty or _TOUCHED in model.reads else f" WHERE {owed}"
+            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{where}{order}")
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
     else:
         feeds_months = table.key == ("account_id",) and _feeds_months(table)
@@ -118,11 +125,39 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
         connection.execute(f"DROP TABLE IF EXISTS {table.full_name}")
         for statement in (create_table(table), *comments(table)):
             connection.execute(statement)
-        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}")
+        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{order}")
         if feeds_months and _differs(connection, "before", table.full_name):
             # What holds for an account holds for all of its days.
             Spans(connection).touch_everything()
     return int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0])
+
+
+def owed_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """The condition that a row of a table stands in a month that the table owes; empty where it owes none.
+
+    It is made of constants, one range for neighbouring months, so that DuckDB passes over all other rows unread.
+    """
+    column = table.month_column
+    kind = next((each.column.type for each in table.columns if each.name == column), None)
+    months = connection.execute(
+        "SELECT touched_month FROM staging.touched_months WHERE table_name = ? ORDER BY touched_month",
+        [table.full_name],
+    ).fetchall()
+    ranges: list[list[date]] = []
+    for (month,) in months:
+        following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+        if ranges and ranges[-1][1] == month:
+            ranges[-1][1] = following
+        else:
+            ranges.append([month, following])
+    return " OR ".join(
+        f"({column} >= {_start_of(first, kind)} AND {column} < {_start_of(following, kind)})"
+        for first, following in ranges
+    )
+
+
+def _start_of(day: date, kind: Type | None) -> str:
+    return f"TIMESTAMPTZ '{day} 00:00:00+00'" if kind is Type.INSTANT else f"DATE '{day}'"
 
 
 def _feeds_months(table: Table) -> bool:

@@ -36,7 +36,7 @@ class Table:
     """Columns that no two rows share; empty for a table of one row."""
     columns: tuple[TableColumn, ...]
     month_column: str | None = None
-    """The day or month column by which the table is recomputed; None: it is rebuilt whole."""
+    """The day, month or instant by which the table is recomputed; None: it is rebuilt whole."""
     is_published: bool = True
 
     @property
@@ -215,6 +215,7 @@ CORE: Final = (
         key="account_id observed_at_utc",
         columns="account_id observed_at_utc balance_amount? unit_code threshold_amount? limit_amount? pending_amount? "
         "reading_state effective_at_utc? fetch_id",
+        month_column="observed_at_utc",
     ),
     table(
         "core.ledger_conventions",
@@ -239,8 +240,9 @@ CORE: Final = (
     table(
         "core.vendor_claims",
         "What a vendor said of the account at one time: estimates and totals, kept to be compared with what came.",
-        key="account_id claim fetch_id",
+        key="account_id claim observed_at_utc fetch_id",
         columns="account_id claim observed_at_utc claim_amount unit_code covers_from_date? covers_to_date? fetch_id",
+        month_column="observed_at_utc",
     ),
     table(
         "core.spend_daily",

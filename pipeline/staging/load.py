@@ -22,7 +22,7 @@ from pipeline.landing import store
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.accounts import load_runs
-from pipeline.staging.months import Spans, touch_rows
+from pipeline.staging.months import Spans, touch_attempts, touch_rows
 from pipeline.staging.read import Landed, Reading, read_endpoint
 from pipeline.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
@@ -164,6 +164,8 @@ def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loa
         "loaded_at_utc", pa.array([loaded_at] * batch.num_rows, pa.timestamp("us", tz="UTC"))
     )
     _insert(connection, table, incoming.select(list(table.column_names)))
+    if is_reading:
+        touch_attempts(connection, pc.unique(batch.column("fetched_at_utc")).to_pylist())
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pl.DataFrame) -> None:

@@ -1,0 +1,1 @@
+"""What Drawdown promises about speed and growth, measured: `python -m benchmarks`."""

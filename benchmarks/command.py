@@ -1,0 +1,57 @@
+"""Running `drawdown` as a person does: a process of its own, timed from outside."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+WITHOUT_VENDORS = "not group:landing and not group:alerts"
+"""A refresh of what is already landed: the vendors' share of the time is theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawdown:
+    """A state folder with its accounts."""
+
+    home: Path
+    accounts: Path
+    keys: dict[str, str]
+
+    def seconds(self, *arguments: str) -> float:
+        """Run a command and return how long its process took. Raises RuntimeError where it fails."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DRAWDOWN_", "DAGSTER_"))
+        }
+        environment |= {
+            "DRAWDOWN_HOME": str(self.home), "DRAWDOWN_ACCOUNTS": str(self.accounts),
+            "DAGSTER_DISABLE_TELEMETRY": "1", **self.keys,
+        }  # fmt: skip
+        began = time.perf_counter()
+        ended = subprocess.run(
+            [Path(sys.executable).parent / "drawdown", *arguments], env=environment, capture_output=True, text=True
+        )
+        took = time.perf_counter() - began
+        if ended.returncode:
+            raise RuntimeError(f"drawdown {' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}")
+        return took
+
+
+def median(work: Callable[[], float], times: int = 5) -> float:
+    """The median of what a measure gives."""
+    return statistics.median(work() for _ in range(times))
+
+
+def size_mb(folder: Path) -> float:
+    """What the files of a folder, or a file, take on disk by their length, in MB (10^6 bytes)."""
+    files = (
+        [folder]
+        if folder.is_file()
+        else [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    )
+    return sum(path.stat().st_size for path in files) / 1e6

@@ -1,0 +1,90 @@
+"""Fifty accounts asked every hour: what a refresh costs after a month and after five years, and what it takes up."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.command import WITHOUT_VENDORS, Drawdown, median, size_mb
+from benchmarks.fleet import ACCOUNTS, END, HOURS_A_MONTH, Fleet
+from benchmarks.table import Row
+from pipeline.landing.compact import compact
+
+MONTHS = 60
+_REFRESHES = 7
+
+
+@dataclass(slots=True)
+class _World:
+    """A fleet with its state folder, built up to its last hour."""
+
+    fleet: Fleet
+    drawdown: Drawdown
+    fetches: int
+    build_seconds: float
+
+    def refresh(self) -> float:
+        """Land one more hour and bring everything up to it."""
+        self.fleet.land_next_hour()
+        return self.drawdown.seconds("run", "--select", WITHOUT_VENDORS)
+
+
+def _world(scratch: Path, months: int) -> _World:
+    home = scratch / f"{months}-months"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    fleet = Fleet(home / "landing", hours=months * HOURS_A_MONTH, end=END)
+    accounts = home / "accounts.toml"
+    accounts.write_text(fleet.accounts_toml(), encoding="utf-8")
+    drawdown = Drawdown(home, accounts, {"BENCH_KEY": "bench"})
+    fetches = fleet.land_history(accounts)
+    began = time.perf_counter()
+    drawdown.seconds("run", "--select", WITHOUT_VENDORS)
+    return _World(fleet, drawdown, fetches, time.perf_counter() - began)
+
+
+def _uncompacted(scratch: Path) -> tuple[float, float]:
+    """MB of a month of landing as hourly runs leave it, and after compaction."""
+    home = scratch / "uncompacted"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    fleet = Fleet(home / "landing", hours=HOURS_A_MONTH, end=END)
+    accounts = home / "accounts.toml"
+    accounts.write_text(fleet.accounts_toml(), encoding="utf-8")
+    fleet.land_history(accounts, is_merged=False)
+    before = size_mb(home / "landing")
+    compact(home / "landing", END.date())
+    return before, size_mb(home / "landing")
+
+
+def measure(scratch: Path) -> list[Row]:
+    """Compare five years with one month, both by the same commands."""
+    short, long = _world(scratch, 1), _world(scratch, MONTHS)
+    # Taken in turns, so that what else the machine does falls on both alike.
+    pairs = [(short.refresh(), long.refresh()) for _ in range(_REFRESHES)]
+    after_one = median(iter([pair[0] for pair in pairs]).__next__, _REFRESHES)
+    after_all = median(iter([pair[1] for pair in pairs]).__next__, _REFRESHES)
+    snapshots = long.fleet.hours * ACCOUNTS
+    loose, merged = _uncompacted(scratch)
+    home = long.drawdown.home
+    return [
+        Row(
+            what=f"A refresh after {MONTHS} months against one after 1 month ({ACCOUNTS} accounts, hourly)",
+            measured=f"{after_all / after_one:.2f}",
+            goal="at most 1.5",
+            is_reached=after_all / after_one <= 1.5,
+            how=f"{after_all:.1f} s with {snapshots / 1e6:.2f} million snapshots, {after_one:.1f} s with "
+            f"{short.fleet.hours * ACCOUNTS:,}; whole processes, medians of {_REFRESHES}; the first build of "
+            f"{long.fetches / 1e6:.2f} million answers took {long.build_seconds:.0f} s",
+        ),
+        Row(
+            what=f"Disk after {MONTHS} months",
+            measured=f"landing {size_mb(home / 'landing'):.0f} MB, warehouse {size_mb(home / 'warehouse.duckdb'):.0f} MB, "
+            f"a published build {size_mb((home / 'published' / 'current.duckdb').resolve()):.0f} MB and its Parquet "
+            f"{size_mb(home / 'published' / 'parquet'):.0f} MB",
+            how=f"landing compacted; a month of it takes {loose:.0f} MB as runs leave it and {merged:.1f} MB compacted, "
+            f"so {MONTHS} months never compacted would take about {loose * MONTHS / 1000:.1f} GB; three builds are kept",
+        ),
+    ]

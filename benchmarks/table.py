@@ -1,0 +1,47 @@
+"""A result, and the table of results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One measured promise."""
+
+    what: str
+    measured: str
+    goal: str = ""
+    is_reached: bool | None = None
+    """None: there is no goal, it is only told."""
+    how: str = ""
+    """The numbers behind it."""
+
+    def line(self) -> str:
+        """The row for a terminal."""
+        verdict = {True: "reached", False: "NOT REACHED", None: ""}[self.is_reached]
+        return f"  {self.what}: {self.measured} (goal {self.goal or 'none'}) {verdict}\n      {self.how}"
+
+
+def markdown(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| what | measured | goal | | how |", "|---|---|---|---|---|"]
+    for row in rows:
+        verdict = {True: "reached", False: "**not reached**", None: ""}[row.is_reached]
+        lines.append(f"| {row.what} | {row.measured} | {row.goal} | {verdict} | {row.how} |")
+    return "\n".join(lines) + "\n"
+
+
+def replace_between(page: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- name -->` and `<!-- /name -->` of a page.
+
+    Raises ValueError where the page has no such marks.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    old = page.read_text(encoding="utf-8")
+    before, found, rest = old.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{page} has no {begin.strip()} ... {end}")
+    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
