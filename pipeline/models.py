@@ -20,7 +20,6 @@ from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.months import Spans
 
-_TOUCHED = "staging.touched_months"
 _PACKED = Path(__file__).parent / "_sql"
 SQL_FOLDER = _PACKED if _PACKED.is_dir() else Path(__file__).parent.parent / "sql"
 """The models: beside the package in a clone, inside it in an installed wheel."""
@@ -115,7 +114,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
         if owed and not is_empty:
             connection.execute(f"DELETE FROM {table.full_name} WHERE {owed}")
         if owed or is_empty:
-            where = "" if is_empty or _TOUCHED in model.reads else f" WHERE {owed}"
+            where = "" if is_empty else f" WHERE {owed}"
             connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{where}{order}")
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
     else:

@@ -122,7 +122,20 @@ ENTRY_STATUSES: Final = ("settled", "pending", "void", "unknown")
 EVIDENCE_LEVELS: Final = ("ledger", "usage", "balance")
 READING_STATES: Final = ("fresh", "stale", "unknown")
 
+UNEXPLAINED_CLASSES: Final = (
+    "missing_entry",
+    "amount_mismatch",
+    "duplicate_entry",
+    "tax",
+    "unit_price",
+    "pending_deposit",
+    "restated",
+    "boundary",
+    "unknown",
+)
+
 TAX_BASES: Final = ("gross", "net", "unknown")
+AMOUNT_BASES: Final = ("stated", "with_tax")
 SIGN_CONVENTIONS: Final = ("signed", "inverted", "by_kind")
 
 _DEFINITIONS: Final = (
@@ -131,6 +144,8 @@ _DEFINITIONS: Final = (
     _text("vendor", "The vendor's folder name in pipeline/vendors."),
     _text("endpoint", "The vendor's endpoint, by its name in the vendor's folder."),
     _text("fetch_id", "One request's answer in landing; sorts by the real time of the request."),
+    _text("opening_fetch_id", "The answer that stated the opening balance."),
+    _text("closing_fetch_id", "The answer that stated the closing balance."),
     _text("run_id", "The run that made the request, as Dagster names it."),
     _text("entry_id", "The vendor's id of a ledger entry."),
     _text("version_id", "The Drawdown version that wrote it."),
@@ -143,9 +158,14 @@ _DEFINITIONS: Final = (
     _measure("fetched_at_utc", "When the answer was complete, by the run's clock."),
     _measure("started_at_utc", "When it began, by the run's clock."),
     _measure("as_of_utc", "The instant that the build speaks of: the clock of the newest run."),
-    _measure("first_observed_at_utc", "The first good reading, or the first sight of a change."),
+    _measure("first_observed_at_utc", "When Drawdown first saw it."),
     _measure("last_observed_at_utc", "The newest good reading."),
     _measure("last_attempt_at_utc", "The newest request, good or bad."),
+    _measure("polled_at_utc", "When the ledger or usage was last asked for in the run of the closing balance."),
+    _measure("opened_at_utc", "The balance reading that the interval begins with."),
+    _measure("closed_at_utc", "The next good reading of the balance, which belongs to the interval."),
+    _measure("bridge_date", "The day that the intervals closed on."),
+    _measure("bridge_month", "The month that the intervals closed in."),
     _measure("usage_date", "The day of the usage."),
     _measure("spend_date", "The day of the spend."),
     _measure("spend_month", "The month of the spend."),
@@ -164,9 +184,29 @@ _DEFINITIONS: Final = (
     _money("balance_amount", "The balance, as the vendor stated it; may be negative."),
     _money("threshold_amount", "The vendor's own low-balance threshold."),
     _money("limit_amount", "The credit limit that the vendor grants."),
-    _money("pending_amount", "Deposits seen but not yet credited; no part of the balance."),
+    _money("unconfirmed_amount", "Deposits seen but not yet credited; no part of the balance."),
     _money("stated_amount", "The amount as the vendor's row states it, its sign untouched."),
-    _money("entry_amount", "Signed: credits positive, debits negative."),
+    _money("first_stated_amount", "The same in the earliest answer that stated the row."),
+    _money("entry_amount", "What it moved the balance by, signed: credits positive, debits negative."),
+    _money("opening_amount", "The balance at opened_at_utc."),
+    _money("closing_amount", "The balance at closed_at_utc."),
+    _money("opening_unconfirmed_amount", "unconfirmed_amount at opened_at_utc."),
+    _money("closing_unconfirmed_amount", "unconfirmed_amount at closed_at_utc."),
+    _money("stated_usage_amount", "Usage between the two readings, as stated by now."),
+    _money("first_usage_amount", "The same by what was stated first of each whole day."),
+    _money("top_up_amount", "Money paid in: documented, or inferred from a rise (see inferred_top_up_amount)."),
+    _money(
+        "inferred_top_up_amount",
+        "The part of top_up_amount that no document tells: a rise where only balances or usage are known.",
+    ),
+    _money("refund_amount", "What the vendor gave back, and what it took back as a refund."),
+    _money("usage_amount", "What was used: negative. Where only balances are known it is what they fell by."),
+    _money("renewal_amount", "Renewals of what runs on: negative."),
+    _money("adjustment_amount", "Adjustments, and entries of a kind that the vendor does not tell."),
+    _money("pending_amount", "Entries that are not settled yet, where the balance has moved by them already."),
+    _money("tax_amount", "Taxes booked as entries of their own."),
+    _money("unexplained_amount", "What the balance moved by beyond all that is known."),
+    _money("first_entry_amount", "entry_amount by the earliest answer that stated the entry."),
     _money("net_amount", "Without VAT, where the vendor says so."),
     _money("gross_amount", "With VAT, where the vendor says so."),
     _money("credits_amount", "Units of the account's balance used on the day.", minimum=0),
@@ -216,6 +256,8 @@ _DEFINITIONS: Final = (
         minimum=0,
     ),
     _measure("reconciled_interval_count", "Intervals that the convention explains to the last digit.", minimum=0),
+    _measure("interval_count", "Intervals between balances.", minimum=0),
+    _measure("unexplained_interval_count", "Intervals with an unexplained amount.", minimum=0),
     _measure("age_seconds", "Age at as_of_utc.", minimum=0),
     _measure("stale_after_seconds", "The age at which a reading no longer tells the present.", minimum=0),
     _measure("elapsed_seconds", "How long it took.", minimum=0),
@@ -251,6 +293,24 @@ _DEFINITIONS: Final = (
         "(never negative; the kind tells).",
         *SIGN_CONVENTIONS,
     ),
+    _text(
+        "amount_basis",
+        "What the balance moves by: the ledger's amounts as stated, or those with tax.",
+        *AMOUNT_BASES,
+    ),
+    _text(
+        "unexplained_class",
+        "What the unexplained amount looks like; NULL where all is explained.",
+        *UNEXPLAINED_CLASSES,
+    ),
+    _text(
+        "history_class",
+        "What had to come later until the interval read as it does: an entry that was not in the ledger when the "
+        "interval closed, or figures that the vendor stated anew.",
+        "late_entry",
+        "restated",
+    ),
+    _text("entry_ids", "The ledger entries that the row rests on, by time, parted by blanks."),
     _text("proof", "Why the convention was chosen.", "reconciled", "mixed_signs", "assumed"),
     _text("claim", "What the claim is about."),
     _text(
@@ -287,6 +347,7 @@ _DEFINITIONS: Final = (
     _text("item", "What the row of the build information is about."),
     _text("value", "Its value, as text."),
     # -- booleans
+    _flag("is_polled", "Usage or ledger was asked for in the same run as the closing balance."),
     _flag("is_partial", "The day was not over when it was observed."),
     _flag(
         "is_complete",

@@ -93,7 +93,7 @@ RECORDS: Final[dict[str, Table]] = {
             "staging.balances",
             "An account's balance as one answer stated it.",
             key="account_id observed_at_utc",
-            columns=f"account_id balance_amount unit_code? threshold_amount? limit_amount? pending_amount? "
+            columns=f"account_id balance_amount unit_code? threshold_amount? limit_amount? unconfirmed_amount? "
             f"effective_at_utc? extra_json? {_SOURCE}",
             is_published=False,
         ),
@@ -102,7 +102,8 @@ RECORDS: Final[dict[str, Table]] = {
             "An entry of an account's ledger, as last stated.",
             key="account_id entry_id",
             columns=f"account_id entry_id effective_at_utc stated_amount unit_code? net_amount? gross_amount? "
-            f"entry_kind entry_status vendor_entry_type? description? extra_json? {_SOURCE}",
+            f"entry_kind entry_status vendor_entry_type? description? first_stated_amount first_observed_at_utc "
+            f"extra_json? {_SOURCE}",
             is_published=False,
         ),
         table(
@@ -142,6 +143,13 @@ STAGING: Final = (
         "One kind of record read from one answer: received = accepted + rejected.",
         key="fetch_id record_kind",
         columns="fetch_id record_kind received_rows accepted_rows rejected_rows",
+        is_published=False,
+    ),
+    table(
+        "staging.usage_statements",
+        "What one answer stated of an account's usage on one UTC day; every statement is kept.",
+        key="account_id usage_date observed_at_utc fetch_id",
+        columns="account_id usage_date observed_at_utc fetch_id credits_amount? is_partial",
         is_published=False,
     ),
     table(
@@ -205,7 +213,7 @@ CORE: Final = (
         "core.accounts",
         "An account: whose it is, its unit, and how well its spend can be known.",
         key="account_id",
-        columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? "
+        columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? amount_basis? "
         "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
         "topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
     ),
@@ -213,22 +221,25 @@ CORE: Final = (
         "core.balance_snapshots",
         "An attempt to read an account's balance: a good reading, or an unknown one without an amount.",
         key="account_id observed_at_utc",
-        columns="account_id observed_at_utc balance_amount? unit_code threshold_amount? limit_amount? pending_amount? "
-        "reading_state effective_at_utc? fetch_id",
+        columns="account_id observed_at_utc balance_amount? unit_code threshold_amount? limit_amount? "
+        "unconfirmed_amount? reading_state effective_at_utc? fetch_id",
         month_column="observed_at_utc",
     ),
     table(
         "core.ledger_conventions",
         "How an account's ledger amounts are signed, and the proof.",
         key="account_id",
-        columns="account_id sign_convention proof entry_count tested_interval_count reconciled_interval_count",
+        columns="account_id sign_convention amount_basis proof entry_count tested_interval_count "
+        "reconciled_interval_count",
     ),
     table(
         "core.ledger_entries",
         "A movement of an account's balance, signed: credits positive, debits negative.",
         key="account_id entry_id",
         columns="account_id entry_id effective_at_utc entry_amount unit_code entry_kind entry_status net_amount? "
-        "gross_amount? vendor_entry_type? description? observed_at_utc fetch_id",
+        "gross_amount? vendor_entry_type? description? first_observed_at_utc first_entry_amount observed_at_utc "
+        "fetch_id",
+        month_column="effective_at_utc",
     ),
     table(
         "core.usage_days",
@@ -243,6 +254,27 @@ CORE: Final = (
         key="account_id claim observed_at_utc fetch_id",
         columns="account_id claim observed_at_utc claim_amount unit_code covers_from_date? covers_to_date? fetch_id",
         month_column="observed_at_utc",
+    ),
+    table(
+        "core.balance_intervals",
+        "The time between two consecutive good readings of an account's balance, and the usage stated for it.",
+        key="account_id closed_at_utc",
+        columns="account_id opened_at_utc closed_at_utc opening_amount closing_amount unit_code evidence_level "
+        "opening_fetch_id closing_fetch_id opening_unconfirmed_amount? closing_unconfirmed_amount? "
+        "stated_usage_amount? first_usage_amount? is_polled polled_at_utc?",
+        month_column="closed_at_utc",
+        is_published=False,
+    ),
+    table(
+        "core.balance_bridge",
+        "Where the money went between two consecutive good readings of a balance. All amounts are signed: opening + "
+        "top-ups + refunds + usage + renewals + adjustments + pending + tax + unexplained = closing.",
+        key="account_id closed_at_utc",
+        columns="account_id opened_at_utc closed_at_utc opening_amount top_up_amount refund_amount usage_amount "
+        "renewal_amount adjustment_amount pending_amount tax_amount unexplained_amount closing_amount unit_code "
+        "inferred_top_up_amount unexplained_class? history_class? evidence_level entry_count entry_ids? "
+        "opening_fetch_id closing_fetch_id",
+        month_column="closed_at_utc",
     ),
     table(
         "core.spend_daily",
@@ -263,9 +295,29 @@ MARTS: Final = (
         "An account now: what is left, how long it lasts, how urgent it is, and why.",
         key="account_id",
         columns="account_id vendor team? balance_amount? unit_code observed_at_utc? age_seconds? reading_state "
-        "threshold_amount? pending_amount? burn_7d_amount? burn_28d_amount? history_days method runway_days? "
+        "threshold_amount? unconfirmed_amount? burn_7d_amount? burn_28d_amount? history_days method runway_days? "
         "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability? depleted_30d_probability? "
         "severity topup_amount? reason evidence_level fetch_id?",
+    ),
+    table(
+        "marts.balance_bridge_daily",
+        "Where an account's money went in the intervals that closed on one UTC day.",
+        key="account_id bridge_date",
+        columns="account_id bridge_date opening_amount top_up_amount refund_amount usage_amount renewal_amount "
+        "adjustment_amount pending_amount tax_amount unexplained_amount closing_amount unit_code "
+        "inferred_top_up_amount unexplained_class? evidence_level interval_count "
+        "unexplained_interval_count entry_count",
+        month_column="bridge_date",
+    ),
+    table(
+        "marts.balance_bridge_monthly",
+        "Where an account's money went in the intervals that closed in one UTC month.",
+        key="account_id bridge_month",
+        columns="account_id bridge_month opening_amount top_up_amount refund_amount usage_amount renewal_amount "
+        "adjustment_amount pending_amount tax_amount unexplained_amount closing_amount unit_code "
+        "inferred_top_up_amount unexplained_class? evidence_level interval_count "
+        "unexplained_interval_count entry_count",
+        month_column="bridge_month",
     ),
     table(
         "marts.spend_monthly",

@@ -22,7 +22,7 @@ from pipeline.landing import store
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.accounts import load_runs
-from pipeline.staging.months import Spans, touch_attempts, touch_rows
+from pipeline.staging.months import Spans, touch_attempts, touch_polls, touch_rows, touch_statements
 from pipeline.staging.read import Landed, Reading, read_endpoint
 from pipeline.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
@@ -156,9 +156,10 @@ def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loa
     table = ALL["staging.fetches"]
     vendor = discover().get(batch.column("vendor")[0].as_py())
     name = batch.column("endpoint")[0].as_py()
-    is_reading = vendor is not None and any(
-        records.kind == "balances" for each in vendor.endpoints if each.name == name for records in each.records
-    )
+    kinds = {
+        records.kind for each in (vendor.endpoints if vendor else ()) if each.name == name for records in each.records
+    }
+    is_reading = "balances" in kinds
     incoming = batch.append_column("is_reading", pa.array([is_reading] * batch.num_rows))
     incoming = incoming.append_column(
         "loaded_at_utc", pa.array([loaded_at] * batch.num_rows, pa.timestamp("us", tz="UTC"))
@@ -166,6 +167,10 @@ def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loa
     _insert(connection, table, incoming.select(list(table.column_names)))
     if is_reading:
         touch_attempts(connection, pc.unique(batch.column("fetched_at_utc")).to_pylist())
+    if kinds & {"ledger_entries", "usage_days"}:
+        connection.register("incoming", incoming.select(["account_id", "fetched_at_utc"]))
+        touch_polls(connection)
+        connection.unregister("incoming")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pl.DataFrame) -> None:
@@ -234,6 +239,8 @@ def _store(
     table = vendor_table(vendor.name, kind)
     rows = reading.accepted.with_columns(pl.lit(loaded_at).alias("loaded_at_utc").cast(pl.Datetime("us", "UTC")))
     upsert(connection, table, rows.select(table.column_names))
+    if kind == "usage_days":
+        _store_statements(connection, rows)
     received, accepted, rejected = reading.received, reading.accepted_rows(), reading.rejected_rows()
     report.received += sum(received)
     report.accepted += sum(accepted)
@@ -274,6 +281,37 @@ def _store(
     _store_drift(connection, vendor, endpoint, reading, answers)
 
 
+def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame) -> None:
+    """Keep what each answer stated of a day, beside what the newest one does."""
+    table = ALL["staging.usage_statements"]
+    stated = rows.sort("row_number").unique(subset=list(table.key), keep="last").select(table.column_names)
+    if stated.height:
+        connection.register("incoming", stated)
+        touch_statements(connection)
+        _insert(connection, table, stated)
+
+
+# A row of such a table also keeps what was first said of it, and when.
+_FIRSTS = ("first_observed_at_utc", "first_stated_amount")
+
+
+def _arrived(table: Table, same_key: str) -> str:
+    """The query for the rows that take the place of those standing, if any."""
+    is_older = "(old.observed_at_utc, old.fetch_id) > (new.observed_at_utc, new.fetch_id)"
+    if not set(_FIRSTS) <= set(table.column_names):
+        return f"SELECT new.* FROM incoming AS new ANTI JOIN standing AS old ON {same_key} AND {is_older}"
+    old, new = (f"({', '.join(f'{row}.{name}' for name in _FIRSTS)})" for row in ("old", "new"))
+    firsts = ", ".join(f"CASE WHEN {old} < {new} THEN old.{name} ELSE new.{name} END AS {name}" for name in _FIRSTS)
+    # A statement that comes late changes nothing but what was first.
+    return f"""
+        SELECT new.* REPLACE ({firsts}) FROM incoming AS new
+        LEFT JOIN standing AS old ON {same_key} WHERE old.fetch_id IS NULL OR NOT {is_older}
+        UNION ALL
+        SELECT old.* REPLACE ({firsts}) FROM incoming AS new INNER JOIN standing AS old ON {same_key}
+        WHERE {is_older} AND {new} < {old}
+    """
+
+
 def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
     """Merge rows into a record table by its key; the newest statement wins, wherever it stands in the load."""
     if not rows.height:
@@ -281,6 +319,8 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
     columns = ", ".join(table.column_names)
     same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
     if rows.select(table.key).is_duplicated().any():
+        if set(_FIRSTS) <= set(table.column_names):
+            rows = rows.sort(_FIRSTS).with_columns(pl.col(name).first().over(table.key) for name in _FIRSTS)
         by_time = rows.sort("observed_at_utc", "fetch_id", "row_number")
         rows = by_time.unique(subset=table.key, keep="last", maintain_order=True)
     connection.register("incoming", rows)
@@ -292,13 +332,7 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
         WHERE rowid IN (SELECT old.rowid FROM {table.full_name} AS old SEMI JOIN incoming AS new ON {same_key})
         """
     )
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP VIEW arrived AS
-        SELECT new.* FROM incoming AS new ANTI JOIN standing AS old
-        ON {same_key} AND (old.observed_at_utc, old.fetch_id) > (new.observed_at_utc, new.fetch_id)
-        """
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW arrived AS {_arrived(table, same_key)}")
     touch_rows(connection, table)
     if connection.execute("SELECT 1 FROM standing LIMIT 1").fetchall():
         connection.execute(f"DELETE FROM {table.full_name} AS old USING arrived AS new WHERE {same_key}")

@@ -6,7 +6,7 @@ and takes them off when it has recomputed them, in one transaction. So a run tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 import duckdb
@@ -16,49 +16,102 @@ from pipeline.schema.tables import ALL, Table
 MONTHLY_TABLES = tuple(table.full_name for table in ALL.values() if table.month_column)
 """Tables that are recomputed by month."""
 
-_SPEND = "core.spend_daily"
-_READINGS = "core.balance_snapshots"
-_CLAIMS = "core.vendor_claims"
+READINGS, CLAIMS, ENTRIES = "core.balance_snapshots", "core.vendor_claims", "core.ledger_entries"
+"""Tables whose rows are records: a record touches the month that it stands in."""
+
+MONEY = tuple(table for table in MONTHLY_TABLES if table not in (READINGS, CLAIMS, ENTRIES))
+"""Tables that follow from where money went between balances: a change reaches the intervals around it."""
 
 # Columns whose change leaves everything as it is, and those whose change does not move money.
 _UNSEEN = frozenset({"row_number", "loaded_at_utc", "extra_json"})
 _UNMOVING = _UNSEEN | {"fetch_id", "observed_at_utc", "description"}
 
-# What spend follows from tells its day in these columns.
-_DAYS = {
-    "ledger_entries": "CAST({row}.effective_at_utc AT TIME ZONE 'UTC' AS DATE)",
-    "usage_days": "{row}.usage_date",
+# How long a fall of the balance has a say in what a later rise is taken for.
+_REMEMBERED_DAYS = 28
+
+# From when to when a record's money may have moved.
+_MOVED = {
+    "balances": ("{row}.observed_at_utc", "{row}.observed_at_utc"),
+    "ledger_entries": ("{row}.effective_at_utc", "{row}.effective_at_utc"),
+    "usage_days": (
+        "CAST({row}.usage_date AS TIMESTAMP) AT TIME ZONE 'UTC'",
+        "CAST({row}.usage_date + 1 AS TIMESTAMP) AT TIME ZONE 'UTC'",
+    ),
+}
+_RECORDED = {"balances": (READINGS, "observed_at_utc"), "vendor_claims": (CLAIMS, "observed_at_utc")} | {
+    "ledger_entries": (ENTRIES, "effective_at_utc")
 }
 
+# Every instant that anything is known of.
+_INSTANTS = """
+    SELECT observed_at_utc AS instant FROM staging.balances
+    UNION ALL SELECT fetched_at_utc FROM staging.fetches
+    UNION ALL SELECT effective_at_utc FROM staging.ledger_entries
+    UNION ALL SELECT CAST(usage_date AS TIMESTAMP) AT TIME ZONE 'UTC' FROM staging.usage_days
+    UNION ALL SELECT observed_at_utc FROM staging.vendor_claims
+"""
 
-# The instants of all that a table is made of, where it is more than the evidence tells.
-_INSTANTS = {
-    _READINGS: "SELECT observed_at_utc AS instant FROM staging.balances "
-    "UNION ALL SELECT fetched_at_utc FROM staging.fetches WHERE is_reading",
-    _CLAIMS: "SELECT observed_at_utc AS instant FROM staging.vendor_claims",
-}
 
-
-def touch(connection: duckdb.DuckDBPyConnection, table: str, days: str) -> None:
-    """Let a table owe the months of the days that a query gives in its one column `day`."""
+def touch(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], days: str) -> None:
+    """Let tables owe the months of the days or instants that a query gives in its one column `day`."""
     connection.execute(
         f"""
-        INSERT INTO staging.touched_months (table_name, touched_month)
-        SELECT DISTINCT '{table}', CAST(date_trunc('month', day) AS DATE) FROM ({days})
-        WHERE day IS NOT NULL AND CAST(date_trunc('month', day) AS DATE) NOT IN (
-            SELECT touched_month FROM staging.touched_months WHERE table_name = '{table}'
-        )
+        CREATE OR REPLACE TEMP TABLE touched AS
+        SELECT DISTINCT CAST(date_trunc('month', day) AS DATE) AS touched_month FROM ({days}) WHERE day IS NOT NULL
         """
     )
+    for table in tables:
+        connection.execute(
+            f"""
+            INSERT INTO staging.touched_months (table_name, touched_month)
+            SELECT '{table}', touched_month FROM touched WHERE touched_month NOT IN (
+                SELECT touched_month FROM staging.touched_months WHERE table_name = '{table}'
+            )
+            """
+        )
+    connection.execute("DROP TABLE touched")
 
 
-def _months(first: str, last: str) -> str:
-    return f"unnest(generate_series(date_trunc('month', {first}), {last}, INTERVAL 1 MONTH))"
+def touch_money(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
+    """Let the tables of money owe all months that a change reaches.
+
+    `changed` is a query with the columns account_id, first_at and last_at (instants). An interval between balances
+    is judged beside its neighbours, so the reach is from the balance before to the second balance after.
+    """
+
+    def other(which: str, than: str) -> str:
+        return f"""(
+            SELECT {which}(balances.observed_at_utc) FROM staging.balances AS balances
+            WHERE balances.account_id = reached.account_id AND balances.observed_at_utc {than}
+        )"""
+
+    touch(
+        connection,
+        MONEY,
+        f"""
+        SELECT unnest(generate_series(
+            date_trunc('month', coalesce(before_at, first_at)),
+            greatest(coalesce(beyond_at, after_at, last_at), last_at + INTERVAL {_REMEMBERED_DAYS} DAY),
+            INTERVAL 1 MONTH
+        )) AS day
+        FROM (
+            SELECT reached.*, {other("min", "> reached.after_at")} AS beyond_at
+            FROM (
+                SELECT reached.*, {other("max", "< reached.first_at")} AS before_at,
+                    {other("min", "> reached.last_at")} AS after_at
+                FROM (
+                    SELECT account_id, min(first_at) AS first_at, max(last_at) AS last_at FROM ({changed})
+                    WHERE first_at IS NOT NULL GROUP BY account_id, date_trunc('month', first_at)
+                ) AS reached
+            ) AS reached
+        )
+        """,
+    )
 
 
 def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Owe the months of the rows in `arrived` that are new or say something else than those in `standing`."""
-    kind = next((kind for kind in ("balances", "vendor_claims", *_DAYS) if table.name.endswith(f"_{kind}")), None)
+    kind = next((kind for kind in {**_MOVED, **_RECORDED} if table.name.endswith(f"_{kind}")), None)
     same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
     both = f"arrived AS new LEFT JOIN standing AS old ON {same_key}"
 
@@ -66,46 +119,40 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         names = (name for name in table.column_names if name not in unmoving)
         return " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in names)
 
-    if kind == "vendor_claims":
-        touch(connection, _CLAIMS, f"SELECT new.observed_at_utc AS day FROM {both} WHERE {differs(_UNSEEN)}")
-    elif kind == "balances":
-        touch(connection, _READINGS, f"SELECT new.observed_at_utc AS day FROM {both} WHERE {differs(_UNSEEN)}")
-        # A reading changes the intervals on both of its sides, whichever table its neighbours stand in.
-        before = """(
-            SELECT max(other.observed_at_utc) FROM staging.balances AS other
-            WHERE other.account_id = span.account_id AND other.observed_at_utc < span.first_at
-        )"""
-        after = """(
-            SELECT min(other.observed_at_utc) FROM staging.balances AS other
-            WHERE other.account_id = span.account_id AND other.observed_at_utc > span.last_at
-        )"""
+    if kind in _RECORDED:
+        target, column = _RECORDED[kind]
         touch(
             connection,
-            _SPEND,
-            f"""
-            SELECT {_months(f"coalesce({before}, span.first_at)", f"coalesce({after}, span.last_at)")}
-                AT TIME ZONE 'UTC' AS day
-            FROM (
-                SELECT new.account_id, min(new.observed_at_utc) AS first_at, max(new.observed_at_utc) AS last_at
-                FROM {both} WHERE {differs(_UNMOVING)} GROUP BY new.account_id
-            ) AS span
-            """,
+            [target],
+            f"SELECT unnest([new.{column}, old.{column}]) AS day FROM {both} WHERE {differs(_UNSEEN)}",
         )
-    elif kind is not None:
-        touch(
+    if kind in _MOVED:
+        first, last = _MOVED[kind]
+        touch_money(
             connection,
-            _SPEND,
-            f"""
-            SELECT unnest([{_DAYS[kind].format(row="new")}, {_DAYS[kind].format(row="old")}]) AS day
-            FROM {both} WHERE {differs(_UNMOVING)}
-            """,
+            " UNION ALL ".join(
+                f"SELECT {row}.account_id, {first.format(row=row)} AS first_at, {last.format(row=row)} AS last_at "
+                f"FROM {both} WHERE {differs(_UNMOVING)}"
+                for row in ("new", "old")
+            ),
         )
+
+
+def touch_statements(connection: duckdb.DuckDBPyConnection) -> None:
+    """Owe the months of the usage statements in `incoming`: what was said earlier of a day divides it."""
+    first, last = (each.format(row="incoming") for each in _MOVED["usage_days"])
+    touch_money(connection, f"SELECT account_id, {first} AS first_at, {last} AS last_at FROM incoming")
 
 
 def touch_attempts(connection: duckdb.DuckDBPyConnection, instants: Iterable[datetime]) -> None:
     """Owe the months in which balances were asked for: an attempt that gave none is a reading, too."""
     months = {f"DATE '{instant:%Y-%m}-01'" for instant in instants}
-    touch(connection, _READINGS, f"SELECT unnest(CAST([{', '.join(sorted(months))}] AS DATE[])) AS day")
+    touch(connection, [READINGS], f"SELECT unnest(CAST([{', '.join(sorted(months))}] AS DATE[])) AS day")
+
+
+def touch_polls(connection: duckdb.DuckDBPyConnection) -> None:
+    """Owe the months of the requests in `incoming`: what was asked for beside a balance says how to read it."""
+    touch_money(connection, "SELECT account_id, fetched_at_utc AS first_at, fetched_at_utc AS last_at FROM incoming")
 
 
 class Spans:
@@ -123,15 +170,14 @@ class Spans:
 
     def touch_everything(self) -> None:
         """Owe every month of which anything is known."""
-        for _, first, through in self._before.values():
-            self._touch(first, through)
-        for table, instants in _INSTANTS.items():
-            touch(
-                self._connection,
-                table,
-                f"SELECT {_months('first_at', 'last_at')} AS day "
-                f"FROM (SELECT min(instant) AS first_at, max(instant) AS last_at FROM ({instants}))",
-            )
+        touch(
+            self._connection,
+            MONTHLY_TABLES,
+            f"""
+            SELECT unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day
+            FROM (SELECT min(instant) AS first_at, max(instant) AS last_at FROM ({_INSTANTS}))
+            """,
+        )
 
     def touch_differences(self) -> None:
         """Owe the months in which an account's days begin, end or are known otherwise than before."""
@@ -142,13 +188,21 @@ class Spans:
                 continue
             if old is None or new is None or old[0] != new[0]:
                 for _, first, through in filter(None, (old, new)):
-                    self._touch(first, through)
+                    self._touch(account_id, first, through)
                 continue
             if old[1] != new[1]:
-                self._touch(min(old[1], new[1]), max(old[1], new[1]))
+                self._touch(account_id, min(old[1], new[1]), max(old[1], new[1]))
             if old[2] != new[2]:
-                self._touch(min(old[2], new[2]), max(old[2], new[2]))
+                self._touch(account_id, min(old[2], new[2]), max(old[2], new[2]))
 
-    def _touch(self, first: date, last: date) -> None:
-        months = _months(f"DATE '{first}'", f"DATE '{last}'")
-        touch(self._connection, _SPEND, f"SELECT {months} AS day")
+    def _touch(self, account_id: str, first: date, last: date) -> None:
+        touch_money(
+            self._connection,
+            f"""
+            SELECT '{account_id}' AS account_id, CAST(day AS TIMESTAMP) AT TIME ZONE 'UTC' AS first_at,
+                least(day + INTERVAL 1 MONTH, TIMESTAMP '{last}' + INTERVAL 1 DAY) AT TIME ZONE 'UTC' AS last_at
+            FROM (
+                SELECT unnest(generate_series(TIMESTAMP '{first}', TIMESTAMP '{last}', INTERVAL 1 MONTH)) AS day
+            )
+            """,
+        )

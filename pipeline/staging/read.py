@@ -307,6 +307,9 @@ def _frame(
         # A day that was not over when it was asked for: its figures still grow.
         observed_days = made["observed_at_utc"].dt.date()
         made["is_partial"] = (made["usage_date"] >= observed_days).fill_null(False)
+    if records.kind == "ledger_entries":
+        made["first_observed_at_utc"] = made["observed_at_utc"]
+        made["first_stated_amount"] = made["stated_amount"]
     if records.covers_window:
         made["covers_from_date"] = of_answers([each.window_from_date for each in answers], pl.Date())
         made["covers_to_date"] = of_answers([each.window_to_date for each in answers], pl.Date())

@@ -21,6 +21,7 @@ select
     accounts.tax_basis,
     coalesce(evidence.basis, 'balance') as evidence_level,
     conventions.sign_convention,
+    conventions.amount_basis,
     build.reporting_unit_code,
     accounts.stale_after_seconds,
 

@@ -9,7 +9,7 @@ select
     coalesce(balances.unit_code, accounts.unit_code) as unit_code,
     balances.threshold_amount,
     balances.limit_amount,
-    balances.pending_amount,
+    balances.unconfirmed_amount,
 
     -- where it came from
     'fresh' as reading_state,
@@ -36,7 +36,7 @@ select
     min(accounts.unit_code) as unit_code,
     cast(null as decimal(38, 9)) as threshold_amount,
     cast(null as decimal(38, 9)) as limit_amount,
-    cast(null as decimal(38, 9)) as pending_amount,
+    cast(null as decimal(38, 9)) as unconfirmed_amount,
 
     -- where it came from
     'unknown' as reading_state,

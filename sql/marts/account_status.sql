@@ -18,7 +18,7 @@ newest as (
         count(*) as reading_count,
         arg_max(balance_amount, (observed_at_utc, fetch_id)) as balance_amount,
         arg_max(coalesce(cast(threshold_amount as varchar), ''), (observed_at_utc, fetch_id)) as threshold_text,
-        arg_max(coalesce(cast(pending_amount as varchar), ''), (observed_at_utc, fetch_id)) as pending_text,
+        arg_max(coalesce(cast(unconfirmed_amount as varchar), ''), (observed_at_utc, fetch_id)) as pending_text,
         arg_max(fetch_id, (observed_at_utc, fetch_id)) as fetch_id
     from core.balance_snapshots
     where balance_amount is not null
@@ -70,7 +70,7 @@ joined as (
         newest.observed_at_utc,
         coalesce(newest.reading_count, 0) as reading_count,
         cast(nullif(newest.threshold_text, '') as decimal(38, 9)) as threshold_amount,
-        cast(nullif(newest.pending_text, '') as decimal(38, 9)) as pending_amount,
+        cast(nullif(newest.pending_text, '') as decimal(38, 9)) as unconfirmed_amount,
         newest.fetch_id,
         -- greatest() passes over a NULL, and what was never observed is not new.
         case
@@ -175,7 +175,7 @@ select
     age_seconds,
     reading_state,
     threshold_amount,
-    pending_amount,
+    unconfirmed_amount,
 
     -- how long it lasts
     burn_7d_amount,

@@ -91,7 +91,7 @@ def test_every_figure_of_a_stand_in_comes_out_to_the_last_digit(bench: Bench) ->
 
     assert outcome.problems == []
     assert bench.rows(
-        "SELECT account_id, balance_amount, limit_amount, pending_amount, unit_code, effective_at_utc "
+        "SELECT account_id, balance_amount, limit_amount, unconfirmed_amount, unit_code, effective_at_utc "
         "FROM core.balance_snapshots ORDER BY account_id"
     ) == [
         ("panel", Decimal("-1234567890123.123456789"), None, None, "EUR", None),

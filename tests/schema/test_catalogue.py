@@ -134,9 +134,9 @@ def test_no_key_stands_twice(databases: Databases) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("INSERT INTO core.ledger_conventions VALUES ('a', 'sideways', 'assumed', 0, 0, 0)", "CHECK"),
-        ("INSERT INTO core.ledger_conventions VALUES ('a', 'signed', 'assumed', -1, 0, 0)", "CHECK"),
-        ("INSERT INTO core.ledger_conventions VALUES (NULL, 'signed', 'assumed', 0, 0, 0)", "NOT NULL"),
+        ("INSERT INTO core.ledger_conventions VALUES ('a', 'sideways', 'stated', 'assumed', 0, 0, 0)", "CHECK"),
+        ("INSERT INTO core.ledger_conventions VALUES ('a', 'signed', 'stated', 'assumed', -1, 0, 0)", "CHECK"),
+        ("INSERT INTO core.ledger_conventions VALUES (NULL, 'signed', 'stated', 'assumed', 0, 0, 0)", "NOT NULL"),
         ("INSERT INTO marts.build_info VALUES (NULL, 'x')", "NOT NULL"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_key_that_stands_twice_is_counted(databases: Databases) -> None:
     made = models.discover()["core.ledger_conventions"].table
     connection.execute("BEGIN")
     for _ in range(3):
-        connection.execute("INSERT INTO core.ledger_conventions VALUES ('a', 'signed', 'assumed', 0, 0, 0)")
+        connection.execute("INSERT INTO core.ledger_conventions VALUES ('a', 'signed', 'stated', 'assumed', 0, 0, 0)")
     assert connection.sql(duplicate_keys(made)).fetchall() == [(1,)]
     connection.execute("INSERT INTO staging.build SELECT * FROM staging.build")
     build = next(table for table in _defined() if table.full_name == "staging.build")

@@ -83,7 +83,8 @@ def test_a_bound_stands_on_numbers_and_a_choice_on_texts_only() -> None:
 def test_a_table_lists_no_column_twice_and_its_key_first_of_all_exists(made: Table) -> None:
     assert len(set(made.column_names)) == len(made.column_names)
     assert set(made.key) <= set(made.column_names)
-    assert made.month_column is None or made.month_column in made.key
+    # A row whose month changes touches both: it is taken out of the one and put into the other.
+    assert made.month_column is None or made.month_column in made.column_names
     assert made.doc.endswith(".")
 
 
@@ -107,7 +108,8 @@ def test_the_published_tables_are_the_readers_ones() -> None:
     names = {made.full_name for made in published()}
     staged = {name for name in names if name.startswith("staging.")}
     assert staged == {"staging.rejects", "staging.schema_drift"}
-    assert names - staged == {name for name in ALL if not name.startswith("staging.")}
+    # The intervals are a step on the way to the bridge.
+    assert names - staged == {name for name in ALL if not name.startswith("staging.")} - {"core.balance_intervals"}
 
 
 def test_the_contract_and_the_ddl_have_the_same_columns() -> None:

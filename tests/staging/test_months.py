@@ -13,8 +13,8 @@ def _rebuilt(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> Rows:
     with new_workshop() as workshop:
         write([fetch for load in loads for fetch in load], workshop.home.landing)
         workshop.load()
-        workshop.recompute("core")
-        return contents(workshop.connection, "core")
+        workshop.recompute("core", "marts")
+        return contents(workshop.connection, "core", "marts")
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -26,9 +26,9 @@ def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
         for load in loads:
             write(load, workshop.home.landing)
             workshop.load()
-            workshop.recompute("core")
+            workshop.recompute("core", "marts")
             assert workshop.rows("SELECT * FROM staging.touched_months") == []
-        found = contents(workshop.connection, "core")
+        found = contents(workshop.connection, "core", "marts")
     wanted = _rebuilt(new_workshop, loads)
     for table in wanted:
         assert found[table] == wanted[table], table

@@ -23,6 +23,7 @@ from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read, read_exam
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _OWN_COLUMNS = {"account_id", "fetch_id", "row_number", "observed_at_utc", "loaded_at_utc"}
+_FIRSTS = {"first_observed_at_utc", "first_stated_amount"}
 _READS = {
     Reads.TEXT: "VARCHAR",
     Reads.CHOICE: "VARCHAR",
@@ -141,6 +142,7 @@ class Conformance:
             always = {field.column for field in records.fields if field.is_required}
             always |= {field.column for field in records.fields if field.reads is Reads.CHOICE and field.absent}
             always |= {"is_partial"} if records.kind == "usage_days" else set()
+            always |= {column for column in _FIRSTS if records.kind == "ledger_entries"}
             always |= _OWN_COLUMNS | set(records.constants)
             needed = {column.name for column in RECORDS[records.kind].columns if not column.is_nullable}
             assert needed <= always, f"{endpoint.name}: {records.kind} lacks {needed - always}"

@@ -47,7 +47,7 @@ BALANCE = Records(
         money("balance_amount", "balance", required=True),
         unit("unit_code", "currency", required=True),
         money("limit_amount", "balance_limit"),
-        money("pending_amount", "unconfirmed_bitcoin_deposits", compute=_pending),
+        money("unconfirmed_amount", "unconfirmed_bitcoin_deposits", compute=_pending),
     ),
     ignored=_DOCUMENTED_BALANCE_KEYS,
 )

@@ -38,7 +38,7 @@ def _drift(reading: Reading) -> set[tuple[str, str]]:
 
 def test_the_documented_balance_is_read_with_its_pending_deposit() -> None:
     balance, expenses, shortfall = read(VENDOR, _BALANCE, example("vpsbg", "balance"))
-    assert balance.accepted.select("balance_amount", "unit_code", "limit_amount", "pending_amount").row(0) == (
+    assert balance.accepted.select("balance_amount", "unit_code", "limit_amount", "unconfirmed_amount").row(0) == (
         Decimal("3476.06"), "EUR", None, Decimal("69.62"),
     )  # fmt: skip
     # Required by the schema, absent from its own example.
@@ -76,7 +76,7 @@ def test_a_claim_speaks_of_the_thirty_days_from_the_answer_on() -> None:
 
 def test_a_new_account_without_a_deposit_is_read() -> None:
     balance, _, _ = _balance(last_deposit=None, unconfirmed_bitcoin_deposits=[])
-    assert _first(balance, "pending_amount") is None
+    assert _first(balance, "unconfirmed_amount") is None
 
 
 def test_pending_deposits_add_up_with_vat_where_it_is_stated() -> None:
@@ -87,7 +87,7 @@ def test_pending_deposits_add_up_with_vat_where_it_is_stated() -> None:
         {},
     ]
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=deposits)
-    assert _first(balance, "pending_amount") == Decimal("0.300000003")
+    assert _first(balance, "unconfirmed_amount") == Decimal("0.300000003")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_pending_deposits_add_up_with_vat_where_it_is_stated() -> None:
 )
 def test_a_pending_deposit_that_cannot_be_read_is_rejected_by_name(deposit: object) -> None:
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=[deposit])
-    assert {reject.column_name for reject in balance.rejects} == {"pending_amount"}
+    assert {reject.column_name for reject in balance.rejects} == {"unconfirmed_amount"}
     assert balance.accepted.height == 0
 
 

@@ -1,0 +1,182 @@
+-- The intervals that close in the months that are owed. Where usage is stated by day, a reading of the balance stands
+-- at a reading of a meter: all days before it as stated by now, and its own day as far as it had been stated by then.
+-- The usage of an interval is the difference of its two meter readings, so that usage asked for beside each balance
+-- explains intervals shorter than a day, and a day that nothing divides falls to the interval that holds its end.
+with
+
+months as (
+    select
+        min(touched_month) as first_date,
+        cast(max(touched_month) + interval 1 month as date) as next_first_date
+    from staging.touched_months
+    where table_name = 'core.balance_intervals'
+),
+
+hull as (
+    select
+        cast(first_date as timestamp) at time zone 'UTC' as from_utc,
+        cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
+    from months
+),
+
+-- The reading before the first that is owed: what the first interval opens with.
+carried as (
+    select
+        snapshots.account_id,
+        max(snapshots.observed_at_utc) as from_utc
+    from core.balance_snapshots as snapshots
+    cross join hull
+    where snapshots.balance_amount is not null and snapshots.observed_at_utc < hull.from_utc
+    group by snapshots.account_id
+),
+
+readings as (
+    select
+        snapshots.account_id,
+        snapshots.observed_at_utc,
+        snapshots.balance_amount,
+        snapshots.unconfirmed_amount,
+        snapshots.unit_code,
+        snapshots.fetch_id,
+        accounts.evidence_level,
+        cast(snapshots.observed_at_utc at time zone 'UTC' as date) as read_date
+    from core.balance_snapshots as snapshots
+    inner join core.accounts as accounts on snapshots.account_id = accounts.account_id
+    cross join hull
+    left join carried on snapshots.account_id = carried.account_id
+    where
+        snapshots.balance_amount is not null
+        and snapshots.observed_at_utc >= coalesce(carried.from_utc, hull.from_utc)
+        and snapshots.observed_at_utc < hull.before_utc
+),
+
+-- What was asked for in the same run as a balance was asked for at the same time, a few seconds aside.
+polls as (
+    select
+        fetches.account_id,
+        fetches.run_id,
+        max(fetches.fetched_at_utc) as polled_at_utc
+    from staging.fetches as fetches
+    inner join core.accounts as accounts on fetches.account_id = accounts.account_id
+    inner join staging.loads as loads on fetches.fetch_id = loads.fetch_id
+    where
+        fetches.is_complete
+        and fetches.outcome = 'ok'
+        and (loads.accepted_rows > 0 or loads.received_rows = 0)
+        and (
+            (accounts.evidence_level = 'ledger' and loads.record_kind = 'ledger_entries')
+            or (accounts.evidence_level = 'usage' and loads.record_kind = 'usage_days')
+        )
+        and fetches.fetched_at_utc >= (
+            select coalesce(min(carried.from_utc), min(hull.from_utc)) - interval 1 day
+            from hull
+            left join carried on true
+        )
+        and fetches.fetched_at_utc < (select hull.before_utc + interval 1 day from hull)
+    group by fetches.account_id, fetches.run_id
+),
+
+paired as (
+    select
+        readings.*,
+        polls.polled_at_utc,
+        greatest(readings.observed_at_utc, coalesce(polls.polled_at_utc, readings.observed_at_utc)) as known_at_utc
+    from readings
+    left join staging.fetches as asked on readings.fetch_id = asked.fetch_id
+    left join polls on readings.account_id = polls.account_id and asked.run_id = polls.run_id
+),
+
+-- Days that are over, added up: as stated by now, and as stated first.
+first_stated as (
+    select
+        account_id,
+        usage_date,
+        arg_min(credits_amount, (observed_at_utc, fetch_id)) as credits_amount
+    from staging.usage_statements
+    where not is_partial and credits_amount is not null
+    group by account_id, usage_date
+),
+
+meter as (
+    select
+        usage_days.account_id,
+        usage_days.usage_date,
+        sum(usage_days.credits_amount)
+            over (partition by usage_days.account_id order by usage_days.usage_date)
+            as stated_amount,
+        sum(coalesce(first_stated.credits_amount, usage_days.credits_amount))
+            over (partition by usage_days.account_id order by usage_days.usage_date)
+            as first_amount
+    from core.usage_days as usage_days
+    left join first_stated
+        on usage_days.account_id = first_stated.account_id and usage_days.usage_date = first_stated.usage_date
+),
+
+whole_days as (
+    select
+        paired.*,
+        meter.stated_amount,
+        meter.first_amount
+    from paired
+    asof left join meter on paired.account_id = meter.account_id and paired.read_date > meter.usage_date
+),
+
+metered as (
+    select
+        whole_days.*,
+        coalesce(whole_days.stated_amount, 0) + coalesce(today.credits_amount, 0) as stated_meter_amount,
+        coalesce(whole_days.first_amount, 0) + coalesce(today.credits_amount, 0) as first_meter_amount
+    from whole_days
+    asof left join staging.usage_statements as today
+        on
+            whole_days.account_id = today.account_id
+            and whole_days.read_date = today.usage_date
+            and whole_days.known_at_utc >= today.observed_at_utc
+),
+
+joined as (
+    select
+        account_id,
+        lag(observed_at_utc) over following as opened_at_utc,
+        observed_at_utc as closed_at_utc,
+        lag(balance_amount) over following as opening_amount,
+        balance_amount as closing_amount,
+        lag(unit_code) over following as opening_unit_code,
+        unit_code,
+        evidence_level,
+        lag(fetch_id) over following as opening_fetch_id,
+        fetch_id as closing_fetch_id,
+        lag(unconfirmed_amount) over following as opening_unconfirmed_amount,
+        unconfirmed_amount as closing_unconfirmed_amount,
+        stated_meter_amount - lag(stated_meter_amount) over following as stated_usage_amount,
+        first_meter_amount - lag(first_meter_amount) over following as first_usage_amount,
+        polled_at_utc is not null and lag(polled_at_utc) over following is not null as is_polled,
+        polled_at_utc
+    from metered
+    window following as (partition by account_id order by observed_at_utc)
+)
+
+select
+    -- ids
+    account_id,
+    opened_at_utc,
+    closed_at_utc,
+
+    -- amounts
+    opening_amount,
+    closing_amount,
+    unit_code,
+    evidence_level,
+    opening_fetch_id,
+    closing_fetch_id,
+    opening_unconfirmed_amount,
+    closing_unconfirmed_amount,
+    case when evidence_level = 'usage' then cast(stated_usage_amount as decimal(38, 9)) end as stated_usage_amount,
+    case when evidence_level = 'usage' then cast(first_usage_amount as decimal(38, 9)) end as first_usage_amount,
+
+    -- how well it is known
+    is_polled,
+    polled_at_utc
+from joined
+-- Amounts in two units have no difference.
+where opened_at_utc is not null and opening_unit_code = unit_code
