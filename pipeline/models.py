@@ -20,6 +20,7 @@ from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.months import Spans
 
+_CHECK = ".check.sql"
 _PACKED = Path(__file__).parent / "_sql"
 SQL_FOLDER = _PACKED if _PACKED.is_dir() else Path(__file__).parent.parent / "sql"
 """The models: beside the package in a clone, inside it in an installed wheel."""
@@ -35,6 +36,9 @@ class Model:
     """`sql/<layer>/<table>.sql`."""
     reads: tuple[str, ...]
     """Full names of the tables and views that the SELECT names, in alphabetical order."""
+    check: str | None
+    """`<table>.check.sql` beside the model, if any: a SELECT of account_id and rule, a row for each rule that an
+    account breaks. It holds the table to what it was not made from."""
 
 
 @cache
@@ -47,11 +51,20 @@ def discover() -> dict[str, Model]:
     found: dict[str, Model] = {}
     for layer in SQL_LAYERS:
         for path in sorted((SQL_FOLDER / layer).glob("*.sql")):
+            if path.name.endswith(_CHECK):
+                continue
             name = f"{layer}.{path.stem}"
             if name not in ALL:
                 raise DrawdownError(f"sql/{layer}/{path.name} has no list of columns in pipeline/schema/tables.py")
             sql = path.read_text(encoding="utf-8")
-            found[name] = Model(ALL[name], sql, f"sql/{layer}/{path.name}", reads_of(sql, path.name))
+            check = path.with_name(path.stem + _CHECK)
+            found[name] = Model(
+                ALL[name],
+                sql,
+                f"sql/{layer}/{path.name}",
+                reads_of(sql, path.name),
+                check.read_text(encoding="utf-8") if check.exists() else None,
+            )
     for name, table in ALL.items():
         if table.layer in SQL_LAYERS and name not in found:
             raise DrawdownError(f"{name} has a list of columns, but no sql/{table.layer}/{table.name}.sql")

@@ -44,6 +44,15 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
                 description=f"No key ({', '.join(table.key)}) stands twice, and no month is still owed.",
             ),
             *(
+                [
+                    dg.AssetCheckSpec(
+                        "adds_up", asset=key, blocking=True, description="It agrees with what it was not made from."
+                    )
+                ]
+                if model.check
+                else []
+            ),
+            *(
                 [dg.AssetCheckSpec("is_fresh", asset=key, description="Every account has a fresh reading.")]
                 if table.full_name == "marts.account_status"
                 else []
@@ -68,11 +77,25 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
                 metadata={"keys_standing_twice": duplicates, "months_still_owed": owed},
             )
         ]
+        if model.check:
+            checks.append(_adds_up(warehouse, table.full_name, model.check))
         if table.full_name == "marts.account_status":
             checks.append(_is_fresh(warehouse))
         return dg.MaterializeResult(metadata=table_metadata(connection, table.full_name), check_results=checks)
 
     return sql_model
+
+
+def _adds_up(warehouse: Warehouse, name: str, check: str) -> dg.AssetCheckResult:
+    broken = warehouse.connection.sql(check.strip().rstrip(";")).fetchall()
+    return dg.AssetCheckResult(
+        check_name="adds_up",
+        passed=not broken,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="\n".join(f"{name}: account {account_id}: does not hold: {rule}" for account_id, rule in broken)
+        or None,
+        metadata={"broken_rules": len(broken)},
+    )
 
 
 def _is_fresh(warehouse: Warehouse) -> dg.AssetCheckResult:

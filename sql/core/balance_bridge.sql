@@ -334,6 +334,8 @@ judged as (
                 and not neighbours.has_documented_top_ups
                 and neighbours.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
                 then 'rise'
+            -- Usage that the vendor has not stated, or not yet.
+            when neighbours.evidence_level = 'usage' and neighbours.residual_amount < 0 then 'missing_entry'
             when neighbours.evidence_level = 'usage' then 'unknown'
             -- The ledger has not been read since.
             when

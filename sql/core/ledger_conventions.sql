@@ -1,7 +1,8 @@
 -- Nobody documents how the amounts of a ledger are signed, nor whether tax is in what they move. Three signs, each
 -- with the amounts as stated and with those that include tax, are tried on the intervals between two balances that
 -- hold settled entries, in the newest 92 days of the ledger; what explains the most intervals to the last digit is
--- taken. Until an interval proves one, amounts of both signs are taken as signed, and amounts of one sign by the
+-- taken; tax must explain twice as many as the amounts without it, for one entry of many proves nothing of the others.
+-- Until an interval proves one, amounts of both signs are taken as signed, and amounts of one sign by the
 -- entries' kinds. It is tried anew at each load, so a vendor that changes its ways is followed.
 with
 
@@ -108,6 +109,7 @@ candidates as (
         'with_tax' as amount_basis,
         signed_taxed_count as reconciled_interval_count
     from reconciled
+    where signed_taxed_count >= 2 * signed_count
     union all
     select
         account_id,
@@ -116,6 +118,7 @@ candidates as (
         'with_tax' as amount_basis,
         by_kind_taxed_count as reconciled_interval_count
     from reconciled
+    where by_kind_taxed_count >= 2 * by_kind_count
     union all
     select
         account_id,
@@ -124,6 +127,7 @@ candidates as (
         'with_tax' as amount_basis,
         inverted_taxed_count as reconciled_interval_count
     from reconciled
+    where inverted_taxed_count >= 2 * inverted_count
 ),
 
 proven as (

@@ -30,5 +30,6 @@ def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
             assert workshop.rows("SELECT * FROM staging.touched_months") == []
         found = contents(workshop.connection, "core", "marts")
     wanted = _rebuilt(new_workshop, loads)
-    for table in wanted:
+    # When it was built is the one thing that a build says of itself alone.
+    for table in wanted.keys() - {"marts.build_info"}:
         assert found[table] == wanted[table], table
