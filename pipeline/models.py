@@ -105,8 +105,18 @@ def in_order() -> list[Model]:
     return [models[name] for name in TopologicalSorter(graph).static_order()]
 
 
-def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
-    """Bring a model's table up to date and return how many rows it has. Run inside a transaction.
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """What a recomputation came to."""
+
+    rows: int
+    """In the whole table."""
+    scope: str
+    """The condition that holds for the rows that were made anew."""
+
+
+def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed:
+    """Bring a model's table up to date. Run inside a transaction.
 
     A table with a month column is recomputed for the months that it owes (`staging.touched_months`; an empty table
     owes all), and owes none afterwards. A SELECT that needs more than the rows of those months reads them there;
@@ -119,16 +129,16 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
     table = model.table
     _check_columns(connection, model)
     columns = ", ".join(table.column_names)
+    scope = "true"
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
     select = f"SELECT {columns} FROM (\n{model.sql.strip().rstrip(';')}\n)"
     if table.month_column:
         owed = owed_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
-        if owed and not is_empty:
-            connection.execute(f"DELETE FROM {table.full_name} WHERE {owed}")
-        if owed or is_empty:
-            where = "" if is_empty else f" WHERE {owed}"
-            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{where}{order}")
+        scope = "true" if is_empty else owed or "false"
+        if scope != "false":
+            connection.execute(f"DELETE FROM {table.full_name} WHERE {scope}")
+            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select} WHERE {scope}{order}")
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
     else:
         feeds_months = table.key == ("account_id",) and _feeds_months(table)
@@ -141,7 +151,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
         if feeds_months and _differs(connection, "before", table.full_name):
             # What holds for an account holds for all of its days.
             Spans(connection).touch_everything()
-    return int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0])
+    return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
 def owed_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:

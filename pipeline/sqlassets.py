@@ -62,10 +62,10 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
     def sql_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         with clear_failures():
             with warehouse.transaction() as connection:
-                rows = recompute(connection, model)
+                done = recompute(connection, model)
             connection = warehouse.connection
-        say(f"{table.full_name}: {rows} rows")
-        duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+        say(f"{table.full_name}: {done.rows} rows")
+        duplicates = connection.sql(duplicate_keys(table, where=done.scope)).fetchall()[0][0]
         owed = connection.execute(
             "SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [table.full_name]
         ).fetchall()[0][0]

@@ -60,12 +60,14 @@ def table_comment(table: Table) -> str:
     return f"{table.doc} Key: {', '.join(table.key)}." if table.key else f"{table.doc} One row."
 
 
-def duplicate_keys(table: Table) -> str:
+def duplicate_keys(table: Table, where: str = "true") -> str:
     """A query that counts the keys which stand more than once (a keyless table: the rows beyond one)."""
     if not table.key:
-        return f"SELECT greatest(count(*) - 1, 0) FROM {table.full_name}"
+        return f"SELECT greatest(count(*) - 1, 0) FROM {table.full_name} WHERE {where}"
     key = ", ".join(table.key)
-    return f"SELECT count(*) FROM (SELECT {key} FROM {table.full_name} GROUP BY {key} HAVING count(*) > 1)"
+    return (
+        f"SELECT count(*) FROM (SELECT {key} FROM {table.full_name} WHERE {where} GROUP BY {key} HAVING count(*) > 1)"
+    )
 
 
 def polars_type(column_type: Type) -> pl.DataType:

@@ -128,11 +128,13 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         )
     if kind in _MOVED:
         first, last = _MOVED[kind]
+        # An interval names the answers that its balances came from.
+        moved = differs(_UNSEEN if kind == "balances" else _UNMOVING)
         touch_money(
             connection,
             " UNION ALL ".join(
                 f"SELECT {row}.account_id, {first.format(row=row)} AS first_at, {last.format(row=row)} AS last_at "
-                f"FROM {both} WHERE {differs(_UNMOVING)}"
+                f"FROM {both} WHERE {moved}"
                 for row in ("new", "old")
             ),
         )

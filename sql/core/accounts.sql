@@ -1,13 +1,24 @@
 -- An account's unit is what its newest good reading says; where that says nothing, what its owner configured.
 with
 
-newest_unit as (
+newest as (
     select
         account_id,
-        arg_max(unit_code, (observed_at_utc, fetch_id)) as unit_code
+        max(observed_at_utc) as observed_at_utc
     from staging.balances
     where unit_code is not null
     group by account_id
+),
+
+newest_unit as (
+    select
+        balances.account_id,
+        arg_max(balances.unit_code, balances.fetch_id) as unit_code
+    from staging.balances as balances
+    inner join newest
+        on balances.account_id = newest.account_id and balances.observed_at_utc = newest.observed_at_utc
+    where balances.unit_code is not null
+    group by balances.account_id
 )
 
 select

@@ -11,31 +11,45 @@ limits as (
         3650.0 as longest_days
 ),
 
-newest as (
+read as (
     select
         account_id,
         max(observed_at_utc) as observed_at_utc,
-        count(*) as reading_count,
-        arg_max(balance_amount, (observed_at_utc, fetch_id)) as balance_amount,
-        arg_max(coalesce(cast(threshold_amount as varchar), ''), (observed_at_utc, fetch_id)) as threshold_text,
-        arg_max(coalesce(cast(unconfirmed_amount as varchar), ''), (observed_at_utc, fetch_id)) as pending_text,
-        arg_max(fetch_id, (observed_at_utc, fetch_id)) as fetch_id
+        count(*) as reading_count
     from core.balance_snapshots
     where balance_amount is not null
     group by account_id
 ),
 
+newest as (
+    select
+        snapshots.*,
+        read.reading_count
+    from core.balance_snapshots as snapshots
+    inner join read
+        on snapshots.account_id = read.account_id and snapshots.observed_at_utc = read.observed_at_utc
+    where snapshots.balance_amount is not null
+),
+
 -- How the newest attempt to read each balance ended, unreadable answers included.
-attempts as (
+attempted as (
     select
         fetches.account_id,
-        arg_max(fetches.outcome, fetches.fetch_id) as outcome,
         max(fetches.fetch_id) as fetch_id
     from staging.fetches as fetches
     inner join core.accounts as accounts
         on fetches.account_id = accounts.account_id and fetches.vendor = accounts.vendor
     where fetches.is_reading
     group by fetches.account_id
+),
+
+attempts as (
+    select
+        fetches.account_id,
+        fetches.outcome,
+        fetches.fetch_id
+    from staging.fetches as fetches
+    inner join attempted on fetches.fetch_id = attempted.fetch_id
 ),
 
 last_days as (
@@ -69,8 +83,8 @@ joined as (
         newest.balance_amount,
         newest.observed_at_utc,
         coalesce(newest.reading_count, 0) as reading_count,
-        cast(nullif(newest.threshold_text, '') as decimal(38, 9)) as threshold_amount,
-        cast(nullif(newest.pending_text, '') as decimal(38, 9)) as unconfirmed_amount,
+        newest.threshold_amount,
+        newest.unconfirmed_amount,
         newest.fetch_id,
         -- greatest() passes over a NULL, and what was never observed is not new.
         case

@@ -1,24 +1,29 @@
 with
 
-ranked as (
-    select
-        *,
-        row_number() over (
-            partition by account_id, endpoint order by fetched_at_utc desc, fetch_id desc
-        ) as place
-    from staging.fetches
-    where account_id <> '*'
-),
-
 counted as (
     select
         account_id,
         endpoint,
+        max(fetched_at_utc) as last_attempt_at_utc,
         max(case when outcome = 'ok' then fetched_at_utc end) as last_observed_at_utc,
         count(*) as fetch_count,
         count(case when outcome <> 'ok' then 1 end) as failed_fetch_count
     from staging.fetches
+    where account_id <> '*'
     group by account_id, endpoint
+),
+
+-- Ranking only what is of the newest instant keeps this from sorting all that was ever asked.
+ranked as (
+    select
+        fetches.*,
+        row_number() over (partition by fetches.account_id, fetches.endpoint order by fetches.fetch_id desc) as place
+    from staging.fetches as fetches
+    inner join counted
+        on
+            fetches.account_id = counted.account_id
+            and fetches.endpoint = counted.endpoint
+            and fetches.fetched_at_utc = counted.last_attempt_at_utc
 )
 
 select
