@@ -133,12 +133,34 @@ def backfill(
 
 
 @app.command()
-def rebuild(as_json: Json = False) -> None:
+def rebuild(
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="As it was known then: into a file of its own, all else as it is.")
+    ] = "",
+    to: Annotated[str, typer.Option(metavar="FILE", help="The DuckDB file that --as-of writes.")] = "",
+    as_json: Json = False,
+) -> None:
     """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
+    from pathlib import Path
+
+    from pipeline.clock import parse_instant
+
+    if bool(as_of) != bool(to):
+        raise UsageError("--as-of and --to go together: an instant, and the file for what was known then")
+    try:
+        known_at = parse_instant(as_of) if as_of else None
+    except ValueError as problem:
+        raise UsageError(f"--as-of: {problem}") from None
+
     from pipeline.refresh import rebuild as rebuild_all
+    from pipeline.refresh import rebuild_as_of
 
     home = Home.from_environment()
-    _finish(_watched_call(lambda told: rebuild_all(home, on_step=told)), as_json=as_json)
+
+    def go(told: Callable[[str], None]) -> Outcome:
+        return rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
+
+    _finish(_watched_call(go), as_json=as_json)
 
 
 def _watched(request: Request) -> Outcome:

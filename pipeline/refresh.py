@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, private_folder
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
+from pipeline.landing.store import day_folders
+from pipeline.published.snapshot import write_build
+from pipeline.schema.tables import published
 from pipeline.settings import load
 from pipeline.warehouse import Warehouse
 
@@ -56,6 +60,10 @@ class Request:
     """Another file than the state folder's warehouse."""
     is_rebuild: bool = False
     """Fetch nothing; and when all went well, put that file in the warehouse's place, while the lock is held."""
+    known_at: datetime | None = None
+    """Load nothing that arrived later."""
+    target: Path | None = None
+    """Fetch nothing and publish nothing; when all went well, write the tables that readers get to this file."""
 
 
 def check_before(request: Request) -> None:
@@ -77,8 +85,10 @@ def materialize(request: Request) -> Outcome:
     Raises DrawdownError where a step failed, with its own words; vendors' failures are in the outcome instead.
     """
     selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
-    if request.is_rebuild:
+    if request.is_rebuild or request.target:
         selection = selection - dg.AssetSelection.groups("landing", "alerts")
+    if request.target:
+        selection = selection - dg.AssetSelection.groups("published")
     config = {
         "accounts": list(request.accounts),
         **({"from_date": request.from_date} if request.from_date else {}),
@@ -90,7 +100,7 @@ def materialize(request: Request) -> Outcome:
         raise UsageError(f"--select {request.selection!r} matches no asset; try 'group:core' or 'key:\"marts/*\"'")
     if any(key.path[0] == "landing" for key in keys):
         run_config["ops"] = {"landing": {"config": config}}
-    warehouse = Warehouse(request.home, path=request.warehouse_path)
+    warehouse = Warehouse(request.home, path=request.warehouse_path, known_at=request.known_at)
     private_folder(request.home.path)
     with ExitStack() as stack:
         instance = stack.enter_context(_instance())
@@ -109,7 +119,9 @@ def materialize(request: Request) -> Outcome:
             run_config=run_config,
             raise_on_error=False,
         )
-        if result.success and request.is_rebuild:
+        if result.success and request.target:
+            write_build(warehouse.connection, request.target, published())
+        elif result.success and request.is_rebuild:
             warehouse.take_place()
     problems = [
         line
@@ -132,19 +144,45 @@ def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None) -> O
 
     The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
     """
+    _need_landing(home)
+    fresh = home.path / "warehouse.rebuilding.duckdb"
+    _remove(fresh)
+    return materialize(Request(home=home, on_step=on_step, is_rebuild=True, warehouse_path=fresh))
+
+
+def rebuild_as_of(
+    home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], None] = lambda _: None
+) -> Outcome:
+    """Make the tables that readers get, as they were known at an instant, in a file of their own.
+
+    Landing holds when each answer arrived: what came later, restatements and late entries among it, is left out. The
+    warehouse and what is published stay as they are. Raises UsageError where the file exists or nothing had arrived
+    yet, DrawdownError where landing is absent or damaged.
+    """
+    _need_landing(home)
+    if target.exists():
+        raise UsageError(f"{target} exists already; name another file, or remove it first")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is no folder; make it first")
+    first = min((date(*map(int, folder.parts[-3:])) for folder in day_folders(home.landing)), default=None)
+    if first is None or known_at.date() < first:
+        raise UsageError(f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}")
+    fresh = home.path / "warehouse.as-of.duckdb"
+    _remove(fresh)
+    try:
+        return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
+    finally:
+        _remove(fresh)
+
+
+def _need_landing(home: Home) -> None:
     if not home.landing.is_dir():
         raise DrawdownError(f"{home.landing} does not exist: there is nothing to rebuild from")
-    fresh = home.path / "warehouse.rebuilding.duckdb"
-    for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
+
+
+def _remove(warehouse: Path) -> None:
+    for leftover in (warehouse, warehouse.with_name(warehouse.name + ".wal")):
         leftover.unlink(missing_ok=True)
-    return materialize(
-        Request(
-            home=home,
-            on_step=on_step,
-            is_rebuild=True,
-            warehouse_path=fresh,
-        )
-    )
 
 
 def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:

@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -38,9 +39,18 @@ _NO_REACH: Final[dict[str, str | bool | int | float | list[str]]] = {
 class Warehouse:
     """The writer's DuckDB file. The lock is taken at the first use of `connection` and kept until `close`."""
 
-    def __init__(self, home: Home, *, wait_seconds: float = 60.0, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        wait_seconds: float = 60.0,
+        path: Path | None = None,
+        known_at: datetime | None = None,
+    ) -> None:
         self.home = home
         self.path = path or home.warehouse
+        self.known_at = known_at
+        """What arrived later is not loaded; None: everything is."""
         self._wait_seconds = wait_seconds
         self._lock: IO[str] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None

@@ -44,23 +44,33 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
     """
     versions = private_folder(home.published / "versions")
     path = versions / f"{FetchIds().draw()}.duckdb"
-    temporary = path.with_suffix(".tmp")
+    rows = write_build(connection, path, tables)
+    _turn(home.current, path)
+    _prune(versions, keep=path)
+    return Build(path=path, table_rows=rows, size_bytes=path.stat().st_size)
+
+
+def write_build(connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table]) -> dict[str, int]:
+    """Copy tables out of the warehouse into a new file, whole or not at all; returns each table's rows.
+
+    Raises duckdb.Error or OSError (a full disk, say).
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    log = temporary.with_name(temporary.name + ".wal")
     previous = os.umask(0o077)
     try:
         rows = _write(connection, temporary, tables)
-        if temporary.with_name(temporary.name + ".wal").exists():
+        if log.exists():
             raise OSError(f"{temporary} was closed with a write-ahead log beside it")
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.rename(path)
-        sync_folder(versions)
+        sync_folder(path.parent)
     finally:
         os.umask(previous)
         temporary.unlink(missing_ok=True)
-        temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
-    _turn(home.current, path)
-    _prune(versions, keep=path)
-    return Build(path=path, table_rows=rows, size_bytes=path.stat().st_size)
+        log.unlink(missing_ok=True)
+    return rows
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table]) -> dict[str, int]:

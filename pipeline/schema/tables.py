@@ -327,6 +327,13 @@ MARTS: Final = (
         "evidence_level is_complete is_lower_bound",
     ),
     table(
+        "marts.vendor_claim_accuracy",
+        "How a vendor's claims about an account compare with what came.",
+        key="account_id claim horizon_days unit_code",
+        columns="account_id claim horizon_days unit_code claim_count due_claim_count exact_claim_count "
+        "mean_error_amount? mean_absolute_error_amount? absolute_error_ratio? observed_at_utc claim_amount",
+    ),
+    table(
         "marts.data_freshness",
         "An account's endpoint: what is known, since when, and how the newest request ended.",
         key="account_id endpoint",

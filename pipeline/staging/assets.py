@@ -101,7 +101,7 @@ def staging(
     """Load every answer that landing holds and the warehouse does not."""
     with clear_failures():
         with warehouse.transaction() as connection:
-            report = load(connection, warehouse.home.landing)
+            report = load(connection, warehouse.home.landing, warehouse.known_at)
         connection = warehouse.connection
     done = (
         f"staging: {report.fetches} new fetches, {report.failed_fetches} of them failures; "

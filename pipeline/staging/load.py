@@ -49,8 +49,8 @@ class LoadReport:
     unreadable_files: list[str] = field(default_factory=list)
 
 
-def load(connection: duckdb.DuckDBPyConnection, landing: Path) -> LoadReport:
-    """Load every fetch that landing holds and the warehouse does not. Run inside a transaction.
+def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> LoadReport:
+    """Load every fetch that landing holds and the warehouse does not, up to `known_at`. Run inside a transaction.
 
     Raises OSError or pyarrow's errors for a landing file that is not whole: landing is the proof, and a gap in it
     must not pass unsaid.
@@ -59,7 +59,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path) -> LoadReport:
     spans = Spans(connection)
     loaded_at = datetime.now(UTC)
     runs: list[str] = []
-    for batch in _new_fetches(connection, landing):
+    for batch in _new_fetches(connection, landing, known_at):
         report.fetches += batch.num_rows
         if (batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()) == (
             store.OWN,
@@ -73,7 +73,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path) -> LoadReport:
     return report
 
 
-def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path) -> Iterator[pa.Table]:
+def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None) -> Iterator[pa.Table]:
     """Batches of unloaded fetches, each of one vendor's endpoint, gathered over folders, oldest day first."""
     known = dict(connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
     waiting: dict[tuple[str, str], _Batch] = {}
@@ -96,7 +96,10 @@ def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path) -> Iterat
                 # Merged away just now: its rows come with the merged file.
                 continue
             seen.update(new)
-            for part in _slices(table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))):
+            table = table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))
+            if known_at is not None:
+                table = table.filter(pc.less_equal(table.column("fetched_at_utc"), pa.scalar(known_at)))
+            for part in _slices(table):
                 batch.add(part)
                 if batch.size >= _BATCH_BYTES:
                     yield batch.take()

@@ -177,6 +177,7 @@ _DUCKDB_ONLY = {
     "marts.balance_bridge_daily": {"arg_max", "arg_min"},
     "marts.balance_bridge_monthly": {"arg_max", "arg_min"},
     "core.spend_daily": {"try_cast"},
+    "marts.vendor_claim_accuracy": {"arg_max"},
     "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "regexp_extract", "split"},
 }
 

@@ -1,0 +1,110 @@
+-- What a vendor says of the days that a claim covers, beside the spend that came: the last claim of each UTC day, once
+-- all the days that it speaks of have been observed whole. A shortfall is what the spend would have left uncovered.
+with
+
+days as (
+    select
+        account_id,
+        claim,
+        cast(observed_at_utc at time zone 'UTC' as date) as claim_date,
+        max(observed_at_utc) as observed_at_utc
+    from core.vendor_claims
+    where covers_from_date is not null and covers_to_date is not null
+    group by account_id, claim, cast(observed_at_utc at time zone 'UTC' as date)
+),
+
+claims as (
+    select
+        claims.account_id,
+        claims.claim,
+        claims.observed_at_utc,
+        claims.claim_amount,
+        claims.unit_code,
+        claims.covers_from_date,
+        claims.covers_to_date,
+        claims.covers_to_date - claims.covers_from_date + 1 as horizon_days,
+        row_number() over (
+            partition by claims.account_id, claims.claim, days.claim_date order by claims.fetch_id desc
+        ) as place
+    from core.vendor_claims as claims
+    inner join days
+        on
+            claims.account_id = days.account_id
+            and claims.claim = days.claim
+            and claims.observed_at_utc = days.observed_at_utc
+    where claims.covers_from_date is not null and claims.covers_to_date is not null
+),
+
+came as (
+    select
+        claims.account_id,
+        claims.claim,
+        claims.observed_at_utc,
+        claims.claim_amount,
+        claims.unit_code,
+        claims.horizon_days,
+        sum(spend.spend_amount) as spend_amount,
+        count(case when spend.is_complete then 1 end) = claims.horizon_days as is_due
+    from claims
+    left join core.spend_daily as spend
+        on
+            claims.account_id = spend.account_id
+            and claims.unit_code = spend.unit_code
+            and claims.covers_from_date <= spend.spend_date
+            and claims.covers_to_date >= spend.spend_date
+    where claims.place = 1
+    group by
+        claims.account_id,
+        claims.claim,
+        claims.observed_at_utc,
+        claims.claim_amount,
+        claims.unit_code,
+        claims.horizon_days
+),
+
+compared as (
+    select
+        came.account_id,
+        came.claim,
+        came.observed_at_utc,
+        came.claim_amount,
+        came.unit_code,
+        came.horizon_days,
+        case
+            when not came.is_due then null
+            when came.claim = 'shortfall' then greatest(came.spend_amount - snapshots.balance_amount, 0)
+            else came.spend_amount
+        end as actual_amount
+    from came
+    left join core.balance_snapshots as snapshots
+        on came.account_id = snapshots.account_id and came.observed_at_utc = snapshots.observed_at_utc
+),
+
+errors as (
+    select
+        *,
+        claim_amount - actual_amount as error_amount
+    from compared
+)
+
+select
+    -- ids
+    account_id,
+    claim,
+    cast(horizon_days as double) as horizon_days,
+    unit_code,
+
+    -- how often, and how far off
+    count(*) as claim_count,
+    count(actual_amount) as due_claim_count,
+    count(case when claim_amount = actual_amount then 1 end) as exact_claim_count,
+    cast(sum(error_amount) / count(error_amount) as decimal(38, 9)) as mean_error_amount,
+    cast(sum(abs(error_amount)) / count(error_amount) as decimal(38, 9)) as mean_absolute_error_amount,
+    cast(sum(abs(error_amount)) as double) / nullif(cast(sum(abs(actual_amount)) as double), 0)
+        as absolute_error_ratio,
+
+    -- the newest
+    max(observed_at_utc) as observed_at_utc,
+    arg_max(claim_amount, observed_at_utc) as claim_amount
+from errors
+group by account_id, claim, horizon_days, unit_code
