@@ -108,6 +108,28 @@ def touch_attempts(connection: duckdb.DuckDBPyConnection, instants: Iterable[dat
     touch(connection, _READINGS, f"SELECT unnest(CAST([{', '.join(sorted(months))}] AS DATE[])) AS day")
 
 
+def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], rows: str, *, hold_on: bool) -> None:
+    """Let tables owe the months of the days in a query's one column `day`, as far as accounts have evidence.
+
+    With `hold_on`, all months from those days on.
+    """
+    within = "known.month >= date_trunc('month', rows.day)"
+    if not hold_on:
+        within += " AND known.month <= rows.day"
+    for table in tables:
+        touch(
+            connection,
+            table,
+            f"""
+            SELECT DISTINCT known.month AS day
+            FROM (
+                SELECT {_months("min(first_date)", "max(through_date)")} AS month FROM staging.evidence
+            ) AS known
+            INNER JOIN (SELECT DISTINCT date_trunc('month', day) AS day FROM ({rows})) AS rows ON {within}
+            """,
+        )
+
+
 class Spans:
     """How far evidence reached before a load; `touch_differences` owes the months by which it reaches otherwise."""
 
