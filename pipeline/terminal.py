@@ -272,7 +272,8 @@ def fleet_words(fleet: dict[str, Any]) -> str:
     if fleet["oldest_fx_rate_date"] is not None:
         words += f" (rates of {fleet['oldest_fx_rate_date']} or later)"
     if fleet["unconverted_balances"]:
-        words += f"; not converted: {fleet['unconverted_balances']}"
+        left_over = (each.split(" ") for each in fleet["unconverted_balances"].split(", "))
+        words += "; not converted: " + ", ".join(f"{_rounded(Decimal(amount))} {unit}" for amount, unit in left_over)
     return f"{words}."
 
 

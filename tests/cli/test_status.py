@@ -149,11 +149,11 @@ FLEET = {
         ),
         (
             {"unconverted_balances": "12314.5 INR, 3700 voxpria-credit"},
-            "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day; not converted: 12314.5 INR, 3700 voxpria-credit.",
+            "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day; not converted: 12,314.50 INR, 3,700.00 voxpria-credit.",
         ),
         (
             {"reporting_balance_amount": None, "reporting_burn_28d_amount": None, "unconverted_balances": "0 unknown"},
-            "no balance in the reporting currency; not converted: 0 unknown.",
+            "no balance in the reporting currency; not converted: 0.00 unknown.",
         ),
     ],
 )
