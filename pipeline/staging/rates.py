@@ -33,7 +33,7 @@ def load_rates(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> None:
 
 def _load_list(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> None:
     try:
-        table = pl.read_csv(io.BytesIO(row["body"]), infer_schema=False, truncate_ragged_lines=False)
+        table = pl.read_csv(io.BytesIO(row["body"]), infer_schema=False, truncate_ragged_lines=True)
     except pl.exceptions.PolarsError as problem:
         raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {type(problem).__name__}") from None
     currencies = [name for name in table.columns if re.fullmatch("[A-Z]{3}", name)]

