@@ -15,7 +15,7 @@ ACCOUNTS_TOML = """\
 # The accounts that Drawdown watches. Secrets never stand here: each account names the environment variable that
 # holds its key. `drawdown doctor` tries every account with one request.
 
-reporting_currency = "EUR"           # what fleet totals are shown in
+reporting_currency = "EUR"           # what fleet totals are shown in, by ECB reference rates
 # notify_url_env = "DRAWDOWN_NOTIFY_URL"   # the variable's NAME; it holds an Apprise URL: who is told of trouble
 # allow_http_loopback = true         # only for a sandbox on this machine
 
@@ -37,6 +37,7 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 _EXAMPLES = {
     "credit_price_amount": ("0.10", "what one credit cost you; without it credits stay credits"),
     "credit_price_currency": ("USD", ""),
+    "credit_prices": ('[{ from = 2026-06-01, amount = "0.08", currency = "USD" }]', "what it costs from a day on"),
     "path": ("readings.csv", "observed_at_utc,balance_amount,unit_code; kept by hand"),
     "unit": ("INR", "the API names no unit; without this it stays unknown"),
 }
@@ -88,9 +89,9 @@ def _commented(vendor: Vendor) -> str:
     keys = vendor.settings if vendor.base_url is not None else ("path", *vendor.settings)
     settings += [(key, *_EXAMPLES[key]) for key in keys if key in _EXAMPLES]
     lines = [f"[accounts.{vendor.name}-main]", f'vendor = "{vendor.name}"']
-    lines += [
-        f'{key} = "{value}"'.ljust(34) + f" # {why}" if why else f'{key} = "{value}"' for key, value, why in settings
-    ]
+    for key, value, why in settings:
+        line = f"{key} = {value}" if value.startswith("[") else f'{key} = "{value}"'
+        lines.append(line.ljust(34) + f" # {why}" if why else line)
     return "".join(f"# {line}\n" for line in dict.fromkeys(lines))
 
 

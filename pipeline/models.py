@@ -18,7 +18,7 @@ from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
-from pipeline.staging.months import Spans
+from pipeline.staging.months import Spans, touch_days
 
 _CHECK = ".check.sql"
 _PACKED = Path(__file__).parent / "_sql"
@@ -141,14 +141,17 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
             connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select} WHERE {scope}{order}")
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
     else:
-        feeds_months = table.key == ("account_id",) and _feeds_months(table)
-        if feeds_months:
+        fed = _fed_months(table)
+        if fed:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS SELECT {columns} FROM {table.full_name}")
         connection.execute(f"DROP TABLE IF EXISTS {table.full_name}")
         for statement in (create_table(table), *comments(table)):
             connection.execute(statement)
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{order}")
-        if feeds_months and _differs(connection, "before", table.full_name):
+        if fed and table.day_column:
+            rows = _differing(table.column_names if not table.holds_on else _own(table), table.full_name)
+            touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
+        elif fed and _differs(connection, "before", table.full_name):
             # What holds for an account holds for all of its days.
             Spans(connection).touch_everything()
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
@@ -182,8 +185,22 @@ def _start_of(day: date, kind: Type | None) -> str:
     return f"TIMESTAMPTZ '{day} 00:00:00+00'" if kind is Type.INSTANT else f"DATE '{day}'"
 
 
-def _feeds_months(table: Table) -> bool:
-    return any(model.table.month_column and table.full_name in model.reads for model in discover().values())
+def _fed_months(table: Table) -> list[str]:
+    """The tables recomputed by month which read a table that tells of accounts or of days."""
+    if table.key != ("account_id",) and not table.day_column:
+        return []
+    return [name for name, model in discover().items() if model.table.month_column and table.full_name in model.reads]
+
+
+def _own(table: Table) -> tuple[str, ...]:
+    """A row that holds on ends where the next begins: its last day is not its own."""
+    return tuple(name for name in table.column_names if name != "to_date")
+
+
+def _differing(columns: tuple[str, ...], full_name: str) -> str:
+    names = ", ".join(columns)
+    one, other = f"SELECT {names} FROM before", f"SELECT {names} FROM {full_name}"
+    return f"({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})"
 
 
 def _differs(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:

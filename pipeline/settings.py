@@ -12,10 +12,11 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
@@ -28,13 +29,27 @@ from pipeline.vendors._port import Vendor
 DEFAULT_HISTORY_DAYS: Final = 400
 """How far the first look at a ledger or usage listing goes back."""
 
+_Read = TypeVar("_Read")
 _MOST_DAYS: Final = 36_500
 _CREDIT_PRICE: Final = ("credit_price_amount", "credit_price_currency")
+_PRICE_KEYS: Final = ("from", "amount", "currency")
+_FIRST_PRICE_DATE: Final = date(2000, 1, 1)
+"""No credit was bought before. A price without a day stands before all that have one."""
 _ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DECIMAL = re.compile(rf"-?[0-9]{{1,{MONEY_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?")
 _SECRET_LIKE = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditPrice:
+    """What one credit cost from a day on."""
+
+    from_date: date
+    amount: Decimal
+    currency: str
+    """ISO 4217."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,8 @@ class AccountSettings:
     unit: str | None = None
     credit_price_amount: Decimal | None = None
     credit_price_currency: str | None = None
+    credit_prices: tuple[CreditPrice, ...] = ()
+    """By day; before the first of them `credit_price_amount` holds, where it is given."""
     source: str = "accounts.toml"
 
     @property
@@ -145,6 +162,14 @@ class Settings:
                     "tax_rate": _plain(each.tax_rate),
                     "credit_price_amount": _plain(each.credit_price_amount),
                     "credit_price_unit_code": each.credit_price_currency,
+                    "credit_prices": [
+                        {
+                            "from_date": price.from_date.isoformat(),
+                            "price_amount": _plain(price.amount),
+                            "price_unit_code": price.currency,
+                        }
+                        for price in each.credit_prices
+                    ],
                 }
                 for each in self.accounts.values()
             },
@@ -377,6 +402,45 @@ def _currency(value: Any) -> str:
     return value
 
 
+def _credit_prices(value: Any) -> tuple[CreditPrice, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+        raise ValueError(
+            'must be a list of prices, such as [{ from = 2026-06-01, amount = "0.008", currency = "USD" }]'
+        )
+    prices: dict[date, CreditPrice] = {}
+    for number, entry in enumerate(value, 1):
+        price = _credit_price(entry, f"price {number}")
+        if price.from_date in prices:
+            raise ValueError(f"price {number}: from: a second price from {price.from_date} on")
+        prices[price.from_date] = price
+    return tuple(prices[day] for day in sorted(prices))
+
+
+def _credit_price(entry: dict[str, Any], where: str) -> CreditPrice:
+    known = ", ".join(_PRICE_KEYS)
+    for key in sorted(entry.keys() - set(_PRICE_KEYS)):
+        shown = key if _PLAIN_KEY.fullmatch(key) else ascii(key[:40])
+        raise ValueError(f"{where}: {shown}: unknown key; known are {known}")
+    for key in _PRICE_KEYS:
+        if key not in entry:
+            raise ValueError(f"{where}: {key}: is missing; a price has {known}")
+    day = entry["from"]
+    if not isinstance(day, date) or isinstance(day, datetime) or day < _FIRST_PRICE_DATE:
+        raise ValueError(f"{where}: from: must be a day without quotes, such as 2026-06-01, not before 2000")
+    return CreditPrice(
+        from_date=day,
+        amount=_within(where, "amount", _not_negative, entry),
+        currency=_within(where, "currency", _currency, entry),
+    )
+
+
+def _within(where: str, key: str, reader: Callable[[Any], _Read], entry: dict[str, Any]) -> _Read:
+    try:
+        return reader(entry[key])
+    except ValueError as problem:
+        raise ValueError(f"{where}: {key}: {problem}") from None
+
+
 _TOP: Final = ("reporting_currency", "allow_http_loopback", "notify_url_env")
 _COMMON: Final = (
     "path",
@@ -402,4 +466,5 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "unit": _unit,
     "credit_price_amount": _not_negative,
     "credit_price_currency": _currency,
+    "credit_prices": _credit_prices,
 }

@@ -1,10 +1,13 @@
 """The assets of core and marts: each SQL model is one, with its dependencies, columns and contract."""
 
+from datetime import date
+
 import dagster as dg
 
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.models import Model, discover, recompute
 from pipeline.schema.render import duplicate_keys
+from pipeline.schema.units import UNKNOWN_UNIT
 from pipeline.warehouse import Warehouse
 
 # The dictionary reads the catalogue and the build's summary reads no table of a later layer: both wait for the rest.
@@ -57,6 +60,15 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
                 if table.full_name == "marts.account_status"
                 else []
             ),
+            *(
+                [
+                    dg.AssetCheckSpec(
+                        "is_converted", asset=key, description="Every balance is in the fleet's total, converted."
+                    )
+                ]
+                if table.full_name == "marts.fleet_status"
+                else []
+            ),
         ],
     )
     def sql_model(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
@@ -81,6 +93,8 @@ def _asset(model: Model, models: dict[str, Model]) -> dg.AssetsDefinition:
             checks.append(_adds_up(warehouse, table.full_name, model.check))
         if table.full_name == "marts.account_status":
             checks.append(_is_fresh(warehouse))
+        if table.full_name == "marts.fleet_status":
+            checks.append(_is_converted(warehouse))
         return dg.MaterializeResult(metadata=table_metadata(connection, table.full_name), check_results=checks)
 
     return sql_model
@@ -109,3 +123,46 @@ def _is_fresh(warehouse: Warehouse) -> dg.AssetCheckResult:
         description="\n".join(f"{account_id}: {reason}" for account_id, reason in stale) or None,
         metadata={"stale_accounts": [row[0] for row in stale]},
     )
+
+
+def _is_converted(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Name each account that has a balance and none in the reporting currency, and why."""
+    left_over = warehouse.connection.sql(
+        """
+        WITH left_over AS (
+            SELECT account_id, unit_code, reporting_unit_code,
+                CAST(observed_at_utc AT TIME ZONE 'UTC' AS DATE) AS balance_date
+            FROM marts.account_status
+            WHERE balance_amount IS NOT NULL AND reporting_balance_amount IS NULL
+        )
+        SELECT left_over.account_id, left_over.unit_code, left_over.reporting_unit_code, prices.price_unit_code,
+            left_over.balance_date, rates.unit_code IS NOT NULL AS has_rate,
+            (SELECT max(rate_date) FROM core.fx_rates) AS newest_date
+        FROM left_over
+        LEFT JOIN core.credit_prices AS prices
+            ON left_over.account_id = prices.account_id AND left_over.balance_date >= prices.from_date
+            AND (prices.to_date IS NULL OR left_over.balance_date <= prices.to_date)
+        LEFT JOIN core.conversion_rates AS rates
+            ON coalesce(prices.price_unit_code, left_over.unit_code) = rates.unit_code
+            AND left_over.balance_date = rates.conversion_date
+        ORDER BY left_over.account_id
+        """
+    ).fetchall()
+    return dg.AssetCheckResult(
+        check_name="is_converted",
+        passed=not left_over,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(f"{row[0]}: {_why_not(*row[1:])}" for row in left_over) or None,
+        metadata={"unconverted_accounts": [row[0] for row in left_over]},
+    )
+
+
+def _why_not(unit: str, reporting: str, price_unit: str | None, day: date, has_rate: bool, newest: date | None) -> str:
+    if unit == UNKNOWN_UNIT:
+        return "its unit is unknown"
+    if "-" in unit and price_unit is None:
+        return f"accounts.toml names no price of a {unit} for {day}"
+    known = f"the newest landed rate is of {newest}" if newest else "no rate is landed"
+    if not has_rate:
+        return f"no rate from {price_unit or unit} to {reporting} in the 7 days up to {day}; {known}"
+    return "the amount has more digits than can be converted exactly"

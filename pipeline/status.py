@@ -10,17 +10,23 @@ import duckdb
 
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
-from pipeline.terminal import age_words, console, sentence, status_table, write_json
+from pipeline.terminal import age_words, console, fleet_words, sentence, status_table, write_json
 from pipeline.warehouse import open_reader
 
 _QUERY = """
 SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,
-    burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, evidence_level
+    burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, evidence_level, reporting_balance_amount,
+    reporting_unit_code, fx_rate_date, fx_source
 FROM marts.account_status
 ORDER BY
     CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 WHEN 'unknown' THEN 3 WHEN 'watch' THEN 4
         ELSE 5 END,
     runway_days NULLS LAST, account_id
+"""
+_FLEET = """
+SELECT reporting_unit_code, account_count, converted_account_count, reporting_balance_amount,
+    reporting_burn_28d_amount, unconverted_balances, oldest_fx_rate_date
+FROM marts.fleet_status
 """
 _AS_OF = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
 _WIDEST = 100
@@ -34,15 +40,16 @@ class Status:
 
     accounts: list[dict[str, Any]]
     as_of: datetime
+    fleet: dict[str, Any] | None = None
+    """The row of marts.fleet_status."""
 
 
 def read_status(home: Home) -> Status:
     """Read the newest build; DrawdownError where there is none, or none that this version can read."""
     try:
         with open_reader(home.current) as connection:
-            result = connection.execute(_QUERY)
-            names = [column[0] for column in result.description or []]
-            accounts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            accounts = _rows(connection, _QUERY)
+            fleet = _rows(connection, _FLEET)
             ((text,),) = connection.execute(_AS_OF).fetchall()
     except (duckdb.CatalogException, duckdb.BinderException):
         raise DrawdownError(
@@ -50,11 +57,17 @@ def read_status(home: Home) -> Status:
         ) from None
     except duckdb.Error as problem:
         raise DrawdownError(f"{home.current} cannot be read: {str(problem).splitlines()[0]}") from None
-    return Status(accounts, datetime.fromisoformat(text))
+    return Status(accounts, datetime.fromisoformat(text), fleet[0] if fleet else None)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def print_status(found: Status, *, as_json: bool) -> None:
-    """Print the table and a sentence for each account that is not fine, or all columns as JSON."""
+    """Print the table, a sentence for each account that is not fine and one for the fleet, or all columns as JSON."""
     if as_json:
         names = list(found.accounts[0]) if found.accounts else []
         write_json(names, [list(account.values()) for account in found.accounts])
@@ -67,6 +80,8 @@ def print_status(found: Status, *, as_json: bool) -> None:
     for account in found.accounts:
         if account["severity"] != "ok":
             screen.print(sentence(account["account_id"], account["reason"], width), markup=False, soft_wrap=True)
+    if found.fleet and found.fleet["account_count"]:
+        screen.print(sentence("Fleet", fleet_words(found.fleet), width), markup=False, soft_wrap=True)
     age = (datetime.now(UTC) - found.as_of).total_seconds()
     screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
 

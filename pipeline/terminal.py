@@ -260,6 +260,23 @@ def sentence(about: str, text: str, width: int) -> str:
     return "\n".join(_wrapped(f"{about}: {_visible(text)}", width, indent=_GAP))
 
 
+def fleet_words(fleet: dict[str, Any]) -> str:
+    """The total of the row of marts.fleet_status, and what is not in it."""
+    unit, count = fleet["reporting_unit_code"], fleet["account_count"]
+    words = "no balance in the reporting currency"
+    if fleet["reporting_balance_amount"] is not None:
+        words = f"{_rounded(fleet['reporting_balance_amount'])} {unit} in {fleet['converted_account_count']} of {count}"
+        words += " account" if count == 1 else " accounts"
+    if fleet["reporting_burn_28d_amount"] is not None:
+        words += f", {_rounded(fleet['reporting_burn_28d_amount'])} {unit} a day"
+    if fleet["oldest_fx_rate_date"] is not None:
+        words += f" (rates of {fleet['oldest_fx_rate_date']} or later)"
+    if fleet["unconverted_balances"]:
+        left_over = (each.split(" ") for each in fleet["unconverted_balances"].split(", "))
+        words += "; not converted: " + ", ".join(f"{_rounded(Decimal(amount))} {unit}" for amount, unit in left_over)
+    return f"{words}."
+
+
 def age_words(seconds: float) -> str:
     """An age as people say it."""
     for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):

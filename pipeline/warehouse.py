@@ -181,15 +181,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def layout() -> tuple[list[Table], list[str]]:
-    """Every table of the warehouse, and the statements that make its views."""
+    """Every table of the warehouse, and the statements that make its views and macros."""
     from pipeline.schema.tables import ALL, RECORDS, vendor_table
-    from pipeline.schema.views import evidence_view, record_view
+    from pipeline.schema.views import conversion_macros, evidence_view, record_view
     from pipeline.vendors import discover
 
     vendors = discover()
     tables = [vendor_table(name, kind) for name, vendor in vendors.items() for kind in vendor.kinds]
     views = [record_view(record, vendors) for record in RECORDS.values()]
-    return [*ALL.values(), *tables], [*views, evidence_view()]
+    return [*ALL.values(), *tables], [*views, evidence_view(), *conversion_macros()]
 
 
 def open_reader(path: Path) -> duckdb.DuckDBPyConnection:

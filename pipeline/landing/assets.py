@@ -11,6 +11,7 @@ from pipeline.clock import Clock, parse_day
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, check_world
+from pipeline.landing.rates import land_rates
 from pipeline.landing.walk import Span
 from pipeline.settings import load
 from pipeline.vendors import discover
@@ -95,6 +96,7 @@ def landing(
             policy=fetch_policy,
         )
         fetcher.land_run(msgspec.json.encode(settings.to_record(), order="sorted"))
+        land_rates(home, clock, context.run.run_id)
         visits = fetcher.fetch(calls)
     for key in sorted(context.selected_asset_keys, key=lambda each: each.path):
         vendor, endpoint = ENDPOINTS[key]

@@ -179,8 +179,18 @@ class Fetcher:
         )
 
 
-def land_own(home: Home, clock: Clock, run_id: str, what: str, record: bytes, *, wanted: Span | None = None) -> str:
-    """Land something that Drawdown itself did, as a JSON body under `landing/_drawdown/<what>`; returns its id."""
+def land_own(
+    home: Home,
+    clock: Clock,
+    run_id: str,
+    what: str,
+    record: bytes,
+    *,
+    wanted: Span | None = None,
+    content_type: str = "application/json",
+    resume_json: str | None = None,
+) -> str:
+    """Land something that Drawdown itself did, as a body under `landing/_drawdown/<what>`; returns its fetch id."""
     now = clock.now()
     fetch_id = FetchIds().draw()
     writer = LandingWriter(home.landing, OWN, what, now.date())
@@ -203,10 +213,10 @@ def land_own(home: Home, clock: Clock, run_id: str, what: str, record: bytes, *,
             reason=None,
             attempt_count=0,
             elapsed_seconds=0.0,
-            content_type="application/json",
+            content_type=content_type,
             body=record,
             is_redacted=False,
-            resume_json=None,
+            resume_json=resume_json,
         )
     )
     writer.close()

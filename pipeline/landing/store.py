@@ -26,6 +26,8 @@ OWN: Final = "_drawdown"
 """The vendor's place in the path for what Drawdown itself did."""
 RUNS: Final = "runs"
 """Under OWN: one row a run, its body the redacted settings."""
+FX_RATES: Final = "fx_rates"
+"""Under OWN: the euro's exchange rates, once for each edition of them."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 SCHEMA: Final = pa.schema(

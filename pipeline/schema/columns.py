@@ -133,6 +133,7 @@ UNEXPLAINED_CLASSES: Final = (
     "boundary",
     "unknown",
 )
+FX_SOURCES: Final = ("same_unit", "ecb", "credit_price", "credit_price+ecb")
 
 TAX_BASES: Final = ("gross", "net", "unknown")
 AMOUNT_BASES: Final = ("stated", "with_tax")
@@ -229,11 +230,9 @@ _DEFINITIONS: Final = (
     _money("topup_amount", "What to pay in; NULL until top-up plans exist."),
     _money("alert_below_amount", "The owner's own limit: below it the account is at least a warning."),
     _money("topup_minimum_amount", "The smallest top-up that the vendor takes."),
-    _money("credit_price_amount", "What one credit cost the owner.", "credit_price_unit_code", minimum=0),
     _text("unit_code", "ISO 4217 code, a vendor's unit such as voxpria-credit, or unknown."),
     _text("cost_unit_code", "The unit of cost_amount."),
     _text("reporting_unit_code", "The reporting currency, ISO 4217."),
-    _text("credit_price_unit_code", "The currency that credits were paid in."),
     _text("tax_basis", "Whether amounts include VAT.", *TAX_BASES),
     Column(name="tax_rate", type=Type.RATE, doc="VAT as a share of the net amount: 0.2 is 20 %.", minimum=0),
     # -- counts, measures
@@ -366,6 +365,60 @@ _DEFINITIONS: Final = (
     _flag("is_spread", "Spread evenly over the days between two readings."),
     _flag("is_nullable", "May be NULL."),
     _flag("is_key", "Part of the table's key."),
+    # -- currencies
+    _measure("rate_date", "The day that the rate is of, as the European Central Bank names it."),
+    _measure("conversion_date", "The day that an amount is of."),
+    _measure(
+        "fx_rate_date",
+        "The day of the exchange rate: that of the amount or up to 7 days before; NULL where no rate was used.",
+    ),
+    _measure("from_date", "The first day that the price holds; 1970-01-01 for one without a day."),
+    _measure("to_date", "The last day that the price holds; NULL for the newest."),
+    _measure("oldest_fx_rate_date", "The oldest exchange rate among those used; NULL where none was."),
+    Column(
+        name="eur_rate",
+        type=Type.RATE,
+        doc="Units of the currency for one euro, as published.",
+        unit="unit_code per EUR",
+        minimum=0,
+    ),
+    Column(
+        name="reporting_eur_rate",
+        type=Type.RATE,
+        doc="Units of the reporting currency for one euro, as published for the same day.",
+        unit="reporting_unit_code per EUR",
+        minimum=0,
+    ),
+    _text(
+        "fx_source",
+        "How the amount in the reporting currency came about: the same unit, the ECB's reference rate, the owner's "
+        "price of a credit, or that price and the rate; NULL where it cannot be converted.",
+        *FX_SOURCES,
+    ),
+    _money("price_amount", "What one credit cost the owner.", "price_unit_code", minimum=0),
+    _text("price_unit_code", "The currency that credits were paid in."),
+    _money(
+        "reporting_balance_amount",
+        "The balance in the reporting currency, at the rate of its day; NULL where it cannot be converted.",
+        "reporting_unit_code",
+    ),
+    _money(
+        "reporting_burn_28d_amount",
+        "burn_28d_amount in the reporting currency, at the rate of the balance's day.",
+        "reporting_unit_code",
+    ),
+    _money("unconverted_amount", "The part of the spend that could not be converted."),
+    _text(
+        "unconverted_balances",
+        "What could not be converted, as a text: `12314.5 INR, 3700 voxpria-credit`; accounts whose unit is unknown "
+        "each by itself; empty where there is none.",
+    ),
+    _measure("account_count", "Accounts.", minimum=0),
+    _measure("converted_account_count", "Accounts whose balance is in the reporting currency.", minimum=0),
+    _measure("unconverted_account_count", "Accounts whose balance could not be converted.", minimum=0),
+    _measure("unread_account_count", "Accounts whose balance was never read.", minimum=0),
+    _measure("stale_account_count", "Accounts whose last good balance is counted, though it is stale.", minimum=0),
+    *(_measure(f"{each}_account_count", f"Accounts whose severity is {each}.", minimum=0) for each in SEVERITIES),
 )
 
 COLUMNS: Final[dict[str, Column]] = {column.name: column for column in _DEFINITIONS}

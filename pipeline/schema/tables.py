@@ -38,6 +38,11 @@ class Table:
     month_column: str | None = None
     """The day, month or instant by which the table is recomputed; None: it is rebuilt whole."""
     is_published: bool = True
+    day_column: str | None = None
+    """In a table that is rebuilt whole: the day that a row holds for. Where rows differ, what is recomputed by month
+    and reads them owes the months of those days only."""
+    holds_on: bool = False
+    """A row holds for all days from `day_column` on."""
 
     @property
     def full_name(self) -> str:
@@ -58,6 +63,8 @@ def table(
     columns: str,
     month_column: str | None = None,
     is_published: bool = True,
+    day_column: str | None = None,
+    holds_on: bool = False,
 ) -> Table:
     """Define a table from names: `key` and `columns` are blank-separated, `?` marks a column that may be NULL.
 
@@ -78,6 +85,8 @@ def table(
         columns=made,
         month_column=month_column,
         is_published=is_published,
+        day_column=day_column,
+        holds_on=holds_on,
     )
 
 
@@ -171,8 +180,7 @@ STAGING: Final = (
         "An account's settings as of the newest run, secrets never among them.",
         key="account_id",
         columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags "
-        "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? credit_price_amount? "
-        "credit_price_unit_code?",
+        "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate?",
         is_published=False,
     ),
     table(
@@ -203,6 +211,20 @@ STAGING: Final = (
         columns="table_name touched_month",
         is_published=False,
     ),
+    table(
+        "staging.credit_prices",
+        "What one credit cost the owner of an account from a day on, as of the newest run.",
+        key="account_id from_date",
+        columns="account_id from_date price_amount price_unit_code",
+        is_published=False,
+    ),
+    table(
+        "staging.fx_rates",
+        "An exchange rate of the euro, as the newest landed list of them states it.",
+        key="rate_date unit_code",
+        columns="rate_date unit_code eur_rate fetch_id",
+        is_published=False,
+    ),
 )
 
 
@@ -215,7 +237,7 @@ CORE: Final = (
         key="account_id",
         columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? amount_basis? "
         "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
-        "topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
+        "topup_minimum_amount? tax_rate?",
     ),
     table(
         "core.balance_snapshots",
@@ -280,9 +302,32 @@ CORE: Final = (
         "core.spend_daily",
         "An account's spend on one UTC day that was observed; a day without a row was not observed.",
         key="account_id spend_date",
-        columns="account_id spend_date spend_amount unit_code reporting_amount? reporting_unit_code basis "
-        "evidence_level is_complete is_lower_bound is_spread",
+        columns="account_id spend_date spend_amount unit_code reporting_amount? reporting_unit_code fx_rate_date? "
+        "fx_source? basis evidence_level is_complete is_lower_bound is_spread",
         month_column="spend_date",
+    ),
+    table(
+        "core.fx_rates",
+        "An exchange rate of the euro on a day on which it was published.",
+        key="rate_date unit_code",
+        columns="rate_date unit_code eur_rate fx_source fetch_id",
+        month_column="rate_date",
+    ),
+    table(
+        "core.credit_prices",
+        "What one credit cost the owner of an account, by the days for which the price holds.",
+        key="account_id from_date",
+        columns="account_id from_date to_date? price_amount price_unit_code",
+        day_column="from_date",
+        holds_on=True,
+    ),
+    table(
+        "core.conversion_rates",
+        "The exchange rates by which a unit that is in use is converted on a day: the last known, at most 7 days old; "
+        "a day without a row has none.",
+        key="unit_code conversion_date",
+        columns="unit_code conversion_date eur_rate reporting_unit_code reporting_eur_rate fx_rate_date fx_source",
+        day_column="conversion_date",
     ),
 )
 
@@ -297,7 +342,8 @@ MARTS: Final = (
         columns="account_id vendor team? balance_amount? unit_code observed_at_utc? age_seconds? reading_state "
         "threshold_amount? unconfirmed_amount? burn_7d_amount? burn_28d_amount? history_days method runway_days? "
         "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability? depleted_30d_probability? "
-        "severity topup_amount? reason evidence_level fetch_id?",
+        "severity topup_amount? reason evidence_level fetch_id? reporting_balance_amount? reporting_burn_28d_amount? "
+        "reporting_unit_code fx_rate_date? fx_source?",
     ),
     table(
         "marts.balance_bridge_daily",
@@ -324,7 +370,7 @@ MARTS: Final = (
         "An account's spend in one UTC month.",
         key="account_id spend_month",
         columns="account_id spend_month spend_amount unit_code reporting_amount? reporting_unit_code basis "
-        "evidence_level is_complete is_lower_bound",
+        "evidence_level is_complete is_lower_bound team?",
     ),
     table(
         "marts.vendor_claim_accuracy",
@@ -351,6 +397,22 @@ MARTS: Final = (
         "What this build was made from and when.",
         key="item",
         columns="item value?",
+    ),
+    table(
+        "marts.spend_by_team_monthly",
+        "A team's spend of one unit in one UTC month, by the teams of today; `unassigned` where an account names none.",
+        key="team spend_month unit_code",
+        columns="team spend_month spend_amount? unit_code reporting_amount? reporting_unit_code unconverted_amount? "
+        "account_count is_complete is_lower_bound",
+    ),
+    table(
+        "marts.fleet_status",
+        "All accounts now, in the reporting currency, and what could not be converted.",
+        key="",
+        columns="reporting_unit_code account_count converted_account_count unconverted_account_count "
+        "unread_account_count stale_account_count reporting_balance_amount? reporting_burn_28d_amount? "
+        "unconverted_balances ok_account_count watch_account_count warning_account_count critical_account_count "
+        "unknown_account_count oldest_fx_rate_date?",
     ),
 )
 

@@ -1,4 +1,5 @@
-"""Staging's views: the vendors' tables side by side, and how far each account's evidence reaches."""
+"""Staging's views: the vendors' tables side by side, and how far each account's evidence reaches; and the rule by
+which amounts are converted."""
 
 from __future__ import annotations
 
@@ -94,3 +95,64 @@ def evidence_view() -> str:
     )
     SELECT account_id, basis, first_date, through_date FROM ranked WHERE place = 1
     """
+
+
+def conversion_macros() -> list[str]:
+    """`CREATE MACRO core.to_reporting` and what it is made of: the one rule by which an amount is converted.
+
+    An amount of credits becomes money by the price of a credit, and money becomes the reporting currency by way of
+    the euro. Each step is computed on whole numbers and cast back to nine decimals at once, halves away from zero.
+    From ten digits before the point on, a product might not fit: such an amount stays unconverted (NULL).
+    """
+    return [
+        """
+        CREATE OR REPLACE MACRO core.billionths(value) AS
+        CAST(CAST(value AS DECIMAL(28, 9)) * 1000000000 AS HUGEINT)
+        """,
+        """
+        CREATE OR REPLACE MACRO core.at_price(amount, price_amount) AS
+        CASE
+            WHEN price_amount IS NULL THEN amount
+            ELSE CAST(
+                TRY_CAST(amount AS DECIMAL(19, 9)) * TRY_CAST(price_amount AS DECIMAL(19, 9)) AS DECIMAL(38, 9)
+            )
+        END
+        """,
+        """
+        CREATE OR REPLACE MACRO core.at_rate(amount, eur_rate, reporting_eur_rate) AS
+        CAST(
+            TRY_CAST(
+                CASE WHEN amount < 0 THEN -1 ELSE 1 END
+                * (
+                    (
+                        2 * core.billionths(abs(TRY_CAST(amount AS DECIMAL(19, 9))))
+                        * core.billionths(reporting_eur_rate)
+                        + core.billionths(eur_rate)
+                    )
+                    // nullif(2 * core.billionths(eur_rate), 0)
+                ) AS DECIMAL(29, 0)
+            ) * CAST(0.000000001 AS DECIMAL(9, 9)) AS DECIMAL(38, 9)
+        )
+        """,
+        """
+        CREATE OR REPLACE MACRO core.to_reporting(
+            amount, unit_code, reporting_unit_code, price_amount, price_unit_code, eur_rate, reporting_eur_rate
+        ) AS
+        CASE
+            WHEN coalesce(price_unit_code, unit_code) = reporting_unit_code THEN core.at_price(amount, price_amount)
+            ELSE core.at_rate(core.at_price(amount, price_amount), eur_rate, reporting_eur_rate)
+        END
+        """,
+        """
+        CREATE OR REPLACE MACRO core.source_of(
+            converted_amount, unit_code, reporting_unit_code, price_unit_code, rate_source
+        ) AS
+        CASE
+            WHEN converted_amount IS NULL THEN NULL
+            WHEN price_unit_code = reporting_unit_code THEN 'credit_price'
+            WHEN price_unit_code IS NOT NULL THEN 'credit_price+' || rate_source
+            WHEN unit_code = reporting_unit_code THEN 'same_unit'
+            ELSE rate_source
+        END
+        """,
+    ]

@@ -13,10 +13,11 @@ import polars as pl
 from pipeline.landing import store
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
+from pipeline.staging.rates import load_prices
 
 
 def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str]) -> None:
-    """Bring staging.accounts and staging.build up to the newest loaded run.
+    """Bring staging.accounts, staging.credit_prices and staging.build up to the newest loaded run.
 
     An account that left accounts.toml keeps its row, as not configured. `new_ids` are the runs that this load found;
     where one is older than the run that the build speaks of (a file restored late), all are gone through again, so
@@ -28,6 +29,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     done = newest[0] if newest else ""
     if min(new_ids) < done:
         connection.execute("DELETE FROM staging.accounts")
+        connection.execute("DELETE FROM staging.credit_prices")
         done = ""
     runs = connection.execute(
         "SELECT fetch_id, CAST(fetched_at_utc AT TIME ZONE 'UTC' AS DATE) FROM staging.fetches "
@@ -47,6 +49,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
         if body != previous:
             record = msgspec.json.decode(body)
             _load_accounts(connection, record["accounts"])
+            load_prices(connection, record["accounts"])
             previous = body
     last = landed[max(landed)]
     connection.execute("DELETE FROM staging.build")
@@ -68,7 +71,7 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
     schema = polars_schema(table)
     rows = [
         {
-            **settings,
+            **{name: settings[name] for name in settings.keys() & schema.keys()},
             "account_id": account_id,
             "is_configured": True,
             "tags": msgspec.json.encode(settings["tags"], order="sorted").decode(),

@@ -21,7 +21,17 @@ _VENDOR_TABLES: dict[dg.AssetKey, tuple[str, Table]] = {
 _LANDED = [landing_key(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints]
 
 # Assets that models read or people look at; the rest of staging's tables are bookkeeping.
-_SHARED = ("fetches", "loads", "usage_statements", "rejects", "schema_drift", "accounts", "build")
+_SHARED = (
+    "fetches",
+    "loads",
+    "usage_statements",
+    "rejects",
+    "schema_drift",
+    "accounts",
+    "build",
+    "credit_prices",
+    "fx_rates",
+)
 
 
 def _vendor_specs() -> Iterator[dg.AssetSpec]:

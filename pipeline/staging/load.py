@@ -23,6 +23,7 @@ from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.months import Spans, touch_attempts, touch_polls, touch_rows, touch_statements
+from pipeline.staging.rates import load_rates
 from pipeline.staging.read import Landed, Reading, read_endpoint
 from pipeline.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
@@ -61,11 +62,11 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     runs: list[str] = []
     for batch in _new_fetches(connection, landing, known_at):
         report.fetches += batch.num_rows
-        if (batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()) == (
-            store.OWN,
-            store.RUNS,
-        ):
+        place = batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()
+        if place == (store.OWN, store.RUNS):
             runs += batch.column("fetch_id").to_pylist()
+        elif place == (store.OWN, store.FX_RATES):
+            load_rates(connection, batch)
         _load_fetch_rows(connection, batch, loaded_at)
         _load_batch(connection, batch, loaded_at, report)
     load_runs(connection, landing, runs)

@@ -16,10 +16,12 @@ from pipeline.schema.tables import ALL, Table
 MONTHLY_TABLES = tuple(table.full_name for table in ALL.values() if table.month_column)
 """Tables that are recomputed by month."""
 
-READINGS, CLAIMS, ENTRIES = "core.balance_snapshots", "core.vendor_claims", "core.ledger_entries"
+READINGS, CLAIMS, ENTRIES, RATES = (
+    "core.balance_snapshots", "core.vendor_claims", "core.ledger_entries", "core.fx_rates",
+)  # fmt: skip
 """Tables whose rows are records: a record touches the month that it stands in."""
 
-MONEY = tuple(table for table in MONTHLY_TABLES if table not in (READINGS, CLAIMS, ENTRIES))
+MONEY = tuple(table for table in MONTHLY_TABLES if table not in (READINGS, CLAIMS, ENTRIES, RATES))
 """Tables that follow from where money went between balances: a change reaches the intervals around it."""
 
 # Columns whose change leaves everything as it is, and those whose change does not move money.
@@ -157,6 +159,29 @@ def touch_polls(connection: duckdb.DuckDBPyConnection) -> None:
     touch_money(connection, "SELECT account_id, fetched_at_utc AS first_at, fetched_at_utc AS last_at FROM incoming")
 
 
+def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], rows: str, *, hold_on: bool) -> None:
+    """Let tables owe the months of the days in a query's one column `day`, as far as accounts have evidence.
+
+    With `hold_on`, all months from those days on.
+    """
+    within = "known.month >= date_trunc('month', rows.day)"
+    if not hold_on:
+        within += " AND known.month <= rows.day"
+    touch(
+        connection,
+        list(tables),
+        f"""
+        SELECT known.month AS day
+        FROM (
+            SELECT unnest(generate_series(
+                date_trunc('month', min(first_date)), max(through_date), INTERVAL 1 MONTH
+            )) AS month FROM staging.evidence
+        ) AS known
+        INNER JOIN (SELECT DISTINCT date_trunc('month', day) AS day FROM ({rows})) AS rows ON {within}
+        """,
+    )
+
+
 class Spans:
     """How far evidence reached before a load; `touch_differences` owes the months by which it reaches otherwise."""
 
@@ -171,10 +196,10 @@ class Spans:
         return {account_id: (basis, first, through) for account_id, basis, first, through in rows}
 
     def touch_everything(self) -> None:
-        """Owe every month of which anything is known."""
+        """Owe every month of which anything is known of an account."""
         touch(
             self._connection,
-            MONTHLY_TABLES,
+            [table for table in MONTHLY_TABLES if table != RATES],
             f"""
             SELECT unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day
             FROM (SELECT min(instant) AS first_at, max(instant) AS last_at FROM ({_INSTANTS}))

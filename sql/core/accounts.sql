@@ -43,9 +43,7 @@ select
     accounts.alert_below_amount,
     accounts.topup_lead_days,
     accounts.topup_minimum_amount,
-    accounts.tax_rate,
-    accounts.credit_price_amount,
-    accounts.credit_price_unit_code
+    accounts.tax_rate
 from staging.accounts as accounts
 cross join staging.build as build
 left join core.ledger_conventions as conventions on accounts.account_id = conventions.account_id

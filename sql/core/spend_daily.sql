@@ -192,33 +192,56 @@ spend as (
             days.account_id = balance_spend.account_id
             and days.spend_date = balance_spend.spend_date
             and days.basis = 'balance'
+),
+
+converted as (
+    select
+        spend.*,
+        accounts.unit_code,
+        accounts.reporting_unit_code,
+        accounts.evidence_level,
+        prices.price_unit_code,
+        rates.fx_rate_date,
+        rates.fx_source as rate_source,
+        core.to_reporting(
+            spend.spend_amount,
+            accounts.unit_code,
+            accounts.reporting_unit_code,
+            prices.price_amount,
+            prices.price_unit_code,
+            rates.eur_rate,
+            rates.reporting_eur_rate
+        ) as reporting_amount
+    from spend
+    inner join core.accounts as accounts on spend.account_id = accounts.account_id
+    left join core.credit_prices as prices
+        on
+            spend.account_id = prices.account_id
+            and spend.spend_date >= prices.from_date
+            and (prices.to_date is null or spend.spend_date <= prices.to_date)
+    left join core.conversion_rates as rates
+        on
+            coalesce(prices.price_unit_code, accounts.unit_code) = rates.unit_code
+            and spend.spend_date = rates.conversion_date
 )
 
 select
     -- ids
-    spend.account_id,
-    spend.spend_date,
+    account_id,
+    spend_date,
 
     -- amounts
-    spend.spend_amount,
-    accounts.unit_code,
-    case
-        when accounts.unit_code = accounts.reporting_unit_code then spend.spend_amount
-        when accounts.credit_price_unit_code = accounts.reporting_unit_code
-            -- Beyond ten digits before the point a product would not fit, so it stays unconverted.
-            then cast(
-                try_cast(spend.spend_amount as decimal(19, 9))
-                * try_cast(accounts.credit_price_amount as decimal(19, 9))
-                as decimal(38, 9)
-            )
-    end as reporting_amount,
-    accounts.reporting_unit_code,
+    spend_amount,
+    unit_code,
+    reporting_amount,
+    reporting_unit_code,
+    case when reporting_amount is not null then fx_rate_date end as fx_rate_date,
+    core.source_of(reporting_amount, unit_code, reporting_unit_code, price_unit_code, rate_source) as fx_source,
 
     -- how well it is known
-    spend.basis,
-    accounts.evidence_level,
-    spend.is_complete,
-    spend.basis = 'balance' as is_lower_bound,
-    spend.is_spread
-from spend
-inner join core.accounts as accounts on spend.account_id = accounts.account_id
+    basis,
+    evidence_level,
+    is_complete,
+    basis = 'balance' as is_lower_bound,
+    is_spread
+from converted

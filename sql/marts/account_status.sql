@@ -152,6 +152,45 @@ judged as (
     cross join limits
 ),
 
+converted as (
+    select
+        judged.*,
+        prices.price_unit_code,
+        rates.fx_rate_date,
+        rates.fx_source as rate_source,
+        core.to_reporting(
+            judged.balance_amount,
+            judged.unit_code,
+            judged.reporting_unit_code,
+            prices.price_amount,
+            prices.price_unit_code,
+            rates.eur_rate,
+            rates.reporting_eur_rate
+        ) as reporting_balance_amount,
+        core.to_reporting(
+            judged.burn_28d_amount,
+            judged.unit_code,
+            judged.reporting_unit_code,
+            prices.price_amount,
+            prices.price_unit_code,
+            rates.eur_rate,
+            rates.reporting_eur_rate
+        ) as reporting_burn_28d_amount
+    from judged
+    left join core.credit_prices as prices
+        on
+            judged.account_id = prices.account_id
+            and cast(judged.observed_at_utc at time zone 'UTC' as date) >= prices.from_date
+            and (
+                prices.to_date is null
+                or cast(judged.observed_at_utc at time zone 'UTC' as date) <= prices.to_date
+            )
+    left join core.conversion_rates as rates
+        on
+            coalesce(prices.price_unit_code, judged.unit_code) = rates.unit_code
+            and cast(judged.observed_at_utc at time zone 'UTC' as date) = rates.conversion_date
+),
+
 worded as (
     select
         *,
@@ -173,7 +212,7 @@ worded as (
                 then '; below the threshold that the vendor holds'
             else ''
         end as limit_words
-    from judged
+    from converted
 )
 
 select
@@ -244,5 +283,14 @@ select
             || limit_words || '.'
     end as reason,
     evidence_level,
-    fetch_id
+    fetch_id,
+
+    -- the same in the reporting currency, at the rate of the reading's day
+    reporting_balance_amount,
+    reporting_burn_28d_amount,
+    reporting_unit_code,
+    case when reporting_balance_amount is not null then fx_rate_date end as fx_rate_date,
+    core.source_of(
+        reporting_balance_amount, unit_code, reporting_unit_code, price_unit_code, rate_source
+    ) as fx_source
 from worded

@@ -5,13 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 import duckdb
@@ -146,23 +146,30 @@ def empty_desk(world: Sandbox, tmp_path: Path) -> Desk:
 
 
 Row = dict[str, Any]
-Publish = Callable[[list[Row]], Desk]
+
+
+class Publish(Protocol):
+    """Publishes account rows, and the fleet's row where one is given."""
+
+    def __call__(self, rows: list[Row], as_of: datetime | None = None, fleet: Row | None = None) -> Desk: ...
 
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Publish:
     """Publish account rows made up for one test; what a row leaves out is NULL, or anything where it cannot be."""
 
-    def publish(rows: list[Row], as_of: datetime | None = None) -> Desk:
+    def publish(rows: list[Row], as_of: datetime | None = None, fleet: Row | None = None) -> Desk:
         desk = Desk(tmp_path)
         shutil.rmtree(desk.home, ignore_errors=True)
         (desk.home / "published").mkdir(parents=True)
         with duckdb.connect(desk.home / "published" / "current.duckdb") as connection:
             connection.execute("CREATE SCHEMA marts")
-            for name in ("marts.account_status", "marts.build_info"):
+            for name in ("marts.account_status", "marts.fleet_status", "marts.build_info"):
                 connection.execute(create_table(ALL[name]))
             for row in rows:
                 _insert(connection, "marts.account_status", row)
+            if fleet is not None:
+                _insert(connection, "marts.fleet_status", fleet)
             instant = as_of or datetime.now(UTC) - timedelta(minutes=5, seconds=3)
             _insert(connection, "marts.build_info", {"item": "as_of_utc", "value": instant.isoformat()})
         return desk

@@ -125,6 +125,48 @@ def test_numbers_stand_right_and_words_left(publish: Publish) -> None:
     assert first.index("EUR") == second.index("EUR") == header.index("unit")
 
 
+FLEET = {
+    "reporting_unit_code": "EUR",
+    "account_count": 5,
+    "converted_account_count": 3,
+    "reporting_balance_amount": Decimal("1234.565"),
+    "reporting_burn_28d_amount": Decimal("12.5"),
+    "unconverted_balances": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day."),
+        (
+            {"reporting_burn_28d_amount": None, "account_count": 1, "converted_account_count": 1},
+            "1,234.56 EUR in 1 of 1 account.",
+        ),
+        (
+            {"oldest_fx_rate_date": date(2026, 3, 13)},
+            "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day (rates of 2026-03-13 or later).",
+        ),
+        (
+            {"unconverted_balances": "12314.5 INR, 3700 voxpria-credit"},
+            "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day; not converted: 12,314.50 INR, 3,700.00 voxpria-credit.",
+        ),
+        (
+            {"reporting_balance_amount": None, "reporting_burn_28d_amount": None, "unconverted_balances": "0 unknown"},
+            "no balance in the reporting currency; not converted: 0.00 unknown.",
+        ),
+    ],
+)
+def test_the_fleet_is_a_sentence_within_80_columns(publish: Publish, more: dict[str, Any], words: str) -> None:
+    done = publish([account("main")], fleet=FLEET | more).here("status")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert " ".join(done.stdout.split("\n\n")[1].split()).startswith(f"Fleet: {words} As of ")
+
+
+def test_no_account_is_no_fleet(publish: Publish) -> None:
+    assert "Fleet" not in publish([], fleet=FLEET | {"account_count": 0}).here("status").stdout
+
+
 def test_a_vendors_words_cannot_command_the_terminal(publish: Publish) -> None:
     done = publish([account("main", "critical", reason="one\x1b[2Jtwo\nthree\u202efour [bold]five[/bold]")]).here(
         "status"

@@ -248,6 +248,37 @@ def test_what_a_credit_cost_needs_an_exact_number_and_its_currency(line: Line, m
     assert line(account(more, vendor="voxpria")) == f"account main: {CREDIT_MISTAKES[more]}"
 
 
+PRICES = 'must be a list of prices, such as [{ from = 2026-06-01, amount = "0.008", currency = "USD" }]'
+FROM = "must be a day without quotes, such as 2026-06-01, not before 2000"
+GOOD = '{ from = 2026-01-01, amount = "0.10", currency = "USD" }'
+PRICE_MISTAKES = {
+    '"0.10"': PRICES,
+    "[]": PRICES,
+    "{}": PRICES,
+    f"[{GOOD}, {CANARY!r}]": PRICES,
+    "[{}]": "price 1: from: is missing; a price has from, amount, currency",
+    f"[{GOOD}, {{ from = 2026-06-01, amount = '1' }}]": (
+        "price 2: currency: is missing; a price has from, amount, currency"
+    ),
+    f"[{{ from = 2026-06-01, price = {CANARY!r} }}]": ("price 1: price: unknown key; known are from, amount, currency"),
+    '[{ "a\\u001b" = 1 }]': "price 1: 'a\\x1b': unknown key; known are from, amount, currency",
+    "[{ from = '2026-06-01', amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",
+    "[{ from = 2026-06-01T00:00:00Z, amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",
+    "[{ from = 1999-12-31, amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",
+    "[{ from = 2026, amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",
+    "[{ from = 2026-06-01, amount = 0.1, currency = 'USD' }]": f"price 1: amount: {EXACT}",
+    "[{ from = 2026-06-01, amount = '-1', currency = 'USD' }]": "price 1: amount: must not be negative",
+    "[{ from = 2026-06-01, amount = '1', currency = 'voxpria-credit' }]": f"price 1: currency: {CURRENCY}",
+    f"[{GOOD}, {GOOD}]": "price 2: from: a second price from 2026-01-01 on",
+}
+
+
+@pytest.mark.parametrize("value", PRICE_MISTAKES)
+def test_a_mistake_in_a_history_of_prices_names_the_price_and_its_key(line: Line, value: str) -> None:
+    words = line(account(f"credit_prices = {value}", vendor="voxpria"))
+    assert words == f"account main: credit_prices: {PRICE_MISTAKES[value]}"
+
+
 @pytest.mark.parametrize("value", ['"inr"', '"rupees"', '"Voxpria-Credit"', '"voxpria-credit\\n"', '""', "5", "[]"])
 @pytest.mark.parametrize("vendor", [each for each in discover().values() if "unit" in each.settings])
 def test_a_unit_is_a_currency_or_a_vendors_own(line: Line, vendor: Vendor, value: str) -> None:

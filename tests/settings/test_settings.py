@@ -3,13 +3,14 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.settings import DEFAULT_HISTORY_DAYS, Settings
+from pipeline.settings import DEFAULT_HISTORY_DAYS, CreditPrice, Settings
 from pipeline.vendors import discover
 
 CANARY = "canary-5d1e8Wm2c9t"
@@ -34,6 +35,10 @@ topup_minimum_amount = 10
 tax_rate = "0.20"
 credit_price_amount = "0.10"
 credit_price_currency = "USD"
+credit_prices = [
+    { from = 2026-06-01, amount = "0.008", currency = "EUR" },
+    { from = 2026-01-01, amount = 1, currency = "USD" },
+]
 """
 
 
@@ -49,7 +54,7 @@ def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
         "unit", "path", "credit_price_amount", "credit_price_currency",
     }  # fmt: skip
     assert {name for name in optional if getattr(main, name) is not None} == set()
-    assert main.tags == {}
+    assert (main.tags, main.credit_prices) == ({}, ())
 
 
 def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
@@ -72,6 +77,10 @@ def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
         "unit": None,
         "credit_price_amount": Decimal("0.10"),
         "credit_price_currency": "USD",
+        "credit_prices": (
+            CreditPrice(from_date=date(2026, 1, 1), amount=Decimal(1), currency="USD"),
+            CreditPrice(from_date=date(2026, 6, 1), amount=Decimal("0.008"), currency="EUR"),
+        ),
     }
 
 
@@ -139,6 +148,10 @@ def test_the_record_of_a_run_holds_no_secret_and_no_place_of_one(
             "tax_rate": "0.20",
             "credit_price_amount": "0.10",
             "credit_price_unit_code": "USD",
+            "credit_prices": [
+                {"from_date": "2026-01-01", "price_amount": "1", "price_unit_code": "USD"},
+                {"from_date": "2026-06-01", "price_amount": "0.008", "price_unit_code": "EUR"},
+            ],
         }.items()
     )
 

@@ -50,6 +50,7 @@ _DEFAULTS = {
     "is_partial": "false",
     "is_lower_bound": "false",
     "is_spread": "false",
+    "method": "none",
 }
 # What a column that is not named here gets where it must hold something.
 _BY_TYPE = {"BOOLEAN": "false", "VARCHAR": "x", "DATE": "2026-03-18"}

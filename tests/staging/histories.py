@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline.landing.store import OWN, RUNS, Fetch
+from pipeline.landing.store import FX_RATES, OWN, RUNS, Fetch
 from tests.staging.landed import Landing, run_record
 
 START = datetime(2025, 11, 20, tzinfo=UTC)
@@ -62,7 +62,7 @@ def _entry(draw: st.DrawFn) -> tuple[datetime, str, Decimal]:
 
 
 _VENDORS = {"ledger": "vpsbg", "usage": "voxpria", "balance": "deepvue", "hand": "vpsbg"}
-_FIRST = {"unit": "INR", "price": "0.1", "price_unit": "EUR", "reporting": "EUR", "team": None}
+_FIRST = {"unit": "INR", "price": "0.1", "price_unit": "EUR", "reporting": "EUR", "team": None, "prices": []}
 _SETTINGS = st.fixed_dictionaries(
     {
         "unit": st.sampled_from([None, "INR", "USD"]),
@@ -70,6 +70,7 @@ _SETTINGS = st.fixed_dictionaries(
         "price_unit": st.sampled_from(["EUR", "USD"]),
         "reporting": st.sampled_from(["EUR", "EUR", "USD"]),
         "team": st.sampled_from([None, "a"]),
+        "prices": st.lists(st.sampled_from(["2025-12-20", "2026-01-31", "2026-02-01"]), unique=True),
     }
 )
 # What can happen to an account. Most of it must not change the account itself: that would touch all of its months.
@@ -101,7 +102,22 @@ class Teller:
                 settings[account_id] |= {
                     "credit_price_amount": told["price"], "credit_price_unit_code": told["price_unit"],
                 }  # fmt: skip
+            if account_id == "usage":
+                settings[account_id]["credit_prices"] = [
+                    {"from_date": day, "price_amount": self.draw(_AMOUNT), "price_unit_code": told["price_unit"]}
+                    for day in told["prices"]
+                ]
         return [self.landing.fetch(OWN, RUNS, run_record(settings, told["reporting"]), account_id="*", at=START)]
+
+    def rates(self) -> list[Fetch]:
+        """An edition of exchange rates: some days of it new, some restated, some as they were."""
+        days = self.draw(st.sets(DAY, min_size=1, max_size=5))
+        lines = [
+            f"{(START + timedelta(days=day)).date()},{self.draw(st.sampled_from(['1.1', '1.25', 'N/A']))},100,"
+            for day in sorted(days)
+        ]
+        body = "\n".join(["Date,USD,INR,", *reversed(lines), ""])
+        return [self.landing.fetch(OWN, FX_RATES, body, account_id="*", at=START)]
 
     def beginning(self, account_id: str) -> list[Fetch]:
         """Enough of an account that its evidence and its signs are settled."""
@@ -209,6 +225,8 @@ def histories(draw: st.DrawFn) -> list[list[Fetch]]:
         load = [
             fetch for _ in range(draw(st.integers(1, 2))) for fetch in teller.event(draw(st.sampled_from(accounts)))
         ]
+        if draw(st.integers(0, 2)) == 0:
+            load += teller.rates()
         if draw(st.integers(0, 6)) == 0:
             load += teller.run(draw(_SETTINGS), draw(st.lists(st.sampled_from(list(_VENDORS)), unique=True)))
         loads.append(load)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.landing import store
 from pipeline.landing.compact import compact
-from pipeline.landing.store import OWN, RUNS, Fetch
+from pipeline.landing.store import FX_RATES, OWN, RUNS, Fetch
 from pipeline.staging import load as load_module
 from tests.staging.landed import NOW, Landing, NewWorkshop, Rows, Workshop, contents, run_record, write
 
@@ -48,6 +48,8 @@ def _history() -> list[Fetch]:
     ]:  # fmt: skip
         settings_of = {each: {"vendor": "voxpria" if each == "usage" else "vpsbg", "team": team} for each in accounts}
         add(OWN, RUNS, run_record(settings_of), hours, account_id="*")
+    for hours, rates in [(1, "2026-03-13,1.1,N/A,"), (25, "2026-03-16,1.2,100,\n2026-03-13,1.15,0.00000000001,")]:
+        add(OWN, FX_RATES, f"Date,USD,INR,\n{rates}\n", hours, account_id="*")
     for hours, amount in [(1, 100), (2, 90), (3, 90), (25, "80.5"), (26, "eighty"), (27, 70)]:
         for account_id in ("ledger", "balance"):
             body = _BALANCE | {"balance": amount, "currency": "EUR"}

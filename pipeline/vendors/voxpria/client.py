@@ -13,7 +13,7 @@ VENDOR = Vendor(
     auth=(AuthHeader(name="Authorization", setting="api_key_env", prefix="Bearer "),),
     rate_limit=RateLimit(requests=1000, per_seconds=3600, scope="key"),
     unit_code="voxpria-credit",
-    settings=("credit_price_amount", "credit_price_currency"),
+    settings=("credit_price_amount", "credit_price_currency", "credit_prices"),
     endpoints=(
         Endpoint(
             name="credits",
@@ -42,7 +42,8 @@ VENDOR = Vendor(
         "Days are UTC days and endDate is inclusive; otherwise today's row is missing from core.usage_days.",
         "A day without a row had no usage; a day that comes later replaces that.",
         "Today's row is partial until the day is over; it is asked for again for 3 days.",
-        "What a credit cost you is your setting (credit_price_amount); the vendor's own `cost` is kept apart.",
+        "What a credit cost you is your setting (credit_price_amount, credit_prices); the vendor's own `cost` is kept "
+        "apart.",
         "A `$` in `cost` means US dollars.",
     ),
 )

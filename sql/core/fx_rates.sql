@@ -1,0 +1,12 @@
+select
+    -- ids
+    rate_date,
+    unit_code,
+
+    -- the rate
+    eur_rate,
+    'ecb' as fx_source,
+
+    -- where it came from
+    fetch_id
+from staging.fx_rates

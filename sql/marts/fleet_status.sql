@@ -1,0 +1,73 @@
+-- What could not be converted is named, unit by unit, and never part of the total. Two accounts whose unit is unknown
+-- may hold two units, so each is named by itself.
+with
+
+accounts as (
+    select
+        *,
+        balance_amount is not null and reporting_balance_amount is null as is_unconverted
+    from marts.account_status
+),
+
+left_over as (
+    select
+        unit_code,
+        case when unit_code = 'unknown' then account_id end as account_id,
+        sum(balance_amount) as balance_amount
+    from accounts
+    where is_unconverted
+    group by unit_code, case when unit_code = 'unknown' then account_id end
+),
+
+named as (
+    select
+        string_agg(
+            rtrim(rtrim(cast(cast(balance_amount as decimal(38, 9)) as varchar), '0'), '.') || ' ' || unit_code,
+            ', ' order by unit_code, account_id
+        ) as unconverted_balances
+    from left_over
+),
+
+counted as (
+    select
+        count(*) as account_count,
+        count(reporting_balance_amount) as converted_account_count,
+        count(case when is_unconverted then 1 end) as unconverted_account_count,
+        count(case when balance_amount is null then 1 end) as unread_account_count,
+        count(case when balance_amount is not null and reading_state = 'stale' then 1 end) as stale_account_count,
+        sum(reporting_balance_amount) as reporting_balance_amount,
+        sum(reporting_burn_28d_amount) as reporting_burn_28d_amount,
+        count(case when severity = 'ok' then 1 end) as ok_account_count,
+        count(case when severity = 'watch' then 1 end) as watch_account_count,
+        count(case when severity = 'warning' then 1 end) as warning_account_count,
+        count(case when severity = 'critical' then 1 end) as critical_account_count,
+        count(case when severity = 'unknown' then 1 end) as unknown_account_count,
+        min(fx_rate_date) as oldest_fx_rate_date
+    from accounts
+)
+
+select
+    build.reporting_unit_code,
+
+    -- accounts
+    counted.account_count,
+    counted.converted_account_count,
+    counted.unconverted_account_count,
+    counted.unread_account_count,
+    counted.stale_account_count,
+
+    -- money
+    cast(counted.reporting_balance_amount as decimal(38, 9)) as reporting_balance_amount,
+    cast(counted.reporting_burn_28d_amount as decimal(38, 9)) as reporting_burn_28d_amount,
+    coalesce(named.unconverted_balances, '') as unconverted_balances,
+
+    -- how urgent
+    counted.ok_account_count,
+    counted.watch_account_count,
+    counted.warning_account_count,
+    counted.critical_account_count,
+    counted.unknown_account_count,
+    counted.oldest_fx_rate_date
+from counted
+cross join named
+cross join staging.build as build
