@@ -28,6 +28,8 @@ _UNMOVING = _UNSEEN | {"fetch_id", "observed_at_utc", "description"}
 _DAYS = {
     "ledger_entries": "CAST({row}.effective_at_utc AT TIME ZONE 'UTC' AS DATE)",
     "usage_days": "{row}.usage_date",
+    # Where the vendor shows no ledger, what was paid for stands in for it.
+    "orders": "CAST(coalesce({row}.paid_at_utc, {row}.ordered_at_utc) AT TIME ZONE 'UTC' AS DATE)",
 }
 
 
@@ -115,11 +117,11 @@ class Spans:
         self._connection = connection
         self._before = self._spans()
 
-    def _spans(self) -> dict[str, tuple[str, date, date]]:
+    def _spans(self) -> dict[str, tuple[tuple[str, bool], date, date]]:
         rows = self._connection.sql(
-            "SELECT account_id, basis, first_date, through_date FROM staging.evidence"
+            "SELECT account_id, basis, is_fallback, first_date, through_date FROM staging.evidence"
         ).fetchall()
-        return {account_id: (basis, first, through) for account_id, basis, first, through in rows}
+        return {account_id: ((basis, fallback), first, through) for account_id, basis, fallback, first, through in rows}
 
     def touch_everything(self) -> None:
         """Owe every month of which anything is known."""
