@@ -119,7 +119,7 @@ VENDOR = Vendor(
         "core.usage_days and the claim last_day_cost differ for the same day.",
         "A day whose answer has no row cost nothing. Today is partial; the last 3 days are asked for again each time, "
         f"the last {CYCLE_DAYS} once a day. A first run looks back {HISTORY_DAYS} days at most; `drawdown backfill` "
-        "goes further.",
+        "goes further. Spend begins after the last gap in the days that were asked for.",
         "incurred_bill is what leaves the credit. The bills of single resources need not add up to it: keep the "
         "rest as `other`.",
         "last-day-cost speaks of the UTC day before the answer.",

@@ -93,8 +93,9 @@ VENDOR = Vendor(
         "A transaction has id, amount and created_at; a row without one of them stands in staging.rejects.",
         "Amounts may be signed or not: core.ledger_conventions states the convention that the balances prove.",
         "An unknown transaction type becomes `other`, and keeps its word in vendor_entry_type.",
-        "Paid orders that stand in for the ledger (entry_source `orders` in core.ledger_entries) are credited or taken "
-        "from the balance at payment_date; they miss refunds, which then show as balances that spend does not explain.",
+        "Paid orders stand in for the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
+        "They are credited or taken from the balance at payment_date, and miss refunds: then the balance moves, and no "
+        "entry tells why.",
         "A listing's `next` link keeps its filter and page size; otherwise orders that are not paid are absent from "
         "core.orders beyond the first page.",
         "A server is renewed at expiry_at for renew_amount_with_vat, else for plan.price_with_vat times billing_cycle; "
