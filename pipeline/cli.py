@@ -151,9 +151,8 @@ def _watched(request: Request) -> Outcome:
         def visited(visit: Visit) -> None:
             if not visit.is_absent:
                 told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
-            elif visit.is_news:
-                # What a key has no right to is said once, and stands in marts.data_freshness for ever.
-                told(f"{visit.account_id}: goes on without {visit.endpoint}, which is optional: {visit.reason}")
+            elif visit.news:
+                told(visit.news)
 
         return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
 

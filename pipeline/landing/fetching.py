@@ -48,6 +48,13 @@ class Visit:
         return self.outcome == Outcome.ok
 
     @property
+    def news(self) -> str | None:
+        """What is said of an absence, once; None where nothing is."""
+        if not (self.is_absent and self.is_news):
+            return None
+        return f"{self.account_id}: goes on without {self.endpoint}, which is optional: {self.reason}"
+
+    @property
     def is_failed(self) -> bool:
         """Something that should have come did not."""
         return not (self.is_ok or self.is_absent)

@@ -167,7 +167,7 @@ def test_single_resources_are_told_for_the_last_days(bench: Bench, sandbox: Sand
     assert found == truth
     assert bench.rows("SELECT DISTINCT usage_date FROM core.resource_days WHERE is_partial") == [(NOW.date(),)]
     days = {row[0] for row in bench.rows("SELECT usage_date FROM core.resource_days")}
-    assert days == {(midnight - timedelta(days=back)).date() for back in range(4)}
+    assert days == {(midnight - timedelta(days=back)).date() for back in range(3)}
 
 
 def test_known_charges_are_the_next_renewal_of_each_server(bench: Bench, sandbox: Sandbox) -> None:

@@ -9,11 +9,12 @@ from pipeline.vendors.hyperstack import parse
 # A day a request: a first walk of a quarter is 93 requests, of the 500 a minute that all accounts share.
 HISTORY_DAYS = 92
 
-# A billing cycle is a month, and nobody documents how far back a day may be restated.
-CYCLE_DAYS = 31
+# Nobody documents how far back a day may be restated: a few days each time, and two weeks once a day.
+LOOK_BACK_DAYS = 3
+DAILY_LOOK_BACK_DAYS = 14
 
-# What single resources cost is looked at when it is news.
-RESOURCE_DAYS = 3
+# What single resources cost is looked at when it is news: today and the two days before.
+RESOURCE_DAYS = 2
 
 # The endpoint, its path below /billing/billing/history, the kind of resource, and the key around the rows, which
 # snapshots share with volumes.
@@ -75,8 +76,8 @@ VENDOR = Vendor(
                 from_param="start_date",
                 to_param="end_date",
                 bounds="instants",
-                look_back_days=3,
-                daily_look_back_days=CYCLE_DAYS,
+                look_back_days=LOOK_BACK_DAYS,
+                daily_look_back_days=DAILY_LOOK_BACK_DAYS,
                 chunk_days=1,
                 history_days=HISTORY_DAYS,
             ),
@@ -117,9 +118,10 @@ VENDOR = Vendor(
         "and kept as it was in extra_json.",
         "Billing windows are half-open and in UTC: a day is asked for from its midnight to the next. If not, "
         "core.usage_days and the claim last_day_cost differ for the same day.",
-        "A day whose answer has no row cost nothing. Today is partial; the last 3 days are asked for again each time, "
-        f"the last {CYCLE_DAYS} once a day. A first run looks back {HISTORY_DAYS} days at most; `drawdown backfill` "
-        "goes further. Spend begins after the last gap in the days that were asked for.",
+        "A day whose answer has no row cost nothing. Today is partial; "
+        f"the last {LOOK_BACK_DAYS} days are asked for again each time, the last {DAILY_LOOK_BACK_DAYS} once a day. "
+        f"A first run looks back {HISTORY_DAYS} days at most; `drawdown backfill` goes further. Spend begins after the "
+        "last gap in the days that were asked for.",
         "incurred_bill is what leaves the credit. The bills of single resources need not add up to it: keep the "
         "rest as `other`.",
         "last-day-cost speaks of the UTC day before the answer.",
