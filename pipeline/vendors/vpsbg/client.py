@@ -59,6 +59,8 @@ VENDOR = Vendor(
             ),
             records=(parse.ORDERS,),
             envelope=("data", "links", "meta"),
+            # Where they stand in for the ledger, they are as urgent.
+            refresh="hourly",
             is_optional=True,
         ),
         Endpoint(
