@@ -171,7 +171,10 @@ def _watched(request: Request) -> Outcome:
 
     def go(told: Callable[[str], None]) -> Outcome:
         def visited(visit: Visit) -> None:
-            told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
+            if not visit.is_absent:
+                told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
+            elif visit.news:
+                told(visit.news)
 
         return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
 

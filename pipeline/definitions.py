@@ -60,7 +60,8 @@ refresh_all = dg.define_asset_job(
 )
 refresh_balances = dg.define_asset_job(
     "refresh_balances",
-    selection=dg.AssetSelection.assets(*_HOURLY).downstream(),
+    # Staging is loaded as a whole, also what nobody asked for this time.
+    selection=(dg.AssetSelection.assets(*_HOURLY) | dg.AssetSelection.groups("staging")).downstream(),
     description="Ask the endpoints that tell balances and recent movements, and rebuild all that follows from them.",
 )
 

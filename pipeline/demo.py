@@ -67,16 +67,22 @@ def _make_room(home: Home) -> None:
 
 
 def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Console) -> None:
-    """Let the clients ask once a day, as a schedule would have, into landing."""
+    """Let the clients ask once a day for what a schedule asks hourly, into landing; the refresh asks for the rest."""
     import msgspec
     from rich.progress import track
 
     from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for, every_endpoint
     from pipeline.settings import load
+    from pipeline.vendors import discover
 
     settings = load()
     accounts = list(settings.accounts.values())
-    calls = calls_for(accounts, every_endpoint())
+    hourly = {
+        (name, endpoint)
+        for name, endpoint in every_endpoint()
+        if discover()[name].endpoint(endpoint).refresh == "hourly"
+    }
+    calls = calls_for(accounts, hourly)
     record = msgspec.json.encode(settings.to_record(), order="sorted")
     instants = [end - timedelta(days=back) for back in range(days, 0, -1)]
     for instant in track(instants, "Polling, a day at a time", console=screen, transient=True):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+import msgspec
+
 from pipeline.clock import Clock, FetchIds
 from pipeline.errors import UsageError
 from pipeline.home import Home, private_folder
@@ -32,6 +34,10 @@ class Visit:
     outcome: str
     reason: str
     """One sentence; empty when all went well."""
+    is_absent: bool = False
+    """The endpoint is optional, and this account has no such evidence: that is no failure."""
+    is_news: bool = False
+    """It was otherwise at the last visit: the evidence was there or never asked for, or was absent and is there now."""
     fetch_count: int
     body_bytes: int
     elapsed_seconds: float
@@ -40,6 +46,18 @@ class Visit:
     def is_ok(self) -> bool:
         """All that was asked for came."""
         return self.outcome == Outcome.ok
+
+    @property
+    def news(self) -> str | None:
+        """What is said of an absence, once; None where nothing is."""
+        if not (self.is_absent and self.is_news):
+            return None
+        return f"{self.account_id}: goes on without {self.endpoint}, which is optional: {self.reason}"
+
+    @property
+    def is_failed(self) -> bool:
+        """Something that should have come did not."""
+        return not (self.is_ok or self.is_absent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,15 +142,17 @@ class Fetcher:
             is_limited=self.policy.is_limited,
         )
         landed: list[tuple[int, float]] = []
+        before = Resume.from_json(state)
 
         def land(answer: Answer, step: Step) -> None:
-            writer.add(self._row(call, answer, step))
+            absent_as = _absent_as(endpoint, answer, before)
+            writer.add(self._row(call, answer, step, msgspec.structs.replace(step.resume, absent_as=absent_as)))
             landed.append((len(answer.body), answer.elapsed_seconds))
 
         walk = Walk(
             asks=asks,
             land=land,
-            resume=Resume.from_json(state),
+            resume=before,
             today=self.clock.today(),
             history_days=account.history_days,
             wanted=self.wanted,
@@ -144,6 +164,8 @@ class Fetcher:
             endpoint=endpoint.name,
             outcome=last.outcome,
             reason="" if last.outcome is Outcome.ok else last.reason,
+            is_absent=last.outcome in endpoint.absent_outcomes,
+            is_news=_absent_as(endpoint, last, before) != before.absent_as,
             fetch_count=len(landed),
             body_bytes=sum(size for size, _ in landed),
             elapsed_seconds=sum(seconds for _, seconds in landed),
@@ -151,7 +173,7 @@ class Fetcher:
         self.policy.on_visit(visit)
         return visit
 
-    def _row(self, call: Call, answer: Answer, step: Step) -> Fetch:
+    def _row(self, call: Call, answer: Answer, step: Step, resume: Resume) -> Fetch:
         now = self.clock.now()
         started = now if self.clock.as_of else now - timedelta(seconds=answer.elapsed_seconds)
         return Fetch(
@@ -175,8 +197,15 @@ class Fetcher:
             content_type=answer.content_type,
             body=answer.body,
             is_redacted=answer.is_redacted,
-            resume_json=step.resume.to_json(),
+            resume_json=resume.to_json(),
         )
+
+
+def _absent_as(endpoint: Endpoint, answer: Answer, before: Resume) -> str | None:
+    """What is known, after an answer, of the evidence's absence; a failure tells nothing of it."""
+    if answer.outcome in endpoint.absent_outcomes:
+        return str(answer.outcome)
+    return None if answer.outcome is Outcome.ok else before.absent_as
 
 
 def land_own(

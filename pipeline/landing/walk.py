@@ -55,6 +55,10 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything up to this day was seen, by walks without a gap."""
     is_newest_first: bool = False
     """A whole listing was seen in falling order of time."""
+    looked_back_on: date | None = None
+    """The day of the last walk that looked back as far as a day's first walk does."""
+    absent_as: str | None = None
+    """The outcome by which this evidence is known to be absent for the account; None where it was there, last."""
 
     @classmethod
     def from_json(cls, text: str | None) -> Resume:
@@ -142,26 +146,46 @@ class Walk:
     async def _window(self, listing: Window) -> Answer:
         chunks = _chunks(self._days(listing), listing.chunk_days)
         resume = self.resume
-        for number, span in enumerate(chunks, start=1):
-            params = {listing.from_param: str(span.from_date), listing.to_param: str(span.to_date)}
-            answer = await self.asks.get(listing.path, params)
-            is_ok = answer.outcome is Outcome.ok
-            # A backfill of old days says nothing about the days between them and the last ordinary run.
-            if is_ok and self.wanted.from_date is None and span.from_date and span.to_date:
-                seen = _day_of(answer, span.to_date)
-                resume = replace_seen(resume, seen) if seen >= span.from_date else resume
-            self.land(answer, Step(span=span, page_number=number, is_complete=is_ok, resume=resume))
-            if not is_ok:
-                break
+        number = 0
+        for place, span in enumerate(chunks, start=1):
+            page = 0
+            is_last = False
+            while not is_last:
+                page += 1
+                number += 1
+                answer = await self.asks.get(listing.path, _query(listing, span, page))
+                is_last, problem = _is_last_page(listing, answer, page)
+                if problem:
+                    answer = replace(answer, outcome=Outcome.pagination, reason=problem)
+                is_ok = answer.outcome is Outcome.ok
+                # A backfill of old days says nothing about the days between them and the last ordinary run.
+                if is_ok and is_last and self.wanted.from_date is None and span.from_date and span.to_date:
+                    seen = _day_of(answer, span.to_date)
+                    if seen >= span.from_date:
+                        # Days that are asked for once more do not take back what was seen after them.
+                        known = min(self.resume.seen_through or seen, self.today)
+                        resume = replace_seen(resume, max(seen, known))
+                    if place == len(chunks):
+                        resume = msgspec.structs.replace(resume, looked_back_on=self._looked_back_on(listing))
+                self.land(answer, Step(span=span, page_number=number, is_complete=is_ok and is_last, resume=resume))
+                if not is_ok:
+                    return answer
         return answer
 
     def _days(self, listing: Window) -> tuple[date, date]:
         last = min(self.wanted.to_date or self.today, self.today)
         if self.wanted.from_date:
             return min(self.wanted.from_date, last), last
+        history_days = min(self.history_days, listing.history_days or self.history_days)
         if self.resume.seen_through is None:
-            return self.today - timedelta(days=self.history_days), self.today
-        return min(self.resume.seen_through, self.today) - timedelta(days=listing.look_back_days), self.today
+            return self.today - timedelta(days=history_days), self.today
+        look_back_days = listing.look_back_days
+        if self.resume.looked_back_on != self._looked_back_on(listing):
+            look_back_days = max(look_back_days, listing.daily_look_back_days)
+        return min(self.resume.seen_through, self.today) - timedelta(days=look_back_days), self.today
+
+    def _looked_back_on(self, listing: Window) -> date | None:
+        return self.today if listing.daily_look_back_days else None
 
 
 def replace_seen(resume: Resume, day: date) -> Resume:
@@ -172,6 +196,30 @@ def replace_seen(resume: Resume, day: date) -> Resume:
 def _day_of(answer: Answer, day: date) -> date:
     """The day up to which an answer has told all: not past the server's own, should our clock run ahead."""
     return min(day, answer.date.date()) if answer.date else day
+
+
+def _query(listing: Window, span: Span, page: int) -> dict[str, str]:
+    first, last = span.from_date, span.to_date
+    assert first is not None  # noqa: S101 - a chunk has both bounds
+    assert last is not None  # noqa: S101
+    if listing.bounds == "instants":
+        bounds = (f"{first}T00:00:00", f"{last + timedelta(days=1)}T00:00:00")
+    else:
+        bounds = (str(first), str(last))
+    query = {**listing.params, listing.from_param: bounds[0], listing.to_param: bounds[1]}
+    return query | {listing.page_param: str(page)} if listing.page_param else query
+
+
+def _is_last_page(listing: Window, answer: Answer, page: int) -> tuple[bool, str | None]:
+    """Whether a window ends with this page, and what is wrong with its count of pages."""
+    if listing.page_param is None or answer.outcome is not Outcome.ok:
+        return True, None
+    count = dig(answer.payload, listing.page_count_at)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        return True, f"page {page} of {listing.path} has a `{listing.page_count_at}` that is no number of pages"
+    if count > listing.page_cap:
+        return True, f"{listing.path} has more than {listing.page_cap} pages in one window; the walk ends there"
+    return page >= count, None
 
 
 def _chunks(days: tuple[date, date], chunk_days: int) -> list[Span]:
@@ -198,7 +246,7 @@ class _Order:
     def see(self, payload: object) -> None:
         rows = dig(payload, self._listing.rows_at)
         for row in rows if isinstance(rows, list) else []:
-            stamp = dig(row, self._listing.newest_first_by)
+            stamp = dig(row, self._listing.newest_first_by) if self._listing.newest_first_by else None
             # Only stamps of one spelling can be compared as text: anything else proves nothing.
             if not isinstance(stamp, str) or not stamp.endswith("Z"):
                 self._falls = False

@@ -70,7 +70,7 @@ _UNITS: Final[dict[str, str]] = {
     "_of_utc": "UTC instant",
 }
 # Names that people already know under another type than their suffix would give.
-_EXCEPTIONS: Final = frozenset({"status_code"})
+_EXCEPTIONS: Final = frozenset({"status_code", "invoice_number"})
 
 
 def suffix_of(name: str) -> str | None:
@@ -120,6 +120,9 @@ def _flag(name: str, doc: str) -> Column:
 ENTRY_KINDS: Final = ("top_up", "usage", "renewal", "refund", "adjustment", "tax", "other")
 ENTRY_STATUSES: Final = ("settled", "pending", "void", "unknown")
 EVIDENCE_LEVELS: Final = ("ledger", "usage", "balance")
+ENTRY_SOURCES: Final = ("ledger", "orders", "payments")
+INVOICE_KINDS: Final = ("original", "proforma", "other")
+RESOURCE_KINDS: Final = ("machine", "volume", "snapshot", "cluster", "bucket", "other")
 READING_STATES: Final = ("fresh", "stale", "unknown")
 
 UNEXPLAINED_CLASSES: Final = (
@@ -149,6 +152,13 @@ _DEFINITIONS: Final = (
     _text("closing_fetch_id", "The answer that stated the closing balance."),
     _text("run_id", "The run that made the request, as Dagster names it."),
     _text("entry_id", "The vendor's id of a ledger entry."),
+    _text("charge_id", "The vendor's id of what is charged for, such as a server."),
+    _text("order_id", "The vendor's id of an order."),
+    _text("order_ids", "The vendor's ids of the orders that an invoice is about, comma-separated."),
+    _text("invoice_id", "The vendor's id of an invoice."),
+    _text("invoice_number", "The number printed on an invoice."),
+    _text("payment_id", "The vendor's id of a payment."),
+    _text("resource_id", "The vendor's id of a resource, such as a machine or a volume."),
     _text("version_id", "The Drawdown version that wrote it."),
     Column(name="row_number", type=Type.INTEGER, doc="Position in the answer, from 1.", unit=None, minimum=1),
     Column(name="page_number", type=Type.INTEGER, doc="Page or window of a listing, from 1.", minimum=1),
@@ -167,6 +177,11 @@ _DEFINITIONS: Final = (
     _measure("closed_at_utc", "The next good reading of the balance, which belongs to the interval."),
     _measure("bridge_date", "The day that the intervals closed on."),
     _measure("bridge_month", "The month that the intervals closed in."),
+    _measure("ordered_at_utc", "When it was ordered or begun, by the vendor's clock."),
+    _measure("due_at_utc", "When the vendor wants to be paid."),
+    _measure("paid_at_utc", "When it was paid, by the vendor's clock; NULL where it is not."),
+    _measure("invoiced_at_utc", "When it was issued, by the vendor's clock."),
+    _measure("due_date", "The UTC day of due_at_utc: midnight in a zone east of Greenwich is the UTC day before."),
     _measure("usage_date", "The day of the usage."),
     _measure("spend_date", "The day of the spend."),
     _measure("spend_month", "The month of the spend."),
@@ -216,6 +231,11 @@ _DEFINITIONS: Final = (
         "The vendor's own statement of cost, kept apart from the balance's unit.",
         "cost_unit_code",
     ),
+    _money("charge_amount", "What will be charged, with VAT where the balance includes it.", minimum=0),
+    _money("from_balance_amount", "What was taken from the balance for it; the rest was paid otherwise."),
+    _money("payment_amount", "What was paid in, without its tax: what becomes credit."),
+    _money("payment_tax_amount", "The tax paid on top; no part of the credit."),
+    _money("resource_amount", "What the vendor bills for the resource on the day."),
     _money("claim_amount", "What the vendor claims."),
     _money("mean_error_amount", "Mean of claimed less actual; above zero the vendor claims too much."),
     _money("mean_absolute_error_amount", "Mean size of the error."),
@@ -227,7 +247,7 @@ _DEFINITIONS: Final = (
     ),
     _money("burn_7d_amount", "Mean spend a day over the last 7 complete, observed days."),
     _money("burn_28d_amount", "Mean spend a day over the last 28 complete, observed days."),
-    _money("topup_amount", "What to pay in; NULL until top-up plans exist."),
+    _money("topup_amount", "What to pay in: each time, where top-ups are automatic; else NULL until plans exist."),
     _money("alert_below_amount", "The owner's own limit: below it the account is at least a warning."),
     _money("topup_minimum_amount", "The smallest top-up that the vendor takes."),
     _text("unit_code", "ISO 4217 code, a vendor's unit such as voxpria-credit, or unknown."),
@@ -291,6 +311,21 @@ _DEFINITIONS: Final = (
     # -- states and words
     _text("entry_kind", "What moved the balance.", *ENTRY_KINDS),
     _text("entry_status", "Whether it counts: only settled entries move money.", *ENTRY_STATUSES),
+    _text(
+        "entry_source",
+        "Which listing tells it: the vendor's ledger; its paid orders, where it shows this key no ledger (they miss "
+        "refunds); or its payments, where only top-ups are itemised.",
+        *ENTRY_SOURCES,
+    ),
+    _text("order_kind", "What the order is for, in the words of entry_kind.", *ENTRY_KINDS),
+    _text("order_status", "settled: it is paid; pending: it waits to be; void: it was cancelled.", *ENTRY_STATUSES),
+    _text("vendor_order_type", "The vendor's own word for the order's type."),
+    _text("invoice_kind", "original: for what was paid; proforma: before it was.", *INVOICE_KINDS),
+    _text("payment_status", "Whether it became credit: only settled payments do.", *ENTRY_STATUSES),
+    _text("payment_kind", "The vendor's own word for how the payment came about."),
+    _text("auto_topup_status", "The vendor's own word for whether top-ups are automatic."),
+    _text("resource_kind", "What kind of resource it is.", *RESOURCE_KINDS),
+    _text("resource_name", "The name that the account's owner gave it."),
     _text("vendor_entry_type", "The vendor's own word for the entry's type."),
     _text("description", "The vendor's own words for the entry."),
     _text(
@@ -354,6 +389,8 @@ _DEFINITIONS: Final = (
     _text("value", "Its value, as text."),
     # -- booleans
     _flag("is_polled", "Usage or ledger was asked for in the same run as the closing balance."),
+    _flag("is_automatic", "It will be charged without anybody's doing."),
+    _flag("is_on", "The vendor's word says that top-ups are automatic."),
     _flag("is_partial", "The day was not over when it was observed."),
     _flag(
         "is_complete",

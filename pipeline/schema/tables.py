@@ -130,6 +130,53 @@ RECORDS: Final[dict[str, Table]] = {
             columns=f"account_id claim claim_amount unit_code? covers_from_date? covers_to_date? {_SOURCE}",
             is_published=False,
         ),
+        table(
+            "staging.known_charges",
+            "A charge that is known beforehand, as last stated; what the newest listing no longer names stays here.",
+            key="account_id charge_id",
+            columns=f"account_id charge_id due_at_utc charge_amount unit_code? description? is_automatic {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.orders",
+            "An order, as last stated.",
+            key="account_id order_id",
+            columns=f"account_id order_id ordered_at_utc due_at_utc? paid_at_utc? order_kind order_status "
+            f"vendor_order_type? net_amount? gross_amount from_balance_amount? unit_code? "
+            f"first_observed_at_utc {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.invoices",
+            "An invoice, as last stated.",
+            key="account_id invoice_id",
+            columns=f"account_id invoice_id invoice_number invoiced_at_utc invoice_kind net_amount? gross_amount "
+            f"unit_code? order_ids? {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.payments",
+            "A payment into the account, as last stated.",
+            key="account_id payment_id",
+            columns=f"account_id payment_id ordered_at_utc paid_at_utc? payment_amount payment_tax_amount? unit_code? "
+            f"payment_status payment_kind? description? first_observed_at_utc extra_json? {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.auto_topups",
+            "Whether and how an account is topped up by itself, as last stated.",
+            key="account_id",
+            columns=f"account_id is_on auto_topup_status? threshold_amount? topup_amount? unit_code? {_SOURCE}",
+            is_published=False,
+        ),
+        table(
+            "staging.resource_days",
+            "What one resource cost on one UTC day, as last stated.",
+            key="account_id usage_date resource_kind resource_id",
+            columns=f"account_id usage_date resource_kind resource_id resource_name? resource_amount unit_code? "
+            f"is_partial extra_json? {_SOURCE}",
+            is_published=False,
+        ),
     )
 }
 """The record kinds. A vendor's own staging tables are these, named `staging.<vendor>_<kind>`."""
@@ -259,8 +306,8 @@ CORE: Final = (
         "A movement of an account's balance, signed: credits positive, debits negative.",
         key="account_id entry_id",
         columns="account_id entry_id effective_at_utc entry_amount unit_code entry_kind entry_status net_amount? "
-        "gross_amount? vendor_entry_type? description? first_observed_at_utc first_entry_amount observed_at_utc "
-        "fetch_id",
+        "gross_amount? entry_source vendor_entry_type? description? first_observed_at_utc first_entry_amount "
+        "observed_at_utc fetch_id",
         month_column="effective_at_utc",
     ),
     table(
@@ -297,6 +344,49 @@ CORE: Final = (
         "inferred_top_up_amount unexplained_class? history_class? evidence_level entry_count entry_ids? "
         "opening_fetch_id closing_fetch_id",
         month_column="closed_at_utc",
+    ),
+    table(
+        "core.known_charges",
+        "A charge that is known beforehand and not past: what the newest listing of the account says.",
+        key="account_id due_date charge_id",
+        columns="account_id due_date charge_id due_at_utc charge_amount unit_code description? is_automatic "
+        "observed_at_utc fetch_id",
+    ),
+    table(
+        "core.orders",
+        "An order of the account, paid or not.",
+        key="account_id order_id",
+        columns="account_id order_id ordered_at_utc due_at_utc? paid_at_utc? order_kind order_status "
+        "vendor_order_type? net_amount? gross_amount from_balance_amount? unit_code "
+        "first_observed_at_utc observed_at_utc fetch_id",
+    ),
+    table(
+        "core.invoices",
+        "An invoice to the account.",
+        key="account_id invoice_id",
+        columns="account_id invoice_id invoice_number invoiced_at_utc invoice_kind net_amount? gross_amount unit_code "
+        "order_ids? observed_at_utc fetch_id",
+    ),
+    table(
+        "core.payments",
+        "A payment into the account, whether it became credit or not.",
+        key="account_id payment_id",
+        columns="account_id payment_id ordered_at_utc paid_at_utc? payment_amount payment_tax_amount? unit_code "
+        "payment_status payment_kind? description? first_observed_at_utc observed_at_utc fetch_id",
+    ),
+    table(
+        "core.auto_topups",
+        "Whether and how an account is topped up by itself, as the vendor said last.",
+        key="account_id",
+        columns="account_id is_on auto_topup_status? threshold_amount? topup_amount? unit_code observed_at_utc "
+        "fetch_id",
+    ),
+    table(
+        "core.resource_days",
+        "What one resource cost on one UTC day. They need not add up to the account's usage of the day.",
+        key="account_id usage_date resource_kind resource_id",
+        columns="account_id usage_date resource_kind resource_id resource_name? resource_amount unit_code is_partial "
+        "observed_at_utc fetch_id",
     ),
     table(
         "core.spend_daily",

@@ -32,7 +32,10 @@ def evidence_view() -> str:
 
     A ledger or usage listing reaches from its first fact to the last day that a complete walk asked for; balances
     reach from the first good reading to the newest. A ledger listing is asked for whole, newest entries first, so one
-    that is empty where entries were is no proof of days without spend.
+    that is empty where entries were is no proof of days without spend. Usage that is asked for by days is known from
+    the first day of the last unbroken row of windows on: nothing tells that days in a gap were free.
+
+    `is_fallback`: the ledger is made of paid orders, because the vendor's own ledger never answered with one.
     """
     return """
     CREATE OR REPLACE VIEW staging.evidence AS
@@ -40,60 +43,106 @@ def evidence_view() -> str:
         SELECT account_id, min(observed_at_utc) AS first_at, max(observed_at_utc) AS last_at
         FROM staging.balances GROUP BY account_id
     ),
+    listings AS (
+        SELECT
+            fetches.account_id,
+            fetches.run_id,
+            fetches.window_from_date,
+            fetches.window_to_date,
+            fetches.is_complete,
+            CAST(fetches.fetched_at_utc AT TIME ZONE 'UTC' AS DATE) AS fetched_date,
+            loads.record_kind,
+            loads.received_rows,
+            loads.accepted_rows
+        FROM staging.fetches AS fetches
+        INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
+        WHERE loads.record_kind IN ('ledger_entries', 'orders', 'usage_days')
+    ),
+    own_ledgers AS (
+        SELECT DISTINCT account_id FROM listings
+        WHERE record_kind = 'ledger_entries' AND (accepted_rows > 0 OR received_rows = 0)
+    ),
     facts AS (
-        SELECT account_id, 'ledger' AS basis, CAST(min(effective_at_utc) AT TIME ZONE 'UTC' AS DATE) AS first_date
+        SELECT account_id, 'ledger_entries' AS record_kind,
+            CAST(min(effective_at_utc) AT TIME ZONE 'UTC' AS DATE) AS first_date
         FROM staging.ledger_entries GROUP BY account_id
         UNION ALL
-        SELECT account_id, 'usage' AS basis, min(usage_date) AS first_date
+        SELECT account_id, 'orders' AS record_kind,
+            CAST(min(coalesce(paid_at_utc, ordered_at_utc)) AT TIME ZONE 'UTC' AS DATE) AS first_date
+        FROM staging.orders WHERE order_status = 'settled' GROUP BY account_id
+        UNION ALL
+        SELECT account_id, 'usage_days' AS record_kind, min(usage_date) AS first_date
         FROM staging.usage_days GROUP BY account_id
     ),
     answers AS (
         SELECT
-            fetches.account_id,
-            fetches.run_id,
-            CASE loads.record_kind WHEN 'ledger_entries' THEN 'ledger' ELSE 'usage' END AS basis,
-            sum(loads.received_rows) AS received_rows,
+            account_id,
+            run_id,
+            record_kind,
+            sum(received_rows) AS received_rows,
             max(
-                CASE WHEN fetches.is_complete AND (loads.accepted_rows > 0 OR loads.received_rows = 0) THEN
-                    coalesce(fetches.window_to_date, CAST(fetches.fetched_at_utc AT TIME ZONE 'UTC' AS DATE))
+                CASE WHEN is_complete AND (accepted_rows > 0 OR received_rows = 0) THEN
+                    coalesce(window_to_date, fetched_date)
                 END
             ) AS through_date
-        FROM staging.fetches AS fetches
-        INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
-        WHERE loads.record_kind IN ('ledger_entries', 'usage_days')
+        FROM listings
         GROUP BY 1, 2, 3
     ),
     walks AS (
-        SELECT answers.account_id, answers.basis, max(answers.through_date) AS through_date
+        SELECT answers.account_id, answers.record_kind, max(answers.through_date) AS through_date
         FROM answers
-        LEFT JOIN facts ON answers.account_id = facts.account_id AND answers.basis = facts.basis
+        LEFT JOIN facts ON answers.account_id = facts.account_id AND answers.record_kind = facts.record_kind
+        LEFT JOIN own_ledgers ON answers.account_id = own_ledgers.account_id
         WHERE answers.through_date IS NOT NULL
-            AND (answers.basis = 'usage' OR answers.received_rows > 0 OR facts.first_date IS NULL)
+            AND (answers.record_kind = 'usage_days' OR answers.received_rows > 0 OR facts.first_date IS NULL)
+            AND (answers.record_kind <> 'orders' OR own_ledgers.account_id IS NULL)
         GROUP BY 1, 2
     ),
+    windows AS (
+        SELECT account_id, window_from_date,
+            max(window_to_date) OVER (
+                PARTITION BY account_id ORDER BY window_from_date, window_to_date
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS reached_date
+        FROM listings
+        WHERE record_kind = 'usage_days' AND is_complete AND (accepted_rows > 0 OR received_rows = 0)
+    ),
+    unbroken AS (
+        SELECT account_id, max(window_from_date) AS from_date
+        FROM windows
+        WHERE reached_date IS NULL OR window_from_date > reached_date + 1
+        GROUP BY account_id
+    ),
     spans AS (
-        SELECT walks.account_id, walks.basis, walks.through_date,
-            least(
-                coalesce(facts.first_date, walks.through_date),
-                walks.through_date,
-                coalesce(CAST(readings.first_at AT TIME ZONE 'UTC' AS DATE), walks.through_date)
+        SELECT walks.account_id,
+            CASE walks.record_kind WHEN 'usage_days' THEN 'usage' ELSE 'ledger' END AS basis,
+            walks.record_kind = 'orders' AS is_fallback,
+            walks.through_date,
+            greatest(
+                least(
+                    coalesce(facts.first_date, walks.through_date),
+                    walks.through_date,
+                    coalesce(CAST(readings.first_at AT TIME ZONE 'UTC' AS DATE), walks.through_date)
+                ),
+                CASE WHEN walks.record_kind = 'usage_days' THEN unbroken.from_date END
             ) AS first_date
         FROM walks
-        LEFT JOIN facts ON walks.account_id = facts.account_id AND walks.basis = facts.basis
+        LEFT JOIN facts ON walks.account_id = facts.account_id AND walks.record_kind = facts.record_kind
         LEFT JOIN readings ON walks.account_id = readings.account_id
+        LEFT JOIN unbroken ON walks.account_id = unbroken.account_id
         UNION ALL
-        SELECT account_id, 'balance', CAST(last_at AT TIME ZONE 'UTC' AS DATE),
+        SELECT account_id, 'balance', false, CAST(last_at AT TIME ZONE 'UTC' AS DATE),
             CAST(first_at AT TIME ZONE 'UTC' AS DATE)
         FROM readings
     ),
     ranked AS (
         SELECT *, row_number() OVER (
             PARTITION BY account_id
-            ORDER BY CASE basis WHEN 'ledger' THEN 1 WHEN 'usage' THEN 2 ELSE 3 END
+            ORDER BY CASE basis WHEN 'ledger' THEN 1 WHEN 'usage' THEN 2 ELSE 3 END, is_fallback
         ) AS place
         FROM spans
     )
-    SELECT account_id, basis, first_date, through_date FROM ranked WHERE place = 1
+    SELECT account_id, basis, is_fallback, first_date, through_date FROM ranked WHERE place = 1
     """
 
 

@@ -73,7 +73,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
     for kind, record in RECORDS.items():
         deps = [key for key, (vendor, _) in _VENDOR_TABLES.items() if key.path[-1] == f"{vendor}_{kind}"]
         yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
-    evidence = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "usage_days")]
+    evidence = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
     yield _view_spec(
         "evidence", "Each account's best evidence of spend, and the days that it covers.",
         [*evidence, dg.AssetKey(["staging", "fetches"]), dg.AssetKey(["staging", "loads"])],

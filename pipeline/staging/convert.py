@@ -124,6 +124,10 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
         case Reads.DATE:
             shaped = texts.set(~texts.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$").fill_null(False), None)
             values, check = _plausible(shaped.str.to_date("%Y-%m-%d", strict=False)), "is_date"
+        case Reads.FLAG:
+            words = {"true": True, "false": False, "1": True, "0": False}
+            values = texts.replace_strict(words, default=None, return_dtype=pl.Boolean)
+            check = "is_true_or_false"
         case Reads.ANY_UNIT:
             is_unit = texts.is_in(list(ISO_4217)) | texts.str.contains(_VENDOR_UNIT)
             values, check = texts.set(~is_unit.fill_null(False), None), "is_unit_code"

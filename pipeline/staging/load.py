@@ -171,7 +171,7 @@ def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loa
     _insert(connection, table, incoming.select(list(table.column_names)))
     if is_reading:
         touch_attempts(connection, pc.unique(batch.column("fetched_at_utc")).to_pylist())
-    if kinds & {"ledger_entries", "usage_days"}:
+    if kinds & {"ledger_entries", "orders", "usage_days"}:
         connection.register("incoming", incoming.select(["account_id", "fetched_at_utc"]))
         touch_polls(connection)
         connection.unregister("incoming")
@@ -196,7 +196,9 @@ def _load_batch(
     except KeyError:
         return
     good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
-    report.failed_fetches += batch.num_rows - good.num_rows
+    absent = pa.array([str(each) for each in endpoint.absent_outcomes], pa.string())
+    absent_count = pc.sum(pc.is_in(batch.column("outcome"), absent)).as_py() or 0
+    report.failed_fetches += batch.num_rows - good.num_rows - absent_count
     answers = [_landed(row, endpoint) for row in good.select(_READ).to_pylist()]
     if not answers:
         return
@@ -295,17 +297,22 @@ def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame)
         _insert(connection, table, stated)
 
 
-# A row of such a table also keeps what was first said of it, and when.
+# What a table may keep of the first that was said of a row: when, and how much.
 _FIRSTS = ("first_observed_at_utc", "first_stated_amount")
+
+
+def _firsts(table: Table) -> list[str]:
+    return [name for name in _FIRSTS if name in table.column_names]
 
 
 def _arrived(table: Table, same_key: str) -> str:
     """The query for the rows that take the place of those standing, if any."""
     is_older = "(old.observed_at_utc, old.fetch_id) > (new.observed_at_utc, new.fetch_id)"
-    if not set(_FIRSTS) <= set(table.column_names):
+    names = _firsts(table)
+    if not names:
         return f"SELECT new.* FROM incoming AS new ANTI JOIN standing AS old ON {same_key} AND {is_older}"
-    old, new = (f"({', '.join(f'{row}.{name}' for name in _FIRSTS)})" for row in ("old", "new"))
-    firsts = ", ".join(f"CASE WHEN {old} < {new} THEN old.{name} ELSE new.{name} END AS {name}" for name in _FIRSTS)
+    old, new = (f"({', '.join(f'{row}.{name}' for name in names)})" for row in ("old", "new"))
+    firsts = ", ".join(f"CASE WHEN {old} < {new} THEN old.{name} ELSE new.{name} END AS {name}" for name in names)
     # A statement that comes late changes nothing but what was first.
     return f"""
         SELECT new.* REPLACE ({firsts}) FROM incoming AS new
@@ -323,8 +330,8 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
     columns = ", ".join(table.column_names)
     same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
     if rows.select(table.key).is_duplicated().any():
-        if set(_FIRSTS) <= set(table.column_names):
-            rows = rows.sort(_FIRSTS).with_columns(pl.col(name).first().over(table.key) for name in _FIRSTS)
+        if firsts := _firsts(table):
+            rows = rows.sort(firsts).with_columns(pl.col(name).first().over(table.key) for name in firsts)
         by_time = rows.sort("observed_at_utc", "fetch_id", "row_number")
         rows = by_time.unique(subset=table.key, keep="last", maintain_order=True)
     connection.register("incoming", rows)

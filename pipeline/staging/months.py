@@ -31,24 +31,42 @@ _UNMOVING = _UNSEEN | {"fetch_id", "observed_at_utc", "description"}
 # How long a fall of the balance has a say in what a later rise is taken for.
 _REMEMBERED_DAYS = 28
 
+# When the entry took effect that a record is, or stands for.
+_ENTERED = {
+    "ledger_entries": "{row}.effective_at_utc",
+    "orders": "coalesce({row}.paid_at_utc, {row}.ordered_at_utc)",
+    "payments": "coalesce({row}.paid_at_utc, {row}.ordered_at_utc)",
+}
+
 # From when to when a record's money may have moved.
 _MOVED = {
     "balances": ("{row}.observed_at_utc", "{row}.observed_at_utc"),
-    "ledger_entries": ("{row}.effective_at_utc", "{row}.effective_at_utc"),
+    "ledger_entries": (_ENTERED["ledger_entries"], _ENTERED["ledger_entries"]),
+    # Where the vendor shows no ledger, what was paid for stands in for it; payments document top-ups.
+    "orders": (_ENTERED["orders"], _ENTERED["orders"]),
+    "payments": (_ENTERED["payments"], _ENTERED["payments"]),
     "usage_days": (
         "CAST({row}.usage_date AS TIMESTAMP) AT TIME ZONE 'UTC'",
         "CAST({row}.usage_date + 1 AS TIMESTAMP) AT TIME ZONE 'UTC'",
     ),
 }
-_RECORDED = {"balances": (READINGS, "observed_at_utc"), "vendor_claims": (CLAIMS, "observed_at_utc")} | {
-    "ledger_entries": (ENTRIES, "effective_at_utc")
+_RECORDED = {
+    "balances": (READINGS, "{row}.observed_at_utc"),
+    "vendor_claims": (CLAIMS, "{row}.observed_at_utc"),
+    **{kind: (ENTRIES, entered) for kind, entered in _ENTERED.items()},
 }
 
+# Every instant of every entry.
+_ENTRIES = " UNION ALL ".join(
+    f"SELECT {kind}.account_id, {entered.format(row=kind)} AS instant FROM staging.{kind}"
+    for kind, entered in _ENTERED.items()
+)
+
 # Every instant that anything is known of.
-_INSTANTS = """
+_INSTANTS = f"""
     SELECT observed_at_utc AS instant FROM staging.balances
     UNION ALL SELECT fetched_at_utc FROM staging.fetches
-    UNION ALL SELECT effective_at_utc FROM staging.ledger_entries
+    UNION ALL SELECT instant FROM ({_ENTRIES})
     UNION ALL SELECT CAST(usage_date AS TIMESTAMP) AT TIME ZONE 'UTC' FROM staging.usage_days
     UNION ALL SELECT observed_at_utc FROM staging.vendor_claims
 """
@@ -122,12 +140,9 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         return " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in names)
 
     if kind in _RECORDED:
-        target, column = _RECORDED[kind]
-        touch(
-            connection,
-            [target],
-            f"SELECT unnest([new.{column}, old.{column}]) AS day FROM {both} WHERE {differs(_UNSEEN)}",
-        )
+        target, instant = _RECORDED[kind]
+        rows = f"{instant.format(row='new')}, {instant.format(row='old')}"
+        touch(connection, [target], f"SELECT unnest([{rows}]) AS day FROM {both} WHERE {differs(_UNSEEN)}")
     if kind in _MOVED:
         first, last = _MOVED[kind]
         # An interval names the answers that its balances came from.
@@ -189,11 +204,11 @@ class Spans:
         self._connection = connection
         self._before = self._spans()
 
-    def _spans(self) -> dict[str, tuple[str, date, date]]:
+    def _spans(self) -> dict[str, tuple[tuple[str, bool], date, date]]:
         rows = self._connection.sql(
-            "SELECT account_id, basis, first_date, through_date FROM staging.evidence"
+            "SELECT account_id, basis, is_fallback, first_date, through_date FROM staging.evidence"
         ).fetchall()
-        return {account_id: (basis, first, through) for account_id, basis, first, through in rows}
+        return {account_id: ((basis, fallback), first, through) for account_id, basis, fallback, first, through in rows}
 
     def touch_everything(self) -> None:
         """Owe every month of which anything is known of an account."""
@@ -214,6 +229,12 @@ class Spans:
             if old == new:
                 continue
             if old is None or new is None or old[0] != new[0]:
+                # What is an entry of the account follows from what its evidence is.
+                touch(
+                    self._connection,
+                    [ENTRIES],
+                    f"SELECT instant AS day FROM ({_ENTRIES}) WHERE account_id = '{account_id}'",
+                )
                 for _, first, through in filter(None, (old, new)):
                     self._touch(account_id, first, through)
                 continue

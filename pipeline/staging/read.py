@@ -142,6 +142,8 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             else:
                 rejects.append(Reject(index, number, records.at or "body", "is_object", _shown(row)))
     _see_shape(records, rows, owners, numbers, answers, drift)
+    if records.foreign:
+        rows, owners, numbers = _without_foreign(records, rows, owners, numbers, rejects)
     if records.is_optional and rows:
         # What an answer need not hold is not missed: a row without its value is no row.
         needed = next(each for each in records.fields if each.is_required)
@@ -161,6 +163,27 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
         frame = frame.filter(pl.Series(good, dtype=pl.Boolean))
     accepted, contract_rejects = _hold_to_contract(records.kind, frame)
     return Reading(records, accepted, received, rejects + contract_rejects, _first_of_each(drift, answers))
+
+
+def _without_foreign(
+    records: Records,
+    rows: list[Mapping[str, object]],
+    owners: list[int],
+    numbers: list[int],
+    rejects: list[Reject],
+) -> tuple[list[Mapping[str, object]], list[int], list[int]]:
+    """The rows that are not those of another listing, whose amounts would mean something else."""
+    # Most answers look alike: rows are only gone through where one of them could be foreign.
+    if not set(records.foreign) & set().union(*set(map(tuple, rows))):
+        return rows, owners, numbers
+    kept = []
+    for index, row in enumerate(rows):
+        key = next((key for key in records.foreign if key in row), None)
+        if key is None:
+            kept.append(index)
+        else:
+            rejects.append(Reject(owners[index], numbers[index], key, "is_of_this_listing", _shown(row[key])))
+    return [rows[index] for index in kept], [owners[index] for index in kept], [numbers[index] for index in kept]
 
 
 def _pluck(key: str, rows: list[Mapping[str, object]], keys: set[str]) -> list[object]:
@@ -303,13 +326,19 @@ def _frame(
         made["observed_at_utc"] = of_answers([each.fetched_at_utc for each in answers], polars_type(Type.INSTANT))
     for name, value in records.constants.items():
         made[name] = pl.Series([value] * height, dtype=pl.String)
-    if records.kind == "usage_days":
+    if records.is_of_window:
+        made["usage_date"] = of_answers([each.window_from_date for each in answers], pl.Date())
+    if records.kind in ("usage_days", "resource_days"):
         # A day that was not over when it was asked for: its figures still grow.
         observed_days = made["observed_at_utc"].dt.date()
         made["is_partial"] = (made["usage_date"] >= observed_days).fill_null(False)
-    if records.kind == "ledger_entries":
+    if "first_observed_at_utc" in RECORDS[records.kind].column_names:
         made["first_observed_at_utc"] = made["observed_at_utc"]
+    if records.kind == "ledger_entries":
         made["first_stated_amount"] = made["stated_amount"]
+    if records.covers_day_before:
+        days = [each.fetched_at_utc.date() - timedelta(days=1) for each in answers]
+        made["covers_from_date"] = made["covers_to_date"] = of_answers(days, pl.Date())
     if records.covers_window:
         made["covers_from_date"] = of_answers([each.window_from_date for each in answers], pl.Date())
         made["covers_to_date"] = of_answers([each.window_to_date for each in answers], pl.Date())

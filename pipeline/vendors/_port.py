@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pipeline.http import RateLimit
+from pipeline.http import Outcome, RateLimit
 
 
 class Reads(StrEnum):
@@ -39,6 +39,8 @@ class Reads(StrEnum):
     """A currency code in capitals, or a vendor's unit such as `voxpria-credit`."""
     CHOICE = "choice"
     """A vendor's word, translated by a table."""
+    FLAG = "flag"
+    """`true` or `false`, also as 1 or 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,7 @@ instant_utc = _field(Reads.INSTANT_UTC)
 date = _field(Reads.DATE)
 unit = _field(Reads.UNIT)
 any_unit = _field(Reads.ANY_UNIT)
+flag = _field(Reads.FLAG)
 
 
 def choice(
@@ -120,7 +123,18 @@ def choice(
 class Records:
     """How one kind of record is read from an endpoint's answers."""
 
-    kind: Literal["balances", "ledger_entries", "usage_days", "vendor_claims"]
+    kind: Literal[
+        "balances",
+        "ledger_entries",
+        "usage_days",
+        "vendor_claims",
+        "known_charges",
+        "orders",
+        "invoices",
+        "payments",
+        "auto_topups",
+        "resource_days",
+    ]
     at: str = ""
     """Dotted path to the rows: a list of objects, or one object; empty for the whole body."""
     fields: tuple[Field, ...]
@@ -128,6 +142,8 @@ class Records:
     """Columns that are the same in every row, such as `claim`."""
     ignored: tuple[str, ...] = ()
     """Documented keys of a row that no column needs; naming them keeps them out of the drift."""
+    foreign: tuple[str, ...] = ()
+    """Keys that only the rows of another listing have; a row with one of them is rejected."""
     keeps_extra: bool = False
     """Keep the row's other keys as JSON in `extra_json`, too; they are called drift all the same."""
     is_optional: bool = False
@@ -136,6 +152,10 @@ class Records:
     """For claims: it speaks of the window that was asked for."""
     covers_next_days: int | None = None
     """For claims: it speaks of this many days from the day of the answer on."""
+    covers_day_before: bool = False
+    """For claims: it speaks of the UTC day before the answer."""
+    is_of_window: bool = False
+    """For days: a row does not name its day; it is the one that was asked for. Needs windows of one day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +174,11 @@ class Pages:
     """Sent with the first request; the `next` link is followed as given."""
     rows_at: str = "data"
     next_at: str = "links.next"
-    newest_first_by: str
+    newest_first_by: str | None
     """The row's timestamp. Once a whole walk has shown it to fall from row to row, later walks stop at
-    `look_back_days`; until then every walk reads all pages."""
-    look_back_days: int
+    `look_back_days`; until then every walk reads all pages. None: every walk does, because what a listing no longer
+    names is news, too."""
+    look_back_days: int = 0
     page_cap: int = 20_000
     """Pages after which the walk is given up as endless."""
 
@@ -169,10 +190,26 @@ class Window:
     path: str
     from_param: str
     to_param: str
+    bounds: Literal["days", "instants"] = "days"
+    """How the days are asked for: `days` sends the first and the last one, `YYYY-MM-DD`; `instants` sends the half-open
+    window of their midnights in UTC, `YYYY-MM-DDTHH:MM:SS`, which ends with the midnight after the last day."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request, too."""
     look_back_days: int
     """Days before the last good answer that are asked for again, for restatements."""
+    daily_look_back_days: int = 0
+    """The same for the first walk of each UTC day, where a restatement may reach further back than it is worth asking
+    for every hour."""
     chunk_days: int
     """The most days asked for in one request."""
+    history_days: int | None = None
+    """The most days that a first walk looks back, where the account's `history_days` would take too many requests."""
+    page_param: str | None = None
+    """Where a window comes in pages: the query parameter of a page's number, from 1."""
+    page_count_at: str = ""
+    """Dotted path to the number of pages."""
+    page_cap: int = 1_000
+    """Pages of one window after which the walk is given up as endless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +226,18 @@ class Endpoint:
     envelope: tuple[str, ...] = ()
     """The known keys around the rows; empty where the body is the row."""
     refresh: Literal["hourly", "daily"] = "daily"
+    is_optional: bool = False
+    """A key may have no right to it: 403 then means that this evidence is absent for the account. It is landed and
+    told once, and is no failure. Any other failure is one."""
+    is_assumed: bool = False
+    """Nobody documents its address. Where it is optional, too, 404 means that the evidence is absent."""
+
+    @property
+    def absent_outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes that say that this evidence is absent, and not that asking for it failed."""
+        if not self.is_optional:
+            return ()
+        return (Outcome.forbidden, Outcome.not_found) if self.is_assumed else (Outcome.forbidden,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

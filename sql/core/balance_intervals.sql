@@ -57,15 +57,16 @@ polls as (
         fetches.run_id,
         max(fetches.fetched_at_utc) as polled_at_utc
     from staging.fetches as fetches
-    inner join core.accounts as accounts on fetches.account_id = accounts.account_id
+    inner join staging.evidence as evidence on fetches.account_id = evidence.account_id
     inner join staging.loads as loads on fetches.fetch_id = loads.fetch_id
     where
         fetches.is_complete
         and fetches.outcome = 'ok'
         and (loads.accepted_rows > 0 or loads.received_rows = 0)
         and (
-            (accounts.evidence_level = 'ledger' and loads.record_kind = 'ledger_entries')
-            or (accounts.evidence_level = 'usage' and loads.record_kind = 'usage_days')
+            (evidence.basis = 'ledger' and not evidence.is_fallback and loads.record_kind = 'ledger_entries')
+            or (evidence.basis = 'ledger' and evidence.is_fallback and loads.record_kind = 'orders')
+            or (evidence.basis = 'usage' and loads.record_kind = 'usage_days')
         )
         and fetches.fetched_at_utc >= (
             select coalesce(min(carried.from_utc), min(hull.from_utc)) - interval 1 day

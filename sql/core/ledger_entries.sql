@@ -1,3 +1,7 @@
+-- An account has its entries from one listing, so that nothing is counted twice. Where the vendor shows this key no
+-- ledger, its paid orders stand in: deposits with VAT, and what other orders took from the balance; refunds are not
+-- among them. Where nothing itemises what was spent, settled payments are the top-ups that are documented.
+--
 -- Under by_kind an entry whose kind does not tell its direction keeps the sign that it was stated with.
 with
 
@@ -39,6 +43,7 @@ select
     entry_status,
     net_amount,
     gross_amount,
+    'ledger' as entry_source,
 
     -- the vendor's words
     vendor_entry_type,
@@ -56,3 +61,68 @@ select
     observed_at_utc,
     fetch_id
 from signed
+union all
+select
+    -- ids
+    orders.account_id,
+    'order-' || orders.order_id as entry_id,
+    coalesce(orders.paid_at_utc, orders.ordered_at_utc) as effective_at_utc,
+
+    -- amounts
+    case
+        when orders.order_kind = 'top_up' then orders.gross_amount
+        else -orders.from_balance_amount
+    end as entry_amount,
+    orders.unit_code,
+    case when orders.order_kind in ('top_up', 'renewal') then orders.order_kind else 'usage' end as entry_kind,
+    orders.order_status as entry_status,
+    orders.net_amount,
+    orders.gross_amount,
+    'orders' as entry_source,
+
+    -- the vendor's words
+    orders.vendor_order_type as vendor_entry_type,
+    cast(null as varchar) as description,
+
+    -- where it came from
+    orders.first_observed_at_utc,
+    case
+        when orders.order_kind = 'top_up' then orders.gross_amount
+        else -orders.from_balance_amount
+    end as first_entry_amount,
+    orders.observed_at_utc,
+    orders.fetch_id
+from core.orders as orders
+inner join staging.evidence as evidence on orders.account_id = evidence.account_id and evidence.is_fallback
+-- What was paid by card moved no balance.
+where
+    orders.order_status = 'settled'
+    and (orders.order_kind = 'top_up' or orders.from_balance_amount <> 0)
+union all
+select
+    -- ids
+    payments.account_id,
+    payments.payment_id as entry_id,
+    coalesce(payments.paid_at_utc, payments.ordered_at_utc) as effective_at_utc,
+
+    -- amounts
+    payments.payment_amount as entry_amount,
+    payments.unit_code,
+    'top_up' as entry_kind,
+    payments.payment_status as entry_status,
+    payments.payment_amount as net_amount,
+    payments.payment_amount + payments.payment_tax_amount as gross_amount,
+    'payments' as entry_source,
+
+    -- the vendor's words
+    payments.payment_kind as vendor_entry_type,
+    payments.description,
+
+    -- where it came from
+    payments.first_observed_at_utc,
+    payments.payment_amount as first_entry_amount,
+    payments.observed_at_utc,
+    payments.fetch_id
+from core.payments as payments
+inner join core.accounts as accounts on payments.account_id = accounts.account_id
+where payments.payment_status = 'settled' and accounts.evidence_level <> 'ledger'

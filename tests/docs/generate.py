@@ -24,7 +24,8 @@ An assumption that breaks shows in one of these places:
 _SIGNS = (
     (
         "an endpoint is elsewhere, refuses the key or does not answer",
-        "`marts.data_freshness`: `outcome`, `status_code`, `reason`; the run exits 1",
+        "`marts.data_freshness`: `outcome`, `status_code`, `reason`; the run exits 1, unless the endpoint is optional and "
+        "the key has no right to it: then it is said once",
     ),
     (
         "a row lacks a required field, or holds what cannot be read exactly",
@@ -63,11 +64,11 @@ def vendors_page() -> str:
 def _vendor(vendor: Vendor) -> Iterator[str]:
     yield f"## {vendor.title} (`{vendor.name}`)\n"
     yield " ".join(_facts(vendor)) + "\n"
-    yield "| endpoint | what it tells | asked as | becomes | refreshed |"
-    yield "|---|---|---|---|---|"
+    yield "| endpoint | what it tells | asked as | becomes | refreshed | where the key may not |"
+    yield "|---|---|---|---|---|---|"
     for endpoint in vendor.endpoints:
         kinds = ", ".join(f"`{kind}`" for kind in dict.fromkeys(records.kind for records in endpoint.records))
-        cells = (f"`{endpoint.name}`", endpoint.doc, _asked(endpoint), kinds, endpoint.refresh)
+        cells = (f"`{endpoint.name}`", endpoint.doc, _asked(endpoint), kinds, endpoint.refresh, _refused(endpoint))
         yield f"| {' | '.join(map(_cell, cells))} |"
     yield "\n| | assumed, and how it shows when it breaks |"
     yield "|---|---|"
@@ -102,10 +103,21 @@ def _asked(endpoint: Endpoint) -> str:
     match endpoint.listing:
         case Once():
             return "whole"
+        case Pages(newest_first_by=None):
+            return "page by page, always all of them"
         case Pages(look_back_days=days):
             return f"page by page, {days} days back once its order is known"
-        case Window(chunk_days=days, look_back_days=again):
-            return f"by day, {days} days a request, the last {again} days again"
+        case Window() as window:
+            each = "a day a request" if window.chunk_days == 1 else f"{window.chunk_days} days a request"
+            daily = f", once a day the last {window.daily_look_back_days}" if window.daily_look_back_days else ""
+            first = f", at first {window.history_days} at most" if window.history_days else ""
+            return f"by day, {each}, the last {window.look_back_days} days again{daily}{first}"
+
+
+def _refused(endpoint: Endpoint) -> str:
+    if not endpoint.is_optional:
+        return "fails"
+    return "403, 404: goes on without" if endpoint.is_assumed else "403: goes on without"
 
 
 def _cell(text: str) -> str:

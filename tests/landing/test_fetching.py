@@ -21,6 +21,7 @@ from tests.staging.landed import NOW
 
 _ACCOUNTS = ("one", "two", "broken")
 _BALANCE = {"balance": 5, "currency": "EUR"}
+_PATHS = {"orders": "/orders", "transactions": "/balance/transactions", "balance": "/balance"}
 
 
 @pytest.fixture
@@ -123,6 +124,56 @@ def test_each_account_resumes_from_its_own_state(fetch: _Runs) -> None:
         if row["endpoint"] == "transactions" and row["run_id"] == "run-2"
     ]
     assert sorted(str(each) for each in froms) == ["2026-02-01", "2026-02-01", "None"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "is_absent"),
+    [
+        ("orders", 403, True),
+        ("transactions", 403, True),
+        # Its address is assumed, so that it may be elsewhere; the others' are documented.
+        ("transactions", 404, True),
+        ("orders", 404, False),
+        ("orders", 401, False),
+        ("orders", 500, False),
+        ("balance", 403, False),
+    ],
+)
+def test_only_a_refusal_of_what_is_optional_is_an_absence(
+    fetch: _Runs, httpserver: HTTPServer, endpoint: str, status: int, is_absent: bool
+) -> None:
+    httpserver.clear()
+    httpserver.expect_request(_PATHS[endpoint]).respond_with_data('{"message": "no"}', status=status)
+    for visit in fetch("run-1", endpoints=(endpoint,)):
+        assert (visit.is_ok, visit.is_absent, visit.is_failed) == (False, is_absent, not is_absent)
+    # Landed as any other answer.
+    assert {(row["status_code"], row["body"]) for row in fetch.rows()} == {(status, b'{"message": "no"}')}
+
+
+def test_an_absence_is_news_when_it_begins_and_when_it_ends_and_never_in_between(
+    fetch: _Runs, httpserver: HTTPServer
+) -> None:
+    news = []
+    for number, status in enumerate([200, 403, 403, 500, 403, 200, 200, 403]):
+        httpserver.clear()
+        page = {"data": [], "links": {"next": None}, "meta": {}}
+        httpserver.expect_request("/orders").respond_with_json(page if status == 200 else {}, status=status)
+        news.append(fetch(f"run-{number}", endpoints=("orders",))[0].is_news)
+    assert news == [False, True, False, False, False, True, False, True]
+
+
+def test_a_listing_without_an_order_is_walked_whole_each_time(fetch: _Runs, httpserver: HTTPServer) -> None:
+    def answer(request: Request) -> Response:
+        page = int(request.args["page"])
+        rows = [entry(NOW.date() - timedelta(days=400 * page + day)) for day in range(2)]
+        link = httpserver.url_for(f"/servers?page={page + 1}") if page < 3 else None
+        return Response(
+            json.dumps({"data": rows, "links": {"next": link}, "meta": {}}), content_type="application/json"
+        )
+
+    httpserver.expect_request("/servers").respond_with_handler(answer)
+    for number in range(3):
+        assert {visit.fetch_count for visit in fetch(f"run-{number}", endpoints=("servers",))} == {3}
 
 
 def test_no_secret_is_landed(fetch: _Runs) -> None:

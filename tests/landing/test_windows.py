@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
-from werkzeug import Response
+from werkzeug import Request, Response
 
 from pipeline.http import Answer, Outcome
 from pipeline.landing.walk import Resume, Span, Step, Walk
@@ -163,10 +164,14 @@ _RUN = st.fixed_dictionaries(
 
 @pytest.mark.fault(38)
 @settings(max_examples=200, deadline=None)
-@given(runs=st.lists(_RUN, min_size=1, max_size=8), chunk=st.sampled_from([4, 30, 92]))
-def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int) -> None:
+@given(
+    runs=st.lists(_RUN, min_size=1, max_size=8), chunk=st.sampled_from([1, 4, 30, 92]), daily=st.sampled_from([0, 31])
+)
+def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int, daily: int) -> None:
     """Outages, failures in mid-walk, backfills, a clock that is off: once a run ends well, every day before it is told."""
-    listing = Window(path="/usage", from_param="from", to_param="to", look_back_days=3, chunk_days=chunk)
+    listing = Window(
+        path="/usage", from_param="from", to_param="to", look_back_days=3, daily_look_back_days=daily, chunk_days=chunk
+    )
     resume, today, told = Resume(), TODAY, set[date]()
     first: date | None = None
     for run in runs:
@@ -194,3 +199,103 @@ def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int) -> No
             until = min(clock, today)
             missing = {first + timedelta(days=day) for day in range((until - first).days + 1)} - told
             assert not missing, f"{min(missing)} to {max(missing)} were never asked for"
+
+
+# -- windows of instants, a day a request, and in pages -----------------------------------------------------------
+
+BILLED = Window(
+    path="/usage",
+    from_param="from",
+    to_param="to",
+    bounds="instants",
+    params={"of": "all"},
+    look_back_days=3,
+    daily_look_back_days=10,
+    chunk_days=1,
+    history_days=20,
+)
+
+
+def _days(first: int, last: int) -> list[tuple[date, date]]:
+    return [(_day(day), _day(day)) for day in range(first, last + 1)]
+
+
+def test_a_day_is_asked_for_from_its_midnight_to_the_next(vendor: Vendor, walker: Walker) -> None:
+    asked: list[tuple[str, str]] = []
+    vendor.before_days = lambda first, last: asked.append((first, last))
+    walker.visit(BILLED, wanted=Span(from_date=date(2026, 2, 28), to_date=date(2026, 3, 1)))
+    assert asked == [
+        ("2026-02-28T00:00:00", "2026-03-01T00:00:00"), ("2026-03-01T00:00:00", "2026-03-02T00:00:00"),
+    ]  # fmt: skip
+    assert all("of=all" in str(request.query_string) for request, _ in vendor.server.log)
+
+
+def test_a_first_walk_looks_back_no_further_than_the_listing_allows(walker: Walker) -> None:
+    assert walker.visit(BILLED).spans == _days(-20, 0)
+    # A backfill is somebody's wish, and is not cut short.
+    assert walker.visit(BILLED, wanted=Span(from_date=_day(-40), to_date=_day(-1))).spans == _days(-40, -1)
+
+
+def test_the_first_walk_of_each_day_looks_back_further_than_the_others(walker: Walker) -> None:
+    walker.visit(BILLED)
+    assert walker.visit(BILLED).spans == _days(-3, 0)
+    assert walker.visit(BILLED, today=_day(1)).spans == _days(-10, 1)
+    assert walker.visit(BILLED, today=_day(1)).spans == _days(-2, 1)
+
+
+def test_a_failure_in_the_long_look_back_does_not_take_back_what_was_seen(vendor: Vendor, walker: Walker) -> None:
+    walker.visit(BILLED)
+    vendor.before_days = lambda first, last: Response(status=500) if first == f"{_day(-4)}T00:00:00" else None
+    for _ in range(3):
+        failed = walker.visit(BILLED, today=_day(1))
+        assert (failed.spans, failed.resume.seen_through) == (_days(-10, -5), TODAY)
+    vendor.before_days = lambda first, last: None
+    assert walker.visit(BILLED, today=_day(1)).spans == _days(-10, 1)
+    assert walker.visit(BILLED, today=_day(1)).spans == _days(-2, 1)
+
+
+PAGED = Window(
+    path="/paged",
+    from_param="from",
+    to_param="to",
+    look_back_days=1,
+    chunk_days=1,
+    page_param="page",
+    page_count_at="paging.pages",
+    page_cap=3,
+)
+
+
+def _paged(vendor: Vendor, pages: dict[str, object], broken_page: int | None = None) -> None:
+    def answer(request: Request) -> Response:
+        first, page = request.args["from"], int(request.args["page"])
+        if page == broken_page:
+            return Response(status=500)
+        body = {"paging": {"pages": pages.get(first, 1)}, "data": [{"id": f"{first} {page}"}]}
+        return Response(json.dumps(body), content_type="application/json")
+
+    vendor.server.expect_request("/paged").respond_with_handler(answer)
+
+
+def test_a_window_in_pages_is_complete_with_its_last_page(vendor: Vendor, walker: Walker) -> None:
+    _paged(vendor, {str(_day(-1)): 3, str(TODAY): 0})
+    visit = walker.visit(PAGED, wanted=Span(from_date=_day(-1)))
+    assert visit.ids == [f"{_day(-1)} 1", f"{_day(-1)} 2", f"{_day(-1)} 3", f"{TODAY} 1"]
+    assert [step.is_complete for _, step in visit.steps] == [False, False, True, True]
+    assert [step.page_number for _, step in visit.steps] == [1, 2, 3, 4]
+
+
+def test_a_window_whose_second_page_fails_was_not_seen(vendor: Vendor, walker: Walker) -> None:
+    _paged(vendor, {str(_day(-69)): 2}, broken_page=2)
+    visit = walker.visit(PAGED)
+    assert (visit.outcome, visit.resume.seen_through) == ("server_error", _day(-70))
+
+
+@pytest.mark.parametrize("count", [None, "3", True, -1, 4, 10**9])
+def test_a_window_without_a_sensible_number_of_pages_ends_the_walk(
+    vendor: Vendor, walker: Walker, count: object
+) -> None:
+    _paged(vendor, {str(TODAY): count})
+    visit = walker.visit(PAGED, wanted=Span(from_date=TODAY))
+    assert (visit.outcome, len(visit.steps), visit.steps[-1][1].is_complete) == ("pagination", 1, False)
+    assert "/paged" in visit.steps[-1][0].reason

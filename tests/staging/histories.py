@@ -61,7 +61,14 @@ def _entry(draw: st.DrawFn) -> tuple[datetime, str, Decimal]:
     return at, word, sign * Decimal(draw(_AMOUNT))
 
 
-_VENDORS = {"ledger": "vpsbg", "usage": "voxpria", "balance": "deepvue", "hand": "vpsbg"}
+_VENDORS = {
+    "ledger": "vpsbg",
+    "usage": "voxpria",
+    "balance": "deepvue",
+    "hand": "vpsbg",
+    "refused": "vpsbg",
+    "gpu": "hyperstack",
+}
 _FIRST = {"unit": "INR", "price": "0.1", "price_unit": "EUR", "reporting": "EUR", "team": None, "prices": []}
 _SETTINGS = st.fixed_dictionaries(
     {
@@ -79,6 +86,9 @@ _EVENTS = {
     "usage": ["usage", "usage", "credits"],
     "balance": ["wallet"],
     "hand": ["file", "file", "now", "entries"],
+    # Its vendor shows the key no ledger, and then one day does.
+    "refused": ["orders", "orders", "orders", "balance", "entries"],
+    "gpu": ["billed", "billed", "paid"],
 }
 
 
@@ -129,6 +139,10 @@ class Teller:
                 return self._usage(last, {1, 40, 80})
             case "balance":
                 return [self._wallet(first), self._wallet(last)]
+            case "refused":
+                return [self._balance(first, account_id="refused"), *self._orders(last, {1, 2, 3}, is_complete=True)]
+            case "gpu":
+                return self._billed(last, 40)
             case _:
                 return [*self._file({first, last}), self._balance(last)]
 
@@ -161,6 +175,15 @@ class Teller:
                 return [self.landing.fetch("voxpria", "credits", body, account_id=account_id, at=at)]
             case "wallet":
                 return [self._wallet(at)]
+            case "balance":
+                return [self._balance(at, account_id=account_id)]
+            case "orders":
+                numbers = self.draw(st.sets(st.integers(0, 5), max_size=3))
+                return self._orders(at, numbers, is_complete=self.draw(st.booleans()))
+            case "billed":
+                return self._billed(at, self.draw(st.integers(1, 4)))
+            case "paid":
+                return self._paid(at)
             case "file":
                 return self._file(self.draw(st.sets(INSTANT, max_size=3)))
             case _:
@@ -209,6 +232,50 @@ class Teller:
         body = {"success": True, "data": {"usage": rows, "total": None}}
         span: tuple[date, date] = ((at - timedelta(days=max(days, default=0))).date(), at.date())
         return [self.landing.fetch("voxpria", "usage", body, account_id="usage", at=at, days=span)]
+
+    def _orders(self, at: datetime, numbers: set[int], *, is_complete: bool) -> list[Fetch]:
+        rows = [
+            {
+                "id": number,
+                "type": self.draw(st.sampled_from(["deposit", "renew-service", "new-addon"])),
+                "status": self.draw(st.sampled_from(["paid", "paid", "paid", "cancelled"])),
+                "amount_with_vat": self.draw(_AMOUNT),
+                "amount_from_balance": self.draw(_AMOUNT),
+                "created_at": self.draw(INSTANT).isoformat(),
+                "payment_date": self.draw(INSTANT).isoformat() if self.draw(st.booleans()) else None,
+            }
+            for number in sorted(numbers)
+        ]
+        body = {"data": rows, "links": {"next": None}, "meta": {}}
+        return [
+            self.landing.fetch("vpsbg", "orders", body, account_id="refused", at=at, is_complete=is_complete),
+            self.landing.fetch("vpsbg", "transactions", b"", account_id="refused", at=at, outcome="not_found"),
+        ]
+
+    def _billed(self, at: datetime, days: int) -> list[Fetch]:
+        # A day an answer, and now and then a day without a row. Windows of several answers may leave a gap.
+        made = []
+        for back in reversed(range(days)):
+            day = (at - timedelta(days=back)).date()
+            bill = self.draw(st.sampled_from([None, "0", "3", "7.25"]))
+            rows = [{"attributes": {"id": "1"}, "metrics": {"incurred_bill": bill}}] if bill else []
+            body = {"status": True, "message": "", "billing_history": {"billing_history": rows}}
+            made.append(self.landing.fetch("hyperstack", "history", body, account_id="gpu", at=at, days=(day, day)))
+        return made
+
+    def _paid(self, at: datetime) -> list[Fetch]:
+        rows = [
+            {
+                "payment_id": str(number),
+                "amount": self.draw(_AMOUNT),
+                "currency": "USD",
+                "status": self.draw(st.sampled_from(["completed", "pending"])),
+                "created_at": self.draw(INSTANT).isoformat(),
+                "updated_at": self.draw(INSTANT).isoformat(),
+            }
+            for number in self.draw(st.sets(st.integers(0, 3), max_size=2))
+        ]
+        return [self.landing.fetch("hyperstack", "payments", {"data": rows}, account_id="gpu", at=at)]
 
 
 @st.composite

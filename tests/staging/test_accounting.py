@@ -24,8 +24,8 @@ _EACH = pytest.mark.parametrize(("vendor", "endpoint"), EVERY_ENDPOINT, ids=lamb
 
 def _landed(number: int, payload: Any) -> Landed:
     return Landed(
-        fetch_id=f"{number:016x}", run_id=f"run-{number}", account_id=f"account-{number % 2}", window_from_date=None,
-        window_to_date=None, fetched_at_utc=NOW, payload=payload,
+        fetch_id=f"{number:016x}", run_id=f"run-{number}", account_id=f"account-{number % 2}", 
+        window_from_date=NOW.date(), window_to_date=NOW.date(), fetched_at_utc=NOW, payload=payload,
     )  # fmt: skip
 
 
@@ -63,7 +63,10 @@ def test_what_is_loaded_adds_up_in_the_warehouse_and_all_that_follows_takes_it(
             for payload in data.draw(st.lists(mutated(original(vendor, endpoint)), min_size=1, max_size=3)):
                 account_id = f"{vendor.name}-{data.draw(st.integers(1, 2))}"
                 accounts[account_id] = {"vendor": vendor.name}
-                workshop.landing.answer(vendor.name, endpoint.name, encoded(endpoint, payload), account_id=account_id)
+                workshop.landing.answer(
+                    vendor.name, endpoint.name, encoded(endpoint, payload), account_id=account_id,
+                    days=(NOW.date(), NOW.date()),
+                )  # fmt: skip
         workshop.landing.run(accounts)
         report = workshop.load()
         assert report.received == report.accepted + report.rejected

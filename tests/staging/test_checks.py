@@ -12,6 +12,7 @@ from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import vendor_table
 from pipeline.staging.assets import _is_readable, _matches_contract
 from tests.staging.landed import NOW, NewWorkshop, Workshop
+from tests.vendors.examples import example
 
 _LEDGER = vendor_table("vpsbg", "ledger_entries")
 _ROWS = [
@@ -24,9 +25,16 @@ _ROWS = [
 @pytest.fixture(scope="module")
 def loaded(new_workshop: NewWorkshop) -> Iterator[Workshop]:
     with new_workshop() as workshop:
-        workshop.landing.run({"main": {}})
+        workshop.landing.run({"main": {}, "gpu": {"vendor": "hyperstack"}})
         workshop.landing.answer("vpsbg", "balance", {"balance": 9, "currency": "EUR"})
         workshop.landing.answer("vpsbg", "transactions", {"data": _ROWS, "links": {}, "meta": {}})
+        workshop.landing.answer("vpsbg", "orders", example("vpsbg", "orders"))
+        workshop.landing.answer("vpsbg", "invoices", example("vpsbg", "invoices"))
+        server = {"id": 1, "expiry_at": "2026-04-01T21:00:00Z", "renew_amount_with_vat": 6, "auto_renew": True}
+        workshop.landing.answer("vpsbg", "servers", {"data": [server], "links": {}, "meta": {}})
+        for name in ("history", "last_day_cost", "payments", "auto_topup", "volume_history"):
+            days = (NOW.date(), NOW.date())
+            workshop.landing.answer("hyperstack", name, example("hyperstack", name), account_id="gpu", days=days)
         workshop.load()
         workshop.recompute("core", "marts")
         yield workshop

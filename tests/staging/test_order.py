@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.landing import store
 from pipeline.landing.compact import compact
 from pipeline.landing.store import FX_RATES, OWN, RUNS, Fetch
+from pipeline.schema.tables import ALL
 from pipeline.staging import load as load_module
 from tests.staging.landed import NOW, Landing, NewWorkshop, Rows, Workshop, contents, run_record, write
 
@@ -23,7 +24,7 @@ _BALANCE = {"balance_limit": 0, "estimated_expenses": 5, "shortfall": 0, "unconf
 
 
 def _history() -> list[Fetch]:
-    """Some days of three accounts: restatements, duplicates, rejects, drift, failures, settings that change."""
+    """Some days of five accounts: restatements, duplicates, rejects, drift, failures, settings that change."""
     landing = Landing(Path("nowhere"))
     made: list[Fetch] = []
 
@@ -44,9 +45,12 @@ def _history() -> list[Fetch]:
         }
 
     for hours, team, accounts in [
-        (0, "one", ["ledger", "usage"]), (24, "two", ["ledger", "usage", "balance"]), (48, "two", ["usage", "balance"]),
-    ]:  # fmt: skip
-        settings_of = {each: {"vendor": "voxpria" if each == "usage" else "vpsbg", "team": team} for each in accounts}
+        (0, "one", ["ledger", "usage"]),
+        (24, "two", ["ledger", "usage", "balance", "refused", "gpu"]),
+        (48, "two", ["usage", "balance", "refused", "gpu"]),
+    ]:
+        vendors = {"usage": "voxpria", "gpu": "hyperstack"}
+        settings_of = {each: {"vendor": vendors.get(each, "vpsbg"), "team": team} for each in accounts}
         add(OWN, RUNS, run_record(settings_of), hours, account_id="*")
     for hours, rates in [(1, "2026-03-13,1.1,N/A,"), (25, "2026-03-16,1.2,100,\n2026-03-13,1.15,0.00000000001,")]:
         add(OWN, FX_RATES, f"Date,USD,INR,\n{rates}\n", hours, account_id="*")
@@ -101,7 +105,56 @@ def _history() -> list[Fetch]:
             hours,
             account_id="gpu",
         )
+    _add_listings(add, page)
     return made
+
+
+def _add_listings(add: Callable[..., None], page: Callable[..., dict[str, Any]]) -> None:
+    """Orders without a ledger, servers that come and go, billed days, payments."""
+
+    def order(number: int, paid_on: int | None, **more: Any) -> dict[str, Any]:
+        return {
+            "id": number, "type": "renew-service", "status": "paid" if paid_on else "awaiting_payment",
+            "amount": 5, "amount_with_vat": 6, "amount_from_balance": 6 if paid_on else 0,
+            "created_at": "2026-03-01T09:00:00Z", "due_at": "2026-03-20T22:00:00Z",
+            "payment_date": f"2026-03-{paid_on:02d}T23:30:00Z" if paid_on else None, **more,
+        }  # fmt: skip
+
+    def server(number: int, due_on: int, **more: Any) -> dict[str, Any]:
+        return {
+            "id": number, "hostname": f"web-{number}", "expiry_at": f"2026-03-{due_on}T22:00:00Z", "auto_renew": True,
+            "renew_amount_with_vat": 6, **more,
+        }  # fmt: skip
+
+    for hours, orders, servers in [
+        (1, [order(1, 2, type="deposit"), order(2, None)], [server(1, 25), server(2, 28)]),
+        (25, [order(2, 18), order(1, 3, type="deposit"), order(3, 4, amount_with_vat="six")], [server(1, 26)]),
+        (26, [order(2, 18, discount=1)], [server(2, 29), server(3, 30, auto_renew=None)]),
+    ]:
+        add("vpsbg", "transactions", b"", hours, account_id="refused", outcome="forbidden")
+        add("vpsbg", "orders", page(*orders), hours, account_id="refused")
+        add("vpsbg", "orders", page(*orders), hours, account_id="ledger")
+        add("vpsbg", "servers", page(*servers), hours, account_id="refused", is_complete=hours < 26)
+        invoices = [{"id": each["id"], "invoice_number": f"no. {hours}", "created_at": each["created_at"],
+                     "amount_with_vat": 6, "order_ids": [each["id"]]} for each in orders]  # fmt: skip
+        add("vpsbg", "invoices", page(*invoices), hours, account_id="refused")
+    for hours, bill in [(1, 2.5), (24, 3.25), (25, "1e-11"), (26, "n/a")]:
+        day = (NOW + timedelta(hours=hours)).date()
+        for back in (0, 1):
+            window = (day - timedelta(days=back), day - timedelta(days=back))
+            row = {"attributes": {"id": "1"}, "metrics": {"incurred_bill": bill}}
+            history = {"status": True, "message": "", "billing_history": {"billing_history": [row][: 2 - back]}}
+            more = {"account_id": "gpu", "run_id": f"gpu-{hours}", "days": window, "page_number": 2 - back}
+            add("hyperstack", "history", history, hours, **more)
+            volumes = {"billing_history": [row], "pagination": {"pages": 1}}
+            add("hyperstack", "volume_history", {"billing_history_volume": volumes}, hours, **more)
+        payment = {"payment_id": "p", "amount": 50, "currency": "USD", "created_at": "2026-03-01T09:00:00",
+                   "updated_at": f"2026-03-18T{hours % 24:02d}:00:00",
+                   "status": "pending" if hours == 1 else "completed"}  # fmt: skip
+        add("hyperstack", "payments", {"data": [payment]}, hours, account_id="gpu")
+        add("hyperstack", "last_day_cost", {"data": {"total_cost": bill}}, hours, account_id="gpu")
+        topup = {"status": "active" if hours == 24 else None, "threshold_amount": 5, "topup_amount": hours}
+        add("hyperstack", "auto_topup", topup, hours, account_id="gpu")
 
 
 _HISTORY = _history()
@@ -129,9 +182,16 @@ def test_the_history_holds_what_it_is_meant_to_hold(reference: Rows) -> None:
     assert {"unknown_field", "renamed_field", "missing_field", "rounded_amount", "unreadable_in_every_row"} <= checks
     assert {row[7] for row in reference["staging.rejects"]} >= {"is_exact_amount", "is_object", "answer_is_readable"}
     assert [row[:3] for row in reference["staging.accounts"]] == [
-        ("balance", "vpsbg", True), ("ledger", "vpsbg", False), ("usage", "voxpria", True),
+        ("balance", "vpsbg", True), ("gpu", "hyperstack", True), ("ledger", "vpsbg", False),
+        ("refused", "vpsbg", True), ("usage", "voxpria", True),
     ]  # fmt: skip
-    assert reference["core.spend_daily"]
+    assert {row[0] for row in reference["core.spend_daily"]} == {"balance", "gpu", "ledger", "refused", "usage"}
+    for table in ("known_charges", "orders", "invoices", "payments", "auto_topups", "resource_days"):
+        assert reference[f"core.{table}"], table
+    sources = ALL["core.ledger_entries"].column_names.index("entry_source")
+    assert {(row[0], row[sources]) for row in reference["core.ledger_entries"]} == {
+        ("ledger", "ledger"), ("refused", "orders"), ("gpu", "payments"),
+    }  # fmt: skip
 
 
 @settings(max_examples=8, deadline=None)

@@ -18,7 +18,7 @@ from pipeline.landing.walk import Resume, Span, Walk
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.schema.units import is_unit_code
 from pipeline.secret import Secret
-from pipeline.vendors._port import Endpoint, Once, Pages, Reads, Records, Vendor, Window
+from pipeline.vendors._port import Endpoint, Field, Once, Pages, Reads, Records, Vendor, Window
 from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read, read_example
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -35,6 +35,7 @@ _READS = {
     Reads.INSTANT: "TIMESTAMP WITH TIME ZONE",
     Reads.INSTANT_UTC: "TIMESTAMP WITH TIME ZONE",
     Reads.DATE: "DATE",
+    Reads.FLAG: "BOOLEAN",
 }
 
 
@@ -71,6 +72,10 @@ def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, Message]]]]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _places(endpoint: Endpoint) -> list[tuple[str, tuple[Field, ...]]]:
+    return [(records.at, records.fields) for records in endpoint.records]
 
 
 class Conformance:
@@ -113,11 +118,24 @@ class Conformance:
         for endpoint in self.vendor.endpoints:
             match endpoint.listing:
                 case Pages() as pages:
-                    assert pages.look_back_days > 0
+                    assert (pages.look_back_days > 0) == (pages.newest_first_by is not None)
                     assert 0 < pages.page_cap <= 100_000
                 case Window() as window:
                     assert window.look_back_days > 0
-                    assert window.chunk_days > window.look_back_days
+                    most = max(window.daily_look_back_days, window.history_days or 400) + 1
+                    assert most / window.chunk_days <= 100, "an ordinary run asks for too much at once"
+                    assert bool(window.page_param) == bool(window.page_count_at)
+
+    def test_a_record_whose_day_is_the_windows_is_asked_for_by_single_days(self) -> None:
+        for endpoint, records in self.records:
+            if records.is_of_window:
+                assert isinstance(endpoint.listing, Window), endpoint.name
+                assert endpoint.listing.chunk_days == 1, endpoint.name
+
+    def test_what_tells_the_balance_is_not_optional(self) -> None:
+        for endpoint, records in self.records:
+            assert not (endpoint.is_optional and records.kind == "balances"), endpoint.name
+            assert endpoint.is_optional or not endpoint.absent_outcomes, endpoint.name
 
     def test_it_tells_a_balance_and_does_so_hourly(self) -> None:
         telling = [endpoint for endpoint, records in self.records if records.kind == "balances"]
@@ -141,8 +159,9 @@ class Conformance:
         for endpoint, records in self.records:
             always = {field.column for field in records.fields if field.is_required}
             always |= {field.column for field in records.fields if field.reads is Reads.CHOICE and field.absent}
-            always |= {"is_partial"} if records.kind == "usage_days" else set()
-            always |= {column for column in _FIRSTS if records.kind == "ledger_entries"}
+            always |= {"is_partial"} if records.kind in ("usage_days", "resource_days") else set()
+            always |= {"usage_date"} if records.is_of_window else set()
+            always |= {column for column in _FIRSTS if column in RECORDS[records.kind].column_names}
             always |= _OWN_COLUMNS | set(records.constants)
             needed = {column.name for column in RECORDS[records.kind].columns if not column.is_nullable}
             assert needed <= always, f"{endpoint.name}: {records.kind} lacks {needed - always}"
@@ -220,7 +239,8 @@ class Conformance:
     def test_a_body_of_another_of_its_endpoints_is_refused_and_not_misread(self) -> None:
         for endpoint in self.vendor.endpoints:
             for sibling in self.vendor.endpoints:
-                if sibling is not endpoint:
+                # Some listings are documented to look alike, and only their address tells what they are about.
+                if sibling is not endpoint and _places(sibling) != _places(endpoint):
                     for reading in read_example(self.vendor, endpoint, sibling=sibling):
                         assert reading.accepted.height == 0, f"{sibling.name} read as {endpoint.name}"
 

@@ -39,6 +39,9 @@ class Resource:
 
     def bill(self, start: datetime, end: datetime) -> Decimal:
         """Return the USD billed in the half-open window; windows laid side by side add up exactly."""
+        # A client asks for many short windows, and most resources are long gone or not there yet.
+        if end <= self.started_at or (self.ended_at is not None and self.ended_at <= start):
+            return ZERO
         return (self.minutes(end) - self.minutes(start)) * self.price
 
     def is_active(self, now: datetime) -> bool:

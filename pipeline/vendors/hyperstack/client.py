@@ -3,8 +3,51 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor, Window
 from pipeline.vendors.hyperstack import parse
+
+# A day a request: a first walk of a quarter is 93 requests, of the 500 a minute that all accounts share.
+HISTORY_DAYS = 92
+
+# Nobody documents how far back a day may be restated: a few days each time, and two weeks once a day.
+LOOK_BACK_DAYS = 3
+DAILY_LOOK_BACK_DAYS = 14
+
+# What single resources cost is looked at when it is news: today and the two days before.
+RESOURCE_DAYS = 2
+
+# The endpoint, its path below /billing/billing/history, the kind of resource, and the key around the rows, which
+# snapshots share with volumes.
+_RESOURCES = (
+    ("machine_history", "virtual-machine", "machine", "billing_history_vm"),
+    ("volume_history", "volume", "volume", "billing_history_volume"),
+    ("snapshot_history", "snapshot", "snapshot", "billing_history_volume"),
+    ("cluster_history", "cluster", "cluster", "billing_history_cluster"),
+    ("bucket_history", "bucket", "bucket", "billing_history_bucket"),
+)
+
+
+def _resource_days(name: str, path: str, kind: str, at: str) -> Endpoint:
+    return Endpoint(
+        name=name,
+        doc=f"GET /billing/billing/history/{path}, documented: what each {kind} cost in a window.",
+        listing=Window(
+            path=f"/billing/billing/history/{path}",
+            from_param="start_date",
+            to_param="end_date",
+            bounds="instants",
+            params={"per_page": "100"},
+            look_back_days=RESOURCE_DAYS,
+            chunk_days=1,
+            history_days=RESOURCE_DAYS,
+            page_param="page",
+            page_count_at=f"{at}.pagination.pages",
+        ),
+        records=(parse.resources(kind, at),),
+        envelope=("status", "message", at),
+        is_optional=True,
+    )
+
 
 VENDOR = Vendor(
     name="hyperstack",
@@ -25,11 +68,66 @@ VENDOR = Vendor(
             envelope=("status", "message", "data"),
             refresh="hourly",
         ),
+        Endpoint(
+            name="history",
+            doc="GET /billing/billing/history, documented: what the organisation was billed in a window.",
+            listing=Window(
+                path="/billing/billing/history",
+                from_param="start_date",
+                to_param="end_date",
+                bounds="instants",
+                look_back_days=LOOK_BACK_DAYS,
+                daily_look_back_days=DAILY_LOOK_BACK_DAYS,
+                chunk_days=1,
+                history_days=HISTORY_DAYS,
+            ),
+            records=(parse.HISTORY,),
+            envelope=("status", "message", "billing_history"),
+            refresh="hourly",
+            is_optional=True,
+        ),
+        Endpoint(
+            name="last_day_cost",
+            doc="GET /billing/billing/last-day-cost, documented: what the day before cost; it does not say which day.",
+            listing=Once(path="/billing/billing/last-day-cost"),
+            records=(parse.LAST_DAY_COST,),
+            envelope=("status", "message", "data"),
+            is_optional=True,
+        ),
+        Endpoint(
+            name="payments",
+            doc="GET /billing/payment/payment-details, documented: payments, credited or not.",
+            listing=Once(path="/billing/payment/payment-details"),
+            records=(parse.PAYMENTS,),
+            envelope=("status", "message", "data"),
+            refresh="hourly",
+            is_optional=True,
+        ),
+        Endpoint(
+            name="auto_topup",
+            doc="GET /billing/auto-topup/status, documented: below what is paid in by itself, and how much.",
+            listing=Once(path="/billing/auto-topup/status"),
+            records=(parse.AUTO_TOPUP,),
+            is_optional=True,
+        ),
+        *(_resource_days(*each) for each in _RESOURCES),
     ),
     assumptions=(
         "Credit is in US dollars, as the console shows it; the API names no unit.",
         "Amounts are floats: what lies beyond nine decimals is rounded half to even, counted in staging.schema_drift, "
         "and kept as it was in extra_json.",
+        "Billing windows are half-open and in UTC: a day is asked for from its midnight to the next. If not, "
+        "core.usage_days and the claim last_day_cost differ for the same day.",
+        "A day whose answer has no row cost nothing. Today is partial; "
+        f"the last {LOOK_BACK_DAYS} days are asked for again each time, the last {DAILY_LOOK_BACK_DAYS} once a day. "
+        f"A first run looks back {HISTORY_DAYS} days at most; `drawdown backfill` goes further. Spend begins after the "
+        "last gap in the days that were asked for.",
+        "A key sees one organisation: of several rows in one window only the last would stand in core.usage_days.",
+        "incurred_bill is what leaves the credit. The bills of single resources need not add up to it: keep the "
+        "rest as `other`.",
+        "last-day-cost speaks of the UTC day before the answer.",
+        "A payment is credited without its tax once its status is a word for paid, at updated_at; an unknown word is "
+        "`unknown` in core.payments, and no top-up.",
         "A `status` of false beside data is no failure (a documented example has it): the HTTP status and the data "
         "count.",
     ),

@@ -39,14 +39,70 @@ VENDOR = Vendor(
             records=(parse.TRANSACTIONS,),
             envelope=("data", "links", "meta"),
             refresh="hourly",
+            is_optional=True,
+            is_assumed=True,
+        ),
+        Endpoint(
+            name="orders",
+            doc="GET /orders, documented: what was ordered and paid, and how much of it from the balance.",
+            listing=Pages(
+                path="/orders",
+                # Without a filter the API documents a status that no order has, and so leaves out unpaid ones.
+                params={
+                    "page": "1",
+                    "per_page": "100",
+                    "filter[status]": "processing,cancelled,paid,awaiting_payment",
+                },
+                newest_first_by="created_at",
+                # An order may wait this long to be paid.
+                look_back_days=92,
+            ),
+            records=(parse.ORDERS,),
+            envelope=("data", "links", "meta"),
+            # Where they stand in for the ledger, they are as urgent.
+            refresh="hourly",
+            is_optional=True,
+        ),
+        Endpoint(
+            name="invoices",
+            doc="GET /invoices, documented: invoices, 30 a page.",
+            listing=Pages(
+                path="/invoices",
+                params={"page": "1"},
+                newest_first_by="created_at",
+                look_back_days=92,
+            ),
+            records=(parse.INVOICES,),
+            envelope=("data", "links", "meta"),
+            is_optional=True,
+        ),
+        Endpoint(
+            name="servers",
+            doc="GET /servers, documented: what each server's next renewal costs, and when it is due.",
+            listing=Pages(
+                path="/servers",
+                params={"page": "1", "per_page": "50", "filter[status]": "active,suspended"},
+                newest_first_by=None,
+            ),
+            records=(parse.SERVERS,),
+            envelope=("data", "links", "meta"),
+            is_optional=True,
         ),
     ),
     assumptions=(
         "Balance transactions are at /balance/transactions in the envelope {data, links, meta} of its siblings; "
-        "elsewhere the endpoint is `not_found` in marts.data_freshness and spend falls back to balance deltas.",
+        "elsewhere the endpoint is `not_found` in marts.data_freshness, and paid orders stand in for the ledger.",
         "A transaction has id, amount and created_at; a row without one of them stands in staging.rejects.",
         "Amounts may be signed or not: core.ledger_conventions states the convention that the balances prove.",
         "An unknown transaction type becomes `other`, and keeps its word in vendor_entry_type.",
+        "Paid orders stand in for the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
+        "They are credited or taken from the balance at payment_date, and miss refunds: then the balance moves, and no "
+        "entry tells why.",
+        "A listing's `next` link keeps its filter and page size; otherwise orders that are not paid are absent from "
+        "core.orders beyond the first page.",
+        "A server is renewed at expiry_at for renew_amount_with_vat, else for plan.price_with_vat times billing_cycle; "
+        "whether that holds its addons is unproven. core.known_charges beside what is then charged tells.",
+        "A due time of 21:00Z or 22:00Z is midnight in Sofia: due_date is the UTC day, and so the day before there.",
         "At most 60 requests a minute for a key; more shows as retried 429 answers.",
     ),
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Context, Decimal
 
-from pipeline.vendors._port import Records, choice, instant, money, text, unit
+from pipeline.vendors._port import Records, choice, flag, instant, money, text, unit
 
 _PLAIN_AMOUNT = re.compile(r"[0-9]{1,29}(\.[0-9]{1,9})?")
 _EXACT = Context(prec=60)
@@ -149,5 +149,122 @@ TRANSACTIONS = Records(
         ),
         text("description", "description", documented=False),
     ),
+    # Orders and invoices have ids, times and amounts, too, and move the balance otherwise than they say.
+    foreign=("amount_from_balance", "order_ids"),
     keeps_extra=True,
+)
+
+# The documented types. All but deposits buy something; `custom` and `combined` do not say what.
+_ORDER_KINDS = {
+    "deposit": "top_up",
+    "renew-service": "renewal",
+    "new-service": "usage",
+    "scale-service": "usage",
+    "new-addon": "usage",
+    "scale-addon": "usage",
+    "new-floating-ip": "usage",
+    "combined": "usage",
+    "custom": "usage",
+}
+
+ORDERS = Records(
+    kind="orders",
+    at="data",
+    fields=(
+        text("order_id", "id", required=True),
+        instant("ordered_at_utc", "created_at", required=True),
+        instant("due_at_utc", "due_at"),
+        # NULL until it is paid.
+        instant("paid_at_utc", "payment_date"),
+        choice("order_kind", "type", choices=_ORDER_KINDS, otherwise="other", absent="other"),
+        text("vendor_order_type", "type"),
+        choice("order_status", "status", choices=_STATUSES, otherwise="unknown", required=True),
+        money("net_amount", "amount"),
+        money("gross_amount", "amount_with_vat", required=True),
+        money("from_balance_amount", "amount_from_balance"),
+    ),
+    ignored=("tax_rate", "payment_method", "auto_pay", "promo", "promo_applicable", "payment_information"),
+)
+
+
+def _order_ids(row: Mapping[str, object]) -> object:
+    """The ids of an invoice's orders, comma-separated; None where it names none."""
+    ids = row.get("order_ids")
+    if not isinstance(ids, list):
+        return ids
+    return ",".join(str(each) for each in ids) or None
+
+
+INVOICES = Records(
+    kind="invoices",
+    at="data",
+    fields=(
+        text("invoice_id", "id", required=True),
+        text("invoice_number", "invoice_number", required=True),
+        instant("invoiced_at_utc", "created_at", required=True),
+        choice(
+            "invoice_kind",
+            "type",
+            choices={"original": "original", "proform": "proforma", "proforma": "proforma"},
+            otherwise="other",
+            absent="other",
+        ),
+        money("net_amount", "amount"),
+        money("gross_amount", "amount_with_vat", required=True),
+        text("order_ids", "order_ids", compute=_order_ids),
+    ),
+)
+
+
+def _renewal(row: Mapping[str, object]) -> object:
+    """What a server's next renewal costs with VAT, as the balance is; None where that is not said.
+
+    The plan's price is for a month, and a renewal for `billing_cycle` of them. What cannot be read for certain is
+    returned in a list, which no reader of money takes.
+    """
+    stated = row.get("renew_amount_with_vat")
+    if stated is not None:
+        return stated
+    plan, months = row.get("plan"), row.get("billing_cycle")
+    price = plan.get("price_with_vat") if isinstance(plan, Mapping) else None
+    if price is None or months is None:
+        return None
+    is_price = isinstance(price, str | int) and not isinstance(price, bool) and _PLAIN_AMOUNT.fullmatch(str(price))
+    if not is_price or not isinstance(months, int) or isinstance(months, bool) or not 0 < months <= _LONGEST_CYCLE:
+        return [price, months]
+    return format(_EXACT.multiply(Decimal(str(price)), Decimal(months)), "f")
+
+
+def _is_renewed(row: Mapping[str, object]) -> object:
+    """Whether the server renews itself: it is set to, and nobody asked for its end."""
+    return row.get("auto_renew") if not row.get("cancel_request") else False
+
+
+# Ten years: more is no cycle.
+_LONGEST_CYCLE = 120
+
+SERVERS = Records(
+    kind="known_charges",
+    at="data",
+    fields=(
+        text("charge_id", "id", required=True),
+        instant("due_at_utc", "expiry_at", required=True),
+        money("charge_amount", "renew_amount_with_vat", required=True, documented=False, compute=_renewal),
+        text("description", "hostname"),
+        flag("is_automatic", "auto_renew", required=True, compute=_is_renewed),
+    ),
+    # Documented, in either of the two shapes that a server has.
+    ignored=(
+        "plan",
+        "billing_cycle",
+        "status",
+        "created_at",
+        "addons",
+        "renew_amount",
+        "renew_amount_with_vat",
+        "potential_expiry_at",
+        "cancel_request",
+        "virtualization",
+        "locked",
+    ),
 )

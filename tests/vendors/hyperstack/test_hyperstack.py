@@ -1,6 +1,7 @@
 """Hyperstack's quirks, each where it would bite."""
 
 import json
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -77,3 +78,89 @@ def test_an_error_dressed_as_success_is_no_balance() -> None:
     [reading] = read(VENDOR, _CREDIT, b'{"status": false, "message": "Unauthorized", "error_reason": "unauthorized"}')
     assert [reject.column_name for reject in reading.rejects] == ["data"]
     assert reading.accepted.height == 0
+
+
+# -- billed days, payments, automatic top-ups ---------------------------------------------------------------------
+
+
+def _data(endpoint: str, payload: object) -> Reading:
+    [reading] = read(VENDOR, VENDOR.endpoint(endpoint), json.dumps(payload).encode())
+    return reading
+
+
+def _history(*rows: object) -> Reading:
+    return _data("history", {"status": True, "message": "", "billing_history": {"billing_history": list(rows)}})
+
+
+def test_a_billed_day_is_the_windows_and_only_the_bill_is_usage() -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint("history"), example("hyperstack", "history"))
+    columns = ["usage_date", "credits_amount", "cost_amount", "cost_unit_code", "is_partial"]
+    # The tests' window begins with this day.
+    assert reading.accepted.select(columns).row(0) == (
+        date(2026, 3, 1), Decimal("12.34"), Decimal("12.34"), "USD", False,
+    )  # fmt: skip
+    assert json.loads(reading.accepted["extra_json"][0])["metrics"]["vm_cost"] == "11.0"
+    assert reading.drift == []
+
+
+def test_a_window_without_a_row_is_a_day_without_usage_and_no_fault() -> None:
+    reading = _history()
+    assert (reading.received, reading.rejects) == ([0], [])
+
+
+@pytest.mark.parametrize("metrics", [{}, None, {"incurred_bill": None}, {"incurred_bill": "free"}])
+def test_a_bill_that_cannot_be_read_is_not_a_day_without_usage(metrics: object) -> None:
+    reading = _history({"attributes": {"id": "1"}, "metrics": metrics})
+    assert {reject.column_name for reject in reading.rejects} >= {"credits_amount"}
+    assert reading.rejected_rows() == [1]
+
+
+def test_the_last_days_cost_speaks_of_the_day_before_the_answer() -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint("last_day_cost"), example("hyperstack", "last_day_cost"))
+    columns = ["claim", "claim_amount", "covers_from_date", "covers_to_date"]
+    assert reading.accepted.select(columns).row(0) == (
+        "last_day_cost", Decimal("12.34"), date(2026, 3, 17), date(2026, 3, 17),
+    )  # fmt: skip
+
+
+def test_a_payment_is_credited_without_its_tax_and_at_its_last_change() -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint("payments"), example("hyperstack", "payments"))
+    columns = ["payment_id", "payment_amount", "payment_tax_amount", "unit_code", "payment_status", "paid_at_utc"]
+    assert reading.accepted.select(columns).rows() == [
+        ("pay_5c1c6a9a1a2b", Decimal(300), Decimal(60), "USD", "settled", datetime(2024, 7, 29, 15, 55, 2, tzinfo=UTC)),
+        ("pay_bank_transfer", Decimal(250), Decimal(50), "USD", "pending", datetime(2024, 7, 28, 9, tzinfo=UTC)),
+    ]
+    assert reading.drift == []
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Completed", "settled"),
+        ("failed", "void"),
+        ("refunded", "unknown"),
+        ("in_review", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_payment_is_only_credit_where_its_status_can_mean_nothing_else(word: str | None, status: str) -> None:
+    row = {"payment_id": "p", "amount": 5, "status": word, "created_at": "2024-07-29T15:51:28"}
+    assert _data("payments", {"data": [row]}).accepted["payment_status"][0] == status
+
+
+@pytest.mark.parametrize(
+    ("status", "is_on"), [("active", True), ("ENABLED", True), ("inactive", False), ("paused", False), (None, False)]
+)
+def test_top_ups_are_automatic_only_where_the_word_says_so(status: str | None, is_on: bool) -> None:
+    amount = 100 if is_on else None
+    reading = _data("auto_topup", {"status": status, "threshold_amount": amount, "topup_amount": amount})
+    assert reading.rejects == []
+    assert reading.accepted.select("is_on", "auto_topup_status").row(0) == (is_on, status)
+
+
+def test_a_resources_day_is_the_windows_and_its_bill_may_be_next_to_nothing() -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint("bucket_history"), example("hyperstack", "bucket_history"))
+    columns = ["usage_date", "resource_kind", "resource_name", "resource_amount", "extra_json"]
+    assert reading.accepted.select(columns).row(0) == (
+        date(2026, 3, 1), "bucket", "a-bucket", Decimal(0), '{"metrics.incurred_bill":"1.48e-11"}',
+    )  # fmt: skip

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from pipeline.staging.read import Reading
+from pipeline.vendors._port import Pages
 from pipeline.vendors.vpsbg import VENDOR
 from tests.vendors.examples import NOW, example, read
 
 _BALANCE = VENDOR.endpoint("balance")
 _TRANSACTIONS = VENDOR.endpoint("transactions")
+_ORDERS = VENDOR.endpoint("orders")
+_SERVERS = VENDOR.endpoint("servers")
 
 
 def _balance(**changes: Any) -> list[Reading]:
@@ -177,3 +180,125 @@ def test_fields_without_a_column_are_kept_as_json() -> None:
 def test_a_row_without_what_makes_it_an_entry_is_rejected(missing: str) -> None:
     reading = _transaction(**{missing: None})
     assert [reject.check_name for reject in reading.rejects] == ["is_present"]
+
+
+@pytest.mark.parametrize(("listing", "key"), [("orders", "amount_from_balance"), ("invoices", "order_ids")])
+def test_a_row_of_another_listing_is_no_movement_of_the_balance(listing: str, key: str) -> None:
+    [reading] = read(VENDOR, _TRANSACTIONS, example("vpsbg", listing))
+    assert reading.accepted.height == 0
+    assert {(each.column_name, each.check_name) for each in reading.rejects} == {(key, "is_of_this_listing")}
+    assert reading.received == reading.rejected_rows() == [2]
+
+
+# -- orders, invoices, servers ------------------------------------------------------------------------------------
+
+
+def _row(endpoint: str, number: int = 0, **changes: Any) -> Reading:
+    row = json.loads(example("vpsbg", endpoint), parse_float=str)["data"][number] | changes
+    row = {key: value for key, value in row.items() if value is not ...}
+    body = {"data": [row], "links": {"next": None}, "meta": {}}
+    [reading] = read(VENDOR, VENDOR.endpoint(endpoint), json.dumps(body).encode())
+    return reading
+
+
+def test_the_documented_orders_are_read_with_what_came_from_the_balance() -> None:
+    [reading] = read(VENDOR, _ORDERS, example("vpsbg", "orders"))
+    columns = ["order_id", "order_kind", "order_status", "net_amount", "gross_amount", "from_balance_amount"]
+    assert reading.accepted.select(columns).rows() == [
+        ("7104", "renewal", "settled", Decimal("14.99"), Decimal("17.99"), Decimal("17.99")),
+        ("7103", "top_up", "pending", Decimal("41.67"), Decimal(50), Decimal(0)),
+    ]
+    assert reading.accepted["paid_at_utc"].to_list() == [datetime(2024, 10, 17, 20, 41, 7, tzinfo=UTC), None]
+    assert reading.drift == []
+
+
+def test_every_status_of_an_order_is_asked_for() -> None:
+    assert isinstance(_ORDERS.listing, Pages)
+    assert _ORDERS.listing.params["filter[status]"] == "processing,cancelled,paid,awaiting_payment"
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [("processing", "pending"), ("cancelled", "void"), ("paid", "settled"), ("awaiting_payment", "pending")],
+)
+def test_an_orders_status_is_translated(word: str, status: str) -> None:
+    assert _first(_row("orders", status=word), "order_status") == status
+
+
+def test_an_order_of_an_unknown_type_is_other_and_keeps_its_word() -> None:
+    reading = _row("orders", type="new-moon")
+    assert (_first(reading, "order_kind"), _first(reading, "vendor_order_type")) == ("other", "new-moon")
+
+
+def test_the_documented_invoices_name_their_orders() -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint("invoices"), example("vpsbg", "invoices"))
+    assert reading.accepted.select("invoice_number", "invoice_kind", "gross_amount", "order_ids").rows() == [
+        ("0000007104", "original", Decimal("17.99"), "7104,7105"),
+        ("0000007103", "proforma", Decimal(50), "7103"),
+    ]
+    assert reading.drift == []
+    assert _first(_row("invoices", order_ids=[]), "order_ids") is None
+
+
+def test_a_renewal_costs_what_is_stated_and_else_the_plan_for_its_cycle() -> None:
+    [reading] = read(VENDOR, _SERVERS, example("vpsbg", "servers"))
+    assert reading.accepted.select("charge_id", "charge_amount", "is_automatic", "description").rows() == [
+        ("2801", Decimal("17.97"), True, "web-1.example"),
+        ("2802", Decimal("7.99"), True, "web-2.example"),
+    ]
+    # Midnight in Sofia, at winter time and in the UTC day before.
+    assert reading.accepted["due_at_utc"][0] == datetime(2024, 11, 16, 22, tzinfo=UTC)
+    assert reading.drift == []
+
+
+@pytest.mark.parametrize(
+    ("price", "months", "amount"),
+    [("0.1", 3, "0.3"), ("5.99", 12, "71.88"), (6, 1, "6"), ("99999999999999999999.999999999", 1, None)],
+)
+def test_a_plans_price_is_multiplied_exactly(price: object, months: int, amount: str | None) -> None:
+    reading = _row("servers", plan={"price_with_vat": price}, billing_cycle=months)
+    assert _first(reading, "charge_amount") == Decimal(amount or str(price))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plan": {"price_with_vat": "$5"}},
+        {"plan": {"price_with_vat": True}},
+        {"plan": {"price_with_vat": "-5"}},
+        {"plan": {}},
+        {"plan": None},
+        {"billing_cycle": 0},
+        {"billing_cycle": "3"},
+        {"billing_cycle": 10**9},
+        {"billing_cycle": None},
+        {"renew_amount_with_vat": "-1"},
+        {"renew_amount_with_vat": "1e1e1"},
+    ],
+)
+def test_a_renewal_that_cannot_be_priced_for_certain_is_rejected_by_name(changes: dict[str, object]) -> None:
+    reading = _row("servers", **changes)
+    assert {reject.column_name for reject in reading.rejects} == {"charge_amount"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_automatic"),
+    [
+        ({"auto_renew": True}, True),
+        ({"auto_renew": 1}, True),
+        ({"auto_renew": False}, False),
+        ({"auto_renew": True, "cancel_request": {"at": "2024-11-01"}}, False),
+        ({"auto_renew": True, "cancel_request": None}, True),
+        ({"auto_renew": True, "cancel_request": False}, True),
+    ],
+)
+def test_a_server_renews_itself_where_it_is_set_to_and_nobody_asked_for_its_end(
+    changes: dict[str, object], is_automatic: bool
+) -> None:
+    assert _first(_row("servers", **changes), "is_automatic") is is_automatic
+
+
+@pytest.mark.parametrize("value", ["yes", 2, [], None, ...])
+def test_a_server_that_does_not_say_whether_it_renews_itself_is_rejected(value: object) -> None:
+    reading = _row("servers", auto_renew=value)
+    assert {reject.column_name for reject in reading.rejects} == {"is_automatic"}

@@ -1,0 +1,11 @@
+select
+    auto_topups.account_id,
+    auto_topups.is_on,
+    auto_topups.auto_topup_status,
+    auto_topups.threshold_amount,
+    auto_topups.topup_amount,
+    coalesce(auto_topups.unit_code, accounts.unit_code) as unit_code,
+    auto_topups.observed_at_utc,
+    auto_topups.fetch_id
+from staging.auto_topups as auto_topups
+inner join core.accounts as accounts on auto_topups.account_id = accounts.account_id

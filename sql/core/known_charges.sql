@@ -1,0 +1,53 @@
+-- What is known is what the newest listing says that was walked to its end, and what was seen after that: a thing that
+-- it no longer names will not be charged for. A charge whose day is past was made or was not; either way it is no
+-- longer ahead.
+with
+
+walks as (
+    select
+        fetches.account_id,
+        min(fetches.fetch_id) as first_fetch_id,
+        bool_or(fetches.is_complete) as is_complete,
+        sum(loads.received_rows) as received_rows,
+        sum(loads.accepted_rows) as accepted_rows
+    from staging.fetches as fetches
+    inner join staging.loads as loads on fetches.fetch_id = loads.fetch_id
+    where loads.record_kind = 'known_charges'
+    group by fetches.account_id, fetches.endpoint, fetches.run_id
+),
+
+newest as (
+    select
+        account_id,
+        max(first_fetch_id) as first_fetch_id
+    from walks
+    -- A listing of which no row could be read is no proof that nothing will be charged.
+    where is_complete and (accepted_rows > 0 or received_rows = 0)
+    group by account_id
+)
+
+select
+    -- ids
+    charges.account_id,
+    cast(charges.due_at_utc at time zone 'UTC' as date) as due_date,
+    charges.charge_id,
+    charges.due_at_utc,
+
+    -- amounts
+    charges.charge_amount,
+    coalesce(charges.unit_code, accounts.unit_code) as unit_code,
+
+    -- what it is
+    charges.description,
+    charges.is_automatic,
+
+    -- where it came from
+    charges.observed_at_utc,
+    charges.fetch_id
+from staging.known_charges as charges
+inner join core.accounts as accounts on charges.account_id = accounts.account_id
+cross join staging.build as build
+left join newest on charges.account_id = newest.account_id
+where
+    (newest.first_fetch_id is null or charges.fetch_id >= newest.first_fetch_id)
+    and cast(charges.due_at_utc at time zone 'UTC' as date) >= cast(build.as_of_utc at time zone 'UTC' as date)

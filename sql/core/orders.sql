@@ -1,0 +1,27 @@
+select
+    -- ids
+    orders.account_id,
+    orders.order_id,
+
+    -- times
+    orders.ordered_at_utc,
+    orders.due_at_utc,
+    orders.paid_at_utc,
+
+    -- what it is
+    orders.order_kind,
+    orders.order_status,
+    orders.vendor_order_type,
+
+    -- amounts
+    orders.net_amount,
+    orders.gross_amount,
+    orders.from_balance_amount,
+    coalesce(orders.unit_code, accounts.unit_code) as unit_code,
+
+    -- where it came from
+    orders.first_observed_at_utc,
+    orders.observed_at_utc,
+    orders.fetch_id
+from staging.orders as orders
+inner join core.accounts as accounts on orders.account_id = accounts.account_id

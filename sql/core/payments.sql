@@ -1,0 +1,26 @@
+select
+    -- ids
+    payments.account_id,
+    payments.payment_id,
+
+    -- times
+    payments.ordered_at_utc,
+    -- What has not been paid has no such time, whatever the vendor stamped last.
+    case when payments.payment_status = 'settled' then payments.paid_at_utc end as paid_at_utc,
+
+    -- amounts
+    payments.payment_amount,
+    payments.payment_tax_amount,
+    coalesce(payments.unit_code, accounts.unit_code) as unit_code,
+
+    -- what it is
+    payments.payment_status,
+    payments.payment_kind,
+    payments.description,
+
+    -- where it came from
+    payments.first_observed_at_utc,
+    payments.observed_at_utc,
+    payments.fetch_id
+from staging.payments as payments
+inner join core.accounts as accounts on payments.account_id = accounts.account_id

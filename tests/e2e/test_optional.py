@@ -1,0 +1,186 @@
+"""What a key may have no right to: its absence is said once and stops nothing, and what is there is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pipeline import sandbox as sandboxes
+from pipeline.sandbox import Sandbox
+from pipeline.sandbox.world.hyperstack import HyperstackAccount
+from pipeline.sandbox.world.vpsbg import VpsbgAccount
+from pipeline.vendors import discover
+from tests.bench import Bench, only
+from tests.e2e.conftest import NOW
+
+LATER = NOW + timedelta(hours=2)
+_ACCOUNTS = {"vpsbg": "vpsbg-main", "hyperstack": "hyperstack-main"}
+_OPTIONAL = [
+    (vendor, endpoint) for vendor in _ACCOUNTS for endpoint in discover()[vendor].endpoints if endpoint.is_optional
+]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    # Opened within the days that a first run looks back, so that the world's books are known whole.
+    with sandboxes.start(seed=3, days=60, now=NOW, vendors=list(_ACCOUNTS)) as world:
+        yield world
+
+
+@pytest.fixture
+def bench(tmp_path: Path, sandbox: Sandbox) -> Iterator[Bench]:
+    made = Bench(tmp_path, only(sandbox.accounts_toml(), *_ACCOUNTS.values()), sandbox.keys)
+    yield made
+    assert made.leaks() == []
+
+
+def _refuse(sandbox: Sandbox, *names: str, code: int = 403) -> None:
+    for vendor, endpoint in _OPTIONAL:
+        if not names or endpoint.name in names:
+            sandbox.put_fault("status", vendor=vendor, path=endpoint.listing.path, exact=True, code=code)
+
+
+def _levels(bench: Bench) -> dict[str, str]:
+    return dict(bench.rows("SELECT account_id, evidence_level FROM core.accounts"))
+
+
+def test_a_key_that_may_only_read_its_balance_is_served_and_told_of_it_once(bench: Bench, sandbox: Sandbox) -> None:
+    _refuse(sandbox)
+
+    first = bench.command("run", "--as-of", NOW.isoformat())
+    sandbox.move_clock(LATER)
+    second = bench.command("run", "--as-of", LATER.isoformat())
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    said = [line for line in first.stderr.splitlines() if "goes on without" in line]
+    wanted = [
+        f"{_ACCOUNTS[vendor]}: goes on without {endpoint.name}, which is optional" for vendor, endpoint in _OPTIONAL
+    ]
+    assert sorted(": ".join(line.split(": ")[:2]) for line in said) == sorted(wanted)
+    assert len(said) == len(_OPTIONAL) == 13
+    assert not [line for line in second.stderr.splitlines() if "goes on without" in line or "forbidden" in line]
+    outcomes = dict(bench.rows("SELECT vendor || ' ' || endpoint, outcome FROM marts.data_freshness"))
+    refused = {f"{vendor} {endpoint.name}" for vendor, endpoint in _OPTIONAL}
+    assert {name for name, outcome in outcomes.items() if outcome == "forbidden"} == refused
+    assert {name for name, outcome in outcomes.items() if outcome == "ok"} == {"vpsbg balance", "hyperstack credit"}
+    assert _levels(bench) == {"vpsbg-main": "balance", "hyperstack-main": "balance"}
+
+    sandbox.clear_faults()
+    assert bench.run(LATER).is_ok
+    assert _levels(bench) == {"vpsbg-main": "ledger", "hyperstack-main": "usage"}
+
+
+@pytest.mark.parametrize(("name", "code"), [("orders", 500), ("history", 401), ("servers", 404)])
+def test_any_other_failure_of_what_is_optional_is_a_failure(
+    bench: Bench, sandbox: Sandbox, name: str, code: int
+) -> None:
+    _refuse(sandbox, name, code=code)
+
+    outcome = bench.run(NOW)
+
+    assert len(outcome.problems) == 1
+    assert str(code) in outcome.problems[0] or "KEY" in outcome.problems[0]
+
+
+@pytest.mark.parametrize("code", [403, 404])
+def test_paid_orders_stand_in_for_a_ledger_that_the_key_may_not_read(bench: Bench, sandbox: Sandbox, code: int) -> None:
+    _refuse(sandbox, "transactions", code=code)
+
+    assert bench.run(NOW).problems == []
+
+    account = sandbox.world.account("vpsbg-main")
+    booked = [entry for entry in account.ledger(NOW) if entry.kind != "refund"]
+    found = bench.rows(
+        "SELECT entry_kind, entry_amount, effective_at_utc, entry_source FROM core.ledger_entries "
+        "WHERE account_id = 'vpsbg-main'"
+    )
+    assert sorted(row[:3] for row in found) == sorted((each.kind, each.amount, each.at) for each in booked)
+    assert {row[3] for row in found} == {"orders"}
+    assert _levels(bench)["vpsbg-main"] == "ledger"
+    ((spent,),) = bench.rows("SELECT sum(spend_amount) FROM core.spend_daily WHERE account_id = 'vpsbg-main'")
+    assert spent == -sum(entry.amount for entry in booked if entry.kind != "top_up")
+
+    # A ledger that answers after all takes their place whole.
+    sandbox.clear_faults()
+    bench.run(NOW)
+    assert bench.rows(
+        "SELECT DISTINCT entry_source, count(*) FROM core.ledger_entries WHERE account_id = 'vpsbg-main' GROUP BY 1"
+    ) == [("ledger", len(account.ledger(NOW)))]
+    rebuilt = dict(bench.rows("SELECT spend_date, spend_amount FROM core.spend_daily WHERE account_id = 'vpsbg-main'"))
+    assert sum(rebuilt.values()) == spent - sum(each.amount for each in account.ledger(NOW) if each.kind == "refund")
+
+
+def test_billed_days_and_payments_explain_the_credit(bench: Bench, sandbox: Sandbox) -> None:
+    sandbox.move_clock(LATER)
+    assert bench.run(LATER).problems == []
+
+    account = sandbox.world.account("hyperstack-main")
+    assert isinstance(account, HyperstackAccount)
+    assert _levels(bench)["hyperstack-main"] == "usage"
+    truth = {day.day: day.amount for day in account.usage(LATER)}
+    found = dict(
+        bench.rows("SELECT spend_date, spend_amount FROM core.spend_daily WHERE account_id = 'hyperstack-main'")
+    )
+    assert all(abs(found[day] - amount) <= Decimal("1e-9") for day, amount in truth.items())
+    assert all(found[day] == 0 for day in found.keys() - truth.keys())
+    settled = {each.payment_id: each.amount for each in account.payments if each.status(LATER) == "completed"}
+    top_ups = dict(
+        bench.rows(
+            "SELECT entry_id, entry_amount FROM core.ledger_entries "
+            "WHERE account_id = 'hyperstack-main' AND entry_kind = 'top_up'"
+        )
+    )
+    assert top_ups == settled
+    statuses = {row[0] for row in bench.rows("SELECT payment_status FROM core.payments")}
+    assert "pending" in statuses
+    credit = sum(top_ups.values()) - sum(found.values())
+    assert abs(credit - account.balance_at(LATER)) < Decimal("1e-6")
+    # The claim of a day beside the day itself.
+    ((claimed, day),) = bench.rows(
+        "SELECT claim_amount, covers_to_date FROM core.vendor_claims WHERE claim = 'last_day_cost'"
+    )
+    assert (day, claimed) == (LATER.date() - timedelta(days=1), found[day])
+    assert bench.rows("SELECT is_on, threshold_amount, topup_amount FROM core.auto_topups") == [
+        (True, account.topup_threshold, account.topup_amount)
+    ]
+
+
+def test_single_resources_are_told_for_the_last_days(bench: Bench, sandbox: Sandbox) -> None:
+    bench.run(NOW)
+
+    account = sandbox.world.account("hyperstack-main")
+    assert isinstance(account, HyperstackAccount)
+    midnight = NOW.replace(hour=0)
+    start = midnight - timedelta(days=2)
+    truth = {
+        each.uuid: each.bill(start, start + timedelta(days=1)).quantize(Decimal("1e-9"))
+        for each in account.resources
+        if each.bill(start, start + timedelta(days=1))
+    }
+    found = dict(
+        bench.rows(f"SELECT resource_id, resource_amount FROM core.resource_days WHERE usage_date = '{start.date()}'")
+    )
+    assert found == truth
+    assert bench.rows("SELECT DISTINCT usage_date FROM core.resource_days WHERE is_partial") == [(NOW.date(),)]
+    days = {row[0] for row in bench.rows("SELECT usage_date FROM core.resource_days")}
+    assert days == {(midnight - timedelta(days=back)).date() for back in range(3)}
+
+
+def test_known_charges_are_the_next_renewal_of_each_server(bench: Bench, sandbox: Sandbox) -> None:
+    bench.run(NOW)
+
+    account = sandbox.world.account("vpsbg-main")
+    assert isinstance(account, VpsbgAccount)
+    due = {}
+    for server in account.servers:
+        renewal = server.next_renewal(NOW)
+        assert renewal is not None
+        due[server.hostname] = (renewal.expiry_at, renewal.expiry_at.date(), server.renew_gross, "EUR", True)
+    found = bench.rows(
+        "SELECT description, due_at_utc, due_date, charge_amount, unit_code, is_automatic FROM core.known_charges"
+    )
+    assert {row[0]: row[1:] for row in found} == due
