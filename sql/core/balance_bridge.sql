@@ -220,8 +220,11 @@ neighbours as (
                 or coalesce(lead(suspects.has_counterpart) over following, false)
             )
         ) as is_boundary,
-        abs(residuals.price / nullif(lag(residuals.price) over following, 0) - 1) < 1e-9
-        or abs(residuals.price / nullif(lead(residuals.price) over following, 0) - 1) < 1e-9 as is_priced
+        abs(residuals.price + 1) > 1e-6
+        and (
+            abs(residuals.price / nullif(lag(residuals.price) over following, 0) - 1) < 1e-9
+            or abs(residuals.price / nullif(lead(residuals.price) over following, 0) - 1) < 1e-9
+        ) as is_priced
     from (
         select
             *,
@@ -327,7 +330,11 @@ judged as (
             when neighbours.is_boundary then 'boundary'
             when twins.account_id is not null then 'duplicate_entry'
             when neighbours.is_tax then 'tax'
-            when neighbours.evidence_level = 'usage' and not neighbours.is_polled then 'boundary'
+            -- Days that were each rounded to nine decimals need not add up to a balance that was rounded once.
+            when
+                neighbours.evidence_level = 'usage'
+                and (not neighbours.is_polled or abs(neighbours.residual_amount) <= 0.00000001)
+                then 'boundary'
             when neighbours.evidence_level = 'usage' and neighbours.is_priced then 'unit_price'
             when
                 neighbours.evidence_level = 'usage'
