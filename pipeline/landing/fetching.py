@@ -164,8 +164,9 @@ class Fetcher:
             endpoint=endpoint.name,
             outcome=last.outcome,
             reason="" if last.outcome is Outcome.ok else last.reason,
-            is_absent=last.outcome in endpoint.absent_outcomes,
-            is_news=_absent_as(endpoint, last, before) != before.absent_as,
+            is_absent=last.outcome in endpoint.absent_outcomes
+            or (endpoint.is_extra and before.seen_through is None and last.outcome is not Outcome.ok),
+            is_news=(_absent_as(endpoint, last, before) is None) != (before.absent_as is None),
             fetch_count=len(landed),
             body_bytes=sum(size for size, _ in landed),
             elapsed_seconds=sum(seconds for _, seconds in landed),
@@ -203,9 +204,11 @@ class Fetcher:
 
 def _absent_as(endpoint: Endpoint, answer: Answer, before: Resume) -> str | None:
     """What is known, after an answer, of the evidence's absence; a failure tells nothing of it."""
-    if answer.outcome in endpoint.absent_outcomes:
+    if answer.outcome is Outcome.ok:
+        return None
+    if answer.outcome in endpoint.absent_outcomes or (endpoint.is_extra and before.seen_through is None):
         return str(answer.outcome)
-    return None if answer.outcome is Outcome.ok else before.absent_as
+    return before.absent_as
 
 
 def land_own(

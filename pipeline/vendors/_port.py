@@ -227,17 +227,16 @@ class Endpoint:
     """The known keys around the rows; empty where the body is the row."""
     refresh: Literal["hourly", "daily"] = "daily"
     is_optional: bool = False
-    """A key may have no right to it: 403 then means that this evidence is absent for the account. It is landed and
-    told once, and is no failure. Any other failure is one."""
-    is_assumed: bool = False
-    """Nobody documents its address. Where it is optional, too, 404 means that the evidence is absent."""
+    """A key may have no right to it, or the vendor no such address: 403 and 404 then mean that this evidence is absent
+    for the account. It is landed and told once, and is no failure. Any other failure is one."""
+    is_extra: bool = False
+    """Beyond what balances and spend need: until it has answered an account once, no failure of it is one. What has
+    never been there is not missed."""
 
     @property
     def absent_outcomes(self) -> tuple[Outcome, ...]:
         """The outcomes that say that this evidence is absent, and not that asking for it failed."""
-        if not self.is_optional:
-            return ()
-        return (Outcome.forbidden, Outcome.not_found) if self.is_assumed else (Outcome.forbidden,)
+        return (Outcome.forbidden, Outcome.not_found) if self.is_optional else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ def _asked(endpoint: Endpoint) -> str:
 def _refused(endpoint: Endpoint) -> str:
     if not endpoint.is_optional:
         return "fails"
-    return "403, 404: goes on without" if endpoint.is_assumed else "403: goes on without"
+    return "goes on without, until it has answered once" if endpoint.is_extra else "403, 404: goes on without"
 
 
 def _cell(text: str) -> str:

@@ -63,7 +63,7 @@ def bench(tmp_path: Path, httpserver: HTTPServer) -> Bench:
     httpserver.expect_request("/panel/v1/balance").respond_with_handler(hosting)
     httpserver.expect_request("/panel/v1/balance/transactions").respond_with_handler(ledger)
     for listing in ("orders", "invoices", "servers"):
-        httpserver.expect_request(f"/panel/v1/{listing}").respond_with_json({"message": "Forbidden."}, status=403)
+        httpserver.expect_request(f"/panel/v1/{listing}").respond_with_json({"message": "Not found."}, status=404)
     httpserver.expect_request("/voice/api/v1/credits").respond_with_json(
         {"success": True, "data": {"balance": 40123, "currency": "credits", "lastUpdated": "2031-03-09T14:00:00Z"}}
     )

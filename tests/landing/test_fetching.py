@@ -131,11 +131,13 @@ def test_each_account_resumes_from_its_own_state(fetch: _Runs) -> None:
     [
         ("orders", 403, True),
         ("transactions", 403, True),
-        # Its address is assumed, so that it may be elsewhere; the others' are documented.
         ("transactions", 404, True),
-        ("orders", 404, False),
-        ("orders", 401, False),
-        ("orders", 500, False),
+        ("transactions", 401, False),
+        ("transactions", 500, False),
+        ("orders", 404, True),
+        # It is extra, and has never answered.
+        ("orders", 401, True),
+        ("orders", 500, True),
         ("balance", 403, False),
     ],
 )

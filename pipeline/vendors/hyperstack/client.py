@@ -46,6 +46,7 @@ def _resource_days(name: str, path: str, kind: str, at: str) -> Endpoint:
         records=(parse.resources(kind, at),),
         envelope=("status", "message", at),
         is_optional=True,
+        is_extra=True,
     )
 
 
@@ -85,6 +86,7 @@ VENDOR = Vendor(
             envelope=("status", "message", "billing_history"),
             refresh="hourly",
             is_optional=True,
+            is_extra=True,
         ),
         Endpoint(
             name="last_day_cost",
@@ -93,6 +95,7 @@ VENDOR = Vendor(
             records=(parse.LAST_DAY_COST,),
             envelope=("status", "message", "data"),
             is_optional=True,
+            is_extra=True,
         ),
         Endpoint(
             name="payments",
@@ -102,6 +105,7 @@ VENDOR = Vendor(
             envelope=("status", "message", "data"),
             refresh="hourly",
             is_optional=True,
+            is_extra=True,
         ),
         Endpoint(
             name="auto_topup",
@@ -109,6 +113,7 @@ VENDOR = Vendor(
             listing=Once(path="/billing/auto-topup/status"),
             records=(parse.AUTO_TOPUP,),
             is_optional=True,
+            is_extra=True,
         ),
         *(_resource_days(*each) for each in _RESOURCES),
     ),

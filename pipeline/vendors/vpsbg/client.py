@@ -40,7 +40,6 @@ VENDOR = Vendor(
             envelope=("data", "links", "meta"),
             refresh="hourly",
             is_optional=True,
-            is_assumed=True,
         ),
         Endpoint(
             name="orders",
@@ -62,6 +61,7 @@ VENDOR = Vendor(
             # Where they stand in for the ledger, they are as urgent.
             refresh="hourly",
             is_optional=True,
+            is_extra=True,
         ),
         Endpoint(
             name="invoices",
@@ -75,6 +75,7 @@ VENDOR = Vendor(
             records=(parse.INVOICES,),
             envelope=("data", "links", "meta"),
             is_optional=True,
+            is_extra=True,
         ),
         Endpoint(
             name="servers",
@@ -87,6 +88,7 @@ VENDOR = Vendor(
             records=(parse.SERVERS,),
             envelope=("data", "links", "meta"),
             is_optional=True,
+            is_extra=True,
         ),
     ),
     assumptions=(
