@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 lint types check wheel lock clean
+.PHONY: help demo run dev test test-duckdb2 bench lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of i
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(VENV)-duckdb2/bin/python -m pytest -q
+
+bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
+	$(BIN)/python -m benchmarks --write
 
 lint: $(INSTALLED) ## Check style of Python and SQL
 	$(BIN)/ruff check .

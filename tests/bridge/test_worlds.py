@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from pipeline.models import discover, in_order, recompute
 from tests.staging.landed import NewWorkshop, Workshop
 
-WORLDS = int(os.environ.get("DRAWDOWN_TEST_WORLDS", "12"))
+WORLDS = int(os.environ.get("DRAWDOWN_TEST_WORLDS", "4"))
 """How many worlds of each kind are tried; the whole suite's share is small, 500 take some minutes."""
 
 START = datetime(2026, 1, 28, 6, tzinfo=UTC)

@@ -1,0 +1,53 @@
+"""A warehouse as it was known at an instant: what came later, restatements among it, is not in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+
+from pipeline.sandbox import Sandbox
+from tests.bench import Bench
+from tests.e2e.conftest import NOW
+
+
+def test_a_rebuild_as_of_an_instant_is_what_was_published_then(bench: Bench, sandbox: Sandbox, tmp_path: Path) -> None:
+    bench.run(NOW)
+    then = bench.tables()
+    # Days of renewals, usage and one restatement later.
+    sandbox.move_clock(NOW + timedelta(days=2))
+    bench.run(NOW + timedelta(days=2))
+    now = bench.tables()
+    assert now != then
+
+    file = tmp_path / "then.duckdb"
+    done = bench.command("rebuild", "--as-of", (NOW + timedelta(hours=1)).isoformat(), "--to", str(file))
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    with duckdb.connect(file, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = {table: sorted(connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in then}
+    assert found == then
+    assert file.stat().st_mode & 0o777 == 0o600
+    # Nothing else was touched, and no half-made file is left.
+    assert bench.tables() == now
+    assert not list(bench.home.path.glob("*as-of*"))
+    assert bench.run(NOW + timedelta(days=2)).is_ok
+
+
+def test_what_cannot_be_rebuilt_as_of_is_refused_in_one_line(bench: Bench, tmp_path: Path) -> None:
+    bench.run(NOW)
+    (tmp_path / "taken").write_text("mine")
+    for arguments, words in {
+        ("--as-of", "2020-01-01", "--to", "new.duckdb"): "nothing had arrived by 2020-01-01T00:00:00Z",
+        ("--as-of", NOW.isoformat(), "--to", str(tmp_path / "taken")): "exists already",
+        ("--as-of", NOW.isoformat(), "--to", "no/such/folder.duckdb"): "is no folder",
+        ("--as-of", NOW.isoformat()): "go together",
+        ("--as-of", "noon", "--to", "new.duckdb"): "--as-of: 'noon' is not an instant",
+    }.items():
+        done = bench.command("rebuild", *arguments)
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "taken").read_text() == "mine"
