@@ -48,10 +48,9 @@ reach as (
     from intervals
 ),
 
-placed as (
+placed as materialized (
     select
         entries.account_id,
-        intervals.opened_at_utc,
         intervals.closed_at_utc,
         intervals.polled_at_utc,
         entries.entry_id,
@@ -60,20 +59,19 @@ placed as (
         entries.first_entry_amount,
         entries.first_observed_at_utc,
         entries.entry_kind,
-        entries.entry_status,
-        entries.gross_amount,
-        entries.description
+        entries.entry_status
     from (
         select known.*
         from core.ledger_entries as known
         cross join reach
-        where known.effective_at_utc > reach.from_utc and known.effective_at_utc <= reach.to_utc
+        where
+            known.effective_at_utc > reach.from_utc
+            and known.effective_at_utc <= reach.to_utc
+            and known.entry_status <> 'void'
     ) as entries
     asof inner join intervals
         on entries.account_id = intervals.account_id and entries.effective_at_utc <= intervals.closed_at_utc
-    where
-        entries.effective_at_utc > intervals.opened_at_utc
-        and entries.entry_status <> 'void'
+    where entries.effective_at_utc > intervals.opened_at_utc
 ),
 
 documented as (
@@ -90,7 +88,7 @@ documented as (
         sum(case when entry_kind = 'tax' and entry_status <> 'pending' then entry_amount end) as tax_amount,
         sum(case when entry_status = 'pending' then entry_amount end) as pending_amount,
         count(case when entry_status <> 'pending' then 1 end) as entry_count,
-        string_agg(entry_id, ' ' order by effective_at_utc, entry_id) as entry_ids,
+        array_to_string(list_sort(list(entry_id)), ' ') as entry_ids,
         bool_or(first_observed_at_utc > polled_at_utc) as has_late,
         bool_or(first_entry_amount <> entry_amount) as has_restated
     from placed
@@ -135,7 +133,7 @@ left_over as (
 ),
 
 -- An entry that is not settled yet counts where the balance has moved by it already.
-residuals as (
+residuals as materialized (
     select
         *,
         case when beyond_amount <> 0 and beyond_amount = open_amount then open_amount else 0 end as pending_amount,
@@ -145,118 +143,120 @@ residuals as (
 
 -- -- what is left over, beside its neighbours ----------------------------------------------------------------------
 
-odd as (
+odd as materialized (
     select
         account_id,
         opened_at_utc,
         closed_at_utc,
-        residual_amount
+        residual_amount,
+        evidence_level,
+        is_polled,
+        polled_at_utc,
+        stated_usage_amount,
+        first_usage_amount,
+        opening_unconfirmed_amount,
+        closing_unconfirmed_amount,
+        has_documented_top_ups
     from residuals
-    where residual_amount <> 0 and evidence_level <> 'balance'
+    where residual_amount <> 0
 ),
 
--- What each entry of an odd interval would explain by itself. The rate is the owner's, where the vendor names no tax.
-suspects as (
+priced as (
+    select
+        residuals.account_id,
+        residuals.closed_at_utc,
+        residuals.residual_amount,
+        cast(residuals.closing_amount - residuals.opening_amount as double)
+        / nullif(cast(residuals.stated_usage_amount as double), 0) as price
+    from residuals
+    inner join (select distinct odd.account_id from odd) as concerned on residuals.account_id = concerned.account_id
+),
+
+beside as (
+    select
+        account_id,
+        closed_at_utc,
+        price,
+        lag(closed_at_utc) over following as closed_before_utc,
+        lag(residual_amount) over following as residual_before_amount,
+        lag(price) over following as price_before,
+        lead(closed_at_utc) over following as closed_after_utc,
+        lead(residual_amount) over following as residual_after_amount,
+        lead(price) over following as price_after
+    from priced
+    window following as (partition by account_id order by closed_at_utc)
+),
+
+-- The entries of the odd intervals, with all that is said of them.
+suspicious as (
     select
         odd.account_id,
         odd.closed_at_utc,
-        count(*) as settled_count,
-        bool_or(placed.first_entry_amount - placed.entry_amount = odd.residual_amount) as is_restated,
-        bool_or(
-            sign(placed.entry_amount) * abs(placed.gross_amount) - placed.entry_amount = odd.residual_amount
-        )
-        or coalesce(
-            sum(
-                sign(placed.entry_amount) * abs(coalesce(placed.gross_amount, placed.entry_amount))
-                - placed.entry_amount
-            )
-            = min(odd.residual_amount),
-            false
-        )
-        or bool_or(
-            coalesce(
-                round(
-                    try_cast(placed.entry_amount as decimal(18, 4)) * try_cast(accounts.tax_rate as decimal(9, 6)), 2
-                )
-                = odd.residual_amount,
-                false
-            )
-        ) as is_tax,
-        bool_or(placed.entry_amount = -odd.residual_amount) as has_counterpart,
-        max(abs(placed.entry_amount)) as largest_amount,
-        bool_or(sign(placed.entry_amount) <> sign(odd.residual_amount)) as has_opposite
+        odd.residual_amount,
+        entries.entry_id,
+        entries.effective_at_utc,
+        entries.entry_amount,
+        entries.first_entry_amount,
+        entries.entry_kind,
+        entries.description,
+        sign(entries.entry_amount) * abs(entries.gross_amount) as taxed_amount
     from odd
     inner join placed
         on
             odd.account_id = placed.account_id
             and odd.closed_at_utc = placed.closed_at_utc
             and placed.entry_status <> 'pending'
-    inner join core.accounts as accounts on odd.account_id = accounts.account_id
-    group by odd.account_id, odd.closed_at_utc
+    inner join core.ledger_entries as entries
+        on placed.account_id = entries.account_id and placed.entry_id = entries.entry_id
+    where odd.evidence_level <> 'balance'
 ),
 
--- What was booked in one interval and moved the balance in the next leaves two residuals that cancel each other.
-neighbours as (
+-- What each entry of an odd interval would explain by itself. The rate is the owner's, where the vendor names no tax.
+suspects as materialized (
     select
-        residuals.*,
-        suspects.settled_count,
-        suspects.is_restated,
-        suspects.is_tax,
-        suspects.largest_amount,
-        suspects.has_opposite,
-        (
-            residuals.residual_amount = -lag(residuals.residual_amount) over following
-            and (
-                residuals.evidence_level = 'usage'
-                or coalesce(suspects.has_counterpart, false)
-                or coalesce(lag(suspects.has_counterpart) over following, false)
-            )
+        suspicious.account_id,
+        suspicious.closed_at_utc,
+        bool_or(suspicious.first_entry_amount - suspicious.entry_amount = suspicious.residual_amount) as is_restated,
+        coalesce(
+            bool_or(suspicious.taxed_amount - suspicious.entry_amount = suspicious.residual_amount), false
         )
-        or (
-            residuals.residual_amount = -lead(residuals.residual_amount) over following
-            and (
-                residuals.evidence_level = 'usage'
-                or coalesce(suspects.has_counterpart, false)
-                or coalesce(lead(suspects.has_counterpart) over following, false)
-            )
-        ) as is_boundary,
-        abs(residuals.price + 1) > 1e-6
-        and (
-            abs(residuals.price / nullif(lag(residuals.price) over following, 0) - 1) < 1e-9
-            or abs(residuals.price / nullif(lead(residuals.price) over following, 0) - 1) < 1e-9
-        ) as is_priced
-    from (
-        select
-            *,
-            cast(closing_amount - opening_amount as double) / nullif(cast(stated_usage_amount as double), 0) as price
-        from residuals
-    ) as residuals
-    left join suspects
-        on residuals.account_id = suspects.account_id and residuals.closed_at_utc = suspects.closed_at_utc
-    window following as (partition by residuals.account_id order by residuals.closed_at_utc)
+        or sum(coalesce(suspicious.taxed_amount, suspicious.entry_amount) - suspicious.entry_amount)
+        = min(suspicious.residual_amount)
+        or coalesce(
+            bool_or(
+                round(
+                    try_cast(suspicious.entry_amount as decimal(18, 4)) * try_cast(accounts.tax_rate as decimal(9, 6)),
+                    2
+                )
+                = suspicious.residual_amount
+            ),
+            false
+        ) as is_tax,
+        bool_or(suspicious.entry_amount = -suspicious.residual_amount) as has_counterpart,
+        max(abs(suspicious.entry_amount)) as largest_amount,
+        bool_or(sign(suspicious.entry_amount) <> sign(suspicious.residual_amount)) as has_opposite
+    from suspicious
+    inner join core.accounts as accounts on suspicious.account_id = accounts.account_id
+    group by suspicious.account_id, suspicious.closed_at_utc
 ),
 
 -- An entry whose like is booked within a day under another id, and that the balance never moved by.
 twins as (
     select distinct
-        odd.account_id,
-        odd.closed_at_utc
-    from odd
-    inner join placed
-        on
-            odd.account_id = placed.account_id
-            and odd.closed_at_utc = placed.closed_at_utc
-            and odd.residual_amount = -placed.entry_amount
+        suspicious.account_id,
+        suspicious.closed_at_utc
+    from suspicious
     inner join core.ledger_entries as likes
         on
-            placed.account_id = likes.account_id
-            and placed.entry_id <> likes.entry_id
-            and placed.entry_amount = likes.entry_amount
-            and placed.entry_kind = likes.entry_kind
-            and placed.description is not distinct from likes.description
+            suspicious.account_id = likes.account_id
+            and suspicious.entry_id <> likes.entry_id
+            and suspicious.entry_amount = likes.entry_amount
+            and suspicious.entry_kind = likes.entry_kind
+            and suspicious.description is not distinct from likes.description
             and likes.entry_status <> 'void'
-            and likes.effective_at_utc between placed.effective_at_utc - interval 1 day
-            and placed.effective_at_utc + interval 1 day
+            and likes.effective_at_utc between suspicious.effective_at_utc - interval 1 day
+            and suspicious.effective_at_utc + interval 1 day
+    where suspicious.residual_amount = -suspicious.entry_amount
 ),
 
 -- What an account is used to pay: an absent entry has the size of one that is known.
@@ -289,77 +289,117 @@ falls as (
 
 rises as (
     select
-        residuals.account_id,
-        residuals.closed_at_utc,
+        odd.account_id,
+        odd.closed_at_utc,
         coalesce(-sum(falls.fall_amount) / 28, 0) as usual_amount
-    from residuals
+    from odd
     left join falls
         on
-            residuals.account_id = falls.account_id
-            and falls.fall_date < cast(residuals.closed_at_utc at time zone 'UTC' as date)
-            and falls.fall_date >= cast(residuals.closed_at_utc at time zone 'UTC' as date) - 28
-    where residuals.residual_amount > 0 and residuals.evidence_level <> 'ledger'
-    group by residuals.account_id, residuals.closed_at_utc
+            odd.account_id = falls.account_id
+            and falls.fall_date < cast(odd.closed_at_utc at time zone 'UTC' as date)
+            and falls.fall_date >= cast(odd.closed_at_utc at time zone 'UTC' as date) - 28
+    where odd.residual_amount > 0 and odd.evidence_level <> 'ledger'
+    group by odd.account_id, odd.closed_at_utc
+),
+
+-- What was booked in one interval and moved the balance in the next leaves two residuals that cancel each other.
+compared as (
+    select
+        odd.*,
+        suspects.is_restated,
+        suspects.is_tax,
+        suspects.largest_amount,
+        suspects.has_opposite,
+        (
+            beside.residual_before_amount = -odd.residual_amount
+            and (odd.evidence_level = 'usage' or suspects.has_counterpart or before.has_counterpart)
+        )
+        or (
+            beside.residual_after_amount = -odd.residual_amount
+            and (odd.evidence_level = 'usage' or suspects.has_counterpart or after.has_counterpart)
+        ) as is_boundary,
+        abs(beside.price + 1) > 1e-6
+        and (
+            abs(beside.price / nullif(beside.price_before, 0) - 1) < 1e-9
+            or abs(beside.price / nullif(beside.price_after, 0) - 1) < 1e-9
+        ) as is_priced
+    from odd
+    inner join beside on odd.account_id = beside.account_id and odd.closed_at_utc = beside.closed_at_utc
+    left join suspects on odd.account_id = suspects.account_id and odd.closed_at_utc = suspects.closed_at_utc
+    left join suspects as before
+        on odd.account_id = before.account_id and beside.closed_before_utc = before.closed_at_utc
+    left join suspects as after
+        on odd.account_id = after.account_id and beside.closed_after_utc = after.closed_at_utc
 ),
 
 -- -- what it looks like --------------------------------------------------------------------------------------------
 
 judged as (
     select
-        neighbours.*,
+        compared.account_id,
+        compared.closed_at_utc,
         case
-            when neighbours.residual_amount = 0 then 'nothing'
-            when neighbours.evidence_level = 'balance' and neighbours.residual_amount < 0 then 'fall'
-            when neighbours.evidence_level = 'balance' and neighbours.has_documented_top_ups then 'unknown'
+            when compared.evidence_level = 'balance' and compared.residual_amount < 0 then 'fall'
+            when compared.evidence_level = 'balance' and compared.has_documented_top_ups then 'unknown'
             when
-                neighbours.evidence_level = 'balance'
-                and neighbours.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
+                compared.evidence_level = 'balance'
+                and compared.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
                 then 'rise'
-            when neighbours.evidence_level = 'balance' then 'refund'
+            when compared.evidence_level = 'balance' then 'refund'
             when
-                neighbours.stated_usage_amount - neighbours.first_usage_amount = neighbours.residual_amount
-                or neighbours.is_restated
+                compared.stated_usage_amount - compared.first_usage_amount = compared.residual_amount
+                or compared.is_restated
                 then 'restated'
             when
-                abs(neighbours.residual_amount)
+                abs(compared.residual_amount)
                 = abs(
-                    coalesce(neighbours.opening_unconfirmed_amount, 0)
-                    - coalesce(neighbours.closing_unconfirmed_amount, 0)
+                    coalesce(compared.opening_unconfirmed_amount, 0) - coalesce(compared.closing_unconfirmed_amount, 0)
                 )
                 then 'pending_deposit'
-            when neighbours.is_boundary then 'boundary'
+            when compared.is_boundary then 'boundary'
             when twins.account_id is not null then 'duplicate_entry'
-            when neighbours.is_tax then 'tax'
+            when compared.is_tax then 'tax'
             -- Days that were each rounded to nine decimals need not add up to a balance that was rounded once.
             when
-                neighbours.evidence_level = 'usage'
-                and (not neighbours.is_polled or abs(neighbours.residual_amount) <= 0.00000001)
+                compared.evidence_level = 'usage'
+                and (not compared.is_polled or abs(compared.residual_amount) <= 0.00000001)
                 then 'boundary'
-            when neighbours.evidence_level = 'usage' and neighbours.is_priced then 'unit_price'
+            when compared.evidence_level = 'usage' and compared.is_priced then 'unit_price'
             when
-                neighbours.evidence_level = 'usage'
-                and not neighbours.has_documented_top_ups
-                and neighbours.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
+                compared.evidence_level = 'usage'
+                and not compared.has_documented_top_ups
+                and compared.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
                 then 'rise'
             -- Usage that the vendor has not stated, or not yet.
-            when neighbours.evidence_level = 'usage' and neighbours.residual_amount < 0 then 'missing_entry'
-            when neighbours.evidence_level = 'usage' then 'unknown'
+            when compared.evidence_level = 'usage' and compared.residual_amount < 0 then 'missing_entry'
+            when compared.evidence_level = 'usage' then 'unknown'
             -- The ledger has not been read since.
             when
-                neighbours.polled_at_utc is null
-                and evidence.through_date < cast(neighbours.closed_at_utc at time zone 'UTC' as date)
+                compared.polled_at_utc is null
+                and evidence.through_date < cast(compared.closed_at_utc at time zone 'UTC' as date)
                 then 'unknown'
-            when neighbours.settled_count is null or usual.account_id is not null then 'missing_entry'
-            when abs(neighbours.residual_amount) < neighbours.largest_amount or neighbours.has_opposite
+            when compared.largest_amount is null or usual.account_id is not null then 'missing_entry'
+            when abs(compared.residual_amount) < compared.largest_amount or compared.has_opposite
                 then 'amount_mismatch'
             else 'missing_entry'
         end as looks_like
-    from neighbours
-    inner join core.accounts as accounts on neighbours.account_id = accounts.account_id
-    left join staging.evidence as evidence on neighbours.account_id = evidence.account_id
-    left join twins on neighbours.account_id = twins.account_id and neighbours.closed_at_utc = twins.closed_at_utc
-    left join usual on neighbours.account_id = usual.account_id and neighbours.closed_at_utc = usual.closed_at_utc
-    left join rises on neighbours.account_id = rises.account_id and neighbours.closed_at_utc = rises.closed_at_utc
+    from compared
+    inner join core.accounts as accounts on compared.account_id = accounts.account_id
+    left join staging.evidence as evidence on compared.account_id = evidence.account_id
+    left join twins on compared.account_id = twins.account_id and compared.closed_at_utc = twins.closed_at_utc
+    left join usual on compared.account_id = usual.account_id and compared.closed_at_utc = usual.closed_at_utc
+    left join rises on compared.account_id = rises.account_id and compared.closed_at_utc = rises.closed_at_utc
+),
+
+named as (
+    select
+        residuals.*,
+        judged.looks_like,
+        case when judged.looks_like in ('rise', 'refund', 'fall') then residuals.residual_amount else 0 end
+            as inferred_amount
+    from residuals
+    left join judged
+        on residuals.account_id = judged.account_id and residuals.closed_at_utc = judged.closed_at_utc
 )
 
 select
@@ -370,24 +410,23 @@ select
 
     -- from one balance to the next
     opening_amount,
-    cast(documented_top_up_amount + case when looks_like = 'rise' then residual_amount else 0 end as decimal(38, 9))
+    cast(documented_top_up_amount + case when looks_like = 'rise' then inferred_amount else 0 end as decimal(38, 9))
         as top_up_amount,
-    cast(documented_refund_amount + case when looks_like = 'refund' then residual_amount else 0 end as decimal(38, 9))
+    cast(documented_refund_amount + case when looks_like = 'refund' then inferred_amount else 0 end as decimal(38, 9))
         as refund_amount,
-    cast(documented_usage_amount + case when looks_like = 'fall' then residual_amount else 0 end as decimal(38, 9))
+    cast(documented_usage_amount + case when looks_like = 'fall' then inferred_amount else 0 end as decimal(38, 9))
         as usage_amount,
     cast(renewal_amount as decimal(38, 9)) as renewal_amount,
     cast(adjustment_amount as decimal(38, 9)) as adjustment_amount,
     cast(pending_amount as decimal(38, 9)) as pending_amount,
     cast(tax_amount as decimal(38, 9)) as tax_amount,
-    cast(case when looks_like in ('rise', 'refund', 'fall') then 0 else residual_amount end as decimal(38, 9))
-        as unexplained_amount,
+    cast(residual_amount - inferred_amount as decimal(38, 9)) as unexplained_amount,
     closing_amount,
     unit_code,
 
     -- how well it is known
-    cast(case when looks_like = 'rise' then residual_amount else 0 end as decimal(38, 9)) as inferred_top_up_amount,
-    case when looks_like not in ('nothing', 'rise', 'refund', 'fall') then looks_like end as unexplained_class,
+    cast(case when looks_like = 'rise' then inferred_amount else 0 end as decimal(38, 9)) as inferred_top_up_amount,
+    case when looks_like not in ('rise', 'refund', 'fall') then looks_like end as unexplained_class,
     case when has_late then 'late_entry' when has_restated then 'restated' end as history_class,
     evidence_level,
 
@@ -396,4 +435,4 @@ select
     entry_ids,
     opening_fetch_id,
     closing_fetch_id
-from judged
+from named

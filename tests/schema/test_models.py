@@ -174,7 +174,7 @@ _CONVERSION = {"to_reporting", "source_of"}
 # comparison before a cast, and the dictionary would read that engine's own catalogue.
 _DUCKDB_ONLY = {
     "core.accounts": {"arg_max"},
-    "core.balance_bridge": {"try_cast"},
+    "core.balance_bridge": {"array_agg", "array_sort", "array_to_string", "try_cast"},
     "core.balance_intervals": {"arg_min"},
     "marts.balance_bridge_daily": {"arg_max", "arg_min"},
     "marts.balance_bridge_monthly": {"arg_max", "arg_min"},
