@@ -172,7 +172,7 @@ STAGING: Final = (
         key="account_id",
         columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags "
         "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? credit_price_amount? "
-        "credit_price_unit_code?",
+        "credit_price_unit_code? ServiceProviderName ServiceName ServiceCategory ServiceSubcategory PricingCurrency?",
         is_published=False,
     ),
     table(
@@ -215,7 +215,8 @@ CORE: Final = (
         key="account_id",
         columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? amount_basis? "
         "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
-        "topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code?",
+        "topup_minimum_amount? tax_rate? credit_price_amount? credit_price_unit_code? ServiceProviderName ServiceName "
+        "ServiceCategory ServiceSubcategory BillingCurrency? PricingCurrency? focus_tags?",
     ),
     table(
         "core.balance_snapshots",
@@ -287,6 +288,16 @@ CORE: Final = (
 )
 
 
+# In the order that FOCUS wants: its own columns by name, before ours by name.
+_FOCUS = (
+    "BilledCost BillingAccountId BillingAccountName? BillingCurrency BillingPeriodEnd BillingPeriodStart "
+    "ChargeCategory ChargeClass? ChargeDescription? ChargeFrequency ChargePeriodEnd ChargePeriodStart "
+    "ConsumedQuantity? ConsumedUnit? ContractedCost EffectiveCost HostProviderName? InvoiceIssuerName ListCost "
+    "PricingCurrency PricingCurrencyEffectiveCost PricingQuantity? PricingUnit? ServiceCategory ServiceName "
+    "ServiceProviderName ServiceSubcategory Tags? "
+)
+
+
 # -- marts --------------------------------------------------------------------------------------------------------
 
 MARTS: Final = (
@@ -344,6 +355,21 @@ MARTS: Final = (
         "What this build was made from and when.",
         key="item",
         columns="item value?",
+    ),
+    table(
+        "marts.focus_cost_and_usage",
+        "A charge in FOCUS 1.4, as the vendor reported it.",
+        key="x_AccountId x_ChargeId",
+        columns=f"{_FOCUS} x_AccountId x_ChargeId x_CreditPrice? x_EntryId? x_EvidenceLevel x_FetchId x_IsEstimated "
+        "x_MeasurementMethod x_Vendor",
+    ),
+    table(
+        "marts.focus_cost_and_usage_estimated",
+        "The same charges, and what balances fell by where nothing else tells of usage. Never to be added to "
+        "marts.focus_cost_and_usage, whose rows it repeats.",
+        key="x_AccountId x_ChargeId",
+        columns=f"{_FOCUS} x_AccountId x_ChargeId x_ClosingFetchId? x_CreditPrice? x_EntryId? x_EvidenceLevel "
+        "x_FetchId? x_IsEstimated x_MeasurementMethod x_OpeningFetchId? x_Vendor",
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor
 from pipeline.vendors.hyperstack import parse
 
 VENDOR = Vendor(
@@ -16,6 +16,7 @@ VENDOR = Vendor(
     unit_code="USD",
     # Costs such as 1.48e-11 are sums of floats.
     money_is_float=True,
+    service=Service(category="Compute", subcategory="Virtual Machines"),
     endpoints=(
         Endpoint(
             name="credit",
