@@ -5,6 +5,7 @@ with
 prices as (
     select
         account_id,
+        unit_code,
         credit_price_amount as price_amount
     from core.accounts
     where credit_price_amount is not null and unit_code <> 'unknown'
@@ -30,7 +31,7 @@ entries as (
         end as cost_amount
     from core.ledger_entries as entries
     inner join core.accounts as accounts on entries.account_id = accounts.account_id
-    left join prices on entries.account_id = prices.account_id
+    left join prices on entries.account_id = prices.account_id and entries.unit_code = prices.unit_code
     where
         entries.entry_status in ('settled', 'unknown')
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
@@ -50,7 +51,7 @@ days as (
         end as cost_amount
     from core.usage_days as usage_days
     inner join core.accounts as accounts on usage_days.account_id = accounts.account_id
-    left join prices on usage_days.account_id = prices.account_id
+    left join prices on usage_days.account_id = prices.account_id and usage_days.unit_code = prices.unit_code
     where accounts.evidence_level = 'usage'
 ),
 

@@ -7,6 +7,7 @@ with
 prices as (
     select
         account_id,
+        unit_code,
         credit_price_amount as price_amount,
         credit_price_unit_code as price_unit_code
     from core.accounts
@@ -148,7 +149,7 @@ priced as (
             )
         end as effective_cost
     from measured
-    left join prices on measured.account_id = prices.account_id
+    left join prices on measured.account_id = prices.account_id and measured.unit_code = prices.unit_code
 )
 
 select

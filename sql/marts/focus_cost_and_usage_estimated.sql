@@ -24,6 +24,7 @@ documented as (
 prices as (
     select
         account_id,
+        unit_code,
         credit_price_amount as price_amount,
         credit_price_unit_code as price_unit_code
     from core.accounts
@@ -61,7 +62,7 @@ priced as (
             )
         end as effective_cost
     from falls
-    left join prices on falls.account_id = prices.account_id
+    left join prices on falls.account_id = prices.account_id and falls.unit_code = prices.unit_code
     where falls.fall_amount > 0
 )
 

@@ -10,7 +10,9 @@ from pipeline.models import discover
 from tests.focus.conftest import LEDGER, USAGE
 from tests.staging.landed import Workshop
 
-_CHECK = discover()["marts.focus_cost_and_usage"].check or ""
+_CHECK, _CHECK_ESTIMATED = (
+    discover()[f"marts.{name}"].check or "" for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated")
+)
 
 _PERIODS = "a charge period is half-open and in order, within its billing period, which is a UTC month"
 _BILLED = "BilledCost of a month is what the ledger has as paid in"
@@ -20,10 +22,14 @@ _GONE = "EffectiveCost between the first and the last reading is what the bridge
 _USED = "usage charged between the first and the last reading is what the bridge has as used"
 _CURRENCY = "a billing account has one currency in a month"
 _ESTIMATED = "nothing is estimated"
+_ALIKE = "a reported charge stands in both tables alike"
+_FALLS = "estimates add up to the falls of the balance"
+_ESTIMATE = "an estimate is a cost of a period, of an account with balances alone, and names its two readings"
 
 
 def test_the_three_accounts_pass(charged: Workshop) -> None:
     assert charged.rows(_CHECK) == []
+    assert charged.rows(_CHECK_ESTIMATED) == []
     methods = charged.rows(
         "SELECT x_AccountId, x_MeasurementMethod, count(*) FROM marts.focus_cost_and_usage_estimated GROUP BY 1, 2 ORDER BY 1"
     )
@@ -83,5 +89,26 @@ def test_an_absent_charge_is_named(charged: Workshop, charge: str, broken: set[t
     try:
         charged.connection.execute(f"DELETE FROM marts.focus_cost_and_usage WHERE x_ChargeId = '{charge}'")
         assert set(charged.rows(_CHECK)) == broken
+    finally:
+        charged.connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("UPDATE {} SET BilledCost = 0 WHERE x_ChargeId = 'entry/t0'", {("ledger", _ALIKE)}),
+        ("DELETE FROM {} WHERE x_ChargeId = 'usage/2026-03-05'", {("days", _ALIKE)}),
+        ("DELETE FROM {} WHERE x_IsEstimated", {("balances", _FALLS)}),
+        ("UPDATE {} SET PricingCurrencyEffectiveCost = 8.75 + 0.000000001 WHERE x_IsEstimated", {("balances", _FALLS)}),
+        ("UPDATE {} SET x_OpeningFetchId = NULL WHERE x_IsEstimated", {("balances", _ESTIMATE)}),
+        ("UPDATE {} SET EffectiveCost = -EffectiveCost WHERE x_IsEstimated", {("balances", _ESTIMATE)}),
+        ("UPDATE {} SET x_EvidenceLevel = 'usage' WHERE x_IsEstimated", {("balances", _ESTIMATE)}),
+    ],
+)
+def test_a_wrong_estimate_is_named(charged: Workshop, change: str, broken: set[tuple[str, str]]) -> None:
+    charged.connection.execute("BEGIN TRANSACTION")
+    try:
+        charged.connection.execute(change.format("marts.focus_cost_and_usage_estimated"))
+        assert set(charged.rows(_CHECK_ESTIMATED)) == broken
     finally:
         charged.connection.execute("ROLLBACK")

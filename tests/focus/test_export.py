@@ -16,6 +16,7 @@ import pytest
 from focus_data_toolkit.model.validator import lint_focus_1_4_structure, load_model
 
 from pipeline import sandbox as sandboxes
+from pipeline.landing.store import OWN, RUNS
 from pipeline.published.focus import TABLES, publish_focus
 from pipeline.published.snapshot import publish
 from pipeline.schema.columns import COLUMNS, SERVICE_CATEGORIES, is_focus_name
@@ -23,8 +24,9 @@ from pipeline.schema.tables import published
 from pipeline.vendors import discover
 from pipeline.vendors._port import Service
 from tests.bench import Bench
-from tests.focus.conftest import land
-from tests.staging.landed import NewWorkshop, Workshop
+from tests.docs.pages import DOCS, blocks
+from tests.focus.conftest import USAGE, land
+from tests.staging.landed import NewWorkshop, Workshop, run_record
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 _FILES = {f"{table.name}.{suffix}" for table in TABLES for suffix in ("csv", "parquet")}
@@ -183,6 +185,39 @@ def test_a_whole_run_exports_charges_of_every_vendor(tmp_path: Path) -> None:
 )
 def test_what_a_vendor_sells_is_called_as_focus_calls_it(service: Service) -> None:
     assert load_model()["service_subcategory_parents"][service.subcategory] == service.category
+
+
+def test_the_page_says_of_each_vendor_what_its_folder_does() -> None:
+    page = (DOCS / "focus.md").read_text(encoding="utf-8")
+    for vendor in discover().values():
+        title = "kept by hand" if vendor.base_url is None else vendor.title
+        assert f"| {title} | {vendor.service.category} | {vendor.service.subcategory} |" in page
+
+
+def test_the_pages_query_adds_up_what_was_paid_in_and_used(charged: Workshop) -> None:
+    [query] = blocks(DOCS / "focus.md", "sql")
+
+    assert charged.rows(
+        f"SELECT x_AccountId, billed_cost, effective_cost FROM ({query.text.rstrip().rstrip(';')})"
+    ) == [
+        ("days", Decimal(0), sum(used for day, used in USAGE.items() if day.month == 2) / Decimal(10)),
+        ("ledger", Decimal(500), Decimal(24)),
+        ("balances", Decimal(0), Decimal("8.75")),
+        ("days", Decimal(0), sum(used for day, used in USAGE.items() if day.month == 3) / Decimal(10)),
+        ("ledger", Decimal(-100), Decimal("4.95")),
+    ]
+
+
+def test_a_run_from_before_services_were_landed_is_read_all_the_same(workshop: Workshop) -> None:
+    record = run_record({"main": {}})
+    for name in ("ServiceProviderName", "ServiceName", "ServiceCategory", "ServiceSubcategory", "PricingCurrency"):
+        del record["accounts"]["main"][name]
+    workshop.landing.answer(OWN, RUNS, record, account_id="*")
+    workshop.load()
+
+    assert workshop.rows("SELECT ServiceProviderName, ServiceCategory, PricingCurrency FROM staging.accounts") == [
+        ("main", "Other", None)
+    ]
 
 
 def test_the_columns_are_those_of_the_specification() -> None:
