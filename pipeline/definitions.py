@@ -50,6 +50,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     alert_assets.notification,
     published_assets.snapshot,
     published_assets.parquet,
+    published_assets.focus,
 ]
 """Every asset, in the order of the layers."""
 

@@ -40,6 +40,14 @@ class Model:
     """`<table>.check.sql` beside the model, if any: a SELECT of account_id and rule, a row for each rule that an
     account breaks. It holds the table to what it was not made from."""
 
+    @property
+    def check_reads(self) -> tuple[str, ...]:
+        """Full names of what the check reads besides the table itself: it can only run after those."""
+        if self.check is None:
+            return ()
+        names = reads_of(self.check, self.path.replace(".sql", _CHECK))
+        return tuple(name for name in names if name != self.table.full_name)
+
 
 @cache
 def discover() -> dict[str, Model]:
@@ -97,11 +105,13 @@ def reads_of(sql: str, where: str) -> tuple[str, ...]:
 
 
 def in_order() -> list[Model]:
-    """The models, each after those that it reads."""
+    """The models, each after those that it and its check read."""
     from graphlib import TopologicalSorter
 
     models = discover()
-    graph = {name: [each for each in model.reads if each in models] for name, model in models.items()}
+    graph = {
+        name: [each for each in (*model.reads, *model.check_reads) if each in models] for name, model in models.items()
+    }
     return [models[name] for name in TopologicalSorter(graph).static_order()]
 
 

@@ -90,6 +90,18 @@ class AccountSettings:
         except ValueError:
             return host == "localhost"
 
+    def service(self) -> dict[str, str | None]:
+        """What FOCUS calls the vendor and what it sells; readings kept by hand are of what the account is named for."""
+        provider = self.account_id if self.vendor.base_url is None else self.vendor.title
+        service = self.vendor.service
+        return {
+            "ServiceProviderName": provider,
+            "ServiceName": service.name or provider,
+            "ServiceCategory": service.category,
+            "ServiceSubcategory": service.subcategory,
+            "PricingCurrency": service.virtual_currency,
+        }
+
     def secrets(self) -> dict[str, Secret]:
         """The account's secrets by accounts.toml key, read from the environment now.
 
@@ -170,6 +182,7 @@ class Settings:
                         }
                         for price in each.credit_prices
                     ],
+                    **each.service(),
                 }
                 for each in self.accounts.values()
             },

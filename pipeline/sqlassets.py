@@ -21,7 +21,7 @@ def sql_assets() -> list[dg.AssetsDefinition]:
 
 
 def _deps(model: Model, models: dict[str, Model]) -> list[dg.AssetKey]:
-    names = list(model.reads)
+    names = [*model.reads, *model.check_reads]
     if model.table.full_name in _LAST:
         names += [name for name in models if name not in _LAST]
     return [asset_key(name) for name in dict.fromkeys(names)]

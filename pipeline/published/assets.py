@@ -1,8 +1,9 @@
-"""Publishing's assets: the snapshot that readers open, and its Parquet twins."""
+"""Publishing's assets: the snapshot that readers open, its Parquet twins, and the FOCUS exports."""
 
 import dagster as dg
 
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
+from pipeline.published.focus import publish_focus
 from pipeline.published.snapshot import publish, publish_parquet
 from pipeline.schema.tables import published
 from pipeline.warehouse import Warehouse
@@ -46,6 +47,23 @@ def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write each table of the current snapshot as a Parquet file."""
     with clear_failures():
         written = publish_parquet(warehouse.home.current.resolve(), warehouse.home, published())
+    return dg.MaterializeResult(
+        metadata={"files": len(written), "size_bytes": sum(path.stat().st_size for path in written)}
+    )
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "focus"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/focus/: charges in FOCUS 1.4 as CSV and Parquet, as reported and with estimates.",
+    kinds={"csv", "parquet"},
+    owners=OWNERS,
+)
+def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """Write the FOCUS exports of the current snapshot."""
+    with clear_failures():
+        written = publish_focus(warehouse.home.current.resolve(), warehouse.home)
     return dg.MaterializeResult(
         metadata={"files": len(written), "size_bytes": sum(path.stat().st_size for path in written)}
     )

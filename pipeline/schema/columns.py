@@ -6,6 +6,7 @@ meaning wherever it appears. The name's suffix tells the unit; `suffix_problem` 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -69,6 +70,16 @@ _UNITS: Final[dict[str, str]] = {
     "_at_utc": "UTC instant",
     "_of_utc": "UTC instant",
 }
+# FOCUS, the FinOps Open Cost and Usage Specification, names its columns in CamelCase and ours beside them x_CamelCase.
+# `.sqlfluff` knows them by the same pattern.
+_FOCUS_NAME: Final = re.compile(r"(x_)?([A-Z][a-z]+)+")
+_FOCUS_SUFFIXES: Final[dict[str, Type]] = {
+    "Cost": Type.MONEY,
+    "Price": Type.MONEY,
+    "Quantity": Type.MONEY,
+    "Start": Type.INSTANT,
+    "End": Type.INSTANT,
+}
 # Names that people already know under another type than their suffix would give.
 _EXCEPTIONS: Final = frozenset({"status_code", "invoice_number"})
 
@@ -79,10 +90,25 @@ def suffix_of(name: str) -> str | None:
     return max(found, key=len) if found else None
 
 
+def is_focus_name(name: str) -> bool:
+    """Tell whether a column keeps the name that FOCUS gives it, or stands beside such columns as `x_...`."""
+    return bool(_FOCUS_NAME.fullmatch(name))
+
+
+def _focus_problem(column: Column) -> str | None:
+    if column.name.startswith("x_Is"):
+        wanted = Type.BOOLEAN
+    else:
+        wanted = next((kind for suffix, kind in _FOCUS_SUFFIXES.items() if column.name.endswith(suffix)), Type.TEXT)
+    return None if column.type is wanted else f"{column.name} must be {wanted}, not {column.type}"
+
+
 def suffix_problem(column: Column) -> str | None:
     """What is wrong between a column's name and its type or unit, or None."""
     if column.name in _EXCEPTIONS:
         return None
+    if is_focus_name(column.name):
+        return _focus_problem(column)
     suffix = suffix_of(column.name)
     if column.name.startswith(("is_", "has_")):
         return None if column.type is Type.BOOLEAN else f"{column.name} must be BOOLEAN"
@@ -117,6 +143,10 @@ def _flag(name: str, doc: str) -> Column:
     return Column(name=name, type=Type.BOOLEAN, doc=doc)
 
 
+def _focus_instant(name: str, doc: str) -> Column:
+    return Column(name=name, type=Type.INSTANT, doc=doc, unit="UTC instant")
+
+
 ENTRY_KINDS: Final = ("top_up", "usage", "renewal", "refund", "adjustment", "tax", "other")
 ENTRY_STATUSES: Final = ("settled", "pending", "void", "unknown")
 EVIDENCE_LEVELS: Final = ("ledger", "usage", "balance")
@@ -137,6 +167,29 @@ UNEXPLAINED_CLASSES: Final = (
     "unknown",
 )
 FX_SOURCES: Final = ("same_unit", "ecb", "credit_price", "credit_price+ecb")
+
+SERVICE_CATEGORIES: Final = (
+    "AI and Machine Learning",
+    "Analytics",
+    "Business Applications",
+    "Compute",
+    "Databases",
+    "Developer Tools",
+    "Multicloud",
+    "Identity",
+    "Integration",
+    "Internet of Things",
+    "Management and Governance",
+    "Media",
+    "Migration",
+    "Mobile",
+    "Networking",
+    "Security",
+    "Storage",
+    "Web",
+    "Other",
+)
+"""The categories of FOCUS 1.4."""
 
 TAX_BASES: Final = ("gross", "net", "unknown")
 AMOUNT_BASES: Final = ("stated", "with_tax")
@@ -376,6 +429,7 @@ _DEFINITIONS: Final = (
     _text("redacted_value", "What stood there, cut short, secrets replaced."),
     _text("team", "The owner's cost centre."),
     _text("tags", "The owner's tags, as a JSON object."),
+    _text("focus_tags", "tags and team in one JSON object, as FOCUS has its Tags; NULL where there are none."),
     _text("extra_json", "Vendor fields that Drawdown has no column for, as JSON text."),
     _text("table_name", "Schema and table."),
     _text("table_doc", "What one row of the table is."),
@@ -456,6 +510,46 @@ _DEFINITIONS: Final = (
     _measure("unread_account_count", "Accounts whose balance was never read.", minimum=0),
     _measure("stale_account_count", "Accounts whose last good balance is counted, though it is stale.", minimum=0),
     *(_measure(f"{each}_account_count", f"Accounts whose severity is {each}.", minimum=0) for each in SEVERITIES),
+    # -- FOCUS 1.4, by its own names; docs/focus.md
+    _money("BilledCost", "What was paid in, or invoiced; 0 for what the prepaid balance covered.", "BillingCurrency"),
+    _money("EffectiveCost", "What was used up; 0 for a prepayment, which its drawdown follows.", "BillingCurrency"),
+    _money("ListCost", "EffectiveCost, or the BilledCost of a purchase: list prices are unknown.", "BillingCurrency"),
+    _money("ContractedCost", "ListCost: no negotiated prices are known.", "BillingCurrency"),
+    _money("PricingCurrencyEffectiveCost", "EffectiveCost in the unit that the balance is kept in.", "PricingCurrency"),
+    _text("BillingCurrency", "ISO 4217: the balance's currency, or the one that its credits were paid in."),
+    _text("PricingCurrency", "ISO 4217, or the name of a virtual currency such as Credits."),
+    _text("BillingAccountId", "The account; `:` and the currency behind it where that is not its usual one."),
+    _text("BillingAccountName", "NULL: vendors name none."),
+    _focus_instant("BillingPeriodStart", "First instant of the UTC month, our convention."),
+    _focus_instant("BillingPeriodEnd", "First instant of the following UTC month."),
+    _focus_instant("ChargePeriodStart", "First instant: of the UTC day of the charge, or of the estimated interval."),
+    _focus_instant("ChargePeriodEnd", "First instant after it."),
+    _text("ChargeCategory", "What kind of charge it is.", "Usage", "Purchase", "Tax", "Credit", "Adjustment"),
+    _text("ChargeClass", "NULL: no charge corrects an invoiced period.", "Correction"),
+    _text("ChargeDescription", "The vendor's own words for it."),
+    _text("ChargeFrequency", "How often it occurs.", "One-Time", "Recurring", "Usage-Based"),
+    _money("ConsumedQuantity", "How much was used, where the vendor says so.", "ConsumedUnit", minimum=0),
+    _text("ConsumedUnit", "What ConsumedQuantity counts, such as Calls."),
+    _money("PricingQuantity", "NULL: vendors state no price of a unit.", "PricingUnit"),
+    _text("PricingUnit", "NULL, as PricingQuantity."),
+    _text("HostProviderName", "NULL: vendors do not say whose machines they run on."),
+    _text("InvoiceIssuerName", "Who is paid."),
+    _text("ServiceProviderName", "Who sells the service; the account's name where readings are kept by hand."),
+    _text("ServiceName", "What is sold; the provider's name where it sells one thing."),
+    _text("ServiceCategory", "The kind of service.", *SERVICE_CATEGORIES),
+    _text("ServiceSubcategory", "The kind within ServiceCategory."),
+    _text("Tags", "focus_tags of the account."),
+    _text("x_AccountId", "account_id."),
+    _text("x_ChargeId", "What the charge was made of: `entry/...`, `usage/...` or `balance/...`."),
+    _text("x_ClosingFetchId", "The answer that stated the balance which an estimated interval closes with."),
+    _money("x_CreditPrice", "What one credit cost; NULL for currencies.", "BillingCurrency", minimum=0),
+    _text("x_EntryId", "entry_id of the ledger entry, if it is one."),
+    _text("x_EvidenceLevel", "evidence_level of the account.", *EVIDENCE_LEVELS),
+    _text("x_FetchId", "The answer that states it; NULL for an estimate, which two answers give."),
+    _flag("x_IsEstimated", "Made of a fall of the balance, and stated by nobody."),
+    _text("x_MeasurementMethod", "What it was made of.", "ledger_entry", "usage_day", "balance_delta"),
+    _text("x_OpeningFetchId", "The answer that stated the balance which an estimated interval opens with."),
+    _text("x_Vendor", "vendor."),
 )
 
 COLUMNS: Final[dict[str, Column]] = {column.name: column for column in _DEFINITIONS}

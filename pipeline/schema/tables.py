@@ -227,7 +227,8 @@ STAGING: Final = (
         "An account's settings as of the newest run, secrets never among them.",
         key="account_id",
         columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags "
-        "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate?",
+        "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? "
+        "ServiceProviderName ServiceName ServiceCategory ServiceSubcategory PricingCurrency?",
         is_published=False,
     ),
     table(
@@ -284,7 +285,8 @@ CORE: Final = (
         key="account_id",
         columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? amount_basis? "
         "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
-        "topup_minimum_amount? tax_rate?",
+        "topup_minimum_amount? tax_rate? ServiceProviderName ServiceName "
+        "ServiceCategory ServiceSubcategory BillingCurrency? PricingCurrency? focus_tags?",
     ),
     table(
         "core.balance_snapshots",
@@ -422,6 +424,16 @@ CORE: Final = (
 )
 
 
+# In the order that FOCUS wants: its own columns by name, before ours by name.
+_FOCUS = (
+    "BilledCost BillingAccountId BillingAccountName? BillingCurrency BillingPeriodEnd BillingPeriodStart "
+    "ChargeCategory ChargeClass? ChargeDescription? ChargeFrequency ChargePeriodEnd ChargePeriodStart "
+    "ConsumedQuantity? ConsumedUnit? ContractedCost EffectiveCost HostProviderName? InvoiceIssuerName ListCost "
+    "PricingCurrency PricingCurrencyEffectiveCost PricingQuantity? PricingUnit? ServiceCategory ServiceName "
+    "ServiceProviderName ServiceSubcategory Tags? "
+)
+
+
 # -- marts --------------------------------------------------------------------------------------------------------
 
 MARTS: Final = (
@@ -503,6 +515,21 @@ MARTS: Final = (
         "unread_account_count stale_account_count reporting_balance_amount? reporting_burn_28d_amount? "
         "unconverted_balances ok_account_count watch_account_count warning_account_count critical_account_count "
         "unknown_account_count oldest_fx_rate_date?",
+    ),
+    table(
+        "marts.focus_cost_and_usage",
+        "A charge in FOCUS 1.4, as the vendor reported it.",
+        key="x_AccountId x_ChargeId",
+        columns=f"{_FOCUS} x_AccountId x_ChargeId x_CreditPrice? x_EntryId? x_EvidenceLevel x_FetchId x_IsEstimated "
+        "x_MeasurementMethod x_Vendor",
+    ),
+    table(
+        "marts.focus_cost_and_usage_estimated",
+        "The same charges, and what balances fell by where nothing else tells of usage. Never to be added to "
+        "marts.focus_cost_and_usage, whose rows it repeats.",
+        key="x_AccountId x_ChargeId",
+        columns=f"{_FOCUS} x_AccountId x_ChargeId x_ClosingFetchId? x_CreditPrice? x_EntryId? x_EvidenceLevel "
+        "x_FetchId? x_IsEstimated x_MeasurementMethod x_OpeningFetchId? x_Vendor",
     ),
 )
 

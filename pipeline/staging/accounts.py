@@ -14,6 +14,10 @@ from pipeline.landing import store
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
 from pipeline.staging.rates import load_prices
+from pipeline.vendors._port import Service
+
+# Runs from before an account's service was landed say nothing of it.
+_UNTOLD_SERVICE = {"ServiceCategory": Service().category, "ServiceSubcategory": Service().subcategory}
 
 
 def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str]) -> None:
@@ -71,6 +75,9 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
     schema = polars_schema(table)
     rows = [
         {
+            **_UNTOLD_SERVICE,
+            "ServiceProviderName": account_id,
+            "ServiceName": account_id,
             **{name: settings[name] for name in settings.keys() & schema.keys()},
             "account_id": account_id,
             "is_configured": True,

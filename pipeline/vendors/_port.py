@@ -250,6 +250,19 @@ class AuthHeader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What the vendor sells, in the words of FOCUS (docs/focus.md)."""
+
+    name: str | None = None
+    """What it is called; None: as the vendor is."""
+    category: str = "Other"
+    subcategory: str = "Other (Other)"
+    """One of those that FOCUS lists for the category."""
+    virtual_currency: str | None = None
+    """What the vendor calls its own unit of account, in the plural; None: its unit_code stands in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """All that Drawdown knows of a vendor."""
 
@@ -272,6 +285,7 @@ class Vendor:
     """The age at which a reading no longer tells the present. Vendors are asked hourly, at the least daily."""
     settings: tuple[str, ...] = ()
     """Optional accounts.toml keys that this vendor understands beyond those of every account."""
+    service: Service = Service()
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name; KeyError where there is none."""

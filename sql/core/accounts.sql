@@ -19,6 +19,22 @@ newest_unit as (
         on balances.account_id = newest.account_id and balances.observed_at_utc = newest.observed_at_utc
     where balances.unit_code is not null
     group by balances.account_id
+),
+
+prices as (
+    select
+        account_id,
+        arg_max(price_unit_code, from_date) as price_unit_code
+    from staging.credit_prices
+    group by account_id
+),
+
+named as (
+    select
+        accounts.*,
+        coalesce(newest_unit.unit_code, accounts.unit_code, 'unknown') as known_unit_code
+    from staging.accounts as accounts
+    left join newest_unit on accounts.account_id = newest_unit.account_id
 )
 
 select
@@ -28,7 +44,7 @@ select
     accounts.is_configured,
 
     -- units and evidence
-    coalesce(newest_unit.unit_code, accounts.unit_code, 'unknown') as unit_code,
+    accounts.known_unit_code as unit_code,
     accounts.tax_basis,
     coalesce(evidence.basis, 'balance') as evidence_level,
     conventions.sign_convention,
@@ -43,9 +59,33 @@ select
     accounts.alert_below_amount,
     accounts.topup_lead_days,
     accounts.topup_minimum_amount,
-    accounts.tax_rate
-from staging.accounts as accounts
+    accounts.tax_rate,
+
+    -- in the words of FOCUS
+    accounts.ServiceProviderName,
+    accounts.ServiceName,
+    accounts.ServiceCategory,
+    accounts.ServiceSubcategory,
+    case
+        when accounts.known_unit_code = 'unknown' then null
+        when accounts.known_unit_code like '%-%' then prices.price_unit_code
+        else accounts.known_unit_code
+    end as BillingCurrency,
+    case
+        when accounts.known_unit_code = 'unknown' then null
+        when accounts.known_unit_code like '%-%' then coalesce(accounts.PricingCurrency, accounts.known_unit_code)
+        else accounts.known_unit_code
+    end as PricingCurrency,
+    -- A tag that the owner named `team` is what it says.
+    nullif(
+        case
+            when accounts.team is null then accounts.tags
+            else cast(json_merge_patch(json_object('team', accounts.team), cast(accounts.tags as json)) as varchar)
+        end,
+        '{}'
+    ) as focus_tags
+from named as accounts
 cross join staging.build as build
 left join core.ledger_conventions as conventions on accounts.account_id = conventions.account_id
-left join newest_unit on accounts.account_id = newest_unit.account_id
 left join staging.evidence as evidence on accounts.account_id = evidence.account_id
+left join prices on accounts.account_id = prices.account_id

@@ -38,6 +38,6 @@ select
     nullif(regexp_extract(column_comment, ' \[([^\]]*)\]$', 1), '') as unit,
     regexp_replace(column_comment, ' \[([^\]]*)\]$', '') as doc,
     is_nullable,
-    list_contains(string_split(regexp_extract(table_doc, 'Key: ([a-z_0-9, ]*)\.$', 1), ', '), column_name) as is_key,
+    list_contains(string_split(regexp_extract(table_doc, 'Key: ([A-Za-z_0-9, ]*)\.$', 1), ', '), column_name) as is_key,
     table_doc
 from documented

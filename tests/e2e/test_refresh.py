@@ -10,7 +10,7 @@ from tests.bench import Bench
 from tests.e2e.conftest import NOW
 
 # Columns that say when and by which answer a fact was last stated.
-OBSERVED = {"fetch_id", "observed_at_utc", "last_attempt_at_utc", "last_observed_at_utc", "fetch_count"}
+OBSERVED = {"fetch_id", "x_FetchId", "observed_at_utc", "last_attempt_at_utc", "last_observed_at_utc", "fetch_count"}
 
 
 def _facts(bench: Bench, table: str) -> list[tuple[object, ...]]:

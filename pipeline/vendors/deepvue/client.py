@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor
 from pipeline.vendors.deepvue import parse
 
 VENDOR = Vendor(
@@ -18,6 +18,7 @@ VENDOR = Vendor(
     # The smallest plan: 1 a second, 30 a minute, 1,000 a day. The middle one binds an hourly refresh.
     rate_limit=RateLimit(requests=30, per_seconds=60, scope="key"),
     settings=("unit",),
+    service=Service(category="Identity", subcategory="Other (Identity)"),
     endpoints=(
         Endpoint(
             name="wallet",

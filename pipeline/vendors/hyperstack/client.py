@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor, Window
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor, Window
 from pipeline.vendors.hyperstack import parse
 
 # A day a request: a first walk of a quarter is 93 requests, of the 500 a minute that all accounts share.
@@ -60,6 +60,7 @@ VENDOR = Vendor(
     unit_code="USD",
     # Costs such as 1.48e-11 are sums of floats.
     money_is_float=True,
+    service=Service(category="Compute", subcategory="Virtual Machines"),
     endpoints=(
         Endpoint(
             name="credit",

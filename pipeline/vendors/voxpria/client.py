@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Vendor, Window
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor, Window
 from pipeline.vendors.voxpria import parse
 
 VENDOR = Vendor(
@@ -14,6 +14,7 @@ VENDOR = Vendor(
     rate_limit=RateLimit(requests=1000, per_seconds=3600, scope="key"),
     unit_code="voxpria-credit",
     settings=("credit_price_amount", "credit_price_currency", "credit_prices"),
+    service=Service(category="AI and Machine Learning", subcategory="Generative AI", virtual_currency="Credits"),
     endpoints=(
         Endpoint(
             name="credits",

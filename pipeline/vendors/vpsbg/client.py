@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Pages, Vendor
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Pages, Service, Vendor
 from pipeline.vendors.vpsbg import parse
 
 # Assumed: the documentation knows this page by title only ("List balance transactions").
@@ -19,6 +19,7 @@ VENDOR = Vendor(
     auth=(AuthHeader(name="Authorization", setting="api_key_env", prefix="Bearer "),),
     rate_limit=RateLimit(requests=REQUESTS_PER_MINUTE, per_seconds=60, scope="key"),
     tax_basis="gross",
+    service=Service(category="Compute", subcategory="Virtual Machines"),
     endpoints=(
         Endpoint(
             name="balance",

@@ -1,0 +1,56 @@
+"""The FOCUS exports: the two tables of charges as files that FinOps tools read.
+
+`marts.focus_cost_and_usage` and `marts.focus_cost_and_usage_estimated` of a published build become a CSV and a Parquet
+file each, under the specification's own column names. The second repeats the rows of the first, so nobody adds them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline.home import Home, atomic_file, private_folder
+from pipeline.schema.columns import Type
+from pipeline.schema.render import quoted
+from pipeline.schema.tables import ALL, Table
+
+TABLES: Final = tuple(ALL[f"marts.{name}"] for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated"))
+"""What is exported."""
+
+# FOCUS has instants in whole seconds, so the bounds of an estimated interval are cut there; Parquet keeps them whole.
+_INSTANT = "'%Y-%m-%dT%H:%M:%SZ'"
+
+
+def publish_focus(build: Path, home: Home) -> list[Path]:
+    """Write `published/focus/<table>.csv` and `.parquet` from a published build; each file is replaced whole.
+
+    Raises duckdb.Error or OSError, and then readers keep the files that they have.
+    """
+    folder = private_folder(home.published / "focus")
+    written = []
+    with duckdb.connect(build, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for table in TABLES:
+            for suffix, select, options in (
+                ("csv", _as_text(table), "FORMAT csv, HEADER"),
+                ("parquet", f"SELECT * FROM {table.full_name}", "FORMAT parquet, COMPRESSION zstd"),
+            ):
+                path = folder / f"{table.name}.{suffix}"
+                order = 'ORDER BY "x_AccountId", "ChargePeriodStart", "x_ChargeId"'
+                with atomic_file(path) as temporary:
+                    connection.execute(f"COPY ({select} {order}) TO {quoted(str(temporary))} ({options})")
+                written.append(path)
+    return written
+
+
+def _as_text(table: Table) -> str:
+    """The SELECT of a table with its instants as FOCUS spells them."""
+    columns = (
+        f"strftime({each.name} AT TIME ZONE 'UTC', {_INSTANT}) AS {each.name}"
+        if each.column.type is Type.INSTANT
+        else each.name
+        for each in table.columns
+    )
+    return f"SELECT {', '.join(columns)} FROM {table.full_name}"

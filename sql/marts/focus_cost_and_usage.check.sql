@@ -1,0 +1,283 @@
+-- The export is held to the ledger, the usage days and the bridge: facts that it was not priced by.
+with
+
+-- What one unit of a balance that is no currency has cost.
+prices as (
+    select
+        credit_prices.account_id,
+        accounts.unit_code,
+        credit_prices.price_amount,
+        credit_prices.price_unit_code,
+        credit_prices.from_date,
+        coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
+    from core.credit_prices as credit_prices
+    inner join core.accounts as accounts on credit_prices.account_id = accounts.account_id
+),
+
+entries as (
+    select
+        entries.account_id,
+        entries.entry_id,
+        entries.effective_at_utc,
+        date_trunc('month', entries.effective_at_utc at time zone 'UTC') at time zone 'UTC' as month_at_utc,
+        entries.entry_kind,
+        entries.entry_amount,
+        entries.entry_kind = 'top_up' or (entries.entry_kind = 'refund' and entries.entry_amount < 0) as is_purchase,
+        accounts.evidence_level,
+        case
+            when entries.unit_code = 'unknown' then null
+            when entries.unit_code not like '%-%' then entries.entry_amount
+            else cast(
+                try_cast(entries.entry_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
+                as decimal(38, 9)
+            )
+        end as cost_amount
+    from core.ledger_entries as entries
+    inner join core.accounts as accounts on entries.account_id = accounts.account_id
+    left join prices
+        on
+            entries.account_id = prices.account_id
+            and entries.unit_code = prices.unit_code
+            and cast(entries.effective_at_utc at time zone 'UTC' as date) >= prices.from_date
+            and cast(entries.effective_at_utc at time zone 'UTC' as date) <= prices.to_date
+    where
+        entries.entry_status in ('settled', 'unknown')
+        and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
+),
+
+days as (
+    select
+        usage_days.account_id,
+        date_trunc('month', cast(usage_days.usage_date as timestamp)) at time zone 'UTC' as month_at_utc,
+        case
+            when usage_days.unit_code = 'unknown' then null
+            when usage_days.unit_code not like '%-%' then usage_days.credits_amount
+            else cast(
+                try_cast(usage_days.credits_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
+                as decimal(38, 9)
+            )
+        end as cost_amount
+    from core.usage_days as usage_days
+    inner join core.accounts as accounts on usage_days.account_id = accounts.account_id
+    left join prices
+        on
+            usage_days.account_id = prices.account_id
+            and usage_days.unit_code = prices.unit_code
+            and usage_days.usage_date >= prices.from_date
+            and usage_days.usage_date <= prices.to_date
+    where accounts.evidence_level = 'usage'
+),
+
+-- By account and month: what was paid in and what left, of all that has a price.
+moved as (
+    select
+        account_id,
+        month_at_utc,
+        sum(paid_amount) as paid_amount,
+        sum(left_amount) as left_amount
+    from (
+        select
+            account_id,
+            month_at_utc,
+            case when is_purchase then cost_amount else 0 end as paid_amount,
+            case when not is_purchase and evidence_level <> 'usage' then -cost_amount else 0 end as left_amount
+        from entries
+        union all
+        select
+            account_id,
+            month_at_utc,
+            0 as paid_amount,
+            cost_amount as left_amount
+        from days
+    ) as movements
+    group by account_id, month_at_utc
+),
+
+charged as (
+    select
+        x_AccountId as account_id,
+        BillingPeriodStart as month_at_utc,
+        sum(BilledCost) as billed_cost,
+        sum(case when ChargeCategory <> 'Purchase' then EffectiveCost else 0 end) as effective_cost
+    from marts.focus_cost_and_usage
+    group by x_AccountId, BillingPeriodStart
+),
+
+compared as (
+    select
+        coalesce(moved.account_id, charged.account_id) as account_id,
+        coalesce(moved.paid_amount, 0) as paid_amount,
+        coalesce(moved.left_amount, 0) as left_amount,
+        coalesce(charged.billed_cost, 0) as billed_cost,
+        coalesce(charged.effective_cost, 0) as effective_cost
+    from moved
+    full outer join charged on moved.account_id = charged.account_id and moved.month_at_utc = charged.month_at_utc
+),
+
+-- -- from the first reading to the last ------------------------------------------------------------------------------
+
+bridged as (
+    select
+        bridge.account_id,
+        max(bridge.evidence_level) as evidence_level,
+        min(bridge.opened_at_utc) as from_utc,
+        max(bridge.closed_at_utc) as to_utc,
+        -sum(bridge.usage_amount) as usage_amount,
+        -sum(
+            bridge.usage_amount + bridge.renewal_amount + bridge.tax_amount + bridge.refund_amount
+            + bridge.adjustment_amount
+        ) as left_amount
+    from core.balance_bridge as bridge
+    inner join (
+        select account_id
+        from core.balance_snapshots
+        where balance_amount is not null
+        group by account_id
+        -- An account whose unit changed has a gap in its intervals.
+        having count(distinct unit_code) = 1
+    ) as whole on bridge.account_id = whole.account_id
+    group by bridge.account_id
+),
+
+drawn as (
+    select
+        x_AccountId as account_id,
+        x_EntryId as entry_id,
+        sum(PricingCurrencyEffectiveCost) as drawn_amount
+    from marts.focus_cost_and_usage
+    where x_EntryId is not null
+    group by x_AccountId, x_EntryId
+),
+
+-- What is no charge for service, or has no price, counts as the ledger has it: the bridge knows no prices.
+entered as (
+    select
+        bridged.account_id,
+        sum(
+            case
+                when drawn.drawn_amount is null or (entries.entry_kind = 'refund' and entries.entry_amount < 0)
+                    then -entries.entry_amount
+                else drawn.drawn_amount
+            end
+        ) as left_amount,
+        sum(case when entries.entry_kind = 'usage' then -entries.entry_amount else 0 end) as booked_amount
+    from bridged
+    inner join core.ledger_entries as entries
+        on
+            bridged.account_id = entries.account_id
+            and bridged.from_utc < entries.effective_at_utc
+            and bridged.to_utc >= entries.effective_at_utc
+    left join drawn on entries.account_id = drawn.account_id and entries.entry_id = drawn.entry_id
+    where
+        entries.entry_status in ('settled', 'unknown')
+        and entries.entry_kind <> 'top_up'
+    group by bridged.account_id
+),
+
+-- What had been stated of a day when the balance was read is not kept, so the first and the last day leave a margin:
+-- anything between nothing and the most that was ever stated of them.
+margins as (
+    select
+        bridged.account_id,
+        max(
+            case
+                when statements.usage_date = cast(bridged.from_utc at time zone 'UTC' as date)
+                    then statements.credits_amount
+            end
+        ) as first_amount,
+        max(
+            case
+                when statements.usage_date = cast(bridged.to_utc at time zone 'UTC' as date)
+                    then statements.credits_amount
+            end
+        ) as last_amount
+    from bridged
+    inner join staging.usage_statements as statements on bridged.account_id = statements.account_id
+    group by bridged.account_id
+),
+
+used as (
+    select
+        bridged.account_id,
+        sum(coalesce(charges.PricingCurrencyEffectiveCost, usage_days.credits_amount)) as used_amount
+    from bridged
+    inner join core.usage_days as usage_days
+        on
+            bridged.account_id = usage_days.account_id
+            and cast(bridged.from_utc at time zone 'UTC' as date) <= usage_days.usage_date
+            and cast(bridged.to_utc at time zone 'UTC' as date) > usage_days.usage_date
+    left join marts.focus_cost_and_usage as charges
+        on
+            usage_days.account_id = charges.x_AccountId
+            and charges.x_MeasurementMethod = 'usage_day'
+            and cast(usage_days.usage_date as timestamp) at time zone 'UTC' = charges.ChargePeriodStart
+    group by bridged.account_id
+)
+
+select distinct
+    x_AccountId as account_id,
+    'a charge period is half-open and in order, within its billing period, which is a UTC month' as rule
+from marts.focus_cost_and_usage
+where
+    ChargePeriodStart >= ChargePeriodEnd
+    or ChargePeriodStart < BillingPeriodStart
+    or ChargePeriodEnd > BillingPeriodEnd
+    or date_trunc('month', BillingPeriodStart at time zone 'UTC') <> BillingPeriodStart at time zone 'UTC'
+    or BillingPeriodStart at time zone 'UTC' + interval 1 month <> BillingPeriodEnd at time zone 'UTC'
+union all
+select distinct
+    account_id,
+    'BilledCost of a month is what the ledger has as paid in' as rule
+from compared
+where billed_cost <> paid_amount
+union all
+select distinct
+    account_id,
+    'EffectiveCost of a month is what left by the ledger or by usage' as rule
+from compared
+where effective_cost <> left_amount
+union all
+select distinct
+    x_AccountId as account_id,
+    'a purchase is used up by its drawdown, or at once where no drawdown is ever told' as rule
+from marts.focus_cost_and_usage
+where
+    ChargeCategory = 'Purchase'
+    and EffectiveCost <> 0
+    and (x_EvidenceLevel <> 'balance' or EffectiveCost <> BilledCost)
+union all
+select
+    bridged.account_id,
+    'EffectiveCost between the first and the last reading is what the bridge has as gone' as rule
+from bridged
+left join entered on bridged.account_id = entered.account_id
+where bridged.evidence_level = 'ledger' and bridged.left_amount <> coalesce(entered.left_amount, 0)
+union all
+select
+    bridged.account_id,
+    'usage charged between the first and the last reading is what the bridge has as used' as rule
+from bridged
+inner join used on bridged.account_id = used.account_id
+left join entered on bridged.account_id = entered.account_id
+left join margins on bridged.account_id = margins.account_id
+where
+    bridged.evidence_level = 'usage'
+    and (
+        bridged.usage_amount - coalesce(entered.booked_amount, 0)
+        < used.used_amount - coalesce(margins.first_amount, 0)
+        or bridged.usage_amount - coalesce(entered.booked_amount, 0)
+        > used.used_amount + coalesce(margins.last_amount, 0)
+    )
+union all
+select
+    min(x_AccountId) as account_id,
+    'a billing account has one currency in a month' as rule
+from marts.focus_cost_and_usage
+group by BillingAccountId, BillingPeriodStart
+having count(distinct BillingCurrency) > 1
+union all
+select distinct
+    x_AccountId as account_id,
+    'nothing is estimated' as rule
+from marts.focus_cost_and_usage
+where x_IsEstimated or x_MeasurementMethod = 'balance_delta'

@@ -1,0 +1,215 @@
+-- What vendors report, in FOCUS 1.4. Money paid in is a Purchase: billed, and not yet used. What leaves the balance is
+-- Usage: used, and billed before. A ledger entry is charged to the UTC day that it stands in, so that a month holds
+-- what left in it. What has no price in a currency has no row.
+with
+
+-- What one unit of a balance that is no currency has cost.
+prices as (
+    select
+        credit_prices.account_id,
+        accounts.unit_code,
+        credit_prices.price_amount,
+        credit_prices.price_unit_code,
+        credit_prices.from_date,
+        coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
+    from core.credit_prices as credit_prices
+    inner join core.accounts as accounts on credit_prices.account_id = accounts.account_id
+),
+
+entries as (
+    select
+        entries.account_id,
+        entries.entry_id,
+        cast(entries.effective_at_utc at time zone 'UTC' as date) as charge_date,
+        entries.entry_kind,
+        coalesce(entries.description, entries.vendor_entry_type) as description,
+        entries.unit_code,
+        entries.fetch_id,
+        -- A refund that takes money out of the account gives back a purchase, not service.
+        entries.entry_kind = 'top_up' or (entries.entry_kind = 'refund' and entries.entry_amount < 0) as is_purchase,
+        entries.entry_amount
+    from core.ledger_entries as entries
+    inner join core.accounts as accounts on entries.account_id = accounts.account_id
+    where
+        entries.entry_status in ('settled', 'unknown')
+        -- Money that came in under a word that nobody knows is neither a purchase nor service.
+        and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
+        -- Where the best evidence is usage by day, drawdown is told by the days.
+        and (
+            accounts.evidence_level <> 'usage'
+            or entries.entry_kind = 'top_up'
+            or (entries.entry_kind = 'refund' and entries.entry_amount < 0)
+        )
+),
+
+-- Accounts whose drawdown follows its purchases. Of the others a purchase is all that will ever be told.
+drawn_down as (
+    select account_id
+    from core.accounts
+    where evidence_level <> 'balance'
+    union
+    select account_id
+    from entries
+    where not is_purchase
+),
+
+charges as (
+    select
+        account_id,
+        'entry/' || entry_id as charge_id,
+        entry_id,
+        charge_date,
+        case
+            when is_purchase then 'Purchase'
+            when entry_kind = 'tax' then 'Tax'
+            when entry_kind in ('adjustment', 'other') then 'Adjustment'
+            else 'Usage'
+        end as charge_category,
+        case entry_kind when 'usage' then 'Usage-Based' when 'renewal' then 'Recurring' else 'One-Time' end
+            as charge_frequency,
+        description,
+        cast(null as double) as quantity,
+        cast(null as varchar) as quantity_unit,
+        case when is_purchase then entry_amount when entry_kind = 'tax' then -entry_amount else 0 end as billed_amount,
+        case when is_purchase then 0 else -entry_amount end as drawn_amount,
+        unit_code,
+        'ledger_entry' as measurement_method,
+        fetch_id
+    from entries
+    union all
+    -- FOCUS has a tax billed where it is levied, but a prepaid one was billed with the purchase that it is taken from.
+    select
+        account_id,
+        'entry/' || entry_id || '/prepaid' as charge_id,
+        entry_id,
+        charge_date,
+        'Purchase' as charge_category,
+        'One-Time' as charge_frequency,
+        description,
+        cast(null as double) as quantity,
+        cast(null as varchar) as quantity_unit,
+        entry_amount as billed_amount,
+        0 as drawn_amount,
+        unit_code,
+        'ledger_entry' as measurement_method,
+        fetch_id
+    from entries
+    where entry_kind = 'tax'
+    union all
+    select
+        usage_days.account_id,
+        'usage/' || cast(usage_days.usage_date as varchar) as charge_id,
+        cast(null as varchar) as entry_id,
+        usage_days.usage_date as charge_date,
+        'Usage' as charge_category,
+        'Usage-Based' as charge_frequency,
+        cast(null as varchar) as description,
+        usage_days.usage_quantity as quantity,
+        usage_days.usage_unit as quantity_unit,
+        0 as billed_amount,
+        usage_days.credits_amount as drawn_amount,
+        usage_days.unit_code,
+        'usage_day' as measurement_method,
+        usage_days.fetch_id
+    from core.usage_days as usage_days
+    inner join core.accounts as accounts on usage_days.account_id = accounts.account_id
+    where accounts.evidence_level = 'usage' and usage_days.credits_amount is not null
+),
+
+measured as (
+    select
+        charges.*,
+        charges.unit_code not like '%-%' and charges.unit_code <> 'unknown' as is_currency,
+        case
+            when drawn_down.account_id is null and charges.charge_category = 'Purchase' then charges.billed_amount
+            else charges.drawn_amount
+        end as effective_amount,
+        -- The exact digits that were stated, as far as nine decimals and 29 digits before them hold them.
+        try_cast(charges.quantity as decimal(38, 9)) as consumed_quantity
+    from charges
+    left join drawn_down on charges.account_id = drawn_down.account_id
+),
+
+priced as (
+    select
+        measured.*,
+        case when measured.is_currency then measured.unit_code else prices.price_unit_code end as currency_code,
+        case when not measured.is_currency then prices.price_amount end as price_amount,
+        case
+            when measured.is_currency then cast(measured.billed_amount as decimal(38, 9))
+            -- Beyond ten digits before the point a product would not fit, so there is no row.
+            else cast(
+                try_cast(measured.billed_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
+                as decimal(38, 9)
+            )
+        end as billed_cost,
+        case
+            when measured.is_currency then cast(measured.effective_amount as decimal(38, 9))
+            else cast(
+                try_cast(measured.effective_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
+                as decimal(38, 9)
+            )
+        end as effective_cost
+    from measured
+    left join prices
+        on
+            measured.account_id = prices.account_id
+            and measured.unit_code = prices.unit_code
+            and measured.charge_date >= prices.from_date
+            and measured.charge_date <= prices.to_date
+)
+
+select
+    priced.billed_cost as BilledCost,
+    -- A billing account has one currency.
+    priced.account_id
+    || case when priced.currency_code = accounts.BillingCurrency then '' else ':' || priced.currency_code end
+        as BillingAccountId,
+    cast(null as varchar) as BillingAccountName,
+    priced.currency_code as BillingCurrency,
+    (date_trunc('month', cast(priced.charge_date as timestamp)) + interval 1 month) at time zone 'UTC'
+        as BillingPeriodEnd,
+    date_trunc('month', cast(priced.charge_date as timestamp)) at time zone 'UTC' as BillingPeriodStart,
+    priced.charge_category as ChargeCategory,
+    cast(null as varchar) as ChargeClass,
+    priced.description as ChargeDescription,
+    priced.charge_frequency as ChargeFrequency,
+    cast(priced.charge_date + 1 as timestamp) at time zone 'UTC' as ChargePeriodEnd,
+    cast(priced.charge_date as timestamp) at time zone 'UTC' as ChargePeriodStart,
+    priced.consumed_quantity as ConsumedQuantity,
+    -- FOCUS has units begin with a capital.
+    case
+        when priced.consumed_quantity is not null
+            then upper(substring(priced.quantity_unit, 1, 1)) || substring(priced.quantity_unit, 2)
+    end as ConsumedUnit,
+    case when priced.charge_category = 'Purchase' then priced.billed_cost else priced.effective_cost end
+        as ContractedCost,
+    priced.effective_cost as EffectiveCost,
+    cast(null as varchar) as HostProviderName,
+    accounts.ServiceProviderName as InvoiceIssuerName,
+    case when priced.charge_category = 'Purchase' then priced.billed_cost else priced.effective_cost end as ListCost,
+    case
+        when priced.is_currency then priced.unit_code
+        when priced.unit_code = accounts.unit_code then accounts.PricingCurrency
+        else priced.unit_code
+    end as PricingCurrency,
+    cast(priced.effective_amount as decimal(38, 9)) as PricingCurrencyEffectiveCost,
+    cast(null as decimal(38, 9)) as PricingQuantity,
+    cast(null as varchar) as PricingUnit,
+    accounts.ServiceCategory,
+    accounts.ServiceName,
+    accounts.ServiceProviderName,
+    accounts.ServiceSubcategory,
+    accounts.focus_tags as Tags,
+    priced.account_id as x_AccountId,
+    priced.charge_id as x_ChargeId,
+    priced.price_amount as x_CreditPrice,
+    priced.entry_id as x_EntryId,
+    accounts.evidence_level as x_EvidenceLevel,
+    priced.fetch_id as x_FetchId,
+    false as x_IsEstimated,
+    priced.measurement_method as x_MeasurementMethod,
+    accounts.vendor as x_Vendor
+from priced
+inner join core.accounts as accounts on priced.account_id = accounts.account_id
+where priced.currency_code is not null and priced.billed_cost is not null and priced.effective_cost is not null

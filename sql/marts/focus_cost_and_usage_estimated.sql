@@ -1,0 +1,174 @@
+-- What vendors report, and for accounts of which only balances are known what each fall of the balance says: opening
+-- plus documented movements minus closing, over the exact time between the two readings. A rise that nothing documents
+-- is no row. An estimate belongs to the month that its interval ends in.
+with
+
+-- Where only balances are known, documented usage (of a ledger that was never read whole) is a part of the fall.
+documented as (
+    select
+        intervals.account_id,
+        intervals.closed_at_utc,
+        sum(entries.entry_amount) as usage_amount
+    from core.ledger_entries as entries
+    asof inner join core.balance_bridge as intervals
+        on entries.account_id = intervals.account_id and entries.effective_at_utc <= intervals.closed_at_utc
+    where
+        entries.effective_at_utc > intervals.opened_at_utc
+        and intervals.evidence_level = 'balance'
+        and entries.entry_kind = 'usage'
+        and entries.entry_status in ('settled', 'unknown')
+    group by intervals.account_id, intervals.closed_at_utc
+),
+
+-- What one unit of a balance that is no currency has cost.
+prices as (
+    select
+        credit_prices.account_id,
+        accounts.unit_code,
+        credit_prices.price_amount,
+        credit_prices.price_unit_code,
+        credit_prices.from_date,
+        coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
+    from core.credit_prices as credit_prices
+    inner join core.accounts as accounts on credit_prices.account_id = accounts.account_id
+),
+
+falls as (
+    select
+        bridge.account_id,
+        bridge.opened_at_utc,
+        bridge.closed_at_utc,
+        bridge.opening_fetch_id,
+        bridge.closing_fetch_id,
+        bridge.unit_code,
+        bridge.unit_code not like '%-%' and bridge.unit_code <> 'unknown' as is_currency,
+        coalesce(documented.usage_amount, 0) - bridge.usage_amount as fall_amount,
+        -- What closes at midnight ends with the month before.
+        date_trunc('month', (bridge.closed_at_utc - interval 1 microsecond) at time zone 'UTC') as month_begin,
+        cast((bridge.closed_at_utc - interval 1 microsecond) at time zone 'UTC' as date) as closed_date
+    from core.balance_bridge as bridge
+    left join documented
+        on bridge.account_id = documented.account_id and bridge.closed_at_utc = documented.closed_at_utc
+    where bridge.evidence_level = 'balance'
+),
+
+priced as (
+    select
+        falls.*,
+        case when falls.is_currency then falls.unit_code else prices.price_unit_code end as currency_code,
+        case when not falls.is_currency then prices.price_amount end as price_amount,
+        case
+            when falls.is_currency then cast(falls.fall_amount as decimal(38, 9))
+            else cast(
+                try_cast(falls.fall_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
+                as decimal(38, 9)
+            )
+        end as effective_cost
+    from falls
+    left join prices
+        on
+            falls.account_id = prices.account_id
+            and falls.unit_code = prices.unit_code
+            and falls.closed_date >= prices.from_date
+            and falls.closed_date <= prices.to_date
+    where falls.fall_amount > 0
+)
+
+select
+    BilledCost,
+    BillingAccountId,
+    BillingAccountName,
+    BillingCurrency,
+    BillingPeriodEnd,
+    BillingPeriodStart,
+    ChargeCategory,
+    ChargeClass,
+    ChargeDescription,
+    ChargeFrequency,
+    ChargePeriodEnd,
+    ChargePeriodStart,
+    ConsumedQuantity,
+    ConsumedUnit,
+    ContractedCost,
+    -- Its drawdown follows here, as estimated.
+    case
+        when x_EvidenceLevel = 'balance' and ChargeCategory = 'Purchase' then cast(0 as decimal(38, 9))
+        else EffectiveCost
+    end as EffectiveCost,
+    HostProviderName,
+    InvoiceIssuerName,
+    ListCost,
+    PricingCurrency,
+    case
+        when x_EvidenceLevel = 'balance' and ChargeCategory = 'Purchase' then cast(0 as decimal(38, 9))
+        else PricingCurrencyEffectiveCost
+    end as PricingCurrencyEffectiveCost,
+    PricingQuantity,
+    PricingUnit,
+    ServiceCategory,
+    ServiceName,
+    ServiceProviderName,
+    ServiceSubcategory,
+    Tags,
+    x_AccountId,
+    x_ChargeId,
+    cast(null as varchar) as x_ClosingFetchId,
+    x_CreditPrice,
+    x_EntryId,
+    x_EvidenceLevel,
+    x_FetchId,
+    x_IsEstimated,
+    x_MeasurementMethod,
+    cast(null as varchar) as x_OpeningFetchId,
+    x_Vendor
+from marts.focus_cost_and_usage
+union all
+select
+    cast(0 as decimal(38, 9)) as BilledCost,
+    priced.account_id
+    || case when priced.currency_code = accounts.BillingCurrency then '' else ':' || priced.currency_code end
+        as BillingAccountId,
+    cast(null as varchar) as BillingAccountName,
+    priced.currency_code as BillingCurrency,
+    (priced.month_begin + interval 1 month) at time zone 'UTC' as BillingPeriodEnd,
+    priced.month_begin at time zone 'UTC' as BillingPeriodStart,
+    'Usage' as ChargeCategory,
+    cast(null as varchar) as ChargeClass,
+    cast(null as varchar) as ChargeDescription,
+    'Usage-Based' as ChargeFrequency,
+    priced.closed_at_utc as ChargePeriodEnd,
+    priced.opened_at_utc as ChargePeriodStart,
+    cast(null as decimal(38, 9)) as ConsumedQuantity,
+    cast(null as varchar) as ConsumedUnit,
+    priced.effective_cost as ContractedCost,
+    priced.effective_cost as EffectiveCost,
+    cast(null as varchar) as HostProviderName,
+    accounts.ServiceProviderName as InvoiceIssuerName,
+    priced.effective_cost as ListCost,
+    case
+        when priced.is_currency then priced.unit_code
+        when priced.unit_code = accounts.unit_code then accounts.PricingCurrency
+        else priced.unit_code
+    end as PricingCurrency,
+    cast(priced.fall_amount as decimal(38, 9)) as PricingCurrencyEffectiveCost,
+    cast(null as decimal(38, 9)) as PricingQuantity,
+    cast(null as varchar) as PricingUnit,
+    accounts.ServiceCategory,
+    accounts.ServiceName,
+    accounts.ServiceProviderName,
+    accounts.ServiceSubcategory,
+    accounts.focus_tags as Tags,
+    priced.account_id as x_AccountId,
+    'balance/' || strftime(priced.closed_at_utc at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ') as x_ChargeId,
+    priced.closing_fetch_id as x_ClosingFetchId,
+    priced.price_amount as x_CreditPrice,
+    cast(null as varchar) as x_EntryId,
+    accounts.evidence_level as x_EvidenceLevel,
+    cast(null as varchar) as x_FetchId,
+    true as x_IsEstimated,
+    'balance_delta' as x_MeasurementMethod,
+    priced.opening_fetch_id as x_OpeningFetchId,
+    accounts.vendor as x_Vendor
+from priced
+inner join core.accounts as accounts on priced.account_id = accounts.account_id
+where priced.currency_code is not null and priced.effective_cost is not null

@@ -1,0 +1,114 @@
+"""sql/marts/focus_cost_and_usage.check.sql: it passes what is right, and names what is not."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from pipeline.models import discover
+from tests.focus.conftest import LEDGER, USAGE
+from tests.staging.landed import Workshop
+
+_CHECK, _CHECK_ESTIMATED = (
+    discover()[f"marts.{name}"].check or "" for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated")
+)
+
+_PERIODS = "a charge period is half-open and in order, within its billing period, which is a UTC month"
+_BILLED = "BilledCost of a month is what the ledger has as paid in"
+_EFFECTIVE = "EffectiveCost of a month is what left by the ledger or by usage"
+_PURCHASE = "a purchase is used up by its drawdown, or at once where no drawdown is ever told"
+_GONE = "EffectiveCost between the first and the last reading is what the bridge has as gone"
+_USED = "usage charged between the first and the last reading is what the bridge has as used"
+_CURRENCY = "a billing account has one currency in a month"
+_ESTIMATED = "nothing is estimated"
+_ALIKE = "a reported charge stands in both tables alike"
+_FALLS = "estimates add up to the falls of the balance"
+_ESTIMATE = "an estimate is a cost of a period, of an account with balances alone, and names its two readings"
+
+
+def test_the_three_accounts_pass(charged: Workshop) -> None:
+    assert charged.rows(_CHECK) == []
+    assert charged.rows(_CHECK_ESTIMATED) == []
+    methods = charged.rows(
+        "SELECT x_AccountId, x_MeasurementMethod, count(*) FROM marts.focus_cost_and_usage_estimated GROUP BY 1, 2 ORDER BY 1"
+    )
+    # One surprise is money that came in, and the tax has two rows.
+    assert methods == [
+        ("balances", "balance_delta", 1),
+        ("days", "usage_day", len(USAGE)),
+        ("ledger", "ledger_entry", len(LEDGER)),
+    ]
+
+
+def test_what_was_paid_in_and_what_was_used_are_the_ledgers_own(charged: Workshop) -> None:
+    found = charged.rows(
+        "SELECT strftime(BillingPeriodStart, '%m'), sum(BilledCost), sum(EffectiveCost) FROM marts.focus_cost_and_usage "
+        "WHERE x_AccountId = 'ledger' GROUP BY 1 ORDER BY 1"
+    )
+
+    assert found == [("02", Decimal("500"), Decimal("24")), ("03", Decimal("-100"), Decimal("4.95"))]
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("SET ChargePeriodEnd = ChargePeriodStart WHERE x_ChargeId = 'entry/t2'", {("ledger", _PERIODS)}),
+        ("SET ChargePeriodEnd = ChargePeriodEnd + INTERVAL 1 MONTH WHERE x_ChargeId = 'entry/t2'", {("ledger", _PERIODS)}),
+        ("SET BillingPeriodEnd = BillingPeriodEnd + INTERVAL 1 MONTH WHERE x_AccountId = 'days'", {("days", _PERIODS)}),
+        ("SET BilledCost = BilledCost + 0.000000001 WHERE x_ChargeId = 'entry/t0'", {("ledger", _BILLED)}),
+        ("SET EffectiveCost = BilledCost WHERE x_ChargeId = 'entry/t0'", {("ledger", _PURCHASE)}),
+        ("SET EffectiveCost = 0 WHERE x_ChargeId = 'usage/2026-03-05'", {("days", _EFFECTIVE)}),
+        ("SET PricingCurrencyEffectiveCost = 0 WHERE x_ChargeId = 'entry/t1'", {("ledger", _GONE)}),
+        ("SET PricingCurrencyEffectiveCost = 900 WHERE x_ChargeId = 'usage/2026-03-05'", {("days", _USED)}),
+        ("SET PricingCurrencyEffectiveCost = 0 WHERE x_AccountId = 'days'", {("days", _USED)}),
+        ("SET BillingCurrency = 'USD' WHERE x_ChargeId = 'entry/t3'", {("ledger", _CURRENCY)}),
+        ("SET x_IsEstimated = true WHERE x_ChargeId = 'entry/t3'", {("ledger", _ESTIMATED)}),
+    ],
+)  # fmt: skip
+def test_a_wrong_charge_is_named(charged: Workshop, change: str, broken: set[tuple[str, str]]) -> None:
+    charged.connection.execute("BEGIN TRANSACTION")
+    try:
+        charged.connection.execute(f"UPDATE marts.focus_cost_and_usage {change}")
+        assert set(charged.rows(_CHECK)) == broken
+    finally:
+        charged.connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("charge", "broken"),
+    [
+        ("entry/t0", {("ledger", _BILLED)}),
+        ("entry/t1", {("ledger", _EFFECTIVE)}),
+        ("entry/t5/prepaid", {("ledger", _BILLED)}),
+        ("usage/2026-03-01", {("days", _EFFECTIVE)}),
+    ],
+)
+def test_an_absent_charge_is_named(charged: Workshop, charge: str, broken: set[tuple[str, str]]) -> None:
+    charged.connection.execute("BEGIN TRANSACTION")
+    try:
+        charged.connection.execute(f"DELETE FROM marts.focus_cost_and_usage WHERE x_ChargeId = '{charge}'")
+        assert set(charged.rows(_CHECK)) == broken
+    finally:
+        charged.connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("UPDATE {} SET BilledCost = 0 WHERE x_ChargeId = 'entry/t0'", {("ledger", _ALIKE)}),
+        ("DELETE FROM {} WHERE x_ChargeId = 'usage/2026-03-05'", {("days", _ALIKE)}),
+        ("DELETE FROM {} WHERE x_IsEstimated", {("balances", _FALLS)}),
+        ("UPDATE {} SET PricingCurrencyEffectiveCost = 8.75 + 0.000000001 WHERE x_IsEstimated", {("balances", _FALLS)}),
+        ("UPDATE {} SET x_OpeningFetchId = NULL WHERE x_IsEstimated", {("balances", _ESTIMATE)}),
+        ("UPDATE {} SET EffectiveCost = -EffectiveCost WHERE x_IsEstimated", {("balances", _ESTIMATE)}),
+        ("UPDATE {} SET x_EvidenceLevel = 'usage' WHERE x_IsEstimated", {("balances", _ESTIMATE)}),
+    ],
+)
+def test_a_wrong_estimate_is_named(charged: Workshop, change: str, broken: set[tuple[str, str]]) -> None:
+    charged.connection.execute("BEGIN TRANSACTION")
+    try:
+        charged.connection.execute(change.format("marts.focus_cost_and_usage_estimated"))
+        assert set(charged.rows(_CHECK_ESTIMATED)) == broken
+    finally:
+        charged.connection.execute("ROLLBACK")

@@ -1,0 +1,23 @@
+"""Whatever vendors tell, in whatever order: no right charge is called wrong, for that would stop what is published."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+
+from pipeline.landing.store import Fetch
+from pipeline.models import discover
+from pipeline.published.focus import TABLES
+from tests.staging.histories import histories
+from tests.staging.landed import NewWorkshop, write
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(loads=histories())
+def test_the_checks_hold_after_every_load(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> None:
+    with new_workshop() as workshop:
+        for fetches in loads:
+            write(fetches, workshop.home.landing)
+            workshop.load()
+            workshop.recompute("core", "marts")
+            for table in TABLES:
+                assert workshop.rows(discover()[table.full_name].check or "") == []
