@@ -13,7 +13,7 @@ from benchmarks.table import Row
 from pipeline.landing.compact import compact
 
 MONTHS = 60
-_REFRESHES = 7
+_REFRESHES = 5
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ bridged as (
             + tax_amount + unexplained_amount
         ) as accounted_amount,
         sum(entry_count) as entry_count,
-        max(evidence_level) as evidence_level
+        max(evidence_level) as evidence_level,
+        max(unit_code) as unit_code
     from core.balance_bridge
     group by account_id
 ),
@@ -56,6 +57,7 @@ entered as (
             bridged.account_id = entries.account_id
             and bridged.from_utc < entries.effective_at_utc
             and bridged.to_utc >= entries.effective_at_utc
+            and bridged.unit_code = entries.unit_code
     where entries.entry_status in ('settled', 'unknown')
     group by bridged.account_id
 )

@@ -71,7 +71,8 @@ placed as materialized (
     ) as entries
     asof inner join intervals
         on entries.account_id = intervals.account_id and entries.effective_at_utc <= intervals.closed_at_utc
-    where entries.effective_at_utc > intervals.opened_at_utc
+    -- An entry in another unit than the balance's is no part of it.
+    where entries.effective_at_utc > intervals.opened_at_utc and entries.unit_code = intervals.unit_code
 ),
 
 documented as (
