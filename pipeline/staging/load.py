@@ -7,6 +7,7 @@ by the time of the question and then by fetch id, in whatever order the answers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -60,7 +61,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     spans = Spans(connection)
     loaded_at = datetime.now(UTC)
     runs: list[str] = []
-    for batch in _new_fetches(connection, landing, known_at):
+    for batch, read in _read_ahead(_new_fetches(connection, landing, known_at)):
         report.fetches += batch.num_rows
         place = batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()
         if place == (store.OWN, store.RUNS):
@@ -68,10 +69,49 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
         elif place == (store.OWN, store.FX_RATES):
             load_rates(connection, batch)
         _load_fetch_rows(connection, batch, loaded_at)
-        _load_batch(connection, batch, loaded_at, report)
+        if read is not None:
+            _load_batch(connection, batch, read, loaded_at, report)
     load_runs(connection, landing, runs)
     spans.touch_differences()
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a batch of answers says."""
+
+    vendor: Vendor
+    endpoint: Endpoint
+    answers: list[Landed]
+    readings: list[Reading]
+
+
+def _read_ahead(batches: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, _Read | None]]:
+    """Each batch with what it says; the next one is read while this one is stored, which is DuckDB's work."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as reader:
+        last: tuple[pa.Table, Future[_Read | None]] | None = None
+        for batch in batches:
+            following = batch, reader.submit(_read, batch)
+            if last is not None:
+                yield last[0], last[1].result()
+            last = following
+        if last is not None:
+            yield last[0], last[1].result()
+
+
+def _read(batch: pa.Table) -> _Read | None:
+    """Decode a batch's good answers; None where nobody knows how to."""
+    vendor = discover().get(batch.column("vendor")[0].as_py())
+    if vendor is None:
+        return None
+    try:
+        endpoint = vendor.endpoint(batch.column("endpoint")[0].as_py())
+    except KeyError:
+        return None
+    good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
+    answers = [_landed(row, endpoint) for row in good.select(_READ).to_pylist()]
+    readings = read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float) if answers else []
+    return _Read(vendor, endpoint, answers, readings)
 
 
 def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None) -> Iterator[pa.Table]:
@@ -185,25 +225,13 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table 
 
 
 def _load_batch(
-    connection: duckdb.DuckDBPyConnection, batch: pa.Table, loaded_at: datetime, report: LoadReport
+    connection: duckdb.DuckDBPyConnection, batch: pa.Table, read: _Read, loaded_at: datetime, report: LoadReport
 ) -> None:
-    vendor_name, endpoint_name = batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()
-    vendor = discover().get(vendor_name)
-    if vendor is None:
-        return
-    try:
-        endpoint = vendor.endpoint(endpoint_name)
-    except KeyError:
-        return
-    good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
-    absent = pa.array([str(each) for each in endpoint.absent_outcomes], pa.string())
+    absent = pa.array([str(each) for each in read.endpoint.absent_outcomes], pa.string())
     absent_count = pc.sum(pc.is_in(batch.column("outcome"), absent)).as_py() or 0
-    report.failed_fetches += batch.num_rows - good.num_rows - absent_count
-    answers = [_landed(row, endpoint) for row in good.select(_READ).to_pylist()]
-    if not answers:
-        return
-    for reading in read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float):
-        _store(connection, vendor, endpoint, reading, answers, loaded_at, report)
+    report.failed_fetches += batch.num_rows - len(read.answers) - absent_count
+    for reading in read.readings:
+        _store(connection, read.vendor, read.endpoint, reading, read.answers, loaded_at, report)
 
 
 def _landed(row: dict[str, Any], endpoint: Endpoint) -> Landed:
