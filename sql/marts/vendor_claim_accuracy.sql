@@ -1,38 +1,48 @@
--- What a vendor says of the days that a claim covers, beside the spend that came: the last claim of each UTC day, once
--- all the days that it speaks of have been observed whole. A shortfall is what the spend would have left uncovered.
+-- What a vendor says of the days that a claim covers, beside the spend that came: the last claim of each UTC day for as
+-- many days, once all of them have been observed whole. A shortfall is what the spend would have left uncovered.
 with
+
+dated as (
+    select
+        account_id,
+        claim,
+        observed_at_utc,
+        fetch_id,
+        claim_amount,
+        unit_code,
+        covers_from_date,
+        covers_to_date,
+        covers_to_date - covers_from_date + 1 as horizon_days,
+        cast(observed_at_utc at time zone 'UTC' as date) as claim_date
+    from core.vendor_claims
+    where covers_from_date is not null and covers_to_date is not null
+),
 
 days as (
     select
         account_id,
         claim,
-        cast(observed_at_utc at time zone 'UTC' as date) as claim_date,
+        horizon_days,
+        claim_date,
         max(observed_at_utc) as observed_at_utc
-    from core.vendor_claims
-    where covers_from_date is not null and covers_to_date is not null
-    group by account_id, claim, cast(observed_at_utc at time zone 'UTC' as date)
+    from dated
+    group by account_id, claim, horizon_days, claim_date
 ),
 
 claims as (
     select
-        claims.account_id,
-        claims.claim,
-        claims.observed_at_utc,
-        claims.claim_amount,
-        claims.unit_code,
-        claims.covers_from_date,
-        claims.covers_to_date,
-        claims.covers_to_date - claims.covers_from_date + 1 as horizon_days,
+        dated.*,
         row_number() over (
-            partition by claims.account_id, claims.claim, days.claim_date order by claims.fetch_id desc
+            partition by dated.account_id, dated.claim, dated.horizon_days, dated.claim_date
+            order by dated.fetch_id desc
         ) as place
-    from core.vendor_claims as claims
+    from dated
     inner join days
         on
-            claims.account_id = days.account_id
-            and claims.claim = days.claim
-            and claims.observed_at_utc = days.observed_at_utc
-    where claims.covers_from_date is not null and claims.covers_to_date is not null
+            dated.account_id = days.account_id
+            and dated.claim = days.claim
+            and dated.horizon_days = days.horizon_days
+            and dated.observed_at_utc = days.observed_at_utc
 ),
 
 came as (
