@@ -26,7 +26,9 @@ _FACTS = (
     INSERT INTO core.accounts BY NAME
     SELECT printf('ledger-%02d', n) AS account_id, 'vpsbg' AS vendor, true AS is_configured, 'EUR' AS unit_code,
         'gross' AS tax_basis, 'ledger' AS evidence_level, 'signed' AS sign_convention, 'stated' AS amount_basis,
-        'EUR' AS reporting_unit_code, 93600 AS stale_after_seconds, '{{}}' AS tags
+        'EUR' AS reporting_unit_code, 93600 AS stale_after_seconds, '{{}}' AS tags,
+        'VPSBG' AS ServiceProviderName, 'VPSBG' AS ServiceName, 'Compute' AS ServiceCategory,
+        'Virtual Machines' AS ServiceSubcategory
     FROM range({ACCOUNTS}) AS numbers(n)
     """,
     f"""
