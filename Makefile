@@ -8,10 +8,10 @@ INSTALLED := $(VENV)/.installed
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 bench lint types check wheel lock clean
+.PHONY: help demo run dev test test-duckdb2 bench bench-forecast lint types check wheel lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; name another 3.11 or later with PYTHON=..." >&2; exit 1; }
@@ -43,6 +43,11 @@ test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of i
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
 
+bench-forecast: ## Measure the forecasts beside other methods (three minutes; writes docs/forecasting*.md)
+	$(PYTHON) -m venv $(VENV)-bench-forecast
+	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
+	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
+
 lint: $(INSTALLED) ## Check style of Python and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,7 +66,9 @@ wheel: $(INSTALLED) ## Build the wheel into dist/
 lock: ## Pin every dependency anew (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 		--group dev --extra postgres --python-version 3.11 pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--constraint requirements.lock benchmarks/forecast/requirements.in --output-file benchmarks/forecast/requirements.lock
 
 clean: ## Remove what make made; ./data only where it holds the demo
-	rm -rf $(VENV) $(VENV)-duckdb2 dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

@@ -18,7 +18,7 @@ ACCOUNTS = 20
 ENTRIES = 2_000_000
 SNAPSHOTS = 500_000
 _TIMES = 3
-_MODELS = ("core.balance_intervals", "core.balance_bridge")
+_MODELS = ("core.balance_intervals", "core.balance_residuals")
 
 # Every account has an entry each five minutes and is asked four times less often, up to the end of October 2026.
 _FACTS = (

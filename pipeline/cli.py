@@ -210,6 +210,19 @@ def _finish(outcome: Outcome, *, as_json: bool) -> None:
 
 
 @app.command()
+def backtest(
+    account: Annotated[
+        list[str], typer.Option("--account", metavar="ID", help="Show this account, too; may be repeated.")
+    ] = [],  # noqa: B006 - typer reads it as the default
+    as_json: Json = False,
+) -> None:
+    """Forecast every account from its past days, and tell whether these forecasts would have held."""
+    from pipeline.backtesting import run_backtest
+
+    run_backtest(Home.from_environment(), account, as_json=as_json)
+
+
+@app.command()
 def compact() -> None:
     """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
     from pipeline.clock import Clock

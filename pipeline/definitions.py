@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipeline.alerts import assets as alert_assets
 from pipeline.clock import Clock, parse_instant
+from pipeline.forecasts import assets as forecast_assets
 from pipeline.home import Home
 from pipeline.landing import assets as landing_assets
 from pipeline.landing.fetching import FetchPolicy
@@ -47,6 +48,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     landing_assets.landing,
     staging_assets.staging,
     *sql_assets(),
+    forecast_assets.forecasts,
     alert_assets.notification,
     published_assets.snapshot,
     published_assets.parquet,

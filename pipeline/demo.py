@@ -73,16 +73,10 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
 
     from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for, every_endpoint
     from pipeline.settings import load
-    from pipeline.vendors import discover
 
     settings = load()
     accounts = list(settings.accounts.values())
-    hourly = {
-        (name, endpoint)
-        for name, endpoint in every_endpoint()
-        if discover()[name].endpoint(endpoint).refresh == "hourly"
-    }
-    calls = calls_for(accounts, hourly)
+    calls = calls_for(accounts, every_endpoint("hourly"))
     record = msgspec.json.encode(settings.to_record(), order="sorted")
     instants = [end - timedelta(days=back) for back in range(days, 0, -1)]
     for instant in track(instants, "Polling, a day at a time", console=screen, transient=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LAYERS: Final = ("landing", "staging", "core", "marts", "alerts", "published")
+LAYERS: Final = ("landing", "staging", "core", "forecasts", "marts", "alerts", "published")
 """A layer is a folder of this package, a schema of the warehouse and a group of the asset graph."""
 
 SQL_LAYERS: Final = ("core", "marts")

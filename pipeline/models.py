@@ -48,6 +48,15 @@ class Model:
         names = reads_of(self.check, self.path.replace(".sql", _CHECK))
         return tuple(name for name in names if name != self.table.full_name)
 
+    def create_view(self) -> str:
+        """`CREATE VIEW`, for a model that is one."""
+        return f"CREATE OR REPLACE VIEW {self.table.full_name} AS\n{self.select}"
+
+    @property
+    def select(self) -> str:
+        """The SELECT, without what ends a statement."""
+        return self.sql.strip().rstrip(";")
+
 
 @cache
 def discover() -> dict[str, Model]:
@@ -130,7 +139,8 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
 
     A table with a month column is recomputed for the months that it owes (`staging.touched_months`; an empty table
     owes all), and owes none afterwards. A SELECT that needs more than the rows of those months reads them there;
-    what any other reads is narrowed down to them from outside. A table without a month column is rebuilt whole.
+    what any other reads is narrowed down to them from outside. A view is there already. Any other table is rebuilt
+    whole.
     There is no other way to make one: refresh, backfill, restatement and rebuild only differ in the months that were
     touched.
 
@@ -141,7 +151,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
     columns = ", ".join(table.column_names)
     scope = "true"
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
-    select = f"SELECT {columns} FROM (\n{model.sql.strip().rstrip(';')}\n)"
+    select = f"SELECT {columns} FROM (\n{model.select}\n)"
     if table.month_column:
         owed = owed_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
@@ -150,7 +160,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
             connection.execute(f"DELETE FROM {table.full_name} WHERE {scope}")
             connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select} WHERE {scope}{order}")
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
-    else:
+    elif not table.is_view:
         fed = _fed_months(table)
         if fed:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS SELECT {columns} FROM {table.full_name}")
@@ -159,9 +169,14 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
             connection.execute(statement)
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{order}")
         if fed and table.day_column:
-            rows = _differing(table.column_names if not table.holds_on else _own(table), table.full_name)
+            rows = _differing(_own(table), table.full_name)
             touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
-        elif fed and _differs(connection, "before", table.full_name):
+        elif (
+            fed
+            and connection.execute(
+                f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
+            ).fetchall()
+        ):
             # What holds for an account holds for all of its days.
             Spans(connection).touch_everything()
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
@@ -203,8 +218,8 @@ def _fed_months(table: Table) -> list[str]:
 
 
 def _own(table: Table) -> tuple[str, ...]:
-    """A row that holds on ends where the next begins: its last day is not its own."""
-    return tuple(name for name in table.column_names if name != "to_date")
+    """The columns that a row says itself: one that holds on ends where the next begins."""
+    return tuple(name for name in table.column_names if not (table.holds_on and name == "to_date"))
 
 
 def _differing(columns: tuple[str, ...], full_name: str) -> str:
@@ -213,13 +228,8 @@ def _differing(columns: tuple[str, ...], full_name: str) -> str:
     return f"({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})"
 
 
-def _differs(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:
-    query = f"SELECT count(*) FROM ((FROM {one} EXCEPT FROM {other}) UNION ALL (FROM {other} EXCEPT FROM {one}))"
-    return bool(connection.sql(query).fetchall()[0][0])
-
-
 def _check_columns(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
-    described = connection.sql(f"DESCRIBE {model.sql.strip().rstrip(';')}").fetchall()
+    described = connection.sql(f"DESCRIBE {model.select}").fetchall()
     there = {row[0]: row[1] for row in described}
     wanted = {column.name: str(column.column.type) for column in model.table.columns}
     if there != wanted:

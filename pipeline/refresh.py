@@ -100,7 +100,12 @@ def materialize(request: Request) -> Outcome:
         raise UsageError(f"--select {request.selection!r} matches no asset; try 'group:core' or 'key:\"marts/*\"'")
     if any(key.path[0] == "landing" for key in keys):
         run_config["ops"] = {"landing": {"config": config}}
-    warehouse = Warehouse(request.home, path=request.warehouse_path, known_at=request.known_at)
+    warehouse = Warehouse(
+        request.home,
+        path=request.warehouse_path,
+        known_at=request.known_at,
+        is_replay=request.is_rebuild or request.target is not None,
+    )
     private_folder(request.home.path)
     with ExitStack() as stack:
         instance = stack.enter_context(_instance())

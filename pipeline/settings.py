@@ -31,6 +31,8 @@ DEFAULT_HISTORY_DAYS: Final = 400
 
 _Read = TypeVar("_Read")
 _MOST_DAYS: Final = 36_500
+_MOST_LEAD_DAYS: Final = 60
+"""What takes longer to arrive than forecasts reach cannot be planned."""
 _CREDIT_PRICE: Final = ("credit_price_amount", "credit_price_currency")
 _PRICE_KEYS: Final = ("from", "amount", "currency")
 _FIRST_PRICE_DATE: Final = date(2000, 1, 1)
@@ -374,13 +376,17 @@ def _days(value: Any) -> Decimal:
     return Decimal(_whole_days(value, least=0))
 
 
+def _lead_days(value: Any) -> Decimal:
+    return Decimal(_whole_days(value, least=0, most=_MOST_LEAD_DAYS))
+
+
 def _history_days(value: Any) -> int:
     return _whole_days(value, least=1)
 
 
-def _whole_days(value: Any, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_DAYS:
-        raise ValueError(f"must be a whole number of days between {least} and {_MOST_DAYS}")
+def _whole_days(value: Any, *, least: int, most: int = _MOST_DAYS) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"must be a whole number of days between {least} and {most}")
     return value
 
 
@@ -473,7 +479,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "tags": _tags,
     "alert_below_days": _days,
     "alert_below_amount": _decimal,
-    "topup_lead_days": _days,
+    "topup_lead_days": _lead_days,
     "topup_minimum_amount": _not_negative,
     "tax_rate": _rate,
     "unit": _unit,

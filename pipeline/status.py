@@ -15,7 +15,8 @@ from pipeline.warehouse import open_reader
 
 _QUERY = """
 SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,
-    burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, evidence_level, reporting_balance_amount,
+    burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, topup_amount, topup_gross_amount,
+    order_by_date, topup_advice, evidence_level, reporting_balance_amount,
     reporting_unit_code, fx_rate_date, fx_source
 FROM marts.account_status
 ORDER BY
@@ -79,11 +80,17 @@ def print_status(found: Status, *, as_json: bool) -> None:
     screen.print()
     for account in found.accounts:
         if account["severity"] != "ok":
-            screen.print(sentence(account["account_id"], account["reason"], width), markup=False, soft_wrap=True)
+            screen.print(sentence(account["account_id"], _words(account), width), markup=False, soft_wrap=True)
     if found.fleet and found.fleet["account_count"]:
         screen.print(sentence("Fleet", fleet_words(found.fleet), width), markup=False, soft_wrap=True)
     age = (datetime.now(UTC) - found.as_of).total_seconds()
     screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
+
+
+def _words(account: dict[str, Any]) -> str:
+    """Why an account is as urgent as it is, and what to order where there is something to order."""
+    reason: str = account["reason"]
+    return f"{reason} {account['topup_advice']}" if account["order_by_date"] else reason
 
 
 def is_reached(found: Status, fail_on: list[str]) -> bool:

@@ -74,6 +74,13 @@ def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         print(line)
 
 
+def show_cells(titles: Sequence[str], rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> None:
+    """Print rows of texts on stdout as a table; the columns that `is_right` marks are flush right."""
+    shown = [[_visible(text) for text in row] for row in rows]
+    for line in _aligned(titles, shown, is_right):
+        print(line)
+
+
 def _is_numeric(values: Sequence[Any]) -> bool:
     present = [value for value in values if value is not None]
     return bool(present) and all(
@@ -257,7 +264,12 @@ def _short_unit(unit_code: str, vendor: str) -> str:
 
 def sentence(about: str, text: str, width: int) -> str:
     """`about: text`, wrapped within `width` columns, the second line indented."""
-    return "\n".join(_wrapped(f"{about}: {_visible(text)}", width, indent=_GAP))
+    return paragraph(f"{about}: {text}", width)
+
+
+def paragraph(text: str, width: int) -> str:
+    """The text, wrapped within `width` columns, the second line indented."""
+    return "\n".join(_wrapped(_visible(text), width, indent=_GAP))
 
 
 def fleet_words(fleet: dict[str, Any]) -> str:

@@ -46,11 +46,14 @@ class Warehouse:
         wait_seconds: float = 60.0,
         path: Path | None = None,
         known_at: datetime | None = None,
+        is_replay: bool = False,
     ) -> None:
         self.home = home
         self.path = path or home.warehouse
         self.known_at = known_at
         """What arrived later is not loaded; None: everything is."""
+        self.is_replay = is_replay
+        """It is made again from landing, so nothing is issued anew."""
         self._wait_seconds = wait_seconds
         self._lock: IO[str] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -181,7 +184,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def layout() -> tuple[list[Table], list[str]]:
-    """Every table of the warehouse, and the statements that make its views and macros."""
+    """Every table of the warehouse, and the statements that make its macros and views."""
+    from pipeline.models import in_order
+    from pipeline.schema.render import comments
     from pipeline.schema.tables import ALL, RECORDS, vendor_table
     from pipeline.schema.views import conversion_macros, evidence_view, record_view
     from pipeline.vendors import discover
@@ -189,7 +194,11 @@ def layout() -> tuple[list[Table], list[str]]:
     vendors = discover()
     tables = [vendor_table(name, kind) for name, vendor in vendors.items() for kind in vendor.kinds]
     views = [record_view(record, vendors) for record in RECORDS.values()]
-    return [*ALL.values(), *tables], [*views, evidence_view(), *conversion_macros()]
+    views += [evidence_view(), *conversion_macros()]
+    for model in in_order():
+        if model.table.is_view:
+            views += [model.create_view(), *comments(model.table, kind="VIEW")]
+    return [*(each for each in ALL.values() if not each.is_view), *tables], views
 
 
 def open_reader(path: Path) -> duckdb.DuckDBPyConnection:

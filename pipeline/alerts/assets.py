@@ -40,7 +40,11 @@ def notification(
     readings = [
         Reading(account_id=row[0], severity=row[1], reading_state=row[2], reason=row[3])
         for row in warehouse.connection.execute(
-            "SELECT account_id, severity, reading_state, reason FROM marts.account_status ORDER BY account_id"
+            """
+            SELECT account_id, severity, reading_state,
+                CASE WHEN order_by_date IS NULL THEN reason ELSE reason || ' ' || topup_advice END
+            FROM marts.account_status ORDER BY account_id
+            """
         ).fetchall()
     ]
     known = newest_states(home.landing)

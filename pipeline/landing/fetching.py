@@ -164,8 +164,7 @@ class Fetcher:
             endpoint=endpoint.name,
             outcome=last.outcome,
             reason="" if last.outcome is Outcome.ok else last.reason,
-            is_absent=last.outcome in endpoint.absent_outcomes
-            or (endpoint.is_extra and before.seen_through is None and last.outcome is not Outcome.ok),
+            is_absent=_is_absent(endpoint, last, before),
             is_news=(_absent_as(endpoint, last, before) is None) != (before.absent_as is None),
             fetch_count=len(landed),
             body_bytes=sum(size for size, _ in landed),
@@ -202,11 +201,17 @@ class Fetcher:
         )
 
 
+def _is_absent(endpoint: Endpoint, answer: Answer, before: Resume) -> bool:
+    """Tell whether an answer says that there is no such evidence: what never answered is not missed by any failure."""
+    never = endpoint.is_extra and before.seen_through is None and answer.outcome is not Outcome.ok
+    return answer.outcome in endpoint.absent_outcomes or never
+
+
 def _absent_as(endpoint: Endpoint, answer: Answer, before: Resume) -> str | None:
     """What is known, after an answer, of the evidence's absence; a failure tells nothing of it."""
     if answer.outcome is Outcome.ok:
         return None
-    if answer.outcome in endpoint.absent_outcomes or (endpoint.is_extra and before.seen_through is None):
+    if _is_absent(endpoint, answer, before):
         return str(answer.outcome)
     return before.absent_as
 
@@ -294,9 +299,14 @@ def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]])
     return calls
 
 
-def every_endpoint() -> set[tuple[str, str]]:
-    """The (vendor, endpoint) pairs that there are."""
-    return {(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints}
+def every_endpoint(refresh: str | None = None) -> set[tuple[str, str]]:
+    """The (vendor, endpoint) pairs that there are; with `refresh`, those that are asked that often."""
+    return {
+        (vendor.name, endpoint.name)
+        for vendor in discover().values()
+        for endpoint in vendor.endpoints
+        if refresh in (None, endpoint.refresh)
+    }
 
 
 def asks_for(

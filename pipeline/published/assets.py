@@ -1,5 +1,7 @@
 """Publishing's assets: the snapshot that readers open, its Parquet twins, and the FOCUS exports."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
@@ -46,10 +48,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
 def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write each table of the current snapshot as a Parquet file."""
     with clear_failures():
-        written = publish_parquet(warehouse.home.current.resolve(), warehouse.home, published())
-    return dg.MaterializeResult(
-        metadata={"files": len(written), "size_bytes": sum(path.stat().st_size for path in written)}
-    )
+        return _files(publish_parquet(warehouse.home.current.resolve(), warehouse.home, published()))
 
 
 @dg.asset(
@@ -63,7 +62,10 @@ def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
 def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the FOCUS exports of the current snapshot."""
     with clear_failures():
-        written = publish_focus(warehouse.home.current.resolve(), warehouse.home)
+        return _files(publish_focus(warehouse.home.current.resolve(), warehouse.home))
+
+
+def _files(written: list[Path]) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={"files": len(written), "size_bytes": sum(path.stat().st_size for path in written)}
     )

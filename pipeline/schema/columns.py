@@ -48,6 +48,7 @@ _SUFFIXES: Final[dict[str, Type]] = {
     "_date": Type.DATE,
     "_month": Type.DATE,
     "_seconds": Type.NUMBER,
+    "_months": Type.NUMBER,
     "_days": Type.NUMBER,
     "_ratio": Type.NUMBER,
     "_probability": Type.NUMBER,
@@ -61,6 +62,7 @@ _SUFFIXES: Final[dict[str, Type]] = {
 }
 _UNITS: Final[dict[str, str]] = {
     "_seconds": "seconds",
+    "_months": "months",
     "_days": "days",
     "_ratio": "ratio",
     "_probability": "probability",
@@ -166,6 +168,8 @@ UNEXPLAINED_CLASSES: Final = (
     "boundary",
     "unknown",
 )
+METHODS: Final = ("none", "mean_28d", "prior", "donors", "weeks", "blocks", "full")
+ANOMALY_KINDS: Final = ("spike", "step", "stop", "restatement")
 FX_SOURCES: Final = ("same_unit", "ecb", "credit_price", "credit_price+ecb")
 
 SERVICE_CATEGORIES: Final = (
@@ -219,6 +223,8 @@ _DEFINITIONS: Final = (
     _measure("observed_at_utc", "When Drawdown asked."),
     _measure("effective_at_utc", "When the vendor says that it happened."),
     _measure("loaded_at_utc", "When the row was loaded into the warehouse; differs between rebuilds."),
+    _measure("issued_at_utc", "When the forecast was made, by the run's clock."),
+    _measure("backtested_at_utc", "When the backtest was made."),
     _measure("fetched_at_utc", "When the answer was complete, by the run's clock."),
     _measure("started_at_utc", "When it began, by the run's clock."),
     _measure("as_of_utc", "The instant that the build speaks of: the clock of the newest run."),
@@ -243,12 +249,24 @@ _DEFINITIONS: Final = (
     _measure("window_to_date", "Last day asked for, inclusive."),
     _measure("covers_from_date", "First day that the claim speaks of."),
     _measure("covers_to_date", "Last day that the claim speaks of, inclusive."),
-    _measure("runway_p10_date", "Dry by this day with probability 0.1; NULL until forecasts exist."),
+    _measure("issue_date", "The UTC day on which a forecast was issued."),
+    _measure("first_issue_date", "issue_date of the earliest forecast that is counted."),
+    _measure("last_issue_date", "issue_date of the newest forecast that is counted."),
+    _measure("first_date", "The first day that is spoken of."),
+    _measure("last_date", "The last day that is spoken of, inclusive."),
+    _measure("risk_passed_date", "The first day by whose end the chance of having run dry is above the accepted one."),
+    _measure(
+        "order_by_date", "The last day on which an order arrives in time; the day of the advice where it is late."
+    ),
+    _measure("arrival_date", "order_by_date plus topup_lead_days."),
+    _measure("cover_until_date", "The last day that the top-up is meant to last, or that was looked at."),
+    _measure("forecast_date", "The UTC day that is spoken of; of a total, its last day."),
+    _measure("runway_p10_date", "Dry by this day with probability 0.1; NULL where that is beyond the horizon."),
     _measure(
         "runway_p50_date",
         "The best single guess of the day the account runs dry; NULL where no date is honest.",
     ),
-    _measure("runway_p90_date", "Dry by this day with probability 0.9; NULL until forecasts exist."),
+    _measure("runway_p90_date", "Dry by this day with probability 0.9; NULL where that is beyond the horizon."),
     # -- money
     _money("balance_amount", "The balance, as the vendor stated it; may be negative."),
     _money("threshold_amount", "The vendor's own low-balance threshold."),
@@ -275,6 +293,19 @@ _DEFINITIONS: Final = (
     _money("pending_amount", "Entries that are not settled yet, where the balance has moved by them already."),
     _money("tax_amount", "Taxes booked as entries of their own."),
     _money("unexplained_amount", "What the balance moved by beyond all that is known."),
+    _money("residual_amount", "What the balance moved by beyond what is documented: inferred, or unexplained."),
+    _money("day_start_amount", "The balance with what had been spent of its day added back: where a forecast starts."),
+    _money(
+        "mean_pinball_amount", "Mean pinball loss of the quantiles, or of the one number that there is: less is better."
+    ),
+    *(
+        _money(f"p{level}_amount", f"What is spent is at most this with probability 0.{level}.")
+        for level in ("05", "10", "25", "50", "75", "90", "95")
+    ),
+    _money("actual_amount", "What came on the day; of several days, the mean of a day."),
+    _money("expected_amount", "p50 of the day as forecast; of several days, the mean of a day."),
+    _money("low_amount", "p05 of the day as forecast; of several days, the mean: the range of a single day."),
+    _money("high_amount", "p95 of the day as forecast; of several days, the mean: the range of a single day."),
     _money("first_entry_amount", "entry_amount by the earliest answer that stated the entry."),
     _money("net_amount", "Without VAT, where the vendor says so."),
     _money("gross_amount", "With VAT, where the vendor says so."),
@@ -300,8 +331,11 @@ _DEFINITIONS: Final = (
     ),
     _money("burn_7d_amount", "Mean spend a day over the last 7 complete, observed days."),
     _money("burn_28d_amount", "Mean spend a day over the last 28 complete, observed days."),
-    _money("topup_amount", "What to pay in: each time, where top-ups are automatic; else NULL until plans exist."),
+    _money("topup_amount", "What to pay in, tax not added: each time, where top-ups are automatic."),
     _money("alert_below_amount", "The owner's own limit: below it the account is at least a warning."),
+    _money("topup_gross_amount", "topup_amount with the tax that is added to it; NULL where none is known of."),
+    _money("spend_quantile_amount", "What spend up to cover_until_date stays within, but for the accepted risk."),
+    _money("needed_amount", "spend_quantile_amount less day_start_amount, never below 0."),
     _money("topup_minimum_amount", "The smallest top-up that the vendor takes."),
     _text("unit_code", "ISO 4217 code, a vendor's unit such as voxpria-credit, or unknown."),
     _text("cost_unit_code", "The unit of cost_amount."),
@@ -323,6 +357,11 @@ _DEFINITIONS: Final = (
     _measure("attempt_count", "Requests made for this answer, retries included.", minimum=0),
     _measure("fetch_count", "Answers in landing.", minimum=0),
     _measure("failed_fetch_count", "Answers that were failures.", minimum=0),
+    _measure("origin_count", "Past days that were forecast from.", minimum=0),
+    _measure(
+        "separate_origin_count", "How many of these days can be picked so that no two horizons overlap.", minimum=0
+    ),
+    _measure("forecast_count", "Forecasts whose days have all come.", minimum=0),
     _measure("entry_count", "Ledger entries.", minimum=0),
     _measure(
         "tested_interval_count",
@@ -336,11 +375,41 @@ _DEFINITIONS: Final = (
     _measure("due_claim_count", "Claims of which every day has been observed whole since.", minimum=0),
     _measure("exact_claim_count", "Claims that came true to the last digit.", minimum=0),
     _measure("absolute_error_ratio", "Sum of the errors' sizes over the sum of what came.", minimum=0),
+    _measure(
+        "pinball_ratio",
+        "Loss of the quantiles of the total over that of the 28-day mean: less is better; NULL where that was right.",
+        minimum=0,
+    ),
+    _measure(
+        "median_error_ratio",
+        "Error of p50 of the total over that of the 28-day mean: less is better; NULL where that was right.",
+        minimum=0,
+    ),
+    *(
+        _measure(f"{name}_ratio", doc, minimum=0, maximum=1)
+        for name, doc in (
+            ("coverage_80", "The share of totals that came between p10 and p90: 0.8 is right."),
+            ("coverage_90", "The share of totals that came between p05 and p95: 0.9 is right."),
+            ("below_80", "The share of totals that came under p10: 0.1 is right."),
+            ("above_80", "The share of totals that came over p90: 0.1 is right."),
+            ("nominal", "The level of the quantile: the share of totals that ought to be at or below it."),
+            ("observed", "The share of totals that were at or below it."),
+            ("mean_pit", "Where totals fell in their forecasts on average, from 0 to 1: 0.5 is right."),
+        )
+    ),
+    Column(
+        name="brier_score",
+        type=Type.NUMBER,
+        doc="Mean squared error of P(dry within the horizon): 0 is perfect, 0.25 a coin.",
+        minimum=0,
+        maximum=1,
+    ),
+    _measure("cycle_months", "After how many months it comes again; NULL where the vendor does not tell.", minimum=0),
     _measure("horizon_days", "How many days are spoken of.", minimum=0),
     _measure("age_seconds", "Age at as_of_utc.", minimum=0),
     _measure("stale_after_seconds", "The age at which a reading no longer tells the present.", minimum=0),
     _measure("elapsed_seconds", "How long it took.", minimum=0),
-    _measure("history_days", "Complete, observed days of spend behind an estimate, at most 28.", minimum=0),
+    _measure("history_days", "Complete, observed days of spend behind an estimate.", minimum=0),
     _measure(
         "runway_days",
         "Days until the balance is used up at the pace of burn_28d_amount; NULL where no number is honest.",
@@ -351,9 +420,35 @@ _DEFINITIONS: Final = (
         "The owner's own limit: with fewer days left the account is at least a warning.",
         minimum=0,
     ),
+    _measure("topup_cover_days", "Days that a top-up is to last, from its credit.", minimum=1),
     _measure("topup_lead_days", "Days from ordering a top-up to its credit.", minimum=0),
-    _measure("depleted_7d_probability", "P(dry within 7 days); NULL until forecasts exist.", minimum=0, maximum=1),
-    _measure("depleted_30d_probability", "P(dry within 30 days); NULL until forecasts exist.", minimum=0, maximum=1),
+    _measure("depleted_probability", "P(the balance is below zero by the end of the day).", minimum=0, maximum=1),
+    _measure(
+        "below_threshold_probability",
+        "P(the balance is below threshold_amount by the end of the day); NULL without a threshold.",
+        minimum=0,
+        maximum=1,
+    ),
+    _measure(
+        "below_threshold_30d_probability",
+        "P(the balance is below threshold_amount within 30 days); NULL without a threshold.",
+        minimum=0,
+        maximum=1,
+    ),
+    _measure(
+        "beyond_horizon_probability", "P(the balance lasts longer than the 90 days looked at).", minimum=0, maximum=1
+    ),
+    _measure(
+        "tail_probability",
+        "The chance of a day, or days, at least so unlikely, above or below; never told below one in a million.",
+        minimum=0,
+        maximum=1,
+    ),
+    _measure("topup_risk_probability", "The chance of running dry that the owner accepts.", minimum=0, maximum=1),
+    _measure("with_topup_probability", "P(dry by cover_until_date), if topup_amount arrives.", minimum=0, maximum=1),
+    _measure("without_topup_probability", "P(dry by cover_until_date), if nothing is paid in.", minimum=0, maximum=1),
+    _measure("depleted_7d_probability", "P(dry within 7 days); NULL without a forecast.", minimum=0, maximum=1),
+    _measure("depleted_30d_probability", "P(dry within 30 days); NULL without a forecast.", minimum=0, maximum=1),
     Column(
         name="status_code",
         type=Type.INTEGER,
@@ -398,13 +493,21 @@ _DEFINITIONS: Final = (
         *UNEXPLAINED_CLASSES,
     ),
     _text(
+        "residual_class",
+        "What a residual looks like: money of a kind that can be inferred, or a class of what stays unexplained.",
+        *UNEXPLAINED_CLASSES,
+        "inferred_top_up",
+        "inferred_refund",
+        "inferred_usage",
+    ),
+    _text(
         "history_class",
         "What had to come later until the interval read as it does: an entry that was not in the ledger when the "
         "interval closed, or figures that the vendor stated anew.",
         "late_entry",
         "restated",
     ),
-    _text("entry_ids", "The ledger entries that the row rests on, by time, parted by blanks."),
+    _text("entry_ids", "The ledger entries that the row rests on, in alphabetical order, parted by blanks."),
     _text("proof", "Why the convention was chosen.", "reconciled", "mixed_signs", "assumed"),
     _text("claim", "What the claim is about."),
     _text(
@@ -420,8 +523,27 @@ _DEFINITIONS: Final = (
         *READING_STATES,
     ),
     _text("severity", "How soon somebody must act.", *SEVERITIES),
-    _text("reason", "Why, in one sentence."),
-    _text("method", "How the runway was estimated.", "mean_28d", "none"),
+    _text("reason", "Why, in a sentence or two."),
+    _text("anomaly_kind", "What was seen: see docs/backtest.md.", *ANOMALY_KINDS),
+    _text(
+        "forecaster",
+        "Who forecast: Drawdown, the mean of the last 7 or 28 days, each weekday as it was last, or the vendor's own "
+        "estimate.",
+        "drawdown",
+        "mean_7d",
+        "mean_28d",
+        "seasonal_naive",
+        "vendor",
+    ),
+    _text("topup_advice", "What to order and by when, in one sentence. It advises; nothing is ever paid."),
+    _text(
+        "auto_topup_model",
+        "Whether the vendor's automatic top-ups are in the forecast: off, or on and its terms known or not.",
+        "off",
+        "modelled",
+        "not_modelled",
+    ),
+    _text("method", "How an estimate was made: see docs/forecasting.md.", *METHODS),
     _text("outcome", "How the request ended: ok, or the kind of failure."),
     _text("record_kind", "The kind of record that a row was read as."),
     _text("check_name", "The rule that a row or an answer broke."),
@@ -443,7 +565,11 @@ _DEFINITIONS: Final = (
     _text("value", "Its value, as text."),
     # -- booleans
     _flag("is_polled", "Usage or ledger was asked for in the same run as the closing balance."),
+    _flag("has_late", "An entry of it was first seen after its closing balance was asked for."),
+    _flag("has_restated", "An entry or a usage day of it said something else at first."),
     _flag("is_automatic", "It will be charged without anybody's doing."),
+    _flag("is_late", "The last day on which an order would have arrived in time is past."),
+    _flag("is_capped", "The forecast ends before the days that the top-up is to cover."),
     _flag("is_on", "The vendor's word says that top-ups are automatic."),
     _flag("is_partial", "The day was not over when it was observed."),
     _flag(

@@ -40,10 +40,14 @@ def create_table(table: Table, name: str | None = None) -> str:
     return f"CREATE TABLE IF NOT EXISTS {name or table.full_name} (\n" + ",\n".join(lines) + "\n)"
 
 
-def column_comment(column: TableColumn) -> str:
-    """A column's doc with its unit, as the database shows it: `The balance. [unit_code]`."""
+def column_comment(column: TableColumn, kind: str = "TABLE") -> str:
+    """A column's doc with its unit, as the database shows it: `The balance. [unit_code]`.
+
+    A view has no constraints, so its comments say where a column is never NULL.
+    """
     unit = column.column.unit
-    return f"{column.column.doc} [{unit}]" if unit else column.column.doc
+    doc = column.column.doc if column.is_nullable or kind == "TABLE" else f"{column.column.doc} Never NULL."
+    return f"{doc} [{unit}]" if unit else doc
 
 
 def comments(table: Table, name: str | None = None, kind: str = "TABLE") -> list[str]:
@@ -51,7 +55,10 @@ def comments(table: Table, name: str | None = None, kind: str = "TABLE") -> list
     target = name or table.full_name
     return [
         f"COMMENT ON {kind} {target} IS {quoted(table_comment(table))}",
-        *(f"COMMENT ON COLUMN {target}.{column.name} IS {quoted(column_comment(column))}" for column in table.columns),
+        *(
+            f"COMMENT ON COLUMN {target}.{column.name} IS {quoted(column_comment(column, kind))}"
+            for column in table.columns
+        ),
     ]
 
 

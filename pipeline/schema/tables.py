@@ -38,6 +38,8 @@ class Table:
     month_column: str | None = None
     """The day, month or instant by which the table is recomputed; None: it is rebuilt whole."""
     is_published: bool = True
+    is_view: bool = False
+    """In the warehouse it is a view: what it is made of is stored already. Readers get it as a table."""
     day_column: str | None = None
     """In a table that is rebuilt whole: the day that a row holds for. Where rows differ, what is recomputed by month
     and reads them owes the months of those days only."""
@@ -63,6 +65,7 @@ def table(
     columns: str,
     month_column: str | None = None,
     is_published: bool = True,
+    is_view: bool = False,
     day_column: str | None = None,
     holds_on: bool = False,
 ) -> Table:
@@ -85,6 +88,7 @@ def table(
         columns=made,
         month_column=month_column,
         is_published=is_published,
+        is_view=is_view,
         day_column=day_column,
         holds_on=holds_on,
     )
@@ -134,7 +138,8 @@ RECORDS: Final[dict[str, Table]] = {
             "staging.known_charges",
             "A charge that is known beforehand, as last stated; what the newest listing no longer names stays here.",
             key="account_id charge_id",
-            columns=f"account_id charge_id due_at_utc charge_amount unit_code? description? is_automatic {_SOURCE}",
+            columns=f"account_id charge_id due_at_utc charge_amount unit_code? cycle_months? description? is_automatic "
+            f"{_SOURCE}",
             is_published=False,
         ),
         table(
@@ -328,11 +333,22 @@ CORE: Final = (
     ),
     table(
         "core.balance_intervals",
-        "The time between two consecutive good readings of an account's balance, and the usage stated for it.",
+        "The time between two consecutive good readings of an account's balance, what is documented of it, and what "
+        "that leaves over.",
         key="account_id closed_at_utc",
         columns="account_id opened_at_utc closed_at_utc opening_amount closing_amount unit_code evidence_level "
         "opening_fetch_id closing_fetch_id opening_unconfirmed_amount? closing_unconfirmed_amount? "
-        "stated_usage_amount? first_usage_amount? is_polled polled_at_utc?",
+        "stated_usage_amount? first_usage_amount? top_up_amount refund_amount usage_amount renewal_amount "
+        "adjustment_amount tax_amount pending_amount residual_amount entry_count entry_ids? is_polled polled_at_utc? "
+        "has_late has_restated",
+        month_column="closed_at_utc",
+        is_published=False,
+    ),
+    table(
+        "core.balance_residuals",
+        "What the documents of an interval leave over, and what it looks like.",
+        key="account_id closed_at_utc",
+        columns="account_id closed_at_utc residual_class",
         month_column="closed_at_utc",
         is_published=False,
     ),
@@ -345,14 +361,14 @@ CORE: Final = (
         "renewal_amount adjustment_amount pending_amount tax_amount unexplained_amount closing_amount unit_code "
         "inferred_top_up_amount unexplained_class? history_class? evidence_level entry_count entry_ids? "
         "opening_fetch_id closing_fetch_id",
-        month_column="closed_at_utc",
+        is_view=True,
     ),
     table(
         "core.known_charges",
         "A charge that is known beforehand and not past: what the newest listing of the account says.",
         key="account_id due_date charge_id",
-        columns="account_id due_date charge_id due_at_utc charge_amount unit_code description? is_automatic "
-        "observed_at_utc fetch_id",
+        columns="account_id due_date charge_id due_at_utc charge_amount unit_code cycle_months? description? "
+        "is_automatic observed_at_utc fetch_id",
     ),
     table(
         "core.orders",
@@ -424,6 +440,94 @@ CORE: Final = (
 )
 
 
+# -- forecasts ----------------------------------------------------------------------------------------------------
+
+_LEVELS = "p05_amount p10_amount p25_amount p50_amount p75_amount p90_amount p95_amount"
+_RUNWAY = (
+    "balance_amount day_start_amount unit_code threshold_amount? unconfirmed_amount? observed_at_utc "
+    "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability depleted_30d_probability "
+    "beyond_horizon_probability below_threshold_30d_probability? auto_topup_model method history_days"
+)
+_TOPUP = (
+    "unit_code day_start_amount unconfirmed_amount? topup_risk_probability topup_lead_days topup_cover_days "
+    "risk_passed_date? order_by_date? arrival_date? cover_until_date is_late is_capped spend_quantile_amount "
+    "needed_amount topup_minimum_amount? topup_amount tax_rate? topup_gross_amount? with_topup_probability "
+    "without_topup_probability topup_advice method history_days"
+)
+
+FORECASTS: Final = (
+    table(
+        "forecasts.cost_daily",
+        "What an account was expected to spend on one day, as issued.",
+        key="account_id issue_date horizon_days",
+        columns=f"account_id issue_date horizon_days forecast_date {_LEVELS} unit_code method history_days "
+        "issued_at_utc fetch_id",
+    ),
+    table(
+        "forecasts.cost_total",
+        "What an account was expected to spend from the day of issue on, that day included, as issued.",
+        key="account_id issue_date horizon_days",
+        columns=f"account_id issue_date horizon_days forecast_date {_LEVELS} unit_code method history_days "
+        "issued_at_utc fetch_id",
+    ),
+    table(
+        "forecasts.runway_curve",
+        "How probable it was that an account would have run dry by a day, as issued.",
+        key="account_id issue_date horizon_days",
+        columns="account_id issue_date horizon_days forecast_date depleted_probability below_threshold_probability? "
+        "method history_days issued_at_utc fetch_id",
+    ),
+    table(
+        "forecasts.runway",
+        "When an account was expected to run dry, as issued.",
+        key="account_id issue_date",
+        columns=f"account_id issue_date {_RUNWAY} issued_at_utc fetch_id",
+    ),
+    table(
+        "forecasts.topup_plan",
+        "How much to top an account up and by when, with its arithmetic, as issued. Accounts that the vendor tops up "
+        "by itself have none.",
+        key="account_id issue_date",
+        columns=f"account_id issue_date {_TOPUP} issued_at_utc fetch_id",
+    ),
+    table(
+        "forecasts.current_topup_plan",
+        "How much to top an account up and by when, by its newest balance.",
+        key="account_id",
+        columns=f"account_id {_TOPUP}",
+    ),
+    table(
+        "forecasts.current_runway",
+        "When an account is expected to run dry, by its newest balance.",
+        key="account_id",
+        columns=f"account_id {_RUNWAY}",
+    ),
+    table(
+        "forecasts.anomalies",
+        "A day, or several in a row, so far outside what was forecast that chance does not explain it.",
+        key="account_id first_date anomaly_kind",
+        columns="account_id first_date last_date anomaly_kind actual_amount expected_amount low_amount high_amount "
+        "unit_code tail_probability reason",
+    ),
+    table(
+        "forecasts.backtest_scores",
+        "How forecasts from past days compare with what came, by the newest backtest; `*` is all accounts together.",
+        key="account_id forecaster horizon_days",
+        columns="account_id forecaster horizon_days origin_count separate_origin_count forecast_count pinball_ratio? "
+        "median_error_ratio? coverage_80_ratio? coverage_90_ratio? below_80_ratio? above_80_ratio? brier_score? "
+        "backtested_at_utc fetch_id",
+    ),
+    table(
+        "forecasts.calibration",
+        "How often totals were at or below a quantile of their forecast, by the newest backtest; `*` is all accounts "
+        "together.",
+        key="account_id forecaster horizon_days nominal_ratio",
+        columns="account_id forecaster horizon_days nominal_ratio observed_ratio forecast_count backtested_at_utc "
+        "fetch_id",
+    ),
+)
+
+
 # In the order that FOCUS wants: its own columns by name, before ours by name.
 _FOCUS = (
     "BilledCost BillingAccountId BillingAccountName? BillingCurrency BillingPeriodEnd BillingPeriodStart "
@@ -444,7 +548,8 @@ MARTS: Final = (
         columns="account_id vendor team? balance_amount? unit_code observed_at_utc? age_seconds? reading_state "
         "threshold_amount? unconfirmed_amount? burn_7d_amount? burn_28d_amount? history_days method runway_days? "
         "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability? depleted_30d_probability? "
-        "severity topup_amount? reason evidence_level fetch_id? reporting_balance_amount? reporting_burn_28d_amount? "
+        "severity topup_amount? topup_gross_amount? order_by_date? topup_advice? reason evidence_level "
+        "fetch_id? reporting_balance_amount? reporting_burn_28d_amount? "
         "reporting_unit_code fx_rate_date? fx_source?",
     ),
     table(
@@ -480,6 +585,14 @@ MARTS: Final = (
         key="account_id claim horizon_days unit_code",
         columns="account_id claim horizon_days unit_code claim_count due_claim_count exact_claim_count "
         "mean_error_amount? mean_absolute_error_amount? absolute_error_ratio? observed_at_utc claim_amount",
+    ),
+    table(
+        "marts.forecast_accuracy",
+        "How forecasts of an account's spend compare with what came: ours, and what people do by hand.",
+        key="account_id forecaster horizon_days",
+        columns="account_id forecaster horizon_days unit_code forecast_count first_issue_date last_issue_date "
+        "mean_pinball_amount mean_absolute_error_amount coverage_80_ratio? coverage_90_ratio? below_80_ratio? "
+        "above_80_ratio? mean_pit_ratio? brier_score?",
     ),
     table(
         "marts.data_freshness",
@@ -533,7 +646,7 @@ MARTS: Final = (
     ),
 )
 
-ALL: Final[dict[str, Table]] = {made.full_name: made for made in (*STAGING, *CORE, *MARTS)}
+ALL: Final[dict[str, Table]] = {made.full_name: made for made in (*STAGING, *CORE, *FORECASTS, *MARTS)}
 """Every table that is not a vendor's own, by full name."""
 
 

@@ -30,9 +30,14 @@ ISO_4217: Final = frozenset(
 _VENDOR_UNIT = re.compile(r"[a-z][a-z0-9]*-[a-z][a-z0-9]*")
 
 
+def is_vendor_unit(code: str) -> bool:
+    """Tell whether `code` is a vendor's own unit of account, such as `voxpria-credit`."""
+    return bool(_VENDOR_UNIT.fullmatch(code))
+
+
 def is_unit_code(code: str) -> bool:
     """Tell whether `code` may stand in a `unit_code` column.
 
     Accepted: an ISO 4217 code in capitals, a vendor's unit such as `voxpria-credit`, or `unknown`.
     """
-    return code in ISO_4217 or code == UNKNOWN_UNIT or bool(_VENDOR_UNIT.fullmatch(code))
+    return code in ISO_4217 or code == UNKNOWN_UNIT or is_vendor_unit(code)

@@ -1,7 +1,10 @@
--- The intervals that close in the months that are owed. Where usage is stated by day, a reading of the balance stands
--- at a reading of a meter: all days before it as stated by now, and its own day as far as it had been stated by then.
--- The usage of an interval is the difference of its two meter readings, so that usage asked for beside each balance
--- explains intervals shorter than a day, and a day that nothing divides falls to the interval that holds its end.
+-- The intervals that close in the months that are owed, what is documented of each, and what that leaves over. A
+-- document only explains the interval that it falls in: opened < effective <= closed.
+--
+-- Where usage is stated by day, a reading of the balance stands at a reading of a meter: all days before it as stated
+-- by now, and its own day as far as it had been stated by then. The usage of an interval is the difference of its two
+-- meter readings, so that usage asked for beside each balance explains intervals shorter than a day, and a day that
+-- nothing divides falls to the interval that holds its end.
 with
 
 months as (
@@ -38,8 +41,7 @@ readings as (
         snapshots.unconfirmed_amount,
         snapshots.unit_code,
         snapshots.fetch_id,
-        accounts.evidence_level,
-        cast(snapshots.observed_at_utc at time zone 'UTC' as date) as read_date
+        accounts.evidence_level
     from core.balance_snapshots as snapshots
     inner join core.accounts as accounts on snapshots.account_id = accounts.account_id
     cross join hull
@@ -113,18 +115,29 @@ meter as (
         on usage_days.account_id = first_stated.account_id and usage_days.usage_date = first_stated.usage_date
 ),
 
+stated as (
+    select
+        account_id,
+        observed_at_utc,
+        known_at_utc,
+        cast(observed_at_utc at time zone 'UTC' as date) as read_date
+    from paired
+    where evidence_level = 'usage'
+),
+
 whole_days as (
     select
-        paired.*,
+        stated.*,
         meter.stated_amount,
         meter.first_amount
-    from paired
-    asof left join meter on paired.account_id = meter.account_id and paired.read_date > meter.usage_date
+    from stated
+    asof left join meter on stated.account_id = meter.account_id and stated.read_date > meter.usage_date
 ),
 
 metered as (
     select
-        whole_days.*,
+        whole_days.account_id,
+        whole_days.observed_at_utc,
         coalesce(whole_days.stated_amount, 0) + coalesce(today.credits_amount, 0) as stated_meter_amount,
         coalesce(whole_days.first_amount, 0) + coalesce(today.credits_amount, 0) as first_meter_amount
     from whole_days
@@ -135,7 +148,16 @@ metered as (
             and whole_days.known_at_utc >= today.observed_at_utc
 ),
 
-joined as (
+read_meters as (
+    select
+        paired.*,
+        metered.stated_meter_amount,
+        metered.first_meter_amount
+    from paired
+    left join metered on paired.account_id = metered.account_id and paired.observed_at_utc = metered.observed_at_utc
+),
+
+known as (
     select
         account_id,
         lag(observed_at_utc) over following as opened_at_utc,
@@ -149,12 +171,106 @@ joined as (
         fetch_id as closing_fetch_id,
         lag(unconfirmed_amount) over following as opening_unconfirmed_amount,
         unconfirmed_amount as closing_unconfirmed_amount,
-        stated_meter_amount - lag(stated_meter_amount) over following as stated_usage_amount,
-        first_meter_amount - lag(first_meter_amount) over following as first_usage_amount,
+        cast(stated_meter_amount - lag(stated_meter_amount) over following as decimal(38, 9)) as stated_usage_amount,
+        cast(first_meter_amount - lag(first_meter_amount) over following as decimal(38, 9)) as first_usage_amount,
         polled_at_utc is not null and lag(polled_at_utc) over following is not null as is_polled,
         polled_at_utc
-    from metered
+    from read_meters
     window following as (partition by account_id order by observed_at_utc)
+),
+
+intervals as materialized (
+    select
+        known.*,
+        row_number() over () as interval_number
+    from known
+    -- Amounts in two units have no difference.
+    where known.opened_at_utc is not null and known.opening_unit_code = known.unit_code
+),
+
+-- -- what the ledger says of them ----------------------------------------------------------------------------------
+
+ends as (
+    select
+        account_id,
+        unit_code,
+        opened_at_utc,
+        closed_at_utc,
+        polled_at_utc,
+        interval_number
+    from intervals
+),
+
+entries as (
+    select
+        booked.account_id,
+        booked.entry_id,
+        booked.effective_at_utc,
+        booked.entry_amount,
+        booked.unit_code,
+        -- A small type: the join sorts what it carries.
+        cast(
+            case when booked.entry_status = 'pending' then 'pending' else booked.entry_kind end
+            as enum('top_up', 'usage', 'renewal', 'refund', 'adjustment', 'tax', 'other', 'pending')
+        ) as component,
+        booked.first_observed_at_utc,
+        booked.first_entry_amount <> booked.entry_amount as is_restated
+    from core.ledger_entries as booked
+    cross join hull
+    left join carried on booked.account_id = carried.account_id
+    where
+        booked.effective_at_utc > coalesce(carried.from_utc, hull.from_utc)
+        and booked.effective_at_utc < hull.before_utc
+        and booked.entry_status <> 'void'
+),
+
+documented as (
+    select
+        ends.interval_number,
+        sum(entries.entry_amount) filter (where entries.component = 'top_up') as top_up_amount,
+        sum(entries.entry_amount) filter (where entries.component = 'refund') as refund_amount,
+        sum(entries.entry_amount) filter (where entries.component = 'usage') as usage_amount,
+        sum(entries.entry_amount) filter (where entries.component = 'renewal') as renewal_amount,
+        sum(entries.entry_amount) filter (where entries.component in ('adjustment', 'other')) as adjustment_amount,
+        sum(entries.entry_amount) filter (where entries.component = 'tax') as tax_amount,
+        sum(entries.entry_amount) filter (where entries.component = 'pending') as pending_amount,
+        count(*) filter (where entries.component <> 'pending') as entry_count,
+        array_to_string(list_sort(list(entries.entry_id)), ' ') as entry_ids,
+        bool_or(entries.first_observed_at_utc > ends.polled_at_utc) as has_late,
+        bool_or(entries.is_restated) as has_restated
+    from entries
+    asof inner join ends
+        on entries.account_id = ends.account_id and entries.effective_at_utc <= ends.closed_at_utc
+    -- An entry in another unit than the balance's is no part of it.
+    where entries.effective_at_utc > ends.opened_at_utc and entries.unit_code = ends.unit_code
+    group by ends.interval_number
+),
+
+summed as (
+    select
+        intervals.*,
+        coalesce(documented.top_up_amount, 0) as top_up_amount,
+        coalesce(documented.refund_amount, 0) as refund_amount,
+        coalesce(documented.usage_amount, 0) - coalesce(intervals.stated_usage_amount, 0) as usage_amount,
+        coalesce(documented.renewal_amount, 0) as renewal_amount,
+        coalesce(documented.adjustment_amount, 0) as adjustment_amount,
+        coalesce(documented.tax_amount, 0) as tax_amount,
+        coalesce(documented.pending_amount, 0) as open_amount,
+        coalesce(documented.entry_count, 0) as entry_count,
+        documented.entry_ids,
+        coalesce(documented.has_late, false) as has_late,
+        coalesce(documented.has_restated, false)
+        or coalesce(intervals.stated_usage_amount <> intervals.first_usage_amount, false) as has_restated
+    from intervals
+    left join documented on intervals.interval_number = documented.interval_number
+),
+
+left_over as (
+    select
+        *,
+        closing_amount - opening_amount - top_up_amount - refund_amount - usage_amount - renewal_amount
+        - adjustment_amount - tax_amount as beyond_amount
+    from summed
 )
 
 select
@@ -172,12 +288,25 @@ select
     closing_fetch_id,
     opening_unconfirmed_amount,
     closing_unconfirmed_amount,
-    case when evidence_level = 'usage' then cast(stated_usage_amount as decimal(38, 9)) end as stated_usage_amount,
-    case when evidence_level = 'usage' then cast(first_usage_amount as decimal(38, 9)) end as first_usage_amount,
+    stated_usage_amount,
+    first_usage_amount,
+
+    -- what is documented
+    cast(top_up_amount as decimal(38, 9)) as top_up_amount,
+    cast(refund_amount as decimal(38, 9)) as refund_amount,
+    cast(usage_amount as decimal(38, 9)) as usage_amount,
+    cast(renewal_amount as decimal(38, 9)) as renewal_amount,
+    cast(adjustment_amount as decimal(38, 9)) as adjustment_amount,
+    cast(tax_amount as decimal(38, 9)) as tax_amount,
+    -- An entry that is not settled yet counts where the balance has moved by it already.
+    cast(case when beyond_amount = open_amount then open_amount else 0 end as decimal(38, 9)) as pending_amount,
+    cast(case when beyond_amount = open_amount then 0 else beyond_amount end as decimal(38, 9)) as residual_amount,
+    entry_count,
+    entry_ids,
 
     -- how well it is known
     is_polled,
-    polled_at_utc
-from joined
--- Amounts in two units have no difference.
-where opened_at_utc is not null and opening_unit_code = unit_code
+    polled_at_utc,
+    has_late,
+    has_restated
+from left_over

@@ -36,6 +36,7 @@ select
     -- amounts
     charges.charge_amount,
     coalesce(charges.unit_code, accounts.unit_code) as unit_code,
+    charges.cycle_months,
 
     -- what it is
     charges.description,

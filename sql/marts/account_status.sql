@@ -1,6 +1,8 @@
--- How urgent an account is, by limits that a person can check: with 7 days left or fewer it is critical, with 14 a
--- warning, with 30 to be watched. An old or failed reading never counts as urgent or as fine: it is unknown, and so
--- is an account without a complete day of spend behind it.
+-- How urgent an account is, by limits that a person can check. Where there is a forecast: critical when it is as
+-- likely as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched
+-- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
+-- same limits. An old or failed reading never counts as urgent or as fine: it is unknown, and so is an account without
+-- a forecast and without a complete day of spend behind it.
 with
 
 limits as (
@@ -82,6 +84,7 @@ joined as (
         accounts.*,
         newest.balance_amount,
         newest.observed_at_utc,
+        cast(newest.observed_at_utc at time zone 'UTC' as date) as read_date,
         coalesce(newest.reading_count, 0) as reading_count,
         newest.threshold_amount,
         newest.unconfirmed_amount,
@@ -95,12 +98,27 @@ joined as (
         attempts.fetch_id as attempt_fetch_id,
         burn.burn_7d_amount,
         burn.burn_28d_amount,
-        coalesce(burn.history_days, 0) as history_days
+        coalesce(burn.history_days, 0) as burn_days,
+        forecast.method as forecast_method,
+        forecast.history_days as forecast_history_days,
+        forecast.runway_p10_date,
+        forecast.runway_p50_date as forecast_p50_date,
+        forecast.runway_p90_date,
+        forecast.depleted_7d_probability,
+        forecast.depleted_30d_probability,
+        forecast.beyond_horizon_probability,
+        plan.topup_amount,
+        plan.topup_gross_amount,
+        plan.order_by_date,
+        plan.topup_advice
     from core.accounts as accounts
     cross join staging.build as build
     left join newest on accounts.account_id = newest.account_id
     left join attempts on accounts.account_id = attempts.account_id
     left join burn on accounts.account_id = burn.account_id
+    left join forecasts.current_runway as forecast
+        on accounts.account_id = forecast.account_id and newest.observed_at_utc = forecast.observed_at_utc
+    left join forecasts.current_topup_plan as plan on forecast.account_id = plan.account_id
     where accounts.is_configured
 ),
 
@@ -116,14 +134,23 @@ states as (
         end as reading_state,
         case
             when joined.balance_amount <= 0 then 0.0
-            when joined.burn_28d_amount > 0 then cast(joined.balance_amount as double) / joined.burn_28d_amount
-        end as full_runway_days
+            when joined.forecast_p50_date is not null
+                then cast(joined.forecast_p50_date - joined.read_date as double)
+            when joined.balance_amount > 0 and joined.burn_28d_amount > 0
+                then greatest(
+                    cast(joined.balance_amount as double) / joined.burn_28d_amount,
+                    -- What is more likely than not to last beyond the horizon lasts at least as long as that.
+                    case when joined.forecast_method is not null then 90.0 else 0.0 end
+                )
+        end as full_runway_days,
+        cast(joined.runway_p10_date - joined.read_date as double) as cautious_days
     from joined
 ),
 
 runways as (
     select
         states.*,
+        states.burn_days > 0 or states.forecast_method is not null as is_known,
         case when states.full_runway_days <= limits.longest_days then states.full_runway_days end as runway_days,
         coalesce(states.full_runway_days > limits.longest_days, false) as is_beyond
     from states
@@ -136,15 +163,19 @@ judged as (
         case
             when runways.reading_state <> 'fresh' then 'unknown'
             when runways.balance_amount <= 0 then 'critical'
-            when runways.history_days = 0 and runways.balance_amount < runways.alert_below_amount then 'warning'
-            when runways.history_days = 0 then 'unknown'
+            when not runways.is_known and runways.balance_amount < runways.alert_below_amount then 'warning'
+            when not runways.is_known then 'unknown'
             when runways.runway_days <= limits.critical_days then 'critical'
             when
                 runways.runway_days <= limits.warning_days
+                or runways.cautious_days <= limits.critical_days
                 or runways.runway_days < runways.alert_below_days
                 or runways.balance_amount < runways.alert_below_amount
                 then 'warning'
-            when runways.runway_days <= limits.watch_days or runways.balance_amount < runways.threshold_amount
+            when
+                runways.runway_days <= limits.watch_days
+                or runways.cautious_days <= limits.warning_days
+                or runways.balance_amount < runways.threshold_amount
                 then 'watch'
             else 'ok'
         end as severity
@@ -180,15 +211,12 @@ converted as (
     left join core.credit_prices as prices
         on
             judged.account_id = prices.account_id
-            and cast(judged.observed_at_utc at time zone 'UTC' as date) >= prices.from_date
-            and (
-                prices.to_date is null
-                or cast(judged.observed_at_utc at time zone 'UTC' as date) <= prices.to_date
-            )
+            and judged.read_date >= prices.from_date
+            and (prices.to_date is null or judged.read_date <= prices.to_date)
     left join core.conversion_rates as rates
         on
             coalesce(prices.price_unit_code, judged.unit_code) = rates.unit_code
-            and cast(judged.observed_at_utc at time zone 'UTC' as date) = rates.conversion_date
+            and judged.read_date = rates.conversion_date
 ),
 
 worded as (
@@ -196,7 +224,7 @@ worded as (
         *,
         cast(cast(balance_amount as decimal(38, 2)) as varchar) || ' ' || unit_code as balance_words,
         cast(cast(burn_28d_amount as decimal(38, 2)) as varchar) || ' ' || unit_code || ' a day' as burn_words,
-        case when history_days = 1 then '1 day' else cast(cast(history_days as bigint) as varchar) || ' days' end
+        case when burn_days = 1 then '1 day' else cast(cast(burn_days as bigint) as varchar) || ' days' end
             as history_words,
         case
             when age_seconds < 7200 then cast(cast(round(age_seconds / 60) as bigint) as varchar) || ' minutes'
@@ -211,7 +239,14 @@ worded as (
             when severity = 'watch' and balance_amount < threshold_amount
                 then '; below the threshold that the vendor holds'
             else ''
-        end as limit_words
+        end as limit_words,
+        -- The chances are told in tens, the way people bet.
+        'As likely as not dry by ' || cast(forecast_p50_date as varchar)
+        || coalesce(', 1 chance in 10 by ' || cast(runway_p10_date as varchar), '')
+        || coalesce(', 9 in 10 by ' || cast(runway_p90_date as varchar), '') as dry_words,
+        'Lasts beyond 90 days with a chance of '
+        || cast(cast(floor(100 * beyond_horizon_probability) as bigint) as varchar) || ' %'
+        || coalesce('; 1 chance in 10 to be dry by ' || cast(runway_p10_date as varchar), '') as lasting_words
     from converted
 )
 
@@ -233,23 +268,28 @@ select
     -- how long it lasts
     burn_7d_amount,
     burn_28d_amount,
-    history_days,
-    case when runway_days is not null and history_days > 0 then 'mean_28d' else 'none' end as method,
-    runway_days,
-    cast(null as date) as runway_p10_date,
+    coalesce(forecast_history_days, burn_days) as history_days,
     case
-        when runway_days is not null
-            then cast(
-                cast(observed_at_utc at time zone 'UTC' as date) + cast(floor(runway_days) as integer) as date
-            )
+        when forecast_method is not null then forecast_method
+        when runway_days is not null and burn_days > 0 then 'mean_28d'
+        else 'none'
+    end as method,
+    runway_days,
+    runway_p10_date,
+    case
+        when forecast_method is not null and balance_amount > 0 then forecast_p50_date
+        when runway_days is not null then cast(read_date + cast(floor(runway_days) as integer) as date)
     end as runway_p50_date,
-    cast(null as date) as runway_p90_date,
-    cast(null as double) as depleted_7d_probability,
-    cast(null as double) as depleted_30d_probability,
+    runway_p90_date,
+    depleted_7d_probability,
+    depleted_30d_probability,
 
     -- how urgent it is
     severity,
-    cast(null as decimal(38, 9)) as topup_amount,
+    topup_amount,
+    topup_gross_amount,
+    order_by_date,
+    topup_advice,
     case
         when reading_state = 'unknown' and outcome is null then 'Never asked yet.'
         when reading_state = 'unknown' and outcome = 'ok' then 'The balance could not be read; see staging.rejects.'
@@ -263,16 +303,24 @@ select
             reading_state = 'stale'
             then 'Not asked for ' || age_words || '; the last balance was ' || balance_words || '.'
         when balance_amount <= 0 then 'Nothing is left: the balance is ' || balance_words || '.'
-        when history_days = 0 and balance_amount < alert_below_amount
+        when not is_known and balance_amount < alert_below_amount
             then
                 'Below your limit of '
                 || cast(cast(alert_below_amount as decimal(38, 2)) as varchar)
                 || ' '
                 || unit_code
                 || '; no complete day of spend is known yet.'
-        when history_days = 0 and reading_count = 1
+        when not is_known and reading_count = 1
             then 'One reading and no history: days left are unknown until spend has been seen for a day.'
-        when history_days = 0 then 'No complete day of spend is known yet, so days left are unknown.'
+        when not is_known then 'No complete day of spend is known yet, so days left are unknown.'
+        when
+            forecast_method is not null
+            and (forecast_p50_date is not null or runway_p10_date is not null or burn_28d_amount > 0)
+            then
+                coalesce(dry_words, lasting_words)
+                || coalesce('; ' || burn_words || ', the mean of ' || history_words, '')
+                || case when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else '' end
+                || limit_words || '.'
         when burn_28d_amount <= 0
             then 'No spend in the last ' || history_words || ': no date to run dry' || limit_words || '.'
         when is_beyond then 'At ' || burn_words || ' it lasts more than ten years' || limit_words || '.'

@@ -8,9 +8,24 @@ documented as (
         tables.comment as table_doc,
         columns.column_name,
         columns.data_type,
-        columns.comment as column_comment,
-        columns.is_nullable
-    from duckdb_tables() as tables
+        -- A view's columns have no constraints: their comments say it.
+        regexp_replace(columns.comment, ' Never NULL\.', '') as column_comment,
+        columns.is_nullable and columns.comment not like '%Never NULL.%' as is_nullable
+    from (
+        select
+            database_name,
+            schema_name,
+            table_name,
+            comment
+        from duckdb_tables()
+        union all
+        select
+            database_name,
+            schema_name,
+            view_name as table_name,
+            comment
+        from duckdb_views()
+    ) as tables
     inner join duckdb_columns() as columns
         on
             tables.database_name = columns.database_name
@@ -19,10 +34,10 @@ documented as (
     where
         tables.database_name = current_database()
         and (
-            -- The intervals are a step on the way to the bridge, which says all that they do.
+            -- Steps on the way to the bridge, which says all that they do.
             (
                 tables.schema_name in ('core', 'forecasts', 'marts', 'alerts')
-                and tables.table_name <> 'balance_intervals'
+                and tables.table_name not in ('balance_intervals', 'balance_residuals')
             )
             or (tables.schema_name = 'staging' and tables.table_name in ('rejects', 'schema_drift'))
         )

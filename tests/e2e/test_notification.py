@@ -37,7 +37,8 @@ def test_a_critical_account_is_told_once(bench: Bench, told: list[dict[str, str]
     bench.run(NOW + timedelta(hours=1))
 
     assert [message["title"] for message in told] == ["Drawdown: voxpria-campaign is critical"]
-    assert "days left" in told[0]["message"]
+    assert "As likely as not dry by 2026-10-" in told[0]["message"]
+    assert "Order " in told[0]["message"]
 
 
 def test_a_stale_account_is_told_once_and_again_after_it_recovered(

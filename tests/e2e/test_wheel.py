@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+import duckdb
 
 CLONE = Path(__file__).parents[2]
 
@@ -40,3 +43,13 @@ def test_the_built_wheel_plays_the_demo_outside_the_clone(tmp_path: Path) -> Non
     assert done.stdout.splitlines()[0].startswith(str(tmp_path / "installed"))
     assert "voxpria-campaign" in done.stdout
     assert (tmp_path / "state" / "published" / "current.duckdb").exists()
+    # Its account that runs dry is said to, and what to do about it is a sentence to act on.
+    with duckdb.connect((tmp_path / "state" / "published" / "current.duckdb").resolve(), read_only=True) as build:
+        [(probability, severity, advice)] = build.execute(
+            "SELECT depleted_7d_probability, severity, topup_advice FROM marts.account_status "
+            "WHERE account_id = 'voxpria-campaign'"
+        ).fetchall()
+    assert probability > 0.9
+    assert severity == "critical"
+    assert re.match(r"Order \d+ voxpria-credit today, which is late: ", advice)
+    assert advice.split(": ", 1)[1].split("; ")[0] in done.stdout.replace("\n  ", " ")

@@ -166,8 +166,8 @@ def test_a_model_selects_its_columns_by_name_and_in_the_tables_order(model: Mode
 
 # What PostgreSQL has under the name that sqlglot writes.
 _POSTGRES = set(
-    """abs any bool_and bool_or cast coalesce count current_database date_trunc decimal extract floor generate_series
-    greatest lag lead least max min nullif regexp_replace round row_number sign string_agg substring
+    """abs any avg bool_and bool_or cast coalesce count current_database date_trunc decimal extract filter floor generate_series
+    greatest lag lead least max min nullif power regexp_replace round row_number sign string_agg substring
     sum to_char trim unnest upper""".split()
 )
 # The rule of conversion is defined once, as macros of the warehouse; PostgreSQL would have them as functions.
@@ -176,16 +176,17 @@ _CONVERSION = {"to_reporting", "source_of"}
 # comparison before a cast, json_merge_patch jsonb's `||`, and the dictionary would read that engine's own catalogue.
 _DUCKDB_ONLY = {
     "core.accounts": {"arg_max", "json_merge_patch", "json_object"},
-    "core.balance_bridge": {"array_agg", "array_sort", "array_to_string", "try_cast"},
-    "core.balance_intervals": {"arg_min"},
+    "core.balance_residuals": {"split", "try_cast"},
+    "core.balance_intervals": {"arg_min", "array_agg", "array_sort", "array_to_string"},
     "marts.balance_bridge_daily": {"arg_max", "arg_min"},
     "marts.balance_bridge_monthly": {"arg_max", "arg_min"},
     "marts.vendor_claim_accuracy": {"arg_max"},
+    "marts.forecast_accuracy": {"arg_max"},
     "core.spend_daily": _CONVERSION,
     "marts.account_status": _CONVERSION,
     "marts.focus_cost_and_usage": {"try_cast"},
     "marts.focus_cost_and_usage_estimated": {"try_cast"},
-    "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "regexp_extract", "split"},
+    "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "duckdb_views", "regexp_extract", "split"},
 }
 
 

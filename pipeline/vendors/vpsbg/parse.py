@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Context, Decimal
 
-from pipeline.vendors._port import Records, choice, flag, instant, money, text, unit
+from pipeline.vendors._port import Records, choice, flag, instant, money, number, text, unit
 
 _PLAIN_AMOUNT = re.compile(r"[0-9]{1,29}(\.[0-9]{1,9})?")
 _EXACT = Context(prec=60)
@@ -230,9 +230,16 @@ def _renewal(row: Mapping[str, object]) -> object:
     if price is None or months is None:
         return None
     is_price = isinstance(price, str | int) and not isinstance(price, bool) and _PLAIN_AMOUNT.fullmatch(str(price))
-    if not is_price or not isinstance(months, int) or isinstance(months, bool) or not 0 < months <= _LONGEST_CYCLE:
+    if not is_price or _cycle(row) is None:
         return [price, months]
-    return format(_EXACT.multiply(Decimal(str(price)), Decimal(months)), "f")
+    return format(_EXACT.multiply(Decimal(str(price)), Decimal(str(months))), "f")
+
+
+def _cycle(row: Mapping[str, object]) -> object:
+    """After how many months it is renewed again; what is no such number says nothing."""
+    months = row.get("billing_cycle")
+    is_cycle = isinstance(months, int) and not isinstance(months, bool) and 0 < months <= _LONGEST_CYCLE
+    return months if is_cycle else None
 
 
 def _is_renewed(row: Mapping[str, object]) -> object:
@@ -250,13 +257,13 @@ SERVERS = Records(
         text("charge_id", "id", required=True),
         instant("due_at_utc", "expiry_at", required=True),
         money("charge_amount", "renew_amount_with_vat", required=True, documented=False, compute=_renewal),
+        number("cycle_months", "billing_cycle", compute=_cycle),
         text("description", "hostname"),
         flag("is_automatic", "auto_renew", required=True, compute=_is_renewed),
     ),
     # Documented, in either of the two shapes that a server has.
     ignored=(
         "plan",
-        "billing_cycle",
         "status",
         "created_at",
         "addons",

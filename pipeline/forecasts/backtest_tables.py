@@ -1,0 +1,65 @@
+"""Backtests as landed, and the tables that hold the newest."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from pipeline.clock import Clock
+from pipeline.forecasts.backtest import CALIBRATION, SCORES, Backtest
+from pipeline.forecasts.issues import CONTENT_TYPE, read_body
+from pipeline.home import Home
+from pipeline.landing.fetching import land_own
+from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
+
+_TABLES: Final = {"backtest_scores": SCORES, "calibration": CALIBRATION}
+
+
+def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> str:
+    """Land what a backtest found, as one body with the rows of both tables; returns its fetch id."""
+    # One body, so that scores and calibration are always of the same backtest.
+    parts = zip(_TABLES, (result.scores, result.calibration), strict=True)
+    rows = pl.concat([part.with_columns(pl.lit(name).alias("table_name")) for name, part in parts], how="diagonal")
+    body = io.BytesIO()
+    rows.write_parquet(body, compression="zstd")
+    return land_own(home, clock, run_id, BACKTESTS, body.getvalue(), content_type=CONTENT_TYPE)
+
+
+def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:
+    """Make the tables hold the newest backtest that was landed up to `known_at`, or nothing where there is none.
+
+    Run inside a transaction. Raises OSError or ValueError for a landing file that is not whole.
+    """
+    row = _newest(landing, known_at)
+    held = connection.execute("SELECT DISTINCT fetch_id FROM forecasts.backtest_scores").fetchall()
+    if held == ([(row["fetch_id"],)] if row else []):
+        return
+    rows = read_body(row) if row else None
+    for name, schema in _TABLES.items():
+        connection.execute(f"DELETE FROM forecasts.{name}")
+        if row is not None and rows is not None:
+            connection.register("incoming", rows.filter(pl.col("table_name") == name).select(*schema))
+            connection.execute(
+                f"INSERT INTO forecasts.{name} BY NAME SELECT *, CAST(? AS TIMESTAMPTZ) AS backtested_at_utc, "
+                "? AS fetch_id FROM incoming ORDER BY account_id, forecaster, horizon_days",
+                [row["fetched_at_utc"], row["fetch_id"]],
+            )
+            connection.unregister("incoming")
+
+
+def _newest(landing: Path, known_at: datetime | None) -> Mapping[str, Any] | None:
+    # A folder bears the day of what is in it, so the first one with a backtest that was known has the newest.
+    for folder in reversed(day_folders(landing, OWN, BACKTESTS)):
+        rows: list[Mapping[str, Any]] = [
+            row for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body"]) for row in table.to_pylist()
+        ]
+        known = [row for row in rows if known_at is None or row["fetched_at_utc"] <= known_at]
+        if known:
+            return max(known, key=lambda row: (row["fetched_at_utc"], row["fetch_id"]))
+    return None

@@ -1,0 +1,180 @@
+"""What a caller hands in, checked once and turned into one dense table of days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipeline.errors import DrawdownError
+
+QUANTILES: Final = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+"""The quantiles that the tables hold."""
+
+WEEKS: Final = 60
+"""Weeks of history that are looked at: more than a year, so that a level is never older than its account's season."""
+
+Floats = NDArray[np.float64]
+
+
+_NO_MONEY: Final = 5e-10
+
+
+class InputError(DrawdownError, ValueError):
+    """What was handed to the forecaster cannot be forecast; the message names the frame, the account and the day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histories:
+    """The accounts, sorted by id, and what is known of each."""
+
+    ids: list[str]
+    vendors: list[str]
+    """One an account; empty where the caller named none."""
+    days: Floats
+    """(accounts, weeks x 7): spend a day, NaN where nothing was observed; the last column is `as_of`."""
+    history_days: NDArray[np.int64]
+    """Days observed up to `as_of`, also those older than the table reaches."""
+    balances: Floats
+    """NaN where none was given."""
+    thresholds: Floats
+    """NaN where none was given."""
+    priors: Floats
+    """Mean spend a day as somebody else estimates it; NaN where nobody does."""
+    charges: Floats
+    """(accounts, horizon): known charges, the first column is the day after `as_of`."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def _columns(frame: pl.DataFrame, name: str, needed: Iterable[str]) -> None:
+    missing = [column for column in needed if column not in frame.columns]
+    if missing:
+        raise InputError(f"{name} has no column {', '.join(missing)}; it has {', '.join(frame.columns) or 'none'}")
+
+
+def _checked(frame: pl.DataFrame, name: str, amount: str, *, key: Sequence[str]) -> pl.DataFrame:
+    """The key and the amount as Float64. Raises InputError for nulls, NaN, infinities and a key that is there twice."""
+    _columns(frame, name, [*key, amount])
+    if not frame.schema[amount].is_numeric() and frame.height:
+        raise InputError(f"{name}: {amount} is {frame.schema[amount]}, not a number")
+    casts = [pl.col("account_id").cast(pl.String), pl.col(amount).cast(pl.Float64)]
+    if "date" in key:
+        if frame.schema["date"] != pl.Date and frame.height:
+            raise InputError(f"{name}: date is {frame.schema['date']}, not a Date")
+        casts.append(pl.col("date").cast(pl.Date))
+    frame = frame.with_columns(casts)
+    bad = frame.filter(pl.any_horizontal(pl.col(key).is_null()) | ~pl.col(amount).is_finite().fill_null(value=False))
+    if bad.height:
+        where = ", ".join(str(bad[column][0]) for column in key)
+        raise InputError(f"{name}: {amount} of {where} is {bad[amount][0]}; leave a row out where nothing is known")
+    doubled = frame.filter(frame.select(key).is_duplicated())
+    if doubled.height:
+        where = ", ".join(str(doubled[column][0]) for column in key)
+        raise InputError(f"{name} has {where} more than once; add the rows up, or keep one of them")
+    # Less than half of money's last digit is no money, and a mean of such numbers no divisor.
+    return frame.with_columns(
+        pl.when(pl.col(amount).abs() < _NO_MONEY).then(0.0).otherwise(pl.col(amount)).alias(amount)
+    )
+
+
+def _by_account(frame: pl.DataFrame | None, name: str, amount: str) -> tuple[dict[str, float], pl.DataFrame | None]:
+    if frame is None:
+        return {}, None
+    frame = _checked(frame, name, amount, key=["account_id"])
+    return dict(zip(frame["account_id"].to_list(), frame[amount].to_list(), strict=True)), frame
+
+
+def _vendors(spend: pl.DataFrame) -> dict[str, str]:
+    if "vendor" not in spend.columns:
+        return {}
+    pairs = spend.select("account_id", pl.col("vendor").cast(pl.String).fill_null("")).unique()
+    doubled = pairs.filter(pairs["account_id"].is_duplicated())
+    if doubled.height:
+        raise InputError(f"spend gives account {doubled['account_id'].sort()[0]} more than one vendor")
+    return dict(pairs.iter_rows())
+
+
+def read(
+    spend: pl.DataFrame,
+    as_of: date,
+    horizon_days: int,
+    *,
+    balances: pl.DataFrame | None = None,
+    known_charges: pl.DataFrame | None = None,
+    priors: pl.DataFrame | None = None,
+) -> Histories:
+    """Check the frames and lay the days out.
+
+    An account is one that any frame names. Days after `as_of` are no history and are refused: what a partial day
+    means is the caller's to decide. Known charges outside the horizon are left out. Raises InputError.
+    """
+    spend = _checked(spend, "spend", "spend_amount", key=["account_id", "date"])
+    late = spend.filter(pl.col("date") > as_of)
+    if late.height:
+        raise InputError(f"spend of {late['account_id'][0]} has {late['date'][0]}, after as_of {as_of}")
+    balance, balance_rows = _by_account(balances, "balances", "balance_amount")
+    threshold: dict[str, float] = {}
+    if balance_rows is not None and "threshold_amount" in balance_rows.columns:
+        stated = balance_rows.filter(pl.col("threshold_amount").is_not_null())
+        threshold, _ = _by_account(stated.select("account_id", "threshold_amount"), "balances", "threshold_amount")
+    prior, _ = _by_account(priors, "priors", "mean_daily_amount")
+    charges = None if known_charges is None else _summed(known_charges)
+
+    names = set(spend["account_id"].unique().to_list()) | set(balance) | set(prior)
+    if charges is not None:
+        names |= set(charges["account_id"].unique().to_list())
+    ids = sorted(names)
+    vendor = _vendors(spend)
+    counts = dict(spend.group_by("account_id").len().iter_rows())
+    return Histories(
+        ids=ids,
+        vendors=[vendor.get(name, "") for name in ids],
+        days=_dense(spend, "spend_amount", ids, as_of, columns=WEEKS * 7, first=1 - WEEKS * 7, fill=np.nan),
+        history_days=np.array([counts.get(name, 0) for name in ids], dtype=np.int64),
+        balances=_aligned(balance, ids),
+        thresholds=_aligned(threshold, ids),
+        priors=_aligned(prior, ids),
+        charges=np.zeros((len(ids), horizon_days))
+        if charges is None
+        else _dense(charges, "charge_amount", ids, as_of, columns=horizon_days, first=1, fill=0.0),
+    )
+
+
+def _summed(charges: pl.DataFrame) -> pl.DataFrame:
+    """Charges by account and day: several on one day are ordinary, unlike two rows of spend."""
+    _columns(charges, "known_charges", ["account_id", "date", "charge_amount"])
+    numbered = charges.with_row_index("row")
+    checked = _checked(numbered, "known_charges", "charge_amount", key=["account_id", "date", "row"])
+    # Sorted before it is added up: floats depend on the order.
+    return (
+        checked.sort("account_id", "date", "charge_amount")
+        .group_by("account_id", "date", maintain_order=True)
+        .agg(pl.col("charge_amount").sum())
+    )
+
+
+def _aligned(values: dict[str, float], ids: list[str]) -> Floats:
+    return np.array([values.get(name, np.nan) for name in ids], dtype=np.float64)
+
+
+def _dense(
+    frame: pl.DataFrame, amount: str, ids: list[str], as_of: date, *, columns: int, first: int, fill: float
+) -> Floats:
+    table = np.full((len(ids), columns), fill)
+    index = pl.DataFrame(
+        {"account_id": ids, "row": np.arange(len(ids))}, schema={"account_id": pl.String, "row": pl.Int64}
+    )
+    placed = (
+        frame.select("account_id", amount, column=(pl.col("date") - as_of).dt.total_days() - first)
+        .filter(pl.col("column").is_between(0, columns - 1))
+        .join(index, on="account_id")
+    )
+    table[placed["row"].to_numpy(), placed["column"].to_numpy()] = placed[amount].to_numpy()
+    return table

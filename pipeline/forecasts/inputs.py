@@ -1,0 +1,132 @@
+"""What the forecaster is told of the warehouse's accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import polars as pl
+
+HORIZON_DAYS = 90
+"""How far forecasts look."""
+
+_HISTORY_DAYS = 420
+"""How far back they look: the engine's 60 weeks."""
+
+# Renewals that are known ahead are taken out of the days that were, and put on the days that they fall due on.
+_SPEND = f"""
+    WITH renewed AS (
+        SELECT DISTINCT account_id FROM core.known_charges WHERE is_automatic
+    ),
+    renewals AS (
+        SELECT entries.account_id, CAST(entries.effective_at_utc AT TIME ZONE 'UTC' AS DATE) AS spend_date,
+            -sum(entries.entry_amount) AS renewal_amount
+        FROM core.ledger_entries AS entries
+        INNER JOIN renewed ON entries.account_id = renewed.account_id
+        WHERE entries.entry_kind = 'renewal' AND entries.entry_status IN ('settled', 'unknown')
+        GROUP BY entries.account_id, CAST(entries.effective_at_utc AT TIME ZONE 'UTC' AS DATE)
+    )
+    SELECT spend.account_id, spend.spend_date AS date,
+        CAST(spend.spend_amount - CASE WHEN spend.basis = 'ledger' THEN coalesce(renewals.renewal_amount, 0) ELSE 0 END
+            AS DOUBLE) AS spend_amount,
+        accounts.vendor
+    FROM core.spend_daily AS spend
+    INNER JOIN core.accounts AS accounts ON spend.account_id = accounts.account_id AND accounts.is_configured
+    LEFT JOIN renewals ON spend.account_id = renewals.account_id AND spend.spend_date = renewals.spend_date
+    WHERE spend.is_complete AND spend.spend_date > ? - {_HISTORY_DAYS} AND spend.spend_date <= ?
+    ORDER BY spend.account_id, spend.spend_date
+"""
+
+# The newest good balance, and what of its day had been spent by then: the first day of a forecast is that whole day.
+_BALANCES = """
+    WITH newest AS (
+        SELECT account_id, max(observed_at_utc) AS observed_at_utc
+        FROM core.balance_snapshots WHERE balance_amount IS NOT NULL GROUP BY account_id
+    )
+    SELECT snapshots.account_id, snapshots.balance_amount, snapshots.unit_code, snapshots.threshold_amount,
+        snapshots.unconfirmed_amount, snapshots.observed_at_utc,
+        CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) AS observed_date,
+        coalesce(spend.spend_amount, 0) AS spent_amount, accounts.topup_lead_days, accounts.topup_minimum_amount,
+        -- A gross balance is paid for with the tax in it.
+        CASE WHEN accounts.tax_basis <> 'gross' THEN accounts.tax_rate END AS tax_rate,
+        coalesce(auto_topups.is_on, false) AS is_auto, auto_topups.threshold_amount AS auto_threshold_amount,
+        auto_topups.topup_amount AS auto_topup_amount
+    FROM core.balance_snapshots AS snapshots
+    INNER JOIN newest
+        ON snapshots.account_id = newest.account_id AND snapshots.observed_at_utc = newest.observed_at_utc
+    INNER JOIN core.accounts AS accounts ON snapshots.account_id = accounts.account_id AND accounts.is_configured
+    LEFT JOIN core.spend_daily AS spend
+        ON snapshots.account_id = spend.account_id
+        AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) = spend.spend_date
+    LEFT JOIN core.auto_topups AS auto_topups
+        ON snapshots.account_id = auto_topups.account_id AND snapshots.unit_code = auto_topups.unit_code
+    WHERE snapshots.balance_amount IS NOT NULL AND snapshots.unit_code = accounts.unit_code
+    ORDER BY snapshots.account_id
+"""
+
+# A charge that renews itself comes again each cycle; of how long that is where the vendor does not tell, a month.
+_CHARGES = f"""
+    SELECT account_id, date, sum(charge_amount) AS charge_amount FROM (
+        SELECT charges.account_id, CAST(charges.charge_amount AS DOUBLE) AS charge_amount,
+            CAST(
+                charges.due_date + to_months(CAST(cycles.number * coalesce(charges.cycle_months, 1) AS INTEGER)) AS DATE
+            ) AS date
+        FROM core.known_charges AS charges
+        INNER JOIN core.accounts AS accounts
+            ON charges.account_id = accounts.account_id AND charges.unit_code = accounts.unit_code
+        CROSS JOIN range({HORIZON_DAYS // 28 + 1}) AS cycles(number)
+        WHERE charges.is_automatic
+    ) WHERE date > ? AND date <= ? + {HORIZON_DAYS}
+    GROUP BY account_id, date ORDER BY account_id, date
+"""
+
+# What the vendor itself expects to be spent in a span of days, for accounts of which nothing has been seen.
+_PRIORS = """
+    SELECT account_id, CAST(arg_max(claim_amount, observed_at_utc) AS DOUBLE)
+        / arg_max(covers_to_date - covers_from_date + 1, observed_at_utc) AS mean_daily_amount
+    FROM core.vendor_claims
+    WHERE claim = 'estimated_expenses' AND covers_to_date >= covers_from_date
+    GROUP BY account_id HAVING mean_daily_amount >= 0 ORDER BY account_id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What is known of the accounts by the end of a day."""
+
+    as_of: date
+    """The last whole day."""
+    spend: pl.DataFrame
+    """account_id, date, spend_amount, vendor: complete days, known renewals taken out."""
+    balances: pl.DataFrame
+    """account_id, balance_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, observed_date,
+    spent_amount (on observed_date, by then), topup_lead_days, topup_minimum_amount, tax_rate, and of the vendor's
+    automatic top-ups is_auto, auto_threshold_amount, auto_topup_amount. One row for each configured account with a
+    good reading."""
+    known_charges: pl.DataFrame
+    """account_id, date, charge_amount."""
+    priors: pl.DataFrame
+    """account_id, mean_daily_amount."""
+
+
+def read_spend(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
+    """The complete days up to `as_of` that forecasts learn from: `Inputs.spend`."""
+    return connection.sql(_SPEND, params=[as_of, as_of]).pl()
+
+
+def build_date(connection: duckdb.DuckDBPyConnection) -> date | None:
+    """The UTC day of the newest run; None where there was none."""
+    [(day,)] = connection.sql("SELECT CAST(max(as_of_utc) AT TIME ZONE 'UTC' AS DATE) FROM staging.build").fetchall()
+    return day  # type: ignore[no-any-return]
+
+
+def read_inputs(connection: duckdb.DuckDBPyConnection, as_of: date) -> Inputs:
+    """Read what core tells of the days up to `as_of`."""
+    return Inputs(
+        as_of=as_of,
+        spend=read_spend(connection, as_of),
+        balances=connection.sql(_BALANCES).pl(),
+        known_charges=connection.sql(_CHARGES, params=[as_of, as_of]).pl(),
+        priors=connection.sql(_PRIORS).pl(),
+    )

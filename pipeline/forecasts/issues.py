@@ -1,0 +1,140 @@
+"""Forecasts as issued: landed when they are made, and read back from landing alone.
+
+An account has one issue a UTC day, from the first run that reads its balance on that day. Issues are kept for ever, as
+they were, so that they can be scored when the days have come; a rebuild replays them and issues nothing anew.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from pipeline.clock import Clock
+from pipeline.forecasts.outlook import LEVELS, PLAN_COLUMNS
+from pipeline.home import Home
+from pipeline.landing.fetching import land_own
+from pipeline.landing.store import FORECASTS, OWN, day_folders, each
+
+CONTENT_TYPE: Final = "application/vnd.apache.parquet"
+
+
+def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_id: str, outlook: pl.DataFrame) -> int:
+    """Land the outlook of each account that has no issue of that day yet; returns how many accounts that were."""
+    issued = connection.sql("SELECT account_id, issue_date FROM forecasts.runway").pl()
+    fresh = outlook.join(issued, on=["account_id", "issue_date"], how="anti").filter(
+        pl.col("issue_date") == clock.now().date()
+    )
+    if fresh.is_empty():
+        return 0
+    body = io.BytesIO()
+    fresh.write_parquet(body, compression="zstd")
+    land_own(home, clock, run_id, FORECASTS, body.getvalue(), content_type=CONTENT_TYPE)
+    return fresh["account_id"].n_unique()
+
+
+def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> int:
+    """Take over every landed issue that is not in `forecasts` yet, up to `known_at`; returns how many bodies.
+
+    Of two issues of one account and day, which two runs at once can land, the first stands. Run inside a transaction.
+    Raises OSError or ValueError for a landing file that is not whole.
+    """
+    taken = {name for (name,) in connection.execute("SELECT DISTINCT fetch_id FROM forecasts.runway").fetchall()}
+    [(newest,)] = connection.execute("SELECT max(issue_date) FROM forecasts.runway").fetchall()
+    # A run's landing bears its own day: what landed since is in the newest issue's folder, the one before, or later.
+    since = newest - timedelta(days=1) if newest else None
+    count = 0
+    for row in sorted(_landed(landing, since), key=lambda row: str(row["fetch_id"])):
+        if row["fetch_id"] in taken or (known_at is not None and row["fetched_at_utc"] > known_at):
+            continue
+        taken.add(row["fetch_id"])
+        _store(connection, read_body(row), row["fetch_id"], row["fetched_at_utc"])
+        count += 1
+    return count
+
+
+def read_body(row: Mapping[str, Any]) -> pl.DataFrame:
+    """The Parquet body of a landed row (`fetch_id`, `body`); raises ValueError for one that is damaged."""
+    try:
+        return pl.read_parquet(io.BytesIO(row["body"]))
+    except pl.exceptions.PolarsError as problem:
+        raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {type(problem).__name__}") from None
+
+
+def _landed(landing: Path, since: Any) -> Iterator[dict[str, Any]]:
+    for folder in day_folders(landing, OWN, FORECASTS):
+        if since is None or "-".join(folder.parts[-3:]) >= f"{since:%Y-%m-%d}":
+            for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body"]):
+                yield from table.to_pylist()
+
+
+def _store(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, fetch_id: str, issued_at: datetime) -> None:
+    connection.register("incoming", frame)
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE arrived AS
+        SELECT incoming.*, CAST(? AS TIMESTAMPTZ) AS issued_at_utc, ? AS fetch_id FROM incoming
+        WHERE (account_id, issue_date) NOT IN (SELECT account_id, issue_date FROM forecasts.runway)
+        """,
+        [issued_at, fetch_id],
+    )
+    connection.unregister("incoming")
+    keys = "account_id, issue_date, horizon_days, forecast_date"
+    for what in ("daily", "total"):
+        levels = ", ".join(f"{what}_p{level} AS p{level}_amount" for level in LEVELS)
+        connection.execute(
+            f"INSERT INTO forecasts.cost_{what} BY NAME SELECT {keys}, {levels}, unit_code, method, history_days, "
+            "issued_at_utc, fetch_id FROM arrived ORDER BY account_id, horizon_days"
+        )
+    connection.execute(
+        f"INSERT INTO forecasts.runway_curve BY NAME SELECT {keys}, depleted_probability, "
+        "below_threshold_probability, method, history_days, issued_at_utc, fetch_id "
+        "FROM arrived ORDER BY account_id, horizon_days"
+    )
+    connection.execute(
+        f"INSERT INTO forecasts.runway BY NAME {runway('arrived', 'issue_date, issued_at_utc, fetch_id')}"
+    )
+    connection.execute(
+        f"INSERT INTO forecasts.topup_plan BY NAME {topup_plan('arrived', 'issue_date, issued_at_utc, fetch_id')}"
+    )
+    connection.execute("DROP TABLE arrived")
+
+
+def runway(rows: str, more: str = "") -> str:
+    """The SELECT of one row an account from its days ahead; `more` names further columns that are one an account."""
+    also = f"{more}, " if more else ""
+    facts = (
+        "balance_amount, day_start_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, "
+        "auto_topup_model, method, history_days"
+    )
+    dates = ", ".join(
+        f"min(forecast_date) FILTER (WHERE depleted_probability >= 0.{level}) AS runway_p{level}_date"
+        for level in ("10", "50", "90")
+    )
+    return f"""
+        SELECT account_id, {also}{facts}, {dates},
+            max(depleted_probability) FILTER (WHERE horizon_days <= 7) AS depleted_7d_probability,
+            max(depleted_probability) FILTER (WHERE horizon_days <= 30) AS depleted_30d_probability,
+            1 - max(depleted_probability) AS beyond_horizon_probability,
+            max(below_threshold_probability) FILTER (WHERE horizon_days <= 30) AS below_threshold_30d_probability
+        FROM {rows}
+        GROUP BY account_id, {also}{facts}
+        ORDER BY account_id
+    """
+
+
+def topup_plan(rows: str, more: str = "") -> str:
+    """The SELECT of what is planned for each account, from its days ahead; accounts without a plan have no row."""
+    also = f"{more}, " if more else ""
+    return f"""
+        SELECT account_id, {also}unit_code, day_start_amount, unconfirmed_amount, {", ".join(PLAN_COLUMNS)},
+            method, history_days
+        FROM {rows}
+        WHERE horizon_days = 1 AND topup_advice IS NOT NULL
+        ORDER BY account_id
+    """

@@ -1,0 +1,47 @@
+"""From floats of sample paths to money: exact, of nine decimals at most, and never rounded in the spender's favour."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_CEILING, Decimal, localcontext
+from typing import Final
+
+from pipeline.forecasts.histories import InputError
+from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
+
+_DIGITS: Final = 13
+"""A sum of ninety floats is right to about 14 digits; what stands behind the 13th is noise, not money."""
+
+
+def checked(amount: Decimal, name: str) -> Decimal:
+    """The amount, as DECIMAL(38,9) holds it. Raises InputError for what it does not hold, and for floats."""
+    if not isinstance(amount, Decimal):
+        raise InputError(f"{name} is a {type(amount).__name__}; money is a Decimal")
+    if not amount.is_finite():
+        raise InputError(f"{name} is {amount}, not an amount")
+    with localcontext(prec=2 * MONEY_PRECISION):
+        exact = amount.quantize(Decimal(1).scaleb(-MONEY_SCALE)) if abs(amount.adjusted()) < MONEY_PRECISION else None
+        if exact is None or exact != amount or len(exact.as_tuple().digits) > MONEY_PRECISION:
+            raise InputError(f"{name} is {amount}, which is not an amount of {MONEY_SCALE} decimals at most")
+    return exact
+
+
+def rounded_up(amount: Decimal, scale: int) -> Decimal:
+    """The smallest amount of `scale` decimals that is not below `amount`."""
+    with localcontext(prec=2 * MONEY_PRECISION):
+        return amount.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_CEILING)
+
+
+def from_float(amount: float, name: str) -> Decimal:
+    """The smallest amount of nine decimals that is not below a float. Raises InputError for NaN and infinities."""
+    if not math.isfinite(amount):
+        raise InputError(f"{name} is {amount}, not an amount")
+    return checked(rounded_up(Decimal(f"{amount:.{_DIGITS - 1}e}"), MONEY_SCALE), name)
+
+
+def spoken(amount: Decimal, unit_code: str, scale: int) -> str:
+    """An amount in a sentence: 120.00 EUR, with more decimals than `scale` only where it has them."""
+    whole, _, decimals = f"{amount:.{MONEY_SCALE}f}".partition(".")
+    decimals = decimals.rstrip("0").ljust(scale, "0")
+    text = f"{whole}.{decimals}" if decimals else whole
+    return text if unit_code == UNKNOWN_UNIT else f"{text} {unit_code}"

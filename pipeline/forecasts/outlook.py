@@ -1,0 +1,207 @@
+"""What is expected of the warehouse's accounts: the engine's answers as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipeline.forecasts.autotopup import AutoTopUps, Rule, simulate
+from pipeline.forecasts.engine import Forecast, forecast, learn_pool
+from pipeline.forecasts.inputs import HORIZON_DAYS, Inputs
+from pipeline.forecasts.simulate import Paths
+from pipeline.forecasts.topup import Terms, TopUpPlan, plan
+from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit
+
+LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
+"""The quantiles that are kept, in hundredths."""
+
+_MONEY: Final = pl.Decimal(MONEY_PRECISION, MONEY_SCALE)
+_DAY: Final = timedelta(days=1)
+
+_STALE_DAYS: Final = 30
+"""A balance that is older says nothing of when it runs dry."""
+
+_DIGITS: Final = 6
+"""Significant digits of a quantile: of a thousand paths, the third is luck already."""
+
+_LEAD_DAYS: Final = 3
+"""From an order to its credit, where the owner names no other: a bank transfer over a weekend."""
+
+_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "account_id": pl.String(),
+    "issue_date": pl.Date(),
+    "horizon_days": pl.Int64(),
+    "forecast_date": pl.Date(),
+    **{f"{what}_p{level}": _MONEY for what in ("daily", "total") for level in LEVELS},
+    "depleted_probability": pl.Float64(),
+    "below_threshold_probability": pl.Float64(),
+    "balance_amount": _MONEY,
+    "day_start_amount": _MONEY,
+    "unit_code": pl.String(),
+    "threshold_amount": _MONEY,
+    "unconfirmed_amount": _MONEY,
+    "observed_at_utc": pl.Datetime("us", "UTC"),
+    "auto_topup_model": pl.String(),
+    "method": pl.String(),
+    "history_days": pl.Int64(),
+}
+_PLANNED: Final[dict[str, pl.DataType]] = {
+    "topup_risk_probability": pl.Float64(),
+    "topup_lead_days": pl.Int64(),
+    "topup_cover_days": pl.Int64(),
+    "risk_passed_date": pl.Date(),
+    "order_by_date": pl.Date(),
+    "arrival_date": pl.Date(),
+    "cover_until_date": pl.Date(),
+    "is_late": pl.Boolean(),
+    "is_capped": pl.Boolean(),
+    "spend_quantile_amount": _MONEY,
+    "needed_amount": _MONEY,
+    "topup_minimum_amount": _MONEY,
+    "topup_amount": _MONEY,
+    "tax_rate": pl.Decimal(18, 9),
+    "topup_gross_amount": _MONEY,
+    "with_topup_probability": pl.Float64(),
+    "without_topup_probability": pl.Float64(),
+    "topup_advice": pl.String(),
+}
+PLAN_COLUMNS: Final = tuple(_PLANNED)
+"""What is planned of a top-up, as TopUpPlan names it, the same on each row of an account; all NULL where the vendor
+tops it up by itself."""
+
+
+def look_ahead(inputs: Inputs) -> pl.DataFrame:
+    """Forecast every account with a good reading: one row an account and day ahead.
+
+    account_id, issue_date (the day of the reading), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
+    to total_p95 (money), depleted_probability, below_threshold_probability, and on each row of an account what its
+    balance was, `method`, `history_days` and PLAN_COLUMNS. Accounts that the engine abstains from have no rows.
+    """
+    found = list(_by_day(inputs))
+    return pl.concat(found) if found else pl.DataFrame(schema=_SCHEMA | _PLANNED)
+
+
+def _by_day(inputs: Inputs) -> Iterator[pl.DataFrame]:
+    # What accounts learn from each other is learned once, from all that is known today.
+    pool = learn_pool(inputs.spend, inputs.as_of)
+    for (observed,), balances in sorted(inputs.balances.group_by("observed_date"), key=lambda group: str(group[0])):
+        assert isinstance(observed, date)  # noqa: S101 - a DATE column
+        if inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of:
+            yield from _of_day(inputs, balances, observed, pool)
+
+
+def _of_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    before = observed - _DAY
+    here = pl.col("account_id").is_in(balances["account_id"].implode())
+    balances = balances.with_columns((pl.col("balance_amount") + pl.col("spent_amount")).alias("day_start_amount"))
+    facts = {row["account_id"]: row for row in balances.to_dicts()}
+    topups: dict[str, _TopUps] = {}
+
+    # Looked at as they are drawn: one account's paths are in memory at a time.
+    def look(paths: Paths) -> None:
+        topups[paths.account_id] = _topups(paths, facts[paths.account_id], observed)
+
+    result = forecast(
+        inputs.spend.filter(here & (pl.col("date") <= before)),
+        before,
+        HORIZON_DAYS,
+        balances=balances.select(
+            "account_id",
+            pl.col("day_start_amount").cast(pl.Float64).alias("balance_amount"),
+            pl.col("threshold_amount").cast(pl.Float64),
+        ),
+        known_charges=inputs.known_charges.filter(
+            here & (pl.col("date") > before) & (pl.col("date") <= before + HORIZON_DAYS * _DAY)
+        ),
+        priors=inputs.priors.filter(here),
+        pool=pool,
+        on_paths=look,
+    )
+    if topups:
+        yield _with_topups(_rows(result, balances, observed), topups)
+
+
+def _rows(result: Forecast, balances: pl.DataFrame, observed: date) -> pl.DataFrame:
+    day = (pl.col("date") - observed).dt.total_days().add(1).alias("horizon_days")
+    runway = result.runway.with_columns(day).rename({"date": "forecast_date"})
+    keys = ["account_id", "horizon_days"]
+    return (
+        runway.join(_wide(result.daily.with_columns(day), "daily"), on=keys)
+        .join(_wide(result.total, "total"), on=keys)
+        .join(result.methods.select("account_id", "method", "history_days"), on="account_id")
+        .join(balances, on="account_id")
+        .with_columns(pl.lit(observed).alias("issue_date"), pl.lit("off").alias("auto_topup_model"))
+        .sort(keys)
+        .select(pl.col(name).cast(kind) for name, kind in _SCHEMA.items())
+    )
+
+
+def _wide(quantiles: pl.DataFrame, what: str) -> pl.DataFrame:
+    level = (pl.col("quantile") * 100).round().cast(pl.Int64).cast(pl.String).str.zfill(2)
+    named = quantiles.with_columns(pl.format("{}_p{}", pl.lit(what), level).alias("level"))
+    wide = named.pivot("level", index=["account_id", "horizon_days"], values="spend_amount")
+    return wide.with_columns(pl.selectors.starts_with(what).round_sig_figs(_DIGITS))
+
+
+@dataclass(frozen=True, slots=True)
+class _TopUps:
+    """An account's top-ups: the vendor's own, or what is planned where these are not in the forecast."""
+
+    model: str
+    automatic: AutoTopUps
+    planned: TopUpPlan | None
+
+
+def _topups(paths: Paths, fact: Mapping[str, Any], observed: date) -> _TopUps:
+    automatic = simulate(
+        paths,
+        balance=fact["day_start_amount"],
+        rule=Rule(
+            is_on=fact["is_auto"],
+            threshold_amount=fact["auto_threshold_amount"],
+            topup_amount=fact["auto_topup_amount"],
+        ),
+    )
+    if automatic.is_modelled:
+        return _TopUps("modelled", automatic, None)
+    return _TopUps("not_modelled" if fact["is_auto"] else "off", automatic, _planned(paths, fact, observed))
+
+
+def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFrame:
+    """The rows with what is planned for each account, or with the vendor's own top-ups in its runway."""
+    done = []
+    for (account_id,), own in rows.group_by("account_id", maintain_order=True):
+        found = topups[str(account_id)]
+        if found.automatic.is_modelled:
+            own = own.with_columns(pl.Series("depleted_probability", found.automatic.depleted_probability))
+        done.append(
+            own.with_columns(
+                pl.lit(found.model).alias("auto_topup_model"),
+                *(
+                    pl.lit(getattr(found.planned, name) if found.planned else None).cast(kind).alias(name)
+                    for name, kind in _PLANNED.items()
+                ),
+            )
+        )
+    return pl.concat(done)
+
+
+def _planned(paths: Paths, fact: Mapping[str, Any], observed: date) -> TopUpPlan:
+    lead = fact["topup_lead_days"]
+    return plan(
+        paths,
+        balance=fact["day_start_amount"],
+        terms=Terms(
+            lead_days=_LEAD_DAYS if lead is None else int(lead),
+            minimum_amount=fact["topup_minimum_amount"],
+            tax_rate=fact["tax_rate"],
+        ),
+        issue_date=observed,
+        pending_amount=fact["unconfirmed_amount"],
+        unit_code=fact["unit_code"],
+        scale=0 if is_vendor_unit(fact["unit_code"]) else 2,
+    )

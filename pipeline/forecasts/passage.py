@@ -1,0 +1,40 @@
+"""First passage: the day on which a balance runs below something for the first time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROUNDING = 1e-9
+"""A balance that is used up to the last digit is not below zero, though a sum of floats may say so."""
+
+
+def room_above(balance: float, threshold: float = 0.0) -> float:
+    """What may be spent before the balance is below the threshold; below 0 where it is already."""
+    return balance - threshold + _ROUNDING * max(abs(balance), abs(threshold))
+
+
+def first_passage(amounts: NDArray[np.float64], balance: float, threshold: float = 0.0) -> NDArray[np.int64]:
+    """The first day of each path on which the balance is below the threshold.
+
+    `amounts` is (paths, days) of spend, the balance that of the end of the day before the first. Returns (paths,):
+    0 where it is below already, 1 for the first day, and days + 1 where it stays above throughout.
+    """
+    room = room_above(balance, threshold)
+    if room < 0:
+        return np.zeros(len(amounts), dtype=np.int64)
+    below = np.cumsum(amounts, axis=1) > room
+    first: NDArray[np.int64] = np.where(below.any(axis=1), below.argmax(axis=1) + 1, amounts.shape[1] + 1)
+    return first
+
+
+def passed_by_day(sums: NDArray[np.float64], balance: float, threshold: float = 0.0) -> NDArray[np.float64]:
+    """The share of paths that have been below the threshold by the end of each day: (days,), never falling.
+
+    `sums` is (days, paths) of spend since the balance was read: the same question as `first_passage`, faster.
+    """
+    room = room_above(balance, threshold)
+    if room < 0:
+        return np.ones(len(sums))
+    shares: NDArray[np.float64] = np.logical_or.accumulate(sums > room, axis=0).mean(axis=1)
+    return shares

@@ -1,0 +1,250 @@
+"""What a way of topping up would have done: spend of the past, replayed day by day.
+
+Both ways see the same spend, days up to yesterday only, and the same lead time; neither orders while an order is on
+its way. Spend goes on when the balance is below zero: nobody knows what an empty account would not have spent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal, localcontext
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.forecasts.engine import iterate_paths
+from pipeline.forecasts.histories import Floats, InputError
+from pipeline.forecasts.money import checked, from_float, rounded_up
+from pipeline.forecasts.simulate import Paths
+from pipeline.forecasts.topup import Terms, TopUpPlan, plan
+from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE
+
+_MEAN_DAYS: Final = 28
+"""What people take a mean over when they set a threshold by hand: four weeks, so that each weekday counts alike."""
+
+REPLAN_DAYS: Final = 7
+"""A plan is made anew after a week: each costs a forecast, and a replay of a year would need 365 of them."""
+
+FACTORS: Final = (1.0, 1.5, 2.0, 3.0)
+"""Safety on top of the lead time's mean spend. Several, because one could be picked to lose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Morning:
+    """What is known when it is decided whether to order. Nothing is on its way."""
+
+    today: date
+    days: Floats
+    """(n,): spend up to yesterday."""
+    balance: Decimal
+    """At the end of yesterday."""
+
+
+Policy = Callable[[Morning], Decimal]
+"""What to order this morning, 0 for nothing. It may remember; make a new one for each replay."""
+
+Forecaster = Callable[[Floats, date], Paths]
+"""Sample paths from (n,) days of spend, the last of which is the date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What came of one policy. Tuples hold one amount a replayed day."""
+
+    name: str
+    first_date: date
+    lead_days: int
+    opening_amount: Decimal
+    spend: tuple[Decimal, ...]
+    orders: tuple[Decimal, ...]
+    """On the day of the order."""
+    arrivals: tuple[Decimal, ...]
+    """On the day of the credit, `lead_days` later; what would arrive after the last day is not in it."""
+    balances: tuple[Decimal, ...]
+    """At the end of the day."""
+
+    @property
+    def stock_out_days(self) -> int:
+        """Days that end below zero."""
+        return sum(balance < 0 for balance in self.balances)
+
+    @property
+    def order_count(self) -> int:
+        """How many times somebody had to pay."""
+        return sum(amount > 0 for amount in self.orders)
+
+    @property
+    def idle_amount(self) -> Decimal:
+        """The mean balance at the end of a day; below zero nothing lies idle."""
+        with localcontext(prec=2 * MONEY_PRECISION):
+            mean = sum((max(balance, Decimal(0)) for balance in self.balances), Decimal(0)) / len(self.balances)
+            return mean.quantize(Decimal(1).scaleb(-MONEY_SCALE))
+
+    @property
+    def idle_ratio(self) -> float | None:
+        """`idle_amount` over the spend of 30 mean days; None where nothing was spent."""
+        month = 30 * float(sum(self.spend)) / len(self.spend)
+        return float(self.idle_amount) / month if month > 0 else None
+
+
+def replay(
+    spend: Floats, *, first_date: date, start: int, opening: Decimal, lead_days: int, policy: Policy, name: str
+) -> Replay:
+    """Let a policy live through the days from `start` on.
+
+    `spend` is (days,) of money, every day known, the first on `first_date`; the days before `start` are history only.
+    `opening` is the balance at the end of the day before `start`. What is ordered in the morning of a day is credited
+    before the end of the day `lead_days` later. Raises InputError for days that are not known, a start without
+    history or without a day to replay, a negative lead time, and a policy that orders less than nothing.
+    """
+    if spend.ndim != 1 or not np.isfinite(spend).all():
+        raise InputError(f"spend of shape {spend.shape} must be one row of days, all of them known")
+    if not 1 <= start < len(spend):
+        raise InputError(f"start is {start}; it must leave history and a day to replay of {len(spend)}")
+    if lead_days < 0:
+        raise InputError(f"lead_days is {lead_days}; it must be 0 or more")
+    amounts = [_exact(float(day)) for day in spend[start:]]
+    orders, arrivals, balances = ([Decimal(0)] * len(amounts) for _ in range(3))
+    balance, free_from = checked(opening, "opening"), 0
+    for day, amount in enumerate(amounts):
+        if day >= free_from:
+            today = first_date + timedelta(days=start + day)
+            ordered = checked(policy(Morning(today=today, days=spend[: start + day], balance=balance)), "order")
+            if ordered < 0:
+                raise InputError(f"{name} orders {ordered} on {today}")
+            orders[day] = ordered
+            if ordered:
+                free_from = day + lead_days + 1
+                if day + lead_days < len(amounts):
+                    arrivals[day + lead_days] = ordered
+        with localcontext(prec=2 * MONEY_PRECISION):
+            balance = balance - amount + arrivals[day]
+        balances[day] = balance
+    return Replay(
+        name=name,
+        first_date=first_date + timedelta(days=start),
+        lead_days=lead_days,
+        opening_amount=opening,
+        spend=tuple(amounts),
+        orders=tuple(orders),
+        arrivals=tuple(arrivals),
+        balances=tuple(balances),
+    )
+
+
+def planned(terms: Terms, forecaster: Forecaster, *, replan_days: int = REPLAN_DAYS, scale: int = 2) -> Policy:
+    """Drawdown's advice, followed to the letter: its amount, on the last day that it names.
+
+    The plan is made anew every `replan_days` days and after each order; 1 is what a reader of the daily advice would
+    do. In between nothing that happens changes it.
+    """
+    if replan_days < 1:
+        raise InputError(f"replan_days is {replan_days}; it must be 1 or more")
+    kept: TopUpPlan | None = None
+
+    def decide(morning: Morning) -> Decimal:
+        nonlocal kept
+        if kept is None or (morning.today - kept.issue_date).days >= replan_days:
+            paths = forecaster(morning.days, morning.today - timedelta(days=1))
+            kept = plan(paths, balance=morning.balance, terms=terms, issue_date=morning.today, scale=scale)
+        if kept.order_by_date is None or kept.order_by_date > morning.today:
+            return Decimal(0)
+        amount, kept = kept.topup_amount, None
+        return amount
+
+    return decide
+
+
+def threshold(terms: Terms, *, factor: float, is_rolling: bool, scale: int = 2) -> Policy:
+    """The rule that people keep by hand: below a threshold, pay in an amount.
+
+    The threshold is the mean spend of 28 days over the lead time and the day of the order, times `factor`; the amount
+    is `cover_days` times the mean, the vendor's minimum kept. Both are set once from the days before the replay, or
+    every morning anew where `is_rolling`.
+    """
+    first: float | None = None
+
+    def decide(morning: Morning) -> Decimal:
+        nonlocal first
+        mean = max(float(morning.days[-_MEAN_DAYS:].mean()), 0.0)
+        first = mean if first is None else first
+        daily = mean if is_rolling else first
+        if float(morning.balance) >= (float(terms.lead_days) + 1) * daily * factor:
+            return Decimal(0)
+        amount = from_float(terms.cover_days * daily, "amount")
+        return rounded_up(max(amount, terms.minimum_amount or amount), scale)
+
+    return decide
+
+
+def by_engine(*, horizon_days: int = 90, paths: int = 500, seed: int = 0) -> Forecaster:
+    """The house's own forecaster, on one account alone: what it would learn from others is not in a replay."""
+
+    def draw(days: Floats, as_of: date) -> Paths:
+        dates = [as_of - timedelta(days=back) for back in range(len(days) - 1, -1, -1)]
+        frame = pl.DataFrame({"account_id": ["replayed"] * len(days), "date": dates, "spend_amount": days})
+        (drawn,) = iterate_paths(frame, as_of, horizon_days, paths=paths, seed=seed)
+        return drawn
+
+    return draw
+
+
+def compare(
+    spend: Floats,
+    *,
+    first_date: date,
+    start: int,
+    terms: Terms,
+    forecaster: Forecaster | None = None,
+    factors: Iterable[float] = FACTORS,
+    replan_days: int = REPLAN_DAYS,
+) -> list[Replay]:
+    """Drawdown's plan, then the threshold rule, set once and rolling, at each factor.
+
+    All begin with `cover_days` of the 28-day mean before `start`. The arguments are those of `replay` and `planned`;
+    the lead time is that of the terms, a part of a day counted whole.
+    """
+    if not 1 <= start < len(spend):
+        raise InputError(f"start is {start}; it must leave history and a day to replay of {len(spend)}")
+    whole = replace(terms, lead_days=math.ceil(terms.lead_days))
+    opening = rounded_up(from_float(whole.cover_days * float(spend[:start][-_MEAN_DAYS:].mean()), "opening"), 2)
+    policies = [("plan", planned(whole, forecaster or by_engine(), replan_days=replan_days))]
+    for factor in factors:
+        policies += [
+            (f"threshold x {factor:g}, set once", threshold(whole, factor=factor, is_rolling=False)),
+            (f"threshold x {factor:g}, rolling", threshold(whole, factor=factor, is_rolling=True)),
+        ]
+    return [
+        replay(
+            spend,
+            first_date=first_date,
+            start=start,
+            opening=opening,
+            lead_days=int(whole.lead_days),
+            policy=policy,
+            name=name,
+        )
+        for name, policy in policies
+    ]
+
+
+def table(replays: Sequence[Replay]) -> pl.DataFrame:
+    """policy, stock_out_days, order_count, idle_amount, idle_ratio: one row a replay."""
+    return pl.DataFrame(
+        {
+            "policy": [each.name for each in replays],
+            "stock_out_days": [each.stock_out_days for each in replays],
+            "order_count": [each.order_count for each in replays],
+            "idle_amount": pl.Series([each.idle_amount for each in replays], dtype=pl.Decimal(38, MONEY_SCALE)),
+            "idle_ratio": pl.Series([each.idle_ratio for each in replays], dtype=pl.Float64),
+        }
+    )
+
+
+def _exact(amount: float) -> Decimal:
+    """A float of the history as money, rounded to nine decimals either way: it was money before it was a float."""
+    return checked(Decimal(f"{amount:.{MONEY_SCALE}f}"), "spend")

@@ -1,0 +1,259 @@
+-- Forecasts whose days have all come and are whole, scored on the sum of those days: Drawdown's as they were issued,
+-- and beside them what people do by hand and what the vendor itself said, over the same days.
+with
+
+spend as (
+    select
+        account_id,
+        spend_date,
+        cast(spend_amount as double) as spend,
+        is_complete
+    from core.spend_daily
+),
+
+issued as (
+    select
+        totals.account_id,
+        totals.issue_date,
+        totals.horizon_days,
+        totals.forecast_date,
+        totals.unit_code,
+        cast(totals.p05_amount as double) as p05,
+        cast(totals.p10_amount as double) as p10,
+        cast(totals.p25_amount as double) as p25,
+        cast(totals.p50_amount as double) as p50,
+        cast(totals.p75_amount as double) as p75,
+        cast(totals.p90_amount as double) as p90,
+        cast(totals.p95_amount as double) as p95
+    from forecasts.cost_total as totals
+    where totals.horizon_days in (1, 7, 30, 90)
+),
+
+due as (
+    select
+        issued.account_id,
+        issued.issue_date,
+        issued.horizon_days,
+        sum(spend.spend) as came
+    from issued
+    inner join spend
+        on
+            issued.account_id = spend.account_id
+            and issued.issue_date <= spend.spend_date
+            and issued.forecast_date >= spend.spend_date
+    where spend.is_complete
+    group by issued.account_id, issued.issue_date, issued.horizon_days
+    having count(*) = issued.horizon_days
+),
+
+-- What was known of the days before each issue.
+means as (
+    select
+        due.account_id,
+        due.issue_date,
+        due.horizon_days,
+        avg(case when spend.spend_date >= due.issue_date - 7 then spend.spend end) as mean_7d,
+        avg(spend.spend) as mean_28d
+    from due
+    inner join spend
+        on
+            due.account_id = spend.account_id
+            and due.issue_date > spend.spend_date
+            and due.issue_date - 28 <= spend.spend_date
+    where spend.is_complete
+    group by due.account_id, due.issue_date, due.horizon_days
+),
+
+-- The vendor's newest word before the end of the day of issue, for a span of its own, by the day.
+claimed as (
+    select
+        due.account_id,
+        due.issue_date,
+        due.horizon_days,
+        arg_max(
+            cast(claims.claim_amount as double) / (claims.covers_to_date - claims.covers_from_date + 1),
+            claims.observed_at_utc
+        ) as a_day
+    from due
+    inner join core.vendor_claims as claims
+        on
+            due.account_id = claims.account_id
+            and due.issue_date = cast(claims.observed_at_utc at time zone 'UTC' as date)
+    where claims.claim = 'estimated_expenses' and claims.covers_to_date >= claims.covers_from_date
+    group by due.account_id, due.issue_date, due.horizon_days
+),
+
+dry as (
+    select
+        due.account_id,
+        due.issue_date,
+        due.horizon_days,
+        power(
+            curve.depleted_probability
+            - case when due.came > cast(runway.day_start_amount as double) then 1 else 0 end,
+            2
+        ) as brier
+    from due
+    inner join forecasts.runway_curve as curve
+        on
+            due.account_id = curve.account_id
+            and due.issue_date = curve.issue_date
+            and due.horizon_days = curve.horizon_days
+    inner join forecasts.runway as runway
+        on due.account_id = runway.account_id and due.issue_date = runway.issue_date
+),
+
+ours as (
+    select
+        issued.*,
+        due.came,
+        dry.brier
+    from issued
+    inner join due
+        on
+            issued.account_id = due.account_id
+            and issued.issue_date = due.issue_date
+            and issued.horizon_days = due.horizon_days
+    inner join dry
+        on
+            issued.account_id = dry.account_id
+            and issued.issue_date = dry.issue_date
+            and issued.horizon_days = dry.horizon_days
+),
+
+scored as (
+    select
+        account_id,
+        'drawdown' as forecaster,
+        horizon_days,
+        unit_code,
+        issue_date,
+        (
+            greatest(0.05 * (came - p05), (0.05 - 1) * (came - p05))
+            + greatest(0.10 * (came - p10), (0.10 - 1) * (came - p10))
+            + greatest(0.25 * (came - p25), (0.25 - 1) * (came - p25))
+            + greatest(0.50 * (came - p50), (0.50 - 1) * (came - p50))
+            + greatest(0.75 * (came - p75), (0.75 - 1) * (came - p75))
+            + greatest(0.90 * (came - p90), (0.90 - 1) * (came - p90))
+            + greatest(0.95 * (came - p95), (0.95 - 1) * (came - p95))
+        ) / 7 as pinball,
+        abs(came - p50) as error,
+        case when came between p10 and p90 then 1.0 else 0.0 end as is_in_80,
+        case when came between p05 and p95 then 1.0 else 0.0 end as is_in_90,
+        case when came < p10 then 1.0 else 0.0 end as is_below,
+        case when came > p90 then 1.0 else 0.0 end as is_above,
+        -- Halfway between the levels on either side of what came, so that ties, such as days without spend, are fair.
+        (
+            greatest(
+                case when p05 < came then 0.05 else 0 end,
+                case when p10 < came then 0.10 else 0 end,
+                case when p25 < came then 0.25 else 0 end,
+                case when p50 < came then 0.50 else 0 end,
+                case when p75 < came then 0.75 else 0 end,
+                case when p90 < came then 0.90 else 0 end,
+                case when p95 < came then 0.95 else 0 end
+            )
+            + least(
+                case when p05 > came then 0.05 else 1 end,
+                case when p10 > came then 0.10 else 1 end,
+                case when p25 > came then 0.25 else 1 end,
+                case when p50 > came then 0.50 else 1 end,
+                case when p75 > came then 0.75 else 1 end,
+                case when p90 > came then 0.90 else 1 end,
+                case when p95 > came then 0.95 else 1 end
+            )
+        ) / 2 as pit,
+        brier
+    from ours
+),
+
+points as (
+    select
+        account_id,
+        issue_date,
+        horizon_days,
+        'mean_7d' as forecaster,
+        mean_7d * horizon_days as point
+    from means
+    where mean_7d is not null
+    union all
+    select
+        account_id,
+        issue_date,
+        horizon_days,
+        'mean_28d' as forecaster,
+        mean_28d * horizon_days as point
+    from means
+    union all
+    select
+        account_id,
+        issue_date,
+        horizon_days,
+        'vendor' as forecaster,
+        a_day * horizon_days as point
+    from claimed
+),
+
+-- One number taken for every quantile: its pinball loss is half its error.
+beside as (
+    select
+        points.account_id,
+        points.forecaster,
+        points.horizon_days,
+        ours.unit_code,
+        points.issue_date,
+        abs(ours.came - points.point) / 2 as pinball,
+        abs(ours.came - points.point) as error
+    from points
+    inner join ours
+        on
+            points.account_id = ours.account_id
+            and points.issue_date = ours.issue_date
+            and points.horizon_days = ours.horizon_days
+),
+
+everybody as (
+    select * from scored
+    union all
+    select
+        account_id,
+        forecaster,
+        horizon_days,
+        unit_code,
+        issue_date,
+        pinball,
+        error,
+        null as is_in_80,
+        null as is_in_90,
+        null as is_below,
+        null as is_above,
+        null as pit,
+        null as brier
+    from beside
+)
+
+select
+    -- ids
+    account_id,
+    forecaster,
+    horizon_days,
+    max(unit_code) as unit_code,
+
+    -- how many, and of when
+    count(*) as forecast_count,
+    min(issue_date) as first_issue_date,
+    max(issue_date) as last_issue_date,
+
+    -- how far off
+    cast(avg(pinball) as decimal(38, 9)) as mean_pinball_amount,
+    cast(avg(error) as decimal(38, 9)) as mean_absolute_error_amount,
+
+    -- how honest
+    avg(is_in_80) as coverage_80_ratio,
+    avg(is_in_90) as coverage_90_ratio,
+    avg(is_below) as below_80_ratio,
+    avg(is_above) as above_80_ratio,
+    avg(pit) as mean_pit_ratio,
+    avg(brier) as brier_score
+from everybody
+group by account_id, forecaster, horizon_days

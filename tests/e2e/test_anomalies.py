@@ -1,0 +1,60 @@
+"""Anomalies on the whole path: what was issued for past days, what came, and what a run makes of the two."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from pipeline.clock import Clock
+from pipeline.forecasts.issues import CONTENT_TYPE
+from pipeline.landing.fetching import land_own
+from pipeline.landing.store import FORECASTS, OWN, day_folders, each
+from pipeline.refresh import rebuild
+from tests.bench import Bench
+from tests.e2e.conftest import NOW
+
+_DAYS = 14
+
+
+def _land_issues_that_expected_a_thousandth(bench: Bench, account_id: str) -> None:
+    """Issues of the last days, made of the one that a run has landed."""
+    [folder] = day_folders(bench.home.landing, OWN, FORECASTS)
+    [body] = [row["body"] for _, table in each(folder, ["body"]) for row in table.to_pylist()]
+    issue = pl.read_parquet(io.BytesIO(body)).filter(pl.col("account_id") == account_id)
+    amounts = pl.col("^daily_p.*$")
+    smaller = issue.with_columns((amounts.cast(pl.Float64) / 1000).cast(pl.Decimal(38, 9)))
+    earlier = [
+        smaller.with_columns(pl.col("issue_date", "forecast_date") - timedelta(days=back))
+        for back in range(1, _DAYS + 1)
+    ]
+    landed = io.BytesIO()
+    pl.concat(earlier).write_parquet(landed)
+    land_own(bench.home, Clock(NOW), "r", FORECASTS, landed.getvalue(), content_type=CONTENT_TYPE)
+
+
+def test_a_run_tells_anomalies_fails_nothing_and_a_rebuild_tells_the_same(bench: Bench) -> None:
+    bench.run(NOW)
+    assert bench.rows("SELECT * FROM forecasts.anomalies") == []
+    runway = bench.rows("SELECT * EXCLUDE (observed_at_utc) FROM forecasts.runway ORDER BY ALL")
+    _land_issues_that_expected_a_thousandth(bench, "voxpria-main")
+
+    outcome = bench.run(NOW + timedelta(hours=1))
+    assert outcome.is_ok
+    found: list[tuple[Any, ...]] = bench.rows("SELECT * FROM forecasts.anomalies ORDER BY ALL")
+    assert found
+    days = bench.rows(
+        "SELECT DISTINCT account_id, unit_code, first_date >= DATE '2026-09-23' AND last_date < DATE '2026-10-07', "
+        "actual_amount > high_amount, tail_probability < 0.001 FROM forecasts.anomalies"
+    )
+    assert days == [("voxpria-main", "voxpria-credit", True, True, True)]
+    # What was issued today stays as it was.
+    assert runway == bench.rows(
+        "SELECT * EXCLUDE (observed_at_utc) FROM forecasts.runway WHERE issue_date = DATE '2026-10-07' ORDER BY ALL"
+    )
+
+    bench.home.warehouse.unlink()
+    rebuild(bench.home)
+    assert bench.rows("SELECT * FROM forecasts.anomalies ORDER BY ALL") == found

@@ -1,0 +1,190 @@
+"""The table of anomalies, from issued forecasts and spend as they stand in the warehouse."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pipeline.forecasts.anomaly_table import rebuild_anomalies
+from pipeline.forecasts.assets import _is_expected
+from tests.sql.rows import insert
+from tests.staging.landed import Workshop
+
+TODAY = date(2026, 3, 18)
+FIRST = date(2026, 3, 1)
+"""The first day with an issue."""
+USUAL = dict(zip(("05", "10", "25", "50", "75", "90", "95"), (6, 7, 8, 10, 12, 13, 14), strict=True))
+
+
+def _issue(workshop: Workshop, day: date, *, horizons: int = 3, times: int = 1, **more: str) -> None:
+    rows = [
+        {
+            "issue_date": str(day),
+            "horizon_days": str(ahead),
+            "forecast_date": str(day + timedelta(days=ahead - 1)),
+            **{f"p{level}_amount": str(amount * times) for level, amount in USUAL.items()},
+            **more,
+        }
+        for ahead in range(1, horizons + 1)
+    ]
+    insert(workshop.connection, "forecasts.cost_daily", rows)
+
+
+def _spend(workshop: Workshop, amounts: dict[date, str], **more: str) -> None:
+    """Eight weeks of the usual before the first issue, ten on every day since that is not named."""
+    days = [FIRST + timedelta(days=day) for day in range(-56, (TODAY - FIRST).days)]
+    usual = ("10", "11", "9", "12", "8", "10", "10")
+    insert(
+        workshop.connection,
+        "core.spend_daily",
+        [
+            {"spend_date": str(day), "spend_amount": amounts.get(day, usual[place % 7]), **more}
+            for place, day in enumerate(days)
+            if amounts.get(day) != ""
+        ],
+    )
+
+
+def _issue_each_day(workshop: Workshop, *, but: tuple[date, ...] = (), **more: Any) -> None:
+    for number in range((TODAY - FIRST).days + 1):
+        day = FIRST + timedelta(days=number)
+        if day not in but:
+            _issue(workshop, day, **more)
+
+
+def _found(workshop: Workshop, columns: str = "first_date, last_date, anomaly_kind") -> list[tuple[Any, ...]]:
+    with workshop.warehouse.transaction() as connection:
+        rebuild_anomalies(connection)
+    return workshop.rows(f"SELECT {columns} FROM forecasts.anomalies ORDER BY account_id, first_date")
+
+
+def test_a_day_far_outside_its_forecast_is_a_row_with_its_unit_and_the_forecasts_are_as_they_were(
+    workshop: Workshop,
+) -> None:
+    _issue_each_day(workshop)
+    _spend(workshop, {date(2026, 3, 10): "1234.567890123"})
+    before = workshop.rows("SELECT * FROM forecasts.cost_daily ORDER BY ALL")
+
+    assert _found(workshop, "* EXCLUDE (tail_probability, reason)") == [
+        (
+            "main",
+            date(2026, 3, 10),
+            date(2026, 3, 10),
+            "spike",
+            Decimal("1234.567890123"),
+            Decimal(10),
+            Decimal(6),
+            Decimal(14),
+            "EUR",
+        )
+    ]
+    [(probability, reason)] = workshop.rows("SELECT tail_probability, reason FROM forecasts.anomalies")
+    assert 0 < probability < 0.001
+    assert "1,234.57 was spent on 2026-03-10" in reason
+    assert workshop.rows("SELECT * FROM forecasts.cost_daily ORDER BY ALL") == before
+    assert _found(workshop, "*") == workshop.rows("SELECT * FROM forecasts.anomalies ORDER BY account_id, first_date")
+
+
+def test_nothing_issued_or_nothing_unusual_is_no_row(workshop: Workshop) -> None:
+    assert _found(workshop) == []
+    _spend(workshop, {date(2026, 2, 10): "9999"})
+    assert _found(workshop) == []
+    _issue_each_day(workshop)
+    assert _found(workshop) == []
+
+
+def test_a_day_without_an_issue_is_held_against_the_nearest_earlier_one(workshop: Workshop) -> None:
+    day = date(2026, 3, 10)
+    _issue_each_day(workshop, but=(day, day - timedelta(days=1)), horizons=5)
+    _spend(workshop, {day: "1000"})
+    # The issue of two days before speaks of it as its third day; of those before that it is a later one.
+    workshop.connection.execute(
+        "UPDATE forecasts.cost_daily SET p50_amount = 11 WHERE issue_date = DATE '2026-03-08' AND horizon_days = 3"
+    )
+    assert _found(workshop, "first_date, expected_amount") == [(day, Decimal(11))]
+
+
+def test_an_issue_of_the_same_day_counts_before_earlier_ones(workshop: Workshop) -> None:
+    day = date(2026, 3, 10)
+    _issue_each_day(workshop, but=(day,))
+    _issue(workshop, day, times=100)
+    _spend(workshop, {day: "1000"})
+    assert _found(workshop) == []
+
+
+def test_days_that_are_not_over_or_not_observed_are_not_judged(workshop: Workshop) -> None:
+    day = date(2026, 3, 10)
+    _issue_each_day(workshop)
+    _spend(workshop, {day: "1000", date(2026, 3, 12): ""})
+    workshop.connection.execute("UPDATE core.spend_daily SET is_complete = false WHERE spend_date = DATE '2026-03-10'")
+    assert _found(workshop) == []
+
+
+def test_days_in_another_unit_are_not_compared(workshop: Workshop) -> None:
+    _issue_each_day(workshop)
+    _spend(workshop, {date(2026, 3, 10): "1000"}, unit_code="USD")
+    assert _found(workshop) == []
+
+
+@pytest.mark.parametrize(("first", "kind"), [("-1000", "spike"), ("-10", "restatement")])
+def test_a_ledger_entry_that_was_changed_makes_it_a_restatement(workshop: Workshop, first: str, kind: str) -> None:
+    day = date(2026, 3, 10)
+    _issue_each_day(workshop)
+    _spend(workshop, {day: "1000"})
+    insert(
+        workshop.connection,
+        "core.ledger_entries",
+        [
+            {
+                "entry_id": "e",
+                "effective_at_utc": f"{day}T08:00:00Z",
+                "entry_amount": "-1000",
+                "first_entry_amount": first,
+            }
+        ],
+    )
+    assert _found(workshop) == [(day, day, kind)]
+
+
+@pytest.mark.parametrize(
+    ("basis", "is_partial", "kind"),
+    [("usage", "false", "restatement"), ("usage", "true", "spike"), ("ledger", "false", "spike")],
+)
+def test_usage_that_was_stated_otherwise_once_the_day_was_over_makes_it_a_restatement(
+    workshop: Workshop, basis: str, is_partial: str, kind: str
+) -> None:
+    day = date(2026, 3, 10)
+    _issue_each_day(workshop)
+    _spend(workshop, {day: "1000"}, basis=basis)
+    insert(
+        workshop.connection,
+        "staging.usage_statements",
+        [
+            {
+                "usage_date": str(day),
+                "observed_at_utc": "2026-03-11T00:30:00Z",
+                "credits_amount": "10",
+                "is_partial": is_partial,
+            },
+            {"usage_date": str(day), "observed_at_utc": "2026-03-12T00:30:00Z", "credits_amount": "1000"},
+        ],
+    )
+    assert _found(workshop) == [(day, day, kind)]
+
+
+@pytest.mark.parametrize(("day", "is_recent"), [(date(2026, 3, 11), True), (date(2026, 3, 10), False)])
+def test_an_anomaly_of_the_last_seven_days_is_warned_of_by_name(
+    workshop: Workshop, day: date, *, is_recent: bool
+) -> None:
+    insert(workshop.connection, "staging.build", [{"as_of_utc": f"{TODAY}T12:00:00Z"}])
+    _issue_each_day(workshop)
+    _spend(workshop, {day: "1000"})
+    assert len(_found(workshop)) == 1
+    check = _is_expected(workshop.warehouse)
+    assert (check.passed, check.severity) == (not is_recent, dg.AssetCheckSeverity.WARN)
+    assert ("main: spike: 1,000.00 was spent" in (check.description or "")) == is_recent
+    assert check.metadata["accounts"].value == (["main"] if is_recent else [])
