@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# A worker a core, which takes whole files in their order: their worlds are made once, and the long ones come first.
+PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reorder
+
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
@@ -31,14 +34,14 @@ dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 test: $(INSTALLED) ## Run every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python $(PYTEST)
 
 test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-duckdb2
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(VENV)-duckdb2/bin/python -m pytest -q
+	$(VENV)-duckdb2/bin/python $(PYTEST)
 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write

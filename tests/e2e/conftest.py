@@ -9,15 +9,23 @@ from pathlib import Path
 import pytest
 
 from pipeline import sandbox as sandboxes
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def sandbox() -> Iterator[sandboxes.Sandbox]:
+@pytest.fixture(scope="session")
+def one_sandbox() -> Iterator[sandboxes.Sandbox]:
     with sandboxes.start(seed=3, days=120, now=NOW, vendors=["vpsbg", "voxpria"]) as world:
         yield world
+
+
+@pytest.fixture
+def sandbox(one_sandbox: sandboxes.Sandbox) -> Iterator[sandboxes.Sandbox]:
+    """The world at NOW, without a fault."""
+    yield one_sandbox
+    one_sandbox.clear_faults()
+    one_sandbox.move_clock(NOW)
 
 
 @pytest.fixture
@@ -26,3 +34,10 @@ def bench(tmp_path: Path, sandbox: sandboxes.Sandbox) -> Iterator[Bench]:
     made = Bench(tmp_path, sandbox.accounts_toml(), sandbox.keys)
     yield made
     assert made.leaks() == []
+
+
+@pytest.fixture(scope="session")
+def first_run(one_sandbox: sandboxes.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """`first_run(bench)` is `bench.run(NOW)`, for a test that does not ask how the first run went."""
+    made = Bench(tmp_path_factory.mktemp("first"), one_sandbox.accounts_toml(), one_sandbox.keys)
+    return FirstRun(made, NOW)

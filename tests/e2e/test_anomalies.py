@@ -13,7 +13,7 @@ from pipeline.forecasts.issues import CONTENT_TYPE
 from pipeline.landing.fetching import land_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.refresh import rebuild
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 _DAYS = 14
@@ -35,8 +35,8 @@ def _land_issues_that_expected_a_thousandth(bench: Bench, account_id: str) -> No
     land_own(bench.home, Clock(NOW), "r", FORECASTS, landed.getvalue(), content_type=CONTENT_TYPE)
 
 
-def test_a_run_tells_anomalies_fails_nothing_and_a_rebuild_tells_the_same(bench: Bench) -> None:
-    bench.run(NOW)
+def test_a_run_tells_anomalies_fails_nothing_and_a_rebuild_tells_the_same(bench: Bench, first_run: FirstRun) -> None:
+    first_run(bench)
     assert bench.rows("SELECT * FROM forecasts.anomalies") == []
     runway = bench.rows("SELECT * EXCLUDE (observed_at_utc) FROM forecasts.runway ORDER BY ALL")
     _land_issues_that_expected_a_thousandth(bench, "voxpria-main")

@@ -8,12 +8,14 @@ from pathlib import Path
 import duckdb
 
 from pipeline.sandbox import Sandbox
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 
-def test_a_rebuild_as_of_an_instant_is_what_was_published_then(bench: Bench, sandbox: Sandbox, tmp_path: Path) -> None:
-    bench.run(NOW)
+def test_a_rebuild_as_of_an_instant_is_what_was_published_then(
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    first_run(bench)
     then = bench.tables()
     # Days of renewals, usage and one restatement later.
     sandbox.move_clock(NOW + timedelta(days=2))
@@ -36,8 +38,8 @@ def test_a_rebuild_as_of_an_instant_is_what_was_published_then(bench: Bench, san
     assert bench.run(NOW + timedelta(days=2)).is_ok
 
 
-def test_what_cannot_be_rebuilt_as_of_is_refused_in_one_line(bench: Bench, tmp_path: Path) -> None:
-    bench.run(NOW)
+def test_what_cannot_be_rebuilt_as_of_is_refused_in_one_line(bench: Bench, first_run: FirstRun, tmp_path: Path) -> None:
+    first_run(bench)
     (tmp_path / "taken").write_text("mine")
     for arguments, words in {
         ("--as-of", "2020-01-01", "--to", "new.duckdb"): "nothing had arrived by 2020-01-01T00:00:00Z",

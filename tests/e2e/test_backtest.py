@@ -21,7 +21,7 @@ from pipeline.landing.store import BACKTESTS, OWN
 from pipeline.refresh import rebuild, rebuild_as_of
 from pipeline.sandbox import Sandbox
 from pipeline.warehouse import Warehouse
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 _TABLES = ("forecasts.backtest_scores", "forecasts.calibration")
@@ -55,9 +55,9 @@ def _small(amount: float = 10.0, days: int = 60) -> Backtest:
 
 
 def test_what_is_printed_is_what_the_tables_hold_after_the_next_run_and_after_a_rebuild(
-    bench: Bench, sandbox: Sandbox
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox
 ) -> None:
-    bench.run(NOW)
+    first_run(bench)
     before = bench.tables()
     assert all(before[name] == [] for name in _TABLES)
 
@@ -104,8 +104,8 @@ def test_what_is_printed_is_what_the_tables_hold_after_the_next_run_and_after_a_
     assert _landed(bench) == 2
 
 
-def test_the_warehouse_holds_it_at_once(bench: Bench) -> None:
-    bench.run(NOW)
+def test_the_warehouse_holds_it_at_once(bench: Bench, first_run: FirstRun) -> None:
+    first_run(bench)
     assert bench.command("backtest").returncode == 0
     warehouse = Warehouse(bench.home)
     try:
@@ -117,8 +117,9 @@ def test_the_warehouse_holds_it_at_once(bench: Bench) -> None:
 
 def test_the_newest_backtest_replaces_the_one_before_and_as_of_an_instant_stands_the_one_of_then(
     bench: Bench,
+    first_run: FirstRun,
 ) -> None:
-    bench.run(NOW)
+    first_run(bench)
     for hours, amount in ((1, 10.0), (30, 20.0)):
         land_backtest(bench.home, Clock(NOW + timedelta(hours=hours)), "r", _small(amount))
 
@@ -151,8 +152,8 @@ def test_without_a_warehouse_nothing_is_made_and_it_says_what_to_do(bench: Bench
     assert not bench.home.path.exists()
 
 
-def test_an_account_that_no_run_knew_is_refused_before_anything_is_forecast(bench: Bench) -> None:
-    bench.run(NOW)
+def test_an_account_that_no_run_knew_is_refused_before_anything_is_forecast(bench: Bench, first_run: FirstRun) -> None:
+    first_run(bench)
     done = bench.command("backtest", "--account", "vpsbg-man")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--account vpsbg-man" in done.stderr
@@ -190,11 +191,11 @@ def test_accounts_without_a_forecast_are_listed_with_the_reason(capsys: pytest.C
 
 
 def test_a_run_that_holds_the_warehouse_costs_nothing_but_the_loading(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench: Bench, first_run: FirstRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline import backtesting
 
-    bench.run(NOW)
+    first_run(bench)
     history = backtesting.read_history(bench.home, [])
     monkeypatch.setattr(backtesting, "read_history", lambda *_: history)
     monkeypatch.setattr(backtesting, "Warehouse", lambda home: Warehouse(home, wait_seconds=0.1))

@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.definitions import defs
 from pipeline.sandbox import Sandbox
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 CLONE = Path(__file__).parents[2]
@@ -141,11 +141,11 @@ def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
 
 
 def test_a_materialization_through_the_web_interface_equals_one_from_the_command_line(
-    bench: Bench, sandbox: Sandbox, tmp_path: Path
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     (tmp_path / "twin").mkdir()
     twin = Bench(tmp_path / "twin", sandbox.accounts_toml(), sandbox.keys)
-    twin.run(NOW)
+    first_run(twin)
     selector = {"repositoryName": "__repository__", "repositoryLocationName": "drawdown", "pipelineName": "refresh_all"}
     with _webserver(bench) as url:
         launched = _ask(

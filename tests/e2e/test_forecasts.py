@@ -12,7 +12,7 @@ from pipeline.forecasts.gallery import MOST_BYTES
 from pipeline.landing.store import FORECASTS, OWN
 from pipeline.refresh import rebuild, rebuild_as_of
 from pipeline.sandbox import Sandbox
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 _ISSUED = ("forecasts.cost_daily", "forecasts.cost_total", "forecasts.runway_curve", "forecasts.runway")
@@ -27,9 +27,9 @@ def _issues(bench: Bench) -> list[tuple[str, date]]:
 
 
 def test_an_account_has_one_issue_a_day_and_the_current_runway_follows_each_balance(
-    bench: Bench, sandbox: Sandbox
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox
 ) -> None:
-    bench.run(NOW)
+    first_run(bench)
     first = _issues(bench)
     assert {account for account, _ in first} == {
         account for (account,) in bench.rows("SELECT account_id FROM forecasts.current_runway")
@@ -51,8 +51,8 @@ def test_an_account_has_one_issue_a_day_and_the_current_runway_follows_each_bala
     assert _issues(bench) == sorted([*first, *((account, day + timedelta(days=1)) for account, day in first)])
 
 
-def test_what_was_issued_is_whole_and_agrees_with_itself(bench: Bench) -> None:
-    bench.run(NOW)
+def test_what_was_issued_is_whole_and_agrees_with_itself(bench: Bench, first_run: FirstRun) -> None:
+    first_run(bench)
 
     accounts = len(_issues(bench))
     for table in ("cost_daily", "cost_total", "runway_curve"):
@@ -85,8 +85,10 @@ def test_what_was_issued_is_whole_and_agrees_with_itself(bench: Bench) -> None:
     ) == [(0,)]
 
 
-def test_a_rebuild_replays_what_was_issued_and_issues_nothing(bench: Bench, sandbox: Sandbox) -> None:
-    bench.run(NOW)
+def test_a_rebuild_replays_what_was_issued_and_issues_nothing(
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox
+) -> None:
+    first_run(bench)
     sandbox.move_clock(NOW + timedelta(days=1))
     bench.run(NOW + timedelta(days=1))
     issued = {table: bench.tables()[table] for table in _ISSUED}
@@ -99,8 +101,8 @@ def test_a_rebuild_replays_what_was_issued_and_issues_nothing(bench: Bench, sand
     assert _landed(bench) == 2
 
 
-def test_as_of_an_instant_there_are_the_issues_of_before(bench: Bench, sandbox: Sandbox) -> None:
-    bench.run(NOW)
+def test_as_of_an_instant_there_are_the_issues_of_before(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
+    first_run(bench)
     first = {table: bench.tables()[table] for table in _ISSUED}
     sandbox.move_clock(NOW + timedelta(days=1))
     bench.run(NOW + timedelta(days=1))

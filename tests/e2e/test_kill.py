@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from pipeline.sandbox import Sandbox
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 FACTS = (
@@ -53,13 +53,13 @@ class _Reader(threading.Thread):
 
 @pytest.mark.fault(31)
 def test_a_run_killed_at_random_instants_and_run_again_equals_an_undisturbed_one(
-    bench: Bench, sandbox: Sandbox, tmp_path: Path
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    bench.run(NOW)
+    first_run(bench)
     # The twin asks at the same times of the same world: what its balances prove of the ledger is proven for both.
     (tmp_path / "twin").mkdir()
     twin = Bench(tmp_path / "twin", bench.accounts_toml, bench.keys)
-    twin.run(NOW)
+    first_run(twin)
     reader = _Reader(bench)
     reader.start()
     instants = random.Random(11)  # noqa: S311 - repeatable, not secret

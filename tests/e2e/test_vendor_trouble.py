@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.sandbox import Sandbox
-from tests.bench import Bench
+from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 
 LATER = NOW + timedelta(hours=2)
@@ -24,9 +24,9 @@ def _status(bench: Bench) -> dict[str, tuple[Any, ...]]:
 
 
 def test_a_vendor_down_for_ever_is_one_line_and_leaves_its_last_balance_with_its_age(
-    bench: Bench, sandbox: Sandbox
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox
 ) -> None:
-    bench.run(NOW)
+    first_run(bench)
     before = _status(bench)
     sandbox.put_fault("status", vendor="vpsbg", account="vpsbg-main", path="/balance", exact=True, code=500)
     sandbox.move_clock(LATER)
@@ -66,8 +66,8 @@ def test_the_command_exits_1_with_one_line_when_a_vendor_is_down(bench: Bench, s
 @pytest.mark.parametrize(
     "fault", ["money_null", "money_not_available", "money_overflow", "money_dollars", "money_missing", "money_renamed"]
 )
-def test_a_bad_body_never_becomes_a_number(bench: Bench, sandbox: Sandbox, fault: str) -> None:
-    bench.run(NOW)
+def test_a_bad_body_never_becomes_a_number(bench: Bench, first_run: FirstRun, sandbox: Sandbox, fault: str) -> None:
+    first_run(bench)
     before = _status(bench)["voxpria-main"]
     sandbox.put_fault(fault, vendor="voxpria", account="voxpria-main", path="/api/v1/credits", exact=True)
     sandbox.move_clock(LATER)
@@ -91,13 +91,13 @@ def test_a_body_that_is_not_json_never_becomes_a_number(bench: Bench, sandbox: S
 
 
 @pytest.mark.fault(27)
-def test_a_restated_day_replaces_the_earlier_value(bench: Bench, sandbox: Sandbox) -> None:
+def test_a_restated_day_replaces_the_earlier_value(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
     account = sandbox.world.account("voxpria-main")
     query = (
         "SELECT credits_amount FROM core.usage_days "
         f"WHERE account_id = 'voxpria-main' AND usage_date = '{account.restated_day}'"
     )
-    bench.run(NOW)
+    first_run(bench)
     first = bench.rows(query)
     after = account.restated_at + timedelta(hours=1)
     sandbox.move_clock(after)
