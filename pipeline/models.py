@@ -88,6 +88,7 @@ def discover() -> dict[str, Model]:
     return found
 
 
+@cache
 def reads_of(sql: str, where: str) -> tuple[str, ...]:
     """The tables that a SELECT reads, CTEs and table functions aside.
 

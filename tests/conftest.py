@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
@@ -15,6 +16,11 @@ os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 for _number in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+# Speed is no test, and the machine may be busy with the other workers' tests.
+settings.register_profile("drawdown", deadline=None)
+settings.load_profile("drawdown")
 
 
 @pytest.fixture(autouse=True)

@@ -171,8 +171,8 @@ def serve_forever(
     Without `ready`, prints the accounts.toml and the `export` lines that a shell needs.
     """
     with start(port, seed, days, ticking=True) as sandbox:
-        (ready or _print_usage)(sandbox)
         try:
+            (ready or _print_usage)(sandbox)
             while sandbox._thread.is_alive():
                 sandbox._thread.join(timeout=0.5)
         except KeyboardInterrupt:

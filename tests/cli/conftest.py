@@ -71,7 +71,7 @@ class Desk:
         started = [self.start(*command, **environment) for command in commands]
         done = []
         for process in started:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=600)
             done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
         return done
 

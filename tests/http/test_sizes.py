@@ -23,7 +23,7 @@ async def main():
         client = Client(
             network, vendor="bomb", account_id="bomb", base_url=sys.argv[1], headers={},
             rate_limit=RateLimit(100, 1, "account"), rate_limits=RateLimits(),
-            patience=Patience(deadline_seconds=30), allow_http_loopback=True,
+            patience=Patience(deadline_seconds=120), allow_http_loopback=True,
         )
         return await client.get("/balance")
 
@@ -72,7 +72,7 @@ def test_a_bomb_stops_at_the_cap_within_100_megabytes_of_it() -> None:
                 capture_output=True,
                 text=True,
                 check=True,
-                timeout=60,
+                timeout=300,
             )
             result = json.loads(read.stdout)
             assert result["outcome"] == "too_large", name
