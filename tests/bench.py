@@ -23,7 +23,7 @@ from pipeline.refresh import Outcome, Request, check_before, materialize
 
 HURRIED = FetchPolicy(
     patience=Patience(
-        deadline_seconds=3, connect_timeout_seconds=1, read_timeout_seconds=1, attempts=2, backoff_seconds=0.01
+        deadline_seconds=30, connect_timeout_seconds=10, read_timeout_seconds=10, attempts=2, backoff_seconds=0.01
     ),
     is_limited=False,
 )
