@@ -37,7 +37,7 @@ def _validate(path: Path) -> tuple[int, str]:
     """The exit code and findings of focus-toolkit on a file."""
     done = subprocess.run(
         [sys.executable, "-m", "focus_data_toolkit", "validate", str(path), "--dataset", "cost-and-usage"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
