@@ -22,7 +22,8 @@ from pipeline.vendors._port import Field, Reads
 _INTEGER_DIGITS = MONEY_PRECISION - MONEY_SCALE
 # Digits are spelled out, because `\d` also means those of other scripts.
 _PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
-_ANY_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
+_ANY_NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?"
+_ANY_DECIMAL = re.compile(_ANY_NUMBER)
 _DOLLARS = r"^-?\$?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?$"
 # Longer texts cannot be amounts that fit, however they are written.
 _LONGEST_DECIMAL = 80
@@ -111,7 +112,8 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
             plain, rounded_rows = _plain_money(texts, rounds=money_is_float)
             values, check = plain.cast(target, strict=False), "is_exact_amount"
         case Reads.NUMBER:
-            numbers = texts.cast(pl.Float64, strict=False)
+            shaped = texts.set(~texts.str.contains(f"^({_ANY_NUMBER})$").fill_null(False), None)
+            numbers = shaped.cast(pl.Float64, strict=False)
             values, check = numbers.set(~numbers.is_finite().fill_null(False), None), "is_number"
         case Reads.INSTANT | Reads.INSTANT_UTC:
             if field.reads is Reads.INSTANT_UTC:

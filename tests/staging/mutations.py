@@ -6,6 +6,7 @@ import copy
 import csv
 import io
 import json
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.vendors._port import Endpoint, Vendor
 from tests.vendors.examples import decoded, example
 
-_STRANGE: list[Any] = [
+STRANGE: list[Any] = [
     None, True, False, 0, -1, 5, 2**63, 2**70, 10**30, "", " ", "5", "-5", "$5", "1,234.50", "1e400", "1e-20", "NaN",
     "0.0000000001", "9" * 40, "x" * 500, "\u0000", "\U0001d7d3", "𝟓", "EUR", "eur", "credits", "2026-03-18",
     "2026-02-30", "0000-01-01", "9999-12-31", "2026-03-18T00:00:00", "2026-03-18T00:00:00Z", "0000-01-01T00:00:00Z",
@@ -42,9 +43,10 @@ def encoded(endpoint: Endpoint, payload: Any) -> bytes:
     return text.getvalue().replace("\0", "").encode()
 
 
-def _places(value: Any, here: Path = ()) -> list[Path]:
+def places(value: Any, here: Path = ()) -> list[Path]:
+    """The paths to everything in a decoded body, itself included."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [here, *(place for key, each in inner for place in _places(each, (*here, key)))]
+    return [here, *(place for key, each in inner for place in places(each, (*here, key)))]
 
 
 def _meddle(payload: Any, place: Path, how: str, value: Any, name: str) -> Any:
@@ -73,13 +75,23 @@ def _meddle(payload: Any, place: Path, how: str, value: Any, name: str) -> Any:
     return payload
 
 
+_WAYS = ("drop", "rename", "duplicate", "retype", "null", "nest", "wrap")
+_NAMES = ("amount", "data", "balance", "id", "x", "x.y", "é", "usage")
+
+
+def meddled(random: Random, payload: Any) -> Any:
+    """The payload, itself changed, after one change that the generator draws."""
+    place = random.choice(places(payload))
+    return _meddle(payload, place, random.choice(_WAYS), copy.deepcopy(random.choice(STRANGE)), random.choice(_NAMES))
+
+
 @st.composite
 def mutated(draw: st.DrawFn, whole: Any) -> Any:
     """The payload after one to five changes: dropped, renamed, retyped, nested, duplicated, made null."""
     payload = copy.deepcopy(whole)
     for _ in range(draw(st.integers(1, 5))):
-        place = draw(st.sampled_from(_places(payload)))
-        how = draw(st.sampled_from(["drop", "rename", "duplicate", "retype", "null", "nest", "wrap"]))
-        name = draw(st.sampled_from(["amount", "data", "balance", "id", "x", "x.y", "é", "usage"]))
-        payload = _meddle(payload, place, how, copy.deepcopy(draw(st.sampled_from(_STRANGE))), name)
+        place = draw(st.sampled_from(places(payload)))
+        how = draw(st.sampled_from(_WAYS))
+        name = draw(st.sampled_from(_NAMES))
+        payload = _meddle(payload, place, how, copy.deepcopy(draw(st.sampled_from(STRANGE))), name)
     return payload

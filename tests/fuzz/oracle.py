@@ -1,0 +1,207 @@
+"""What a body says, found out another way: the standard library's JSON, fractions instead of decimals, row by row.
+
+It shares no code with what it judges but the vendors' declarations. It is strict: what it cannot read for certain must
+not have been accepted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from pipeline.vendors._port import Endpoint, Field, Reads, Records
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
+_DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)((?:\.[0-9]+)?)")
+_MOST = Fraction(10) ** 29
+_STEP = Fraction(1, 10**9)
+
+
+class Unreadable(Exception):
+    """No strict reader would make a value of it."""
+
+
+class _Text(str):
+    """The text of a JSON number with a fraction or an exponent."""
+
+
+def parse(body: bytes, kind: str) -> Any:
+    """A body, decoded by the standard library; Unreadable where it refuses it."""
+    if kind == "csv":
+        return _parse_csv(body)
+
+    def constant(word: str) -> Any:
+        raise Unreadable(word)
+
+    try:
+        return json.loads(body.decode("utf-8"), parse_float=_Text, parse_constant=constant)
+    except (ValueError, RecursionError) as problem:
+        raise Unreadable(str(problem)) from None
+
+
+def _parse_csv(body: bytes) -> list[dict[str, str | None]]:
+    try:
+        text = body.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as problem:
+        raise Unreadable(str(problem)) from None
+    head = text.split("\n")[0]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True)
+    try:
+        # A line without a character is no row.
+        (names, *rows) = [line for line in lines if line]
+    except (csv.Error, ValueError) as problem:
+        raise Unreadable(str(problem)) from None
+    names = [name.strip() for name in names]
+    return [
+        {name: (row[index].strip() or None) if index < len(row) else None for index, name in enumerate(names)}
+        for row in rows
+    ]
+
+
+def at(value: Any, path: str) -> Any:
+    """What stands at a dotted path of keys; None where it leads nowhere."""
+    for key in path.split(".") if path else ():
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def rows(payload: Any, records: Records) -> list[Any]:
+    """The rows of one kind of record, first to last, whatever they are; where there is none, the hole that counts as one."""
+    found = at(payload, records.at)
+    if isinstance(found, dict | list):
+        return found if isinstance(found, list) else [found]
+    return [] if found is None and records.is_optional else [found]
+
+
+def received(payload: Any, records: Records) -> int:
+    """How many rows of one kind of record an answer holds. A claim that an answer need not make is none when it is absent."""
+    found = rows(payload, records)
+    if not records.is_optional:
+        return len(found)
+    value = next(each for each in records.fields if each.is_required)
+    return sum(1 for row in found if not isinstance(row, dict) or _stated(value, row) is not None)
+
+
+def _stated(field: Field, row: Mapping[str, Any]) -> Any:
+    return next((value for source in field.sources if (value := at(row, source)) is not None), None)
+
+
+def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_float: bool) -> Any:
+    """The value that a field of a row must have become, as a Fraction, float, date, instant or text; None: absent.
+
+    Raises Unreadable where it must not have been accepted, and KeyError for a field that is read in a way of its own
+    and holds no number.
+    """
+    if field.compute is not None:
+        stated = _COMPUTED[endpoint.name, field.column](row)
+    else:
+        stated = _stated(field, row)
+    if stated is None:
+        return None
+    match field.reads:
+        case Reads.MONEY | Reads.DOLLARS:
+            return money(stated, has_dollars=field.reads is Reads.DOLLARS, is_float=is_float)
+        case Reads.NUMBER:
+            if isinstance(stated, bool) or not _NUMBER.fullmatch(str(stated)):
+                raise Unreadable(stated)
+            return float(str(stated))
+        case Reads.DATE:
+            if not isinstance(stated, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
+                raise Unreadable(stated)
+            return _read(date.fromisoformat, stated)
+        case Reads.INSTANT | Reads.INSTANT_UTC:
+            return _instant(stated, is_naive_utc=field.reads is Reads.INSTANT_UTC)
+        case Reads.UNIT | Reads.TEXT:
+            if isinstance(stated, dict | list):
+                raise Unreadable(stated)
+            return json.dumps(stated) if isinstance(stated, bool) else str(stated)
+    raise KeyError(field.column)
+
+
+def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> Fraction:
+    """An amount exactly, or rounded half to even at nine decimals where the vendor's are floats."""
+    if isinstance(stated, Fraction):
+        amount = stated
+    elif isinstance(stated, bool) or not isinstance(stated, int | str):
+        raise Unreadable(stated)
+    else:
+        text = str(stated)
+        if has_dollars and (found := _DOLLARS.fullmatch(text)):
+            text = found[1] + found[2].replace(",", "") + found[3]
+        if not _NUMBER.fullmatch(text):
+            raise Unreadable(stated)
+        amount = Fraction(Decimal(text))
+    if is_float:
+        # round() of a Fraction is half to even.
+        amount = round(amount / _STEP) * _STEP
+    if amount % _STEP or abs(amount) >= _MOST:
+        raise Unreadable(stated)
+    return amount
+
+
+def _instant(stated: Any, *, is_naive_utc: bool) -> datetime:
+    if not isinstance(stated, str) or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
+        raise Unreadable(stated)
+    # A leap second is the second after the 59th.
+    is_leap = stated[16:19] == ":60"
+    found = _read(datetime.fromisoformat, stated[:17] + "59" + stated[19:] if is_leap else stated)
+    found += timedelta(seconds=is_leap)
+    if found.tzinfo is None:
+        if not is_naive_utc:
+            raise Unreadable(stated)
+        found = found.replace(tzinfo=UTC)
+    return found.astimezone(UTC)
+
+
+def _read(how: Callable[[str], Any], text: str) -> Any:
+    try:
+        return how(text)
+    except ValueError:
+        raise Unreadable(text) from None
+
+
+def _pending(row: Mapping[str, Any]) -> Fraction | None:
+    """The deposits on their way, each with VAT where that is said."""
+    deposits = row.get("unconfirmed_bitcoin_deposits")
+    if not deposits:
+        return None
+    total = Fraction(0)
+    for deposit in deposits if isinstance(deposits, list) else [deposits]:
+        if not isinstance(deposit, dict):
+            raise Unreadable(deposit)
+        stated = deposit.get("amount_with_vat")
+        stated = deposit.get("amount") if stated is None else stated
+        if stated is not None:
+            total += money(stated)
+    return total
+
+
+def _renewal(row: Mapping[str, Any]) -> Any:
+    """What is said of the renewal's price, else the plan's for a month times the months."""
+    if row.get("renew_amount_with_vat") is not None:
+        return row["renew_amount_with_vat"]
+    price, months = at(row, "plan.price_with_vat"), row.get("billing_cycle")
+    if price is None or months is None:
+        return None
+    if type(months) is not int or not 0 < months <= 120:
+        raise Unreadable(months)
+    return money(price) * months
+
+
+def _cycle(row: Mapping[str, Any]) -> int | None:
+    months = row.get("billing_cycle")
+    return months if type(months) is int and 0 < months <= 120 else None
+
+
+_COMPUTED: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
+    ("balance", "unconfirmed_amount"): _pending,
+    ("servers", "charge_amount"): _renewal,
+    ("servers", "cycle_months"): _cycle,
+}

@@ -1,0 +1,147 @@
+"""Ten thousand mutated bodies for each endpoint of each vendor, through landing and staging into a real warehouse.
+
+No exception comes out, received = accepted + rejected for every answer, and every number that was accepted is the one
+that an independent, strict reader finds in the body. By default a share of them; `DRAWDOWN_TEST_BODIES=10000` for all,
+and `DRAWDOWN_TEST_SEED` for others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from pipeline.exact import NotJson, decode_json
+from pipeline.schema.tables import vendor_table
+from pipeline.tabular import NotCsv, decode_csv
+from pipeline.vendors._port import Endpoint, Reads, Records, Vendor
+from tests.fuzz import oracle
+from tests.fuzz.bodies import body
+from tests.staging.landed import NOW, NewWorkshop, Workshop, write
+from tests.vendors.examples import EVERY_ENDPOINT
+
+_BODIES = int(os.environ.get("DRAWDOWN_TEST_BODIES", "300"))
+_SEED = int(os.environ.get("DRAWDOWN_TEST_SEED", "1"))
+_DAYS = (NOW.date(), NOW.date())
+
+_EACH = pytest.mark.parametrize(
+    ("vendor", "endpoint"), EVERY_ENDPOINT, ids=[f"{vendor.name}-{endpoint.name}" for vendor, endpoint in EVERY_ENDPOINT]
+)
+
+
+def _outcome(endpoint: Endpoint, text: bytes) -> str:
+    """What the client says of a body, by what it decodes bodies with."""
+    try:
+        decode_csv(text) if endpoint.body == "csv" else decode_json(text)
+    except (NotJson, NotCsv):
+        return "not_json"
+    return "ok"
+
+
+def _land(workshop: Workshop, vendor: Vendor, endpoint: Endpoint) -> dict[str, tuple[bytes, str]]:
+    """Land the bodies, each as the answer of an account of its own; returns them by fetch id, with their outcome."""
+    landed = {}
+    fetches = []
+    for number in range(_BODIES):
+        text = body(_SEED, vendor, endpoint, number)
+        fetch = workshop.landing.fetch(
+            vendor.name, endpoint.name, text, account_id=f"{vendor.name}-{number}", days=_DAYS, run_id="run",
+            outcome=_outcome(endpoint, text),
+        )  # fmt: skip
+        fetches.append(fetch)
+        landed[fetch.fetch_id] = text, fetch.outcome
+    write(fetches, workshop.home.landing)
+    return landed
+
+
+@_EACH
+def test_no_body_stops_a_load_and_every_accepted_number_is_the_bodys(
+    new_workshop: NewWorkshop, vendor: Vendor, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with new_workshop() as workshop:
+        landed = _land(workshop, vendor, endpoint)
+        report = workshop.load()
+        assert report.fetches == _BODIES
+        assert report.received == report.accepted + report.rejected
+
+        payloads = {
+            fetch_id: oracle.parse(text, endpoint.body) for fetch_id, (text, outcome) in landed.items() if outcome == "ok"
+        }
+        checked = _check_counts(workshop, vendor, endpoint, payloads)
+        values = sum(_check_values(workshop, vendor, endpoint, records, payloads) for records in endpoint.records)
+        # The bodies are of all kinds: some unreadable, some refused in part, some as good as new.
+        outcomes = Counter(outcome for _, outcome in landed.values())
+        assert outcomes["ok"] > outcomes["not_json"] > 0
+        assert checked["accepted"] > checked["rejected"] / 10 > 0
+        assert values > 0
+    with capsys.disabled():
+        print(
+            f"\n{vendor.name} {endpoint.name}: {_BODIES} bodies, {outcomes['not_json']} of them unreadable; "
+            f"{report.received} rows = {report.accepted} accepted + {report.rejected} rejected; {values} values compared"
+        ) if _BODIES >= 1000 else None
+
+
+def _check_counts(
+    workshop: Workshop, vendor: Vendor, endpoint: Endpoint, payloads: dict[str, Any]
+) -> Counter[str]:
+    """Every answer's rows are accounted for, as many as the body holds."""
+    loads: dict[tuple[str, str], tuple[int, int, int]] = {
+        (fetch_id, kind): (rows, accepted, rejected)
+        for fetch_id, kind, rows, accepted, rejected in workshop.rows(
+            "SELECT fetch_id, record_kind, received_rows, accepted_rows, rejected_rows FROM staging.loads"
+        )
+    }
+    total: Counter[str] = Counter()
+    for fetch_id, payload in payloads.items():
+        expected: Counter[str] = Counter()
+        for records in endpoint.records:
+            expected[records.kind] += oracle.received(payload, records)
+        for kind, count in expected.items():
+            rows, accepted, rejected = loads.pop((fetch_id, kind))
+            assert rows == count == accepted + rejected, (fetch_id, kind, payload)
+            total += Counter(accepted=accepted, rejected=rejected)
+    assert not loads, "an answer that cannot be read gave rows"
+    return total
+
+
+def _check_values(
+    workshop: Workshop, vendor: Vendor, endpoint: Endpoint, records: Records, payloads: dict[str, Any]
+) -> int:
+    """Every accepted value is the body's; returns how many numbers were compared."""
+    table = vendor_table(vendor.name, records.kind)
+    fields = [field for field in records.fields if field.reads is not Reads.CHOICE]
+    where = " AND ".join(["true", *(f"{name} = '{value}'" for name, value in records.constants.items())])
+    names = ", ".join(["fetch_id", "row_number", *(field.column for field in fields)])
+    compared = 0
+    for fetch_id, row_number, *values in workshop.rows(f"SELECT {names} FROM {table.full_name} WHERE {where}"):
+        row = oracle.rows(payloads[fetch_id], records)[row_number - 1]
+        for field, value in zip(fields, values, strict=True):
+            try:
+                expected = oracle.expected(endpoint, field, row, is_float=vendor.money_is_float)
+            except KeyError:
+                continue
+            except oracle.Unreadable as problem:
+                pytest.fail(f"{vendor.name} {endpoint.name} {field.column}: {value!r} was accepted from {problem} in {row}")
+            assert _same(value, expected), f"{field.column} became {value!r} instead of {expected!r} in {row}"
+            compared += field.reads in (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER) and value is not None
+    return compared
+
+
+def _same(value: Any, expected: Any) -> bool:
+    if isinstance(expected, Fraction):
+        return value is not None and Fraction(value) == expected
+    if isinstance(expected, datetime):
+        return isinstance(value, datetime) and value == expected
+    return bool(value == expected)
+
+
+@_EACH
+def test_a_body_is_the_same_whenever_it_is_made(vendor: Vendor, endpoint: Endpoint) -> None:
+    made = [body(_SEED, vendor, endpoint, number) for number in range(20)]
+    assert made == [body(_SEED, vendor, endpoint, number) for number in range(20)]
+    assert len(set(made)) > 10
+    assert made != [body(_SEED + 1, vendor, endpoint, number) for number in range(20)]
