@@ -298,6 +298,18 @@ def sql(
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
 
 
+@app.command()
+def dictionary(
+    table: Annotated[str, typer.Argument(help="A table, such as marts.account_status, or a schema; default: all.")] = "",
+    as_json: Json = False,
+    output_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, json or markdown.")] = "table",
+) -> None:
+    """Tell every published table and column: key, type, unit, meaning, and where it comes from."""
+    from pipeline.dictionary import show
+
+    show(table, "json" if as_json else output_format)
+
+
 # -- beginning ----------------------------------------------------------------------------------------------------
 
 

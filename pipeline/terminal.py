@@ -272,6 +272,11 @@ def paragraph(text: str, width: int) -> str:
     return "\n".join(_wrapped(_visible(text), width, indent=_GAP))
 
 
+def indented(text: str, width: int) -> str:
+    """The text, wrapped within `width` columns, every line indented."""
+    return textwrap.indent("\n".join(_wrapped(_visible(text), width - len(_GAP))), _GAP)
+
+
 def fleet_words(fleet: dict[str, Any]) -> str:
     """The total of the row of marts.fleet_status, and what is not in it."""
     unit, count = fleet["reporting_unit_code"], fleet["account_count"]
