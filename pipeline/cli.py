@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import __version__
+from pipeline import __version__, completion
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
 from pipeline.schema.severities import SEVERITIES
@@ -29,7 +29,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Accounts = Annotated[list[str], typer.Option("--account", metavar="ID", help="Only this account; may be repeated.")]
+Accounts = Annotated[
+    list[str],
+    typer.Option(
+        "--account", metavar="ID", help="Only this account; may be repeated.", autocompletion=completion.accounts
+    ),
+]
 AsOf = Annotated[str, typer.Option(metavar="INSTANT", help="Set the clock of the whole run (sandboxes only).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -212,7 +217,13 @@ def _finish(outcome: Outcome, *, as_json: bool) -> None:
 @app.command()
 def backtest(
     account: Annotated[
-        list[str], typer.Option("--account", metavar="ID", help="Show this account, too; may be repeated.")
+        list[str],
+        typer.Option(
+            "--account",
+            metavar="ID",
+            help="Show this account, too; may be repeated.",
+            autocompletion=completion.accounts,
+        ),
     ] = [],  # noqa: B006 - typer reads it as the default
     as_json: Json = False,
 ) -> None:
@@ -243,7 +254,11 @@ def status(
     as_json: Json = False,
     fail_on: Annotated[
         list[str],
-        typer.Option(metavar="SEVERITY", help="Exit 1 when an account is this urgent or more; for cron. Repeatable."),
+        typer.Option(
+            metavar="SEVERITY",
+            help="Exit 1 when an account is this urgent or more; for cron. Repeatable.",
+            autocompletion=completion.severities,
+        ),
     ] = [],  # noqa: B006 - typer reads it as the default
 ) -> None:
     """Show every account: what is left, how long it lasts, how urgent it is."""
@@ -262,7 +277,13 @@ def status(
 def sql(
     query: Annotated[str, typer.Argument(help="One SQL statement over the published tables.")],
     output_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="table, csv, json or parquet (to stdout).")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, csv, json or parquet (to stdout).",
+            autocompletion=completion.one_of("table", "csv", "json", "parquet"),
+        ),
     ] = "table",
 ) -> None:
     """Query the published tables, read-only."""
@@ -299,10 +320,58 @@ def sql(
 
 
 @app.command()
-def dictionary(
-    table: Annotated[str, typer.Argument(help="A table, such as marts.account_status, or a schema; default: all.")] = "",
+def explain(
+    account: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="The account's name in accounts.toml.",
+            autocompletion=completion.published_accounts,
+        ),
+    ],
+    fetch_id: Annotated[
+        str, typer.Option("--bytes", metavar="FETCH_ID", help="Print the answer of this id instead, byte for byte.")
+    ] = "",
     as_json: Json = False,
-    output_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, json or markdown.")] = "table",
+) -> None:
+    """Tell where an account's money went, why it is forecast so, and how each number is known."""
+    from pipeline.explain import explain as find
+
+    home = Home.from_environment()
+    found = find(home, account)
+    if fetch_id:
+        from pipeline.explain import write_bytes
+
+        write_bytes(home, fetch_id)
+    elif as_json:
+        from pipeline.terminal import write_json_object
+
+        write_json_object(found)
+    else:
+        from pipeline.explain_text import show
+
+        show(found)
+
+
+@app.command()
+def dictionary(
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A table, such as marts.account_status, or a schema; default: all.",
+            autocompletion=completion.tables,
+        ),
+    ] = "",
+    as_json: Json = False,
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, json or markdown.",
+            autocompletion=completion.one_of("table", "json", "markdown"),
+        ),
+    ] = "table",
 ) -> None:
     """Tell every published table and column: key, type, unit, meaning, and where it comes from."""
     from pipeline.dictionary import show

@@ -237,7 +237,9 @@ def _section(table: Table, *, is_linked: bool, mark: str = "##") -> Iterator[str
         column = entry.column
         name = f"**`{column.name}`**" if entry.is_key else f"`{column.name}`"
         kind = f"{column.column.type}{'?' if column.is_nullable else ''}"
-        allowed = f" One of {', '.join(f'`{each}`' for each in column.column.allowed)}." if column.column.allowed else ""
+        allowed = (
+            f" One of {', '.join(f'`{each}`' for each in column.column.allowed)}." if column.column.allowed else ""
+        )
         cells = (name, kind, column.column.unit or "", column.column.doc + allowed, _origin(entry, is_linked=is_linked))
         yield f"| {' | '.join(map(_cell, cells))} |"
     yield ""

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.models import Model, discover
 from pipeline.schema.tables import ALL, RECORDS, Table
 from pipeline.schema.views import evidence_view
 from pipeline.vendors import discover as discover_vendors
 from pipeline.vendors._port import Field, Records
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 Sources = dict[str, tuple[str, ...]]
 """A table's columns, each with the full names of the columns, or else of the tables and files, that it is made of."""
@@ -56,7 +53,7 @@ def direct_sources() -> dict[str, Sources]:
         elif table.made_from:
             found[name] = dict.fromkeys(table.column_names, table.made_from)
         else:
-            found[name] = {column: () for column in table.column_names}
+            found[name] = dict.fromkeys(table.column_names, ())
     for name, record in RECORDS.items():
         found[record.full_name] = {column: _fields(name, column) for column in ("vendor", *record.column_names)}
     found[_EVIDENCE] = _of_select(evidence_view().partition(" AS")[2], _EVIDENCE_COLUMNS)
@@ -150,7 +147,7 @@ def _of_select(sql: str, columns: tuple[str, ...]) -> Sources:
     return found
 
 
-def _full_name(source: exp.Expression, name: str) -> str | None:
+def _full_name(source: object, name: str) -> str | None:
     from sqlglot import exp
 
     if not isinstance(source, exp.Table) or not source.db:
@@ -174,9 +171,9 @@ def _tables() -> dict[str, dict[str, str]]:
 
 
 @cache
-def _schema() -> dict[str, dict[str, dict[str, str]]]:
+def _schema() -> dict[str, object]:
     schema: dict[str, dict[str, dict[str, str]]] = {}
     for name, columns in _tables().items():
         layer, table = name.split(".")
         schema.setdefault(layer, {})[table] = columns
-    return schema
+    return {**schema}

@@ -81,6 +81,15 @@ def show_cells(titles: Sequence[str], rows: Sequence[Sequence[str]], is_right: S
         print(line)
 
 
+def aligned(rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> list[str]:
+    """Rows of texts as lines, column under column; the columns that `is_right` marks are flush right."""
+    if not rows:
+        return []
+    first, *others = [[_visible(text) for text in row] for row in rows]
+    head, _, *body = _aligned(first, others, is_right)
+    return [head, *body]
+
+
 def _is_numeric(values: Sequence[Any]) -> bool:
     present = [value for value in values if value is not None]
     return bool(present) and all(
@@ -186,6 +195,13 @@ def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             raise DrawdownError(f"two columns are called {name!r}; give one of them another name with AS")
     objects = [dict(zip(names, map(_jsonable, row), strict=True)) for row in rows]
     print(msgspec.json.format(msgspec.json.encode(objects), indent=2).decode())
+
+
+def write_json_object(found: dict[str, Any]) -> None:
+    """Print one JSON object, nested as it is; decimals are exact JSON numbers."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(_jsonable(found)), indent=2).decode())
 
 
 def _jsonable(value: Any) -> Any:

@@ -16,7 +16,19 @@ from pipeline.cli import app
 from pipeline.schema.tables import ALL, RECORDS, published
 from pipeline.warehouse import layout
 from tests.docs.generate import GENERATED
-from tests.docs.pages import CLONE, DICTIONARY, DOCS, PAGES, README, REFERENCE, anchors, blocks, code_words, links, prose
+from tests.docs.pages import (
+    CLONE,
+    DICTIONARY,
+    DOCS,
+    PAGES,
+    README,
+    REFERENCE,
+    anchors,
+    blocks,
+    code_words,
+    links,
+    prose,
+)
 
 _EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 _TOPS = {path.name for path in CLONE.iterdir()}

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import lineage, models
 from pipeline.lineage import direct_sources, vendor_fields
-from pipeline.schema.tables import ALL, RECORDS, published
+from pipeline.schema.tables import ALL, RECORDS
 from pipeline.vendors import discover
 
 _LAYERS = ("staging", "core", "forecasts", "marts", "alerts")
@@ -105,11 +105,15 @@ def test_a_column_is_followed_to_the_vendors_field(
 
 
 def test_every_field_that_a_vendor_declares_is_the_source_of_a_column() -> None:
-    told = {source for record in RECORDS.values() for each in direct_sources()[record.full_name].values() for source in each}
+    told = {
+        source for record in RECORDS.values() for each in direct_sources()[record.full_name].values() for source in each
+    }
     for vendor in discover().values():
         for endpoint in vendor.endpoints:
             for records in endpoint.records:
                 for field in records.fields:
                     path = f"{records.at}.{field.sources[0]}" if records.at else field.sources[0]
                     start = f"{vendor.name} {endpoint.name}: {path}"
-                    assert any(source == start or source.startswith((f"{start} (", f"{start},")) for source in told), start
+                    assert any(source == start or source.startswith((f"{start} (", f"{start},")) for source in told), (
+                        start
+                    )
