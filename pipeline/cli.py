@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from pipeline import __version__, completion
 from pipeline.errors import DrawdownError, UsageError
@@ -21,8 +22,23 @@ if TYPE_CHECKING:
 
     from pipeline.refresh import Outcome, Request
 
+
+class _Group(typer.core.TyperGroup):
+    """Commands that say where help is, whatever was wrong with their options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as problem:
+            # Of an option without its value, the parser does not say whose it is.
+            if getattr(problem, "ctx", ctx) is None:
+                problem.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+
 app = typer.Typer(
     name="drawdown",
+    cls=_Group,
     help="A fuel gauge for prepaid vendor accounts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -52,6 +68,14 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        print(
+            f"drawdown: {where}{problem.strerror or problem}; see that the place is there, is yours and has room "
+            "(DRAWDOWN_HOME names the state folder)",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except SystemExit as ending:
         # Typer makes Ctrl-C an exit of its own, without a word.
@@ -122,7 +146,7 @@ def backfill(
     except ValueError as problem:
         raise UsageError(str(problem)) from None
     if last < first:
-        raise UsageError(f"--to {last} is before --from {first}")
+        raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
 
     from pipeline.refresh import Request, check_before
 
@@ -239,7 +263,13 @@ def compact() -> None:
     from pipeline.clock import Clock
     from pipeline.landing.compact import compact as compact_landing
 
-    done = compact_landing(Home.from_environment().landing, Clock().today())
+    landing = Home.from_environment().landing
+    if not landing.is_dir():
+        raise DrawdownError(
+            f"{landing} does not exist: there is nothing to compact. `drawdown run` begins it, or set DRAWDOWN_HOME to "
+            "the folder that has it"
+        )
+    done = compact_landing(landing, Clock().today())
     print(
         f"{done.files_before} files, {done.bytes_before:,} bytes -> "
         f"{done.files_after} files, {done.bytes_after:,} bytes"
@@ -302,21 +332,32 @@ def sql(
         with open_reader(Home.from_environment().current) as connection:
             statements = connection.extract_statements(query)
             if not statements:
-                raise UsageError("there is no statement to run")
+                raise UsageError('there is no statement to run; try: drawdown sql "from marts.account_status"')
             if output_format == "parquet":
                 if duckdb.ExpectedResultType.QUERY_RESULT not in statements[-1].expected_result_type:
-                    raise UsageError("--format parquet needs a statement that returns rows")
+                    raise UsageError("--format parquet needs a statement that returns rows, such as a SELECT")
                 terminal.write_parquet(connection.sql(query), sys.stdout.buffer)
                 return
             result = connection.execute(query)
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
     except duckdb.Error as problem:
-        raise DrawdownError(str(problem).strip()) from None
+        raise DrawdownError(f"{str(problem).strip()}{_hint(problem)}") from None
     show = {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format]
     show(names, rows)
     if output_format == "table":
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
+
+
+def _hint(problem: Exception) -> str:
+    """Where the names stand, after an error about a name."""
+    import duckdb
+
+    if isinstance(problem, duckdb.CatalogException):
+        return "\n`drawdown dictionary` lists the tables"
+    if isinstance(problem, duckdb.BinderException):
+        return "\n`drawdown dictionary TABLE` lists a table's columns"
+    return ""
 
 
 @app.command()
@@ -415,7 +456,9 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
-    days: Annotated[int, typer.Option(help="Days that are polled, once a day, before the last refresh.")] = 30,
+    days: Annotated[
+        int, typer.Option(min=1, max=400, help="Days that are polled, once a day, before the last refresh.")
+    ] = 30,
 ) -> None:
     """Start the sandbox vendors on loopback, poll them for some weeks, and show the accounts."""
     from pipeline.demo import play
@@ -425,14 +468,23 @@ def demo(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
-    days: Annotated[int, typer.Option(help="Days of history.")] = 400,
+    days: Annotated[int, typer.Option(min=1, max=4000, help="Days of history.")] = 400,
 ) -> None:
     """Serve the four vendors' APIs over a simulated world, faults on request, until interrupted."""
+    import errno
+
     from pipeline.sandbox import serve_forever
 
-    serve_forever(port=port, seed=seed, days=days)
+    try:
+        serve_forever(port=port, seed=seed, days=days)
+    except OSError as problem:
+        if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise DrawdownError(
+            f"port {port} on 127.0.0.1 cannot be taken: {problem.strerror}; `--port 0` takes a free one"
+        ) from None
 
 
 if __name__ == "__main__":

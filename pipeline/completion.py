@@ -58,7 +58,8 @@ def _configured() -> list[str]:
         contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError),
         open(os.environ.get("DRAWDOWN_ACCOUNTS") or "accounts.toml", "rb") as file,
     ):
-        found = list(tomllib.load(file)["accounts"])
+        tables = tomllib.load(file)["accounts"]
+        found = list(tables) if isinstance(tables, dict) else []
     return found
 
 

@@ -44,7 +44,9 @@ def explain(home: Home, account_id: str) -> Section:
             f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
         ) from None
     except duckdb.Error as problem:
-        raise DrawdownError(f"{home.current} cannot be read: {str(problem).splitlines()[0]}") from None
+        raise DrawdownError(
+            f"{home.current} cannot be read: {str(problem).splitlines()[0]}. `drawdown rebuild` makes it anew"
+        ) from None
 
 
 def write_bytes(home: Home, fetch_id: str) -> None:

@@ -84,7 +84,12 @@ def materialize(request: Request) -> Outcome:
 
     Raises DrawdownError where a step failed, with its own words; vendors' failures are in the outcome instead.
     """
-    selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+    hint = "try 'group:core' or 'key:\"marts/*\"'"
+    try:
+        selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+    except dg.DagsterError as problem:
+        words = str(problem).splitlines()[0][:200]
+        raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {hint}") from None
     if request.is_rebuild or request.target:
         selection = selection - dg.AssetSelection.groups("landing", "alerts")
     if request.target:
@@ -97,7 +102,7 @@ def materialize(request: Request) -> Outcome:
     run_config: dict[str, Any] = dict(_QUIET)
     keys = selection.resolve(defs.resolve_asset_graph())
     if not keys:
-        raise UsageError(f"--select {request.selection!r} matches no asset; try 'group:core' or 'key:\"marts/*\"'")
+        raise UsageError(f"--select {request.selection!r} matches no asset; {hint}")
     if any(key.path[0] == "landing" for key in keys):
         run_config["ops"] = {"landing": {"config": config}}
     warehouse = Warehouse(
@@ -136,7 +141,9 @@ def materialize(request: Request) -> Outcome:
     ]
     skipped = [str(event.step_key) for event in result.all_events if event.is_step_skipped]
     if result.success and skipped:
-        raise DrawdownError(f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}")
+        raise DrawdownError(
+            f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}. Try again"
+        )
     if any(_is_interruption(event) for event in result.get_step_failure_events()):
         raise KeyboardInterrupt
     if not result.success:
@@ -171,7 +178,10 @@ def rebuild_as_of(
         raise UsageError(f"{target.parent} is no folder; make it first")
     first = min((date(*map(int, folder.parts[-3:])) for folder in day_folders(home.landing)), default=None)
     if first is None or known_at.date() < first:
-        raise UsageError(f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}")
+        raise UsageError(
+            f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}: "
+            "give a later --as-of"
+        )
     fresh = home.path / "warehouse.as-of.duckdb"
     _remove(fresh)
     try:
@@ -182,7 +192,10 @@ def rebuild_as_of(
 
 def _need_landing(home: Home) -> None:
     if not home.landing.is_dir():
-        raise DrawdownError(f"{home.landing} does not exist: there is nothing to rebuild from")
+        raise DrawdownError(
+            f"{home.landing} does not exist: there is nothing to rebuild from. `drawdown run` begins it, or set "
+            "DRAWDOWN_HOME to the folder that has it"
+        )
 
 
 def _remove(warehouse: Path) -> None:

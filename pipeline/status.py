@@ -57,7 +57,9 @@ def read_status(home: Home) -> Status:
             f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
         ) from None
     except duckdb.Error as problem:
-        raise DrawdownError(f"{home.current} cannot be read: {str(problem).splitlines()[0]}") from None
+        raise DrawdownError(
+            f"{home.current} cannot be read: {str(problem).splitlines()[0]}. `drawdown rebuild` makes it anew"
+        ) from None
     return Status(accounts, datetime.fromisoformat(text), fleet[0] if fleet else None)
 
 

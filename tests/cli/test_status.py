@@ -252,7 +252,8 @@ def test_before_the_first_build_the_command_that_makes_it_is_named(empty_desk: D
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
             f"drawdown: {empty_desk.home}/published/current.duckdb does not exist: nothing is published yet. "
-            "`drawdown run` makes the first build\n"
+            "`drawdown run` makes the first build, `drawdown demo` one to look at; or set DRAWDOWN_HOME to the folder "
+            "that has one\n"
         )
     assert not empty_desk.home.exists()
 
