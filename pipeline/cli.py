@@ -18,8 +18,6 @@ from pipeline.home import Home
 from pipeline.schema.severities import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.refresh import Outcome, Request
 
 
@@ -181,49 +179,32 @@ def rebuild(
     except ValueError as problem:
         raise UsageError(f"--as-of: {problem}") from None
 
+    from pipeline.progress import steps
+    from pipeline.refresh import Request, rebuild_as_of, step_count
     from pipeline.refresh import rebuild as rebuild_all
-    from pipeline.refresh import rebuild_as_of
 
     home = Home.from_environment()
 
-    def go(told: Callable[[str], None]) -> Outcome:
-        return rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
-
-    _finish(_watched_call(go), as_json=as_json)
+    like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+    with steps("Rebuilding", step_count(like)) as told:
+        outcome = rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
+    _finish(outcome, as_json=as_json)
 
 
 def _watched(request: Request) -> Outcome:
     from dataclasses import replace
 
     from pipeline.landing.fetching import FetchPolicy, Visit
-    from pipeline.refresh import materialize
+    from pipeline.progress import steps
+    from pipeline.refresh import materialize, step_count
 
-    def go(told: Callable[[str], None]) -> Outcome:
+    with steps("Refreshing", step_count(request)) as told:
+
         def visited(visit: Visit) -> None:
-            if not visit.is_absent:
-                told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
-            elif visit.news:
-                told(visit.news)
+            fetched = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            told(visit.news if visit.is_absent else fetched)
 
         return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
-
-    return _watched_call(go)
-
-
-def _watched_call(go: Callable[[Callable[[str], None]], Outcome]) -> Outcome:
-    """Run something that tells its steps: a moving line on a terminal, a line each where there is none."""
-    from pipeline.terminal import console
-
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        return go(lambda line: print(line, file=sys.stderr))
-    with screen.status("starting") as status:
-
-        def told(line: str) -> None:
-            screen.print(f"[green]✓[/green] {line}")
-            status.update("working")
-
-        return go(told)
 
 
 def _finish(outcome: Outcome, *, as_json: bool) -> None:
@@ -262,6 +243,8 @@ def compact() -> None:
     """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
     from pipeline.clock import Clock
     from pipeline.landing.compact import compact as compact_landing
+    from pipeline.landing.compact import folder_count
+    from pipeline.progress import steps
 
     landing = Home.from_environment().landing
     if not landing.is_dir():
@@ -269,7 +252,8 @@ def compact() -> None:
             f"{landing} does not exist: there is nothing to compact. `drawdown run` begins it, or set DRAWDOWN_HOME to "
             "the folder that has it"
         )
-    done = compact_landing(landing, Clock().today())
+    with steps("Merging files, a day and endpoint at a time", folder_count(landing)) as told:
+        done = compact_landing(landing, Clock().today(), on_folder=lambda: told(None))
     print(
         f"{done.files_before} files, {done.bytes_before:,} bytes -> "
         f"{done.files_after} files, {done.bytes_after:,} bytes"
