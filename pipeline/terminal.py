@@ -31,8 +31,8 @@ SEVERITY_STYLES: Final = {
 }
 _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
-# An account's name is folded rather than made narrower than this.
-_LEAST_NAME_WIDTH: Final = 8
+# Names have a line of their own rather than less room than this.
+_LEAST_NAME_WIDTH: Final = 16
 # Text that a spreadsheet would run as a formula. The full-width signs are folded to the plain ones by some.
 _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 _FORMULA_STARTS: Final = (
@@ -231,8 +231,8 @@ def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
 def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
     """The account table's lines: one account each, in the order given, within `width` columns.
 
-    A name that is too long goes on in the next line. No number is ever cut: where they do not fit, the lines are
-    wider than `width`.
+    A name that is too long goes on in the next line; where that would leave little room for names, each has a line of
+    its own above its numbers. No number is ever cut: where they do not fit, the lines are wider than `width`.
     """
     from rich.text import Text
 
@@ -251,7 +251,10 @@ def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
         for row in rows
     ]
     _, rule, *_ = _aligned(names[1:], [row[1:] for row in cells], is_right[1:])
-    room = max(width - len(rule) - len(_GAP), _LEAST_NAME_WIDTH)
+    room = width - len(rule) - len(_GAP)
+    longest = max((len(row[0]) for row in cells), default=0)
+    if room < min(longest, _LEAST_NAME_WIDTH):
+        return _tall_table(names, is_right, cells)
     folded: list[tuple[str, ...]] = []
     for row in cells:
         first, *others = textwrap.wrap(row[0], room, break_on_hyphens=False)
@@ -264,6 +267,20 @@ def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
         if row[5]:
             text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
         lines.append(text)
+    return lines
+
+
+def _tall_table(names: tuple[str, ...], is_right: tuple[bool, ...], cells: Sequence[tuple[str, ...]]) -> list[Text]:
+    """The account table with each account's name above its numbers."""
+    from rich.text import Text
+
+    header, rule, *body = (f"{_GAP}{line}" for line in _aligned(names[1:], [row[1:] for row in cells], is_right[1:]))
+    lines = [Text(names[0], style="bold"), Text(header, style="bold"), Text(rule, style="dim")]
+    start = header.index("severity")
+    for line, row in zip(body, cells, strict=True):
+        text = Text(line)
+        text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
+        lines += [Text(row[0]), text]
     return lines
 
 
