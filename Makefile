@@ -11,7 +11,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 bench bench-forecast lint types check wheel lock clean
+.PHONY: help demo run dev test test-duckdb2 bench bench-forecast docs lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-forecast: ## Measure the forecasts beside other methods (three minutes; wr
 	$(PYTHON) -m venv $(VENV)-bench-forecast
 	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
+
+docs: $(INSTALLED) ## Write the generated pages anew: vendors, dictionary, accounts.example.toml
+	$(BIN)/python -m tests.docs.generate
 
 lint: $(INSTALLED) ## Check style of Python and SQL
 	$(BIN)/ruff check .

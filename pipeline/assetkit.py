@@ -59,7 +59,22 @@ def table_metadata(connection: duckdb.DuckDBPyConnection, full_name: str) -> dic
                 for column, data_type, comment, is_nullable in columns
             ]
         ),
+        **_column_lineage(full_name),
     }
+
+
+def _column_lineage(full_name: str) -> dict[str, dg.TableColumnLineage]:
+    """The columns that each column is made of, as Dagster draws them; nothing where no SELECT makes the table."""
+    from pipeline.lineage import direct_sources
+    from pipeline.models import discover
+
+    if full_name not in discover():
+        return {}
+    deps = {}
+    for column, sources in direct_sources()[full_name].items():
+        parts = [source.rsplit(".", 1) for source in sources]
+        deps[column] = [dg.TableColumnDep(asset_key=asset_key(table), column_name=name) for table, name in parts]
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps)}
 
 
 def say(what: str) -> None:

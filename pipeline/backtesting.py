@@ -97,7 +97,9 @@ def compare(history: History) -> Backtest:
         )
     if found.scores.filter(pl.col("account_id") == ALL).is_empty():
         [reason, *_] = found.skipped.filter(pl.col("account_id") == ALL)["reason"]
-        raise DrawdownError(f"there is too little history for a backtest: {reason}")
+        raise DrawdownError(
+            f"there is too little history for a backtest: {reason}. Try again when more days have been seen"
+        )
     seen = set(history.spend["account_id"])
     unseen = [
         (name, horizon, "no whole day of its spend was observed")
@@ -130,7 +132,7 @@ def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
         with warehouse.transaction() as connection:
             replay_backtest(connection, home.landing)
     except (OSError, ValueError) as problem:
-        raise DrawdownError(f"landing cannot be read: {problem}") from None
+        raise DrawdownError(f"landing cannot be read: {problem}. Restore it from a backup") from None
     finally:
         warehouse.close()
     if as_json:

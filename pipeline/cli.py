@@ -7,29 +7,48 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
-from pipeline import __version__
+from pipeline import __version__, completion
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
 from pipeline.schema.severities import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.refresh import Outcome, Request
+
+
+class _Group(typer.core.TyperGroup):
+    """Commands that say where help is, whatever was wrong with their options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as problem:
+            # Of an option without its value, the parser does not say whose it is.
+            if getattr(problem, "ctx", ctx) is None:
+                problem.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
     name="drawdown",
+    cls=_Group,
     help="A fuel gauge for prepaid vendor accounts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-Accounts = Annotated[list[str], typer.Option("--account", metavar="ID", help="Only this account; may be repeated.")]
+Accounts = Annotated[
+    list[str],
+    typer.Option(
+        "--account", metavar="ID", help="Only this account; may be repeated.", autocompletion=completion.accounts
+    ),
+]
 AsOf = Annotated[str, typer.Option(metavar="INSTANT", help="Set the clock of the whole run (sandboxes only).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -47,6 +66,14 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        print(
+            f"drawdown: {where}{problem.strerror or problem}; see that the place is there, is yours and has room "
+            "(DRAWDOWN_HOME names the state folder)",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except SystemExit as ending:
         # Typer makes Ctrl-C an exit of its own, without a word.
@@ -117,7 +144,7 @@ def backfill(
     except ValueError as problem:
         raise UsageError(str(problem)) from None
     if last < first:
-        raise UsageError(f"--to {last} is before --from {first}")
+        raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
 
     from pipeline.refresh import Request, check_before
 
@@ -152,49 +179,32 @@ def rebuild(
     except ValueError as problem:
         raise UsageError(f"--as-of: {problem}") from None
 
+    from pipeline.progress import steps
+    from pipeline.refresh import Request, rebuild_as_of, step_count
     from pipeline.refresh import rebuild as rebuild_all
-    from pipeline.refresh import rebuild_as_of
 
     home = Home.from_environment()
 
-    def go(told: Callable[[str], None]) -> Outcome:
-        return rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
-
-    _finish(_watched_call(go), as_json=as_json)
+    like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+    with steps("Rebuilding", step_count(like)) as told:
+        outcome = rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
+    _finish(outcome, as_json=as_json)
 
 
 def _watched(request: Request) -> Outcome:
     from dataclasses import replace
 
     from pipeline.landing.fetching import FetchPolicy, Visit
-    from pipeline.refresh import materialize
+    from pipeline.progress import steps
+    from pipeline.refresh import materialize, step_count
 
-    def go(told: Callable[[str], None]) -> Outcome:
+    with steps("Refreshing", step_count(request)) as told:
+
         def visited(visit: Visit) -> None:
-            if not visit.is_absent:
-                told(f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched")
-            elif visit.news:
-                told(visit.news)
+            fetched = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            told(visit.news if visit.is_absent else fetched)
 
         return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
-
-    return _watched_call(go)
-
-
-def _watched_call(go: Callable[[Callable[[str], None]], Outcome]) -> Outcome:
-    """Run something that tells its steps: a moving line on a terminal, a line each where there is none."""
-    from pipeline.terminal import console
-
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        return go(lambda line: print(line, file=sys.stderr))
-    with screen.status("starting") as status:
-
-        def told(line: str) -> None:
-            screen.print(f"[green]✓[/green] {line}")
-            status.update("working")
-
-        return go(told)
 
 
 def _finish(outcome: Outcome, *, as_json: bool) -> None:
@@ -212,7 +222,13 @@ def _finish(outcome: Outcome, *, as_json: bool) -> None:
 @app.command()
 def backtest(
     account: Annotated[
-        list[str], typer.Option("--account", metavar="ID", help="Show this account, too; may be repeated.")
+        list[str],
+        typer.Option(
+            "--account",
+            metavar="ID",
+            help="Show this account, too; may be repeated.",
+            autocompletion=completion.accounts,
+        ),
     ] = [],  # noqa: B006 - typer reads it as the default
     as_json: Json = False,
 ) -> None:
@@ -227,8 +243,17 @@ def compact() -> None:
     """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
     from pipeline.clock import Clock
     from pipeline.landing.compact import compact as compact_landing
+    from pipeline.landing.compact import folder_count
+    from pipeline.progress import steps
 
-    done = compact_landing(Home.from_environment().landing, Clock().today())
+    landing = Home.from_environment().landing
+    if not landing.is_dir():
+        raise DrawdownError(
+            f"{landing} does not exist: there is nothing to compact. `drawdown run` begins it, or set DRAWDOWN_HOME to "
+            "the folder that has it"
+        )
+    with steps("Merging files, a day and endpoint at a time", folder_count(landing)) as told:
+        done = compact_landing(landing, Clock().today(), on_folder=lambda: told(None))
     print(
         f"{done.files_before} files, {done.bytes_before:,} bytes -> "
         f"{done.files_after} files, {done.bytes_after:,} bytes"
@@ -243,7 +268,11 @@ def status(
     as_json: Json = False,
     fail_on: Annotated[
         list[str],
-        typer.Option(metavar="SEVERITY", help="Exit 1 when an account is this urgent or more; for cron. Repeatable."),
+        typer.Option(
+            metavar="SEVERITY",
+            help="Exit 1 when an account is this urgent or more; for cron. Repeatable.",
+            autocompletion=completion.severities,
+        ),
     ] = [],  # noqa: B006 - typer reads it as the default
 ) -> None:
     """Show every account: what is left, how long it lasts, how urgent it is."""
@@ -262,7 +291,13 @@ def status(
 def sql(
     query: Annotated[str, typer.Argument(help="One SQL statement over the published tables.")],
     output_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="table, csv, json or parquet (to stdout).")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, csv, json or parquet (to stdout).",
+            autocompletion=completion.one_of("table", "csv", "json", "parquet"),
+        ),
     ] = "table",
 ) -> None:
     """Query the published tables, read-only."""
@@ -281,21 +316,92 @@ def sql(
         with open_reader(Home.from_environment().current) as connection:
             statements = connection.extract_statements(query)
             if not statements:
-                raise UsageError("there is no statement to run")
+                raise UsageError('there is no statement to run; try: drawdown sql "from marts.account_status"')
             if output_format == "parquet":
                 if duckdb.ExpectedResultType.QUERY_RESULT not in statements[-1].expected_result_type:
-                    raise UsageError("--format parquet needs a statement that returns rows")
+                    raise UsageError("--format parquet needs a statement that returns rows, such as a SELECT")
                 terminal.write_parquet(connection.sql(query), sys.stdout.buffer)
                 return
             result = connection.execute(query)
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
     except duckdb.Error as problem:
-        raise DrawdownError(str(problem).strip()) from None
+        raise DrawdownError(f"{str(problem).strip()}{_hint(problem)}") from None
     show = {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format]
     show(names, rows)
     if output_format == "table":
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
+
+
+def _hint(problem: Exception) -> str:
+    """Where the names stand, after an error about a name."""
+    import duckdb
+
+    if isinstance(problem, duckdb.CatalogException):
+        return "\n`drawdown dictionary` lists the tables"
+    if isinstance(problem, duckdb.BinderException):
+        return "\n`drawdown dictionary TABLE` lists a table's columns"
+    return ""
+
+
+@app.command()
+def explain(
+    account: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="The account's name in accounts.toml.",
+            autocompletion=completion.published_accounts,
+        ),
+    ],
+    fetch_id: Annotated[
+        str, typer.Option("--bytes", metavar="FETCH_ID", help="Print the answer of this id instead, byte for byte.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Tell where an account's money went, why it is forecast so, and how each number is known."""
+    from pipeline.explain import explain as find
+
+    home = Home.from_environment()
+    found = find(home, account)
+    if fetch_id:
+        from pipeline.explain import write_bytes
+
+        write_bytes(home, fetch_id)
+    elif as_json:
+        from pipeline.terminal import write_json_object
+
+        write_json_object(found)
+    else:
+        from pipeline.explain_text import show
+
+        show(found)
+
+
+@app.command()
+def dictionary(
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A table, such as marts.account_status, or a schema; default: all.",
+            autocompletion=completion.tables,
+        ),
+    ] = "",
+    as_json: Json = False,
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, json or markdown.",
+            autocompletion=completion.one_of("table", "json", "markdown"),
+        ),
+    ] = "table",
+) -> None:
+    """Tell every published table and column: key, type, unit, meaning, and where it comes from."""
+    from pipeline.dictionary import show
+
+    show(table, "json" if as_json else output_format)
 
 
 # -- beginning ----------------------------------------------------------------------------------------------------
@@ -334,7 +440,9 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
-    days: Annotated[int, typer.Option(help="Days that are polled, once a day, before the last refresh.")] = 30,
+    days: Annotated[
+        int, typer.Option(min=1, max=400, help="Days that are polled, once a day, before the last refresh.")
+    ] = 30,
 ) -> None:
     """Start the sandbox vendors on loopback, poll them for some weeks, and show the accounts."""
     from pipeline.demo import play
@@ -344,14 +452,23 @@ def demo(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
-    days: Annotated[int, typer.Option(help="Days of history.")] = 400,
+    days: Annotated[int, typer.Option(min=1, max=4000, help="Days of history.")] = 400,
 ) -> None:
     """Serve the four vendors' APIs over a simulated world, faults on request, until interrupted."""
+    import errno
+
     from pipeline.sandbox import serve_forever
 
-    serve_forever(port=port, seed=seed, days=days)
+    try:
+        serve_forever(port=port, seed=seed, days=days)
+    except OSError as problem:
+        if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise DrawdownError(
+            f"port {port} on 127.0.0.1 cannot be taken: {problem.strerror}; `--port 0` takes a free one"
+        ) from None
 
 
 if __name__ == "__main__":

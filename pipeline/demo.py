@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ def play(home: Home, *, seed: int, days: int) -> None:
     """
     from pipeline import sandbox
 
-    screen = console()
+    # What it does goes to stderr, what it shows in the end to stdout.
+    screen = console(stderr=True)
     _make_room(home)
     with sandbox.start(seed=seed) as world:
         screen.print(f"Sandbox vendors on [bold]{world.url}[/bold]; no key, no account, nothing leaves this machine.")
@@ -53,8 +55,8 @@ def play(home: Home, *, seed: int, days: int) -> None:
         os.environ.update(world.keys)
         os.environ["DRAWDOWN_ACCOUNTS"] = str(home.sandbox_accounts)
         _poll(home, world, end=end, days=days, screen=screen)
-        _refresh(home, world, end=end, screen=screen)
-    _show(home, screen)
+        _refresh(home, world, end=end)
+    _show(home, console())
 
 
 def _make_room(home: Home) -> None:
@@ -93,20 +95,17 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
     screen.print(f"[green]✓[/green] {len(instants)} days polled into {home.landing}")
 
 
-def _refresh(home: Home, world: Sandbox, *, end: datetime, screen: Console) -> None:
+def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
     from pipeline.landing.fetching import FetchPolicy
-    from pipeline.refresh import Request, check_before, materialize
+    from pipeline.progress import steps
+    from pipeline.refresh import Request, check_before, materialize, step_count
 
     world.move_clock(end)
-    with screen.status("Refreshing: fetch, stage, model, publish"):
-        request = Request(
-            home=home,
-            clock=Clock(end),
-            policy=FetchPolicy(is_limited=False),
-            on_step=lambda line: screen.print(f"[green]✓[/green] {line}"),
-        )
-        check_before(request)
-        outcome = materialize(request)
+    request = Request(home=home, clock=Clock(end))
+    check_before(request)
+    with steps("Refreshing", step_count(request)) as told:
+        policy = FetchPolicy(is_limited=False, on_visit=lambda _: told(None))
+        outcome = materialize(replace(request, policy=policy, on_step=told))
     if not outcome.is_ok:
         raise DrawdownError("; ".join(outcome.problems))
 

@@ -18,13 +18,16 @@ from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, private_folder
+from pipeline.landing.assets import ENDPOINTS
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
 from pipeline.landing.store import day_folders
+from pipeline.layers import SQL_LAYERS
 from pipeline.published.snapshot import write_build
 from pipeline.schema.tables import published
 from pipeline.settings import load
 from pipeline.warehouse import Warehouse
 
+_SELECTION_HINT = "try 'group:core' or 'key:\"marts/*\"'"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -54,7 +57,7 @@ class Request:
     from_date: str | None = None
     to_date: str | None = None
     policy: FetchPolicy = field(default_factory=FetchPolicy)
-    on_step: Callable[[str], None] = lambda _: None
+    on_step: Callable[[str], object] = lambda _: None
     """Told of each asset's key path as it is materialised."""
     warehouse_path: Path | None = None
     """Another file than the state folder's warehouse."""
@@ -79,16 +82,39 @@ def check_before(request: Request) -> None:
     settings.notify_url()
 
 
+def step_count(request: Request) -> int:
+    """How many steps a refresh will tell of: a visit of each endpoint of each account, and what says its rows."""
+    keys = _selected(request)
+    wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
+    calls = calls_for(load().select(list(request.accounts)), wanted) if wanted else []
+    tables = [key for key in keys if key.path[0] in SQL_LAYERS]
+    return len(calls) + len(tables) + len({key.path[0] for key in keys} & {"staging", "forecasts", "published"})
+
+
+def _selected(request: Request) -> set[dg.AssetKey]:
+    return set(_selection(request).resolve(defs.resolve_asset_graph()))
+
+
+def _selection(request: Request) -> dg.AssetSelection:
+    """What a request materialises. Raises UsageError where its selection cannot be read."""
+    try:
+        selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+    except dg.DagsterError as problem:
+        words = str(problem).splitlines()[0][:200]
+        raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {_SELECTION_HINT}") from None
+    if request.is_rebuild or request.target:
+        selection = selection - dg.AssetSelection.groups("landing", "alerts")
+    if request.target:
+        selection = selection - dg.AssetSelection.groups("published")
+    return selection
+
+
 def materialize(request: Request) -> Outcome:
     """Materialise the selected assets in this process.
 
     Raises DrawdownError where a step failed, with its own words; vendors' failures are in the outcome instead.
     """
-    selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
-    if request.is_rebuild or request.target:
-        selection = selection - dg.AssetSelection.groups("landing", "alerts")
-    if request.target:
-        selection = selection - dg.AssetSelection.groups("published")
+    selection = _selection(request)
     config = {
         "accounts": list(request.accounts),
         **({"from_date": request.from_date} if request.from_date else {}),
@@ -97,7 +123,7 @@ def materialize(request: Request) -> Outcome:
     run_config: dict[str, Any] = dict(_QUIET)
     keys = selection.resolve(defs.resolve_asset_graph())
     if not keys:
-        raise UsageError(f"--select {request.selection!r} matches no asset; try 'group:core' or 'key:\"marts/*\"'")
+        raise UsageError(f"--select {request.selection!r} matches no asset; {_SELECTION_HINT}")
     if any(key.path[0] == "landing" for key in keys):
         run_config["ops"] = {"landing": {"config": config}}
     warehouse = Warehouse(
@@ -136,7 +162,9 @@ def materialize(request: Request) -> Outcome:
     ]
     skipped = [str(event.step_key) for event in result.all_events if event.is_step_skipped]
     if result.success and skipped:
-        raise DrawdownError(f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}")
+        raise DrawdownError(
+            f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}. Try again"
+        )
     if any(_is_interruption(event) for event in result.get_step_failure_events()):
         raise KeyboardInterrupt
     if not result.success:
@@ -144,7 +172,7 @@ def materialize(request: Request) -> Outcome:
     return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
 
 
-def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None) -> Outcome:
+def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None) -> Outcome:
     """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
 
     The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
@@ -156,7 +184,7 @@ def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None) -> O
 
 
 def rebuild_as_of(
-    home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], None] = lambda _: None
+    home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], object] = lambda _: None
 ) -> Outcome:
     """Make the tables that readers get, as they were known at an instant, in a file of their own.
 
@@ -171,7 +199,10 @@ def rebuild_as_of(
         raise UsageError(f"{target.parent} is no folder; make it first")
     first = min((date(*map(int, folder.parts[-3:])) for folder in day_folders(home.landing)), default=None)
     if first is None or known_at.date() < first:
-        raise UsageError(f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}")
+        raise UsageError(
+            f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}: "
+            "give a later --as-of"
+        )
     fresh = home.path / "warehouse.as-of.duckdb"
     _remove(fresh)
     try:
@@ -182,7 +213,10 @@ def rebuild_as_of(
 
 def _need_landing(home: Home) -> None:
     if not home.landing.is_dir():
-        raise DrawdownError(f"{home.landing} does not exist: there is nothing to rebuild from")
+        raise DrawdownError(
+            f"{home.landing} does not exist: there is nothing to rebuild from. `drawdown run` begins it, or set "
+            "DRAWDOWN_HOME to the folder that has it"
+        )
 
 
 def _remove(warehouse: Path) -> None:
@@ -231,7 +265,7 @@ def _instance() -> Iterator[dg.DagsterInstance]:
 
 
 class _StepHandler(logging.Handler):
-    def __init__(self, on_step: Callable[[str], None]) -> None:
+    def __init__(self, on_step: Callable[[str], object]) -> None:
         super().__init__(logging.DEBUG)
         self._on_step = on_step
 
@@ -240,7 +274,7 @@ class _StepHandler(logging.Handler):
 
 
 @contextmanager
-def _following(on_step: Callable[[str], None]) -> Iterator[None]:
+def _following(on_step: Callable[[str], object]) -> Iterator[None]:
     handler = _StepHandler(on_step)
     logger = logging.getLogger("pipeline.steps")
     logger.addHandler(handler)

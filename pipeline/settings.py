@@ -212,7 +212,7 @@ def load(path: Path | None = None) -> Settings:
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; `drawdown init` writes one to start from") from None
     except OSError as problem:
-        raise UsageError(f"{path}: cannot be read: {problem.strerror}") from None
+        raise UsageError(f"{path}: cannot be read: {problem.strerror}; DRAWDOWN_ACCOUNTS names the file") from None
     except UnicodeDecodeError as problem:
         raise UsageError(f"{path}: is not UTF-8: {problem.reason} at byte {problem.start}") from None
     try:

@@ -57,7 +57,9 @@ def read_status(home: Home) -> Status:
             f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
         ) from None
     except duckdb.Error as problem:
-        raise DrawdownError(f"{home.current} cannot be read: {str(problem).splitlines()[0]}") from None
+        raise DrawdownError(
+            f"{home.current} cannot be read: {str(problem).splitlines()[0]}. `drawdown rebuild` makes it anew"
+        ) from None
     return Status(accounts, datetime.fromisoformat(text), fleet[0] if fleet else None)
 
 
@@ -75,14 +77,20 @@ def print_status(found: Status, *, as_json: bool) -> None:
         return
     screen = console()
     width = min(screen.width, _WIDEST)
-    for line in status_table(found.accounts, width):
-        screen.print(line, soft_wrap=True)
+    from rich.text import Text
+
+    # Printed at once: a call for each of hundreds of lines takes longer than all else.
+    screen.print(Text("\n").join(status_table(found.accounts, width)), soft_wrap=True)
     screen.print()
-    for account in found.accounts:
-        if account["severity"] != "ok":
-            screen.print(sentence(account["account_id"], _words(account), width), markup=False, soft_wrap=True)
+    sentences = [
+        sentence(account["account_id"], _words(account), width)
+        for account in found.accounts
+        if account["severity"] != "ok"
+    ]
     if found.fleet and found.fleet["account_count"]:
-        screen.print(sentence("Fleet", fleet_words(found.fleet), width), markup=False, soft_wrap=True)
+        sentences.append(sentence("Fleet", fleet_words(found.fleet), width))
+    if sentences:
+        screen.print("\n".join(sentences), markup=False, soft_wrap=True)
     age = (datetime.now(UTC) - found.as_of).total_seconds()
     screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
 

@@ -31,8 +31,8 @@ SEVERITY_STYLES: Final = {
 }
 _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
-# An account's name is folded rather than made narrower than this.
-_LEAST_NAME_WIDTH: Final = 8
+# Names have a line of their own rather than less room than this.
+_LEAST_NAME_WIDTH: Final = 16
 # Text that a spreadsheet would run as a formula. The full-width signs are folded to the plain ones by some.
 _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
 _FORMULA_STARTS: Final = (
@@ -79,6 +79,15 @@ def show_cells(titles: Sequence[str], rows: Sequence[Sequence[str]], is_right: S
     shown = [[_visible(text) for text in row] for row in rows]
     for line in _aligned(titles, shown, is_right):
         print(line)
+
+
+def aligned(rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> list[str]:
+    """Rows of texts as lines, column under column; the columns that `is_right` marks are flush right."""
+    if not rows:
+        return []
+    first, *others = [[_visible(text) for text in row] for row in rows]
+    head, _, *body = _aligned(first, others, is_right)
+    return [head, *body]
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
@@ -188,6 +197,13 @@ def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     print(msgspec.json.format(msgspec.json.encode(objects), indent=2).decode())
 
 
+def write_json_object(found: dict[str, Any]) -> None:
+    """Print one JSON object, nested as it is; decimals are exact JSON numbers."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(_jsonable(found)), indent=2).decode())
+
+
 def _jsonable(value: Any) -> Any:
     import msgspec
 
@@ -215,8 +231,8 @@ def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
 def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
     """The account table's lines: one account each, in the order given, within `width` columns.
 
-    A name that is too long goes on in the next line. No number is ever cut: where they do not fit, the lines are
-    wider than `width`.
+    A name that is too long goes on in the next line; where that would leave little room for names, each has a line of
+    its own above its numbers. No number is ever cut: where they do not fit, the lines are wider than `width`.
     """
     from rich.text import Text
 
@@ -235,7 +251,10 @@ def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
         for row in rows
     ]
     _, rule, *_ = _aligned(names[1:], [row[1:] for row in cells], is_right[1:])
-    room = max(width - len(rule) - len(_GAP), _LEAST_NAME_WIDTH)
+    room = width - len(rule) - len(_GAP)
+    longest = max((len(row[0]) for row in cells), default=0)
+    if room < min(longest, _LEAST_NAME_WIDTH):
+        return _tall_table(names, is_right, cells)
     folded: list[tuple[str, ...]] = []
     for row in cells:
         first, *others = textwrap.wrap(row[0], room, break_on_hyphens=False)
@@ -248,6 +267,20 @@ def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
         if row[5]:
             text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
         lines.append(text)
+    return lines
+
+
+def _tall_table(names: tuple[str, ...], is_right: tuple[bool, ...], cells: Sequence[tuple[str, ...]]) -> list[Text]:
+    """The account table with each account's name above its numbers."""
+    from rich.text import Text
+
+    header, rule, *body = (f"{_GAP}{line}" for line in _aligned(names[1:], [row[1:] for row in cells], is_right[1:]))
+    lines = [Text(names[0], style="bold"), Text(header, style="bold"), Text(rule, style="dim")]
+    start = header.index("severity")
+    for line, row in zip(body, cells, strict=True):
+        text = Text(line)
+        text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
+        lines += [Text(row[0]), text]
     return lines
 
 
@@ -270,6 +303,11 @@ def sentence(about: str, text: str, width: int) -> str:
 def paragraph(text: str, width: int) -> str:
     """The text, wrapped within `width` columns, the second line indented."""
     return "\n".join(_wrapped(_visible(text), width, indent=_GAP))
+
+
+def indented(text: str, width: int) -> str:
+    """The text, wrapped within `width` columns, every line indented."""
+    return textwrap.indent("\n".join(_wrapped(_visible(text), width - len(_GAP))), _GAP)
 
 
 def fleet_words(fleet: dict[str, Any]) -> str:

@@ -208,7 +208,10 @@ def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
     Raises DrawdownError where nothing is published yet, or the file is damaged.
     """
     if not path.exists():
-        raise DrawdownError(f"{path} does not exist: nothing is published yet. `drawdown run` makes the first build")
+        raise DrawdownError(
+            f"{path} does not exist: nothing is published yet. `drawdown run` makes the first build, `drawdown demo` "
+            "one to look at; or set DRAWDOWN_HOME to the folder that has one"
+        )
     try:
         connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
     except duckdb.Error as problem:

@@ -8,20 +8,18 @@ import dagster as dg
 from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.clock import Clock
 from pipeline.home import Home
+from pipeline.layers import LAYERS
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import ALL, FORECASTS
 from pipeline.warehouse import Warehouse
 
-_READ = (
-    "core.accounts",
-    "core.auto_topups",
-    "core.balance_snapshots",
-    "core.known_charges",
-    "core.ledger_entries",
-    "core.spend_daily",
-    "core.vendor_claims",
-    "staging.build",
-    "staging.usage_statements",
+_READ = sorted(
+    {
+        name
+        for table in FORECASTS
+        for name in table.made_from
+        if name.partition(".")[0] in LAYERS and name.partition(".")[0] != "forecasts"
+    }
 )
 _ANOMALIES = ALL["forecasts.anomalies"]
 _RECENT_DAYS = 7

@@ -32,9 +32,11 @@ class LandingConfig(dg.Config):
         except ValueError as problem:
             raise UsageError(str(problem)) from None
         if last and not first:
-            raise UsageError("a backfill with a last day needs a first day")
+            raise UsageError("a backfill with a last day needs a first day: set from_date")
         if first and last and last < first:
-            raise UsageError(f"the backfill ends on {last}, before it begins on {first}")
+            raise UsageError(
+                f"the backfill ends on {last}, before it begins on {first}; give the earlier day as from_date"
+            )
         return Span(from_date=first, to_date=last)
 
 

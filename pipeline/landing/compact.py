@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,8 +26,13 @@ class Compaction:
     bytes_after: int
 
 
-def compact(landing: Path, today: date) -> Compaction:
-    """Merge each endpoint's files of every day before `today` into one.
+def folder_count(landing: Path) -> int:
+    """How many folders a compaction goes through: a day of an endpoint each."""
+    return len(store.day_folders(landing))
+
+
+def compact(landing: Path, today: date, on_folder: Callable[[], None] = lambda: None) -> Compaction:
+    """Merge each endpoint's files of every day before `today` into one; `on_folder` is called after each folder.
 
     The merged file has its name before the others lose theirs, so a crash in between only leaves fetches standing
     twice, which loading (by fetch id) does not notice and the next compaction mends.
@@ -47,6 +53,7 @@ def compact(landing: Path, today: date) -> Compaction:
                 paths = _merge(folder, paths)
         counts[1] += len(paths)
         counts[3] += _size(paths)
+        on_folder()
     return Compaction(files_before=counts[0], files_after=counts[1], bytes_before=counts[2], bytes_after=counts[3])
 
 

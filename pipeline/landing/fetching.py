@@ -270,7 +270,7 @@ def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: 
         if clock.as_of is not None and not account.is_loopback:
             raise UsageError(
                 f"the clock can be set only for a sandbox: account {account.account_id} asks {account.base_url}, which "
-                "lives in the present"
+                "lives in the present; leave --as-of out"
             )
     if home.sandbox_accounts.exists() and not all(each.is_loopback for each in settings.accounts.values()):
         raise UsageError(
@@ -322,7 +322,9 @@ def asks_for(
     account = call.account
     if call.vendor.base_url is None:
         if account.path is None:
-            raise UsageError(f"{account.source}: account {account.account_id}: path: is missing")
+            raise UsageError(
+                f"{account.source}: account {account.account_id}: path: is missing; give the path of the CSV file"
+            )
         return LocalFile(account.path, account.account_id)
     return Client(
         network,

@@ -555,6 +555,16 @@ _DEFINITIONS: Final = (
     _text("extra_json", "Vendor fields that Drawdown has no column for, as JSON text."),
     _text("table_name", "Schema and table."),
     _text("table_doc", "What one row of the table is."),
+    _text(
+        "source",
+        "The columns that it is made of, comma-separated; else the tables, files or settings. NULL for what is counted "
+        "or always the same.",
+    ),
+    _text(
+        "vendor_fields",
+        "The fields of the vendors' answers at the far end, comma-separated: vendor, endpoint, path. NULL where a "
+        "table that Python makes stands in between, and where no field does.",
+    ),
     _text("data_type", "DuckDB type."),
     _text("unit", "What one of it is."),
     _text("doc", "What it means."),

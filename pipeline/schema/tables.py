@@ -45,6 +45,9 @@ class Table:
     and reads them owes the months of those days only."""
     holds_on: bool = False
     """A row holds for all days from `day_column` on."""
+    made_from: tuple[str, ...] = ()
+    """For a table that Python makes: the tables, or what of landing and settings, that it is made from. A table in
+    `sql/` says it itself."""
 
     @property
     def full_name(self) -> str:
@@ -68,8 +71,11 @@ def table(
     is_view: bool = False,
     day_column: str | None = None,
     holds_on: bool = False,
+    made_from: str = "",
 ) -> Table:
     """Define a table from names: `key` and `columns` are blank-separated, `?` marks a column that may be NULL.
+
+    `made_from` is separated by commas.
 
     Raises KeyError for a column that is not defined, ValueError for a key that is not among the columns.
     """
@@ -91,6 +97,7 @@ def table(
         is_view=is_view,
         day_column=day_column,
         holds_on=holds_on,
+        made_from=tuple(made_from.split(", ")) if made_from else (),
     )
 
 
@@ -198,6 +205,7 @@ STAGING: Final = (
         "window_to_date? page_number is_complete status_code? outcome reason? attempt_count elapsed_seconds "
         "is_reading loaded_at_utc",
         is_published=False,
+        made_from="landing",
     ),
     table(
         "staging.loads",
@@ -205,6 +213,7 @@ STAGING: Final = (
         key="fetch_id record_kind",
         columns="fetch_id record_kind received_rows accepted_rows rejected_rows",
         is_published=False,
+        made_from="landing",
     ),
     table(
         "staging.usage_statements",
@@ -212,6 +221,7 @@ STAGING: Final = (
         key="account_id usage_date observed_at_utc fetch_id",
         columns="account_id usage_date observed_at_utc fetch_id credits_amount? is_partial",
         is_published=False,
+        made_from="landing",
     ),
     table(
         "staging.rejects",
@@ -219,6 +229,7 @@ STAGING: Final = (
         key="fetch_id record_kind row_number column_name check_name",
         columns="fetch_id vendor account_id endpoint record_kind row_number column_name check_name redacted_value? "
         "observed_at_utc",
+        made_from="landing",
     ),
     table(
         "staging.schema_drift",
@@ -226,6 +237,7 @@ STAGING: Final = (
         key="account_id endpoint column_name check_name",
         columns="fetch_id vendor account_id endpoint row_number column_name check_name redacted_value? "
         "first_observed_at_utc",
+        made_from="landing",
     ),
     table(
         "staging.accounts",
@@ -235,6 +247,7 @@ STAGING: Final = (
         "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? "
         "ServiceProviderName ServiceName ServiceCategory ServiceSubcategory PricingCurrency?",
         is_published=False,
+        made_from="accounts.toml of the newest run",
     ),
     table(
         "staging.build",
@@ -242,6 +255,7 @@ STAGING: Final = (
         key="",
         columns="as_of_utc reporting_unit_code run_id version_id fetch_id",
         is_published=False,
+        made_from="landing _drawdown/runs",
     ),
     table(
         "staging.layout",
@@ -249,6 +263,7 @@ STAGING: Final = (
         key="",
         columns="fingerprint",
         is_published=False,
+        made_from="pipeline/schema",
     ),
     table(
         "staging.landing_folders",
@@ -256,6 +271,7 @@ STAGING: Final = (
         key="folder",
         columns="folder modified_ns",
         is_published=False,
+        made_from="landing",
     ),
     table(
         "staging.touched_months",
@@ -263,6 +279,15 @@ STAGING: Final = (
         key="table_name touched_month",
         columns="table_name touched_month",
         is_published=False,
+        made_from="landing",
+    ),
+    table(
+        "staging.column_sources",
+        "Where a published column comes from.",
+        key="table_name column_name",
+        columns="table_name column_name source? vendor_fields?",
+        is_published=False,
+        made_from="sql/, pipeline/vendors, pipeline/schema/tables.py",
     ),
     table(
         "staging.credit_prices",
@@ -270,6 +295,7 @@ STAGING: Final = (
         key="account_id from_date",
         columns="account_id from_date price_amount price_unit_code",
         is_published=False,
+        made_from="accounts.toml of the newest run",
     ),
     table(
         "staging.fx_rates",
@@ -277,6 +303,7 @@ STAGING: Final = (
         key="rate_date unit_code",
         columns="rate_date unit_code eur_rate fetch_id",
         is_published=False,
+        made_from="landing _drawdown/fx_rates: the ECB's reference rates",
     ),
 )
 
@@ -448,6 +475,12 @@ _RUNWAY = (
     "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability depleted_30d_probability "
     "beyond_horizon_probability below_threshold_30d_probability? auto_topup_model method history_days"
 )
+_READ = (
+    "core.spend_daily, core.balance_snapshots, core.known_charges, core.ledger_entries, core.vendor_claims, "
+    "core.auto_topups, core.accounts, staging.build"
+)
+_ISSUED = f"landing _drawdown/forecasts, {_READ}"
+_TESTED = "landing _drawdown/backtests, core.spend_daily, core.known_charges, core.ledger_entries, core.accounts"
 _TOPUP = (
     "unit_code day_start_amount unconfirmed_amount? topup_risk_probability topup_lead_days topup_cover_days "
     "risk_passed_date? order_by_date? arrival_date? cover_until_date is_late is_capped spend_quantile_amount "
@@ -462,6 +495,7 @@ FORECASTS: Final = (
         key="account_id issue_date horizon_days",
         columns=f"account_id issue_date horizon_days forecast_date {_LEVELS} unit_code method history_days "
         "issued_at_utc fetch_id",
+        made_from=_ISSUED,
     ),
     table(
         "forecasts.cost_total",
@@ -469,6 +503,7 @@ FORECASTS: Final = (
         key="account_id issue_date horizon_days",
         columns=f"account_id issue_date horizon_days forecast_date {_LEVELS} unit_code method history_days "
         "issued_at_utc fetch_id",
+        made_from=_ISSUED,
     ),
     table(
         "forecasts.runway_curve",
@@ -476,12 +511,14 @@ FORECASTS: Final = (
         key="account_id issue_date horizon_days",
         columns="account_id issue_date horizon_days forecast_date depleted_probability below_threshold_probability? "
         "method history_days issued_at_utc fetch_id",
+        made_from=_ISSUED,
     ),
     table(
         "forecasts.runway",
         "When an account was expected to run dry, as issued.",
         key="account_id issue_date",
         columns=f"account_id issue_date {_RUNWAY} issued_at_utc fetch_id",
+        made_from=_ISSUED,
     ),
     table(
         "forecasts.topup_plan",
@@ -489,18 +526,21 @@ FORECASTS: Final = (
         "by itself have none.",
         key="account_id issue_date",
         columns=f"account_id issue_date {_TOPUP} issued_at_utc fetch_id",
+        made_from=_ISSUED,
     ),
     table(
         "forecasts.current_topup_plan",
         "How much to top an account up and by when, by its newest balance.",
         key="account_id",
         columns=f"account_id {_TOPUP}",
+        made_from=_READ,
     ),
     table(
         "forecasts.current_runway",
         "When an account is expected to run dry, by its newest balance.",
         key="account_id",
         columns=f"account_id {_RUNWAY}",
+        made_from=_READ,
     ),
     table(
         "forecasts.anomalies",
@@ -508,6 +548,7 @@ FORECASTS: Final = (
         key="account_id first_date anomaly_kind",
         columns="account_id first_date last_date anomaly_kind actual_amount expected_amount low_amount high_amount "
         "unit_code tail_probability reason",
+        made_from="forecasts.cost_daily, core.spend_daily, core.ledger_entries, staging.usage_statements",
     ),
     table(
         "forecasts.backtest_scores",
@@ -516,6 +557,7 @@ FORECASTS: Final = (
         columns="account_id forecaster horizon_days origin_count separate_origin_count forecast_count pinball_ratio? "
         "median_error_ratio? coverage_80_ratio? coverage_90_ratio? below_80_ratio? above_80_ratio? brier_score? "
         "backtested_at_utc fetch_id",
+        made_from=_TESTED,
     ),
     table(
         "forecasts.calibration",
@@ -524,6 +566,7 @@ FORECASTS: Final = (
         key="account_id forecaster horizon_days nominal_ratio",
         columns="account_id forecaster horizon_days nominal_ratio observed_ratio forecast_count backtested_at_utc "
         "fetch_id",
+        made_from=_TESTED,
     ),
 )
 
@@ -605,7 +648,7 @@ MARTS: Final = (
         "marts.data_dictionary",
         "Every published column: its type, unit and meaning, as the database itself tells them.",
         key="table_name column_name",
-        columns="table_name column_name data_type unit? doc is_nullable is_key table_doc",
+        columns="table_name column_name data_type unit? doc is_nullable is_key source? vendor_fields? table_doc",
     ),
     table(
         "marts.build_info",

@@ -31,6 +31,7 @@ _SHARED = (
     "build",
     "credit_prices",
     "fx_rates",
+    "column_sources",
 )
 
 

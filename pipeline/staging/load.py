@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from pipeline.exact import NotJson, decode_json
 from pipeline.landing import store
+from pipeline.lineage import direct_sources, vendor_fields
 from pipeline.schema.render import polars_schema
-from pipeline.schema.tables import ALL, Table, vendor_table
+from pipeline.schema.tables import ALL, Table, published, vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.months import Spans, touch_attempts, touch_polls, touch_rows, touch_statements
 from pipeline.staging.rates import load_rates
@@ -73,7 +74,25 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
             _load_batch(connection, batch, read, loaded_at, report)
     load_runs(connection, landing, runs)
     spans.touch_differences()
+    _tell_sources(connection)
     return report
+
+
+def _tell_sources(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say of every published column where it comes from: the database's own catalogue does not."""
+    rows = [
+        (table.full_name, column, ", ".join(sources) or None, ", ".join(vendor_fields(table.full_name, column)) or None)
+        for table in published()
+        for column, sources in direct_sources()[table.full_name].items()
+    ]
+    known = connection.execute("SELECT table_name, column_name, source, vendor_fields FROM staging.column_sources")
+    if set(known.fetchall()) == set(rows):
+        return
+    told = pl.DataFrame(rows, schema=polars_schema(ALL["staging.column_sources"]), orient="row")
+    connection.register("told", told)
+    connection.execute("DELETE FROM staging.column_sources")
+    connection.execute("INSERT INTO staging.column_sources BY NAME SELECT * FROM told")
+    connection.unregister("told")
 
 
 @dataclass(frozen=True, slots=True)

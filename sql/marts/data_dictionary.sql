@@ -1,5 +1,5 @@
 -- Read back from the database: what a table says of itself is what it is. Units stand in brackets at the end of a
--- column's comment, the key at the end of a table's.
+-- column's comment, the key at the end of a table's. Where a column comes from is not in the catalogue: loading says it.
 with
 
 documented as (
@@ -45,14 +45,22 @@ documented as (
 
 select
     -- ids
-    table_name,
-    column_name,
+    documented.table_name,
+    documented.column_name,
 
     -- what it is
-    data_type,
-    nullif(regexp_extract(column_comment, ' \[([^\]]*)\]$', 1), '') as unit,
-    regexp_replace(column_comment, ' \[([^\]]*)\]$', '') as doc,
-    is_nullable,
-    list_contains(string_split(regexp_extract(table_doc, 'Key: ([A-Za-z_0-9, ]*)\.$', 1), ', '), column_name) as is_key,
-    table_doc
+    documented.data_type,
+    nullif(regexp_extract(documented.column_comment, ' \[([^\]]*)\]$', 1), '') as unit,
+    regexp_replace(documented.column_comment, ' \[([^\]]*)\]$', '') as doc,
+    documented.is_nullable,
+    list_contains(
+        string_split(regexp_extract(documented.table_doc, 'Key: ([A-Za-z_0-9, ]*)\.$', 1), ', '), documented.column_name
+    ) as is_key,
+
+    -- where it comes from
+    sources.source,
+    sources.vendor_fields,
+    documented.table_doc
 from documented
+left join staging.column_sources as sources
+    on documented.table_name = sources.table_name and documented.column_name = sources.column_name

@@ -59,14 +59,20 @@ def test_init_never_touches_what_is_there(bare: Desk) -> None:
     bare.accounts.write_text("mine")
     done = bare("init")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"drawdown: {bare.accounts} is there already and stays as it is\n"
+    assert (
+        done.stderr
+        == f"drawdown: {bare.accounts} is there already and stays as it is; edit it, then try `drawdown doctor`\n"
+    )
     assert bare.accounts.read_text() == "mine"
 
 
 def test_init_says_where_it_cannot_write(bare: Desk) -> None:
     path = bare.folder / "none" / "accounts.toml"
     done = bare("init", DRAWDOWN_ACCOUNTS=str(path))
-    assert (done.returncode, done.stderr) == (2, f"drawdown: {path} cannot be written: No such file or directory\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"drawdown: {path} cannot be written: No such file or directory; make its folder, or name another place\n",
+    )
 
 
 def test_init_for_dagster_writes_its_settings_once(bare: Desk) -> None:

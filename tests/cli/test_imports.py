@@ -37,6 +37,8 @@ finally:
         ["sql", "SELECT * FROM marts.account_status"],
         ["sql", "SELECT * FROM marts.account_status", "--format", "csv"],
         ["sql", "SELECT * FROM marts.account_status", "--format", "json"],
+        ["explain", "vpsbg-main"],
+        ["explain", "vpsbg-main", "--json"],
         ["--help"],
     ],
     ids=" ".join,

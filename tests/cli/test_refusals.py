@@ -74,7 +74,7 @@ def refused(
 LINES = {
     "a clock where one account of many is real": (
         "the clock can be set only for a sandbox: account real asks https://api.example.com/v1, which lives in the "
-        "present"
+        "present; leave --as-of out"
     ),
     "a clock that is none": "--as-of: 'garbage' is not an instant; write it as 2026-11-21T05:00:00Z",
     "a clock without a zone": (
@@ -88,7 +88,7 @@ LINES = {
         "{home} holds the demo's data, which must not mix with real accounts; remove it, or set DRAWDOWN_HOME to "
         "another folder"
     ),
-    "a window that ends before it begins": "--to 2026-03-17 is before --from 2026-03-18",
+    "a window that ends before it begins": "--to 2026-03-17 is before --from 2026-03-18; give the earlier day to --from",
     "a day that is none": "'2026-02-30' is not a day; write it as 2026-11-21",
 }
 

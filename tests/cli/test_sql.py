@@ -175,6 +175,7 @@ def test_parquet_keeps_the_types(desk: Desk) -> None:
     assert table.column("balance_amount").to_pylist() == [each["balance_amount"] for each in exact]
 
 
+NO_STATEMENT = 'there is no statement to run; try: drawdown sql "from marts.account_status"'
 READ_ONLY = "attached in read-only mode"
 NO_FILES = "file system operations are disabled by configuration"
 LOCKED = "the configuration has been locked"
@@ -217,11 +218,11 @@ def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk) -> Non
 
 def test_a_request_that_means_nothing_is_refused_as_such(desk: Desk) -> None:
     wrong = {
-        ("", "--format", "table"): "there is no statement to run",
-        ("  ;", "--format", "json"): "there is no statement to run",
-        ("/* only a comment */",): "there is no statement to run",
+        ("", "--format", "table"): NO_STATEMENT,
+        ("  ;", "--format", "json"): NO_STATEMENT,
+        ("/* only a comment */",): NO_STATEMENT,
         ("SELECT 1", "--format", "xml"): "--format xml: known formats are table, csv, json, parquet",
-        ("BEGIN", "--format", "parquet"): "--format parquet needs a statement that returns rows",
+        ("BEGIN", "--format", "parquet"): "--format parquet needs a statement that returns rows, such as a SELECT",
     }
     for arguments, line in wrong.items():
         done = desk.here("sql", *arguments)

@@ -84,17 +84,45 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
     ]
     done = publish(rows).here("status")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    _, *shown = table(done.stdout)
-    assert shown[0][1:] == ["-1,234,567,890.12", "credit", "3,650.0", "2036-03-18", "critical", "unknown"]
-    assert "".join(row[0] for row in shown) == f"{name}b"
+    # There is little room beside such numbers: names stand above them.
+    first, header, rule, *lines = done.stdout.split("\n\n")[0].splitlines()
+    assert (first, lines[0], lines[2]) == ("account", name, "b")
+    assert header.split() == ["balance", "unit", "days", "left", "dry", "by", "severity", "reading"]
+    assert lines[1].split() == ["-1,234,567,890.12", "credit", "3,650.0", "2036-03-18", "critical", "unknown"]
+    assert lines[3].split() == ["100.50", "EUR", "ok", "fresh"]
+    assert len(lines[1]) <= len(rule)
     assert " ".join(done.stdout.split("\n\n")[1].split()).startswith(f"{name}: {' '.join(reason.split())} As of ")
 
 
 def test_numbers_are_whole_even_where_they_are_wider_than_the_terminal(publish: Publish) -> None:
     rows = [account("main", balance_amount=Decimal("9" * 29 + ".999999999"), unit_code="a" * 20 + "-" + "b" * 20)]
-    _, row = table(publish(rows).here("status", COLUMNS="40").stdout)
-    assert row[1] == "100,000,000,000,000,000,000,000,000,000.00"
-    assert row[2] == "a" * 20 + "-" + "b" * 20
+    first, _, _, name, numbers = publish(rows).here("status", COLUMNS="40").stdout.split("\n\n")[0].splitlines()
+    assert (first, name) == ("account", "main")
+    assert numbers.split()[:2] == ["100,000,000,000,000,000,000,000,000,000.00", "a" * 20 + "-" + "b" * 20]
+
+
+def test_a_long_name_goes_on_in_the_next_line_where_there_is_room_beside_the_numbers(publish: Publish) -> None:
+    name = "the-account-" * 5
+    _, *shown = table(publish([account(name), account("b")]).here("status").stdout)
+    assert "".join(row[0] for row in shown) == f"b{name}"
+    assert len(shown) > 2
+
+
+def test_two_hundred_accounts_fit_80_columns_and_are_printed_at_once(publish: Publish) -> None:
+    rows = [
+        account(
+            f"account-{number}" if number % 7 else "a" * 60 + f"{number:03}",
+            URGENCY[number % 5],
+            balance_amount=Decimal(10) ** (number % 13),
+            unit_code=("EUR", "voxpria-credit")[number % 2],
+            runway_days=float(number),
+        )
+        for number in range(200)
+    ]
+    done = publish(rows).here("status")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for row in rows:
+        assert f"\n{row['account_id']}\n" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -252,7 +280,8 @@ def test_before_the_first_build_the_command_that_makes_it_is_named(empty_desk: D
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
             f"drawdown: {empty_desk.home}/published/current.duckdb does not exist: nothing is published yet. "
-            "`drawdown run` makes the first build\n"
+            "`drawdown run` makes the first build, `drawdown demo` one to look at; or set DRAWDOWN_HOME to the folder "
+            "that has one\n"
         )
     assert not empty_desk.home.exists()
 

@@ -1,19 +1,21 @@
-"""Files that are made from the code: docs/vendors.md and accounts.example.toml. `python -m tests.docs.generate`."""
+"""Files that are made from the code: docs/vendors.md, docs/dictionary and accounts.example.toml. `make docs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 from pipeline.beginnings import accounts_toml
+from pipeline.dictionary import pages
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Once, Pages, Vendor, Window
-from tests.docs.pages import CLONE, DOCS
+from tests.docs.pages import CLONE, DICTIONARY, DOCS
 
 _HEAD = """\
 # The vendors, and what is assumed about them
 
-Made from the declarations in `pipeline/vendors`; `python -m tests.docs.generate` writes this page anew, and a test
-holds it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
+Made from the declarations in `pipeline/vendors`; `make docs` writes this page anew, and a test holds it to the code. The clients were written from the vendors' public documentation and tested against a sandbox. No
 live account was asked.
 
 An assumption that breaks shows in one of these places:
@@ -124,9 +126,16 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-GENERATED = {DOCS / "vendors.md": vendors_page, CLONE / "accounts.example.toml": accounts_toml}
+GENERATED: dict[Path, Callable[[], str]] = {
+    DOCS / "vendors.md": vendors_page,
+    CLONE / "accounts.example.toml": accounts_toml,
+    **{DICTIONARY / name: partial(str, text) for name, text in pages().items()},
+}
 """Each file, and what makes its text."""
 
 if __name__ == "__main__":
+    DICTIONARY.mkdir(exist_ok=True)
+    for stale in set(DICTIONARY.glob("*.md")) - GENERATED.keys():
+        stale.unlink()
     for path, make in GENERATED.items():
         path.write_text(make(), encoding="utf-8")

@@ -10,6 +10,9 @@ CLONE = Path(__file__).parents[2]
 README = CLONE / "README.md"
 CONTRIBUTING = CLONE / "CONTRIBUTING.md"
 DOCS = CLONE / "docs"
+DICTIONARY = DOCS / "dictionary"
+REFERENCE = sorted(DICTIONARY.glob("*.md"))
+"""Pages that are made from definitions and looked up, not read through: they are as long as what they list."""
 PAGES = [README, CONTRIBUTING, CLONE / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

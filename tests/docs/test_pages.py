@@ -13,10 +13,22 @@ import typer.main
 from pipeline import __version__
 from pipeline.beginnings import ACCOUNTS_TOML, accounts_toml
 from pipeline.cli import app
-from pipeline.schema.tables import ALL, RECORDS
+from pipeline.schema.tables import ALL, RECORDS, published
 from pipeline.warehouse import layout
 from tests.docs.generate import GENERATED
-from tests.docs.pages import CLONE, DOCS, PAGES, README, anchors, blocks, code_words, links, prose
+from tests.docs.pages import (
+    CLONE,
+    DICTIONARY,
+    DOCS,
+    PAGES,
+    README,
+    REFERENCE,
+    anchors,
+    blocks,
+    code_words,
+    links,
+    prose,
+)
 
 _EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 _TOPS = {path.name for path in CLONE.iterdir()}
@@ -49,7 +61,7 @@ def test_a_page_has_one_title_and_stays_short(page: Path) -> None:
     assert text.count("\n```") % 2 == 0
 
 
-@_EVERY_PAGE
+@pytest.mark.parametrize("page", [*PAGES, *REFERENCE], ids=lambda path: str(path.relative_to(CLONE)))
 def test_its_links_lead_somewhere(page: Path) -> None:
     for link in links(page):
         if link.startswith("https://"):
@@ -104,7 +116,17 @@ def test_no_command_is_named_that_is_not_there(page: Path) -> None:
 
 @pytest.mark.parametrize(("path", "make"), GENERATED.items(), ids=lambda value: getattr(value, "name", ""))
 def test_a_generated_file_is_up_to_date(path: Path, make: Callable[[], str]) -> None:
-    assert path.read_text(encoding="utf-8") == make(), "python -m tests.docs.generate"
+    assert path.read_text(encoding="utf-8") == make(), "make docs"
+
+
+def test_the_dictionary_has_a_page_for_each_schema_and_a_heading_for_each_published_table() -> None:
+    assert {path for path in GENERATED if path.parent == DICTIONARY} == set(REFERENCE)
+    for made in published():
+        page = DICTIONARY / f"{made.layer}.md"
+        assert made.full_name.replace(".", "") in anchors(page)
+        assert f"{page.name}#{made.layer}{made.name})" in (DICTIONARY / "README.md").read_text(encoding="utf-8")
+    for page in REFERENCE:
+        assert len(re.findall(r"^# ", page.read_text(encoding="utf-8"), re.MULTILINE)) == 1
 
 
 def test_the_example_of_accounts_is_what_init_writes() -> None:

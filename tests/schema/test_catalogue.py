@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from pipeline import models
+from pipeline.lineage import direct_sources, vendor_fields
 from pipeline.published.snapshot import publish
 from pipeline.schema.columns import Type
 from pipeline.schema.render import column_comment, duplicate_keys, table_comment
@@ -116,12 +117,17 @@ def test_the_data_dictionary_is_the_definitions(databases: Databases) -> None:
             column.column.doc,
             column.is_nullable,
             column.name in made.key,
+            ", ".join(direct_sources()[made.full_name][column.name]) or None,
+            ", ".join(vendor_fields(made.full_name, column.name)) or None,
             table_comment(made),
         )
         for made in published()
         for column in made.columns
     }
-    query = "SELECT table_name, column_name, data_type, unit, doc, is_nullable, is_key, table_doc FROM marts.data_dictionary"
+    query = (
+        "SELECT table_name, column_name, data_type, unit, doc, is_nullable, is_key, source, vendor_fields, table_doc "
+        "FROM marts.data_dictionary"
+    )
     for connection in databases.both().values():
         assert set(connection.sql(query).fetchall()) == wanted
 

@@ -425,7 +425,7 @@ def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> Non
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         load(tmp_path)
-    assert str(refused.value) == f"{tmp_path}: cannot be read: Is a directory"
+    assert str(refused.value) == f"{tmp_path}: cannot be read: Is a directory; DRAWDOWN_ACCOUNTS names the file"
 
 
 def test_the_environment_says_which_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""What a shell completes: names that are known without asking anybody, found fast, and nothing where there are none.
+
+A completion must never disturb the line that is being typed: whatever goes wrong is no name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from pipeline.home import Home
+from pipeline.schema.severities import SEVERITIES
+
+_ACCOUNTS = "SELECT account_id FROM marts.account_status ORDER BY account_id"
+
+
+def one_of(*names: str) -> Callable[[str], list[str]]:
+    """Complete one of these words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+severities = one_of(*SEVERITIES)
+
+
+def accounts(incomplete: str) -> list[str]:
+    """Complete an account that can be asked: as accounts.toml names them; without one, as the newest build does."""
+    return _starting(incomplete, _configured() or _published())
+
+
+def published_accounts(incomplete: str) -> list[str]:
+    """Complete an account of the newest build; without a build, as accounts.toml names them."""
+    return _starting(incomplete, _published() or _configured())
+
+
+def tables(incomplete: str) -> list[str]:
+    """Complete a published table, or a schema of them."""
+    from pipeline.schema.tables import published
+
+    names = [table.full_name for table in published()]
+    return _starting(incomplete, [*dict.fromkeys(name.split(".")[0] for name in names), *names])
+
+
+def _starting(incomplete: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _configured() -> list[str]:
+    # pipeline.settings would know, and imports every vendor.
+    import os
+    import tomllib
+
+    found: list[str] = []
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError),
+        open(os.environ.get("DRAWDOWN_ACCOUNTS") or "accounts.toml", "rb") as file,
+    ):
+        tables = tomllib.load(file)["accounts"]
+        found = list(tables) if isinstance(tables, dict) else []
+    return found
+
+
+def _published() -> list[str]:
+    home = Home.from_environment()
+    if not home.current.exists():
+        return []
+    import duckdb
+
+    from pipeline.errors import DrawdownError
+    from pipeline.warehouse import open_reader
+
+    with contextlib.suppress(DrawdownError, duckdb.Error), open_reader(home.current) as connection:
+        return [name for (name,) in connection.execute(_ACCOUNTS).fetchall()]
+    return []

@@ -1,0 +1,76 @@
+"""One answer out of landing by its fetch id: the bytes that a number rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline.errors import DrawdownError, UsageError
+
+_COLUMNS: Final = (
+    "vendor, account_id, endpoint, request_url, status_code, outcome, fetched_at_utc, content_type, body, body_sha256"
+)
+_ID_CHARACTERS: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer as landed."""
+
+    vendor: str
+    account_id: str
+    endpoint: str
+    request_url: str
+    status_code: int | None
+    outcome: str
+    fetched_at_utc: datetime
+    content_type: str | None
+    body: bytes
+    body_sha256: str
+
+
+def find_answer(landing: Path, fetch_id: str) -> Answer:
+    """The answer of that fetch id, its bytes proven by their SHA-256.
+
+    Raises UsageError where landing holds none, DrawdownError where its bytes are not those that were landed.
+    """
+    for pattern in _patterns(landing, fetch_id):
+        found = _read(landing, pattern, fetch_id)
+        if found is not None:
+            if sha256(found.body).hexdigest() != found.body_sha256:
+                raise DrawdownError(
+                    f"{landing}: the bytes of {fetch_id} are not those that were landed; restore it from a backup"
+                )
+            return found
+    raise UsageError(
+        f"{landing} holds no answer {fetch_id[:40]!r}; `drawdown explain ACCOUNT` names those that an account rests on"
+    )
+
+
+def _patterns(landing: Path, fetch_id: str) -> list[str]:
+    """Where to look: the days around the real time that an id tells first, then everywhere."""
+    patterns = []
+    if len(fetch_id) == _ID_CHARACTERS and all(each in "0123456789abcdef" for each in fetch_id):
+        asked = datetime.fromtimestamp(int(fetch_id, 16) / 1e9, UTC)
+        days = [asked + timedelta(days=offset) for offset in (0, -1, 1)] if asked.year < 9999 else []
+        patterns = [f"*/*/{day:%Y/%m/%d}/*.parquet" for day in days]
+    return [pattern for pattern in (*patterns, "*/*/*/*/*/*.parquet") if next(landing.glob(pattern), None)]
+
+
+def _read(landing: Path, pattern: str, fetch_id: str) -> Answer | None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        # A path may hold what DuckDB takes for a pattern, so the files are found here.
+        files = [str(path) for path in landing.glob(pattern) if not path.name.startswith(".")]
+        try:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM read_parquet(?) WHERE fetch_id = ? LIMIT 1", [files, fetch_id]
+            ).fetchone()
+        except duckdb.Error as problem:
+            raise DrawdownError(f"{landing} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+    return Answer(**dict(zip(_COLUMNS.split(", "), row, strict=True))) if row else None

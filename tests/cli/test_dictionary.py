@@ -1,0 +1,70 @@
+"""`drawdown dictionary`: every table and column, without a build."""
+
+import json
+
+import pytest
+
+from pipeline.schema.tables import published
+from tests.cli.conftest import Desk
+
+
+def test_the_list_has_every_published_table_within_80_columns(desk: Desk) -> None:
+    done = desk("dictionary")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    names = [line for line in done.stdout.splitlines() if line and line[0] != " " and " " not in line]
+    assert names == [made.full_name for made in published()]
+
+
+def test_it_is_what_a_build_holds(desk: Desk) -> None:
+    told = json.loads(desk.here("dictionary", "--json").stdout)
+    query = "SELECT * FROM marts.data_dictionary ORDER BY table_name, column_name"
+    held = json.loads(desk.here("sql", query, "--format", "json").stdout)
+    for each in told:
+        assert each.pop("made_by")
+        each["source"] = ", ".join(each["source"]) or None
+        each["vendor_fields"] = ", ".join(each["vendor_fields"]) or None
+    for each in held:
+        each["table_doc"] = each["table_doc"].partition(" Key: ")[0].removesuffix(" One row.")
+    assert sorted(told, key=lambda each: (each["table_name"], each["column_name"])) == held
+
+
+def test_a_table_tells_its_columns_and_where_they_come_from(desk: Desk) -> None:
+    done = desk.here("dictionary", "account_status")
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "Made by sql/marts/account_status.sql." in done.stdout
+    (block,) = [each for each in done.stdout.split("\n\n") if each.startswith("balance_amount  ")]
+    assert block.split("\n")[0] == "balance_amount  DECIMAL(38,9), unit_code, may be NULL"
+    words = " ".join(block.split())
+    assert "From core.balance_snapshots.balance_amount." in words
+    assert "vpsbg balance: balance." in words
+
+
+def test_a_schema_and_a_table_that_readers_do_not_get_are_told_too(desk: Desk) -> None:
+    forecasts = desk.here("dictionary", "forecasts").stdout
+    assert forecasts.count("\nforecasts.") + 1 == len([made for made in published() if made.layer == "forecasts"])
+    assert "From hyperstack credit: data.threshold." in desk.here("dictionary", "staging.balances").stdout
+
+
+def test_markdown_is_a_page(desk: Desk) -> None:
+    done = desk.here("dictionary", "core.fx_rates", "--format", "markdown")
+    assert done.stdout.startswith("# Tables: core.fx_rates\n")
+    assert "\n| **`rate_date`** | DATE | UTC day |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["spend_dayly"],
+            "there is no table 'spend_dayly'; did you mean core.spend_daily or marts.spend_monthly? "
+            "`drawdown dictionary` lists them all",
+        ),
+        (["zzz"], "there is no table 'zzz'; `drawdown dictionary` lists them all"),
+        (["--format", "csv"], "--format csv: known formats are table, json, markdown"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(desk: Desk, arguments: list[str], line: str) -> None:
+    done = desk.here("dictionary", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"drawdown: {line}\n")
