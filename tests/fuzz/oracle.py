@@ -52,7 +52,9 @@ def _parse_csv(body: bytes) -> list[dict[str, str | None]]:
     except UnicodeDecodeError as problem:
         raise Unreadable(str(problem)) from None
     head = text.split("\n")[0]
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True)
+    lines = csv.reader(
+        io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True
+    )
     try:
         # A line without a character is no row.
         (names, *rows) = [line for line in lines if line]
@@ -99,10 +101,7 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
     Raises Unreadable where it must not have been accepted, and KeyError for a field that is read in a way of its own
     and holds no number.
     """
-    if field.compute is not None:
-        stated = _COMPUTED[endpoint.name, field.column](row)
-    else:
-        stated = _stated(field, row)
+    stated = _COMPUTED[endpoint.name, field.column](row) if field.compute else _stated(field, row)
     if stated is None:
         return None
     match field.reads:

@@ -29,7 +29,9 @@ _SEED = int(os.environ.get("DRAWDOWN_TEST_SEED", "1"))
 _DAYS = (NOW.date(), NOW.date())
 
 _EACH = pytest.mark.parametrize(
-    ("vendor", "endpoint"), EVERY_ENDPOINT, ids=[f"{vendor.name}-{endpoint.name}" for vendor, endpoint in EVERY_ENDPOINT]
+    ("vendor", "endpoint"),
+    EVERY_ENDPOINT,
+    ids=[f"{vendor.name}-{endpoint.name}" for vendor, endpoint in EVERY_ENDPOINT],
 )
 
 
@@ -69,7 +71,9 @@ def test_no_body_stops_a_load_and_every_accepted_number_is_the_bodys(
         assert report.received == report.accepted + report.rejected
 
         payloads = {
-            fetch_id: oracle.parse(text, endpoint.body) for fetch_id, (text, outcome) in landed.items() if outcome == "ok"
+            fetch_id: oracle.parse(text, endpoint.body)
+            for fetch_id, (text, outcome) in landed.items()
+            if outcome == "ok"
         }
         checked = _check_counts(workshop, vendor, endpoint, payloads)
         values = sum(_check_values(workshop, vendor, endpoint, records, payloads) for records in endpoint.records)
@@ -85,9 +89,7 @@ def test_no_body_stops_a_load_and_every_accepted_number_is_the_bodys(
         ) if _BODIES >= 1000 else None
 
 
-def _check_counts(
-    workshop: Workshop, vendor: Vendor, endpoint: Endpoint, payloads: dict[str, Any]
-) -> Counter[str]:
+def _check_counts(workshop: Workshop, vendor: Vendor, endpoint: Endpoint, payloads: dict[str, Any]) -> Counter[str]:
     """Every answer's rows are accounted for, as many as the body holds."""
     loads: dict[tuple[str, str], tuple[int, int, int]] = {
         (fetch_id, kind): (rows, accepted, rejected)
@@ -125,7 +127,9 @@ def _check_values(
             except KeyError:
                 continue
             except oracle.Unreadable as problem:
-                pytest.fail(f"{vendor.name} {endpoint.name} {field.column}: {value!r} was accepted from {problem} in {row}")
+                pytest.fail(
+                    f"{vendor.name} {endpoint.name} {field.column}: {value!r} was accepted from {problem} in {row}"
+                )
             assert _same(value, expected), f"{field.column} became {value!r} instead of {expected!r} in {row}"
             compared += field.reads in (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER) and value is not None
     return compared
