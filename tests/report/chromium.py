@@ -17,7 +17,7 @@ import httpx
 from websockets.sync.client import ClientConnection, connect
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_WAIT_SECONDS = 60
+_WAIT_SECONDS = 300
 
 
 class Tab:

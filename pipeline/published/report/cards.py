@@ -17,6 +17,7 @@ from pipeline.published.report.tables import Spell, Table, drawn, table
 from pipeline.published.report.words import (
     CLASSES,
     EVIDENCE,
+    converted,
     count,
     day,
     days,
@@ -165,11 +166,12 @@ def _tags(text: str | None) -> list[str]:
 
 def _facts(status: Row) -> list[tuple[str, str, str]]:
     unit, reporting = status["unit_code"], status["reporting_unit_code"]
+    planned = "no plan" if status["topup_amount"] is None else in_unit(status["topup_amount"], unit)
     facts = [("balance_amount", "Balance", in_unit(status["balance_amount"], unit))]
     if unit != reporting:
-        facts.append(
-            ("reporting_balance_amount", f"In {reporting}", in_unit(status["reporting_balance_amount"], reporting))
-        )
+        in_reporting = status["reporting_balance_amount"]
+        words = converted(in_reporting) if in_reporting is None else in_unit(in_reporting, reporting)
+        facts.append(("reporting_balance_amount", f"In {reporting}", words))
     facts += [
         ("runway_days", "Days left", days(status["runway_days"])),
         ("runway_p50_date", "Dry by, as likely as not", day(status["runway_p50_date"])),
@@ -178,7 +180,7 @@ def _facts(status: Row) -> list[tuple[str, str, str]]:
         ("depleted_30d_probability", "Dry within 30 days", percent(status["depleted_30d_probability"])),
         ("burn_28d_amount", "A day, mean of 28", in_unit(status["burn_28d_amount"], unit)),
         ("burn_7d_amount", "A day, mean of 7", in_unit(status["burn_7d_amount"], unit)),
-        ("topup_amount", "Top-up", in_unit(status["topup_amount"], unit)),
+        ("topup_amount", "Top-up", planned),
     ]
     if status["topup_gross_amount"] is not None:
         facts.append(("topup_gross_amount", "Top-up with tax", in_unit(status["topup_gross_amount"], unit)))
@@ -219,6 +221,7 @@ def _forecast(found: Snapshot, name: str, unit: str, issue: Row, readings: Table
     issued = (
         f"Issued {instant(issue['issued_at_utc'])}, at a balance of {in_unit(start, unit)} at the start of the day."
     )
+    with_topups = ["With the vendor's automatic top-ups."] if issue["auto_topup_model"] == "modelled" else []
     quantiles = {f"p{level}_amount": (f"p{level}", money) for level in _LEVELS}
     fan_table = table(
         "fan",
@@ -244,7 +247,7 @@ def _forecast(found: Snapshot, name: str, unit: str, issue: Row, readings: Table
     )
     return [
         Chart(svg=drawn(pictures[0]), tables=[fan_table, readings], notes=[issued]),
-        Chart(svg=drawn(pictures[1]), tables=[curve_table], notes=[]),
+        Chart(svg=drawn(pictures[1]), tables=[curve_table], notes=with_topups),
     ]
 
 

@@ -13,7 +13,7 @@ from pipeline.forecasts.plots import calibration
 from pipeline.published.report.cards import URGENCY, Card
 from pipeline.published.report.read import Row, Snapshot
 from pipeline.published.report.tables import Spell, Table, drawn, table
-from pipeline.published.report.words import count, day, days, in_unit, instant, money, percent, ratio
+from pipeline.published.report.words import converted, count, day, days, in_unit, instant, money, percent, ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
                 "order_by_date": ("order by", day),
                 "pay_amount": ("to pay", money),
                 "unit_code": ("unit", str),
-                "reporting_amount": (f"in {unit}", money),
+                "reporting_amount": (f"in {unit}", converted),
                 "topup_amount": ("of it credited", money),
                 "reading_state": ("reading", str),
             },

@@ -10,6 +10,7 @@ from pipeline.drawing import minus
 from pipeline.drawing import percent as rounded_percent
 
 NOT_KNOWN: Final = "not known"
+NOT_CONVERTED: Final = "not converted"
 
 EVIDENCE: Final = {
     "ledger": "itemised in the vendor's ledger",
@@ -39,6 +40,11 @@ def money(amount: Decimal | None) -> str:
     if amount and not text.strip("-0."):
         text = f"{amount.normalize():f}"
     return minus(text if text.strip("-0.,") else text.removeprefix("-"))
+
+
+def converted(amount: Decimal | None) -> str:
+    """An amount in the reporting currency, or that there is no price or rate for it."""
+    return NOT_CONVERTED if amount is None else money(amount)
 
 
 def in_unit(amount: Decimal | None, unit_code: str) -> str:
