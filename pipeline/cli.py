@@ -404,6 +404,22 @@ def dictionary(
     show(table, "json" if as_json else output_format)
 
 
+@app.command()
+def report(
+    is_opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Print where the report of the newest build is: one HTML page, made anew where it is older than the build."""
+    from pipeline.published.report import current_report
+
+    address = current_report(Home.from_environment()).as_uri()
+    print(address)
+    if is_opened:
+        import webbrowser
+
+        if not webbrowser.open(address):
+            raise DrawdownError("no browser could be opened; the address above opens in any")
+
+
 # -- beginning ----------------------------------------------------------------------------------------------------
 
 

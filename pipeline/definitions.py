@@ -53,6 +53,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     published_assets.snapshot,
     published_assets.parquet,
     published_assets.focus,
+    published_assets.report,
 ]
 """Every asset, in the order of the layers."""
 

@@ -1,4 +1,4 @@
-"""Publishing's assets: the snapshot that readers open, its Parquet twins, and the FOCUS exports."""
+"""Publishing's assets: the snapshot that readers open, its Parquet twins, the FOCUS exports, and the report."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
 from pipeline.published.focus import publish_focus
+from pipeline.published.report import publish_report
 from pipeline.published.snapshot import publish, publish_parquet
 from pipeline.schema.tables import published
 from pipeline.warehouse import Warehouse
@@ -63,6 +64,23 @@ def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the FOCUS exports of the current snapshot."""
     with clear_failures():
         return _files(publish_focus(warehouse.home.current.resolve(), warehouse.home))
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "report"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/report/index.html: one page of the snapshot, for people who open no database.",
+    kinds={"html"},
+    owners=OWNERS,
+)
+def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """Write the report of the current snapshot."""
+    with clear_failures():
+        path = publish_report(warehouse.home.current, warehouse.home)
+    return dg.MaterializeResult(
+        metadata={"path": dg.MetadataValue.path(path), "url": path.as_uri(), "size_bytes": path.stat().st_size}
+    )
 
 
 def _files(written: list[Path]) -> dg.MaterializeResult:

@@ -46,7 +46,7 @@ def test_the_layers_hold_the_assets_that_others_build_on() -> None:
         "staging/schema_drift", "core/accounts", "core/balance_snapshots", "core/ledger_entries", "core/usage_days",
         "core/vendor_claims", "core/spend_daily", "marts/account_status", "marts/spend_monthly",
         "marts/data_freshness", "marts/data_dictionary", "marts/build_info", "published/snapshot", "published/parquet",
-        "marts/focus_cost_and_usage", "marts/focus_cost_and_usage_estimated", "published/focus",
+        "marts/focus_cost_and_usage", "marts/focus_cost_and_usage_estimated", "published/focus", "published/report",
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from pipeline import drawing
 from pipeline.forecasts import gallery, plots
 from pipeline.forecasts.outlook import LEVELS
 
@@ -158,7 +159,7 @@ def test_inside_a_page_it_takes_the_pages_colour() -> None:
         assert "prefers-color-scheme:dark" in style
         # A bare :root, or a class, would colour the page that it stands in.
         assert re.sub(r"svg:root\{[^}]*\}|@media\([^)]*\)\{\s*|\}", "", style) == ""
-        assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg)) == {"currentColor", "none", plots._ACCENT}
+        assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg)) == {"currentColor", "none", drawing.ACCENT}
 
 
 def test_the_fan_is_where_its_numbers_are() -> None:

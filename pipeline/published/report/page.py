@@ -1,0 +1,127 @@
+"""`published/report/index.html`: one file that needs no network, no server and, to be read, no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline import __version__
+from pipeline.drawing import fit
+from pipeline.home import Home, atomic_file, private_folder
+from pipeline.published.report.cards import URGENCY, cards
+from pipeline.published.report.read import Snapshot, read_snapshot
+from pipeline.published.report.sections import fleet, quality, trust
+from pipeline.published.report.words import FILTERS
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+# Accounts that need nobody are folded away, unless the page is short all the same.
+_FEW: Final = 12
+
+_HEAD_BYTES: Final = 2_000
+"""Within so many bytes of the page's beginning stands which build it is of."""
+
+
+def publish_report(build: Path, home: Home) -> Path:
+    """Write the report of a published build, replacing the last one whole, and return its path.
+
+    Raises DrawdownError where the build cannot be read, OSError where the file cannot be written; then readers keep
+    the report that they have.
+    """
+    page = render(read_snapshot(build))
+    path = _path(home)
+    private_folder(path.parent)
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def current_report(home: Home) -> Path:
+    """The report of the current build, made anew where there is none, or one of another build or version.
+
+    Raises DrawdownError where nothing is published, or it cannot be read.
+    """
+    path = _path(home)
+    if home.current.exists() and path.exists():
+        with path.open("rb") as file:
+            if _mark(home.current.resolve().stem).encode() in file.read(_HEAD_BYTES):
+                return path
+    return publish_report(home.current, home)
+
+
+def render(found: Snapshot) -> str:
+    """The page as HTML."""
+    accounts = cards(found)
+    build = {row["item"]: row["value"] for row in found.fleet["build"]}
+    style, script = _text("style.css"), _text("script.js")
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            accounts=accounts,
+            build=build,
+            mark=Markup(_mark(found.build_id)),  # noqa: S704 - hexadecimal digits
+            fleet=fleet(found, accounts),
+            is_short=len(accounts) <= _FEW,
+            policy=policy,
+            quality=quality(found),
+            script=Markup(script),  # noqa: S704 - our own file
+            severities=[each for each in URGENCY if any(card.status["severity"] == each for card in accounts)],
+            style=Markup(style),  # noqa: S704 - our own file
+            teams=sorted({card.status["team"] for card in accounts if card.status["team"]}),
+            trust=trust(found),
+        )
+    )
+
+
+def _path(home: Home) -> Path:
+    return home.published / "report" / "index.html"
+
+
+def _mark(build_id: str) -> str:
+    return f'<meta name="drawdown-build" content="{__version__} {build_id}">'
+
+
+@cache
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+def _hash(text: str) -> str:
+    """How a Content-Security-Policy names an inline text that it lets through."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        autoescape=True,
+        finalize=_printable,
+        loader=FileSystemLoader(_TEMPLATES),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    made.filters.update(FILTERS)
+    return made
+
+
+def _printable(value: Any) -> Any:
+    """What the page prints: words. A number has a unit and digits to keep, so a filter spells it."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, str):
+        return fit(value)
+    if isinstance(value, int):
+        return value
+    raise TypeError(f"{type(value).__name__} is printed without a filter")

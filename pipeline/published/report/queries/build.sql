@@ -1,0 +1,3 @@
+select item, value
+from marts.build_info
+order by item

@@ -1,0 +1,2 @@
+select count(*) as drift_count
+from staging.schema_drift

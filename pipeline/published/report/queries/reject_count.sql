@@ -1,0 +1,2 @@
+select count(*) as reject_count
+from staging.rejects

@@ -1,0 +1,3 @@
+select account_id, tags
+from core.accounts
+where account_id = $account_id

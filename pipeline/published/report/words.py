@@ -1,0 +1,94 @@
+"""How the report spells numbers, instants and what is not known. Money stays Decimal to the last step."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from pipeline.drawing import minus
+from pipeline.drawing import percent as rounded_percent
+
+NOT_KNOWN: Final = "not known"
+NOT_CONVERTED: Final = "not converted"
+
+EVIDENCE: Final = {
+    "ledger": "itemised in the vendor's ledger",
+    "usage": "itemised by usage day",
+    "balance": "balances alone: spend is a lower bound",
+}
+
+CLASSES: Final = {
+    "missing_entry": "an entry is missing",
+    "amount_mismatch": "an entry of another amount",
+    "duplicate_entry": "an entry stands twice",
+    "tax": "the tax of an entry",
+    "unit_price": "another price of a unit",
+    "pending_deposit": "a deposit that is pending",
+    "restated": "figures that the vendor restated",
+    "boundary": "booked in one interval, moved in the next, or rounding",
+    "unknown": "no rule fits",
+}
+"""What each unexplained_class says, in short: docs/bridge.md."""
+
+
+def money(amount: Decimal | None) -> str:
+    """An amount to two decimals; what would look like nothing, and is not, keeps its digits."""
+    if amount is None:
+        return NOT_KNOWN
+    text = f"{amount:,.2f}"
+    if amount and not text.strip("-0."):
+        text = f"{amount.normalize():f}"
+    return minus(text if text.strip("-0.,") else text.removeprefix("-"))
+
+
+def converted(amount: Decimal | None) -> str:
+    """An amount in the reporting currency, or that there is no price or rate for it."""
+    return NOT_CONVERTED if amount is None else money(amount)
+
+
+def in_unit(amount: Decimal | None, unit_code: str) -> str:
+    """An amount and its unit."""
+    return NOT_KNOWN if amount is None else f"{money(amount)} {unit_code}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1; never 0 or 100 % for what is possible or not certain."""
+    return NOT_KNOWN if share is None else rounded_percent(share)
+
+
+def days(number: float | None) -> str:
+    """Days to one decimal."""
+    return NOT_KNOWN if number is None else f"{number:,.1f}"
+
+
+def ratio(number: float | None) -> str:
+    """A ratio or score to two decimals; nothing where there is none."""
+    return "\N{EN DASH}" if number is None else f"{number:.2f}"
+
+
+def day(moment: date | None) -> str:
+    """A UTC day."""
+    return "\N{EN DASH}" if moment is None else moment.isoformat()
+
+
+def instant(moment: datetime | None) -> str:
+    """A UTC instant to the minute."""
+    return NOT_KNOWN if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def month(moment: date) -> str:
+    """A month."""
+    return f"{moment:%Y-%m}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 account`, `2 accounts`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+FILTERS: Final[dict[str, Any]] = {
+    "money": money, "in_unit": in_unit, "percent": percent, "days": days, "ratio": ratio, "day": day,
+    "instant": instant, "month": month, "count": count,
+}  # fmt: skip
+"""The spellings, as templates call them."""

@@ -1,0 +1,236 @@
+"""The report as a file: when it is made, what it says where little is known, and what hostile words can do in it."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from benchmarks.report import replicate
+from pipeline.errors import DrawdownError
+from pipeline.home import Home
+from pipeline.published.report import current_report, publish_report
+from tests.bench import Bench
+from tests.report.chromium import FOUND, Tab
+from tests.report.conftest import HOSTILE
+from tests.report.reading import Element, parse
+
+Altered = Callable[..., Home]
+
+_NO_FORECASTS = [
+    f"DELETE FROM {table}"
+    for table in (
+        "forecasts.backtest_scores", "forecasts.calibration", "marts.forecast_accuracy", "forecasts.runway",
+        "forecasts.cost_total", "forecasts.runway_curve",
+    )
+]  # fmt: skip
+
+
+def _tree(home: Home) -> Element:
+    return parse(publish_report(home.current, home).read_text(encoding="utf-8"))
+
+
+def test_it_is_one_file_that_refers_to_nothing_outside_for_its_owner_only(page: Path, published: Bench) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert stat.S_IMODE(page.parent.stat().st_mode) == 0o700
+    assert [each.name for each in page.parent.iterdir()] == ["index.html"]
+    tree = parse(text)
+    links = {each.attributes[name] for each in tree.all(bool) for name in ("href", "src", "srcset", "action")
+             if name in each.attributes}  # fmt: skip
+    assert {each for each in links if not each.startswith(("#", "../../landing/"))} == {"data:,"}
+    [style], [script] = tree.tags("style"), tree.tags("script")
+    assert not re.search(r"url\(|@import|https?:", style.text + script.text)
+    [policy] = [each for each in tree.tags("meta") if each.attributes.get("http-equiv")]
+    assert policy.attributes["content"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy.attributes["content"]
+    # No secret, and nobody's path.
+    assert not any(key in text for key in published.keys.values())
+    assert str(published.folder) not in text
+
+
+def test_every_run_publishes_it_of_its_own_build(page: Path, published: Bench) -> None:
+    build_id = published.home.current.resolve().stem
+
+    assert f'<meta name="drawdown-build" content="0.1.0 {build_id}">' in page.read_text(encoding="utf-8")[:2000]
+
+
+def test_the_command_makes_it_where_it_is_missing_or_of_another_build_and_else_leaves_it(altered: Altered) -> None:
+    home = altered()
+    path = current_report(home)
+    first = path.stat()
+    assert current_report(home).stat().st_ino == first.st_ino
+
+    other = home.published / "versions" / "00000000000000bb.duckdb"
+    home.current.resolve().rename(other)
+    home.current.unlink()
+    home.current.symlink_to(other)
+    assert current_report(home) == path
+    assert path.stat().st_ino != first.st_ino
+    assert "00000000000000bb" in path.read_text(encoding="utf-8")[:2000]
+
+
+def test_the_command_prints_its_address_and_opens_it(published: Bench, page: Path, tmp_path: Path) -> None:
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    opener.chmod(0o700)
+
+    done = published.command("report", "--open", BROWSER=str(opener))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{page.as_uri()}\n", "")
+    assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
+
+
+def test_where_no_browser_opens_it_says_so(published: Bench, page: Path) -> None:
+    done = published.command("report", "--open", BROWSER="/nonexistent/browser")
+
+    assert done.returncode == 1
+    assert done.stdout == f"{page.as_uri()}\n"
+    assert done.stderr == "drawdown: no browser could be opened; the address above opens in any\n"
+
+
+def test_without_a_build_or_with_an_older_one_it_says_what_to_do(
+    published: Bench, altered: Altered, tmp_path: Path
+) -> None:
+    done = published.command("report", DRAWDOWN_HOME=str(tmp_path / "nothing"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing is published yet. `drawdown run` makes the first build" in done.stderr
+
+    home = altered("DROP TABLE core.balance_bridge")
+    with pytest.raises(
+        DrawdownError, match=r"another version of Drawdown \(.*balance_bridge.*\); `drawdown run` makes"
+    ):
+        publish_report(home.current, home)
+    assert not (home.published / "report" / "index.html").exists()
+
+
+def test_where_nothing_is_known_of_the_forecasts_it_says_that(altered: Altered) -> None:
+    text = _tree(altered(*_NO_FORECASTS)).text
+
+    assert "There has been no backtest, so nothing here says how good these forecasts would have been." in text
+    assert "No forecast that was issued has come due yet." in text
+    assert "so there is no fan and no runway curve" in text
+    assert "drawdown-balance" not in text
+
+
+def test_it_says_how_far_to_trust_the_forecasts(page: Path) -> None:
+    text = parse(page.read_text(encoding="utf-8")).text
+
+    assert re.search(r"In 100 weeks like these, the 80 % band for the next 7 days would have held \d+", text)
+    assert re.search(r"Of \d+ forecasts? of the next 1 day that came due, the 80 % band held \d+ %\.", text)
+
+
+def test_the_state_of_the_data_is_told(page: Path) -> None:
+    text = parse(page.read_text(encoding="utf-8")).text
+
+    assert "2 accounts without a fresh balance." in text
+    assert re.search(r"1 of \d+ endpoints failed when last asked\.", text)
+    assert re.search(r"\d+ rules? broken by rows that were kept out\.", text)
+
+
+def test_what_to_pay_and_cannot_be_converted_stands_apart(altered: Altered) -> None:
+    tree = _tree(altered("DELETE FROM core.credit_prices"))
+    [tile] = [each.parent for each in tree.tags("dt") if each.text == "To pay within 7 days"]
+    assert tile is not None
+    number, *apart = [each.text for each in tile.tags("dd")]
+
+    assert number.endswith(" EUR")
+    assert re.fullmatch(r"and, not converted, [\d,.]+ voxpria-credit", apart[0])
+    [due] = [each for each in tree.tags("table") if each.attributes["data-query"] == "due"]
+    [row] = [each for each in due.tags("tr") if each.text.startswith("voxpria-campaign")]
+    assert "not converted" in row.text
+
+
+def test_an_empty_fleet_has_a_report(altered: Altered) -> None:
+    tables = ("marts.account_status", "core.accounts", "core.balance_snapshots", "core.balance_bridge", *())
+    empty = (
+        "UPDATE marts.fleet_status SET account_count = 0, converted_account_count = 0, reporting_balance_amount = NULL, "
+        "reporting_burn_28d_amount = NULL, unconverted_balances = '', critical_account_count = 0, ok_account_count = 0, "
+        "unknown_account_count = 0, watch_account_count = 0, warning_account_count = 0"
+    )
+    text = _tree(altered(*(f"DELETE FROM {table}" for table in tables), empty)).text
+
+    assert "No account is configured." in text
+    assert "Nothing has to be ordered within 7 days." in text
+
+
+def test_amounts_beyond_all_measure_are_shown_whole(altered: Altered) -> None:
+    huge = "12345678901234567890123456789.123456789"
+    tree = _tree(
+        altered(
+            f"UPDATE marts.account_status SET balance_amount = {huge} WHERE account_id = 'vpsbg-main'",
+            "UPDATE marts.account_status SET balance_amount = -0.000000001 WHERE account_id = 'vpsbg-idle'",
+        )
+    )
+
+    assert "12,345,678,901,234,567,890,123,456,789.12 EUR" in tree.text
+    assert "−0.000000001 EUR" in tree.text
+
+
+def _made_hostile(build: Path) -> list[str]:
+    """Statements that put hostile words wherever the build has free words; of an account's name, in all its tables."""
+    with duckdb.connect(build, read_only=True) as connection:
+        columns = connection.execute(
+            "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() WHERE column_name IN "
+            "('account_id', 'team', 'tags', 'reason', 'topup_advice', 'redacted_value', 'column_name', 'check_name', "
+            "'endpoint', 'unit_code', 'vendor') AND table_name <> 'data_dictionary' AND NOT internal"
+        ).fetchall()
+    words = HOSTILE.replace("'", "''")
+    return [
+        f"UPDATE {table} SET {column} = {column} || '{words}' WHERE {column} IS NOT NULL AND {column} <> '*'"
+        for table, column in columns
+    ]
+
+
+def test_hostile_words_stay_words(altered: Altered, published: Bench, request: pytest.FixtureRequest) -> None:
+    home = altered(*_made_hostile(published.home.current.resolve()))
+    path = publish_report(home.current, home)
+    tree = parse(path.read_text(encoding="utf-8"))
+
+    assert len(tree.tags("script")) == 1
+    assert not list(tree.all(lambda each: any(name.startswith("on") for name in each.attributes)))
+    shown = [each.text for each in tree.tags("h3")]
+    assert len(shown) > 5
+    assert all(each.endswith(HOSTILE) for each in shown)
+    assert tree.text.count(HOSTILE) > 50
+    if not FOUND:
+        pytest.skip("no chromium is installed")
+    tab: Tab = request.getfixturevalue("tab")
+    tab.complaints.clear()
+    tab.open(path.as_uri())
+    assert tab.read("window.broken === undefined")
+    assert tab.complaints == []
+
+
+def test_words_that_turn_the_reading_direction_or_end_a_text_are_replaced(altered: Altered) -> None:
+    home = altered("UPDATE marts.account_status SET reason = 'left \u202e thgir' || chr(0) || chr(27) || '[31m'")
+    text = publish_report(home.current, home).read_text(encoding="utf-8")
+
+    assert "left \ufffd thgir\ufffd\ufffd[31m" in text
+    assert "\u202e" not in text
+
+
+def test_tags_as_the_owner_wrote_them_are_words(page: Path) -> None:
+    assert "note: <script>window.broken=1</script>" in parse(page.read_text(encoding="utf-8")).text
+
+
+def test_fifty_accounts_with_all_that_a_card_can_show_take_less_than_two_megabytes(altered: Altered) -> None:
+    home = altered(
+        # A year and sixty readings, which the world is too young for.
+        "INSERT INTO core.balance_snapshots BY NAME SELECT one.* REPLACE (observed_at_utc - "
+        "to_days(back::INTEGER) AS observed_at_utc, balance_amount + back * 17.31 AS balance_amount) FROM "
+        "core.balance_snapshots AS one, (SELECT unnest(range(10, 61)) AS back) WHERE account_id = 'hyperstack-main' AND observed_at_utc = "
+        "(SELECT max(observed_at_utc) FROM core.balance_snapshots WHERE account_id = 'hyperstack-main')",
+        *replicate(50, only="hyperstack-main"),
+    )
+    path = publish_report(home.current, home)
+
+    tree = parse(path.read_text(encoding="utf-8"))
+    assert len(tree.tags("article")) == 50
+    assert len([each for each in tree.tags("svg") if each.attributes.get("role") == "img"]) >= 200
+    assert path.stat().st_size < 2_000_000
