@@ -54,9 +54,10 @@ def read_open(home: Home) -> Open:
             f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
         ) from None
     if alerts:
-        from pipeline.alerts.journal import landed_acknowledgements
+        from pipeline.alerts.journal import landed_entries
+        from pipeline.alerts.machine import Acknowledgement
 
-        for each in landed_acknowledgements(home.landing, newest):
+        for each in (entry for _, entry in landed_entries(home.landing, newest) if isinstance(entry, Acknowledgement)):
             for alert in _matching(alerts, each.account_id, each.rule):
                 alert |= {
                     "alert_state": "acknowledged",

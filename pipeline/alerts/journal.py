@@ -137,14 +137,14 @@ def _landed(landing: Path, since_ns: int) -> Iterator[dict[str, Any]]:
                 yield from table.to_pylist()
 
 
-def landed_acknowledgements(landing: Path, since: str) -> list[Acknowledgement]:
-    """Acknowledgements that were landed after a fetch id, straight from landing."""
+def landed_entries(landing: Path, since: str = "") -> list[tuple[str, Entry]]:
+    """What was landed after a fetch id, straight from landing, by fetch id and in its order."""
     found = {
-        row["fetch_id"]: entry
+        row["fetch_id"]: _decode(row["body"])
         for row in _landed(landing, _since(since) if since else 0)
-        if row["fetch_id"] > since and isinstance(entry := _decode(row["body"]), Acknowledgement)
+        if row["fetch_id"] > since
     }
-    return [found[fetch_id] for fetch_id in sorted(found)]
+    return sorted(found.items())
 
 
 def read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:

@@ -29,8 +29,9 @@ def headline(event: Event) -> str:
     if event.event == "recovered":
         return f"{event.account_id} has recovered ({event.rule})"
     is_urgent = event.severity == "critical" and event.rule == "runway"
-    words = "is critical" if is_urgent else _WORDS[event.rule]
-    return f"{event.account_id} {words}{', now ' + event.severity if event.event == 'escalated' else ''}"
+    if is_urgent:
+        return f"{event.account_id} is critical"
+    return f"{event.account_id} {_WORDS[event.rule]}{', now ' + event.severity if event.event == 'escalated' else ''}"
 
 
 def compose(events: Sequence[Event], report: Path) -> tuple[str, str]:
