@@ -88,7 +88,8 @@ def step_count(request: Request) -> int:
     wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
     calls = calls_for(load().select(list(request.accounts)), wanted) if wanted else []
     tables = [key for key in keys if key.path[0] in SQL_LAYERS]
-    return len(calls) + len(tables) + len({key.path[0] for key in keys} & {"staging", "forecasts", "alerts", "published"})
+    whole = {key.path[0] for key in keys} & {"staging", "forecasts", "alerts", "published"}
+    return len(calls) + len(tables) + len(whole)
 
 
 def _selected(request: Request) -> set[dg.AssetKey]:

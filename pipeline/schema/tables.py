@@ -701,6 +701,7 @@ ALERTS: Final = (
         "observed_at_utc? runway_days? runway_p50_date? depleted_7d_probability? alert_below_amount? "
         "threshold_amount? unexplained_amount? topup_amount? topup_gross_amount? order_by_date? recipients? "
         "delivery_state delivery_attempt_count delivered_at_utc? is_possibly_repeated delivery_problem? fetch_id",
+        made_from="alerts.journal",
     ),
     table(
         "alerts.states",
@@ -708,6 +709,7 @@ ALERTS: Final = (
         key="account_id rule",
         columns="account_id rule alert_state severity since_at_utc message acknowledged_by? acknowledged_at_utc? "
         "acknowledgement_note? told_at_utc? event_id fetch_id",
+        made_from="alerts.journal",
     ),
     table(
         "alerts.journal",
@@ -715,6 +717,8 @@ ALERTS: Final = (
         key="fetch_id",
         columns="fetch_id run_id fetched_at_utc entry_json",
         is_published=False,
+        made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.rejects, staging.schema_drift, "
+        "core.accounts, core.balance_bridge, forecasts.anomalies, marts.account_status",
     ),
 )
 
