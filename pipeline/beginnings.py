@@ -19,6 +19,13 @@ reporting_currency = "EUR"           # what fleet totals are shown in, by ECB re
 # notify_url_env = "DRAWDOWN_NOTIFY_URL"   # the variable's NAME; it holds an Apprise URL: who is told of trouble
 # allow_http_loopback = true         # only for a sandbox on this machine
 
+# [alerts]                           # what is told, and when
+# lowest_severity = "warning"        # watch, warning or critical: what is milder is recorded, and told to nobody
+# quiet_hours = "22:00-07:00"        # held back, then told in one message
+# timezone = "Europe/Berlin"         # of the quiet hours; UTC unless it is named
+# critical_waits = true              # quiet hours hold back critical alerts, too
+# severities = { stale = "critical", anomaly = "warning", drift = "off" }   # by rule
+
 [accounts.vpsbg-main]                # the account's name in every table: small letters, digits, - and _
 vendor = "vpsbg"
 api_key_env = "VPSBG_API_KEY"        # the variable's NAME
@@ -31,6 +38,7 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 # topup_lead_days = 2                # from ordering a top-up to its credit
 # topup_minimum_amount = "10.00"
 # tax_rate = "0.20"                  # VAT that a top-up costs on top
+# notify_url_env = "PLATFORM_NOTIFY_URL"   # who is told of this account, beside those told of all
 """
 
 # What a setting of one vendor is for, as a newcomer needs it.

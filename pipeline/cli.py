@@ -15,7 +15,7 @@ import typer.core
 from pipeline import __version__, completion
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
-from pipeline.schema.severities import SEVERITIES
+from pipeline.schema.severities import ALERT_RULES, SEVERITIES
 
 if TYPE_CHECKING:
     from pipeline.refresh import Outcome, Request
@@ -418,6 +418,44 @@ def report(
 
         if not webbrowser.open(address):
             raise DrawdownError("no browser could be opened; the address above opens in any")
+
+
+@app.command()
+def alerts(
+    acknowledge: Annotated[
+        str,
+        typer.Option(
+            metavar="ACCOUNT",
+            help="Say that somebody has the account's alerts in hand.",
+            autocompletion=completion.published_accounts,
+        ),
+    ] = "",
+    rule: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="With --acknowledge: only the alert of this rule.",
+            autocompletion=completion.one_of(*ALERT_RULES),
+        ),
+    ] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="With --acknowledge: a line about it.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every recipient.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the open alerts; acknowledge some; or try whether messages arrive."""
+    from pipeline import alerting
+
+    if (rule or note) and not acknowledge:
+        raise UsageError("--rule and --note go with --acknowledge")
+    if test and acknowledge:
+        raise UsageError("--test and --acknowledge are two things; do one after the other")
+    if test:
+        if not alerting.try_recipients(as_json=as_json):
+            raise typer.Exit(1)
+    elif acknowledge:
+        alerting.acknowledge(Home.from_environment(), acknowledge, rule or None, note or None)
+    else:
+        alerting.show(Home.from_environment(), as_json=as_json)
 
 
 # -- beginning ----------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     staging_assets.staging,
     *sql_assets(),
     forecast_assets.forecasts,
-    alert_assets.notification,
+    alert_assets.alerts,
     published_assets.snapshot,
     published_assets.parquet,
     published_assets.focus,

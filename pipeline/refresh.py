@@ -79,7 +79,7 @@ def check_before(request: Request) -> None:
     accounts = settings.select(list(request.accounts))
     check_world(settings, accounts, request.clock, request.home)
     calls_for(accounts, every_endpoint())
-    settings.notify_url()
+    settings.check_recipients()
 
 
 def step_count(request: Request) -> int:
@@ -88,7 +88,8 @@ def step_count(request: Request) -> int:
     wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
     calls = calls_for(load().select(list(request.accounts)), wanted) if wanted else []
     tables = [key for key in keys if key.path[0] in SQL_LAYERS]
-    return len(calls) + len(tables) + len({key.path[0] for key in keys} & {"staging", "forecasts", "published"})
+    whole = {key.path[0] for key in keys} & {"staging", "forecasts", "alerts", "published"}
+    return len(calls) + len(tables) + len(whole)
 
 
 def _selected(request: Request) -> set[dg.AssetKey]:
@@ -103,7 +104,7 @@ def _selection(request: Request) -> dg.AssetSelection:
         words = str(problem).splitlines()[0][:200]
         raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {_SELECTION_HINT}") from None
     if request.is_rebuild or request.target:
-        selection = selection - dg.AssetSelection.groups("landing", "alerts")
+        selection = selection - dg.AssetSelection.groups("landing")
     if request.target:
         selection = selection - dg.AssetSelection.groups("published")
     return selection

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from pipeline.alerts.policy import Policy, read_policy
 from pipeline.errors import UsageError
 from pipeline.http import check_base_url
 from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE, is_unit_code
@@ -79,6 +80,8 @@ class AccountSettings:
     credit_price_currency: str | None = None
     credit_prices: tuple[CreditPrice, ...] = ()
     """By day; before the first of them `credit_price_amount` holds, where it is given."""
+    notify_variable: str | None = None
+    """The environment variable that holds the Apprise URL of whom to tell of this account, too."""
     source: str = "accounts.toml"
 
     @property
@@ -130,24 +133,37 @@ class Settings:
     reporting_currency: str
     allow_http_loopback: bool
     notify_variable: str | None
-    """The environment variable that holds the Apprise URL of whom to tell."""
+    """The environment variable that holds the Apprise URL of whom to tell of every account."""
     accounts: Mapping[str, AccountSettings]
+    alerts: Policy = field(default_factory=Policy)
 
-    def notify_url(self) -> Secret | None:
-        """The Apprise URL of whom to tell; None where nobody is to be told.
+    def recipients(self) -> dict[str, tuple[str, ...]]:
+        """By account, the variables that hold the Apprise URLs of whom to tell of it; none twice."""
+        return {
+            each.account_id: tuple(dict.fromkeys(filter(None, (self.notify_variable, each.notify_variable))))
+            for each in self.accounts.values()
+        }
 
-        Raises UsageError where the variable that the settings name is not set or holds no URL.
+    def notify_url(self, variable: str) -> Secret:
+        """The Apprise URL that a variable holds.
+
+        Raises UsageError where the variable is not set or holds no URL.
         """
-        if self.notify_variable is None:
-            return None
-        value = os.environ.get(self.notify_variable)
-        where = f"{self.source}: notify_url_env"
+        account = next((each.account_id for each in self.accounts.values() if each.notify_variable == variable), None)
+        whose = f"account {account}: " if account and variable != self.notify_variable else ""
+        where = f"{self.source}: {whose}notify_url_env"
+        value = os.environ.get(variable)
         if value is None:
-            raise UsageError(f"{where}: the environment variable {self.notify_variable} is not set; export it first")
+            raise UsageError(f"{where}: the environment variable {variable} is not set; export it first")
         try:
-            return Secret(value, name=self.notify_variable)
+            return Secret(value, name=variable)
         except ValueError as problem:
             raise UsageError(f"{where}: {problem}") from None
+
+    def check_recipients(self) -> None:
+        """Raise UsageError where a variable that the settings name for messages is not set or holds no URL."""
+        for variable in dict.fromkeys(name for names in self.recipients().values() for name in names):
+            self.notify_url(variable)
 
     def select(self, account_ids: list[str]) -> list[AccountSettings]:
         """The accounts of those ids, or all for none; UsageError for an id that is not there."""
@@ -239,10 +255,10 @@ class _Reader:
         return UsageError(": ".join([*filter(None, where), message]))
 
     def settings(self, document: dict[str, Any]) -> Settings:
-        for key in sorted(document.keys() - {*_TOP, "accounts"}):
+        for key in sorted(document.keys() - {*_TOP, "alerts", "accounts"}):
             if _SECRET_LIKE.search(key):
                 raise self.fail(_PLAIN_TEXT, key=key)
-            raise self.fail(f"unknown key; known are {', '.join(_TOP)}, [accounts.ID]", key=key)
+            raise self.fail(f"unknown key; known are {', '.join(_TOP)}, [alerts], [accounts.ID]", key=key)
         try:
             currency = _currency(document.get("reporting_currency", "EUR"))
         except ValueError as problem:
@@ -250,13 +266,14 @@ class _Reader:
         loopback = document.get("allow_http_loopback", False)
         if not isinstance(loopback, bool):
             raise self.fail("must be true or false", key="allow_http_loopback")
-        variable = document.get("notify_url_env")
-        if variable is not None and (not isinstance(variable, str) or not _VARIABLE.fullmatch(variable)):
-            raise self.fail(
-                "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the "
-                "URL itself here",
-                key="notify_url_env",
-            )
+        try:
+            variable = _notify_variable(document["notify_url_env"]) if "notify_url_env" in document else None
+        except ValueError as problem:
+            raise self.fail(str(problem), key="notify_url_env") from None
+        try:
+            alerts = read_policy(document.get("alerts", {}))
+        except ValueError as problem:
+            raise self.fail(str(problem), key="alerts") from None
         tables = document.get("accounts", {})
         if not isinstance(tables, dict) or not tables:
             raise self.fail("names no account; add a table such as [accounts.vpsbg-main]", key="accounts")
@@ -269,6 +286,7 @@ class _Reader:
             allow_http_loopback=loopback,
             notify_variable=variable,
             accounts=accounts,
+            alerts=alerts,
         )
 
     def account(self, account_id: str, table: Any, *, loopback: bool) -> AccountSettings:
@@ -319,6 +337,8 @@ class _Reader:
                 values[key] = _READERS[key](table[key])
             except ValueError as problem:
                 raise self.fail(str(problem), account_id, key) from None
+        if "notify_url_env" in values:
+            values["notify_variable"] = values.pop("notify_url_env")
         if "path" in values:
             values["path"] = Path(self.source).absolute().parent / values["path"]
         for one, other in (_CREDIT_PRICE, _CREDIT_PRICE[::-1]):
@@ -421,6 +441,15 @@ def _currency(value: Any) -> str:
     return value
 
 
+def _notify_variable(value: Any) -> str:
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise ValueError(
+            "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the "
+            "URL itself here"
+        )
+    return value
+
+
 def _credit_prices(value: Any) -> tuple[CreditPrice, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
         raise ValueError(
@@ -471,6 +500,7 @@ _COMMON: Final = (
     "topup_lead_days",
     "topup_minimum_amount",
     "tax_rate",
+    "notify_url_env",
 )
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "path": _path,
@@ -482,6 +512,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "topup_lead_days": _lead_days,
     "topup_minimum_amount": _not_negative,
     "tax_rate": _rate,
+    "notify_url_env": _notify_variable,
     "unit": _unit,
     "credit_price_amount": _not_negative,
     "credit_price_currency": _currency,

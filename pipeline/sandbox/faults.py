@@ -358,3 +358,15 @@ _money_value("money_forty_digits", "Send forty digits for money.", msgspec.Raw(b
 _money_value("money_ten_decimals", "Send money with ten decimals.", msgspec.Raw(b"12.3456789012"))
 _money_value("money_dollars", 'Send "$13.50" for money.', "$13.50")
 _money_value("money_grouped", 'Send "1,234.50" for money.', "1,234.50")
+_money_value("money_sentinel", "Send -1 for money, as APIs do that do not know it.", -1)
+
+
+@_fault
+async def money_is(x: Exchange, *, value: str) -> None:
+    """Send an amount of one's choice for money, as after a top-up."""
+    target = money_field(x.vendor, x.path)
+
+    def spoil(found: dict[str, Tree]) -> dict[str, Tree]:
+        return {**found, target: msgspec.Raw(value.encode())} if target in found else found
+
+    await x.give(Answer(x.answer.status, _on_objects(x.answer.body, spoil)))

@@ -689,7 +689,40 @@ MARTS: Final = (
     ),
 )
 
-ALL: Final[dict[str, Table]] = {made.full_name: made for made in (*STAGING, *CORE, *FORECASTS, *MARTS)}
+
+# -- alerts -------------------------------------------------------------------------------------------------------
+
+ALERTS: Final = (
+    table(
+        "alerts.events",
+        "What happened to an alert, the numbers behind it, and who was told.",
+        key="event_id",
+        columns="event_id account_id rule event severity happened_at_utc message balance_amount? unit_code "
+        "observed_at_utc? runway_days? runway_p50_date? depleted_7d_probability? alert_below_amount? "
+        "threshold_amount? unexplained_amount? topup_amount? topup_gross_amount? order_by_date? recipients? "
+        "delivery_state delivery_attempt_count delivered_at_utc? is_possibly_repeated delivery_problem? fetch_id",
+        made_from="alerts.journal",
+    ),
+    table(
+        "alerts.states",
+        "How an account's alert stands; what never opened has no row.",
+        key="account_id rule",
+        columns="account_id rule alert_state severity since_at_utc message acknowledged_by? acknowledged_at_utc? "
+        "acknowledgement_note? told_at_utc? event_id fetch_id",
+        made_from="alerts.journal",
+    ),
+    table(
+        "alerts.journal",
+        "What Drawdown did about alerts, as landed: transitions, acknowledgements, messages.",
+        key="fetch_id",
+        columns="fetch_id run_id fetched_at_utc entry_json",
+        is_published=False,
+        made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.rejects, staging.schema_drift, "
+        "core.accounts, core.balance_bridge, forecasts.anomalies, marts.account_status",
+    ),
+)
+
+ALL: Final[dict[str, Table]] = {made.full_name: made for made in (*STAGING, *CORE, *FORECASTS, *MARTS, *ALERTS)}
 """Every table that is not a vendor's own, by full name."""
 
 

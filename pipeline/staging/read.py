@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
@@ -23,6 +24,8 @@ from pipeline.schema.tables import RECORDS
 from pipeline.staging.convert import convert, to_text
 from pipeline.vendors._port import Endpoint, Field, Reads, Records
 
+_SENTINEL = Decimal(-1)
+"""How APIs say that they do not know a balance. Other negative balances are debts."""
 _SHOWN_CHARACTERS = 80
 """How much of an offending value stands in a reject; the whole of it is in landing."""
 
@@ -220,6 +223,9 @@ def _columns(
     exact: dict[int, dict[str, object]] = {}
     keys = set().union(*set(map(tuple, rows)))
 
+    # Readings kept by hand tell their own time, and mean what they say.
+    is_by_hand = any(each.column == "observed_at_utc" for each in records.fields)
+
     def refuse(where: pl.Series, field: Field, check: str, raw: Sequence[object]) -> None:
         rejects.extend(
             Reject(owners[index], numbers[index], field.column, check, _shown(raw[index]))
@@ -244,6 +250,8 @@ def _columns(
             ]
             for index in converted.rounded_rows:
                 exact.setdefault(index, {})[first] = raw[index]
+        if field.column == "balance_amount" and not is_by_hand:
+            refuse((converted.values == _SENTINEL).fill_null(False), field, "is_no_sentinel", raw)
         if field.is_required:
             refuse(converted.values.is_null() & ~converted.refused, field, "is_present", raw)
     return columns, rejects, exact

@@ -34,10 +34,10 @@ documented as (
     where
         tables.database_name = current_database()
         and (
-            -- Steps on the way to the bridge, which says all that they do.
+            -- Steps on the way to the bridge, and to alerts, which say all that they do.
             (
                 tables.schema_name in ('core', 'forecasts', 'marts', 'alerts')
-                and tables.table_name not in ('balance_intervals', 'balance_residuals')
+                and tables.table_name not in ('balance_intervals', 'balance_residuals', 'journal')
             )
             or (tables.schema_name = 'staging' and tables.table_name in ('rejects', 'schema_drift'))
         )

@@ -211,6 +211,10 @@ def check_drip(probe: Probe) -> None:
     assert received.strip() == b""
 
 
+def check_money_is(probe: Probe) -> None:
+    assert '"balance":90000.50' in probe.ask("money_is", value="90000.50").text
+
+
 SPOILT = {
     "money_missing": None,
     "money_renamed": '"value":360',
@@ -222,6 +226,7 @@ SPOILT = {
     "money_ten_decimals": '"balance":12.3456789012',
     "money_dollars": '"balance":"$13.50"',
     "money_grouped": '"balance":"1,234.50"',
+    "money_sentinel": '"balance":-1',
 }
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
+from pipeline.schema.severities import ALERT_RULES
 from pipeline.settings import accounts_path, load
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
@@ -17,7 +18,7 @@ from tests.settings.conftest import Line
 CANARY = "canary-7f3b9Zq4k3y"
 VARIABLE = "DRAWDOWN_TEST_KEY"
 VENDORS = ", ".join(discover())
-TOP = "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [accounts.ID]"
+TOP = "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [alerts], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
     "here"
@@ -26,6 +27,9 @@ PLAIN = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key such as "
     "api_key_env"
 )
+ALERT_KEYS = ("lowest_severity", "quiet_hours", "timezone", "critical_waits", "severities")
+HOURS = 'must be two different times of day in quotes, such as "22:00-07:00"'
+ZONE = "must be the name of a time zone that this machine knows, such as Europe/Berlin"
 NO_NAME = "must be the NAME of an environment variable in capitals, such as VPSBG_API_KEY; never put a secret here"
 EXACT = 'must be an exact number in quotes, such as "12.50", with at most 9 decimals'
 NONE = "names no account; add a table such as [accounts.vpsbg-main]"
@@ -59,6 +63,28 @@ TOP_MISTAKES = {
     f'notify_url = "slack://{CANARY}"': f"notify_url: {TOP}",
     f'notify_url_env = "slack://{CANARY}"': f"notify_url_env: {NOTIFY}",
     "notify_url_env = ['DRAWDOWN_NOTIFY_URL']": f"notify_url_env: {NOTIFY}",
+    "alerts = 1": "alerts: must be a table: [alerts]",
+    "[alerts]\ncolour = 1": f"alerts: colour: unknown key; known are {', '.join(ALERT_KEYS)}",
+    f"[alerts]\nlowest_severity = '{CANARY}'": "alerts: lowest_severity: must be one of watch, warning, critical",
+    '[alerts]\nlowest_severity = "ok"': "alerts: lowest_severity: must be one of watch, warning, critical",
+    '[alerts]\nquiet_hours = "22:00"': f"alerts: quiet_hours: {HOURS}",
+    '[alerts]\nquiet_hours = "24:00-07:00"': f"alerts: quiet_hours: {HOURS}",
+    '[alerts]\nquiet_hours = "07:00-07:00"': f"alerts: quiet_hours: {HOURS}",
+    "[alerts]\nquiet_hours = 22": f"alerts: quiet_hours: {HOURS}",
+    f"[alerts]\ntimezone = '{CANARY}'": f"alerts: timezone: {ZONE}",
+    "[alerts]\ntimezone = '../../etc/passwd'": f"alerts: timezone: {ZONE}",
+    "[alerts]\ntimezone = ''": f"alerts: timezone: {ZONE}",
+    "[alerts]\ntimezone = 2": f"alerts: timezone: {ZONE}",
+    "[alerts]\ncritical_waits = 'yes'": "alerts: critical_waits: must be true or false",
+    "[alerts]\nseverities = 'high'": (
+        'alerts: severities: must be a table of severities by rule, such as { stale = "critical", anomaly = "off" }'
+    ),
+    "[alerts]\nseverities = { runways = 'off' }": (
+        f"alerts: severities: runways: unknown rule; known are {', '.join(ALERT_RULES)}"
+    ),
+    f"[alerts]\nseverities = {{ stale = '{CANARY}' }}": (
+        "alerts: severities: stale: must be one of watch, warning, critical, off"
+    ),
     "reporting_currency = {}": f"reporting_currency: {CURRENCY}",
     'allow_http_loopback = "true"': "allow_http_loopback: must be true or false",
     "allow_http_loopback = 1": "allow_http_loopback: must be true or false",
@@ -479,19 +505,22 @@ def test_whom_to_tell_is_a_variable_that_must_hold_something(
     write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(account(top=f'notify_url_env = "{VARIABLE}"'))
-    assert load(write(account())).notify_url() is None
+    assert load(write(account())).recipients() == {"main": ()}
+    assert load(path).recipients() == {"main": (VARIABLE,)}
     monkeypatch.setenv(VARIABLE, f"slack://{CANARY}")
-    url = load(path).notify_url()
-    assert url is not None
+    url = load(path).notify_url(VARIABLE)
     assert (url.reveal(), repr(url)) == (f"slack://{CANARY}", f"Secret({VARIABLE})")
+    own = write(account(f'notify_url_env = "{VARIABLE}"'))
+    assert load(own).recipients() == {"main": (VARIABLE,)}
     for value, words in (
         (None, f"the environment variable {VARIABLE} is not set; export it first"),
         (f"{CANARY}\n", f"the environment variable {VARIABLE} {UNUSABLE[CANARY + chr(10)]}; its value is not shown"),
     ):
         monkeypatch.delenv(VARIABLE) if value is None else monkeypatch.setenv(VARIABLE, value)
-        with pytest.raises(UsageError) as refused:
-            load(path).notify_url()
-        assert str(refused.value) == f"{path}: notify_url_env: {words}"
+        for file, whose in ((path, ""), (own, "account main: ")):
+            with pytest.raises(UsageError) as refused:
+                load(file).check_recipients()
+            assert str(refused.value) == f"{file}: {whose}notify_url_env: {words}"
 
 
 # -- anything at all ----------------------------------------------------------------------------------------------
@@ -502,10 +531,19 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any") / "accounts.toml"
 
 
-TOP_KEYS = ["notify_url_env", "notify_url", "reporting_currency", "allow_http_loopback", "accounts", "token", "colour"]
+TOP_KEYS = [
+    "notify_url_env",
+    "alerts",
+    "notify_url",
+    "reporting_currency",
+    "allow_http_loopback",
+    "accounts",
+    "token",
+    "colour",
+]
 KEYS = sorted(
     {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
-     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path"}
+     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path", "notify_url_env"}
     | {header.setting for vendor in discover().values() for header in vendor.auth}
     | {key for vendor in discover().values() for key in vendor.settings}
 )  # fmt: skip

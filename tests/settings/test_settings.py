@@ -33,6 +33,7 @@ alert_below_amount = "-25.000000001"
 topup_lead_days = 2
 topup_minimum_amount = 10
 tax_rate = "0.20"
+notify_url_env = "TELL_PLATFORM"
 credit_price_amount = "0.10"
 credit_price_currency = "USD"
 credit_prices = [
@@ -73,6 +74,7 @@ def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
         "alert_below_amount": Decimal("-25.000000001"),
         "topup_lead_days": Decimal(2),
         "topup_minimum_amount": Decimal(10),
+        "notify_variable": "TELL_PLATFORM",
         "tax_rate": Decimal("0.20"),
         "unit": None,
         "credit_price_amount": Decimal("0.10"),

@@ -1,0 +1,180 @@
+"""`drawdown alerts`: what is open, who has it in hand, and whether messages arrive."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import duckdb
+
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home
+from pipeline.schema.severities import ALERT_RULES
+from pipeline.terminal import age_words, console, sentence, show_cells, show_findings, write_json
+from pipeline.warehouse import open_reader
+
+_QUERY: Final = """
+SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
+    acknowledgement_note, told_at_utc, event_id, fetch_id
+FROM alerts.states
+WHERE alert_state <> 'recovered'
+ORDER BY CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 ELSE 3 END, account_id, rule
+"""
+_NEWEST: Final = "SELECT coalesce(max(fetch_id), '') FROM alerts.states"
+_AS_OF: Final = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
+_WIDEST: Final = 100
+"""Beyond this the eye loses the line."""
+_MOST_NOTE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The open alerts, and the instant that they speak of."""
+
+    alerts: list[dict[str, Any]]
+    as_of: datetime
+
+
+def read_open(home: Home) -> Open:
+    """The open alerts of the newest build, with the acknowledgements that were landed since.
+
+    Raises DrawdownError where there is no build, or none that this version can read.
+    """
+    try:
+        with open_reader(home.current) as connection:
+            result = connection.execute(_QUERY)
+            names = [column[0] for column in result.description or []]
+            alerts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            ((newest,),) = connection.execute(_NEWEST).fetchall()
+            ((as_of,),) = connection.execute(_AS_OF).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise DrawdownError(
+            f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
+        ) from None
+    if alerts:
+        from pipeline.alerts.journal import landed_entries
+        from pipeline.alerts.machine import Acknowledgement
+
+        for each in (entry for _, entry in landed_entries(home.landing, newest) if isinstance(entry, Acknowledgement)):
+            for alert in _matching(alerts, each.account_id, each.rule):
+                alert |= {
+                    "alert_state": "acknowledged",
+                    "since_at_utc": each.at,
+                    "acknowledged_by": each.by,
+                    "acknowledged_at_utc": each.at,
+                    "acknowledgement_note": each.note,
+                }
+    return Open(alerts, datetime.fromisoformat(as_of))
+
+
+def _matching(alerts: list[dict[str, Any]], account_id: str, rule: str | None) -> list[dict[str, Any]]:
+    return [
+        alert
+        for alert in alerts
+        if alert["alert_state"] == "open" and alert["account_id"] == account_id and rule in (None, alert["rule"])
+    ]
+
+
+def show(home: Home, *, as_json: bool) -> None:
+    """Print the open alerts as a table with a sentence each, or all columns as JSON."""
+    found = read_open(home)
+    if as_json:
+        names = list(found.alerts[0]) if found.alerts else []
+        write_json(names, [list(alert.values()) for alert in found.alerts])
+        return
+    screen = console()
+    width = min(screen.width, _WIDEST)
+    if found.alerts:
+        rows = [
+            (
+                alert["account_id"],
+                alert["rule"],
+                alert["severity"],
+                alert["alert_state"],
+                f"{alert['since_at_utc'].astimezone(UTC):%Y-%m-%d %H:%M}",
+                "yes" if alert["told_at_utc"] else "no",
+            )
+            for alert in found.alerts
+        ]
+        show_cells(("account", "rule", "severity", "state", "since (UTC)", "told"), rows, [False] * 6)
+        print()
+        for alert in found.alerts:
+            about = f"{alert['account_id']}, {alert['rule']}"
+            print(sentence(about, " ".join(filter(None, (alert["message"], _in_hand(alert)))), width))
+    else:
+        print("No alert is open.")
+    age = (datetime.now(UTC) - found.as_of).total_seconds()
+    screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
+
+
+def _in_hand(alert: dict[str, Any]) -> str | None:
+    if alert["acknowledged_by"] is None:
+        return None
+    note = alert["acknowledgement_note"]
+    return f"[{alert['acknowledged_by']} has it in hand{': ' + note if note else ''}]"
+
+
+def acknowledge(home: Home, account_id: str, rule: str | None, note: str | None) -> None:
+    """Land that somebody has an account's open alerts in hand; no lock is needed.
+
+    Raises UsageError for a rule that there is not, a note that is no line, and where nothing is open.
+    """
+    if rule is not None and rule not in ALERT_RULES:
+        raise UsageError(f"--rule {rule}: known rules are {', '.join(ALERT_RULES)}")
+    if note is not None and not (note.isprintable() and 0 < len(note) <= _MOST_NOTE):
+        raise UsageError(f"--note: must be one line of at most {_MOST_NOTE} characters")
+    taken = _matching(read_open(home).alerts, account_id, rule)
+    if not taken:
+        what = f"{account_id}, {rule}" if rule else account_id
+        raise UsageError(f"--acknowledge {what}: there is no open alert; `drawdown alerts` lists them")
+
+    from uuid import uuid4
+
+    from pipeline.alerts.journal import land
+    from pipeline.alerts.machine import Acknowledgement
+    from pipeline.clock import Clock
+
+    clock = Clock()
+    entry = Acknowledgement(account_id=account_id, rule=rule, by=getpass.getuser(), at=clock.now(), note=note)
+    land(home, clock, str(uuid4()), entry)
+    for alert in taken:
+        print(f"acknowledged: {account_id}, {alert['rule']} ({alert['severity']})")
+    print("`drawdown alerts` shows it at once, the table alerts.states with the next run.")
+
+
+def try_recipients(*, as_json: bool) -> bool:
+    """Send a message to everybody who is told of anything and print how that went; True where all arrived.
+
+    Raises UsageError where nobody is to be told.
+    """
+    from pipeline.alerts.channel import send
+    from pipeline.settings import load
+
+    settings = load()
+    accounts: dict[str, list[str]] = {}
+    for account_id, names in settings.recipients().items():
+        for name in names:
+            accounts.setdefault(name, []).append(account_id)
+    if not accounts:
+        raise UsageError(f"{settings.source}: nobody is to be told: no notify_url_env is named")
+    findings = []
+    for name, told_of in accounts.items():
+        try:
+            failure = send(
+                settings.notify_url(name),
+                "Drawdown: a test",
+                f"This is a test. Messages of {', '.join(told_of)} will arrive here.",
+            )
+            problem = failure.problem if failure else None
+        except UsageError as missing:
+            problem = str(missing)
+        findings.append(
+            ("fail" if problem else "ok", name, problem or f"it took a test message of {', '.join(told_of)}")
+        )
+    if as_json:
+        write_json(["state", "recipient", "finding"], findings)
+    else:
+        show_findings(findings)
+    return all(state == "ok" for state, _, _ in findings)

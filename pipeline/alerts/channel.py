@@ -1,0 +1,75 @@
+"""One message through whatever Apprise knows; what it says of a failure is kept, without the URL."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+
+from pipeline.secret import Redactor, Secret
+
+# Apprise tells a refusal by the receiver's status, and in its debug lines why no connection came about.
+_NOT_ARRIVED = re.compile(
+    r"error=[345][0-9][0-9]\b|Connection refused|NewConnectionError|ConnectTimeout|NameResolutionError"
+)
+# What is shorter is a word such as the name of a service, and no token.
+_TOKEN_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a message was not delivered."""
+
+    problem: str
+    """One sentence without the URL."""
+    is_unknown: bool
+    """It may have arrived all the same."""
+
+
+def send(url: Secret, title: str, body: str) -> Failure | None:
+    """Deliver a message once; returns what went wrong, or None."""
+    import apprise
+
+    channel = apprise.Apprise()
+    # It says of a URL that it does not know what that URL is.
+    with _listening() as heard:
+        if not channel.add(url.reveal()):
+            return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
+        delivered = channel.notify(title=title, body=body)
+    if delivered:
+        return None
+    told = [line for level, line in heard if level >= logging.WARNING]
+    why = _redacted(url, told[-1]) if told else "no reason was given"
+    # Of several services behind one URL, one may have taken it.
+    is_unknown = len(channel) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in heard)
+    return Failure(f"the message through {url.name} was not delivered: {why[:200]}", is_unknown=is_unknown)
+
+
+def _redacted(url: Secret, text: str) -> str:
+    """The text without the URL, and without those parts of it that may be tokens by themselves."""
+    parts = {part for part in re.split(r"[/:@?&=,;]+", url.reveal()) if len(part) >= _TOKEN_LENGTH}
+    return Redactor([url, *(Secret(part, name=url.name) for part in sorted(parts))]).text(text)
+
+
+class _listening(logging.Handler):
+    """Keeps what Apprise says, which may name the URL, and lets it go no further."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._heard: list[tuple[int, str]] = []
+        self._logger = logging.getLogger("apprise")
+        self._before = (self._logger.propagate, self._logger.level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._heard.append((record.levelno, record.getMessage()))
+
+    def __enter__(self) -> list[tuple[int, str]]:
+        self._logger.propagate = False
+        self._logger.setLevel(logging.DEBUG)
+        self._logger.addHandler(self)
+        return self._heard
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate, level = self._before
+        self._logger.setLevel(level)

@@ -1,0 +1,209 @@
+"""The rules: what a reading says of an account, as findings for the state machine. Pure.
+
+While an account has no fresh reading nothing new is known of it, except that it is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final
+
+from pipeline.alerts.machine import Evidence, Finding
+from pipeline.alerts.policy import Policy, rank
+
+CRITICAL_DAYS: Final = 7
+WARNING_DAYS: Final = 14
+"""The limits of marts.account_status; a test holds them together."""
+DAYS_MARGIN: Final = 1.25
+"""An alert of days left gets better only where a quarter more than these days is left."""
+AMOUNT_MARGIN: Final = Decimal("0.05")
+"""An alert of an amount is over only where the balance is a twentieth of the limit above it."""
+UNEXPLAINED_SHARE: Final = Decimal("0.1")
+"""Unexplained money counts from a tenth of a day's mean spend on; the alert is over when nothing is unexplained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """All that the rules need to know of one account."""
+
+    account_id: str
+    unit_code: str
+    reading_state: str
+    observed_at_utc: datetime | None
+    """The newest good reading."""
+    balance_amount: Decimal | None
+    reason: str
+    topup_advice: str | None = None
+    topup_amount: Decimal | None = None
+    topup_gross_amount: Decimal | None = None
+    order_by_date: date | None = None
+    is_spend_known: bool = False
+    """There is a forecast, or a complete day of spend."""
+    runway_days: float | None = None
+    cautious_days: float | None = None
+    """Days until it is dry with 1 chance in 10."""
+    runway_p50_date: date | None = None
+    depleted_7d_probability: float | None = None
+    burn_28d_amount: Decimal | None = None
+    alert_below_days: float | None = None
+    alert_below_amount: Decimal | None = None
+    threshold_amount: Decimal | None = None
+    unexplained_amount: Decimal | None = None
+    """Sum of the sizes of what nobody can explain of the last intervals."""
+    unexplained_words: str = ""
+    anomaly_words: str | None = None
+    """The newest anomaly of the last days; None where there is none."""
+    drift_words: str | None = None
+    """What came in another shape, or was refused, lately; None where nothing was."""
+
+
+def findings(reading: Reading, policy: Policy) -> Iterator[Finding]:
+    """One finding for each rule that is on and that the account has what it needs for."""
+    for rule, find in _RULES.items():
+        severity = policy.severity(rule)
+        if severity is not None:
+            found = find(reading, severity)
+            if found is not None:
+                yield found
+
+
+def runway_severity(reading: Reading, margin: float = 1.0) -> str | None:
+    """How urgent the days left are, by the limits of marts.account_status times a margin."""
+    if reading.balance_amount is not None and reading.balance_amount <= 0:
+        return "critical"
+    days, cautious = reading.runway_days, reading.cautious_days
+    if days is not None and days <= CRITICAL_DAYS * margin:
+        return "critical"
+    if (
+        (days is not None and days <= WARNING_DAYS * margin)
+        or (cautious is not None and cautious <= CRITICAL_DAYS * margin)
+        or (days is not None and reading.alert_below_days is not None and days < reading.alert_below_days * margin)
+    ):
+        return "warning"
+    return None
+
+
+def _runway(reading: Reading, _: str) -> Finding:
+    is_known = _is_fresh(reading) and (reading.is_spend_known or (reading.balance_amount or 0) <= 0)
+    words = reading.reason
+    if reading.depleted_7d_probability is not None:
+        words += f" The chance of running dry within 7 days is {_percent(reading.depleted_7d_probability)}."
+    if reading.order_by_date is not None and reading.topup_advice:
+        words += f" {reading.topup_advice}"
+    severity, held = runway_severity(reading), runway_severity(reading, DAYS_MARGIN)
+    return _finding(reading, "runway", severity, held, words, is_known=is_known)
+
+
+def _amount(reading: Reading, severity: str) -> Finding | None:
+    if reading.alert_below_amount is None:
+        return None
+    return _limit(reading, "amount", severity, reading.alert_below_amount, "your limit")
+
+
+def _threshold(reading: Reading, severity: str) -> Finding:
+    if reading.threshold_amount is None:
+        # A vendor that leaves its threshold out once has not said that it has none.
+        return _finding(reading, "threshold", None, None, "", is_known=False)
+    return _limit(reading, "threshold", severity, reading.threshold_amount, "the threshold that the vendor holds")
+
+
+def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str) -> Finding:
+    balance, unit = reading.balance_amount or Decimal(0), reading.unit_code
+    is_below = balance < limit
+    held = severity if balance < limit + abs(limit) * AMOUNT_MARGIN else None
+    words = (
+        f"The balance, {_money(balance)} {unit}, is {'below' if is_below else 'not below'} {name} of "
+        f"{_money(limit)} {unit}."
+    )
+    if is_below and reading.topup_advice:
+        words += f" {reading.topup_advice}"
+    return _finding(reading, rule, severity if is_below else None, held, words, is_known=_is_fresh(reading))
+
+
+def _stale(reading: Reading, severity: str) -> Finding:
+    bad = None if _is_fresh(reading) else severity
+    words = reading.reason if bad else f"It is read again: {_money(reading.balance_amount)} {reading.unit_code}."
+    return _finding(reading, "stale", bad, bad, words, is_known=True)
+
+
+def _unexplained(reading: Reading, severity: str) -> Finding:
+    amount = reading.unexplained_amount or Decimal(0)
+    is_bad = amount > UNEXPLAINED_SHARE * max(reading.burn_28d_amount or Decimal(0), Decimal(0))
+    words = reading.unexplained_words if amount else "All money of the last days is explained."
+    return _finding(
+        reading,
+        "unexplained",
+        severity if is_bad else None,
+        severity if amount else None,
+        words,
+        is_known=_is_fresh(reading),
+    )
+
+
+def _anomaly(reading: Reading, severity: str) -> Finding:
+    bad = severity if reading.anomaly_words else None
+    words = reading.anomaly_words or "The last days came as forecast."
+    return _finding(reading, "anomaly", bad, bad, words, is_known=_is_fresh(reading))
+
+
+def _drift(reading: Reading, severity: str) -> Finding:
+    bad = severity if reading.drift_words else None
+    words = reading.drift_words or "The answers of the last days had their usual shape."
+    return _finding(reading, "drift", bad, bad, words, is_known=_is_fresh(reading))
+
+
+_RULES: Final = {
+    "runway": _runway,
+    "amount": _amount,
+    "threshold": _threshold,
+    "stale": _stale,
+    "unexplained": _unexplained,
+    "anomaly": _anomaly,
+    "drift": _drift,
+}
+
+
+def _is_fresh(reading: Reading) -> bool:
+    return reading.reading_state == "fresh" and reading.balance_amount is not None
+
+
+def _finding(
+    reading: Reading, rule: str, severity: str | None, held: str | None, message: str, *, is_known: bool
+) -> Finding:
+    return Finding(
+        account_id=reading.account_id,
+        rule=rule,
+        is_known=is_known,
+        severity=severity,
+        held_severity=max(severity, held, key=rank),
+        read_at=reading.observed_at_utc,
+        message=message,
+        evidence=Evidence(
+            unit_code=reading.unit_code,
+            balance_amount=reading.balance_amount,
+            observed_at_utc=reading.observed_at_utc,
+            runway_days=reading.runway_days,
+            runway_p50_date=reading.runway_p50_date,
+            depleted_7d_probability=reading.depleted_7d_probability,
+            alert_below_amount=reading.alert_below_amount,
+            threshold_amount=reading.threshold_amount,
+            unexplained_amount=reading.unexplained_amount,
+            topup_amount=reading.topup_amount,
+            topup_gross_amount=reading.topup_gross_amount,
+            order_by_date=reading.order_by_date,
+        ),
+    )
+
+
+def _money(amount: Decimal | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.2f}"
+
+
+def _percent(probability: float) -> str:
+    """In whole per cent; never told as certain, which sample paths cannot prove."""
+    if probability < 0.01:
+        return "under 1 %"
+    return "over 99 %" if probability > 0.99 else f"{probability * 100:.0f} %"

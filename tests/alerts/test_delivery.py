@@ -1,0 +1,302 @@
+"""Each transition is told once: over real HTTP, with real processes that are really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from pipeline.alerts import delivery as delivering
+from pipeline.alerts.channel import send
+from pipeline.alerts.delivery import MOST_ATTEMPTS, TRIES, deliver, pending
+from pipeline.alerts.journal import Delivery, Intent, Ledger, Outcome, Transitions, fold, land, landed_entries
+from pipeline.alerts.machine import Event
+from pipeline.alerts.messages import MOST_SHOWN, compose
+from pipeline.alerts.policy import Policy
+from pipeline.clock import Clock
+from pipeline.home import Home
+from pipeline.secret import Secret
+from tests.alerts.timelines import START, Timeline
+
+CANARY = "canary-hook-5512"
+PROCESS = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from pipeline.alerts.delivery import deliver
+from pipeline.alerts.journal import fold, landed_entries
+from pipeline.alerts.policy import Policy
+from pipeline.clock import Clock
+from pipeline.home import Home
+from pipeline.secret import Secret
+home = Home(Path(sys.argv[1]))
+clock = Clock(datetime.fromisoformat(sys.argv[2]))
+url = Secret(os.environ["TOLD"], name="TOLD")
+print(deliver(fold(landed_entries(home.landing)), Policy(), {"main": ("TOLD",)}, lambda _: url, home, clock, "r"))
+"""
+
+
+@dataclass
+class Channel:
+    """A receiver of messages, and the state folder of who sends them."""
+
+    home: Home
+    url: str
+    heard: list[dict[str, str]] = field(default_factory=list)
+    before_answer: Callable[[], int] = lambda: 200
+    """What happens when a message has arrived, before it is answered; returns the status."""
+    breaks_off: int = 0
+    """So many messages are taken, and the connection is closed without a word."""
+    policy: Policy = field(default_factory=Policy)
+    recipients: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"main": ("TOLD",)})
+
+    def hear(self, request: Request) -> Response:
+        self.heard.append({"title": request.json["title"], "message": request.json["message"]})
+        if self.breaks_off:
+            self.breaks_off -= 1
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return Response(status=self.before_answer())
+
+    def land(self, timeline: Timeline) -> None:
+        """Land what a timeline came to, as a run does."""
+        changed = tuple(timeline.states.values())
+        for each in timeline.events:
+            told = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
+            each = type(each)(**{**_fields(each), "recipients": told})
+            entry = Transitions(at=each.happened_at_utc, states=changed, events=(each,))
+            land(self.home, Clock(each.happened_at_utc), "r", entry)
+
+    def ledger(self) -> Ledger:
+        return fold(landed_entries(self.home.landing))
+
+    def deliver(self, hours: int = 1) -> list[str]:
+        """Deliver in this process, so many hours after the beginning."""
+        clock = Clock(START + timedelta(hours=hours))
+        url = Secret(self.url, name="TOLD")
+        return deliver(self.ledger(), self.policy, self.recipients, lambda _: url, self.home, clock, "r")
+
+    def process(self) -> subprocess.Popen[str]:
+        """Deliver in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(self.home.path), START.isoformat()],
+            env={**os.environ, "TOLD": self.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def delivery(self, event: str = "main/runway/1") -> Delivery:
+        return self.ledger().deliveries[event, "TOLD"]
+
+
+def _fields(event: Event) -> dict[str, object]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+@pytest.fixture
+def channel(tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> Channel:
+    monkeypatch.setattr(delivering, "_WAITS", (0.01, 0.01))
+    made = Channel(Home(tmp_path / "data"), f"json://127.0.0.1:{httpserver.port}/{CANARY}")
+    httpserver.expect_request(f"/{CANARY}").respond_with_handler(made.hear)
+    return made
+
+
+@pytest.fixture
+def told(channel: Channel) -> Channel:
+    """A channel with one message to tell."""
+    timeline = Timeline()
+    timeline.play("fine dire")
+    channel.land(timeline)
+    return channel
+
+
+def _raises(status: int) -> Callable[[], int]:
+    return lambda: status
+
+
+def test_a_transition_is_told_once_however_often_it_is_tried(told: Channel) -> None:
+    assert [told.deliver(hours) for hours in (1, 1, 2, 50)] == [[], [], [], []]
+    assert [message["title"] for message in told.heard] == ["Drawdown: main is critical"]
+    arrived = told.delivery()
+    assert (arrived.attempt_count, arrived.is_possibly_repeated) == (1, False)
+    assert arrived.delivered_at == START + timedelta(hours=1)
+
+
+def test_several_transitions_are_one_message_with_the_most_urgent_first(channel: Channel) -> None:
+    timeline = Timeline()
+    timeline.play("low fine fine small null dire")
+    channel.land(timeline)
+    channel.deliver(9)
+    [message] = channel.heard
+    assert message["title"] == "Drawdown: 5 changes: 1 critical, 3 warning, 1 recovered"
+    assert message["message"].split("\n")[0] == "main is critical (runway, opened 2026-03-02 13:00 UTC)."
+    assert message["message"].endswith(
+        f"Where to look: drawdown explain main, or {channel.home.path}/published/report/index.html"
+    )
+
+
+def test_a_process_killed_between_sending_and_recording_sends_once_more_and_says_so(told: Channel) -> None:
+    process = told.process()
+
+    def die() -> int:
+        process.kill()
+        process.wait()
+        return 200
+
+    told.before_answer = die
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(told.heard) == 1
+    assert told.delivery().is_pending
+
+    told.before_answer = _raises(200)
+    for _ in range(2):
+        again = told.process()
+        assert again.communicate(timeout=60) == ("[]\n", "")
+    assert len(told.heard) == 2
+    repeated = told.delivery()
+    assert (repeated.is_pending, repeated.is_possibly_repeated, repeated.attempt_count) == (False, True, 2)
+
+
+def test_killed_twice_it_is_never_sent_a_third_time(told: Channel) -> None:
+    for _ in range(2):
+        process = told.process()
+
+        def die(doomed: subprocess.Popen[str] = process) -> int:
+            doomed.kill()
+            doomed.wait()
+            return 200
+
+        told.before_answer = die
+        process.communicate(timeout=60)
+    told.before_answer = _raises(200)
+    [problem] = told.deliver()
+    assert "may have gone out 2 times" in problem
+    assert told.deliver() == []
+    assert len(told.heard) == 2
+    assert (told.delivery().is_given_up, told.delivery().is_possibly_repeated) == (True, True)
+
+
+def test_a_refused_message_is_tried_again_now_and_by_the_next_run_and_is_no_repetition(told: Channel) -> None:
+    told.before_answer = _raises(503)
+    [problem] = told.deliver()
+    assert problem.endswith("error=503.; the next run tries again")
+    assert CANARY not in problem
+    assert len(told.heard) == TRIES
+    assert told.delivery().is_pending
+
+    answers = iter([500, 200])
+    told.before_answer = lambda: next(answers)
+    assert told.deliver(2) == []
+    arrived = told.delivery()
+    assert (arrived.attempt_count, arrived.is_possibly_repeated, arrived.problem) == (TRIES + 2, False, None)
+
+
+def test_a_receiver_that_is_not_there_has_heard_nothing(told: Channel, httpserver: HTTPServer) -> None:
+    url, told.url = told.url, "json://127.0.0.1:9/x"
+    assert told.deliver()
+    told.url = url
+    told.deliver(2)
+    assert not told.delivery().is_possibly_repeated
+
+
+def test_an_answer_that_is_lost_may_mean_a_repetition(told: Channel) -> None:
+    told.breaks_off = 1
+    assert told.deliver() == []
+    assert len(told.heard) == 2
+    assert told.delivery().is_possibly_repeated
+
+
+def test_attempts_are_bounded(told: Channel) -> None:
+    told.before_answer = _raises(500)
+    for hours in range(MOST_ATTEMPTS // TRIES):
+        assert "tries again" in told.deliver(hours)[0]
+    [problem] = told.deliver(99)
+    assert f"{MOST_ATTEMPTS} attempts failed" in problem
+    assert told.deliver(100) == []
+    assert len(told.heard) == MOST_ATTEMPTS
+
+
+def test_quiet_hours_hold_everything_but_what_is_critical_until_they_end(channel: Channel) -> None:
+    # The readings begin at 08:00 UTC.
+    channel.policy = Policy(quiet_hours=(time(7), time(12)), timezone="UTC")
+    timeline = Timeline()
+    timeline.play("low null small dire")
+    channel.land(timeline)
+    assert channel.deliver(0) == []
+    assert [message["title"] for message in channel.heard] == ["Drawdown: main is critical"]
+    channel.deliver(3)
+    assert len(channel.heard) == 1
+    channel.deliver(4)
+    assert channel.heard[1]["title"] == "Drawdown: 4 changes: 3 warning, 1 recovered"
+    channel.deliver(5)
+    assert len(channel.heard) == 2
+
+
+def test_quiet_hours_are_by_the_clock_of_their_place_and_may_hold_what_is_critical() -> None:
+    policy = Policy(quiet_hours=(time(22), time(7)), timezone="Europe/Berlin", critical_waits=True)
+    # 08:00 UTC on 2 March is 09:00 in Berlin.
+    held = [hours for hours in range(24) if policy.is_held("critical", START + timedelta(hours=hours))]
+    assert held == list(range(13, 22))
+    assert not Policy(quiet_hours=(time(22), time(7))).is_held("critical", START + timedelta(hours=15))
+    assert not Policy().is_held("watch", START)
+
+
+def test_who_is_added_later_is_told_of_what_is_open_and_who_left_is_not(told: Channel) -> None:
+    told.deliver()
+    told.recipients = {"main": ("TOLD", "TEAM")}
+    assert pending(told.ledger(), told.policy, told.recipients).keys() == {"TEAM"}
+    told.deliver()
+    told.deliver()
+    assert len(told.heard) == 2
+
+    timeline = Timeline()
+    timeline.play("fine null")
+    told.land(timeline)
+    told.recipients = {"main": ()}
+    assert told.deliver() == []
+    assert len(told.heard) == 2
+    assert told.ledger().deliveries["main/stale/1", "TOLD"].problem == "accounts.toml no longer names TOLD"
+
+
+def test_what_is_milder_than_the_owner_wants_is_for_nobody(channel: Channel) -> None:
+    channel.policy = Policy(lowest_severity="critical")
+    timeline = Timeline()
+    timeline.play("fine low")
+    channel.land(timeline)
+    assert channel.deliver() == []
+    assert channel.heard == []
+
+
+def test_a_message_says_what_when_how_sure_and_how_much_and_is_never_endless() -> None:
+    timeline = Timeline(Policy(lowest_severity="watch"))
+    timeline.play("dire")
+    [event] = timeline.events
+    many = [type(event)(**{**_fields(event), "account_id": f"a-{number}"}) for number in range(40)]
+    title, body = compose(many, Path("/state/published/report/index.html"))
+    assert title == "Drawdown: 40 changes: 40 critical"
+    assert f"And {40 - MOST_SHOWN} more: drawdown alerts" in body
+    assert body.endswith("Where to look: drawdown explain ACCOUNT, or /state/published/report/index.html")
+
+
+def test_what_apprise_does_not_know_is_told_without_the_url() -> None:
+    failure = send(Secret(f"nonsense-{CANARY}", name="TOLD"), "t", "b")
+    assert failure is not None
+    assert failure.problem == "the URL in TOLD is none that Apprise knows"
+
+
+def test_an_intent_alone_is_not_taken_for_a_delivery(told: Channel) -> None:
+    land(told.home, Clock(START), "r", Intent(at=START, recipient="TOLD", event_ids=("main/runway/1",)))
+    assert told.delivery().is_pending
+    land(told.home, Clock(START), "r", Outcome(at=START, recipient="TOLD", event_ids=(), problem="another"))
+    assert told.delivery().unanswered_count == 1

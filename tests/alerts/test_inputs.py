@@ -1,0 +1,146 @@
+"""What the rules look at, out of real tables that hold a few rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline import models
+from pipeline.alerts.inputs import READS, read_readings
+from pipeline.alerts.policy import Policy
+from pipeline.alerts.rules import CRITICAL_DAYS, WARNING_DAYS, Reading, findings
+from pipeline.schema.columns import Type
+from pipeline.schema.render import create_table
+from pipeline.schema.tables import ALL
+
+NOW = datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
+_ANYTHING = {Type.NUMBER: 1.0, Type.MONEY: Decimal(0), Type.INSTANT: NOW, Type.DATE: NOW.date(), Type.BOOLEAN: False}
+
+
+class Tables:
+    """The tables that alerts are made of, empty but for one fresh account."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        connection.execute("SET TimeZone = 'UTC'")
+        for layer in ("staging", "core", "forecasts", "marts"):
+            connection.execute(f"CREATE SCHEMA {layer}")
+        for name in READS:
+            connection.execute(create_table(ALL[name]))
+        self.insert("staging.build", as_of_utc=NOW)
+        self.insert("core.accounts", account_id="main", unit_code="EUR", alert_below_amount=Decimal(30))
+        self.insert(
+            "marts.account_status",
+            account_id="main", unit_code="EUR", balance_amount=Decimal(100), observed_at_utc=NOW, method="full",
+            reading_state="fresh", severity="ok", burn_28d_amount=Decimal(10), runway_p10_date=date(2026, 3, 16),
+            history_days=40.0,
+        )  # fmt: skip
+        first = NOW - timedelta(days=90)
+        self.insert(
+            "staging.fetches", fetch_id="1", account_id="main", endpoint="e", fetched_at_utc=first, outcome="ok"
+        )
+
+    def insert(self, table: str, **given: Any) -> None:
+        """A row; what is left out is NULL, or anything where it cannot be."""
+        row = {
+            column.name: (column.column.allowed or (_ANYTHING.get(column.column.type, 1),))[0]
+            for column in ALL[table].columns
+            if not column.is_nullable
+        } | given
+        marks = ", ".join("?" for _ in row)
+        self.connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+
+    def interval(
+        self, days_ago: float, amount: int, unexplained_class: str = "missing_entry", unit: str = "EUR"
+    ) -> None:
+        closed = NOW - timedelta(days=days_ago)
+        self.insert(
+            "core.balance_bridge", account_id="main", closed_at_utc=closed, unexplained_amount=Decimal(amount),
+            unexplained_class=unexplained_class if amount else None, unit_code=unit,
+        )  # fmt: skip
+
+    def reading(self) -> Reading:
+        [reading] = read_readings(self.connection)
+        return reading
+
+    def opened(self) -> set[str]:
+        return {each.rule for each in findings(self.reading(), Policy()) if each.severity is not None}
+
+
+@pytest.fixture
+def tables() -> Iterator[Tables]:
+    with duckdb.connect() as connection:
+        yield Tables(connection)
+
+
+def test_an_accounts_row_is_read_exactly(tables: Tables) -> None:
+    reading = tables.reading()
+    assert (reading.balance_amount, reading.alert_below_amount) == (Decimal(100), Decimal(30))
+    assert (reading.cautious_days, reading.is_spend_known, reading.observed_at_utc) == (6.0, True, NOW)
+    assert tables.opened() == {"runway"}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "amount"),
+    [
+        ([(2, -7)], 7),
+        ([(2, -7), (3, 4)], 11),
+        ([(0.5, -7)], None),
+        ([(9, -7)], None),
+        ([(2, -7, "boundary"), (3, 7, "boundary")], None),
+        ([(2, 7, "pending_deposit")], None),
+        ([(2, 7, "unknown", "USD")], None),
+        ([(2, 0)], None),
+    ],
+)
+def test_what_nobody_can_explain_is_counted_once_it_had_its_day(
+    tables: Tables, intervals: list[tuple[Any, ...]], amount: int | None
+) -> None:
+    for interval in intervals:
+        tables.interval(*interval)
+    assert tables.reading().unexplained_amount == amount
+    assert ("unexplained" in tables.opened()) == (amount is not None)
+    if amount is not None:
+        assert tables.reading().unexplained_words == (
+            f"{amount}.00 EUR of the last 7 days cannot be explained (missing_entry), newest up to 2026-03-08 08:00 "
+            "UTC: see core.balance_bridge."
+        )
+
+
+@pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
+def test_an_anomaly_of_the_last_days_is_told(tables: Tables, days_ago: int, is_told: bool) -> None:
+    day = NOW.date() - timedelta(days=days_ago)
+    tables.insert("forecasts.anomalies", account_id="main", anomaly_kind="spike", last_date=day, reason="Ten times.")
+    assert tables.reading().anomaly_words == ("spike: Ten times." if is_told else None)
+
+
+def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: Tables) -> None:
+    def drift(column: str, check: str, days_ago: int) -> None:
+        seen = NOW - timedelta(days=days_ago)
+        tables.insert(
+            "staging.schema_drift", account_id="main", endpoint="e", column_name=column, check_name=check,
+            first_observed_at_utc=seen,
+        )  # fmt: skip
+
+    drift("a", "unknown_field", 90)
+    drift("b", "rounded_amount", 0)
+    drift("c", "unknown_field", 3)
+    assert tables.reading().drift_words is None
+    drift("d", "unknown_field", 1)
+    tables.insert("staging.rejects", account_id="main", endpoint="e", column_name="f", check_name="is_present")
+    assert tables.reading().drift_words == (
+        "Answers changed their shape, or rows were refused: e: d: unknown_field and 1 more. See staging.schema_drift "
+        "and staging.rejects."
+    )
+
+
+def test_the_limits_of_days_are_those_of_the_account_table() -> None:
+    sql = models.discover()["marts.account_status"].sql
+    limits = {name: float(days) for days, name in re.findall(r"([0-9.]+) as (\w+_days)", sql)}
+    assert (limits["critical_days"], limits["warning_days"]) == (CRITICAL_DAYS, WARNING_DAYS)

@@ -1,0 +1,98 @@
+"""Timelines in a line: what is read hour by hour, and what the state machine makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from pipeline.alerts.machine import Event, Key, State, step
+from pipeline.alerts.policy import Policy
+from pipeline.alerts.rules import Reading, findings
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+FINE = Reading(
+    account_id="main",
+    unit_code="EUR",
+    reading_state="fresh",
+    observed_at_utc=START,
+    balance_amount=Decimal(500),
+    reason="It lasts.",
+    is_spend_known=True,
+    runway_days=60.0,
+    burn_28d_amount=Decimal(10),
+    alert_below_amount=Decimal(100),
+    threshold_amount=Decimal(50),
+)
+READINGS = {
+    "fine": FINE,
+    "low": replace(FINE, runway_days=12.0, balance_amount=Decimal(120)),
+    "nearly": replace(FINE, runway_days=15.0, balance_amount=Decimal(150)),
+    "unlikely": replace(FINE, runway_days=30.0, cautious_days=6.0),
+    "dire": replace(FINE, runway_days=3.0, balance_amount=Decimal(120)),
+    "dire-ish": replace(FINE, runway_days=8.0, balance_amount=Decimal(120)),
+    "empty": replace(FINE, runway_days=0.0, balance_amount=Decimal(0)),
+    "debt": replace(FINE, runway_days=None, balance_amount=Decimal(-3), is_spend_known=False),
+    "small": replace(FINE, balance_amount=Decimal("99.99")),
+    "at-limit": replace(FINE, balance_amount=Decimal(100)),
+    "tiny": replace(FINE, balance_amount=Decimal("49.99")),
+    "new": replace(FINE, is_spend_known=False, runway_days=None),
+    "unexplained": replace(FINE, unexplained_amount=Decimal(7), unexplained_words="7.00 EUR cannot be explained."),
+    "pennies": replace(FINE, unexplained_amount=Decimal("0.5"), unexplained_words="0.50 EUR cannot be explained."),
+    "spike": replace(FINE, anomaly_words="spike: ten times as much."),
+    "drift": replace(FINE, drift_words="a field is gone."),
+    "no-threshold": replace(FINE, threshold_amount=None),
+}
+"""What can be read. `null`, `500`, `-1` and `old` keep the last good balance, stale; `never` has none."""
+BAD = ("null", "500", "-1", "old", "never")
+
+
+class Timeline:
+    """One account, read hour after hour."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.states: dict[Key, State] = {}
+        self.log: list[str] = []
+        self.events: list[Event] = []
+        self.steps: list[tuple[dict[Key, State], list[Event]]] = []
+        self.last_good: Reading | None = None
+        self.hour = 0
+
+    @property
+    def now(self) -> datetime:
+        return START + timedelta(hours=self.hour)
+
+    def reading(self, word: str) -> Reading:
+        """What stands in the tables after this was read."""
+        if word in BAD:
+            if self.last_good is None or word == "never":
+                blank = replace(FINE, reading_state="unknown", observed_at_utc=None, balance_amount=None)
+                return replace(blank, runway_days=None, is_spend_known=False, reason="No good reading yet.")
+            return replace(
+                self.last_good, reading_state="stale", reason=f"The newest request gave no balance ({word})."
+            )
+        self.last_good = replace(READINGS[word], observed_at_utc=self.now)
+        return self.last_good
+
+    def read(self, word: str) -> list[Event]:
+        """Read once more; returns what happened."""
+        found = list(findings(self.reading(word), self.policy))
+        before = dict(self.states)
+        self.states, events = step(self.states, found, [], self.now)
+        changed = {key: state for key, state in self.states.items() if before.get(key) != state}
+        self.steps.append((changed, events))
+        # The same run again, at the same instant, changes nothing.
+        assert step(self.states, found, [], self.now) == (self.states, [])
+        self.events += events
+        self.log += [f"{self.hour}: {each.rule} {each.event} {each.severity}" for each in events]
+        self.hour += 1
+        return events
+
+    def play(self, words: str) -> list[str]:
+        """Read a blank-separated line; `word*3` is read three times. Returns the log so far."""
+        for word in words.split():
+            name, _, times = word.partition("*")
+            for _ in range(int(times or 1)):
+                self.read(name)
+        return self.log

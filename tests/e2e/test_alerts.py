@@ -1,0 +1,264 @@
+"""Alerts on the whole path: read over HTTP, told over HTTP, landed, replayed, acknowledged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from pipeline import sandbox as sandboxes
+from pipeline.clock import Clock
+from pipeline.landing.fetching import land_own
+from pipeline.landing.store import OWN
+from pipeline.refresh import rebuild, rebuild_as_of
+from pipeline.sandbox import Sandbox
+from tests.bench import Bench, only
+from tests.e2e.conftest import NOW
+
+CANARY = "canary-hook-5512"
+ALERTS = 'group:alerts or key:"published/snapshot"'
+"""What follows from readings that are there already."""
+_EVENTS = "SELECT * FROM alerts.events ORDER BY ALL"
+_STATES = "SELECT * FROM alerts.states ORDER BY ALL"
+
+
+@dataclass
+class Told:
+    """A bench whose messages go to a receiver on loopback."""
+
+    bench: Bench
+    heard: list[dict[str, str]] = field(default_factory=list)
+    before_answer: Callable[[], int] = lambda: 200
+
+    def hear(self, request: Request) -> Response:
+        self.heard.append({"title": request.json["title"], "message": request.json["message"]})
+        return Response(status=self.before_answer())
+
+    def titles(self) -> list[str]:
+        return [message["title"].removeprefix("Drawdown: ") for message in self.heard]
+
+    def landed(self) -> int:
+        return len(list((self.bench.home.landing / OWN / "alerts").rglob("*.parquet")))
+
+    def run_alerts(self, hours: int = 0) -> list[str]:
+        return self.bench.run(NOW + timedelta(hours=hours), selection=ALERTS).problems
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Sandbox]]:
+    """One refresh of two accounts, of which one is critical; nobody is to be told."""
+    with sandboxes.start(seed=3, days=120, now=NOW, vendors=["vpsbg", "voxpria"]) as world:
+        accounts = only(world.accounts_toml(), "vpsbg-main", "voxpria-campaign")
+        bench = Bench(tmp_path_factory.mktemp("built"), accounts, world.keys)
+        before = dict(os.environ)
+        assert bench.run(NOW).is_ok
+        os.environ.clear()
+        os.environ.update(before)
+        yield bench, world
+
+
+def _listen(bench: Bench, server: HTTPServer) -> Told:
+    told = Told(bench)
+    server.expect_request(f"/{CANARY}").respond_with_handler(told.hear)
+    bench.keys = {**bench.keys, "TOLD_HERE": f"json://127.0.0.1:{server.port}/{CANARY}", "CANARY": CANARY}
+    bench.accounts.write_text('notify_url_env = "TOLD_HERE"\n' + bench.accounts_toml, encoding="utf-8")
+    return told
+
+
+@pytest.fixture
+def told(built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer) -> Iterator[Told]:
+    """A copy of what was built, and from now on somebody is told; no key may stand in it afterwards."""
+    bench = Bench(tmp_path, built[0].accounts_toml, built[0].keys)
+    shutil.copytree(built[0].home.path, bench.home.path, symlinks=True)
+    made = _listen(bench, httpserver)
+    yield made
+    assert bench.leaks() == []
+
+
+def test_a_critical_account_is_told_once_and_a_rebuild_tells_nobody(told: Told) -> None:
+    for hours in (0, 0, 1):
+        assert told.run_alerts(hours) == []
+
+    assert told.titles() == ["voxpria-campaign is critical"]
+    message = told.heard[0]["message"]
+    assert "As likely as not dry by 2026-10-" in message
+    assert "The chance of running dry within 7 days is over 99 %." in message
+    assert "Order " in message
+    assert "drawdown explain voxpria-campaign" in message
+    assert str(told.bench.home.published / "report" / "index.html") in message
+    assert told.bench.rows(
+        "SELECT event, severity, delivery_state, recipients, delivery_attempt_count, is_possibly_repeated, "
+        "delivered_at_utc IS NOT NULL, balance_amount > 0, unit_code FROM alerts.events"
+    ) == [("opened", "critical", "delivered", "TOLD_HERE", 1, False, True, True, "voxpria-credit")]
+
+    events, states, landed = told.bench.rows(_EVENTS), told.bench.rows(_STATES), told.landed()
+    told.bench.home.warehouse.unlink()
+    rebuild(told.bench.home)
+    assert (told.bench.rows(_EVENTS), told.bench.rows(_STATES)) == (events, states)
+    assert (len(told.heard), told.landed()) == (1, landed)
+
+
+def test_a_message_that_did_not_arrive_is_a_line_without_the_url_and_is_sent_by_the_next_run(told: Told) -> None:
+    told.before_answer = lambda: 503
+    [problem] = told.run_alerts()
+    assert "TOLD_HERE" in problem
+    assert CANARY not in problem
+    assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("pending", 3)]
+
+    told.heard.clear()
+    told.before_answer = lambda: 200
+    assert told.run_alerts(1) == []
+    assert len(told.heard) == 1
+    assert told.bench.rows("SELECT delivery_state, is_possibly_repeated FROM alerts.events") == [("delivered", False)]
+
+
+def test_a_run_killed_while_it_tells_tells_once_more_and_says_so(told: Told) -> None:
+    command = ["run", "--as-of", NOW.isoformat(), "--select", ALERTS]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *command],
+        env={**os.environ, **told.bench.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def die() -> int:
+        process.kill()
+        process.wait()
+        return 200
+
+    told.before_answer = die
+    process.wait(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    told.before_answer = lambda: 200
+    assert told.run_alerts() == []
+    assert told.run_alerts(1) == []
+
+    assert told.titles() == ["voxpria-campaign is critical"] * 2
+    assert told.bench.rows(
+        "SELECT delivery_state, is_possibly_repeated, delivery_attempt_count FROM alerts.events"
+    ) == [("delivered", True, 2)]
+
+
+def test_what_an_earlier_version_has_told_is_not_told_again(told: Told) -> None:
+    shutil.rmtree(told.bench.home.landing / OWN / "alerts")
+    told.bench.home.warehouse.unlink()
+    rebuild(told.bench.home)
+    known = json.dumps({"voxpria-campaign": {"is_critical": True}, "vpsbg-main": {"is_stale": True}}).encode()
+    land_own(told.bench.home, Clock(NOW - timedelta(hours=1)), "r", "notifications", known)
+
+    told.run_alerts()
+    told.run_alerts(1)
+
+    assert told.heard == []
+    assert told.bench.rows("SELECT account_id, rule, event, message FROM alerts.events ORDER BY ALL") == [
+        ("voxpria-campaign", "runway", "opened", "Told by an earlier version."),
+        ("vpsbg-main", "stale", "opened", "Told by an earlier version."),
+    ]
+
+
+def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(told: Told) -> None:
+    bench = told.bench
+    bench.accounts.write_text(
+        bench.accounts.read_text().replace("[accounts.vpsbg-main]", '[accounts.vpsbg-main]\nnotify_url_env = "TEAM"')
+    )
+    tried = bench.command("alerts", "--test", TEAM="json://127.0.0.1:9/")
+    assert tried.returncode == 1
+    assert tried.stdout.startswith(
+        "ok    TOLD_HERE  it took a test message of vpsbg-main, voxpria-campaign\nfail  TEAM"
+    )
+    assert told.titles() == ["a test"]
+
+    shown = bench.command("alerts")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "voxpria-campaign  runway  critical  open   2026-10-07 09:00  no" in shown.stdout
+    assert all(len(line) <= 80 for line in shown.stdout.splitlines())
+    done = bench.command("alerts", "--acknowledge", "voxpria-campaign", "--rule", "runway", "--note", "ordered")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("acknowledged: voxpria-campaign, runway (critical)\n")
+    # At once, without a run.
+    [alert] = json.loads(bench.command("alerts", "--json").stdout)
+    assert (alert["alert_state"], alert["acknowledgement_note"]) == ("acknowledged", "ordered")
+    for arguments, words in {
+        ("--acknowledge", "voxpria-campaign"): "there is no open alert",
+        ("--acknowledge", "vpsbg-main"): "there is no open alert",
+        ("--acknowledge", "voxpria-campaign", "--rule", "runways"): "known rules are runway, amount",
+        ("--rule", "runway"): "go with --acknowledge",
+        ("--test", "--acknowledge", "voxpria-campaign"): "two things",
+    }.items():
+        refused = bench.command("alerts", *arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert words in refused.stderr
+
+    bench.keys = {**bench.keys, "TEAM": "json://127.0.0.1:9/"}
+    told.run_alerts(1)
+    assert bench.rows("SELECT alert_state, acknowledgement_note FROM alerts.states") == [("acknowledged", "ordered")]
+    assert bench.rows("SELECT event, delivery_state FROM alerts.events ORDER BY event_id") == [
+        ("opened", "not_told"),
+        ("acknowledged", "not_told"),
+    ]
+    # Who was to be told only now is not told of what somebody has in hand.
+    assert told.titles() == ["a test"]
+
+
+def test_a_timeline_read_over_http_gives_exactly_this_log(
+    built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    world = built[1]
+    bench = Bench(tmp_path, only(world.accounts_toml(), "voxpria-campaign"), world.keys)
+    told = _listen(bench, httpserver)
+    where = {"vendor": "voxpria", "account": "voxpria-campaign", "path": "/api/v1/credits", "exact": True}
+    read: tuple[tuple[str | None, dict[str, object]], ...] = (
+        (None, {}),
+        ("money_null", {}),
+        ("status", {"code": 500}),
+        ("money_sentinel", {}),
+        ("slow", {"seconds": 0.3}),
+        (None, {}),
+        ("money_is", {"value": "90000"}),
+        ("money_is", {"value": "90000"}),
+    )
+    for hour, (fault, more) in enumerate(read):
+        world.clear_faults()
+        world.move_clock(NOW + timedelta(hours=hour))
+        if fault:
+            world.put_fault(fault, **where, **more)
+        bench.run(NOW + timedelta(hours=hour), selection='+key:"alerts/events" or key:"published/snapshot"')
+    world.clear_faults()
+
+    assert told.titles() == [
+        "voxpria-campaign is critical",
+        "voxpria-campaign is stale",
+        "voxpria-campaign has recovered (stale)",
+        "voxpria-campaign has recovered (runway)",
+    ]
+    log = bench.rows(
+        "SELECT rule, event, severity, happened_at_utc, delivery_state FROM alerts.events "
+        "WHERE rule IN ('runway', 'stale') ORDER BY happened_at_utc"
+    )
+    assert log == [
+        ("runway", "opened", "critical", NOW, "delivered"),
+        ("stale", "opened", "warning", NOW + timedelta(hours=1), "delivered"),
+        ("stale", "recovered", "warning", NOW + timedelta(hours=5), "delivered"),
+        ("runway", "recovered", "critical", NOW + timedelta(hours=7), "delivered"),
+    ]
+    # As it was known before the top-up.
+    then = tmp_path / "then.duckdb"
+    rebuild_as_of(bench.home, NOW + timedelta(hours=5), then)
+    with duckdb.connect(then, read_only=True) as connection:
+        states = connection.sql(
+            "SELECT rule, alert_state FROM alerts.states WHERE rule IN ('runway', 'stale') ORDER BY 1"
+        )
+        assert states.fetchall() == [("runway", "open"), ("stale", "recovered")]
+    assert len(told.heard) == 4
