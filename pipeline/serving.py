@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+_BRACKETED = re.compile(r"\[([0-9a-fA-F:.]+)\](:[0-9]+)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # What a page of ours may do: its own inline scripts and styles, and nothing that leaves it.
 _POLICY: Final = (
@@ -100,7 +101,8 @@ class _LiteralHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
-        inside = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        bracketed = _BRACKETED.match(host)
+        inside = bracketed[1] if bracketed else host.partition(":")[0]
         try:
             ip_address(inside)
         except ValueError:
@@ -151,11 +153,11 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     """Tell whether the newest build is there, can be read and is young enough; and that in words."""
     import duckdb
 
+    from pipeline.published.metrics import open_newest
     from pipeline.terminal import age_words
-    from pipeline.warehouse import open_reader
 
     try:
-        with open_reader(home.current) as connection:
+        with open_newest(home.current) as connection:
             found = connection.execute("SELECT value FROM marts.build_info WHERE item = 'built_at_utc'").fetchall()
         built_at = datetime.fromisoformat(found[0][0])
     except DrawdownError as problem:

@@ -166,13 +166,27 @@ _BUILD_ROW = """
 """
 
 
+def open_newest(current: Path) -> duckdb.DuckDBPyConnection:
+    """Open the newest build, also where the one that was newest a moment ago has been pruned since.
+
+    Raises DrawdownError as `open_reader` does.
+    """
+    while True:
+        build = current.resolve()
+        try:
+            return open_reader(build)
+        except DrawdownError:
+            if current.resolve() == build:
+                raise
+
+
 def read_metrics(current: Path, now: datetime) -> str:
     """The metrics of the newest build; `now` is what ages are counted to.
 
     Raises DrawdownError where nothing is published, or what is there is another version's.
     """
     try:
-        with open_reader(current) as connection:
+        with open_newest(current) as connection:
             return metrics_text(connection, now)
     except (duckdb.CatalogException, duckdb.BinderException):
         raise DrawdownError(

@@ -8,14 +8,21 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import duckdb
 import pytest
 
 from pipeline import sandbox
+from pipeline.published.assets import postgres
 from pipeline.refresh import Outcome
+from pipeline.schema.render import create_table
+from pipeline.schema.tables import ALL
 from tests.bench import Bench
+from tests.sql.rows import insert
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 
@@ -24,6 +31,53 @@ DSN_VARIABLE = "DRAWDOWN_POSTGRES_DSN"
 PASSWORD = "canary-pg-7f3bZq"
 DEAD_DSN = f"postgresql://someone:{PASSWORD}@127.0.0.1:1/nowhere"
 TEAM = 'plat\\form "A"\n'.strip()
+
+
+EXACT = Decimal("12345678901234567890123456789.000000001")
+ROWS = {
+    "marts.account_status": [
+        {"account_id": "main", "team": TEAM, "balance_amount": str(EXACT), "threshold_amount": "20",
+         "observed_at_utc": "2026-10-07T08:59:30.25Z", "burn_7d_amount": "1.5", "burn_28d_amount": "2.482142857",
+         "runway_p10_date": "2026-10-10", "runway_p50_date": "2026-10-12", "runway_p90_date": "2026-10-20",
+         "depleted_7d_probability": "0.75", "depleted_30d_probability": "1", "severity": "critical",
+         "topup_amount": "100", "topup_gross_amount": "120", "order_by_date": "2026-10-08"},
+        {"account_id": "long", "balance_amount": "-0.5", "observed_at_utc": "2026-10-01T00:00:00Z",
+         "reading_state": "stale", "runway_p10_date": "2026-11-10", "depleted_7d_probability": "0", "severity": "unknown",
+         "burn_28d_amount": "0", "topup_amount": "0"},
+        {"account_id": "unread", "reading_state": "unknown", "severity": "unknown", "unit_code": "unknown"},
+    ],
+    "core.balance_bridge": [
+        {"account_id": "main", "closed_at_utc": "2026-10-06T00:00:00Z", "unexplained_amount": "-3.25"},
+        {"account_id": "main", "closed_at_utc": "2026-10-05T00:00:00Z", "unexplained_amount": "3.5"},
+        {"account_id": "main", "closed_at_utc": "2026-10-04T00:00:00Z", "unexplained_amount": "7", "unit_code": "USD"},
+        {"account_id": "main", "closed_at_utc": "2026-09-07T09:00:00Z", "unexplained_amount": "1000"},
+        {"account_id": "long", "closed_at_utc": "2026-10-06T00:00:00Z", "unexplained_amount": "0"},
+    ],
+    "marts.data_freshness": [
+        {"account_id": "main", "last_observed_at_utc": "2026-10-07T08:00:00Z", "last_attempt_at_utc": "2026-10-07T09:00:00Z"},
+        {"account_id": "unread", "last_attempt_at_utc": "2026-10-07T09:00:00Z"},
+    ],
+    "marts.build_info": [
+        {"item": "as_of_utc", "value": "2026-10-07T09:00:00Z"},
+        {"item": "built_at_utc", "value": "2026-10-07T09:00:05Z"},
+        {"item": "reporting_unit_code", "value": "EUR"},
+        {"item": "version_id", "value": "9.8.7"},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """The tables that metrics are made of, with rows made up; for looking only."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for schema in ("core", "marts"):
+            connection.execute(f"CREATE SCHEMA {schema}")
+        for name, rows in ROWS.items():
+            connection.execute(create_table(ALL[name]))
+            opened = {"opened_at_utc": "2026-09-01T00:00:00Z"} if name == "core.balance_bridge" else {}
+            insert(connection, name, [opened | row for row in rows])
+        yield connection
 
 
 @dataclass
@@ -41,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """
     with (
         pytest.MonkeyPatch.context() as patch,
-        sandbox.start(seed=3, days=40, now=NOW, vendors=["vpsbg", "voxpria"]) as vendors,
+        sandbox.start(seed=3, days=12, now=NOW, vendors=["vpsbg", "voxpria"]) as vendors,
     ):
         for name in ("DRAWDOWN_HOME", "DRAWDOWN_ACCOUNTS", "DAGSTER_HOME"):
             patch.delenv(name, raising=False)
@@ -123,8 +177,7 @@ class Database:
         self._administration.close()
 
 
-@pytest.fixture
-def database() -> Iterator[Database]:
+def _database() -> Iterator[Database]:
     pytest.importorskip("psycopg2", reason="the extra drawdown[postgres] is not installed")
     import psycopg2
 
@@ -139,6 +192,39 @@ def database() -> Iterator[Database]:
         pytest.skip(f"PostgreSQL on 127.0.0.1:5432 does not let {user} in: {problem}")
     yield made
     made.close()
+
+
+database = pytest.fixture(_database)
+shared_database = pytest.fixture(_database, scope="session")
+
+
+@dataclass
+class Copy:
+    """The build in PostgreSQL, loaded by the asset as a role that may do no more than it must."""
+
+    database: Database
+    reader_role: str
+    result: dg.ExecuteInProcessResult
+
+
+@pytest.fixture(scope="session")
+def copy(world: World, shared_database: Database) -> Copy:
+    """The copy; for looking only."""
+    reader = shared_database.role("readers", "NOLOGIN")
+    loader = shared_database.role("loader", f"LOGIN PASSWORD '{PASSWORD}'")
+    shared_database.rows(f"GRANT CREATE ON DATABASE {shared_database.name} TO {loader}")
+    toml = world.bench.accounts_toml.replace('" }', f'", reader_role = "{reader}" }}', 1)
+    return Copy(shared_database, reader, load_by_asset(world, toml, shared_database.dsn_of(loader, PASSWORD)))
+
+
+def load_by_asset(world: World, accounts_toml: str, dsn: str) -> dg.ExecuteInProcessResult:
+    """Materialise the asset alone over the build."""
+    accounts = world.bench.folder / "other.toml"
+    accounts.write_text(accounts_toml, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRAWDOWN_ACCOUNTS", str(accounts))
+        patch.setenv(DSN_VARIABLE, dsn)
+        return dg.materialize([postgres], resources={"home": world.bench.home})
 
 
 @pytest.fixture

@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
 
-from pipeline.errors import DrawdownError
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.published.assets import postgres
 from pipeline.published.postgres import MARK, Waits, load_postgres
 from pipeline.targets import PostgresTarget
 from tests.bench import Bench
-from tests.published.conftest import DEAD_DSN, DSN_VARIABLE, NOW, PASSWORD, Database, World
+from tests.published.conftest import DEAD_DSN, DSN_VARIABLE, NOW, PASSWORD, Copy, Database, World, load_by_asset
 
 VARIABLE = "TEST_POSTGRES_DSN"
 QUICK = Waits(lock_seconds=0.3, swap_seconds=1.0)
@@ -54,11 +56,8 @@ def build(link: Path, number: int, *statements: str, rows: int = 3) -> Path:
 # -- what arrives -------------------------------------------------------------------------------------------------
 
 
-def test_every_published_table_arrives_with_its_rows_types_and_words(
-    published: Bench, database: Database, load: Callable[..., Any]
-) -> None:
-    loaded = load(published.home.current)
-
+def test_every_published_table_arrives_with_its_rows_types_and_words(published: Bench, copy: Copy) -> None:
+    database = copy.database
     wanted = published.rows(
         "SELECT schema_name || '.' || table_name, column_name, data_type, NOT is_nullable, comment FROM duckdb_columns() "
         "WHERE database_name = current_database() ORDER BY schema_name, table_name, column_index"
@@ -82,9 +81,8 @@ def test_every_published_table_arrives_with_its_rows_types_and_words(
     assert {(name, column, types[kind], is_key, words) for name, column, kind, is_key, words in wanted} == set(there)
 
     tables = published.tables()
-    assert set(loaded.table_rows) == {*tables, "marts.build_info"}
+    assert {name for name, *_ in there} == {*tables, "marts.build_info"}
     for name, rows in tables.items():
-        assert loaded.table_rows[name] == len(rows)
         assert sorted(database.rows(f"SELECT * FROM {name}"), key=repr) == _by_driver(rows), name
     comments = dict(database.rows("SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relkind = 'r'"))
     assert comments["account_status"].endswith("Key: account_id.")
@@ -99,18 +97,14 @@ def _by_driver(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     )
 
 
-def test_sums_of_money_are_equal_to_the_last_digit(
-    published: Bench, database: Database, load: Callable[..., Any]
-) -> None:
-    load(published.home.current)
-
+def test_sums_of_money_are_equal_to_the_last_digit(published: Bench, copy: Copy) -> None:
     for query in (
         "SELECT account_id, unit_code, sum(spend_amount), count(*) FROM core.spend_daily GROUP BY 1, 2 ORDER BY 1, 2",
         "SELECT account_id, sum(unexplained_amount), sum(closing_amount - opening_amount) FROM core.balance_bridge "
         "GROUP BY 1 ORDER BY 1",
         'SELECT sum("BilledCost"), sum("EffectiveCost") FROM marts.focus_cost_and_usage',
     ):
-        assert database.rows(query) == published.rows(query)
+        assert copy.database.rows(query) == published.rows(query)
 
 
 def test_values_that_are_hard_to_carry_arrive_as_they_are(
@@ -169,16 +163,11 @@ def test_a_table_that_is_no_longer_published_is_gone_after_the_next_load(
 # -- who may read, and what is not ours ---------------------------------------------------------------------------
 
 
-def test_readers_read_everything_and_write_nothing(
-    published: Bench, database: Database, load: Callable[..., Any]
-) -> None:
+def test_readers_read_everything_and_write_nothing(published: Bench, copy: Copy) -> None:
     import psycopg2
 
-    role = database.own("readers")
-    for _ in range(2):
-        load(published.home.current, reader_role=role)
-    assert database.rows("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", role) == [(False,)]
-    analyst = database.role("analyst", f"LOGIN IN ROLE {role}")
+    database = copy.database
+    analyst = database.role("analyst", f"LOGIN IN ROLE {copy.reader_role}")
     stranger = database.role("stranger", "LOGIN")
 
     for name, rows in published.tables().items():
@@ -195,6 +184,17 @@ def test_readers_read_everything_and_write_nothing(
             database.rows(statement, dsn=database.dsn_of(analyst))
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         database.rows("SELECT * FROM marts.build_info", dsn=database.dsn_of(stranger))
+
+
+def test_the_readers_role_is_made_where_it_is_not_there(
+    link: Path, database: Database, load: Callable[..., Any]
+) -> None:
+    role = database.own("readers")
+    for number in (1, 2):
+        load(build(link, number), reader_role=role)
+    assert database.rows("SELECT rolcanlogin, rolinherit FROM pg_roles WHERE rolname = %s", role) == [(False, True)]
+    assert database.rows("SELECT has_table_privilege(%s, 'core.made', 'SELECT')", role) == [(True,)]
+    assert database.rows("SELECT has_table_privilege(%s, 'core.made', 'INSERT, UPDATE, DELETE')", role) == [(False,)]
 
 
 def test_a_role_that_may_not_make_the_readers_says_what_to_run(
@@ -374,60 +374,41 @@ def test_a_postgresql_that_is_down_costs_one_line_and_nothing_else(world: World)
     assert world.bench.leaks() == []
 
 
-def test_the_next_run_loads_what_is_published(
-    world: World, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dagster_home = tmp_path / "dagster"
-    dagster_home.mkdir()
-    analyst = database.role("loader", f"LOGIN PASSWORD '{PASSWORD}'")
-    database.rows(f"GRANT CREATE ON DATABASE {database.name} TO {analyst}")
-
-    done = world.bench.command(
-        "run", "--select", 'key:"published/postgres"', "--as-of", NOW.isoformat(),
-        **{DSN_VARIABLE: database.dsn_of(analyst, PASSWORD), "DAGSTER_HOME": str(dagster_home)},
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    assert f"postgres: {len(world.bench.tables()) + 1} tables, build " in done.stderr
+def test_the_asset_loads_what_is_published_and_tells_no_secret(world: World, copy: Copy) -> None:
+    (check,) = copy.result.get_asset_check_evaluations()
     query = "SELECT * FROM marts.build_info ORDER BY item"
-    assert database.rows(query) == world.bench.rows(query)
-    events = [path for path in dagster_home.rglob("*") if path.is_file()]
-    assert events
-    assert not [path for path in events if PASSWORD.encode() in path.read_bytes()]
-    assert PASSWORD not in done.stdout + done.stderr
+
+    assert check.passed
+    assert copy.database.rows(query) == world.bench.rows(query)
+    (done,) = copy.result.asset_materializations_for_node("published__postgres")
+    assert done.metadata["build"].value == world.bench.home.current.resolve().stem
+    assert done.metadata["table_rows"].value["marts.build_info"] == len(world.bench.rows(query))
+    told = "".join(str(event) for event in copy.result.all_events)
+    assert "build" in told
+    assert PASSWORD not in told
 
 
 def test_a_variable_that_is_not_set_is_told_before_any_request(world: World, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, world.bench.accounts_toml, {**world.bench.keys})
-    del bench.keys[DSN_VARIABLE]  # type: ignore[attr-defined]
+    keys = {name: value for name, value in world.bench.keys.items() if name != DSN_VARIABLE}
+    bench = Bench(tmp_path, world.bench.accounts_toml, keys)
 
-    done = bench.command("run", "--as-of", NOW.isoformat())
-
-    assert done.returncode == 2
-    assert f"publish.postgres: dsn_env: the environment variable {DSN_VARIABLE} is not set" in done.stderr
+    with pytest.raises(UsageError, match=f"dsn_env: the environment variable {DSN_VARIABLE} is not set"):
+        bench.run(NOW)
     assert not bench.home.path.exists()
 
 
-def test_where_no_postgresql_is_named_nothing_is_done_and_that_is_said(world: World) -> None:
-    check = _checked(world, world.bench.accounts_toml.partition("\n")[2])
+@pytest.mark.parametrize("accounts", ["without", "absent"])
+def test_where_no_postgresql_is_named_nothing_is_done_and_that_is_said(world: World, accounts: str) -> None:
+    if accounts == "absent":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DRAWDOWN_ACCOUNTS", "/nowhere/accounts.toml")
+            result = dg.materialize([postgres], resources={"home": world.bench.home})
+    else:
+        result = load_by_asset(world, world.bench.accounts_toml.partition("\n")[2], DEAD_DSN)
+    (check,) = result.get_asset_check_evaluations()
 
     assert check.passed
     assert check.description == "accounts.toml names no publish.postgres: nothing to do."
-
-
-def _checked(world: World, accounts_toml: str) -> Any:
-    """The check of a run of only this asset over the build."""
-    import dagster as dg
-
-    from pipeline.published.assets import postgres
-
-    accounts = world.bench.folder / "other.toml"
-    accounts.write_text(accounts_toml)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DRAWDOWN_ACCOUNTS", str(accounts))
-        result = dg.materialize([postgres], resources={"home": world.bench.home})
-    (check,) = result.get_asset_check_evaluations()
-    return check
 
 
 # -- what goes wrong ----------------------------------------------------------------------------------------------

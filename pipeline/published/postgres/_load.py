@@ -219,13 +219,20 @@ def _copy(cursor: Cursor, build: duckdb.DuckDBPyConnection, table: _Table, targe
         except ValueError as problem:
             raise target.failure(f"{table.schema}.{table.name}: {column.name}: {problem}") from None
         columns.append(f"{name_of(column.name)} {kind}{'' if column.is_nullable else ' NOT NULL'}")
-    # It never changes and is analysed below: nothing is left for autovacuum, which would only be in the swap's way.
-    cursor.execute(f"CREATE TABLE {name} ({', '.join(columns)}) WITH (autovacuum_enabled = false)")
-    for column in table.columns:
-        if column.comment:
-            cursor.execute(f"COMMENT ON COLUMN {name}.{name_of(column.name)} IS {quoted(column.comment)}")
-    if table.comment:
-        cursor.execute(f"COMMENT ON TABLE {name} IS {quoted(table.comment)}")
+    cursor.execute(
+        "; ".join(
+            [
+                # It never changes, and is analysed below: autovacuum would only be in the swap's way.
+                f"CREATE TABLE {name} ({', '.join(columns)}) WITH (autovacuum_enabled = false)",
+                *([f"COMMENT ON TABLE {name} IS {quoted(table.comment)}"] if table.comment else []),
+                *(
+                    f"COMMENT ON COLUMN {name}.{name_of(column.name)} IS {quoted(column.comment)}"
+                    for column in table.columns
+                    if column.comment
+                ),
+            ]
+        )
+    )
     values = ", ".join(
         f"{copied(name_of(column.name), column.type)} AS {name_of(column.name)}" for column in table.columns
     )
