@@ -14,6 +14,7 @@ ended for the sake of a load, and holds newcomers up for no longer than that.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -109,10 +110,15 @@ def _password(dsn: Secret, target: PostgresTarget) -> str | None:
     try:
         parts = parse_dsn(dsn.reveal())
     except psycopg2.ProgrammingError:
-        # Its words repeat the text, and with it perhaps the password.
+        parts = {"port": "unknown"}
+    # Where a password holds a bare @ or /, the rest of it counts as host, port or database, and errors would name it;
+    # so would the driver's own words about a text that it cannot read.
+    is_torn = "@" in parts.get("host", "") + parts.get("dbname", "") or re.search("[^0-9,]", parts.get("port", ""))
+    if is_torn:
         raise target.failure(
-            "is no connection string such as postgresql://user:password@host:5432/database; its value is not shown"
-        ) from None
+            "is no connection string such as postgresql://user:password@host:5432/database; its value is not shown. "
+            "In a password @ is written %40, / is %2F and : is %3A"
+        )
     password: str | None = parts.get("password")
     return password
 
