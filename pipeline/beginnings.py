@@ -17,6 +17,7 @@ ACCOUNTS_TOML = """\
 
 reporting_currency = "EUR"           # what fleet totals are shown in, by ECB reference rates
 # notify_url_env = "DRAWDOWN_NOTIFY_URL"   # the variable's NAME; it holds an Apprise URL: who is told of trouble
+# publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; the variable's NAME
 # allow_http_loopback = true         # only for a sandbox on this machine
 
 # [alerts]                           # what is told, and when

@@ -458,6 +458,24 @@ def alerts(
         alerting.show(Home.from_environment(), as_json=as_json)
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8710,
+    public: Annotated[bool, typer.Option("--public", help="Let --host be reached from other machines.")] = False,
+    name: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Another host name that it may be asked as. Repeatable.")
+    ] = [],  # noqa: B006 - typer reads it as the default
+    max_age: Annotated[
+        int, typer.Option(metavar="MINUTES", min=1, help="How old the newest build may be for /healthz.")
+    ] = 180,
+) -> None:
+    """Serve the report, /metrics and /healthz over HTTP, read-only, until interrupted."""
+    from pipeline.serving import serve as serve_forever
+
+    serve_forever(Home.from_environment(), host=host, port=port, is_public=public, names=name, max_age_minutes=max_age)
+
+
 # -- beginning ----------------------------------------------------------------------------------------------------
 
 

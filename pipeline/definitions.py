@@ -54,6 +54,8 @@ ASSETS: list[dg.AssetsDefinition] = [
     published_assets.parquet,
     published_assets.focus,
     published_assets.report,
+    published_assets.metrics,
+    published_assets.postgres,
 ]
 """Every asset, in the order of the layers."""
 

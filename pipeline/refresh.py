@@ -80,6 +80,8 @@ def check_before(request: Request) -> None:
     check_world(settings, accounts, request.clock, request.home)
     calls_for(accounts, every_endpoint())
     settings.check_recipients()
+    if settings.postgres is not None:
+        settings.postgres.dsn()
 
 
 def step_count(request: Request) -> int:

@@ -24,6 +24,7 @@ from pipeline.errors import UsageError
 from pipeline.http import check_base_url
 from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE, is_unit_code
 from pipeline.secret import Secret
+from pipeline.targets import PostgresTarget, read_publish
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 
@@ -136,6 +137,8 @@ class Settings:
     """The environment variable that holds the Apprise URL of whom to tell of every account."""
     accounts: Mapping[str, AccountSettings]
     alerts: Policy = field(default_factory=Policy)
+    postgres: PostgresTarget | None = None
+    """Which PostgreSQL gets a copy of each build."""
 
     def recipients(self) -> dict[str, tuple[str, ...]]:
         """By account, the variables that hold the Apprise URLs of whom to tell of it; none twice."""
@@ -274,6 +277,10 @@ class _Reader:
             alerts = read_policy(document.get("alerts", {}))
         except ValueError as problem:
             raise self.fail(str(problem), key="alerts") from None
+        try:
+            postgres = read_publish(self.source, document.get("publish", {}))
+        except ValueError as problem:
+            raise self.fail(str(problem), key="publish") from None
         tables = document.get("accounts", {})
         if not isinstance(tables, dict) or not tables:
             raise self.fail("names no account; add a table such as [accounts.vpsbg-main]", key="accounts")
@@ -285,6 +292,7 @@ class _Reader:
             reporting_currency=currency,
             allow_http_loopback=loopback,
             notify_variable=variable,
+            postgres=postgres,
             accounts=accounts,
             alerts=alerts,
         )
@@ -489,7 +497,7 @@ def _within(where: str, key: str, reader: Callable[[Any], _Read], entry: dict[st
         raise ValueError(f"{where}: {key}: {problem}") from None
 
 
-_TOP: Final = ("reporting_currency", "allow_http_loopback", "notify_url_env")
+_TOP: Final = ("reporting_currency", "allow_http_loopback", "notify_url_env", "publish")
 _COMMON: Final = (
     "path",
     "history_days",

@@ -1,11 +1,17 @@
-"""Publishing's assets: the snapshot that readers open, its Parquet twins, the FOCUS exports, and the report."""
+"""Publishing's assets: the snapshot that readers open, and what is made of it for other tools."""
 
 from pathlib import Path
 
 import dagster as dg
 
+from pipeline import settings
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
+from pipeline.clock import Clock
+from pipeline.errors import DrawdownError
+from pipeline.home import Home
 from pipeline.published.focus import publish_focus
+from pipeline.published.metrics import publish_metrics
+from pipeline.published.postgres import load_postgres
 from pipeline.published.report import publish_report
 from pipeline.published.snapshot import publish, publish_parquet
 from pipeline.schema.tables import published
@@ -80,6 +86,77 @@ def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         path = publish_report(warehouse.home.current, warehouse.home)
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(path), "url": path.as_uri(), "size_bytes": path.stat().st_size}
+    )
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "metrics"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/metrics/drawdown.prom: the accounts as OpenMetrics, for Prometheus and node_exporter.",
+    kinds={"prometheus"},
+    owners=OWNERS,
+)
+def metrics(home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]) -> dg.MaterializeResult:
+    """Write the metrics of the current snapshot."""
+    with clear_failures():
+        return _files([publish_metrics(home, clock.now())])
+
+
+_POSTGRES = dg.AssetKey(["published", "postgres"])
+
+
+@dg.asset(
+    key=_POSTGRES,
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="The same tables in the PostgreSQL database that accounts.toml names under publish.postgres, swapped "
+    "whole; nothing where it names none.",
+    kinds={"postgres"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_loaded",
+            asset=_POSTGRES,
+            description="PostgreSQL has the newest build, where it is to have one; the next run tries again.",
+        )
+    ],
+)
+def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+    """Copy the current snapshot into PostgreSQL; what fails there is a failed check, and all else stands."""
+    problem = loaded = target = None
+    try:
+        # A rebuild needs no accounts.toml.
+        target = settings.load().postgres if settings.accounts_path().exists() else None
+        if target is not None:
+            loaded = load_postgres(home.current, target)
+    except DrawdownError as failure:
+        problem = str(failure)
+    if loaded:
+        say(f"postgres: {len(loaded.table_rows)} tables, build {loaded.build}")
+    elif problem:
+        say("postgres: not loaded")
+    return dg.MaterializeResult(
+        metadata={
+            "is_configured": target is not None,
+            **(
+                {
+                    "build": loaded.build,
+                    "dagster/row_count": sum(loaded.table_rows.values()),
+                    "table_rows": dg.MetadataValue.json(loaded.table_rows),
+                }
+                if loaded
+                else {}
+            ),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="is_loaded",
+                passed=problem is None,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=problem or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
+            )
+        ],
     )
 
 

@@ -1,0 +1,255 @@
+"""`drawdown serve`: the report, the metrics and the state of the newest build over HTTP, for reading only.
+
+Three addresses and no more: nothing is looked up by a path, so there is no folder to list or to climb out of. Each
+answer is read anew from the build that is current, which is never locked.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+# Connections of one process to one file share its settings, and a reader locks them: one reads at a time.
+_READING: Final = threading.Lock()
+_BRACKETED = re.compile(r"\[([0-9a-fA-F:.]+)\](:[0-9]+)?\Z")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# What a page of ours may do: its own inline scripts and styles, and nothing that leaves it.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", _POLICY.encode()),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+_NO_REPORT: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Drawdown</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem; color: #222; }
+code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; }
+@media (prefers-color-scheme: dark) {
+  body { background: #181818; color: #ddd; }
+  code { background: #333; }
+  a { color: #8bf; }
+}
+</style>
+</head>
+<body>
+<h1>Drawdown</h1>
+<p>There is no report yet; <code>drawdown report</code> makes it.</p>
+<p>{state}</p>
+<ul>
+<li><a href="/metrics">/metrics</a>: the accounts for Prometheus</li>
+<li><a href="/healthz">/healthz</a>: whether the newest build is young enough</li>
+</ul>
+</body>
+</html>
+"""
+
+
+class _Guarded:
+    """Puts the security headers on every answer, also on those that are refused."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+class _LiteralHosts:
+    """Lets through what is asked of an IP address or of a name that is known.
+
+    A page on the Internet may make its own name lead to this machine, and then read what a browser is shown under it.
+    That takes a name, so an address in its place is always well.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        self._app = app
+        self._named = TrustedHostMiddleware(app, allowed_hosts=list(names), www_redirect=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
+        bracketed = _BRACKETED.match(host)
+        inside = bracketed[1] if bracketed else host.partition(":")[0]
+        try:
+            ip_address(inside)
+        except ValueError:
+            await self._named(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Starlette:
+    """The web application over a state folder's published builds; `names` are the hosts that it may be asked as."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import HTMLResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    from pipeline.published.metrics import content_type, read_metrics
+
+    # Plain functions: each runs in a thread of its own, and a slow disk holds up nobody else.
+    def report(_: Request) -> Response:
+        try:
+            # The whole file at once: it is replaced by each run.
+            body = (home.published / "report" / "index.html").read_bytes()
+        except FileNotFoundError:
+            return HTMLResponse(_NO_REPORT.replace("{state}", html.escape(health(home, max_age)[1])))
+        return Response(body, media_type="text/html; charset=utf-8")
+
+    def metrics(request: Request) -> Response:
+        try:
+            with _READING:
+                text = read_metrics(home.current, datetime.now(UTC))
+        except DrawdownError as problem:
+            return PlainTextResponse(f"{problem}\n", status_code=503)
+        return Response(text.encode(), headers={"content-type": content_type(request.headers.get("accept", ""))})
+
+    def healthz(_: Request) -> Response:
+        is_well, words = health(home, max_age)
+        return PlainTextResponse(f"{words}\n", status_code=200 if is_well else 503)
+
+    return Starlette(
+        routes=[
+            Route(path, answer, methods=["GET"])
+            for path, answer in (("/", report), ("/metrics", metrics), ("/healthz", healthz))
+        ],
+        middleware=[Middleware(_Guarded), Middleware(_LiteralHosts, names=names)],
+    )
+
+
+def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
+    """Tell whether the newest build is there, can be read and is young enough; and that in words."""
+    import duckdb
+
+    from pipeline.published.metrics import open_newest
+    from pipeline.terminal import age_words
+
+    try:
+        with _READING, open_newest(home.current) as connection:
+            found = connection.execute("SELECT value FROM marts.build_info WHERE item = 'built_at_utc'").fetchall()
+        built_at = datetime.fromisoformat(found[0][0])
+    except DrawdownError as problem:
+        return False, str(problem)
+    except (duckdb.Error, LookupError, TypeError, ValueError) as problem:
+        return False, f"the newest build cannot be read: {str(problem).splitlines()[0][:200]}"
+    age = datetime.now(UTC) - built_at
+    words = f"the newest build is of {built_at:%Y-%m-%dT%H:%M:%SZ}, {age_words(max(age.total_seconds(), 0))} ago"
+    if age <= max_age:
+        return True, f"ok: {words}"
+    return False, f"too old: {words}; the limit is {age_words(max_age.total_seconds())}"
+
+
+def serve(
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    is_public: bool,
+    names: Sequence[str],
+    max_age_minutes: int,
+    ready: Callable[[str], None] = lambda url: print(f"serving {url} until interrupted", flush=True),
+) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is told the address once it is bound.
+
+    Raises UsageError for a host that other machines reach where that is not asked for in so many words, DrawdownError
+    where the address cannot be bound.
+    """
+    import uvicorn
+
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"--name {name[:80]!a}: is no host name")
+    listener, is_loopback = _listen(host, port, is_public=is_public)
+    with listener:
+        known = [*_LOOPBACK_NAMES, *names]
+        if not is_loopback:
+            known += [host, socket.gethostname(), socket.getfqdn()]
+            print(
+                f"drawdown: {host} is reached from other machines, and whoever reaches it reads every balance: there "
+                "is no login and no encryption. Put a proxy with both before it",
+                file=sys.stderr,
+            )
+        config = uvicorn.Config(
+            application(home, names=known, max_age=timedelta(minutes=max_age_minutes)),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=64,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=5,
+        )
+        server = uvicorn.Server(config)
+        # While uvicorn runs it listens to both itself, and raises them once more when it has ended.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        shown = f"[{host}]" if ":" in host else host
+        ready(f"http://{shown}:{listener.getsockname()[1]}/")
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int, *, is_public: bool) -> tuple[socket.socket, bool]:
+    """A socket that is bound, and whether only this machine reaches it."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror:
+        raise UsageError(f"--host {host}: this machine knows no such address") from None
+    is_loopback = ip_address(str(address[0])).is_loopback
+    if not is_loopback and not is_public:
+        raise UsageError(
+            f"--host {host}: other machines reach it, and there is no login: whoever reaches it reads every balance. "
+            "Add --public if that is wanted"
+        )
+    # The protocol is named because asyncio turns off Nagle's delay only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as problem:
+        listener.close()
+        raise DrawdownError(
+            f"port {port} on {host} cannot be had: {problem.strerror}; end what holds it, or name another with --port"
+        ) from None
+    return listener, is_loopback

@@ -1,0 +1,204 @@
+"""The metrics say what the tables say, in text that the parsers of both formats read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+
+from pipeline.published.metrics import (
+    OPENMETRICS,
+    PROMETHEUS,
+    content_type,
+    metrics_text,
+    read_metrics,
+)
+from pipeline.schema.severities import SEVERITIES
+from tests.published.conftest import EXACT, NOW, TEAM, World
+
+NAMES = """
+    drawdown_account_balance drawdown_account_threshold drawdown_account_reading_fresh
+    drawdown_account_reading_timestamp_seconds drawdown_account_reading_age_seconds
+    drawdown_account_depletion_probability drawdown_account_runway_seconds
+    drawdown_account_depletion_timestamp_seconds drawdown_account_daily_spend drawdown_account_unexplained
+    drawdown_account_severity drawdown_account_topup drawdown_account_topup_order_timestamp_seconds
+    drawdown_endpoint_last_success_timestamp_seconds drawdown_endpoint_last_attempt_timestamp_seconds
+    drawdown_build_timestamp_seconds drawdown_build_as_of_timestamp_seconds drawdown_build_info
+""".split()
+RULES = Path(__file__).parents[2] / "docs" / "deploy" / "prometheus-rules.yml"
+
+
+@pytest.fixture(scope="session")
+def text(connection: duckdb.DuckDBPyConnection) -> str:
+    return metrics_text(connection, NOW)
+
+
+@pytest.fixture(scope="session")
+def families(text: str) -> dict[str, Family]:
+    return {family.name: family for family in openmetrics(text)}
+
+
+def samples(family: Family, **labels: str) -> dict[str, float]:
+    """Values by account, of the samples that have these labels."""
+    return {
+        sample.labels["account"]: sample.value
+        for sample in family.samples
+        if labels.items() <= sample.labels.items()
+    }  # fmt: skip
+
+
+def test_both_formats_parsers_read_it_and_find_the_same(text: str, families: dict[str, Family]) -> None:
+    older = {family.name: family for family in prometheus(text)}
+
+    assert set(older) == set(families)
+    for name, family in families.items():
+        assert family.type == older[name].type == "gauge"
+        assert [(each.name, each.labels, each.value) for each in family.samples] == [
+            (each.name, each.labels, each.value) for each in older[name].samples
+        ]
+        assert family.documentation.endswith(".")
+        assert family.unit == ("seconds" if name.endswith("_seconds") else "")
+        assert family.samples, name
+    # Dashboards and alerts are built on these names.
+    assert set(families) == set(NAMES)
+    assert text.endswith("\n# EOF\n")
+
+
+def test_a_float_or_a_broken_line_would_be_found(text: str) -> None:
+    for broken in (
+        text.removesuffix("# EOF\n"),
+        text.replace("# TYPE", "# TYPES", 1),
+        text.replace('"} ', '"}'),
+        text + "x",
+    ):
+        with pytest.raises(ValueError, match=r".*"):
+            list(openmetrics(broken))
+
+
+def test_each_account_has_the_values_of_its_row(
+    connection: duckdb.DuckDBPyConnection, families: dict[str, Family]
+) -> None:
+    plain = {
+        "balance": "balance_amount",
+        "threshold": "threshold_amount",
+        "reading_fresh": "CASE WHEN reading_state = 'fresh' THEN 1 ELSE 0 END",
+        "reading_timestamp_seconds": "epoch(observed_at_utc)",
+        "reading_age_seconds": f"{NOW.timestamp()} - epoch(observed_at_utc)",
+        "topup": "coalesce(topup_gross_amount, topup_amount)",
+        "topup_order_timestamp_seconds": "epoch(order_by_date)",
+    }
+    labelled = {
+        ("depletion_probability", "horizon_days", "7"): "depleted_7d_probability",
+        ("depletion_probability", "horizon_days", "30"): "depleted_30d_probability",
+        ("daily_spend", "window_days", "7"): "burn_7d_amount",
+        ("daily_spend", "window_days", "28"): "burn_28d_amount",
+        **{("depletion_timestamp_seconds", "percentile", p): f"epoch(runway_p{p}_date)" for p in ("10", "50", "90")},
+        **{
+            ("runway_seconds", "percentile", p): f"epoch(runway_p{p}_date) - epoch(observed_at_utc::date)"
+            for p in ("10", "50", "90")
+        },
+        **{("severity", "severity", s): f"CASE WHEN severity = '{s}' THEN 1 ELSE 0 END" for s in SEVERITIES},
+    }
+    checks = [(name, {}, sql) for name, sql in plain.items()]
+    checks += [(name, {label: value}, sql) for (name, label, value), sql in labelled.items()]
+    for name, labels, sql in checks:
+        rows = connection.execute(f"SELECT account_id, CAST({sql} AS DOUBLE) FROM marts.account_status").fetchall()
+        wanted = {account: value for account, value in rows if value is not None}
+        assert samples(families[f"drawdown_account_{name}"], **labels) == wanted, (name, labels)
+
+
+def test_what_is_unknown_has_no_sample_and_still_a_state(families: dict[str, Family]) -> None:
+    speaking = {name.removeprefix("drawdown_account_") for name, family in families.items() if "unread" in {
+        sample.labels.get("account") for sample in family.samples
+    }}  # fmt: skip
+    assert speaking == {"reading_fresh", "severity", "drawdown_endpoint_last_attempt_timestamp_seconds"}
+    assert samples(families["drawdown_account_reading_fresh"]) == {"main": 1, "long": 0, "unread": 0}
+    assert samples(families["drawdown_account_severity"], severity="unknown")["unread"] == 1
+    # Nothing to order is known of the one, and nothing is known of the other.
+    assert samples(families["drawdown_account_topup"]) == {"main": 120, "long": 0}
+    assert samples(families["drawdown_account_runway_seconds"], percentile="50") == {"main": 5 * 86400}
+
+
+def test_money_stands_there_with_every_digit(text: str) -> None:
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("drawdown_account_balance{"))
+    values = {re.findall(r'account="([^"]+)"', name)[0]: value for name, value in lines.items()}
+    assert values == {"main": str(EXACT), "long": "-0.5"}
+    assert "reading_timestamp_seconds{" in text
+    assert " 1791363570.25\n" in text
+
+
+def test_labels_are_the_accounts_and_survive_odd_characters(families: dict[str, Family]) -> None:
+    labels = [sample.labels for sample in families["drawdown_account_balance"].samples]
+    assert labels == [
+        {"account": "long", "vendor": "vpsbg", "team": "unassigned", "unit": "EUR"},
+        {"account": "main", "vendor": "vpsbg", "team": TEAM, "unit": "EUR"},
+    ]
+    (info,) = families["drawdown_build_info"].samples
+    assert (info.labels, info.value) == ({"version": "9.8.7", "reporting_unit": "EUR"}, 1)
+
+
+def test_what_cannot_be_explained_is_summed_up_or_down_over_30_days_in_one_unit(families: dict[str, Family]) -> None:
+    assert samples(families["drawdown_account_unexplained"], window_days="30") == {"main": 6.75, "long": 0}
+
+
+def test_endpoints_tell_when_they_last_answered_and_the_build_when_it_was_made(families: dict[str, Family]) -> None:
+    hour = NOW.timestamp()
+    assert samples(families["drawdown_endpoint_last_success_timestamp_seconds"]) == {"main": hour - 3600}
+    assert samples(families["drawdown_endpoint_last_attempt_timestamp_seconds"]) == {"main": hour, "unread": hour}
+    (built,) = families["drawdown_build_timestamp_seconds"].samples
+    (as_of,) = families["drawdown_build_as_of_timestamp_seconds"].samples
+    assert (built.value, as_of.value) == (hour + 5, hour)
+
+
+def test_a_run_writes_the_file_of_its_build(world: World) -> None:
+    home = world.bench.home
+    path = home.published / "metrics" / "drawdown.prom"
+
+    assert path.read_text(encoding="utf-8") == read_metrics(home.current, NOW)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    families = {family.name: family for family in openmetrics(path.read_text(encoding="utf-8"))}
+    balances = dict(world.bench.rows("SELECT account_id, balance_amount::DOUBLE FROM marts.account_status"))
+    assert balances.pop("voxpria-campaign") is None
+    assert samples(families["drawdown_account_balance"]) == balances
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", PROMETHEUS),
+        ("*/*", PROMETHEUS),
+        ("text/html", PROMETHEUS),
+        ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", PROMETHEUS),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
+         "q=0.5,text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", OPENMETRICS),
+        ("application/openmetrics-text;q=0", PROMETHEUS),
+        ("application/openmetrics-text;q=0.1, text/plain;q=0.9", PROMETHEUS),
+        ("application/openmetrics-text;q=nonsense,;,", OPENMETRICS),
+    ],
+)  # fmt: skip
+def test_the_older_format_is_named_to_whoever_does_not_ask_for_openmetrics(accept: str, wanted: str) -> None:
+    assert content_type(accept) == wanted
+
+
+def test_the_alert_rules_name_metrics_and_labels_that_are_there(families: dict[str, Family]) -> None:
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    labels = {name: {label for s in family.samples for label in s.labels} for name, family in families.items()}
+
+    assert len(rules) >= 6
+    for rule in rules:
+        assert {"alert", "expr", "for", "labels", "annotations"} <= set(rule)
+        named = re.findall(r"\b(drawdown_\w+)(?:\{([^}]*)\})?", rule["expr"])
+        assert named, rule["alert"]
+        for name, selector in named:
+            assert name in families
+            assert set(re.findall(r"(\w+)\s*=~?", selector)) <= labels[name], rule["expr"]
+        for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
+            assert label in labels[named[0][0]], rule["alert"]
