@@ -10,7 +10,7 @@ CLONE = Path(__file__).parents[2]
 README = CLONE / "README.md"
 CONTRIBUTING = CLONE / "CONTRIBUTING.md"
 DOCS = CLONE / "docs"
-PAGES = [README, CONTRIBUTING, CLONE / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [README, CONTRIBUTING, CLONE / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"`([^`\n]+)`[^`\n]*:\n\n\Z")
