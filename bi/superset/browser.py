@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from selenium import webdriver
+from selenium.common.exceptions import SessionNotCreatedException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -46,7 +47,8 @@ def browser(api: Api) -> Iterator[webdriver.Chrome]:
     for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars"):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(os.environ["CHROMEDRIVER"]))
+    driver = _started(options)
+    driver.command_executor.client_config.timeout = 600
     try:
         driver.set_page_load_timeout(300)
         driver.get(f"{api.url}/login/")
@@ -59,6 +61,14 @@ def browser(api: Api) -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+def _started(options: webdriver.ChromeOptions) -> webdriver.Chrome:
+    # Its driver waits a minute for Chromium, which a busy machine may not start in that.
+    for _ in range(4):
+        with suppress(SessionNotCreatedException):
+            return webdriver.Chrome(options=options, service=Service(os.environ["CHROMEDRIVER"]))
+    return webdriver.Chrome(options=options, service=Service(os.environ["CHROMEDRIVER"]))
 
 
 def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: Path) -> Sight:

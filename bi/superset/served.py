@@ -112,6 +112,8 @@ def superset(folder: Path) -> Iterator[Api]:
                 "gthread",
                 "--threads",
                 "8",
+                "--keep-alive",
+                "300",
                 "--timeout",
                 "300",
                 "superset.app:create_app()",
