@@ -2,6 +2,8 @@
 
 PYTHON ?= python3.11
 VENV := .venv
+CHROMIUM ?= chromium
+CHROMEDRIVER ?= chromedriver
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -11,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 bench bench-forecast docs lint types check wheel lock clean
+.PHONY: help demo run dev test test-duckdb2 test-superset bench bench-forecast docs lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +44,14 @@ test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of i
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(VENV)-duckdb2/bin/python $(PYTEST)
+
+test-superset: $(INSTALLED) ## Try the dashboard in a real Superset and Chromium (ten minutes; .venv-superset)
+	@command -v $(CHROMIUM) >/dev/null && command -v $(CHROMEDRIVER) >/dev/null || { \
+		echo "Chromium and its driver are needed: apt-get install chromium chromium-driver, or name them with CHROMIUM=... CHROMEDRIVER=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)-superset
+	$(VENV)-superset/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r bi/superset/requirements.lock
+	CHROMIUM="$$(command -v $(CHROMIUM))" CHROMEDRIVER="$$(command -v $(CHROMEDRIVER))" PICTURES="$(VENV)-superset/pictures" \
+		$(VENV)-superset/bin/python -m pytest -q bi/superset/test_superset.py
 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
@@ -74,7 +84,9 @@ lock: ## Pin every dependency anew (needs uv)
 		--group dev --extra postgres --python-version 3.11 pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements.lock benchmarks/forecast/requirements.in --output-file benchmarks/forecast/requirements.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		bi/superset/requirements.in --output-file bi/superset/requirements.lock
 
 clean: ## Remove what make made; ./data only where it holds the demo
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-superset dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,10 @@ KEPT_VERSIONS: Final = 3
 
 # The oldest storage that today's clients can all read: BI tools lag behind the newest DuckDB.
 _STORAGE_VERSION = "v1.0.0"
-_VERSION_NAME = re.compile(r"[0-9a-f]{16}\.duckdb")
+# DuckDB names the catalog after the file, and BI tools keep that name: it must be the same in each build.
+_FILE_NAME = "drawdown.duckdb"
+_BUILD_NAME = re.compile(r"[0-9a-f]{16}(\.duckdb)?")
+"""A build's folder, or the file that an earlier version wrote in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,15 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
     Raises duckdb.Error or OSError (a full disk, say), and then readers keep the build that they have.
     """
     versions = private_folder(home.published / "versions")
-    path = versions / f"{FetchIds().draw()}.duckdb"
-    rows = write_build(connection, path, tables)
+    path = private_folder(versions / FetchIds().draw()) / _FILE_NAME
+    try:
+        rows = write_build(connection, path, tables)
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
+    sync_folder(versions)
     _turn(home.current, path)
-    _prune(versions, keep=path)
+    _prune(versions, keep=path.parent)
     return Build(path=path, table_rows=rows, size_bytes=path.stat().st_size)
 
 
@@ -116,12 +125,21 @@ def _turn(link: Path, target: Path) -> None:
 
 
 def _prune(versions: Path, keep: Path) -> None:
-    builds = sorted(path for path in versions.iterdir() if _VERSION_NAME.fullmatch(path.name))
+    builds = []
+    for path in sorted(versions.iterdir()):
+        # What a killed run left behind is no build.
+        is_build = _BUILD_NAME.fullmatch(path.name) and (path.is_file() or (path / _FILE_NAME).exists())
+        if is_build:
+            builds.append(path)
+        else:
+            _remove(path)
     for path in builds[:-KEPT_VERSIONS]:
         if path != keep:
-            path.unlink()
-    for leftover in versions.glob("*.tmp*"):
-        leftover.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> list[Path]:

@@ -13,7 +13,12 @@ DOCS = CLONE / "docs"
 DICTIONARY = DOCS / "dictionary"
 REFERENCE = sorted(DICTIONARY.glob("*.md"))
 """Pages that are made from definitions and looked up, not read through: they are as long as what they list."""
-PAGES = [README, CONTRIBUTING, CLONE / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    README,
+    CONTRIBUTING,
+    CLONE / "CHANGELOG.md",
+    *sorted(page for page in DOCS.rglob("*.md") if page not in REFERENCE),
+]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"`([^`\n]+)`[^`\n]*:\n\n\Z")

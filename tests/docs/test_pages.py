@@ -37,7 +37,7 @@ _TOPS = {path.name for path in CLONE.iterdir()}
 @cache
 def _sources() -> str:
     paths = [
-        *(path for folder in ("pipeline", "sql", "tests") for path in (CLONE / folder).rglob("*")),
+        *(path for folder in ("pipeline", "sql", "tests", "bi") for path in (CLONE / folder).rglob("*")),
         *(CLONE / "docs" / "deploy").iterdir(),
         *(CLONE / name for name in ("Makefile", "pyproject.toml", ".ci/run")),
     ]
@@ -143,4 +143,4 @@ def test_the_changelog_knows_this_version() -> None:
 
 def test_every_page_is_linked_from_another() -> None:
     linked = {(page.parent / link).resolve() for page in PAGES for link in links(page) if "://" not in link}
-    assert set(DOCS.glob("*.md")) <= linked
+    assert set(DOCS.rglob("*.md")) <= linked

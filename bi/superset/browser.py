@@ -1,0 +1,121 @@
+"""Headless Chromium looking at a dashboard, and what its charts were told."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from selenium import webdriver
+from selenium.common.exceptions import SessionNotCreatedException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from bi.superset.served import Api
+
+_HEIGHT = 2700
+"""Of the window: charts out of sight are not loaded."""
+
+
+@dataclass
+class Sight:
+    """A dashboard as it was seen."""
+
+    rows: dict[int, list[dict[str, Any]]]
+    """What each chart was sent, by the chart's id; numbers as they stood in the answer."""
+    statuses: list[int]
+    errors: list[str]
+    """What stands in error banners."""
+    text: str
+    width: int
+    """Of the page: more than the window's where it must be scrolled sideways."""
+
+
+@contextmanager
+def browser(api: Api) -> Iterator[webdriver.Chrome]:
+    """Chromium, logged in by the form."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = os.environ["CHROMIUM"]
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    driver = _started(options)
+    driver.command_executor.client_config.timeout = 600
+    try:
+        driver.set_page_load_timeout(300)
+        driver.get(f"{api.url}/login/")
+        fill = WebDriverWait(driver, 120)
+        fill.until(lambda seen: seen.find_elements(By.CSS_SELECTOR, "[data-test=username-input]"))
+        for field, value in (("username", api.user), ("password", api.password)):
+            driver.find_element(By.CSS_SELECTOR, f"[data-test={field}-input]").send_keys(value)
+        driver.find_element(By.CSS_SELECTOR, "[data-test=login-button]").click()
+        fill.until(lambda seen: "/login" not in seen.current_url)
+        yield driver
+    finally:
+        driver.quit()
+
+
+def _started(options: webdriver.ChromeOptions) -> webdriver.Chrome:
+    # Its driver waits a minute for Chromium, which a busy machine may not start in that.
+    for _ in range(4):
+        with suppress(SessionNotCreatedException):
+            return webdriver.Chrome(options=options, service=Service(os.environ["CHROMEDRIVER"]))
+    return webdriver.Chrome(options=options, service=Service(os.environ["CHROMEDRIVER"]))
+
+
+def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: Path) -> Sight:
+    """Open a dashboard of so many charts, wait until they are drawn, and keep a picture of it."""
+    size = {"width": width, "height": _HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    driver.get_log("performance")
+    driver.get(url)
+
+    def count(selector: str) -> int:
+        return len(driver.find_elements(By.CSS_SELECTOR, selector))
+
+    deadline = time.monotonic() + 240
+    calm = 0
+    while calm < 3 and time.monotonic() < deadline:
+        drawn = count(".dashboard-component-chart-holder") >= charts and not count(
+            ".loading, [data-test=loading-indicator]"
+        )
+        calm = calm + 1 if drawn else 0
+        time.sleep(1)
+    rows, statuses = _answers(driver)
+    driver.save_screenshot(str(picture))
+    return Sight(
+        rows=rows,
+        statuses=statuses,
+        errors=[found.text for found in driver.find_elements(By.CSS_SELECTOR, "[role=alert], .ant-alert")],
+        text=driver.find_element(By.TAG_NAME, "body").text,
+        width=driver.execute_script("return document.scrollingElement.scrollWidth"),
+    )
+
+
+def _answers(driver: webdriver.Chrome) -> tuple[dict[int, list[dict[str, Any]]], list[int]]:
+    rows: dict[int, list[dict[str, Any]]] = {}
+    statuses = []
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] != "Network.responseReceived":
+            continue
+        answer = message["params"]["response"]
+        address = urlsplit(answer["url"])
+        if address.path != "/api/v1/chart/data":
+            continue
+        statuses.append(answer["status"])
+        asked = json.loads(parse_qs(address.query)["form_data"][0])
+        body = driver.execute_cdp_cmd("Network.getResponseBody", {"requestId": message["params"]["requestId"]})["body"]
+        told = json.loads(body, parse_float=Decimal)
+        # The filter's own list of values is of no chart.
+        if "slice_id" in asked and answer["status"] == 200:
+            rows[asked["slice_id"]] = told["result"][0]["data"]
+    return rows, statuses
