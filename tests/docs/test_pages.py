@@ -87,7 +87,7 @@ def test_no_table_is_named_that_is_not_there(page: Path) -> None:
     named = re.findall(r"\b((?:staging|core|marts|alerts|forecasts)\.[a-z_]+)\b", page.read_text(encoding="utf-8"))
     own = {label.removeprefix("sql/").removesuffix(".sql").replace("/", ".") for label in _own_files(page)}
 
-    assert {name for name in named if not name.endswith(".parquet")} <= tables | own
+    assert {name for name in named if not name.endswith((".parquet", ".md"))} <= tables | own
 
 
 @_EVERY_PAGE
@@ -142,5 +142,5 @@ def test_the_changelog_knows_this_version() -> None:
 
 
 def test_every_page_is_linked_from_another() -> None:
-    linked = {(page.parent / link).resolve() for page in PAGES for link in links(page) if "://" not in link}
+    linked = {(page.parent / link).resolve() for page in [*PAGES, *REFERENCE] for link in links(page) if "://" not in link}
     assert set(DOCS.rglob("*.md")) <= linked
