@@ -35,15 +35,15 @@ dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/drawdown init --dagster
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
-test: $(INSTALLED) ## Run every test
-	$(BIN)/python $(PYTEST)
+test: $(INSTALLED) ## Run every test, or those that TESTS=... names
+	$(BIN)/python $(PYTEST) $(TESTS)
 
-test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of its own
+test-duckdb2: $(INSTALLED) ## Run them on DuckDB 2, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-duckdb2
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(VENV)-duckdb2/bin/python $(PYTEST)
+	$(VENV)-duckdb2/bin/python $(PYTEST) $(TESTS)
 
 test-superset: $(INSTALLED) ## Try the dashboard in a real Superset and Chromium (ten minutes; .venv-superset)
 	@command -v $(CHROMIUM) >/dev/null && command -v $(CHROMEDRIVER) >/dev/null || { \

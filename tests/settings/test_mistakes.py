@@ -18,7 +18,7 @@ from tests.settings.conftest import Line
 CANARY = "canary-7f3b9Zq4k3y"
 VARIABLE = "DRAWDOWN_TEST_KEY"
 VENDORS = ", ".join(discover())
-TOP = "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, [alerts], [accounts.ID]"
+TOP = "unknown key; known are reporting_currency, allow_http_loopback, notify_url_env, publish, [alerts], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
     "here"

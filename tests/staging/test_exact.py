@@ -135,7 +135,8 @@ def test_what_is_no_exact_amount_is_rejected_at_once_and_is_never_null(workshop:
         workshop.landing.answer("vpsbg", "balance", body, account_id=f"account-{number}")
     started = time.process_time()
     report = workshop.load()
-    assert time.process_time() - started < 1
+    # 1e999999 as an integer takes minutes, on any machine.
+    assert time.process_time() - started < 20
     assert (report.received, report.accepted, report.rejected) == (len(_NO_AMOUNTS), 0, len(_NO_AMOUNTS))
     assert workshop.rows("SELECT DISTINCT column_name, check_name FROM staging.rejects") == [
         ("balance_amount", "is_exact_amount")
