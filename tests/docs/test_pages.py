@@ -142,5 +142,7 @@ def test_the_changelog_knows_this_version() -> None:
 
 
 def test_every_page_is_linked_from_another() -> None:
-    linked = {(page.parent / link).resolve() for page in [*PAGES, *REFERENCE] for link in links(page) if "://" not in link}
+    linked = {
+        (page.parent / link).resolve() for page in [*PAGES, *REFERENCE] for link in links(page) if "://" not in link
+    }
     assert set(DOCS.rglob("*.md")) <= linked
