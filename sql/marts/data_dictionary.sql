@@ -1,5 +1,5 @@
 -- Read back from the database: what a table says of itself is what it is. Units stand in brackets at the end of a
--- column's comment, the key at the end of a table's. Where a column comes from is not in the catalogue: loading says it.
+-- column's comment, the key at the end of a table's. Where a column comes from no catalogue knows: loading says it.
 with
 
 documented as (
