@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -58,11 +59,13 @@ class Home:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, and its missing parents, for the owner only."""
+    """Make a folder, and its missing parents, for the owner only. Raises OSError where something else is in the way."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         with contextlib.suppress(FileExistsError):
             each.mkdir(mode=0o700)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     return path
 
 

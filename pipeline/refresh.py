@@ -95,7 +95,14 @@ def step_count(request: Request) -> int:
 
 
 def _selected(request: Request) -> set[dg.AssetKey]:
-    return set(_selection(request).resolve(defs.resolve_asset_graph()))
+    """The assets that a request materialises. Raises UsageError where there is none."""
+    try:
+        keys = set(_selection(request).resolve(defs.resolve_asset_graph()))
+    except dg.DagsterInvalidSubsetError:
+        keys = set()
+    if not keys:
+        raise UsageError(f"--select {request.selection!r} matches no asset; {_SELECTION_HINT}")
+    return keys
 
 
 def _selection(request: Request) -> dg.AssetSelection:
@@ -109,7 +116,8 @@ def _selection(request: Request) -> dg.AssetSelection:
         selection = selection - dg.AssetSelection.groups("landing")
     if request.target:
         selection = selection - dg.AssetSelection.groups("published")
-    return selection
+    # Tables that are made in one go come together, also where somebody asked for one of them.
+    return selection.required_multi_asset_neighbors()
 
 
 def materialize(request: Request) -> Outcome:
@@ -124,9 +132,7 @@ def materialize(request: Request) -> Outcome:
         **({"to_date": request.to_date} if request.to_date else {}),
     }
     run_config: dict[str, Any] = dict(_QUIET)
-    keys = selection.resolve(defs.resolve_asset_graph())
-    if not keys:
-        raise UsageError(f"--select {request.selection!r} matches no asset; {_SELECTION_HINT}")
+    keys = _selected(request)
     if any(key.path[0] == "landing" for key in keys):
         run_config["ops"] = {"landing": {"config": config}}
     warehouse = Warehouse(
