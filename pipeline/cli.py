@@ -298,6 +298,19 @@ def sql(
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
 
 
+@app.command()
+def checksum(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A DuckDB file; default: the published build.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print each table's rows and a checksum of what they hold, to compare two builds."""
+    from pathlib import Path
+
+    from pipeline.checksum import print_checksums
+
+    print_checksums(Path(file) if file else Home.from_environment().current, as_json=as_json)
+
+
 # -- beginning ----------------------------------------------------------------------------------------------------
 
 
