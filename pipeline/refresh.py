@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dagster as dg
 
@@ -62,6 +62,8 @@ class Request:
     """Fetch nothing; and when all went well, put that file in the warehouse's place, while the lock is held."""
     known_at: datetime | None = None
     """Load nothing that arrived later."""
+    lock: IO[str] | None = None
+    """The warehouse's lock, where the caller holds it already."""
     target: Path | None = None
     """Fetch nothing and publish nothing; when all went well, write the tables that readers get to this file."""
 
@@ -105,6 +107,7 @@ def materialize(request: Request) -> Outcome:
         path=request.warehouse_path,
         known_at=request.known_at,
         is_replay=request.is_rebuild or request.target is not None,
+        lock=request.lock,
     )
     private_folder(request.home.path)
     with ExitStack() as stack:
@@ -144,15 +147,15 @@ def materialize(request: Request) -> Outcome:
     return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
 
 
-def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None) -> Outcome:
+def rebuild(home: Home, *, on_step: Callable[[str], None] = lambda _: None, lock: IO[str] | None = None) -> Outcome:
     """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
 
-    The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
+    The old warehouse stays until the new one is whole. `lock` is the warehouse's, where the caller holds it already.
+    Raises DrawdownError where landing is absent or damaged.
     """
     _need_landing(home)
     fresh = home.path / "warehouse.rebuilding.duckdb"
-    _remove(fresh)
-    return materialize(Request(home=home, on_step=on_step, is_rebuild=True, warehouse_path=fresh))
+    return materialize(Request(home=home, on_step=on_step, is_rebuild=True, warehouse_path=fresh, lock=lock))
 
 
 def rebuild_as_of(
@@ -173,21 +176,12 @@ def rebuild_as_of(
     if first is None or known_at.date() < first:
         raise UsageError(f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}")
     fresh = home.path / "warehouse.as-of.duckdb"
-    _remove(fresh)
-    try:
-        return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
-    finally:
-        _remove(fresh)
+    return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
 
 
 def _need_landing(home: Home) -> None:
     if not home.landing.is_dir():
         raise DrawdownError(f"{home.landing} does not exist: there is nothing to rebuild from")
-
-
-def _remove(warehouse: Path) -> None:
-    for leftover in (warehouse, warehouse.with_name(warehouse.name + ".wal")):
-        leftover.unlink(missing_ok=True)
 
 
 def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:
