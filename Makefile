@@ -11,7 +11,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 bench bench-forecast lint types check wheel lock clean
+.PHONY: help demo run dev test test-duckdb2 test-soak bench bench-forecast lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of i
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(VENV)-duckdb2/bin/python $(PYTEST)
+
+test-soak: $(INSTALLED) ## Run kills, readers and random worlds at full length (half an hour; writes docs/reliability.md)
+	$(BIN)/python -m tests.soak --write
 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
