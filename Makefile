@@ -11,7 +11,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 bench bench-forecast docs lint types check wheel lock clean
+.PHONY: help demo run dev test test-faults test-duckdb2 bench bench-forecast docs lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
 
 test: $(INSTALLED) ## Run every test
 	$(BIN)/python $(PYTEST)
+
+test-faults: $(INSTALLED) ## Run the fault matrix, and show which of its rows held
+	$(BIN)/python $(PYTEST) -m faults
 
 test-duckdb2: $(INSTALLED) ## Run every test on DuckDB 2, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-duckdb2

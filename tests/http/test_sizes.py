@@ -60,7 +60,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.fault(15)
+@pytest.mark.faults(15)
 def test_a_bomb_stops_at_the_cap_within_100_megabytes_of_it() -> None:
     servers = {name: FaultServer(script) for name, script in BOMBS.items()}
     for server in servers.values():
