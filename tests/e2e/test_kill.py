@@ -26,7 +26,7 @@ FACTS = (
     "SELECT * FROM marts.spend_monthly ORDER BY ALL",
     "SELECT * EXCLUDE (fetch_id) FROM marts.account_status ORDER BY ALL",
 )
-KILLS = int(os.environ.get("DRAWDOWN_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("DRAWDOWN_TEST_KILLS", "3"))
 
 
 class _Reader(threading.Thread):
@@ -82,7 +82,8 @@ def test_a_run_killed_at_random_instants_and_run_again_equals_an_undisturbed_one
         process.wait()
     end = NOW + timedelta(hours=KILLS + 1)
     sandbox.move_clock(end)
-    assert bench.run(end).is_ok
+    # Not in this process, where the reader has the build open with other settings.
+    assert bench.command("run", "--as-of", end.isoformat()).returncode == 0
     reader.is_done.set()
     reader.join(timeout=10)
 
