@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,16 @@ class Home:
     def dagster(self) -> Path:
         """Dagster's own storage, where no DAGSTER_HOME says otherwise."""
         return self.path / "dagster"
+
+
+BUILD_FILE: Final = "drawdown.duckdb"
+"""A build's file in its folder. DuckDB names the catalog after it, and BI tools keep that name: it never changes."""
+
+
+def build_id(build: Path) -> str:
+    """Which build a published file, or the link to it, is: its folder's name, else that of a file with its own."""
+    file = build.resolve()
+    return file.parent.name if file.name == BUILD_FILE else file.stem
 
 
 def private_folder(path: Path) -> Path:

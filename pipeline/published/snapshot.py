@@ -17,7 +17,7 @@ from typing import Final
 import duckdb
 
 from pipeline.clock import FetchIds
-from pipeline.home import Home, atomic_file, private_folder, sync_folder
+from pipeline.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
 from pipeline.schema.render import comments, create_table, quoted
 from pipeline.schema.tables import Table
 
@@ -26,8 +26,6 @@ KEPT_VERSIONS: Final = 3
 
 # The oldest storage that today's clients can all read: BI tools lag behind the newest DuckDB.
 _STORAGE_VERSION = "v1.0.0"
-# DuckDB names the catalog after the file, and BI tools keep that name: it must be the same in each build.
-_FILE_NAME = "drawdown.duckdb"
 _BUILD_NAME = re.compile(r"[0-9a-f]{16}(\.duckdb)?")
 """A build's folder, or the file that an earlier version wrote in its place."""
 
@@ -47,7 +45,7 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
     Raises duckdb.Error or OSError (a full disk, say), and then readers keep the build that they have.
     """
     versions = private_folder(home.published / "versions")
-    path = private_folder(versions / FetchIds().draw()) / _FILE_NAME
+    path = private_folder(versions / FetchIds().draw()) / BUILD_FILE
     try:
         rows = write_build(connection, path, tables)
     except BaseException:
@@ -128,7 +126,7 @@ def _prune(versions: Path, keep: Path) -> None:
     builds = []
     for path in sorted(versions.iterdir()):
         # What a killed run left behind is no build.
-        is_build = _BUILD_NAME.fullmatch(path.name) and (path.is_file() or (path / _FILE_NAME).exists())
+        is_build = _BUILD_NAME.fullmatch(path.name) and (path.is_file() or (path / BUILD_FILE).exists())
         if is_build:
             builds.append(path)
         else:

@@ -381,7 +381,7 @@ def test_the_asset_loads_what_is_published_and_tells_no_secret(world: World, cop
     assert check.passed
     assert copy.database.rows(query) == world.bench.rows(query)
     (done,) = copy.result.asset_materializations_for_node("published__postgres")
-    assert done.metadata["build"].value == world.bench.home.current.resolve().stem
+    assert done.metadata["build"].value == world.bench.home.current.resolve().parent.name
     assert done.metadata["table_rows"].value["marts.build_info"] == len(world.bench.rows(query))
     told = "".join(str(event) for event in copy.result.all_events)
     assert "build" in told

@@ -55,7 +55,7 @@ def test_it_is_one_file_that_refers_to_nothing_outside_for_its_owner_only(page: 
 
 
 def test_every_run_publishes_it_of_its_own_build(page: Path, published: Bench) -> None:
-    build_id = published.home.current.resolve().stem
+    build_id = published.home.current.resolve().parent.name
 
     assert f'<meta name="drawdown-build" content="0.1.0 {build_id}">' in page.read_text(encoding="utf-8")[:2000]
 
@@ -66,7 +66,8 @@ def test_the_command_makes_it_where_it_is_missing_or_of_another_build_and_else_l
     first = path.stat()
     assert current_report(home).stat().st_ino == first.st_ino
 
-    other = home.published / "versions" / "00000000000000bb.duckdb"
+    other = home.published / "versions" / "00000000000000bb" / "drawdown.duckdb"
+    other.parent.mkdir()
     home.current.resolve().rename(other)
     home.current.unlink()
     home.current.symlink_to(other)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
 
+from pipeline.home import build_id
 from pipeline.published.postgres._swap import Waits, name_of, name_of_fresh, one, swap, take_turn
 from pipeline.published.postgres._types import copied, is_quoted, postgres_type
 from pipeline.schema.render import quoted
@@ -168,7 +169,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
                 for schema in schemas:
                     live = target.schema_prefix + schema
                     cursor.execute(f"CREATE SCHEMA {name_of_fresh(live)}")
-                    comment = f"{MARK}{schema} of build {path.stem}. Every run replaces it whole."
+                    comment = f"{MARK}{schema} of build {build_id(path)}. Every run replaces it whole."
                     cursor.execute(f"COMMENT ON SCHEMA {name_of_fresh(live)} IS {quoted(comment)}")
                 for table in tables:
                     full_name = f"{table.schema}.{table.name}"
@@ -178,7 +179,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
             swap(psycopg2, cursor, old, schemas, target, waits)
     finally:
         connection.close()
-    return Loaded(build=path.stem, table_rows=rows)
+    return Loaded(build=build_id(path), table_rows=rows)
 
 
 def _tables(build: duckdb.DuckDBPyConnection) -> list[_Table]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.drawing import fit
-from pipeline.home import Home, atomic_file, private_folder
+from pipeline.home import Home, atomic_file, build_id, private_folder
 from pipeline.published.report.cards import URGENCY, cards
 from pipeline.published.report.read import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
@@ -50,7 +50,7 @@ def current_report(home: Home) -> Path:
     path = _path(home)
     if home.current.exists() and path.exists():
         with path.open("rb") as file:
-            if _mark(home.current.resolve().stem).encode() in file.read(_HEAD_BYTES):
+            if _mark(build_id(home.current)).encode() in file.read(_HEAD_BYTES):
                 return path
     return publish_report(home.current, home)
 

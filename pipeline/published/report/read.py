@@ -15,6 +15,7 @@ from typing import Any, Final
 import duckdb
 
 from pipeline.errors import DrawdownError
+from pipeline.home import build_id
 from pipeline.schema.render import quoted
 from pipeline.warehouse import open_reader
 
@@ -71,7 +72,7 @@ def read_snapshot(build: Path) -> Snapshot:
     try:
         with open_reader(build) as connection:
             return Snapshot(
-                build_id=build.resolve().stem,
+                build_id=build_id(build),
                 fleet={query: _rows(connection, text_of(query)) for query in FLEET_QUERIES},
                 accounts={query: _by_account(connection, query) for query in ACCOUNT_QUERIES},
             )
