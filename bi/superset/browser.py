@@ -21,6 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from bi.superset.served import Api
 
+_DATA = "/api/v1/chart/data"
 _HEIGHT = 2700
 """Of the window: charts out of sight are not loaded."""
 
@@ -103,19 +104,29 @@ def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: P
 def _answers(driver: webdriver.Chrome) -> tuple[dict[int, list[dict[str, Any]]], list[int]]:
     rows: dict[int, list[dict[str, Any]]] = {}
     statuses = []
+    charts: dict[str, int | None] = {}
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
-        if message["method"] != "Network.responseReceived":
+        told = message["params"]
+        if message["method"] == "Network.requestWillBeSent" and told["request"]["method"] == "POST":
+            charts[told["requestId"]] = _chart(told["request"])
+        if message["method"] != "Network.responseReceived" or told["requestId"] not in charts:
             continue
-        answer = message["params"]["response"]
-        address = urlsplit(answer["url"])
-        if address.path != "/api/v1/chart/data":
+        if urlsplit(told["response"]["url"]).path != _DATA:
             continue
-        statuses.append(answer["status"])
-        asked = json.loads(parse_qs(address.query)["form_data"][0])
-        body = driver.execute_cdp_cmd("Network.getResponseBody", {"requestId": message["params"]["requestId"]})["body"]
-        told = json.loads(body, parse_float=Decimal)
-        # The filter's own list of values is of no chart.
-        if "slice_id" in asked and answer["status"] == 200:
-            rows[asked["slice_id"]] = told["result"][0]["data"]
+        status = told["response"]["status"]
+        statuses.append(status)
+        chart = charts[told["requestId"]]
+        if chart is not None and status == 200:
+            body = driver.execute_cdp_cmd("Network.getResponseBody", {"requestId": told["requestId"]})["body"]
+            rows[chart] = json.loads(body, parse_float=Decimal)["result"][0]["data"]
     return rows, statuses
+
+
+def _chart(request: dict[str, Any]) -> int | None:
+    """The chart that a request asks the rows of; None for others, as the one for the filter's own list of values."""
+    if urlsplit(request["url"]).path != _DATA:
+        return None
+    asked = parse_qs(urlsplit(request["url"]).query).get("form_data")
+    form = json.loads(asked[0]) if asked else json.loads(request.get("postData") or "{}").get("form_data") or {}
+    return form.get("slice_id")
