@@ -22,6 +22,15 @@ from selenium.webdriver.support.ui import WebDriverWait
 from bi.superset.served import Api
 
 _DATA = "/api/v1/chart/data"
+_KEEP_DRAWN_TEXT = """
+window.drawnText = [];
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+  window.drawnText.push(String(text));
+  return draw.call(this, text, ...where);
+};
+"""
+"""Charts are drawn on a canvas, whose words no selector finds."""
 _HEIGHT = 2700
 """Of the window: charts out of sight are not loaded."""
 
@@ -36,6 +45,8 @@ class Sight:
     errors: list[str]
     """What stands in error banners."""
     text: str
+    drawn: set[str]
+    """The words in its charts: of axes and legends."""
     width: int
     """Of the page: more than the window's where it must be scrolled sideways."""
 
@@ -76,6 +87,7 @@ def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: P
     """Open a dashboard of so many charts, wait until they are drawn, and keep a picture of it."""
     size = {"width": width, "height": _HEIGHT, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    keeper = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _KEEP_DRAWN_TEXT})
     driver.get_log("performance")
     driver.get(url)
 
@@ -90,6 +102,7 @@ def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: P
         )
         calm = calm + 1 if drawn else 0
         time.sleep(1)
+    driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", keeper)
     rows, statuses = _answers(driver)
     driver.save_screenshot(str(picture))
     return Sight(
@@ -97,6 +110,7 @@ def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: P
         statuses=statuses,
         errors=[found.text for found in driver.find_elements(By.CSS_SELECTOR, "[role=alert], .ant-alert")],
         text=driver.find_element(By.TAG_NAME, "body").text,
+        drawn=set(driver.execute_script("return window.drawnText")),
         width=driver.execute_script("return document.scrollingElement.scrollWidth"),
     )
 

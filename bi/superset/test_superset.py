@@ -169,6 +169,8 @@ def test_the_dashboard_shows_every_chart_and_no_error(
         assert account in sight.text
     assert "No results" not in sight.text
     assert sight.width <= width
+    assert "100%" in sight.drawn
+    assert "NaN" not in sight.drawn
 
 
 def test_its_totals_are_duckdbs_to_the_digit(seen: dict[str, list[dict[str, Any]]], world: World) -> None:
