@@ -11,16 +11,16 @@ import duckdb
 
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
-from pipeline.schema.severities import ALERT_RULES
+from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY
 from pipeline.terminal import age_words, console, sentence, show_cells, show_findings, write_json
 from pipeline.warehouse import open_reader
 
-_QUERY: Final = """
+_QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
     acknowledgement_note, told_at_utc, event_id, fetch_id
 FROM alerts.states
 WHERE alert_state <> 'recovered'
-ORDER BY CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 ELSE 3 END, account_id, rule
+ORDER BY {SQL_URGENCY}, account_id, rule
 """
 _NEWEST: Final = "SELECT coalesce(max(fetch_id), '') FROM alerts.states"
 _AS_OF: Final = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"

@@ -10,19 +10,17 @@ import duckdb
 
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
+from pipeline.schema.severities import LEVELS, SQL_URGENCY
 from pipeline.terminal import age_words, console, fleet_words, sentence, status_table, write_json
 from pipeline.warehouse import open_reader
 
-_QUERY = """
+_QUERY = f"""
 SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,
     burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, topup_amount, topup_gross_amount,
     order_by_date, topup_advice, evidence_level, reporting_balance_amount,
     reporting_unit_code, fx_rate_date, fx_source
 FROM marts.account_status
-ORDER BY
-    CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 WHEN 'unknown' THEN 3 WHEN 'watch' THEN 4
-        ELSE 5 END,
-    runway_days NULLS LAST, account_id
+ORDER BY {SQL_URGENCY}, runway_days NULLS LAST, account_id
 """
 _FLEET = """
 SELECT reporting_unit_code, account_count, converted_account_count, reporting_balance_amount,
@@ -32,7 +30,6 @@ FROM marts.fleet_status
 _AS_OF = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
 _WIDEST = 100
 """Beyond this the eye loses the line between a name and what stands at the other end."""
-_URGENCY = ("watch", "warning", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,7 @@ def is_reached(found: Status, fail_on: list[str]) -> bool:
     `unknown` and `ok` count only as such.
     """
     wanted = set(fail_on)
-    lowest = min((_URGENCY.index(each) for each in wanted if each in _URGENCY), default=None)
+    lowest = min((LEVELS.index(each) for each in wanted if each in LEVELS), default=None)
     if lowest is not None:
-        wanted |= set(_URGENCY[lowest:])
+        wanted |= set(LEVELS[lowest:])
     return any(account["severity"] in wanted for account in found.accounts)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.alerts.machine import Event
+from pipeline.schema.severities import URGENCY
 
 MOST_SHOWN: Final = 12
 """Chat services cut long messages off: the most urgent come first, and the rest is a number."""
@@ -21,7 +22,6 @@ _WORDS: Final = {
     "anomaly": "spends otherwise than forecast",
     "drift": "answers in another shape",
 }
-_URGENCY: Final = ("critical", "warning", "watch")
 
 
 def headline(event: Event) -> str:
@@ -36,7 +36,7 @@ def headline(event: Event) -> str:
 
 def compose(events: Sequence[Event], report: Path) -> tuple[str, str]:
     """A message's title and body: what, when, how sure, how much to pay, and where to look."""
-    ordered = sorted(events, key=lambda each: (each.event == "recovered", _URGENCY.index(each.severity)))
+    ordered = sorted(events, key=lambda each: (each.event == "recovered", URGENCY.index(each.severity)))
     paragraphs = [
         f"{headline(each)} ({each.rule}, {each.event} {_instant(each.happened_at_utc)}).\n{each.message}".rstrip()
         for each in ordered[:MOST_SHOWN]
@@ -53,7 +53,7 @@ def _title(ordered: Sequence[Event]) -> str:
     if len(ordered) == 1:
         return f"Drawdown: {headline(ordered[0])}"
     bad = [each for each in ordered if each.event != "recovered"]
-    counts = [(sum(each.severity == severity for each in bad), severity) for severity in _URGENCY]
+    counts = [(sum(each.severity == severity for each in bad), severity) for severity in URGENCY]
     counts.append((len(ordered) - len(bad), "recovered"))
     told = ", ".join(f"{count} {what}" for count, what in counts if count)
     return f"Drawdown: {len(ordered)} changes: {told}"

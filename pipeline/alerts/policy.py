@@ -9,10 +9,7 @@ from datetime import datetime, time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pipeline.schema.severities import ALERT_RULES
-
-LEVELS: Final = ("watch", "warning", "critical")
-"""The severities that an alert can have, least urgent first."""
+from pipeline.schema.severities import ALERT_RULES, LEVELS
 
 OFF: Final = "off"
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")

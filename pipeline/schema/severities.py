@@ -1,4 +1,4 @@
-"""Severities, in the order of urgency."""
+"""Severities and their orders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from typing import Final
 
 SEVERITIES: Final = ("ok", "watch", "warning", "critical", "unknown")
 """Least urgent first; `unknown` stands apart, because nothing can be said."""
+
+URGENCY: Final = ("critical", "warning", "unknown", "watch", "ok")
+"""The order in which people are shown accounts: what nobody can judge comes before what can wait."""
+
+LEVELS: Final = ("watch", "warning", "critical")
+"""Those that an alert can have, least urgent first."""
+
+SQL_URGENCY: Final = f"list_position({list(URGENCY)}, severity)"
+"""What rows with a severity are ordered by in SQL, the most urgent first."""
 
 ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
     {

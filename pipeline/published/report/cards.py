@@ -27,9 +27,7 @@ from pipeline.published.report.words import (
     month,
     percent,
 )  # fmt: skip
-
-URGENCY: Final = ("critical", "warning", "unknown", "watch", "ok")
-"""Severities in the order of the page."""
+from pipeline.schema.severities import URGENCY
 
 _LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
 _SLUG: Final = re.compile(r"[^A-Za-z0-9_-]+")

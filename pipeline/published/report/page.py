@@ -14,10 +14,11 @@ from markupsafe import Markup
 from pipeline import __version__
 from pipeline.drawing import fit
 from pipeline.home import Home, atomic_file, build_id, private_folder
-from pipeline.published.report.cards import URGENCY, cards
+from pipeline.published.report.cards import cards
 from pipeline.published.report.read import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
 from pipeline.published.report.words import FILTERS
+from pipeline.schema.severities import URGENCY
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 

@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from pipeline.drawing import NARROW
 from pipeline.forecasts.plots import calibration
-from pipeline.published.report.cards import URGENCY, Card
+from pipeline.published.report.cards import Card
 from pipeline.published.report.read import Row, Snapshot
 from pipeline.published.report.tables import Spell, Table, drawn, table
 from pipeline.published.report.words import converted, count, day, days, in_unit, instant, money, percent, ratio
+from pipeline.schema.severities import URGENCY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
