@@ -262,3 +262,32 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
         )
         assert states.fetchall() == [("runway", "open"), ("stale", "recovered")]
     assert len(told.heard) == 4
+
+
+def test_unexplained_money_is_over_when_the_vendor_restates_its_usage(
+    built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    world = built[1]
+    bench = Bench(tmp_path, only(world.accounts_toml(), "voxpria-main"), world.keys)
+    told = _listen(bench, httpserver)
+    # Read at midnight of the fifth and the sixth, so that the fifth's usage lies whole between two balances.
+    for hours, is_understated in ((-57, False), (-33, True), (-8, True), (0, False), (1, False)):
+        world.clear_faults()
+        world.move_clock(NOW + timedelta(hours=hours))
+        if is_understated:
+            world.put_fault("money_is", vendor="voxpria", path="/api/v1/credits/usage", value="1")
+        assert bench.run(
+            NOW + timedelta(hours=hours), selection='+key:"alerts/events" or key:"published/snapshot"'
+        ).is_ok
+    world.clear_faults()
+
+    assert told.titles() == [
+        "voxpria-main has unexplained money",
+        "voxpria-main has recovered (unexplained)",
+    ]
+    assert "voxpria-credit of the last 7 days cannot be explained" in told.heard[0]["message"]
+    # At midnight nothing is missed yet: what was used may still be booked. One good reading is no recovery yet.
+    assert bench.rows("SELECT rule, event, happened_at_utc FROM alerts.events ORDER BY happened_at_utc") == [
+        ("unexplained", "opened", NOW - timedelta(hours=8)),
+        ("unexplained", "recovered", NOW + timedelta(hours=1)),
+    ]
