@@ -1,0 +1,13 @@
+"""accounts.toml and the environment, read into typed settings.
+
+Every mistake is one line that names the file, the account and the key, before any request; never the value, for it
+may be a secret in the wrong place. Settings hold the *names* of the variables that hold secrets;
+`AccountSettings.secrets` reads them late, and nothing prints them.
+"""
+
+from __future__ import annotations
+
+from pipeline.settings.model import DEFAULT_HISTORY_DAYS, AccountSettings, CreditPrice, Settings
+from pipeline.settings.read import accounts_path, load
+
+__all__ = ["DEFAULT_HISTORY_DAYS", "AccountSettings", "CreditPrice", "Settings", "accounts_path", "load"]
