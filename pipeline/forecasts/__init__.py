@@ -3,10 +3,16 @@
 Needs numpy and polars and nothing else; knows no vendor, no warehouse and no Dagster.
 """
 
-from pipeline.forecasts.engine import Forecast, forecast, iterate_paths
-from pipeline.forecasts.histories import QUANTILES, InputError
-from pipeline.forecasts.passage import first_passage, passed_by_day
-from pipeline.forecasts.simulate import Paths
+from pipeline.forecasts.engine import (
+    QUANTILES,
+    Forecast,
+    InputError,
+    Paths,
+    first_passage,
+    forecast,
+    iterate_paths,
+    passed_by_day,
+)
 
 __all__ = [
     "QUANTILES",

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.forecasts import histories as reading
-from pipeline.forecasts.histories import QUANTILES, Floats, InputError
+from pipeline.forecasts.engine import histories as reading
+from pipeline.forecasts.engine.histories import QUANTILES, Floats, InputError
 
 THRESHOLD: Final = 0.001
 """What is less probable is an anomaly: with honest forecasts, one day of an account in about three years."""

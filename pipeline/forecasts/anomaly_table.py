@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from pipeline.forecasts.anomalies import find
-from pipeline.forecasts.histories import QUANTILES
+from pipeline.forecasts.engine.histories import QUANTILES
 from pipeline.forecasts.outlook import LEVELS
 
 _HISTORY_DAYS: Final = 420

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.forecasts import histories as reading
+from pipeline.forecasts.engine import histories as reading
 from pipeline.forecasts.engine import iterate_paths
-from pipeline.forecasts.histories import QUANTILES, Floats, InputError
-from pipeline.forecasts.passage import passed_by_day
-from pipeline.forecasts.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
-from pipeline.forecasts.simulate import Paths
+from pipeline.forecasts.engine.histories import QUANTILES, Floats, InputError
+from pipeline.forecasts.engine.passage import passed_by_day
+from pipeline.forecasts.engine.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
+from pipeline.forecasts.engine.simulate import Paths
 
 METHODS: Final = ("drawdown", "mean_7d", "mean_28d", "seasonal_naive")
 """The forecaster; the means of the last 7 and 28 days; each weekday as it was last."""

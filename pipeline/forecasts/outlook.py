@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipeline.forecasts.autotopup import AutoTopUps, Rule, simulate
 from pipeline.forecasts.engine import Forecast, forecast, learn_pool
+from pipeline.forecasts.engine.simulate import Paths
 from pipeline.forecasts.inputs import HORIZON_DAYS, Inputs
-from pipeline.forecasts.simulate import Paths
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
+from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit
 
 LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")

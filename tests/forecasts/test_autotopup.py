@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.forecasts import InputError, passed_by_day
-from pipeline.forecasts.autotopup import AutoTopUps, Rule, simulate
+from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
 from tests.forecasts.test_topup import paths_of, steady
 
 

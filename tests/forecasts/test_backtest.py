@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.forecast import scores as benchmark
 from pipeline.forecasts import InputError, Paths
 from pipeline.forecasts.backtest import CALIBRATION, METHODS, SCORES, SKIPPED, Backtest, backtest, verdict
-from pipeline.forecasts.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
+from pipeline.forecasts.engine.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
 from tests.forecasts.worlds import AS_OF, frame, noise
 
 MONTH = [10.0] * 28

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline.forecasts import forecast
-from pipeline.forecasts.regimes import newest_regime
+from pipeline.forecasts.engine.regimes import newest_regime
 
 AS_OF = date(2026, 11, 20)
 

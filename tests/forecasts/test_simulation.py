@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from pipeline.forecasts import InputError, Paths
-from pipeline.forecasts.simulation import Morning, Replay, by_engine, compare, planned, replay, table, threshold
 from pipeline.forecasts.topup import Terms
+from pipeline.forecasts.topup.replay import Morning, Replay, by_engine, compare, planned, replay, table, threshold
 from tests.forecasts.worlds import noise
 
 FIRST = date(2026, 1, 5)

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.forecasts.histories import Floats
-from pipeline.forecasts.learn import Wander
-from pipeline.forecasts.pool import LADDER, Pool
+from pipeline.forecasts.engine.histories import Floats
+from pipeline.forecasts.engine.learn import Wander
+from pipeline.forecasts.engine.pool import LADDER, Pool
 
 _SHARED: Final = 16.0
 """Origins that everybody's variance counts as, beside the account's own; four to twenty-five came out alike."""

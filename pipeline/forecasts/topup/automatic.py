@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.forecasts.histories import Floats, InputError
-from pipeline.forecasts.money import checked, from_float, spoken
-from pipeline.forecasts.simulate import Paths
+from pipeline.forecasts.engine.histories import Floats, InputError
+from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.topup.money import checked, from_float, spoken
 from pipeline.schema.units import UNKNOWN_UNIT
 
 _ROUNDING: Final = 1e-9

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.forecasts.histories import Floats, InputError
-from pipeline.forecasts.learn import TAUS
+from pipeline.forecasts.engine.histories import Floats, InputError
+from pipeline.forecasts.engine.learn import TAUS
 
 HORIZONS: Final = (1, 4, 12)
 """Weeks whose totals the widths are set by."""

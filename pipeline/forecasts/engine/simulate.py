@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.forecasts.histories import Floats
-from pipeline.forecasts.learn import AGES, BLOCK_WEEKS, Learned, block_chances, learn, mean_where, wander
-from pipeline.forecasts.pool import HORIZONS, Pool
-from pipeline.forecasts.walk import deviation, factors, growth, shocks
+from pipeline.forecasts.engine.histories import Floats
+from pipeline.forecasts.engine.learn import AGES, BLOCK_WEEKS, Learned, block_chances, learn, mean_where, wander
+from pipeline.forecasts.engine.pool import HORIZONS, Pool
+from pipeline.forecasts.engine.walk import deviation, factors, growth, shocks
 
 FULL_DAYS, BLOCK_DAYS, OWN_DAYS = 84, 28, 7
 """Days of history from which the next rung of the ladder is stood on."""

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.forecasts.histories import Floats
+from pipeline.forecasts.engine.histories import Floats
 
 _ROUNDING: Final = 1e-9
 """Sums of floats differ in their last digits: a total that is a band's edge is within it."""

@@ -6,7 +6,7 @@ import math
 from decimal import ROUND_CEILING, Decimal, localcontext
 from typing import Final
 
-from pipeline.forecasts.histories import InputError
+from pipeline.forecasts.engine.histories import InputError
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
 
 _DIGITS: Final = 13

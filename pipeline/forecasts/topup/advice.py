@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.forecasts.histories import Floats, InputError
-from pipeline.forecasts.money import checked, from_float, rounded_up, spoken
-from pipeline.forecasts.passage import passed_by_day, room_above
-from pipeline.forecasts.simulate import Paths
+from pipeline.forecasts.engine.histories import Floats, InputError
+from pipeline.forecasts.engine.passage import passed_by_day, room_above
+from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.topup.money import checked, from_float, rounded_up, spoken
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
 
 _DAY: Final = timedelta(days=1)

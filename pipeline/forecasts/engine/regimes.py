@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.forecasts.histories import Floats
+from pipeline.forecasts.engine.histories import Floats
 
 _FACTOR: Final = 3.0
 """Every week since must lie this far from every week before, and no two weeks of one level so far from each other: two

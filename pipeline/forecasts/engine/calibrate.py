@@ -9,10 +9,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.forecasts.histories import Floats, Histories
-from pipeline.forecasts.learn import AGES, BLOCK_WEEKS, Learned, Wander, learn, relative, remember, wander, weeks_of
-from pipeline.forecasts.pool import HORIZONS, LADDER, Pool, nobody, prior_excess
-from pipeline.forecasts.walk import deviation, factors, generator, shocks
+from pipeline.forecasts.engine.histories import Floats, Histories
+from pipeline.forecasts.engine.learn import (
+    AGES,
+    BLOCK_WEEKS,
+    Learned,
+    Wander,
+    learn,
+    relative,
+    remember,
+    wander,
+    weeks_of,
+)
+from pipeline.forecasts.engine.pool import HORIZONS, LADDER, Pool, nobody, prior_excess
+from pipeline.forecasts.engine.walk import deviation, factors, generator, shocks
 
 TEACHERS: Final = 600
 """Accounts that the pool is made of, at most: chosen by a hash of their ids, so by nothing that they do."""

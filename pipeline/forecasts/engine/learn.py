@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.forecasts.histories import Floats
+from pipeline.forecasts.engine.histories import Floats
 
 TAUS: Final = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 20.0])
 """Memories of the level, in weeks: from nearly the last week alone to nearly half a year."""
