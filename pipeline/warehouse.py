@@ -143,10 +143,8 @@ def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as problem:
         text = str(problem)
         if "lock" in text.lower():
-            match = re.search(r"PID (\d+)", text)
-            holder = f"process {match[1]}" if match else "another process"
             raise DrawdownError(
-                f"{path} is open in {holder}, which is not Drawdown. Close it there; "
+                f"{path} is open in {_who_locks(text)}, which is not Drawdown. Close it there; "
                 "readers should open published/current.duckdb, which is never locked"
             ) from None
         raise DrawdownError(
@@ -157,6 +155,12 @@ def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
         os.umask(previous)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _who_locks(problem: str) -> str:
+    """The process that DuckDB says has a file open."""
+    match = re.search(r"PID (\d+)", problem)
+    return f"process {match[1]}" if match else "another process"
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -215,8 +219,11 @@ def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
     except duckdb.Error as problem:
+        text = str(problem)
+        if "lock" in text.lower():
+            raise DrawdownError(f"{path} is being written by {_who_locks(text)}; try again when it has ended") from None
         raise DrawdownError(
-            f"{path} cannot be opened: {str(problem).splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
+            f"{path} cannot be opened: {text.splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
         ) from None
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")
