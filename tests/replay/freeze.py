@@ -1,9 +1,10 @@
-"""Freeze a small landing of this version, for later versions to rebuild: `python -m tests.replay.freeze`.
+"""Freeze a small landing of this version, for later versions to rebuild: `python -m tests.replay.freeze [WORD]`.
 
-Run it once before a release whose version has none yet. What is frozen is never made anew: it stands for the state
-folders out there. Five days of the sandbox's four vendors and a file kept by hand go into it: failures of several
-kinds, rejected rows, a change of shape, a restated day, changed settings, forecasts as issued, a backtest, one day
-compacted. The keys are invented, and none may stand in it.
+Run it once before a release whose version has none yet, and, with a word for it, once landing holds something that
+stands in no frozen one. What is frozen is never made anew: it stands for the state folders out there. Five days of the
+sandbox's four vendors and a file kept by hand go into it: failures of several kinds, rejected rows, a change of shape,
+a restated day, changed settings, forecasts as issued, alerts, one of them acknowledged, a backtest, one day compacted.
+The keys are invented, and none may stand in it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
+from uuid import uuid4
 
 from pipeline import __version__
 from pipeline import sandbox as sandboxes
+from pipeline.alerts.journal import land
+from pipeline.alerts.machine import Acknowledgement
 from pipeline.clock import Clock
 from pipeline.landing import rates
 from pipeline.landing.compact import compact
@@ -43,9 +47,10 @@ _FAULTS = {
 }
 
 
-def archive() -> Path:
-    """Where this version's landing stands, by the first two numbers of the version."""
-    return HERE / f"landing-{'.'.join(__version__.split('.')[:2])}.tar.xz"
+def archive(word: str = "") -> Path:
+    """Where this version's landing stands, by the first two numbers of the version and what is new in it."""
+    name = "-".join(["landing", ".".join(__version__.split(".")[:2]), *([word] if word else [])])
+    return HERE / f"{name}.tar.xz"
 
 
 def freeze(target: Path) -> None:
@@ -71,6 +76,8 @@ def _run_day(bench: Bench, world: sandboxes.Sandbox, day: int, at: datetime) -> 
         text = bench.accounts_toml.replace('vendor = "deepvue"', 'vendor = "deepvue"\nteam = "research"')
         bench.accounts.write_text(text.replace('"0.10"', '"0.12"'))
         (bench.folder / "registrar.csv").write_text(_READINGS + "2026-10-31T12:00:00Z,80.25,EUR\n")
+        taken = Acknowledgement(account_id="voxpria-campaign", rule="runway", by="operator", at=at, note="it may end")
+        land(bench.home, Clock(at), str(uuid4()), taken)
     for hour in (0, 6):
         world.move_clock(at + timedelta(hours=hour))
         for fault, account, path, params in _FAULTS.get((day, hour), []):
@@ -87,9 +94,9 @@ def _backtest(bench: Bench, at: datetime) -> None:
     land_backtest(bench.home, Clock(at), "backtest", compare(read_history(bench.home, [])))
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Freeze this version's landing where there is none; 1 where there is one."""
-    target = archive()
+    target = archive(*arguments[:1])
     if target.exists():
         print(f"{target} is frozen; it is never made anew", file=sys.stderr)
         return 1
@@ -99,4 +106,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
