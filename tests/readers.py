@@ -29,7 +29,7 @@ class Readers:
     Each look opens what is current, as it is documented for readers, asks one query over several tables, and closes.
     """
 
-    def __init__(self, home: Home, *, count: int = 1, per_second: float = 20.0) -> None:
+    def __init__(self, home: Home, *, count: int = 1, per_second: float = 10.0) -> None:
         self.home, self.reads, self.errors = home, 0, list[str]()
         self.builds = set[str]()
         self._pause = count / per_second
