@@ -476,6 +476,19 @@ def serve(
     serve_forever(Home.from_environment(), host=host, port=port, is_public=public, names=name, max_age_minutes=max_age)
 
 
+@app.command()
+def checksum(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A DuckDB file; default: the published build.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print each table's rows and a checksum of what they hold, to compare two builds."""
+    from pathlib import Path
+
+    from pipeline.checksum import print_checksums
+
+    print_checksums(Path(file) if file else Home.from_environment().current, as_json=as_json)
+
+
 # -- beginning ----------------------------------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ class Request:
     on_step: Callable[[str], object] = lambda _: None
     """Told of each asset's key path as it is materialised."""
     warehouse_path: Path | None = None
-    """Another file than the state folder's warehouse."""
+    """Another file than the state folder's warehouse: it begins empty, and is removed where it took no place."""
     is_rebuild: bool = False
     """Fetch nothing; and when all went well, put that file in the warehouse's place, while the lock is held."""
     known_at: datetime | None = None
@@ -181,15 +181,21 @@ def materialize(request: Request) -> Outcome:
     return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
 
 
-def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None) -> Outcome:
+def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:
     """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
 
     The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
     """
     _need_landing(home)
-    fresh = home.path / "warehouse.rebuilding.duckdb"
-    _remove(fresh)
-    return materialize(Request(home=home, on_step=on_step, is_rebuild=True, warehouse_path=fresh))
+    return materialize(
+        Request(
+            home=home,
+            selection=None if is_published else "not group:published",
+            on_step=on_step,
+            is_rebuild=True,
+            warehouse_path=home.path / "warehouse.rebuilding.duckdb",
+        )
+    )
 
 
 def rebuild_as_of(
@@ -213,11 +219,7 @@ def rebuild_as_of(
             "give a later --as-of"
         )
     fresh = home.path / "warehouse.as-of.duckdb"
-    _remove(fresh)
-    try:
-        return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
-    finally:
-        _remove(fresh)
+    return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
 
 
 def _need_landing(home: Home) -> None:
@@ -226,11 +228,6 @@ def _need_landing(home: Home) -> None:
             f"{home.landing} does not exist: there is nothing to rebuild from. `drawdown run` begins it, or set "
             "DRAWDOWN_HOME to the folder that has it"
         )
-
-
-def _remove(warehouse: Path) -> None:
-    for leftover in (warehouse, warehouse.with_name(warehouse.name + ".wal")):
-        leftover.unlink(missing_ok=True)
 
 
 def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:

@@ -21,8 +21,10 @@ from typing import IO, TYPE_CHECKING, Final
 
 import duckdb
 
+from pipeline import __version__
 from pipeline.errors import DrawdownError
 from pipeline.home import Home, private_folder, sync_folder
+from pipeline.schema.version import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pipeline.schema.tables import Table
@@ -50,6 +52,8 @@ class Warehouse:
     ) -> None:
         self.home = home
         self.path = path or home.warehouse
+        self._is_temporary = self.path != home.warehouse
+        """It begins empty, and is removed when it is closed, both under the lock, unless it took its place."""
         self.known_at = known_at
         """What arrived later is not loaded; None: everything is."""
         self.is_replay = is_replay
@@ -62,19 +66,37 @@ class Warehouse:
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with every table there.
 
-        Raises DrawdownError where another process holds the warehouse for longer than the wait, or where the
-        file cannot be opened or was laid out by another version.
+        A file that an older version laid out is made anew from landing first. Raises DrawdownError where another
+        process holds the warehouse for longer than the wait, or where the file cannot be opened, or was laid out by
+        a newer version.
         """
         if self._connection is None:
-            private_folder(self.home.path)
-            self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
-            try:
-                self._connection = _open_writer(self.path)
-                _prepare(self._connection, self.path)
-            except BaseException:
+            other = self._open()
+            if other:
+                from pipeline.upgrade import make_anew
+
+                # Its own process takes the lock for it.
                 self.close()
-                raise
+                make_anew(self.home, other)
+                other = self._open()
+            if other:
+                self.close()
+                raise DrawdownError(f"{other}, also after it was made anew. Another version writes it: end that one")
+        assert self._connection is not None  # noqa: S101 - opened above
         return self._connection
+
+    def _open(self) -> str | None:
+        """Take the lock and open the file; returns why the file must be made anew, None where it need not."""
+        private_folder(self.home.path)
+        self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
+        try:
+            if self._is_temporary:
+                self._remove()
+            self._connection = _open_writer(self.path)
+            return _prepare(self._connection, self.path)
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -101,11 +123,17 @@ class Warehouse:
         sync_folder(self.home.path)
         self.close()
 
+    def _remove(self) -> None:
+        for leftover in (self.path, self.path.with_name(self.path.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the file and free the lock."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            if self._is_temporary:
+                self._remove()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -143,10 +171,8 @@ def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as problem:
         text = str(problem)
         if "lock" in text.lower():
-            match = re.search(r"PID (\d+)", text)
-            holder = f"process {match[1]}" if match else "another process"
             raise DrawdownError(
-                f"{path} is open in {holder}, which is not Drawdown. Close it there; "
+                f"{path} is open in {_who_locks(text)}, which is not Drawdown. Close it there; "
                 "readers should open published/current.duckdb, which is never locked"
             ) from None
         raise DrawdownError(
@@ -159,8 +185,18 @@ def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Make every table and view, empty, where the file is new; refuse a file of another layout."""
+def _who_locks(problem: str) -> str:
+    """The process that DuckDB says has a file open."""
+    match = re.search(r"PID (\d+)", problem)
+    return f"process {match[1]}" if match else "another process"
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
+    """Make every table and view, empty, where the file is new.
+
+    Returns why the file must be made anew, None where it need not. Raises DrawdownError for a file that a newer
+    version laid out.
+    """
     from pipeline.schema.render import comments, create_table
 
     tables, views = layout()
@@ -169,18 +205,46 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         statements += [create_table(table), *comments(table)]
     statements += views
     fingerprint = sha256("\n".join(statements).encode()).hexdigest()[:16]
-    if connection.sql("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'layout'").fetchall()[0][0]:
-        if connection.sql("SELECT fingerprint FROM staging.layout").fetchall() == [(fingerprint,)]:
-            return
+    own = (SCHEMA_VERSION, __version__, fingerprint)
+    found = _layout_of(connection)
+    if found is None:
+        connection.execute("BEGIN TRANSACTION")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("INSERT INTO staging.layout (schema_version, version_id, fingerprint) VALUES (?, ?, ?)", own)
+        connection.execute("COMMIT")
+        return None
+    schema_version, version_id, _ = found
+    this = f"{__version__} (schema {SCHEMA_VERSION})"
+    if schema_version > SCHEMA_VERSION:
         raise DrawdownError(
-            f"{path} was laid out by another version of Drawdown. Landing still holds every answer: run "
-            "`drawdown rebuild`"
+            f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), which is newer than this one, "
+            f"{this}. Install Drawdown {version_id} or later; or, to go back for good, run `drawdown rebuild`, which "
+            "makes the warehouse anew from landing"
         )
-    connection.execute("BEGIN TRANSACTION")
-    for statement in statements:
-        connection.execute(statement)
-    connection.execute("INSERT INTO staging.layout VALUES (?)", [fingerprint])
-    connection.execute("COMMIT")
+    if (schema_version, found[2]) == (SCHEMA_VERSION, fingerprint):
+        return None
+    if schema_version == SCHEMA_VERSION:
+        return f"{path} was laid out by other definitions than those of this Drawdown, {this}"
+    return f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), this is {this}"
+
+
+def _layout_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, str, str] | None:
+    """Schema version, Drawdown's version and fingerprint by which a file was laid out; None for a new file.
+
+    What a file does not say, because its version did not know it, is 0 or `unknown`.
+    """
+    columns = connection.sql(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'staging' AND table_name = 'layout'"
+    ).fetchall()
+    if not columns:
+        is_new = connection.sql("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]
+        return None if is_new else (0, "unknown", "")
+    names = {name for (name,) in columns}
+    said = [name if name in names else "NULL" for name in ("schema_version", "version_id", "fingerprint")]
+    rows = connection.sql(f"SELECT {', '.join(said)} FROM staging.layout LIMIT 1").fetchall()
+    schema_version, version_id, fingerprint = rows[0] if rows else (None, None, None)
+    return int(schema_version or 0), str(version_id or "unknown"), str(fingerprint or "")
 
 
 def layout() -> tuple[list[Table], list[str]]:
@@ -215,8 +279,11 @@ def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
     except duckdb.Error as problem:
+        text = str(problem)
+        if "lock" in text.lower():
+            raise DrawdownError(f"{path} is being written by {_who_locks(text)}; try again when it has ended") from None
         raise DrawdownError(
-            f"{path} cannot be opened: {str(problem).splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
+            f"{path} cannot be opened: {text.splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
         ) from None
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipeline.checksum import checksums
 from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.http import Patience
@@ -84,6 +85,10 @@ class Bench:
             if name != "marts.build_info":
                 found[name] = sorted(self.rows(f"SELECT * FROM {name}"), key=repr)
         return found
+
+    def checksums(self) -> dict[str, str]:
+        """The checksum of each published table, as `drawdown checksum` has it."""
+        return {each.table: each.checksum for each in checksums(self.home.current)}
 
     def leaks(self) -> list[str]:
         """Files of the state folder in which a secret stands; must be empty."""

@@ -571,6 +571,7 @@ _DEFINITIONS: Final = (
     _text("data_type", "DuckDB type."),
     _text("unit", "What one of it is."),
     _text("doc", "What it means."),
+    Column(name="schema_version", type=Type.INTEGER, doc="The version of the tables' layout.", minimum=1),
     _text("fingerprint", "A hash of every table's and view's definition."),
     _text("folder", "A folder, relative to the landing folder."),
     Column(name="modified_ns", type=Type.INTEGER, doc="Its modification time.", unit="nanoseconds since 1970"),

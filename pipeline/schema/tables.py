@@ -259,9 +259,9 @@ STAGING: Final = (
     ),
     table(
         "staging.layout",
-        "The one row that says which definitions the warehouse was laid out by.",
+        "The one row that says which version and definitions the warehouse was laid out by.",
         key="",
-        columns="fingerprint",
+        columns="schema_version version_id fingerprint",
         is_published=False,
         made_from="pipeline/schema",
     ),

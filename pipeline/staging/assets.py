@@ -29,6 +29,7 @@ _SHARED = (
     "schema_drift",
     "accounts",
     "build",
+    "layout",
     "credit_prices",
     "fx_rates",
     "column_sources",

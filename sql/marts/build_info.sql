@@ -14,6 +14,11 @@ select
 from staging.build
 union all
 select
+    'schema_version' as item,
+    cast(schema_version as varchar) as value
+from staging.layout
+union all
+select
     'reporting_unit_code' as item,
     reporting_unit_code as value
 from staging.build

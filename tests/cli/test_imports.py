@@ -35,6 +35,7 @@ finally:
         ["status"],
         ["status", "--json"],
         ["sql", "SELECT * FROM marts.account_status"],
+        ["checksum"],
         ["sql", "SELECT * FROM marts.account_status", "--format", "csv"],
         ["sql", "SELECT * FROM marts.account_status", "--format", "json"],
         ["explain", "vpsbg-main"],

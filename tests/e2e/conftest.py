@@ -10,6 +10,9 @@ import pytest
 
 from pipeline import sandbox as sandboxes
 from tests.bench import Bench, FirstRun
+from tests.staging.workshops import new_workshop, template
+
+__all__ = ["new_workshop", "template"]
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 

@@ -1,0 +1,82 @@
+"""`drawdown checksum`: what the tables of a build hold, in one number each, to be compared with another build's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home
+from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query, digest, overall
+from pipeline.schema.tables import ALL
+from pipeline.terminal import show_rows, write_json
+from pipeline.warehouse import open_reader
+
+ALL_TABLES = "*"
+"""Stands for all tables together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """One table's rows and the checksum of what they hold."""
+
+    table: str
+    rows: int
+    checksum: str
+
+
+def checksums(path: Path) -> list[Checksum]:
+    """The checksum of every table of a DuckDB file, by name, and last `*`: all of them together.
+
+    Of views, those count that are stored where they are published, so that a warehouse and the build made of it agree
+    on each table that both have. Raises DrawdownError for a file that cannot be opened or whose types have no
+    checksum.
+    """
+    with open_reader(path) as connection:
+        try:
+            return _checksums(connection)
+        except ValueError as problem:
+            raise DrawdownError(f"{path}: {problem}") from None
+        except duckdb.Error as problem:
+            raise DrawdownError(f"{path} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+
+
+def _checksums(connection: duckdb.DuckDBPyConnection) -> list[Checksum]:
+    found: dict[str, dict[str, str]] = {}
+    columns = connection.execute(
+        """
+        SELECT columns.schema_name, columns.table_name, columns.column_name, columns.data_type,
+            views.view_name IS NOT NULL AS is_view
+        FROM duckdb_columns() AS columns
+        LEFT JOIN duckdb_views() AS views
+            ON columns.schema_name = views.schema_name AND columns.table_name = views.view_name
+        WHERE columns.database_name = current_database() AND NOT columns.internal
+        ORDER BY columns.schema_name, columns.table_name
+        """
+    ).fetchall()
+    for schema, table, column, data_type, is_view in columns:
+        name = f"{schema}.{table}"
+        if is_view and not (name in ALL and ALL[name].is_view):
+            continue
+        if name not in PER_BUILD_TABLES and column not in PER_BUILD_COLUMNS:
+            found.setdefault(name, {})[column] = data_type
+    made = []
+    for name, types in found.items():
+        try:
+            query = checksum_query(".".join(f'"{part}"' for part in name.split(".", 1)), types)
+        except ValueError as problem:
+            raise ValueError(f"{name}: {problem}") from None
+        (row,) = connection.execute(query).fetchall()
+        made.append(Checksum(name, int(row[0]), digest(types, row)))
+    total = overall({each.table: each.checksum for each in made})
+    return [*made, Checksum(ALL_TABLES, sum(each.rows for each in made), total)]
+
+
+def print_checksums(path: Path, *, as_json: bool) -> None:
+    """Print the checksums of a file. Raises UsageError where a named file is absent, DrawdownError as `checksums`."""
+    if path != Home.from_environment().current and not path.is_file():
+        raise UsageError(f"{path} is no file; name a DuckDB file, or none for the published build")
+    rows = [(each.table, each.rows, each.checksum) for each in checksums(path)]
+    (write_json if as_json else show_rows)(["table", "rows", "checksum"], rows)

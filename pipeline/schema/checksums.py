@@ -1,0 +1,84 @@
+"""Checksums of tables: the SQL that makes one, and what is left out because each build says it anew.
+
+A row becomes one text in which every value stands in a form of its own (exact, UTC, NULL apart from the empty text)
+behind its length, so that no two rows read alike. The SHA-256 of each row is added up, four numbers of 64 bits side by
+side. So neither the order of rows, nor storage, threads or DuckDB's version tell, and a row that stands twice does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final
+
+from pipeline.schema.columns import Type
+
+PER_BUILD_COLUMNS: Final = ("loaded_at_utc",)
+"""Columns that say when something was built: left out wherever they stand."""
+
+PER_BUILD_TABLES: Final = {
+    "marts.build_info": "when and by whom the build was made",
+    "staging.landing_folders": "when the copy's folders were last written",
+    "staging.layout": "which version laid the warehouse out",
+    "staging.touched_months": "what a load still owes; empty after every refresh",
+}
+"""Tables that say nothing of the accounts, and why: left out."""
+
+DIGITS: Final = 32
+"""Hexadecimal digits of a checksum: 128 bits."""
+
+_WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_AS_IT_IS: Final = "CAST({0} AS VARCHAR)"
+# Whole microseconds do not depend on the session's time zone; infinity has none.
+_MICROSECONDS: Final = "coalesce(CAST(epoch_us({0}) AS VARCHAR), CAST(CAST({0} AS VARCHAR) LIKE '-%' AS VARCHAR))"
+# 17 digits tell every double from every other, and adding zero makes a negative zero a zero.
+_FLOAT: Final = "printf('%.17g', CAST({0} AS DOUBLE) + 0.0)"
+# The same value at another scale is the same value.
+_DECIMAL: Final = """CASE WHEN contains(CAST({0} AS VARCHAR), '.')
+    THEN rtrim(rtrim(CAST({0} AS VARCHAR), '0'), '.') ELSE CAST({0} AS VARCHAR) END"""
+_TEXTS: Final[dict[str, str]] = {
+    Type.TEXT: "{0}",
+    Type.BOOLEAN: _AS_IT_IS,
+    Type.DATE: _AS_IT_IS,
+    Type.INSTANT: _MICROSECONDS,
+    Type.NUMBER: _FLOAT,
+    # Files that are not ours hold these.
+    **{sign + name: _AS_IT_IS for name in _WHOLE for sign in ("", "U")},
+    "UUID": _AS_IT_IS,
+    "BLOB": "hex({0})",
+    "TIMESTAMP": _MICROSECONDS,
+    "FLOAT": _FLOAT,
+}
+
+
+def checksum_query(name: str, columns: Mapping[str, str]) -> str:
+    """A SELECT of one row: the table's rows, and four sums over the SHA-256 of each row (HUGEINT, NULL where empty).
+
+    `columns` are the names and DuckDB types of the columns that count. Raises ValueError for a type without one
+    exact text.
+    """
+    lanes = ", ".join(
+        f"sum(CAST('0x' || substr(digest, {first}, 16) AS UBIGINT)) AS sum_{first}" for first in range(1, 65, 16)
+    )
+    row = " || ".join(_field(column, columns[column]) for column in sorted(columns)) or "''"
+    return f"SELECT count(*) AS row_count, {lanes} FROM (SELECT sha256({row}) AS digest FROM {name})"
+
+
+def _field(column: str, data_type: str) -> str:
+    value = '"' + column.replace('"', '""') + '"'
+    pattern = _DECIMAL if data_type.startswith("DECIMAL(") else _TEXTS.get(data_type)
+    if pattern is None:
+        raise ValueError(f"column {column} is of type {data_type}, for which no checksum is defined")
+    text = pattern.format(value)
+    return f"CASE WHEN {value} IS NULL THEN '-' ELSE strlen({text}) || ':' || {text} END"
+
+
+def digest(columns: Mapping[str, str], row: tuple[int | None, ...]) -> str:
+    """The checksum of a table, from the names of its columns and the row that `checksum_query` gives."""
+    parts = [*sorted(columns), *(str(number or 0) for number in row)]
+    return sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def overall(checksums: Mapping[str, str]) -> str:
+    """The checksum over all tables, from each one's."""
+    return sha256("\n".join(f"{name} {checksums[name]}" for name in sorted(checksums)).encode()).hexdigest()[:DIGITS]
