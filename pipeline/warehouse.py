@@ -1,4 +1,4 @@
-"""The one place that opens DuckDB: the writer's warehouse behind a lock, and readers' snapshots without any rights.
+"""The writer's warehouse, behind a lock; `pipeline/reader.py` opens what is published.
 
 One process writes at a time. The lock is an flock beside the warehouse, so it is freed by the death of its holder,
 however sudden; who holds it stands in it.
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from pipeline.schema.tables import Table
 
 LAYERS_IN_DUCKDB: Final = ("staging", "core", "forecasts", "marts", "alerts")
-
-_NO_REACH: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": "false",
-    "autoload_known_extensions": "false",
-    "autoinstall_known_extensions": "false",
-}
 
 
 class Warehouse:
@@ -199,25 +193,3 @@ def layout() -> tuple[list[Table], list[str]]:
         if model.table.is_view:
             views += [model.create_view(), *comments(model.table, kind="VIEW")]
     return [*(each for each in ALL.values() if not each.is_view), *tables], views
-
-
-def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file read-only, without reach beyond it: no other file, no extension, no setting.
-
-    The symlink is resolved first, because one process would get a cached older file for a path it knows.
-    Raises DrawdownError where nothing is published yet, or the file is damaged.
-    """
-    if not path.exists():
-        raise DrawdownError(
-            f"{path} does not exist: nothing is published yet. `drawdown run` makes the first build, `drawdown demo` "
-            "one to look at; or set DRAWDOWN_HOME to the folder that has one"
-        )
-    try:
-        connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
-    except duckdb.Error as problem:
-        raise DrawdownError(
-            f"{path} cannot be opened: {str(problem).splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
-        ) from None
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET lock_configuration = true")
-    return connection
