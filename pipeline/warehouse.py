@@ -51,6 +51,8 @@ class Warehouse:
         self._wait_seconds = wait_seconds
         self._lock: IO[str] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._umask: int | None = None
+        """The process's own, to be put back; DuckDB makes its log beside the file at any time while it is open."""
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -60,6 +62,8 @@ class Warehouse:
         file cannot be opened or was laid out by another version.
         """
         if self._connection is None:
+            if self._umask is None:
+                self._umask = os.umask(0o077)
             private_folder(self.home.path)
             self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
             try:
@@ -103,6 +107,9 @@ class Warehouse:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        if self._umask is not None:
+            os.umask(self._umask)
+            self._umask = None
 
 
 def _lock(path: Path, wait_seconds: float) -> IO[str]:
