@@ -51,11 +51,16 @@ def forms(secret: str) -> set[bytes]:
 
 def leaks(secrets: Iterable[str], *places: Path, said: Mapping[str, str] | None = None) -> list[str]:
     """Where a secret stands in what lies under the places, in the files' names, or in what was said; none may."""
+    contents = [content for place in places for content in contents_of(place)]
+    contents += [(name, _text(text)) for name, text in (said or {}).items()]
+    return found_in(contents, secrets)
+
+
+def found_in(contents: Iterable[Content], secrets: Iterable[str]) -> list[str]:
+    """The places among the contents in which a secret stands."""
     every = {form for secret in secrets for form in forms(secret)}
     # What holds another one need not be looked for.
     wanted = [form for form in every if not any(other in form for other in every if other != form)]
-    contents = [content for place in places for content in contents_of(place)]
-    contents += [(name, text.encode("utf-8", "surrogatepass")) for name, text in (said or {}).items()]
     return sorted({place for place, content in contents if any(form in content for form in wanted)})
 
 
