@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import duckdb
-
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import UsageError
 from pipeline.home import Home
+from pipeline.reader import reading
 from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY
 from pipeline.terminal import age_words, console, sentence, show_cells, show_findings, write_json
-from pipeline.warehouse import open_reader
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
@@ -42,17 +40,12 @@ def read_open(home: Home) -> Open:
 
     Raises DrawdownError where there is no build, or none that this version can read.
     """
-    try:
-        with open_reader(home.current) as connection:
-            result = connection.execute(_QUERY)
-            names = [column[0] for column in result.description or []]
-            alerts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-            ((newest,),) = connection.execute(_NEWEST).fetchall()
-            ((as_of,),) = connection.execute(_AS_OF).fetchall()
-    except (duckdb.CatalogException, duckdb.BinderException):
-        raise DrawdownError(
-            f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
-        ) from None
+    with reading(home.current) as connection:
+        result = connection.execute(_QUERY)
+        names = [column[0] for column in result.description or []]
+        alerts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        ((newest,),) = connection.execute(_NEWEST).fetchall()
+        ((as_of,),) = connection.execute(_AS_OF).fetchall()
     if alerts:
         from pipeline.alerts.journal import landed_entries
         from pipeline.alerts.machine import Acknowledgement

@@ -9,10 +9,10 @@ import duckdb
 
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
+from pipeline.reader import open_reader
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query, digest, overall
 from pipeline.schema.tables import ALL
 from pipeline.terminal import show_rows, write_json
-from pipeline.warehouse import open_reader
 
 ALL_TABLES = "*"
 """Stands for all tables together."""

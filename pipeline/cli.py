@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import typer.core
@@ -304,7 +304,7 @@ def sql(
     import duckdb
 
     from pipeline import terminal
-    from pipeline.warehouse import open_reader
+    from pipeline.reader import open_reader
 
     if output_format not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
@@ -333,9 +333,19 @@ def sql(
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
 
 
+_NOT_READING: Final = ("attached in read-only mode", "the configuration has been locked", "LocalFileSystem disabled")
+"""How DuckDB says that a statement does more than read."""
+
+
 def _hint(problem: Exception) -> str:
-    """Where the names stand, after an error about a name."""
+    """Where the names stand, after an error about a name; what the command is for, after one about anything more."""
     import duckdb
+
+    if isinstance(problem, duckdb.PermissionException) or any(each in str(problem) for each in _NOT_READING):
+        return (
+            "\n`drawdown sql` reads the published tables and nothing else; for files, settings and tables of your own, "
+            f"open {Home.from_environment().current.resolve()} in DuckDB with read_only"
+        )
 
     if isinstance(problem, duckdb.CatalogException):
         return "\n`drawdown dictionary` lists the tables"

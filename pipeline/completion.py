@@ -70,7 +70,7 @@ def _published() -> list[str]:
     import duckdb
 
     from pipeline.errors import DrawdownError
-    from pipeline.warehouse import open_reader
+    from pipeline.reader import open_reader
 
     with contextlib.suppress(DrawdownError, duckdb.Error), open_reader(home.current) as connection:
         return [name for (name,) in connection.execute(_ACCOUNTS).fetchall()]

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import duckdb
 
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import UsageError
 from pipeline.home import Home
-from pipeline.warehouse import open_reader
+from pipeline.reader import reading
 
 Row = dict[str, Any]
 Section = dict[str, Any]
@@ -36,17 +36,8 @@ def explain(home: Home, account_id: str) -> Section:
     Raises UsageError for an account that the build does not know, DrawdownError where there is no build, or one of
     another version.
     """
-    try:
-        with open_reader(home.current) as connection:
-            return _Build(connection, account_id).sections()
-    except (duckdb.CatalogException, duckdb.BinderException):
-        raise DrawdownError(
-            f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
-        ) from None
-    except duckdb.Error as problem:
-        raise DrawdownError(
-            f"{home.current} cannot be read: {str(problem).splitlines()[0]}. `drawdown rebuild` makes it anew"
-        ) from None
+    with reading(home.current) as connection:
+        return _Build(connection, account_id).sections()
 
 
 def write_bytes(home: Home, fetch_id: str) -> None:

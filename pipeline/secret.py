@@ -64,7 +64,11 @@ class Redactor:
     base64 at any offset (`user:key` is often encoded as one).
     """
 
+    __slots__ = ("_forms", "_names")
+
     def __init__(self, secrets: Iterable[Secret]) -> None:
+        secrets = list(secrets)
+        self._names = sorted({secret.name for secret in secrets})
         marked = {(form, f"[redacted:{secret.name}]") for secret in secrets for form in _forms(secret.reveal())}
         # The longest first: base64 of a key with its padding holds base64 without.
         self._forms = sorted(
@@ -88,6 +92,12 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return the text without secrets."""
         return self._replace(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def __repr__(self) -> str:
+        return f"Redactor({', '.join(self._names)})"
+
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise TypeError(f"{self!r} is never copied or serialised")
 
     def _replace(self, body: bytes) -> bytes:
         for form, mark in self._forms:

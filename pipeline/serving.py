@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
-# Connections of one process to one file share its settings, and a reader locks them: one reads at a time.
-_READING: Final = threading.Lock()
 _BRACKETED = re.compile(r"\[([0-9a-fA-F:.]+)\](:[0-9]+)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # What a page of ours may do: its own inline scripts and styles, and nothing that leaves it.
@@ -134,8 +131,7 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
 
     def metrics(request: Request) -> Response:
         try:
-            with _READING:
-                text = read_metrics(home.current, datetime.now(UTC))
+            text = read_metrics(home.current, datetime.now(UTC))
         except DrawdownError as problem:
             return PlainTextResponse(f"{problem}\n", status_code=503)
         return Response(text.encode(), headers={"content-type": content_type(request.headers.get("accept", ""))})
@@ -157,11 +153,11 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     """Tell whether the newest build is there, can be read and is young enough; and that in words."""
     import duckdb
 
-    from pipeline.published.metrics import open_newest
+    from pipeline.reader import open_reader
     from pipeline.terminal import age_words
 
     try:
-        with _READING, open_newest(home.current) as connection:
+        with open_reader(home.current) as connection:
             found = connection.execute("SELECT value FROM marts.build_info WHERE item = 'built_at_utc'").fetchall()
         built_at = datetime.fromisoformat(found[0][0])
     except DrawdownError as problem:

@@ -8,11 +8,10 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import DrawdownError
 from pipeline.home import Home
+from pipeline.reader import reading
 from pipeline.schema.severities import LEVELS, SQL_URGENCY
 from pipeline.terminal import age_words, console, fleet_words, sentence, status_table, write_json
-from pipeline.warehouse import open_reader
 
 _QUERY = f"""
 SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,
@@ -44,19 +43,10 @@ class Status:
 
 def read_status(home: Home) -> Status:
     """Read the newest build; DrawdownError where there is none, or none that this version can read."""
-    try:
-        with open_reader(home.current) as connection:
-            accounts = _rows(connection, _QUERY)
-            fleet = _rows(connection, _FLEET)
-            ((text,),) = connection.execute(_AS_OF).fetchall()
-    except (duckdb.CatalogException, duckdb.BinderException):
-        raise DrawdownError(
-            f"{home.current} was published by another version of Drawdown; `drawdown run` makes a new build"
-        ) from None
-    except duckdb.Error as problem:
-        raise DrawdownError(
-            f"{home.current} cannot be read: {str(problem).splitlines()[0]}. `drawdown rebuild` makes it anew"
-        ) from None
+    with reading(home.current) as connection:
+        accounts = _rows(connection, _QUERY)
+        fleet = _rows(connection, _FLEET)
+        ((text,),) = connection.execute(_AS_OF).fetchall()
     return Status(accounts, datetime.fromisoformat(text), fleet[0] if fleet else None)
 
 

@@ -1,4 +1,4 @@
-"""The one place that opens DuckDB: the writer's warehouse behind a lock, and readers' snapshots without any rights.
+"""The writer's warehouse, behind a lock; `pipeline/reader.py` opens what is published.
 
 One process writes at a time. The lock is an flock beside the warehouse, so it is freed by the death of its holder,
 however sudden; who holds it stands in it.
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 
 LAYERS_IN_DUCKDB: Final = ("staging", "core", "forecasts", "marts", "alerts")
 
-_NO_REACH: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": "false",
-    "autoload_known_extensions": "false",
-    "autoinstall_known_extensions": "false",
-}
-
 
 class Warehouse:
     """The writer's DuckDB file. The lock is taken at the first use of `connection` and kept until `close`."""
@@ -61,6 +55,8 @@ class Warehouse:
         self._wait_seconds = wait_seconds
         self._lock: IO[str] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._umask: int | None = None
+        """The process's own, to be put back; DuckDB makes its log beside the file at any time while it is open."""
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -87,9 +83,10 @@ class Warehouse:
 
     def _open(self) -> str | None:
         """Take the lock and open the file; returns why the file must be made anew, None where it need not."""
-        private_folder(self.home.path)
-        self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
+        self._umask = os.umask(0o077)
         try:
+            private_folder(self.home.path)
+            self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
             if self._is_temporary:
                 self._remove()
             self._connection = _open_writer(self.path)
@@ -137,6 +134,9 @@ class Warehouse:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        if self._umask is not None:
+            os.umask(self._umask)
+            self._umask = None
 
 
 def _lock(path: Path, wait_seconds: float) -> IO[str]:
@@ -165,27 +165,24 @@ def _lock(path: Path, wait_seconds: float) -> IO[str]:
 
 
 def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
-    previous = os.umask(0o077)
     try:
         connection = duckdb.connect(path)
     except duckdb.Error as problem:
         text = str(problem)
         if "lock" in text.lower():
             raise DrawdownError(
-                f"{path} is open in {_who_locks(text)}, which is not Drawdown. Close it there; "
+                f"{path} is open in {who_locks(text)}, which is not Drawdown. Close it there; "
                 "readers should open published/current.duckdb, which is never locked"
             ) from None
         raise DrawdownError(
             f"{path} cannot be opened: {text.splitlines()[0][:200]}. Landing still holds every answer: move the file "
             "away and run `drawdown rebuild`"
         ) from None
-    finally:
-        os.umask(previous)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def _who_locks(problem: str) -> str:
+def who_locks(problem: str) -> str:
     """The process that DuckDB says has a file open."""
     match = re.search(r"PID (\d+)", problem)
     return f"process {match[1]}" if match else "another process"
@@ -263,28 +260,3 @@ def layout() -> tuple[list[Table], list[str]]:
         if model.table.is_view:
             views += [model.create_view(), *comments(model.table, kind="VIEW")]
     return [*(each for each in ALL.values() if not each.is_view), *tables], views
-
-
-def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file read-only, without reach beyond it: no other file, no extension, no setting.
-
-    The symlink is resolved first, because one process would get a cached older file for a path it knows.
-    Raises DrawdownError where nothing is published yet, or the file is damaged.
-    """
-    if not path.exists():
-        raise DrawdownError(
-            f"{path} does not exist: nothing is published yet. `drawdown run` makes the first build, `drawdown demo` "
-            "one to look at; or set DRAWDOWN_HOME to the folder that has one"
-        )
-    try:
-        connection = duckdb.connect(path.resolve(), read_only=True, config=_NO_REACH)
-    except duckdb.Error as problem:
-        text = str(problem)
-        if "lock" in text.lower():
-            raise DrawdownError(f"{path} is being written by {_who_locks(text)}; try again when it has ended") from None
-        raise DrawdownError(
-            f"{path} cannot be opened: {text.splitlines()[0][:200]}. `drawdown rebuild` makes it anew"
-        ) from None
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET lock_configuration = true")
-    return connection

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +24,7 @@ from pipeline.home import Home
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy
 from pipeline.refresh import Outcome, Request, check_before, materialize
+from tests.canary import leaks
 
 HURRIED = FetchPolicy(
     patience=Patience(
@@ -37,6 +41,8 @@ class Bench:
     folder: Path
     accounts_toml: str
     keys: Mapping[str, str] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    """What each run and command printed or returned, for the sweep."""
 
     def __post_init__(self) -> None:
         self.accounts.write_text(self.accounts_toml, encoding="utf-8")
@@ -58,11 +64,25 @@ class Bench:
         os.environ.update(self.environment)
         request = replace(Request(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
         check_before(request)
-        return materialize(request)
+        with _listening() as lines:
+            try:
+                outcome = materialize(request)
+            except BaseException as problem:
+                lines.append(
+                    "".join(traceback.TracebackException.from_exception(problem, capture_locals=True).format())
+                )
+                raise
+            finally:
+                self._remember("a run", *lines)
+        self._remember("an outcome", *outcome.problems)
+        return outcome
+
+    def _remember(self, what: str, *lines: str) -> None:
+        self.said[f"{what} ({len(self.said)})"] = "\n".join(lines)
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The `drawdown` command as a process of its own, in this bench's folder."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
             env={**os.environ, "COLUMNS": "80", **self.environment, **environment},
             cwd=self.folder,
@@ -71,6 +91,8 @@ class Bench:
             timeout=600,
             check=False,
         )
+        self._remember(" ".join(arguments), done.stdout, done.stderr)
+        return done
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows out of the published build."""
@@ -91,12 +113,26 @@ class Bench:
         return {each.table: each.checksum for each in checksums(self.home.current)}
 
     def leaks(self) -> list[str]:
-        """Files of the state folder in which a secret stands; must be empty."""
-        return [
-            str(path.relative_to(self.folder))
-            for path in self.home.path.rglob("*")
-            if path.is_file() and any(key.encode() in path.read_bytes() for key in self.keys.values())
-        ]
+        """Where a secret stands: in the state folder, in Dagster's records, in what was printed; must be empty."""
+        places = [self.home.path, *self.folder.glob("dagster*")]
+        return leaks(self.keys.values(), *places, said=self.said)
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Everything that is logged meanwhile, by whomever and at whatever level it is for."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield lines
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
 
 
 class FirstRun:

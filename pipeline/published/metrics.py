@@ -19,10 +19,9 @@ from typing import Any, Final
 import duckdb
 
 from pipeline import __version__
-from pipeline.errors import DrawdownError
 from pipeline.home import Home, atomic_file
+from pipeline.reader import reading
 from pipeline.schema.severities import SEVERITIES
-from pipeline.warehouse import open_reader
 
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """The content type of the text."""
@@ -166,34 +165,13 @@ _BUILD_ROW = """
 """
 
 
-def open_newest(current: Path) -> duckdb.DuckDBPyConnection:
-    """Open the newest build, also where the one that was newest a moment ago has been pruned since.
-
-    Raises DrawdownError as `open_reader` does.
-    """
-    while True:
-        build = current.resolve()
-        try:
-            return open_reader(build)
-        except DrawdownError:
-            if current.resolve() == build:
-                raise
-
-
 def read_metrics(current: Path, now: datetime) -> str:
     """The metrics of the newest build; `now` is what ages are counted to.
 
     Raises DrawdownError where nothing is published, or what is there is another version's.
     """
-    try:
-        with open_newest(current) as connection:
-            return metrics_text(connection, now)
-    except (duckdb.CatalogException, duckdb.BinderException):
-        raise DrawdownError(
-            f"{current} was published by another version of Drawdown; `drawdown run` makes a new build"
-        ) from None
-    except duckdb.Error as problem:
-        raise DrawdownError(f"{current} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+    with reading(current) as connection:
+        return metrics_text(connection, now)
 
 
 def publish_metrics(home: Home, now: datetime) -> Path:

@@ -6,11 +6,14 @@ Where a behaviour names a money field and none is given, it is the one that the 
 (`money_field`).
 """
 
+import base64
 import gzip
 import inspect
 import zlib
 from collections.abc import Awaitable, Callable
 from functools import cache
+from html import escape as html_escape
+from urllib.parse import quote
 
 import msgspec
 
@@ -231,13 +234,36 @@ async def redirect(x: Exchange, *, location: str = "https://redirect.invalid/", 
     await x.reply(code, b"", {"location": location})
 
 
+_DISGUISES: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "basic": lambda key: "Basic " + base64.b64encode(f"api:{key}".encode()).decode(),
+    "percent": lambda key: quote(key, safe=""),
+    "html": html_escape,
+}
+
+
 @_fault
-async def echo_key(x: Exchange, *, code: int | None = None) -> None:
+async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "plain") -> None:
     """Put the caller's key into the body: into the proper answer, or into an error with the given status."""
+    key = _DISGUISES[disguise](x.key)
     if code is not None:
-        await x.give(x.error(code, f"The key {x.key} was refused"))
+        await x.give(x.error(code, f"The key {key} was refused"))
     else:
-        await x.give(Answer(x.answer.status, {**x.answer.body, "debug": {"authorization": x.key}}, x.answer.headers))
+        await x.give(Answer(x.answer.status, {**x.answer.body, "debug": {"authorization": key}}, x.answer.headers))
+
+
+@_fault
+async def echo_key_in_headers(x: Exchange, *, code: int = 302) -> None:
+    """Put the caller's key into where a redirect leads, into the body's type and into a cookie."""
+    key = quote(x.key)
+    headers = {
+        "location": f"https://{key.lower()}.invalid/login?key={key}",
+        "content-type": f"application/json; key={key}",
+        "set-cookie": f"key={key}; Path=/",
+        "x-request-key": key,
+    }
+    await x.reply(code, b"{}", headers)
 
 
 @_fault

@@ -2,52 +2,32 @@
 
 import json
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from urllib.parse import quote
 
-import duckdb
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.sandbox import Sandbox
+from tests.canary import contents_of, leaks
 from tests.cli.conftest import NOW, Built, Desk, Done
 
 CANARY = 'canary-7f3b/Zq+9<&"k3y'
 VARIABLE = "SANDBOX_VPSBG_MAIN_KEY"
 
 
-def disguises(secret: str) -> set[str]:
-    return {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe=""), secret[:14], secret[-14:]}
+def texts(desk: Desk) -> list[bytes]:
+    """What stands in the bodies of landed answers, and in every other column of a Parquet file."""
+    return [content for place, content in contents_of(desk.home) if ".parquet: " in place]
 
 
-def places(desk: Desk) -> Iterator[tuple[Path, bytes]]:
-    """Every file of the state folder as it lies there, and again as a reader of its format sees it."""
-    for path in sorted(desk.home.rglob("*")):
-        if not path.is_file():
-            continue
-        yield path, path.read_bytes()
-        if path.suffix == ".parquet":
-            yield path, repr(pq.read_table(path).to_pylist()).encode()
-        if path.suffix == ".duckdb":
-            with duckdb.connect(path, read_only=True) as connection:
-                tables = "SELECT schema_name, table_name FROM duckdb_tables()"
-                for schema, table in connection.execute(tables).fetchall():
-                    yield path, repr(connection.table(f"{schema}.{table}").fetchall()).encode()
-
-
-def leaks(desk: Desk, done: Done) -> set[str]:
-    forms = {form for key in desk.keys.values() for form in disguises(key)}
-    found = {str(path) for path, content in places(desk) if any(form.encode() in content for form in forms)}
-    return found | {name for name in ("stdout", "stderr") if any(form in getattr(done, name) for form in forms)}
+def found(desk: Desk, done: Done) -> list[str]:
+    return leaks(desk.keys.values(), desk.home, said={"stdout": done.stdout, "stderr": done.stderr})
 
 
 def test_keys_stand_nowhere_after_a_run_even_where_a_vendor_echoed_one(built: Built) -> None:
-    texts = [content for path, content in places(built.desk) if path.suffix == ".parquet"]
-    assert any(f"[redacted:{VARIABLE}]".encode() in text for text in texts), "the echo was landed, redacted"
+    echoed = f"[redacted:{VARIABLE}]".encode()
+    assert any(echoed in text for text in texts(built.desk)), "the echo was landed, redacted"
     assert len(built.desk.keys) == 5
-    assert leaks(built.desk, built.run) == set()
+    assert found(built.desk, built.run) == []
 
 
 def test_every_file_is_0600_and_every_folder_0700_after_a_run(built: Built) -> None:
@@ -75,11 +55,10 @@ def refused(world: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[D
 def test_a_wrong_key_that_the_vendor_repeats_stands_nowhere(refused: tuple[Desk, Done]) -> None:
     desk, done = refused
     assert done.returncode == 1
-    texts = [content for path, content in places(desk) if path.suffix == ".parquet"]
-    assert any(f"[redacted:{VARIABLE}] was refused".encode() in text for text in texts)
-    assert leaks(desk, done) == set()
+    assert any(f"[redacted:{VARIABLE}] was refused".encode() in text for text in texts(desk))
+    assert found(desk, done) == []
     searched = replace(desk, accounts_toml="", keys={"the search": "vpsbg-main"})
-    assert len(leaks(searched, done)) > 10, "what does stand there is found"
+    assert len(found(searched, done)) > 10, "what does stand there is found"
 
 
 def test_a_wrong_key_is_told_by_its_account_and_variable(refused: tuple[Desk, Done]) -> None:
@@ -101,4 +80,4 @@ def test_what_later_commands_print_of_that_run_holds_no_key(refused: tuple[Desk,
         ["status"], ["sql", "FROM marts.data_freshness", "--format", "json"], ["sql", "FROM staging.rejects"]
     ):
         assert done.returncode == 0
-        assert not [form for form in disguises(CANARY) if form in done.stdout + done.stderr]
+        assert leaks([CANARY], said={"stdout": done.stdout, "stderr": done.stderr}) == []

@@ -177,43 +177,109 @@ def test_parquet_keeps_the_types(desk: Desk) -> None:
 
 NO_STATEMENT = 'there is no statement to run; try: drawdown sql "from marts.account_status"'
 READ_ONLY = "attached in read-only mode"
-NO_FILES = "file system operations are disabled by configuration"
+NO_FILES = "File system LocalFileSystem has been disabled by configuration"
 LOCKED = "the configuration has been locked"
-REFUSED = {
+NO_EXTENSIONS = "Loading external extensions is disabled through configuration"
+ABSENT = "does not exist"
+WRITES = {
     "INSERT INTO marts.build_info VALUES ('a', 'b')": READ_ONLY,
-    "DROP TABLE core.accounts": READ_ONLY,
+    "UPDATE marts.build_info SET value = ''": READ_ONLY,
     "DELETE FROM core.accounts": READ_ONLY,
-    "EXPORT DATABASE '{folder}/stolen'": NO_FILES,
-    "FROM '/etc/passwd'": "does not exist",
-    "SET threads = 1": LOCKED,
-    "RESET threads": LOCKED,
+    "DROP TABLE core.accounts": READ_ONLY,
+    "ALTER TABLE core.accounts ADD COLUMN a INTEGER": READ_ONLY,
+    "COMMENT ON TABLE core.accounts IS 'mine'": READ_ONLY,
     "CREATE TABLE t (a INTEGER)": READ_ONLY,
-    "COPY core.accounts TO '{folder}/stolen.csv'": NO_FILES,
-    "FROM read_csv('/etc/passwd')": NO_FILES,
-    "FROM read_text('{folder}/accounts.toml')": NO_FILES,
-    "FROM glob('/*')": NO_FILES,
-    "FROM names": "does not exist",
-    "ATTACH '{folder}/other.duckdb'": NO_FILES,
-    "INSTALL httpfs": NO_FILES,
-    "LOAD httpfs": "Loading external extensions is disabled through configuration",
-    "SET enable_external_access = true": LOCKED,
-    "PRAGMA profiling_output = '{folder}/profile.json'": LOCKED,
+    "CREATE VIEW core.v AS SELECT 1": READ_ONLY,
+    "CREATE MACRO m() AS 1": READ_ONLY,
     "SELECT 1; DROP TABLE core.accounts": READ_ONLY,
+    "COPY core.accounts TO '{folder}/stolen.csv'": NO_FILES,
+    "COPY core.accounts TO '{folder}/stolen' (FORMAT parquet, PARTITION_BY (vendor))": NO_FILES,
+    # What DuckDB would read as the build's own log the next time.
+    "COPY (SELECT 1) TO '{build}.wal'": NO_FILES,
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO '{build}.wal'": NO_FILES,
+    "PREPARE p AS COPY (SELECT 1) TO '{build}.wal'; EXECUTE p": NO_FILES,
+    "COPY (SELECT 1 AS a, 2 AS b) TO '{build}.tmp' (PARTITION_BY (a))": NO_FILES,
+    "COPY (SELECT 1) TO '{build}'": NO_FILES,
+    "COPY (SELECT 1) TO '/dev/stdout'": NO_FILES,
+    "COPY core.accounts FROM '/etc/passwd'": NO_FILES,
+    "EXPORT DATABASE '{folder}/stolen'": NO_FILES,
+    "IMPORT DATABASE '{folder}'": NO_FILES,
+}
+REACHES = {
+    "FROM '/etc/passwd'": ABSENT,
+    "FROM '{folder}/accounts.toml'": ABSENT,
+    "FROM query('FROM ''/etc/passwd''')": ABSENT,
+    "FROM names": ABSENT,
+    "FROM read_csv('/etc/passwd')": NO_FILES,
+    "FROM read_csv('/dev/stdin')": NO_FILES,
+    "FROM sniff_csv('/etc/passwd')": NO_FILES,
+    "FROM read_text('{folder}/accounts.toml')": NO_FILES,
+    "FROM read_blob('/proc/self/environ')": NO_FILES,
+    "FROM read_blob('{build}')": NO_FILES,
+    "FROM read_json('{folder}/accounts.toml')": NO_FILES,
+    "FROM read_parquet('{folder}/data/landing/*/*/*/*/*/*.parquet')": NO_FILES,
+    "FROM read_parquet('https://127.0.0.1:1/a.parquet')": NO_FILES,
+    "FROM parquet_metadata('{folder}/a.parquet')": NO_FILES,
+    "CREATE TEMP VIEW v AS FROM read_text('/etc/passwd')": NO_FILES,
+    "PREPARE p AS FROM read_csv('/etc/passwd')": NO_FILES,
+    "FROM glob('/*')": NO_FILES,
+    "SELECT getenv('HOME')": "getenv does not exist",
+    "ATTACH '{folder}/other.duckdb'": NO_FILES,
+    "ATTACH '{folder}/data/warehouse.duckdb' (READ_ONLY)": NO_FILES,
+    "ATTACH '{build}' AS again": NO_FILES,
+    "DETACH drawdown": "it is the default database",
+    "INSTALL httpfs": NO_FILES,
+    "FORCE INSTALL httpfs FROM 'http://127.0.0.1:1'": NO_FILES,
+    "LOAD httpfs": NO_EXTENSIONS,
+    "LOAD '{folder}/a.duckdb_extension'": NO_EXTENSIONS,
+    "UPDATE EXTENSIONS": NO_FILES,
+}
+SETTINGS = {
+    "SET threads = 1": LOCKED,
+    "SET GLOBAL threads = 1": LOCKED,
+    "RESET threads": LOCKED,
+    "SET TimeZone = 'Europe/Sofia'": LOCKED,
+    "SET enable_external_access = true": LOCKED,
+    "RESET enable_external_access": LOCKED,
+    "SET disabled_filesystems = ''": LOCKED,
+    "SET lock_configuration = false": LOCKED,
+    "SET allowed_paths = ['/etc/passwd']": LOCKED,
+    "SET temp_directory = '{folder}'": LOCKED,
+    "SET custom_extension_repository = 'http://127.0.0.1:1'": LOCKED,
+    "PRAGMA profiling_output = '{folder}/profile.json'": LOCKED,
+    "PRAGMA enable_profiling = 'json'": LOCKED,
+    # The older DuckDB looks only at the file system that it is to write with.
+    "CALL enable_logging(storage = 'file', storage_path = '{folder}/log')": f"LocalFileSystem disabled|{LOCKED}",
+}
+WRONG = {
     "SELEC 1": 'syntax error at or near "SELEC"',
     "SELECT nothing FROM core.accounts": 'Referenced column "nothing" not found',
 }
 
 
-def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk) -> None:
-    before = sorted(str(path) for path in desk.folder.rglob("*"))
-    for query in REFUSED:
-        each = desk.here("sql", query.format(folder=desk.folder))
-        assert (each.returncode, each.stdout) == (1, ""), query
-        assert each.stderr.startswith("drawdown: "), query
-        assert REFUSED[query] in each.stderr.splitlines()[0], query
-        assert "Traceback" not in each.stderr, query
-    assert sorted(str(path) for path in desk.folder.rglob("*")) == before
+@pytest.mark.parametrize("query", [*WRITES, *REACHES, *SETTINGS, *WRONG])
+def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk, query: str) -> None:
+    build = (desk.home / "published" / "current.duckdb").resolve()
+    before = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
+    done = desk.here("sql", query.format(folder=desk.folder, build=build))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("drawdown: ")
+    assert "Traceback" not in done.stderr
+    first, *rest = done.stderr.splitlines()
+    says = (WRITES | REACHES | SETTINGS | WRONG)[query]
+    assert any(each in first for each in says.split("|"))
+    if says in (READ_ONLY, NO_FILES, LOCKED, NO_EXTENSIONS):
+        assert rest[-1] == (
+            "`drawdown sql` reads the published tables and nothing else; for files, settings and tables of your own, "
+            f"open {build} in DuckDB with read_only"
+        )
+    assert {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")} == before
+
+
+def test_what_is_read_is_the_newest_build_and_nothing_beside_it(desk: Desk) -> None:
     assert desk("sql", "SELECT count(*) > 0 FROM core.accounts", "--format", "csv").stdout.endswith("\ntrue\n")
+    catalogs = "SELECT DISTINCT database_name FROM duckdb_databases() WHERE NOT internal"
+    assert desk("sql", catalogs, "--format", "csv").stdout == "database_name\ndrawdown\n"
 
 
 def test_a_request_that_means_nothing_is_refused_as_such(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from pipeline.published.assets import postgres
 from pipeline.published.postgres import MARK, Waits, load_postgres
 from pipeline.targets import PostgresTarget
 from tests.bench import Bench
+from tests.canary import found_in, postgres_contents
 from tests.published.conftest import DEAD_DSN, DSN_VARIABLE, NOW, PASSWORD, Copy, Database, World, load_by_asset
 
 VARIABLE = "TEST_POSTGRES_DSN"
@@ -385,7 +386,11 @@ def test_the_asset_loads_what_is_published_and_tells_no_secret(world: World, cop
     assert done.metadata["table_rows"].value["marts.build_info"] == len(world.bench.rows(query))
     told = "".join(str(event) for event in copy.result.all_events)
     assert "build" in told
-    assert PASSWORD not in told
+    with copy.database.connect() as connection:
+        kept = list(postgres_contents(connection))
+    connection.close()
+    assert "PostgreSQL: marts.account_status" in found_in(kept, ["vpsbg-main"])
+    assert found_in([*kept, ("an event", told.encode())], world.bench.keys.values()) == []
 
 
 def test_a_variable_that_is_not_set_is_told_before_any_request(world: World, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import base64
 import gzip
 import json
 import time
@@ -139,6 +140,15 @@ def check_echo_key(probe: Probe) -> None:
     key = probe.get(*BALANCE).request.headers["authorization"].removeprefix("Bearer ")
     for response in (probe.ask("echo_key"), probe.ask("echo_key", code=401)):
         assert key in response.text
+    disguised = base64.b64encode(f"api:{key}".encode()).decode()
+    assert f"Basic {disguised}" in probe.ask("echo_key", disguise="basic").text
+
+
+def check_echo_key_in_headers(probe: Probe) -> None:
+    key = probe.get(*BALANCE).request.headers["authorization"].removeprefix("Bearer ")
+    response = probe.ask("echo_key_in_headers", code=303)
+    assert response.status_code == 303
+    assert all(key in response.headers[name] for name in ("location", "content-type", "set-cookie", "x-request-key"))
 
 
 def check_foreign_next(probe: Probe) -> None:

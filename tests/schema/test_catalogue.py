@@ -9,10 +9,11 @@ import pytest
 from pipeline import models
 from pipeline.lineage import direct_sources, vendor_fields
 from pipeline.published.snapshot import publish
+from pipeline.reader import open_reader
 from pipeline.schema.columns import Type
 from pipeline.schema.render import column_comment, duplicate_keys, table_comment
 from pipeline.schema.tables import Table, published
-from pipeline.warehouse import LAYERS_IN_DUCKDB, layout, open_reader
+from pipeline.warehouse import LAYERS_IN_DUCKDB, layout
 from tests.staging.landed import NewWorkshop, Workshop
 
 

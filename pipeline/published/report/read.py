@@ -14,10 +14,9 @@ from typing import Any, Final
 
 import duckdb
 
-from pipeline.errors import DrawdownError
 from pipeline.home import build_id
+from pipeline.reader import reading
 from pipeline.schema.render import quoted
-from pipeline.warehouse import open_reader
 
 Row = dict[str, Any]
 
@@ -69,20 +68,12 @@ def read_snapshot(build: Path) -> Snapshot:
 
     Raises DrawdownError where there is none, and where it was published by another version or cannot be read.
     """
-    try:
-        with open_reader(build) as connection:
-            return Snapshot(
-                build_id=build_id(build),
-                fleet={query: _rows(connection, text_of(query)) for query in FLEET_QUERIES},
-                accounts={query: _by_account(connection, query) for query in ACCOUNT_QUERIES},
-            )
-    except (duckdb.CatalogException, duckdb.BinderException) as problem:
-        raise DrawdownError(
-            f"{build} was published by another version of Drawdown ({str(problem).splitlines()[0][:200]}); "
-            "`drawdown run` makes a new build"
-        ) from None
-    except duckdb.Error as problem:
-        raise DrawdownError(f"{build} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+    with reading(build) as connection:
+        return Snapshot(
+            build_id=build_id(build),
+            fleet={query: _rows(connection, text_of(query)) for query in FLEET_QUERIES},
+            accounts={query: _by_account(connection, query) for query in ACCOUNT_QUERIES},
+        )
 
 
 def _by_account(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, list[Row]]:

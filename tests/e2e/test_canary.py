@@ -1,0 +1,152 @@
+"""A key that a vendor gives back, in whatever disguise, stands nowhere afterwards; nor after a run that breaks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import sandbox as sandboxes
+from pipeline.landing.store import iterate
+from tests.bench import Bench, only
+from tests.canary import contents_of, leaks
+from tests.e2e.conftest import NOW
+
+ECHOES: dict[tuple[str, str], dict[str, Any]] = {
+    # What is answered well, with the key beside it.
+    ("vpsbg-main", "/balance"): {"disguise": "plain"},
+    ("vpsbg-main", "/balance/transactions"): {"disguise": "base64"},
+    ("hyperstack-main", "/billing/user-credit/credit"): {"disguise": "basic"},
+    ("voxpria-main", "/api/v1/credits"): {"disguise": "percent"},
+    # What is refused, with the key in the reason.
+    ("vpsbg-agency", "/balance"): {"code": 401},
+    ("vpsbg-agency", "/balance/transactions"): {"code": 500, "disguise": "basic"},
+    ("deepvue-main", "/v1/internal/wallet-balance"): {"code": 403, "disguise": "base64"},
+    ("voxpria-main", "/api/v1/credits/usage"): {"code": 422, "disguise": "percent"},
+}
+REDIRECTED = ("voxpria-campaign", "/api/v1/credits")
+
+
+@dataclass
+class Swept:
+    """Runs over vendors that give keys back, and one that ends in a traceback."""
+
+    bench: Bench
+    sandbox: sandboxes.Sandbox
+    dagster_home: Path
+
+    @property
+    def events(self) -> str:
+        """All that Dagster's event log holds, as text."""
+        return "\n".join(
+            content.decode("utf-8", "replace")
+            for place, content in contents_of(self.dagster_home)
+            if place.endswith(": event_logs")
+        )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+    folder = tmp_path_factory.mktemp("swept")
+    with sandboxes.start(seed=5, days=40, now=NOW) as world:
+        accounts = {account for account, _ in (*ECHOES, REDIRECTED)}
+        bench = Bench(folder, only(world.accounts_toml(), *sorted(accounts)), world.keys)
+        environment = {"DAGSTER_HOME": str(folder / "dagster")}
+        bench.command("init", "--dagster", **environment)
+        for (account, path), how in ECHOES.items():
+            world.put_fault("echo_key", account=account, path=path, exact=True, **how)
+        account, path = REDIRECTED
+        world.put_fault("echo_key_in_headers", account=account, path=path, exact=True)
+        ran = bench.command("run", "--as-of", NOW.isoformat(), **environment)
+        assert ran.returncode == 1, ran.stderr
+        for command in (
+            ["doctor"], ["doctor", "--json"], ["status"], ["alerts"], ["report"], ["explain", "vpsbg-main"],
+            ["explain", "vpsbg-main", "--json"], ["sql", "FROM marts.data_freshness", "--format", "json"],
+            ["sql", "FROM staging.rejects"], ["sql", "FROM staging.schema_drift"],
+        ):  # fmt: skip
+            bench.command(*command, PYTHONDEVMODE="1", **environment)
+        broken = folder / "data" / "landing" / "vpsbg"
+        shutil.move(broken, folder / "vpsbg")
+        broken.write_text("a file where a folder should be")
+        crashed = bench.command("run", "--as-of", NOW.isoformat(), **environment)
+        assert crashed.returncode == 1
+        broken.unlink()
+        shutil.move(folder / "vpsbg", broken)
+        yield Swept(bench, world, folder / "dagster")
+
+
+def test_no_key_stands_in_anything_that_the_runs_left_or_said(swept: Swept) -> None:
+    assert len(swept.bench.keys) > len(ECHOES) // 2
+    assert swept.bench.leaks() == []
+    # The same sweep finds what does stand there.
+    assert len(leaks(["vpsbg-main"], swept.bench.home.path, swept.dagster_home, said=swept.bench.said)) > 20
+
+
+def test_each_key_that_came_back_was_landed_as_the_name_of_its_variable(swept: Swept) -> None:
+    rows = [
+        row
+        for path in iterate(swept.bench.home.landing)
+        for row in pq.read_table(path, columns=["account_id", "request_url", "body", "is_redacted"]).to_pylist()
+    ]
+    for account, path in ECHOES:
+        variable = f"SANDBOX_{account.upper().replace('-', '_')}_KEY"
+        found = [
+            row for row in rows if row["account_id"] == account and row["request_url"].split("?")[0].endswith(path)
+        ]
+        assert found, path
+        for row in found:
+            assert row["is_redacted"], row
+            assert f"[redacted:{variable}]".encode() in row["body"], path
+    assert {row["account_id"] for row in rows if not row["is_redacted"]} > {"vpsbg-main"}
+
+
+def test_what_dagster_keeps_was_looked_through(swept: Swept) -> None:
+    events = swept.events
+    assert "STEP_SUCCESS" in events
+    # The reasons that a key had stood in, and the stack of the run that broke.
+    assert "check the value of SANDBOX_VPSBG_AGENCY_KEY" in events
+    assert "STEP_FAILURE" in events
+    assert "fetching.py" in events
+    logs = [path for path in (swept.dagster_home / "storage").rglob("*") if path.suffix in (".err", ".out")]
+    assert logs
+    databases = [path for path in swept.dagster_home.rglob("*.db") if path.stat().st_size]
+    assert databases
+    for database in databases:
+        with sqlite3.connect(database) as connection:
+            assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+
+
+def test_what_was_said_names_accounts_and_variables(swept: Swept) -> None:
+    said = "\n".join(swept.bench.said.values())
+    assert "vpsbg account vpsbg-agency: GET" in said
+    assert "check the value of SANDBOX_VPSBG_AGENCY_KEY" in said
+    doctor = next(text for name, text in swept.bench.said.items() if name.startswith("doctor --json"))
+    found, _ = json.JSONDecoder().raw_decode(doctor)
+    assert {each["about"] for each in found if each["state"] == "fail"} >= {"vpsbg-agency", "voxpria-campaign"}
+
+
+def test_vendors_were_sent_get_and_nothing_else(swept: Swept) -> None:
+    received = swept.sandbox.requests()
+    assert {each.vendor for each in received} == {"vpsbg", "hyperstack", "voxpria", "deepvue"}
+    assert {each.method for each in received} == {"GET"}
+
+
+def test_a_rotated_key_is_taken_up_by_the_next_run(bench: Bench, sandbox: sandboxes.Sandbox) -> None:
+    right = dict(bench.keys)
+    variable = "SANDBOX_VPSBG_MAIN_KEY"
+    bench.keys = {**right, variable: "canary-old-9f2c7Wb4"}
+    refused = bench.run(NOW)
+    assert [line for line in refused.problems if f"check the value of {variable}" in line]
+
+    bench.keys = right
+    assert bench.run(NOW).problems == []
+
+    # The fixture sweeps for the old one, too.
+    bench.keys = {**right, "OLD": "canary-old-9f2c7Wb4"}
