@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +59,43 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
         answers = await asyncio.gather(
             *(client.get(call.endpoint.listing.path) for client, call in zip(clients, calls, strict=True))
         )
-    return [finding for call, answer in zip(calls, answers, strict=True) for finding in _judge(call, answer)]
+        asked = list(zip(clients, calls, answers, strict=True))
+        told = await asyncio.gather(*(_permits(*each) for each in asked))
+    findings: list[Finding] = []
+    for call, answer, permits in zip(calls, answers, told, strict=True):
+        findings += _judge(call, answer)
+        if permits is not None:
+            findings += _judge_permissions(call, permits)
+    return findings
+
+
+async def _permits(client: Asks, call: Call, answer: Answer) -> Answer | None:
+    """What the vendor tells of the key's rights; None where it tells none, or refused the key already."""
+    permissions = call.vendor.permissions
+    if permissions is None or answer.outcome is not Outcome.ok:
+        return None
+    return await client.get(permissions.path)
+
+
+def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
+    """What a key may do beyond reading, by its vendor's own account; nothing else is ever done with it."""
+    account_id, permissions = call.account.account_id, call.vendor.permissions
+    variables = " and ".join(secret.name for secret in call.secrets.values())
+    rows = answer.payload.get(permissions.at) if permissions and isinstance(answer.payload, dict) else None
+    if permissions is None or not isinstance(rows, list):
+        words = f"{call.vendor.title} does not tell what the key in {variables} may do ({answer.outcome})"
+        yield Finding("ok", account_id, words)
+        return
+    names = [str(row.get(permissions.name)) for row in rows if isinstance(row, dict)]
+    beyond = sorted({name for name in names if not re.fullmatch(permissions.reads, name)})
+    if beyond:
+        count = f"{len(beyond)} things beyond reading, such as" if len(beyond) > 1 else "more than read:"
+        yield Finding(
+            "warn",
+            account_id,
+            f"the key in {variables} may do {count} {beyond[0]}; make one at {call.vendor.title} for a user who may "
+            "only read",
+        )
 
 
 def _judge(call: Call, answer: Answer) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ import pytest
 
 from pipeline.home import Home
 from pipeline.machine import _hosts_named, _is_loopback, _server_name, look, reachable_servers
-from tests.cli.conftest import DRAWDOWN, Desk
+from pipeline.sandbox import start
+from tests.cli.conftest import DRAWDOWN, NOW, Desk
 
 NO_LOGIN = "where other machines reach it, and it has no login; start it on 127.0.0.1, and put a proxy with a login"
 
@@ -250,3 +251,45 @@ def test_a_disk_without_room_for_a_rebuild_is_warned_of(empty_desk: Desk) -> Non
         if "GiB" in each.finding
     ]
     assert finding.state == "warn"
+
+
+# -- what keys may do ---------------------------------------------------------------------------------------------
+
+
+def permissions(*names: str) -> str:
+    rows = [{"id": number, "resource": "Any", "permission": name} for number, name in enumerate(names)]
+    return json.dumps({"status": True, "message": "Getting my permissions successfully", "permissions": rows})
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "state", "words"),
+    [
+        (200, permissions("environment:list", "virtual-machine:read"), None, None),
+        (200, permissions(), None, None),
+        (
+            200,
+            permissions("environment:list", "environment:create", "virtual-machine:stop", "list:delete"),
+            "warn",
+            "the key in SANDBOX_HYPERSTACK_MAIN_KEY may do 3 things beyond reading, such as environment:create; make one "
+            "at Hyperstack for a user who may only read",
+        ),
+        (200, permissions("a:delete"), "warn", "the key in SANDBOX_HYPERSTACK_MAIN_KEY may do more than read: a:delete;"),
+        (403, None, "ok", "Hyperstack does not tell what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (forbidden)"),
+        (200, "[]", "ok", "Hyperstack does not tell what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (ok)"),
+    ],
+)  # fmt: skip
+def test_a_key_that_may_do_more_than_read_is_warned_of_where_the_vendor_tells(
+    tmp_path: Path, code: int, body: str | None, state: str | None, words: str | None
+) -> None:
+    with start(days=3, now=NOW, vendors=["hyperstack"]) as world:
+        desk = Desk(tmp_path, world.accounts_toml(), world.keys)
+        path = "/auth/users/me/permissions"
+        world.put_fault("status", path=path, code=code, body=body, content_type="application/json")
+        done = desk.here("doctor", "--json")
+        assert [each.path for each in world.requests()].count(path) == 1
+        assert {each.method for each in world.requests()} == {"GET"}
+    found = [each for each in json.loads(done.stdout) if each["about"] == "hyperstack-main"]
+    assert found[0]["finding"].startswith("Hyperstack answers in ")
+    assert [(each["state"], each["finding"].startswith(words or "")) for each in found[1:]] == (
+        [(state, True)] if state else []
+    )
