@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import stat
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +14,7 @@ from pipeline.home import Home
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
 from pipeline.landing.fetching import Call, asks_for, calls_for
 from pipeline.landing.walk import Asks
+from pipeline.machine import Finding, look
 from pipeline.settings import Settings, load
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
@@ -27,22 +25,12 @@ _DISK_BYTES: Final = 1024**3
 _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    state: str
-    """`ok`, `warn` or `fail`."""
-    about: str
-    finding: str
-
-
 def examine(home: Home) -> list[Finding]:
     """Look at everything; raises UsageError where settings cannot be read at all."""
     settings = load()
     count = len(settings.accounts)
     findings = [Finding("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
-    findings += _files(home, Path(settings.source))
+    findings += look(home, Path(settings.source), least_free_bytes=_DISK_BYTES)
     calls: list[Call] = []
     wanted = {(vendor.name, _endpoint(vendor).name) for vendor in discover().values()}
     for account in settings.accounts.values():
@@ -71,7 +59,43 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
         answers = await asyncio.gather(
             *(client.get(call.endpoint.listing.path) for client, call in zip(clients, calls, strict=True))
         )
-    return [finding for call, answer in zip(calls, answers, strict=True) for finding in _judge(call, answer)]
+        asked = list(zip(clients, calls, answers, strict=True))
+        told = await asyncio.gather(*(_permits(*each) for each in asked))
+    findings: list[Finding] = []
+    for call, answer, permits in zip(calls, answers, told, strict=True):
+        findings += _judge(call, answer)
+        if permits is not None:
+            findings += _judge_permissions(call, permits)
+    return findings
+
+
+async def _permits(client: Asks, call: Call, answer: Answer) -> Answer | None:
+    """What the vendor tells of the key's rights; None where it tells none, or refused the key already."""
+    permissions = call.vendor.permissions
+    if permissions is None or answer.outcome is not Outcome.ok:
+        return None
+    return await client.get(permissions.path)
+
+
+def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
+    """What a key may do beyond reading, by its vendor's own account; nothing else is ever done with it."""
+    account_id, permissions = call.account.account_id, call.vendor.permissions
+    variables = " and ".join(secret.name for secret in call.secrets.values())
+    rows = answer.payload.get(permissions.at) if permissions and isinstance(answer.payload, dict) else None
+    if permissions is None or not isinstance(rows, list):
+        words = f"{call.vendor.title} does not tell what the key in {variables} may do ({answer.outcome})"
+        yield Finding("ok", account_id, words)
+        return
+    names = [str(row.get(permissions.name)) for row in rows if isinstance(row, dict)]
+    beyond = sorted({name for name in names if not re.fullmatch(permissions.reads, name)})
+    if beyond:
+        count = f"{len(beyond)} things beyond reading, such as" if len(beyond) > 1 else "more than read:"
+        yield Finding(
+            "warn",
+            account_id,
+            f"the key in {variables} may do {count} {beyond[0]}; make one at {call.vendor.title} for a user who may "
+            "only read",
+        )
 
 
 def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
@@ -91,25 +115,6 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
             yield Finding(
                 "warn",
                 account_id,
-                f"this machine's clock is {abs(skew):.0f} s {direction} {call.vendor.title}'s",
+                f"this machine's clock is {abs(skew):.0f} s {direction} {call.vendor.title}'s; "
+                "set it, or have NTP set it",
             )
-
-
-def _files(home: Home, accounts: Path) -> Iterator[Finding]:
-    if accounts.stat().st_mode & stat.S_IWOTH:
-        yield Finding("warn", str(accounts), f"anybody may change it; chmod o-w {accounts}")
-    if not home.path.exists():
-        yield Finding("ok", str(home.path), "not there yet; the first run makes it")
-        return
-    loose = [
-        path for path in (home.path, home.landing, home.published) if path.exists() and path.stat().st_mode & 0o077
-    ]
-    for path in loose:
-        yield Finding("warn", str(path), f"others may read it; chmod 700 {path}")
-    if home.sandbox_accounts.exists() and accounts.absolute() != home.sandbox_accounts:
-        yield Finding("warn", str(home.path), "holds the demo's data; set DRAWDOWN_HOME to another folder for accounts")
-    if not os.access(home.path, os.W_OK):
-        yield Finding("fail", str(home.path), "cannot be written to")
-    free = shutil.disk_usage(home.path).free
-    state = "ok" if free > _DISK_BYTES else "warn"
-    yield Finding(state, str(home.path), f"{free / 1024**3:.1f} GiB free")

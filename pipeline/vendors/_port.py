@@ -250,6 +250,20 @@ class AuthHeader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """Where the vendor tells what a key may do; `drawdown doctor` asks, a run never does."""
+
+    path: str
+    """One GET tells all of it."""
+    at: str
+    """The key of the list in the answer."""
+    name: str
+    """The key of a permission's name in its row."""
+    reads: str
+    """A regular expression; a permission whose whole name it matches only reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """What the vendor sells, in the words of FOCUS (docs/focus.md)."""
 
@@ -286,6 +300,7 @@ class Vendor:
     settings: tuple[str, ...] = ()
     """Optional accounts.toml keys that this vendor understands beyond those of every account."""
     service: Service = Service()
+    permissions: Permissions | None = None
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name; KeyError where there is none."""

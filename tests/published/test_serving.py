@@ -34,8 +34,12 @@ def published_at(connection: duckdb.DuckDBPyConnection, home: Home, built_at: da
     """Publish the made-up tables as a build of that instant."""
     with connection.cursor() as own:
         own.execute("SET TimeZone = 'UTC'")
-        own.execute("UPDATE marts.build_info SET value = ? WHERE item = 'built_at_utc'", [built_at.isoformat()])
+        change = "UPDATE marts.build_info SET value = ? WHERE item = 'built_at_utc'"
+        before = own.execute("SELECT value FROM marts.build_info WHERE item = 'built_at_utc'").fetchone()
+        own.execute(change, [built_at.isoformat()])
         publish(own, home, [ALL[name] for name in ROWS])
+        # The tables are every test's.
+        own.execute(change, before)
 
 
 @contextmanager

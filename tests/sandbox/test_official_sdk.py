@@ -24,3 +24,13 @@ def test_the_official_hyperstack_sdk_reads_the_sandboxs_credit() -> None:
     # The SDK reads amounts as floats.
     assert abs(Decimal(str(answer.data.credit)) - truth) < Decimal("0.000001")
     assert answer.data.threshold is not None
+
+
+def test_the_official_hyperstack_sdk_reads_what_the_sandboxs_key_may_do() -> None:
+    with sandbox.start(days=3, vendors=["hyperstack"]) as world:
+        configuration = hyperstack.Configuration(host=world.base_url("hyperstack"))
+        configuration.api_key["apiKey"] = world.keys["SANDBOX_HYPERSTACK_MAIN_KEY"]
+        with hyperstack.ApiClient(configuration) as client:
+            answer = hyperstack.UserPermissionApi(client).list_my_user_permissions()
+
+    assert [each.permission for each in answer.permissions or []] == ["environment:list", "billing:list"]

@@ -56,6 +56,7 @@ class HyperstackApi(Api[HyperstackAccount]):
             **{f"{billing}/history/{name}": self._resource_history(name) for name in _HISTORIES},
             "/billing/payment/payment-details": self.payments,
             "/billing/auto-topup/status": self.auto_topup,
+            "/auth/users/me/permissions": self.permissions,
         }
 
     def presented(self, headers: Mapping[str, str]) -> Credentials | None:
@@ -85,6 +86,10 @@ class HyperstackApi(Api[HyperstackAccount]):
                 "can_create_instance": credit >= account.threshold,
             },
         )
+
+    def permissions(self, account: HyperstackAccount, request: Request) -> Answer:  # noqa: ARG002 - all keys' are alike
+        """Answer `GET /auth/users/me/permissions`."""
+        return _success("Getting my permissions successfully", permissions=list(_PERMISSIONS))
 
     def last_day_cost(self, account: HyperstackAccount, request: Request) -> Answer:
         """Answer `GET /billing/billing/last-day-cost`: the UTC day before, without saying which."""
@@ -230,6 +235,13 @@ def _instant(text: str) -> datetime:
 
 def _listed(resource: Resource, window: Window) -> Decimal:
     return (resource.minutes(window[1]) - resource.minutes(window[0])) * resource.list_price
+
+
+# The documented example, and its like: a key that may list and no more.
+_PERMISSIONS = (
+    {"id": 7613, "resource": "Environment", "permission": "environment:list"},
+    {"id": 7640, "resource": "Billing", "permission": "billing:list"},
+)
 
 
 def _metrics(resource: Resource, now: datetime) -> Tree:

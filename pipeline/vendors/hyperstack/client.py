@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http import RateLimit
-from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor, Window
+from pipeline.vendors._port import AuthHeader, Endpoint, Once, Permissions, Service, Vendor, Window
 from pipeline.vendors.hyperstack import parse
 
 # A day a request: a first walk of a quarter is 93 requests, of the 500 a minute that all accounts share.
@@ -61,6 +61,13 @@ VENDOR = Vendor(
     # Costs such as 1.48e-11 are sums of floats.
     money_is_float=True,
     service=Service(category="Compute", subcategory="Virtual Machines"),
+    # Documented: "List My Permissions". A GET may stop a machine there, so a key that only reads matters.
+    permissions=Permissions(
+        path="/auth/users/me/permissions",
+        at="permissions",
+        name="permission",
+        reads=r".*:(list|get|read|view|retrieve)",
+    ),
     endpoints=(
         Endpoint(
             name="credit",
@@ -136,5 +143,7 @@ VENDOR = Vendor(
         "`unknown` in core.payments, and no top-up.",
         "A `status` of false beside data is no failure (a documented example has it): the HTTP status and the data "
         "count.",
+        "A permission of the key's user is named as in the documented `environment:list`; one that ends in list, get, "
+        "read, view or retrieve only reads. `drawdown doctor` warns of any other.",
     ),
 )

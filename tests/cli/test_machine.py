@@ -1,0 +1,295 @@
+"""What the doctor warns of on this machine, made true: real files, real servers, a real clock that is off."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+
+from pipeline.home import Home
+from pipeline.machine import _hosts_named, _is_loopback, _server_name, look, reachable_servers
+from pipeline.sandbox import start
+from tests.cli.conftest import DRAWDOWN, NOW, Desk
+
+NO_LOGIN = "where other machines reach it, and it has no login; start it on 127.0.0.1, and put a proxy with a login"
+
+
+def warnings(desk: Desk, **environment: str) -> dict[str, str]:
+    done = desk("doctor", "--json", **environment)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return {each["about"]: each["finding"] for each in json.loads(done.stdout) if each["state"] == "warn"}
+
+
+# -- permissions --------------------------------------------------------------------------------------------------
+
+
+def test_files_of_the_state_folder_that_others_may_read_are_warned_of(empty_desk: Desk) -> None:
+    landing = empty_desk.home / "landing"
+    landing.mkdir(parents=True)
+    empty_desk.home.chmod(0o700)
+    landing.chmod(0o700)
+    kept = landing / "a.parquet"
+    kept.touch()
+    kept.chmod(0o640)
+    home = str(empty_desk.home)
+    assert warnings(empty_desk)[home] == f"others may read or change it, such as {kept}; chmod -R go= {home}"
+    landing.chmod(0o755)
+    words = f"others may read or change 2 of its files and folders, such as {landing}; chmod -R go= {home}"
+    assert warnings(empty_desk)[home] == words
+    subprocess.run(words.partition("; ")[2], shell=True, check=True)  # noqa: S602 - what the doctor says to type
+    assert home not in warnings(empty_desk)
+
+
+def test_records_of_dagster_that_others_may_read_are_warned_of_where_others_come_to_them(empty_desk: Desk) -> None:
+    records = empty_desk.home / "dagster"
+    records.mkdir(parents=True, mode=0o700)
+    empty_desk.home.chmod(0o700)
+    (records / "runs.db").touch(mode=0o644)
+    assert str(empty_desk.home) not in warnings(empty_desk, DAGSTER_HOME=str(records))
+    records.chmod(0o750)
+    assert f"such as {records}" in warnings(empty_desk, DAGSTER_HOME=str(records))[str(empty_desk.home)]
+    elsewhere = empty_desk.folder / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o755)
+    words = f"others may read what Dagster keeps of each run; chmod 700 {elsewhere}"
+    assert warnings(empty_desk, DAGSTER_HOME=str(elsewhere))[str(elsewhere)] == words
+
+
+def test_settings_that_anybody_may_change_are_warned_of(empty_desk: Desk) -> None:
+    empty_desk.accounts.chmod(0o666)
+    empty_desk.folder.chmod(0o777)
+    accounts, folder = empty_desk.accounts, empty_desk.folder
+    found = warnings(empty_desk)
+    assert found[str(accounts)] == f"anybody may change where keys are sent; chmod o-w {accounts}"
+    assert found[str(folder)] == f"anybody may put another accounts.toml in its place; chmod o-w {folder}"
+    empty_desk.folder.chmod(0o1777)
+    assert str(folder) not in warnings(empty_desk)
+
+
+# -- web servers --------------------------------------------------------------------------------------------------
+
+STANDS_IN = """
+import socket, sys, time
+listener = socket.create_server((sys.argv[2], 0), family=socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET)
+print(listener.getsockname()[1], flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def running(*command: str | Path, **environment: str) -> Iterator[tuple[int, str]]:
+    """A process that is ended afterwards: its id, and its first line."""
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout
+        yield process.pid, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def said_of(pid: int) -> list[tuple[str, str]]:
+    return [(each.about, each.finding) for each in reachable_servers() if each.about.endswith(f"(process {pid})")]
+
+
+@pytest.fixture
+def web_server(tmp_path: Path) -> Path:
+    """A program that is called as Dagster's web server is, and listens where it is told to."""
+    path = tmp_path / "dagster-webserver"
+    path.write_text(STANDS_IN)
+    return path
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - within the test, and it answers nobody
+def test_a_web_server_that_other_machines_reach_is_warned_of(web_server: Path, host: str) -> None:
+    with running(sys.executable, web_server, "-h", host) as (pid, port):
+        assert int(port) > 0
+        ((about, words),) = said_of(pid)
+        shown = f"[{host}]" if ":" in host else host
+        assert about == f"Dagster's web server (process {pid})"
+        assert words.startswith(f"listens on {shown}:{port}, {NO_LOGIN}")
+    assert said_of(pid) == []
+
+
+def test_a_web_server_on_loopback_is_well(web_server: Path) -> None:
+    for host in ("127.0.0.1", "::1"):
+        with running(sys.executable, web_server, "-h", host) as (pid, port):
+            assert [each.laddr.port for each in psutil.Process(pid).net_connections("tcp")] == [int(port)]
+            assert said_of(pid) == []
+
+
+def test_another_program_may_listen_where_it_likes(tmp_path: Path) -> None:
+    other = tmp_path / "another"
+    other.write_text(STANDS_IN)
+    with running(sys.executable, other, "-h", "0.0.0.0") as (pid, port):  # noqa: S104 - as above
+        assert int(port) > 0
+        assert said_of(pid) == []
+
+
+def test_our_own_server_is_looked_at_too(desk: Desk) -> None:
+    command = [DRAWDOWN, "serve", "--port", "0"]
+    with running(*command, DRAWDOWN_HOME=str(desk.home)) as (pid, line):
+        assert line.startswith("serving http://127.0.0.1:")
+        assert said_of(pid) == []
+    with running(*command, "--host", "0.0.0.0", "--public", DRAWDOWN_HOME=str(desk.home)) as (pid, line):  # noqa: S104
+        about = f"drawdown serve (process {pid})"
+        assert [name for name, _ in said_of(pid)] == [about]
+        assert NO_LOGIN in warnings(desk)[about]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user, whose sockets others may not see")
+def test_of_a_server_whose_sockets_are_not_shown_the_command_line_tells(web_server: Path) -> None:
+    with running(sys.executable, web_server, "--host", "0.0.0.0") as (pid, _):  # noqa: S104 - as above
+        os.seteuid(65534)
+        try:
+            with pytest.raises(psutil.AccessDenied):
+                psutil.Process(pid).net_connections("tcp")
+            ((_, words),) = said_of(pid)
+        finally:
+            os.seteuid(0)
+        assert words.startswith(f"listens on 0.0.0.0, {NO_LOGIN}")
+
+
+def test_what_a_command_line_serves_and_where() -> None:
+    served = {
+        "dagster dev -w workspace.yaml": "dagster dev",
+        "/x/.venv/bin/python /x/.venv/bin/dagster dev -h 0.0.0.0": "dagster dev",
+        "/x/.venv/bin/python3 -m dagster_webserver --port 3000": "Dagster's web server",
+        "/opt/drawdown/.venv/bin/python /opt/drawdown/.venv/bin/dagster-webserver -h 10.0.0.1": "Dagster's web server",
+        "python /usr/bin/drawdown serve --host 0.0.0.0": "drawdown serve",
+        "drawdown run": None,
+        "dagster-daemon run": None,
+        "dagster job list": None,
+        "": None,
+    }
+    assert {line: _server_name(line.split()) for line in served} == served
+    assert _hosts_named("dagster dev -h 0.0.0.0 -p 3000".split()) == ["0.0.0.0"]  # noqa: S104
+    assert _hosts_named("drawdown serve --host=:: --public".split()) == ["::"]
+    reached = {"127.0.0.1": True, "127.8.8.8": True, "::1": True, "localhost": True, "::ffff:127.0.0.1": True,
+               "0.0.0.0": False, "::": False, "10.0.0.1": False, "::ffff:10.0.0.1": False, "example": False}  # noqa: S104  # fmt: skip
+    assert {host: _is_loopback(host) for host in reached} == reached
+
+
+# -- clock and disk -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def told_of(off: timedelta) -> Iterator[str]:
+    """The address of a vendor whose clock is off by so much."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return format_datetime(datetime.now(UTC) + off, usegmt=True)
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"balance": 1}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("off", "words"), [(timedelta(hours=-1), "ahead of"), (timedelta(hours=1), "behind"), (timedelta(), None)]
+)
+def test_a_clock_that_is_off_from_a_vendors_is_warned_of(tmp_path: Path, off: timedelta, words: str | None) -> None:
+    with told_of(off) as url:
+        desk = Desk(
+            tmp_path,
+            f'allow_http_loopback = true\n[accounts.main]\nvendor = "vpsbg"\napi_key_env = "K"\nbase_url = "{url}"\n',
+            {"K": "canary-5d1e8Wm2c9t"},
+        )
+        found = warnings(desk).get("main")
+    if words is None:
+        assert found is None
+    else:
+        assert found is not None
+        seconds = int(found.removeprefix("this machine's clock is ").split()[0])
+        assert 3590 <= seconds <= 3700
+        assert found.endswith(f"s {words} VPSBG's; set it, or have NTP set it")
+
+
+def test_a_disk_without_room_for_a_rebuild_is_warned_of(empty_desk: Desk) -> None:
+    empty_desk.home.mkdir(mode=0o700)
+    assert str(empty_desk.home) not in warnings(empty_desk)
+    free = shutil.disk_usage(empty_desk.home).free
+    # A file with a hole: it is as large as all that is free, and takes nothing.
+    warehouse = empty_desk.home / "warehouse.duckdb"
+    warehouse.touch(mode=0o600)
+    os.truncate(warehouse, free)
+    words = warnings(empty_desk)[str(empty_desk.home)]
+    assert f", and a rebuild wants {2 * free / 1024**3:.1f}; make room, or move the folder" in words
+    warehouse.unlink()
+    (finding,) = [
+        each
+        for each in look(Home(empty_desk.home), empty_desk.accounts, least_free_bytes=2 * free)
+        if "GiB" in each.finding
+    ]
+    assert finding.state == "warn"
+
+
+# -- what keys may do ---------------------------------------------------------------------------------------------
+
+
+def permissions(*names: str) -> str:
+    rows = [{"id": number, "resource": "Any", "permission": name} for number, name in enumerate(names)]
+    return json.dumps({"status": True, "message": "Getting my permissions successfully", "permissions": rows})
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "state", "words"),
+    [
+        (200, permissions("environment:list", "virtual-machine:read"), None, None),
+        (200, permissions(), None, None),
+        (
+            200,
+            permissions("environment:list", "environment:create", "virtual-machine:stop", "list:delete"),
+            "warn",
+            "the key in SANDBOX_HYPERSTACK_MAIN_KEY may do 3 things beyond reading, such as environment:create; make one "
+            "at Hyperstack for a user who may only read",
+        ),
+        (200, permissions("a:delete"), "warn", "the key in SANDBOX_HYPERSTACK_MAIN_KEY may do more than read: a:delete;"),
+        (403, None, "ok", "Hyperstack does not tell what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (forbidden)"),
+        (200, "[]", "ok", "Hyperstack does not tell what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (ok)"),
+    ],
+)  # fmt: skip
+def test_a_key_that_may_do_more_than_read_is_warned_of_where_the_vendor_tells(
+    tmp_path: Path, code: int, body: str | None, state: str | None, words: str | None
+) -> None:
+    with start(days=3, now=NOW, vendors=["hyperstack"]) as world:
+        desk = Desk(tmp_path, world.accounts_toml(), world.keys)
+        path = "/auth/users/me/permissions"
+        world.put_fault("status", path=path, code=code, body=body, content_type="application/json")
+        done = desk.here("doctor", "--json")
+        assert [each.path for each in world.requests()].count(path) == 1
+        assert {each.method for each in world.requests()} == {"GET"}
+    found = [each for each in json.loads(done.stdout) if each["about"] == "hyperstack-main"]
+    assert found[0]["finding"].startswith("Hyperstack answers in ")
+    assert [(each["state"], each["finding"].startswith(words or "")) for each in found[1:]] == (
+        [(state, True)] if state else []
+    )
