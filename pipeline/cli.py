@@ -198,11 +198,15 @@ def _watched(request: Request) -> Outcome:
     from pipeline.progress import steps
     from pipeline.refresh import materialize, step_count
 
+    warned: set[str] = set()
     with steps("Refreshing", step_count(request)) as told:
 
         def visited(visit: Visit) -> None:
-            fetched = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
-            told(visit.news if visit.is_absent else fetched)
+            line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            if visit.clock_warning and visit.account_id not in warned:
+                warned.add(visit.account_id)
+                line = f"{line}; {visit.clock_warning}"
+            told(visit.news if visit.is_absent else line)
 
         return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
 
