@@ -308,7 +308,7 @@ def sql(
     import duckdb
 
     from pipeline import terminal
-    from pipeline.warehouse import open_reader
+    from pipeline.warehouse import in_words, open_reader
 
     if output_format not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
@@ -330,7 +330,7 @@ def sql(
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
     except duckdb.Error as problem:
-        raise DrawdownError(f"{str(problem).strip()}{_hint(problem)}") from None
+        raise DrawdownError(in_words(problem) or f"{str(problem).strip()}{_hint(problem)}") from None
     show = {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format]
     show(names, rows)
     if output_format == "table":

@@ -67,9 +67,10 @@ class Warehouse:
         """
         if self._connection is None:
             private_folder(self.home.path)
+            deadline = time.monotonic() + self._wait_seconds
             self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
             try:
-                self._connection = _open_writer(self.path)
+                self._connection = _open_writer(self.path, deadline)
                 _prepare(self._connection, self.path)
             except BaseException:
                 self.close()
@@ -89,6 +90,13 @@ class Warehouse:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+    def checkpoint(self) -> None:
+        """Write the log into the file. Closing does it, too, but passes over a disk that is full.
+
+        Raises duckdb.Error; what was committed stands in the log then.
+        """
+        self.connection.execute("CHECKPOINT")
 
     def take_place(self) -> None:
         """Close the file and put it where the state folder's warehouse belongs, before the lock is freed."""
@@ -136,27 +144,51 @@ def _lock(path: Path, wait_seconds: float) -> IO[str]:
             return handle
 
 
-def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
+def _open_writer(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:
     previous = os.umask(0o077)
     try:
-        connection = duckdb.connect(path)
-    except duckdb.Error as problem:
-        text = str(problem)
-        if "lock" in text.lower():
-            match = re.search(r"PID (\d+)", text)
-            holder = f"process {match[1]}" if match else "another process"
-            raise DrawdownError(
-                f"{path} is open in {holder}, which is not Drawdown. Close it there; "
-                "readers should open published/current.duckdb, which is never locked"
-            ) from None
-        raise DrawdownError(
-            f"{path} cannot be opened: {text.splitlines()[0][:200]}. Landing still holds every answer: move the file "
-            "away and run `drawdown rebuild`"
-        ) from None
+        # A reader that only looks in is waited for, as a writer is.
+        while (connection := _try_to_open(path, is_last=time.monotonic() >= deadline)) is None:
+            time.sleep(0.05)
     finally:
         os.umask(previous)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _try_to_open(path: Path, *, is_last: bool) -> duckdb.DuckDBPyConnection | None:
+    try:
+        return duckdb.connect(path)
+    except duckdb.Error as problem:
+        text = str(problem)
+        if "lock" not in text.lower():
+            raise DrawdownError(
+                in_words(problem)
+                or f"{path} cannot be opened: {text.splitlines()[0][:200]}. Landing still holds every answer: run "
+                "`drawdown rebuild`"
+            ) from None
+        if not is_last:
+            return None
+        match = re.search(r"PID (\d+)", text)
+        holder = f"process {match[1]}" if match else "another process"
+        raise DrawdownError(
+            f"{path} is open in {holder}, which is not Drawdown. Close it there; "
+            "readers should open published/current.duckdb, which is never locked"
+        ) from None
+
+
+_FULL: Final = ("No space left on device", "File too large", "Disk quota exceeded")
+_DAMAGED: Final = ("Corrupt", "not a valid DuckDB database file", "Could not read enough bytes", "replaying WAL")
+
+
+def in_words(problem: Exception) -> str | None:
+    """What a person can do about a full disk or a damaged DuckDB file, in one line; None for any other error."""
+    text = (str(problem).splitlines() or [""])[0][:300]
+    if any(sign in text for sign in _FULL):
+        return f"no room on the disk: {text}. What was committed stands; make room and run again"
+    if isinstance(problem, duckdb.Error) and any(sign in text for sign in _DAMAGED):
+        return f"a DuckDB file is damaged: {text}. Landing still holds every answer: run `drawdown rebuild`"
+    return None
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
