@@ -137,10 +137,16 @@ def _lock(path: Path, wait_seconds: float) -> IO[str]:
                 ) from None
             time.sleep(0.05)
         else:
-            handle.seek(0)
-            handle.truncate()
-            handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})")
-            handle.flush()
+            try:
+                handle.seek(0)
+                handle.truncate()
+                handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})")
+                handle.flush()
+            except OSError:
+                # A full disk: nobody holds the lock, so it must not stay with a file that nobody closes.
+                with contextlib.suppress(OSError):
+                    handle.close()
+                raise
             return handle
 
 
@@ -161,7 +167,7 @@ def _try_to_open(path: Path, *, is_last: bool) -> duckdb.DuckDBPyConnection | No
         return duckdb.connect(path)
     except duckdb.Error as problem:
         text = str(problem)
-        if "lock" not in text.lower():
+        if "Could not set lock" not in text:
             raise DrawdownError(
                 in_words(problem)
                 or f"{path} cannot be opened: {text.splitlines()[0][:200]}. Landing still holds every answer: run "

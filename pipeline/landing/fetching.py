@@ -252,32 +252,35 @@ def land_own(
     now = clock.now()
     fetch_id = FetchIds().draw()
     writer = LandingWriter(home.landing, OWN, what, now.date())
-    writer.add(
-        Fetch(
-            fetch_id=fetch_id,
-            run_id=run_id,
-            vendor=OWN,
-            account_id="*",
-            endpoint=what,
-            request_url="",
-            window_from_date=wanted.from_date if wanted else None,
-            window_to_date=wanted.to_date if wanted else None,
-            page_number=1,
-            is_complete=True,
-            started_at_utc=now,
-            fetched_at_utc=now,
-            status_code=None,
-            outcome="ok",
-            reason=None,
-            attempt_count=0,
-            elapsed_seconds=0.0,
-            content_type=content_type,
-            body=record,
-            is_redacted=False,
-            resume_json=resume_json,
+    try:
+        writer.add(
+            Fetch(
+                fetch_id=fetch_id,
+                run_id=run_id,
+                vendor=OWN,
+                account_id="*",
+                endpoint=what,
+                request_url="",
+                window_from_date=wanted.from_date if wanted else None,
+                window_to_date=wanted.to_date if wanted else None,
+                page_number=1,
+                is_complete=True,
+                started_at_utc=now,
+                fetched_at_utc=now,
+                status_code=None,
+                outcome="ok",
+                reason=None,
+                attempt_count=0,
+                elapsed_seconds=0.0,
+                content_type=content_type,
+                body=record,
+                is_redacted=False,
+                resume_json=resume_json,
+            )
         )
-    )
-    writer.close()
+        writer.close()
+    finally:
+        writer.abandon()
     return fetch_id
 
 
