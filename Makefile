@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-duckdb2 test-superset bench bench-forecast docs lint types check wheel lock clean
+.PHONY: help demo run dev test test-faults test-duckdb2 test-superset bench bench-forecast docs lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
 
 test: $(INSTALLED) ## Run every test, or those that TESTS=... names
 	$(BIN)/python $(PYTEST) $(TESTS)
+
+test-faults: $(INSTALLED) ## Run the fault matrix, and show which of its rows held
+	$(BIN)/python $(PYTEST) -m faults
 
 test-duckdb2: $(INSTALLED) ## Run them on DuckDB 2, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-duckdb2

@@ -12,6 +12,7 @@ import dagster as dg
 import duckdb
 
 from pipeline.errors import DrawdownError
+from pipeline.trouble import in_words
 
 _STEPS = logging.getLogger("pipeline.steps")
 """Says in short what each asset has done; the command line shows it, Dagster keeps the numbers as metadata."""
@@ -34,6 +35,10 @@ def clear_failures() -> Iterator[None]:
         yield
     except DrawdownError as problem:
         raise dg.Failure(description=str(problem), allow_retries=False) from None
+    except (duckdb.Error, OSError) as problem:
+        if words := in_words(problem):
+            raise dg.Failure(description=words, allow_retries=False) from None
+        raise
 
 
 def table_metadata(connection: duckdb.DuckDBPyConnection, full_name: str) -> dict[str, Any]:

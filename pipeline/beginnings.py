@@ -69,7 +69,7 @@ concurrency:
   runs:
     max_concurrent_runs: 1
 
-# A run whose process died is marked as failed, and the next tick goes ahead.
+# A run that cannot start or never ends is marked as failed; one whose process died is, by the sensor lost_runs.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

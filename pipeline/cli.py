@@ -198,11 +198,15 @@ def _watched(request: Request) -> Outcome:
     from pipeline.progress import steps
     from pipeline.refresh import materialize, step_count
 
+    warned: set[str] = set()
     with steps("Refreshing", step_count(request)) as told:
 
         def visited(visit: Visit) -> None:
-            fetched = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
-            told(visit.news if visit.is_absent else fetched)
+            line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            if visit.clock_warning and visit.account_id not in warned:
+                warned.add(visit.account_id)
+                line = f"{line}; {visit.clock_warning}"
+            told(visit.news if visit.is_absent else line)
 
         return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
 
@@ -305,6 +309,7 @@ def sql(
 
     from pipeline import terminal
     from pipeline.reader import open_reader
+    from pipeline.trouble import in_words
 
     if output_format not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
@@ -326,7 +331,7 @@ def sql(
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
     except duckdb.Error as problem:
-        raise DrawdownError(f"{str(problem).strip()}{_hint(problem)}") from None
+        raise DrawdownError(in_words(problem) or f"{str(problem).strip()}{_hint(problem)}") from None
     show = {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format]
     show(names, rows)
     if output_format == "table":

@@ -10,6 +10,7 @@ from pipeline.forecasts import assets as forecast_assets
 from pipeline.home import Home
 from pipeline.landing import assets as landing_assets
 from pipeline.landing.fetching import FetchPolicy
+from pipeline.lost_runs import lost_runs
 from pipeline.published import assets as published_assets
 from pipeline.sqlassets import sql_assets
 from pipeline.staging import assets as staging_assets
@@ -101,5 +102,6 @@ defs = dg.Definitions(
         "clock": clock_resource,
         "fetch_policy": FetchPolicy(),
     },
+    sensors=[lost_runs],
     executor=_EXECUTOR,
 )

@@ -12,15 +12,13 @@ from typing import Final
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
-from pipeline.landing.fetching import Call, asks_for, calls_for
+from pipeline.landing.fetching import CLOCK_SECONDS, Call, asks_for, calls_for
 from pipeline.landing.walk import Asks
 from pipeline.machine import Finding, look
 from pipeline.settings import Settings, load
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
-_CLOCK_SECONDS: Final = 120
-"""A clock further off than this from a vendor's puts entries into wrong intervals."""
 _DISK_BYTES: Final = 1024**3
 _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
 
@@ -110,7 +108,7 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
     yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
     if answer.date is not None:
         skew = (datetime.now(UTC) - answer.date).total_seconds()
-        if abs(skew) > _CLOCK_SECONDS:
+        if abs(skew) > CLOCK_SECONDS:
             direction = "ahead of" if skew > 0 else "behind"
             yield Finding(
                 "warn",

@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 
 from pipeline.errors import DrawdownError
-from pipeline.warehouse import who_locks
+from pipeline.trouble import first_line, who_locks
 
 CATALOG: Final = "drawdown"
 """What a build is called in SQL, whatever its file is called."""
@@ -62,12 +62,12 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
         except (duckdb.CatalogException, duckdb.BinderException) as problem:
             raise DrawdownError(
-                f"{path} was published by another version of Drawdown ({_first_line(problem)}); `drawdown run` makes a "
+                f"{path} was published by another version of Drawdown ({first_line(problem)}); `drawdown run` makes a "
                 "new build"
             ) from None
         except duckdb.Error as problem:
             raise DrawdownError(
-                f"{path} cannot be read: {_first_line(problem)}. `drawdown rebuild` makes it anew"
+                f"{path} cannot be read: {first_line(problem)}. `drawdown rebuild` makes it anew"
             ) from None
 
 
@@ -88,14 +88,9 @@ def _open(path: Path, build: Path) -> duckdb.DuckDBPyConnection:
             connection.execute(seal)
     except duckdb.Error as problem:
         connection.close()
-        if "Could not set lock" in str(problem):
-            holder = who_locks(str(problem))
+        if holder := who_locks(problem):
             raise DrawdownError(f"{path} is being written by {holder}; try again when it has ended") from None
         raise DrawdownError(
-            f"{path} cannot be opened: {_first_line(problem)}. `drawdown rebuild` makes it anew"
+            f"{path} cannot be opened: {first_line(problem)}. `drawdown rebuild` makes it anew"
         ) from None
     return connection
-
-
-def _first_line(problem: duckdb.Error) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]

@@ -1,9 +1,20 @@
-"""CSV bodies as the rows that JSON would have held."""
+"""CSV: bodies as the rows that JSON would have held, and what a spreadsheet must not be given."""
 
 from __future__ import annotations
 
 import csv
 import io
+from typing import Final
+
+FORMULA_STARTS: Final = (
+    *"=+-@\t\r\n",
+    # Some spreadsheets fold the full-width signs to the plain ones.
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
+"""A text that begins so is run as a formula by spreadsheets; an apostrophe in front keeps it a text."""
 
 
 class NotCsv(ValueError):

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pipeline.errors import DrawdownError
+from pipeline.tabular import FORMULA_STARTS
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,15 +34,7 @@ _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
 # Names have a line of their own rather than less room than this.
 _LEAST_NAME_WIDTH: Final = 16
-# Text that a spreadsheet would run as a formula. The full-width signs are folded to the plain ones by some.
 _CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
-_FORMULA_STARTS: Final = (
-    *"=+-@\t\r\n",
-    "\N{FULLWIDTH EQUALS SIGN}",
-    "\N{FULLWIDTH PLUS SIGN}",
-    "\N{FULLWIDTH HYPHEN-MINUS}",
-    "\N{FULLWIDTH COMMERCIAL AT}",
-)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -177,7 +170,7 @@ def write_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def _csv_field(value: Any) -> str:
     text = cell(value)
-    if isinstance(value, str) and text.startswith(_FORMULA_STARTS):
+    if isinstance(value, str) and text.startswith(FORMULA_STARTS):
         text = f"'{text}"
     # Python's csv module leaves a lone carriage return unquoted, which readers take for the end of a row.
     return '"' + text.replace('"', '""') + '"' if _CSV_SPECIAL.search(text) or text == value == "" else text

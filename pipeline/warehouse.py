@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from pipeline import __version__
 from pipeline.errors import DrawdownError
 from pipeline.home import Home, private_folder, sync_folder
 from pipeline.schema.version import SCHEMA_VERSION
+from pipeline.trouble import first_line, in_words, who_locks
 
 if TYPE_CHECKING:
     from pipeline.schema.tables import Table
@@ -86,10 +86,11 @@ class Warehouse:
         self._umask = os.umask(0o077)
         try:
             private_folder(self.home.path)
+            deadline = time.monotonic() + self._wait_seconds
             self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
             if self._is_temporary:
                 self._remove()
-            self._connection = _open_writer(self.path)
+            self._connection = _open_writer(self.path, deadline)
             return _prepare(self._connection, self.path)
         except BaseException:
             self.close()
@@ -108,6 +109,13 @@ class Warehouse:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+    def checkpoint(self) -> None:
+        """Write the log into the file. Closing does it, too, but passes over a disk that is full.
+
+        Raises duckdb.Error; what was committed stands in the log then.
+        """
+        self.connection.execute("CHECKPOINT")
 
     def take_place(self) -> None:
         """Close the file and put it where the state folder's warehouse belongs, before the lock is freed."""
@@ -157,35 +165,44 @@ def _lock(path: Path, wait_seconds: float) -> IO[str]:
                 ) from None
             time.sleep(0.05)
         else:
-            handle.seek(0)
-            handle.truncate()
-            handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})")
-            handle.flush()
+            try:
+                handle.seek(0)
+                handle.truncate()
+                handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})")
+                handle.flush()
+            except OSError:
+                # A full disk: nobody holds the lock, so it must not stay with a file that nobody closes.
+                with contextlib.suppress(OSError):
+                    handle.close()
+                raise
             return handle
 
 
-def _open_writer(path: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        connection = duckdb.connect(path)
-    except duckdb.Error as problem:
-        text = str(problem)
-        if "lock" in text.lower():
-            raise DrawdownError(
-                f"{path} is open in {who_locks(text)}, which is not Drawdown. Close it there; "
-                "readers should open published/current.duckdb, which is never locked"
-            ) from None
-        raise DrawdownError(
-            f"{path} cannot be opened: {text.splitlines()[0][:200]}. Landing still holds every answer: move the file "
-            "away and run `drawdown rebuild`"
-        ) from None
+def _open_writer(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:
+    # A reader that only looks in is waited for, as a writer is.
+    while (connection := _try_to_open(path, is_last=time.monotonic() >= deadline)) is None:
+        time.sleep(0.05)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def who_locks(problem: str) -> str:
-    """The process that DuckDB says has a file open."""
-    match = re.search(r"PID (\d+)", problem)
-    return f"process {match[1]}" if match else "another process"
+def _try_to_open(path: Path, *, is_last: bool) -> duckdb.DuckDBPyConnection | None:
+    try:
+        return duckdb.connect(path)
+    except duckdb.Error as problem:
+        holder = who_locks(problem)
+        if holder is None:
+            raise DrawdownError(
+                in_words(problem)
+                or f"{path} cannot be opened: {first_line(problem)}. Landing still holds every answer: run "
+                "`drawdown rebuild`"
+            ) from None
+        if not is_last:
+            return None
+        raise DrawdownError(
+            f"{path} is open in {holder}, which is not Drawdown. Close it there; "
+            "readers should open published/current.duckdb, which is never locked"
+        ) from None
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:

@@ -11,6 +11,8 @@ from hypothesis import settings
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
+pytest_plugins = ["tests.faults.summary", "tests.faults.aftermath"]
+
 # A runner in the background of a script ignores interrupts, and its children would inherit that: the tests start
 # processes which they end by a signal.
 for _number in (signal.SIGINT, signal.SIGTERM):

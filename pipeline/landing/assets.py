@@ -105,6 +105,9 @@ def landing(
         if visit.news:
             # Once, and in marts.data_freshness for ever: a key without a right to something is no failure of each run.
             context.log.info(visit.news)
+    for warning in {visit.account_id: visit.clock_warning for visit in visits}.values():
+        if warning:
+            context.log.warning(warning)
     for key in sorted(context.selected_asset_keys, key=lambda each: each.path):
         vendor, endpoint = ENDPOINTS[key]
         own = [each for each in visits if (each.vendor, each.endpoint) == (vendor.name, endpoint.name)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from pipeline.secret import Secret
 from pipeline.settings import AccountSettings, Settings
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
+
+CLOCK_SECONDS: Final = 120
+"""A clock further off than this from a vendor's puts entries into wrong intervals."""
 
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 
@@ -41,6 +45,19 @@ class Visit:
     fetch_count: int
     body_bytes: int
     elapsed_seconds: float
+    clock_skew_seconds: float | None = None
+    """How far this machine's clock is ahead of the vendor's; None where the vendor tells no time."""
+
+    @property
+    def clock_warning(self) -> str | None:
+        """What is said of a clock that is wrong; None where it is not."""
+        skew = self.clock_skew_seconds
+        if skew is None or abs(skew) <= CLOCK_SECONDS:
+            return None
+        direction = "ahead of" if skew > 0 else "behind"
+        return (
+            f"account {self.account_id}: this machine's clock is {abs(skew):.0f} s {direction} {self.vendor}'s; set it"
+        )
 
     @property
     def is_ok(self) -> bool:
@@ -169,6 +186,10 @@ class Fetcher:
             fetch_count=len(landed),
             body_bytes=sum(size for size, _ in landed),
             elapsed_seconds=sum(seconds for _, seconds in landed),
+            # A clock that is set for a sandbox stands where it was told to.
+            clock_skew_seconds=(datetime.now(UTC) - last.date).total_seconds()
+            if last.date and not self.clock.as_of
+            else None,
         )
         self.policy.on_visit(visit)
         return visit
@@ -231,32 +252,35 @@ def land_own(
     now = clock.now()
     fetch_id = FetchIds().draw()
     writer = LandingWriter(home.landing, OWN, what, now.date())
-    writer.add(
-        Fetch(
-            fetch_id=fetch_id,
-            run_id=run_id,
-            vendor=OWN,
-            account_id="*",
-            endpoint=what,
-            request_url="",
-            window_from_date=wanted.from_date if wanted else None,
-            window_to_date=wanted.to_date if wanted else None,
-            page_number=1,
-            is_complete=True,
-            started_at_utc=now,
-            fetched_at_utc=now,
-            status_code=None,
-            outcome="ok",
-            reason=None,
-            attempt_count=0,
-            elapsed_seconds=0.0,
-            content_type=content_type,
-            body=record,
-            is_redacted=False,
-            resume_json=resume_json,
+    try:
+        writer.add(
+            Fetch(
+                fetch_id=fetch_id,
+                run_id=run_id,
+                vendor=OWN,
+                account_id="*",
+                endpoint=what,
+                request_url="",
+                window_from_date=wanted.from_date if wanted else None,
+                window_to_date=wanted.to_date if wanted else None,
+                page_number=1,
+                is_complete=True,
+                started_at_utc=now,
+                fetched_at_utc=now,
+                status_code=None,
+                outcome="ok",
+                reason=None,
+                attempt_count=0,
+                elapsed_seconds=0.0,
+                content_type=content_type,
+                body=record,
+                is_redacted=False,
+                resume_json=resume_json,
+            )
         )
-    )
-    writer.close()
+        writer.close()
+    finally:
+        writer.abandon()
     return fetch_id
 
 

@@ -32,6 +32,7 @@ _SNAPSHOT = dg.AssetKey(["published", "snapshot"])
 def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Copy what readers get into a new file and turn the symlink to it."""
     with clear_failures():
+        warehouse.checkpoint()
         build = publish(warehouse.connection, warehouse.home, published())
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(

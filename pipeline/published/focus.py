@@ -15,12 +15,14 @@ from pipeline.home import Home, atomic_file, private_folder
 from pipeline.schema.columns import Type
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL, Table
+from pipeline.tabular import FORMULA_STARTS
 
 TABLES: Final = tuple(ALL[f"marts.{name}"] for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated"))
 """What is exported."""
 
 # FOCUS has instants in whole seconds, so the bounds of an estimated interval are cut there; Parquet keeps them whole.
 _INSTANT = "'%Y-%m-%dT%H:%M:%SZ'"
+_FORMULAS = ", ".join(map(quoted, FORMULA_STARTS))
 
 
 def publish_focus(build: Path, home: Home) -> list[Path]:
@@ -46,11 +48,10 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
 
 
 def _as_text(table: Table) -> str:
-    """The SELECT of a table with its instants as FOCUS spells them."""
-    columns = (
-        f"strftime({each.name} AT TIME ZONE 'UTC', {_INSTANT}) AS {each.name}"
-        if each.column.type is Type.INSTANT
-        else each.name
-        for each in table.columns
-    )
+    """The SELECT of a table with its instants as FOCUS spells them, and no text that a spreadsheet would run."""
+    written = {
+        Type.INSTANT: f"strftime({{0}} AT TIME ZONE 'UTC', {_INSTANT}) AS {{0}}",
+        Type.TEXT: f"CASE WHEN left({{0}}, 1) IN ({_FORMULAS}) THEN '''' || {{0}} ELSE {{0}} END AS {{0}}",
+    }
+    columns = (written.get(each.column.type, "{0}").format(each.name) for each in table.columns)
     return f"SELECT {', '.join(columns)} FROM {table.full_name}"

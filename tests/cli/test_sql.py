@@ -122,7 +122,7 @@ def test_csv_is_quoted_where_a_reader_would_stumble_and_nowhere_else(desk: Desk)
 FORMULAS = ["=HYPERLINK(1)", "+1", "@SUM(A1)", "-x", "-1.5", "\t=1", "\r=1", "\n=1", "\N{FULLWIDTH EQUALS SIGN}1"]
 
 
-@pytest.mark.fault(42)
+@pytest.mark.faults(42)
 def test_csv_keeps_spreadsheets_from_running_text_and_leaves_numbers_alone(desk: Desk) -> None:
     values = ", ".join(f"('{text}', -1.5::DECIMAL(38,9), -7, -0.5::DOUBLE, 'a=b')" for text in FORMULAS)
     query = f'SELECT t AS "=t", m, i, d, plain FROM (VALUES {values}) AS made(t, m, i, d, plain)'

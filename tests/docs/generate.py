@@ -1,4 +1,4 @@
-"""Files that are made from the code: docs/vendors.md, docs/dictionary and accounts.example.toml. `make docs`."""
+"""Files made from the code: docs/vendors.md, docs/faults.md, docs/dictionary, accounts.example.toml. `make docs`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline.dictionary import pages
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Once, Pages, Vendor, Window
 from tests.docs.pages import CLONE, DICTIONARY, DOCS
+from tests.faults.matrix import ROWS, TESTS, marked
 
 _HEAD = """\
 # The vendors, and what is assumed about them
@@ -126,8 +127,44 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+_FAULTS_HEAD = """\
+# The faults that it survives
+
+What goes wrong between a vendor, this machine and its disk, and what holds all the same. Each row is tested over real
+sockets, files and processes. Nothing that is tested is replaced; row 32 alone chooses the instant of its kill from within.
+
+```console
+$ python -m pytest -m faults
+```
+
+ends with each row and whether it held. A row held when its tests ran and passed, none was skipped, and what they left
+behind was looked through (`tests/faults/aftermath.py`): the warehouse opens and nobody holds its lock; no answer is
+stored in part; received = accepted + rejected; what readers open is whole; and no key stands in a table, a landed body, a
+published file, a log or Dagster's records.
+
+A row's test carries `@pytest.mark.faults(row)`, wherever it stands. Row 33 fills a small disk of its own; where none can
+be mounted (`mount -t tmpfs`), the kernel limits how long its files may get. `DRAWDOWN_TEST_KILLS` says how many times row
+31 kills: 50 with `-m faults`, else 3. `make docs` writes this page anew from `tests/faults/matrix.py`.
+
+| row | fault | what holds | tested in |
+|---|---|---|---|"""
+
+
+def faults_page() -> str:
+    """docs/faults.md."""
+    files: dict[int, dict[str, None]] = {row: {} for row in ROWS}
+    for row, path, _ in marked():
+        files[row][str(path.relative_to(TESTS))] = None
+    lines = [
+        f"| {row} | {_cell(fault)} | {_cell(holds)} | {', '.join(f'[{each}](../tests/{each})' for each in files[row])} |"
+        for row, (fault, holds) in ROWS.items()
+    ]
+    return "\n".join([_FAULTS_HEAD, *lines, ""])
+
+
 GENERATED: dict[Path, Callable[[], str]] = {
     DOCS / "vendors.md": vendors_page,
+    DOCS / "faults.md": faults_page,
     CLONE / "accounts.example.toml": accounts_toml,
     **{DICTIONARY / name: partial(str, text) for name, text in pages().items()},
 }

@@ -62,7 +62,7 @@ def test_the_command_exits_1_with_one_line_when_a_vendor_is_down(bench: Bench, s
     assert _status(bench)["vpsbg-main"][1] == "fresh"
 
 
-@pytest.mark.fault(25)
+@pytest.mark.faults(25)
 @pytest.mark.parametrize(
     "fault", ["money_null", "money_not_available", "money_overflow", "money_dollars", "money_missing", "money_renamed"]
 )
@@ -80,7 +80,7 @@ def test_a_bad_body_never_becomes_a_number(bench: Bench, first_run: FirstRun, sa
     assert bench.rows("SELECT count(*) > 0 FROM staging.rejects WHERE account_id = 'voxpria-main'") == [(True,)]
 
 
-@pytest.mark.fault(14)
+@pytest.mark.faults(14)
 def test_a_body_that_is_not_json_never_becomes_a_number(bench: Bench, sandbox: Sandbox) -> None:
     sandbox.put_fault("money_nan", vendor="vpsbg", account="vpsbg-main", path="/balance", exact=True)
 
@@ -90,7 +90,7 @@ def test_a_body_that_is_not_json_never_becomes_a_number(bench: Bench, sandbox: S
     assert _status(bench)["vpsbg-main"][:2] == (None, "unknown")
 
 
-@pytest.mark.fault(27)
+@pytest.mark.faults(27)
 def test_a_restated_day_replaces_the_earlier_value(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
     account = sandbox.world.account("voxpria-main")
     query = (

@@ -20,7 +20,7 @@ FULLWIDTH_127 = "\uff11\uff12\uff17"
 FINE = reply(200, b'{"balance": 12.50}')
 
 
-@pytest.mark.fault(17)
+@pytest.mark.faults(17)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_host_is_not_followed(lab: Lab, status: int) -> None:
     with FaultServer(FINE) as elsewhere:
@@ -32,7 +32,7 @@ def test_a_redirect_to_another_host_is_not_followed(lab: Lab, status: int) -> No
     assert (answer.outcome, answer.status_code, answer.body) == (Outcome.redirect, status, b"moved")
 
 
-@pytest.mark.fault(17)
+@pytest.mark.faults(17)
 @pytest.mark.parametrize(
     ("location", "named"),
     [
@@ -52,7 +52,7 @@ def test_a_redirect_names_the_host_and_not_the_query(lab: Lab, location: str, na
     assert "query" not in answer.reason
 
 
-@pytest.mark.fault(18)
+@pytest.mark.faults(18)
 def test_a_next_link_of_a_foreign_origin_is_blocked(lab: Lab) -> None:
     with FaultServer(FINE) as elsewhere, FaultServer(FINE) as server:
         here, there = f"127.0.0.1:{server.port}", f"127.0.0.1:{elsewhere.port}"
@@ -93,7 +93,7 @@ def test_a_next_link_of_a_foreign_origin_is_blocked(lab: Lab) -> None:
         assert elsewhere.received == b""
 
 
-@pytest.mark.fault(19)
+@pytest.mark.faults(19)
 def test_a_next_link_of_the_own_origin_is_followed_absolute_or_relative(lab: Lab) -> None:
     page = "/v1/orders?page=1"
     with FaultServer(reply(200, b"{}", keep=True)) as server:
@@ -224,7 +224,7 @@ BAD_URLS = [
 ]
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 @pytest.mark.parametrize("url", BAD_URLS)
 @pytest.mark.parametrize("allow", [False, True])
 def test_a_base_url_that_is_not_plainly_public_https_is_rejected(url: str, allow: bool) -> None:
@@ -233,14 +233,14 @@ def test_a_base_url_that_is_not_plainly_public_https_is_rejected(url: str, allow
     assert "pw" not in str(caught.value)
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 @pytest.mark.parametrize("allow", [False, True])
 def test_a_plain_public_https_url_is_normalised(allow: bool) -> None:
     for url, normal in GOOD_URLS.items():
         assert check_base_url(url, allow_http_loopback=allow) == normal
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 def test_loopback_takes_http_or_https_but_only_when_allowed() -> None:
     for url, normal in LOOPBACK_URLS.items():
         assert check_base_url(url, allow_http_loopback=True) == normal
@@ -248,7 +248,7 @@ def test_loopback_takes_http_or_https_but_only_when_allowed() -> None:
             check_base_url(url, allow_http_loopback=False)
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 def test_a_client_checks_its_base_url_before_anything_else(lab: Lab) -> None:
     network = Network()
     with pytest.raises(ValueError, match="base_url"):
@@ -263,7 +263,7 @@ LOOKALIKES = ["\N{FULLWIDTH FULL STOP}", "\N{LATIN SMALL LETTER LONG S}", "\N{ZE
 TRICKY = st.lists(st.sampled_from(WORDS + SIGNS + LOOKALIKES), max_size=8).map("".join)
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 @given(
     TRICKY | st.text(max_size=30).map("https://".__add__) | TRICKY.map("https://good.com".__add__),
     st.booleans(),
@@ -284,7 +284,7 @@ def test_an_accepted_base_url_means_the_same_to_every_parser(url: str, allow: bo
     assert allow or theirs.host not in {"localhost", "127.0.0.1", "::1"}
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 @given(st.ip_addresses(v=4))
 def test_no_spelling_of_an_address_that_is_not_public_is_accepted(address: ipaddress.IPv4Address) -> None:
     number = int(address)
@@ -351,7 +351,7 @@ def test_a_trusted_certificate_is_spoken_to(lab: Lab, authority: trustme.CA) -> 
     assert CANARY in server.requests[0].headers["api_key"]
 
 
-@pytest.mark.fault(41)
+@pytest.mark.faults(41)
 @pytest.mark.parametrize("flaw", ["expired", "wrong host", "unknown authority"])
 def test_an_untrusted_certificate_fails_without_a_byte_of_the_request(
     lab: Lab, authority: trustme.CA, flaw: str
@@ -370,7 +370,7 @@ def test_an_untrusted_certificate_fails_without_a_byte_of_the_request(
     assert server.received == b""
 
 
-@pytest.mark.fault(41)
+@pytest.mark.faults(41)
 def test_a_server_without_tls_is_not_spoken_to_in_the_clear(lab: Lab) -> None:
     with FaultServer(FINE) as server:
         answer = _get_over_tls(lab, server, None)
@@ -380,7 +380,7 @@ def test_a_server_without_tls_is_not_spoken_to_in_the_clear(lab: Lab) -> None:
     assert answer.attempt_count == QUICK.attempts
 
 
-@pytest.mark.fault(41)
+@pytest.mark.faults(41)
 def test_verification_cannot_be_switched_off() -> None:
     context = ssl.create_default_context()
     context.check_hostname = False

@@ -62,7 +62,7 @@ def test_a_query_is_encoded_and_shown(lab: Lab) -> None:
     assert answer.url == f"{server.url}/v1/orders?{query}"
 
 
-@pytest.mark.fault(6)
+@pytest.mark.faults(6)
 @pytest.mark.parametrize(("status", "outcome"), [(401, Outcome.unauthorised), (403, Outcome.forbidden)])
 @pytest.mark.parametrize("how", ["whole", "echo", "cut", "compressed"])
 def test_a_refused_key_is_sent_once_and_the_account_and_variable_are_named(
@@ -83,7 +83,7 @@ def test_a_refused_key_is_sent_once_and_the_account_and_variable_are_named(
     assert answer.is_redacted == (how == "echo")
 
 
-@pytest.mark.fault(7)
+@pytest.mark.faults(7)
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -102,7 +102,7 @@ def test_a_client_error_is_not_retried_and_its_body_is_kept(lab: Lab, status: in
     assert f"{server.port}/balance" in answer.reason
 
 
-@pytest.mark.fault(8)
+@pytest.mark.faults(8)
 def test_a_hang_before_the_headers_times_out_and_is_retried(lab: Lab) -> None:
     with FaultServer(hang(), FINE) as recovering, FaultServer(hang()) as hanging:
         recovered, hung = lab.get_all(recovering, hanging)
@@ -110,7 +110,7 @@ def test_a_hang_before_the_headers_times_out_and_is_retried(lab: Lab) -> None:
     assert (hung.outcome, hung.attempt_count, hung.status_code) == (Outcome.timeout, QUICK.attempts, None)
 
 
-@pytest.mark.fault(10)
+@pytest.mark.faults(10)
 @pytest.mark.parametrize(
     "broken",
     [
@@ -131,7 +131,7 @@ def test_an_answer_that_breaks_off_is_retried(lab: Lab, broken: Script) -> None:
     assert answer.payload == {"balance": "12.50"}
 
 
-@pytest.mark.fault(10)
+@pytest.mark.faults(10)
 def test_a_body_shorter_than_its_length_never_counts_as_whole(lab: Lab) -> None:
     whole_by_chance = b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"balance": 1}'
     with FaultServer(raw(whole_by_chance)) as server:
@@ -141,7 +141,7 @@ def test_a_body_shorter_than_its_length_never_counts_as_whole(lab: Lab) -> None:
     assert len(server.requests) == QUICK.attempts
 
 
-@pytest.mark.fault(11)
+@pytest.mark.faults(11)
 def test_a_cut_without_a_length_is_retried_and_then_fails_with_what_arrived(lab: Lab) -> None:
     half = raw(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"balance": 12.')
     with FaultServer(half, FINE) as recovering, FaultServer(half) as broken:
@@ -151,7 +151,7 @@ def test_a_cut_without_a_length_is_retried_and_then_fails_with_what_arrived(lab:
     assert failed.body == b'{"balance": 12.'
 
 
-@pytest.mark.fault(12)
+@pytest.mark.faults(12)
 def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
     def close_after_a_moment(wire: Wire) -> None:
         reply(200, b"1", keep=True)(wire)
@@ -175,7 +175,7 @@ def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
         assert server.requests[-1].connection == 1
 
 
-@pytest.mark.fault(13)
+@pytest.mark.faults(13)
 @pytest.mark.parametrize(
     ("status", "body"),
     [(200, b"<!doctype html><title>Please log in</title>"), (200, b""), (200, b" \n"), (204, b"")],
@@ -213,7 +213,7 @@ NOT_JSON = {
 }
 
 
-@pytest.mark.fault(14)
+@pytest.mark.faults(14)
 def test_bytes_that_are_not_exactly_json_give_a_typed_error() -> None:
     for name, body in NOT_JSON.items():
         with pytest.raises(NotJson) as caught:
@@ -221,7 +221,7 @@ def test_bytes_that_are_not_exactly_json_give_a_typed_error() -> None:
         assert len(str(caught.value)) < 200, name
 
 
-@pytest.mark.fault(14)
+@pytest.mark.faults(14)
 def test_an_answer_that_is_not_exactly_json_is_an_outcome_and_no_crash(lab: Lab) -> None:
     servers = [FaultServer(reply(200, body)) for body in NOT_JSON.values()]
     for server in servers:
@@ -251,7 +251,7 @@ def test_a_number_with_a_fraction_or_exponent_arrives_as_its_own_text(number: st
     assert decode_json(f'{{"amount": {number}}}'.encode()) == {"amount": number}
 
 
-@pytest.mark.fault(16)
+@pytest.mark.faults(16)
 @pytest.mark.parametrize(
     "broken",
     [
@@ -275,7 +275,7 @@ def test_broken_gzip_is_retried_and_then_fails(lab: Lab, broken: bytes) -> None:
     )
 
 
-@pytest.mark.fault(16)
+@pytest.mark.faults(16)
 def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
     body = b'{"rows": [' + b",".join(b'"%d"' % n for n in range(60_000)) + b"]}"
     packed = pack(body[:1000]) + pack(b"") + pack(body[1000:])
@@ -287,7 +287,7 @@ def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
     assert (answer.outcome, answer.body) == (Outcome.ok, body)
 
 
-@pytest.mark.fault(16)
+@pytest.mark.faults(16)
 @pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", CANARY])
 def test_a_compression_that_was_not_asked_for_is_refused_and_not_kept(lab: Lab, encoding: str) -> None:
     with FaultServer(reply(200, pack(pack(b"1")), {"Content-Encoding": encoding})) as server:

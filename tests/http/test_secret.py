@@ -22,7 +22,7 @@ from tests.http.conftest import CANARY, VARIABLE
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60)
 
 
-@pytest.mark.fault(39)
+@pytest.mark.faults(39)
 @pytest.mark.parametrize(
     "value",
     [

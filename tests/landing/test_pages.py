@@ -48,7 +48,7 @@ def test_one_page_and_an_empty_listing_are_walks_too(vendor: Vendor, walker: Wal
     assert walker.visit(LEDGER).steps[-1][1].is_complete
 
 
-@pytest.mark.fault(19)
+@pytest.mark.faults(19)
 @pytest.mark.parametrize("cycle", [[2, 1], [1], [2, 3, 2]], ids=["back to the first", "itself", "back to the second"])
 def test_a_cyclic_listing_ends_and_moves_no_watermark(vendor: Vendor, walker: Walker, cycle: list[int]) -> None:
     vendor.rows = ledger(60)
@@ -61,7 +61,7 @@ def test_a_cyclic_listing_ends_and_moves_no_watermark(vendor: Vendor, walker: Wa
     assert visit.resume == Resume()
 
 
-@pytest.mark.fault(19)
+@pytest.mark.faults(19)
 def test_an_endless_listing_ends_at_the_cap(vendor: Vendor, walker: Walker) -> None:
     vendor.rows = ledger(10)
     vendor.next_link = lambda page: f"{vendor.url}/ledger?page={page + 1}"
@@ -73,7 +73,7 @@ def test_an_endless_listing_ends_at_the_cap(vendor: Vendor, walker: Walker) -> N
     assert visit.resume == Resume()
 
 
-@pytest.mark.fault(18)
+@pytest.mark.faults(18)
 @pytest.mark.parametrize(
     "elsewhere",
     [
@@ -210,7 +210,7 @@ def test_a_backfill_reads_further_back_and_then_no_more(vendor: Vendor, walker: 
     assert len(walker.visit(LEDGER).ids) == 40
 
 
-@pytest.mark.fault(38)
+@pytest.mark.faults(38)
 def test_a_clock_that_ran_ahead_makes_no_walk_stop_early(vendor: Vendor, walker: Walker) -> None:
     # The server's Date header says what day it is.
     today = datetime.now(UTC).date()
@@ -222,7 +222,7 @@ def test_a_clock_that_ran_ahead_makes_no_walk_stop_early(vendor: Vendor, walker:
     assert {row_id[:10] for row_id in visit.ids} >= {str(today - timedelta(days=day)) for day in range(36)}
 
 
-@pytest.mark.fault(21)
+@pytest.mark.faults(21)
 @pytest.mark.parametrize("change", ["a row more", "a row less"])
 def test_rows_that_shift_between_pages_are_all_there_after_the_next_run(
     vendor: Vendor, workshop: Workshop, change: str
@@ -248,7 +248,7 @@ def test_rows_that_shift_between_pages_are_all_there_after_the_next_run(
     assert count == len(held)
 
 
-@pytest.mark.fault(22)
+@pytest.mark.faults(22)
 def test_an_empty_listing_where_rows_were_keeps_them_and_is_read_whole_afterwards(
     vendor: Vendor, workshop: Workshop
 ) -> None:
@@ -264,7 +264,7 @@ def test_an_empty_listing_where_rows_were_keeps_them_and_is_read_whole_afterward
     assert len(walker.visit(LEDGER, today=TODAY + timedelta(days=2)).ids) == 102
 
 
-@pytest.mark.fault(20)
+@pytest.mark.faults(20)
 def test_a_page_that_comes_twice_is_stored_once(vendor: Vendor, workshop: Workshop) -> None:
     walker = Walker(vendor.url, workshop.home.landing)
     vendor.rows = [*ledger(10), *ledger(10), *ledger(10, until=TODAY - timedelta(days=10))]

@@ -65,7 +65,7 @@ def test_a_row_holds_the_exact_bytes_and_their_hash(tmp_path: Path) -> None:
     assert all(row["fetched_at_utc"] == NOW for row in rows)
 
 
-@pytest.mark.fault(30)
+@pytest.mark.faults(30)
 def test_a_b_a_is_three_rows(tmp_path: Path) -> None:
     made = Landing(tmp_path)
     for amount in (7, 8, 7):
@@ -134,7 +134,7 @@ time.sleep(60)
 """
 
 
-@pytest.mark.fault(31)
+@pytest.mark.faults(31)
 @pytest.mark.parametrize("moment", ["writing", "settling"])
 def test_a_kill_in_the_middle_leaves_no_visible_file_and_does_no_harm(tmp_path: Path, moment: str) -> None:
     process = subprocess.Popen(

@@ -95,14 +95,14 @@ def test_a_backfill_reaches_no_further_than_today(walker: Walker) -> None:
     assert walker.visit(USAGE, wanted=Span(from_date=_day(3))).spans == [(TODAY, TODAY)]
 
 
-@pytest.mark.fault(38)
+@pytest.mark.faults(38)
 def test_a_clock_a_day_ahead_skips_no_day(walker: Walker) -> None:
     walker.visit(USAGE, today=_day(1))
     assert walker.visit(USAGE).spans == [(_day(-3), TODAY)]
     assert walker.visit(USAGE, today=_day(10)).spans[0][0] <= TODAY
 
 
-@pytest.mark.fault(38)
+@pytest.mark.faults(38)
 def test_the_servers_date_bounds_what_a_clock_far_ahead_has_seen(walker: Walker) -> None:
     today = datetime.now(UTC).date()
     ahead = walker.visit(USAGE, today=today + timedelta(days=25))
@@ -162,7 +162,7 @@ _RUN = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.fault(38)
+@pytest.mark.faults(38)
 @settings(max_examples=200, deadline=None)
 @given(
     runs=st.lists(_RUN, min_size=1, max_size=8), chunk=st.sampled_from([1, 4, 30, 92]), daily=st.sampled_from([0, 31])

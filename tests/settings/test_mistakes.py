@@ -316,7 +316,7 @@ def test_a_unit_is_a_currency_or_a_vendors_own(line: Line, vendor: Vendor, value
     )
 
 
-@pytest.mark.fault(43)
+@pytest.mark.faults(43)
 @pytest.mark.parametrize(
     "name",
     ["t; drop table t", "../x", "..", "Main", "", "a" * 64, "-main", "_main", "a b", "a.b", "a/b", "a'b", 'a"b', "a\n",
@@ -328,7 +328,7 @@ def test_an_unsafe_account_id_is_refused(line: Line, name: str) -> None:
     assert words == (f"accounts: unsafe account id {name[:40]!a}; use small letters, digits, - and _, at most 63")
 
 
-@pytest.mark.fault(43)
+@pytest.mark.faults(43)
 @pytest.mark.parametrize("name", ["a", "0", "a" * 63, "vpsbg-main", "a_b-c0"])
 def test_a_plain_account_id_is_taken(write: Callable[[str], Path], name: str) -> None:
     assert list(load(write(account(name=name))).accounts) == [name]
@@ -377,7 +377,7 @@ UNSAFE_URLS = [
 ]
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 @pytest.mark.parametrize("allow", ["true", "false"])
 @pytest.mark.parametrize("url", UNSAFE_URLS, ids=ascii)
 def test_an_unsafe_base_url_is_refused_unseen(line: Line, url: str, allow: str) -> None:
@@ -389,7 +389,7 @@ def test_an_unsafe_base_url_is_refused_unseen(line: Line, url: str, allow: str) 
     assert "evil" not in words
 
 
-@pytest.mark.fault(40)
+@pytest.mark.faults(40)
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8700/vpsbg/v1", "https://127.0.0.1", "http://localhost:1", "http://[::1]:8700"]
 )
@@ -475,7 +475,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.fault(39)
+@pytest.mark.faults(39)
 @pytest.mark.parametrize("value", UNUSABLE, ids=ascii)
 def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen(
     write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, value: str

@@ -92,7 +92,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
         return dict(zip(MISTAKES, done, strict=True))
 
 
-@pytest.mark.fault(39)
+@pytest.mark.faults(39)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_ends_the_run_before_it_begins(refusals: dict[str, Refusal], name: str) -> None:
     refusal = refusals[name]

@@ -12,7 +12,7 @@ from tests.staging.landed import Workshop
 _READ = {"observed_at_utc": "2026-03-18T23:59:59Z", "severity": "ok", "balance_amount": "10"}
 
 
-@pytest.mark.fault(44)
+@pytest.mark.faults(44)
 def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: Workshop) -> None:
     insert(
         workshop.connection,

@@ -127,8 +127,8 @@ _NO_AMOUNTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.fault(25)
-@pytest.mark.fault(26)
+@pytest.mark.faults(25)
+@pytest.mark.faults(26)
 def test_what_is_no_exact_amount_is_rejected_at_once_and_is_never_null(workshop: Workshop) -> None:
     for number, amount in enumerate(_NO_AMOUNTS):
         body = f'{{"balance": {amount}, "currency": "EUR"}}'

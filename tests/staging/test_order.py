@@ -214,7 +214,7 @@ def test_any_order_and_any_batches_give_the_same_tables(
         assert _all(workshop) == reference
 
 
-@pytest.mark.fault(32)
+@pytest.mark.faults(32)
 def test_loading_again_changes_nothing(workshop: Workshop, reference: Rows) -> None:
     write(_HISTORY, workshop.home.landing)
     workshop.load()
@@ -259,7 +259,7 @@ def test_compaction_between_two_loads_loads_nothing_twice(workshop: Workshop, re
     assert _all(workshop) == reference
 
 
-@pytest.mark.fault(31)
+@pytest.mark.faults(31)
 def test_files_that_a_crash_left_beside_their_merger_change_nothing(workshop: Workshop, reference: Rows) -> None:
     write(_HISTORY, workshop.home.landing)
     aside = workshop.path / "aside"
@@ -278,7 +278,7 @@ def test_files_that_a_crash_left_beside_their_merger_change_nothing(workshop: Wo
     assert workshop.load().fetches == 0
 
 
-@pytest.mark.fault(35)
+@pytest.mark.faults(35)
 def test_a_file_that_turns_up_in_an_old_folder_is_found(workshop: Workshop, reference: Rows) -> None:
     late = [fetch for fetch in _HISTORY if fetch.fetched_at_utc.date() == NOW.date()]
     write([fetch for fetch in _HISTORY if fetch not in late], workshop.home.landing)

@@ -278,7 +278,7 @@ def test_a_run_of_before_the_history_of_prices_still_loads(workshop: Workshop) -
     ]
 
 
-@pytest.mark.fault(44)
+@pytest.mark.faults(44)
 def test_a_weekend_has_fridays_rate_a_stale_rate_and_a_missing_currency_have_none(workshop: Workshop) -> None:
     _land_facts(workshop, [])
     # Fridays, but for the last: a Wednesday after which nothing came.

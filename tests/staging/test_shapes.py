@@ -40,7 +40,7 @@ def _readable(workshop: Workshop, vendor: str, kind: str) -> str | None:
     return None if check.passed else check.description
 
 
-@pytest.mark.fault(23)
+@pytest.mark.faults(23)
 def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_claims_beside_it(
     workshop: Workshop,
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_cl
     assert _matches_contract(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances")).passed
 
 
-@pytest.mark.fault(23)
+@pytest.mark.faults(23)
 def test_usage_without_a_readable_amount_in_any_row_refuses_its_total_too(workshop: Workshop) -> None:
     rows = [{"date": f"2026-03-{day}", "creditsUsed": "12 credits", "calls": 1} for day in (16, 17)]
     workshop.landing.answer("voxpria", "usage", _usage(*rows, total={"creditsUsed": 24}))
@@ -112,7 +112,7 @@ def test_an_alias_is_accepted_and_told_once(workshop: Workshop) -> None:
     assert workshop.rows(query) == [("estimated_funds", "renamed_field", "estimated_expenses", NOW)]
 
 
-@pytest.mark.fault(24)
+@pytest.mark.faults(24)
 def test_an_unknown_field_is_drift_and_does_no_harm(workshop: Workshop) -> None:
     workshop.landing.answer("vpsbg", "balance", _BALANCE | {"loyalty": {"points": 5}})
     workshop.landing.answer("voxpria", "usage", _usage(total={"creditsUsed": 0}) | {"requestId": "abc"}, account_id="v")
@@ -142,7 +142,7 @@ def test_each_account_has_its_own_drift_though_they_are_read_together(workshop: 
     ]
 
 
-@pytest.mark.fault(25)
+@pytest.mark.faults(25)
 def test_a_number_that_became_words_is_rejected_and_never_null(workshop: Workshop) -> None:
     row = {"date": "2026-03-17", "calls": 1, "creditsUsed": 3}
     workshop.landing.answer(
@@ -154,7 +154,7 @@ def test_a_number_that_became_words_is_rejected_and_never_null(workshop: Worksho
     ]
 
 
-@pytest.mark.fault(20)
+@pytest.mark.faults(20)
 def test_a_row_that_comes_twice_is_one_row(workshop: Workshop) -> None:
     workshop.landing.answer(
         "vpsbg", "transactions", _page(_entry(1), _entry(1), _entry(2)), run_id="r", is_complete=False
@@ -165,8 +165,8 @@ def test_a_row_that_comes_twice_is_one_row(workshop: Workshop) -> None:
     assert workshop.rows("SELECT entry_id FROM staging.ledger_entries ORDER BY 1") == [("1",), ("2",), ("3",)]
 
 
-@pytest.mark.fault(27)
-@pytest.mark.fault(29)
+@pytest.mark.faults(27)
+@pytest.mark.faults(29)
 def test_a_restated_day_replaces_the_earlier_value(workshop: Workshop) -> None:
     day = {"date": "2026-03-18", "calls": 1, "creditsUsed": 3}
     workshop.landing.answer("voxpria", "usage", _usage(day))
@@ -177,7 +177,7 @@ def test_a_restated_day_replaces_the_earlier_value(workshop: Workshop) -> None:
     assert workshop.rows("SELECT credits_amount, is_partial FROM staging.usage_days") == [(Decimal(5), False)]
 
 
-@pytest.mark.fault(30)
+@pytest.mark.faults(30)
 def test_a_b_a_is_a_at_last_and_three_observations(workshop: Workshop) -> None:
     for hour, amount in enumerate([7, 8, 7]):
         at = NOW + timedelta(hours=hour)
@@ -189,7 +189,7 @@ def test_a_b_a_is_a_at_last_and_three_observations(workshop: Workshop) -> None:
     assert workshop.rows("SELECT count(*) FROM staging.fetches") == [(6,)]
 
 
-@pytest.mark.fault(22)
+@pytest.mark.faults(22)
 def test_an_empty_page_where_data_was_keeps_the_rows_and_says_so(workshop: Workshop) -> None:
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(1), _entry(2)), at=NOW - timedelta(days=1))
     workshop.load()

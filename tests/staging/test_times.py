@@ -20,7 +20,7 @@ _DATE = date_field("usage_date", "day")
 _SOFIA = ZoneInfo("Europe/Sofia")
 
 
-@pytest.mark.fault(37)
+@pytest.mark.faults(37)
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -40,7 +40,7 @@ def test_an_instant_with_an_offset_is_stored_in_utc(text: str, wanted: datetime)
     assert not converted.refused.any()
 
 
-@pytest.mark.fault(37)
+@pytest.mark.faults(37)
 @pytest.mark.parametrize(
     "value",
     [
@@ -90,7 +90,7 @@ def test_a_day_that_is_none_is_rejected(text: str) -> None:
     assert (converted.values.to_list(), converted.refused.to_list()) == ([None], [True])
 
 
-@pytest.mark.fault(37)
+@pytest.mark.faults(37)
 @pytest.mark.parametrize(
     ("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)], ids=str
 )

@@ -1,0 +1,128 @@
+"""Killed at any instant, whatever it is doing, Drawdown leaves nothing torn: the next run equals an undisturbed one.
+
+DRAWDOWN_TEST_KILLS sets how many times; the phases take turns.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline import sandbox as sandboxes
+from pipeline.sandbox import Sandbox
+from tests.bench import Bench
+from tests.faults.aftermath import check
+from tests.faults.forks import Forks
+from tests.faults.kills import PHASES, Killer
+from tests.readers import Readers
+
+NOW = datetime(2026, 10, 7, 6, 0, tzinfo=UTC)
+DAY = timedelta(hours=17)
+"""All kills of a test fall into so much of one day of the world: the twin, which runs more rarely, must not miss one."""
+FACTS = (
+    "SELECT account_id, entry_id, effective_at_utc, entry_amount, entry_kind FROM core.ledger_entries ORDER BY ALL",
+    "SELECT account_id, usage_date, credits_amount, is_partial FROM core.usage_days ORDER BY ALL",
+    "SELECT * FROM core.spend_daily ORDER BY ALL",
+    "SELECT * FROM marts.spend_monthly ORDER BY ALL",
+    "SELECT * EXCLUDE (fetch_id) FROM marts.account_status ORDER BY ALL",
+)
+_RERUN_EVERY = 20
+_ALL_PHASES_FROM = 50
+"""From so many kills on, each phase must have been hit."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with sandboxes.start(seed=3, days=60, now=NOW, vendors=["vpsbg", "voxpria"]) as world:
+        # Vendors take their time: else landing would be over before it could be killed.
+        world.put_fault("slow", seconds=0.1)
+        yield world
+
+
+@pytest.fixture
+def bench(tmp_path: Path, sandbox: Sandbox) -> Bench:
+    sandbox.move_clock(NOW)
+    return Bench(tmp_path, sandbox.accounts_toml(), sandbox.keys)
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """Fifty where the faults are what is asked for, else a few."""
+    fallback = 50 if "faults" in request.config.option.markexpr else 3
+    return int(os.environ.get("DRAWDOWN_TEST_KILLS", fallback))
+
+
+@pytest.mark.faults(31)
+def test_killed_at_random_instants_and_run_again_it_equals_an_undisturbed_twin(
+    bench: Bench, sandbox: Sandbox, tmp_path: Path, kills: int
+) -> None:
+    (tmp_path / "twin").mkdir()
+    twin = Bench(tmp_path / "twin", bench.accounts_toml, bench.keys)
+    hits: Counter[str] = Counter()
+    reruns = 0
+    started = time.monotonic()
+    with Forks(bench.environment) as forks, Forks(twin.environment) as twins:
+        killer = Killer(bench, sandbox, forks, random.Random(11))  # noqa: S311 - repeatable, not secret
+        killer.watch(NOW)
+        shutil.copytree(bench.home.path, twin.home.path, symlinks=True)
+        with Readers(bench.home, per_second=5) as readers:
+            for kill in range(1, kills + 1):
+                at = NOW + DAY * kill / (kills + 1)
+                sandbox.move_clock(at)
+                hits[killer.kill(PHASES[(kill - 1) % len(PHASES)], at)] += 1
+                if kill % _RERUN_EVERY and kill < kills:
+                    continue
+                check(bench.home, bench.keys.values())
+                forks.start(at.isoformat())
+                twins.start(at.isoformat())
+                assert (forks.end(), twins.end()) == (0, 0)
+                reruns += 1
+                for query in FACTS:
+                    assert bench.rows(query) == twin.rows(query), f"after {kill} kills: {query}"
+        # Landing alone makes the same again: whatever the kills tore would be missing or double.
+        disturbed = bench.tables()
+        forks.start(at.isoformat(), job="rebuild")
+        assert forks.end() == 0
+        assert bench.tables() == disturbed
+    where = ", ".join(f"{name} {count}" for name, count in sorted(hits.items()))
+    print(
+        f"\nsoak: kills: {kills} ({where}); {reruns} reruns equal an undisturbed twin's; {readers.reads} reads, "
+        f"{len(readers.errors)} reader errors; {time.monotonic() - started:.0f} s"
+    )
+    assert readers.errors == []
+    assert readers.reads > kills
+    # One or another may have been quicker than its killer.
+    assert sum(hits[phase] for phase in PHASES) > kills / 2
+    assert kills < _ALL_PHASES_FROM or all(hits[phase] for phase in PHASES)
+    assert not list(bench.home.path.glob("warehouse.rebuilding*"))
+
+
+@pytest.mark.faults(32)
+def test_a_commit_that_nobody_was_told_of_is_there_and_running_again_changes_nothing(
+    bench: Bench, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    layers = "group:landing or group:staging"
+    counts = "SELECT (SELECT count(*) FROM staging.fetches), (SELECT sum(accepted_rows) FROM staging.loads)"
+
+    def counted() -> list[tuple[int, int]]:
+        with duckdb.connect(bench.home.warehouse) as connection:
+            return connection.execute(counts).fetchall()
+
+    with Forks(bench.environment) as forks:
+        forks.start(NOW.isoformat(), selection=layers, dies_after_commit=1)
+        assert forks.end() == -signal.SIGKILL
+        durable = counted()
+        assert durable[0][0] > 0
+        forks.start(NOW.isoformat(), selection="group:staging")
+        assert forks.end() == 0
+    assert counted() == durable
