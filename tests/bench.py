@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.checksum import checksums
+from pipeline.cli.checksum import checksums
 from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.http import Patience

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.explain import COMPONENTS
+from pipeline.cli.explain import COMPONENTS
 from tests.cli.conftest import DRAWDOWN, Desk
 
 ACCOUNTS = ["vpsbg-main", "vpsbg-agency", "vpsbg-idle", "voxpria-main", "voxpria-campaign"]

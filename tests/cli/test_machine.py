@@ -18,8 +18,8 @@ from threading import Thread
 import psutil
 import pytest
 
+from pipeline.cli.machine import _hosts_named, _is_loopback, _server_name, look, reachable_servers
 from pipeline.home import Home
-from pipeline.machine import _hosts_named, _is_loopback, _server_name, look, reachable_servers
 from pipeline.sandbox import start
 from tests.cli.conftest import DRAWDOWN, NOW, Desk
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipeline.progress import steps
+from pipeline.cli.progress import steps
 
 
 def test_without_a_terminal_each_step_is_a_plain_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

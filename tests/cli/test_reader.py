@@ -15,16 +15,16 @@ import duckdb
 import pytest
 
 from pipeline import reader
-from pipeline.alerting import read_open
-from pipeline.completion import published_accounts
+from pipeline.cli.alerting import read_open
+from pipeline.cli.completion import published_accounts
+from pipeline.cli.explain import explain
+from pipeline.cli.serving import health
+from pipeline.cli.status import read_status
 from pipeline.errors import DrawdownError
-from pipeline.explain import explain
 from pipeline.home import Home
 from pipeline.published.metrics import read_metrics
 from pipeline.published.report.read import read_snapshot
 from pipeline.reader import open_reader, reading
-from pipeline.serving import health
-from pipeline.status import read_status
 from tests.cli.conftest import Desk
 
 SEALS = {

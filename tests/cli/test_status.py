@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.status import Status, is_reached
+from pipeline.cli.terminal import age_words
 from pipeline.schema.severities import SEVERITIES
-from pipeline.status import Status, is_reached
-from pipeline.terminal import age_words
 from tests.cli.conftest import Desk, Publish
 
 URGENCY = ["critical", "warning", "unknown", "watch", "ok"]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.beginnings import accounts_toml
-from pipeline.dictionary import pages
+from pipeline.cli.dictionary import pages
+from pipeline.cli.starters import accounts_toml
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Once, Pages, Vendor, Window
 from tests.docs.pages import CLONE, DICTIONARY, DOCS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline.cli import _INTERRUPTED
+from pipeline.cli.app import INTERRUPTED
 from pipeline.definitions import defs
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
@@ -76,7 +76,7 @@ def test_the_schedules_are_those_of_the_code() -> None:
 
 def test_the_exit_codes_are_those_of_the_code() -> None:
     codes = re.findall(r"^\| (\d+) \|", section(PAGE, "Exit codes"), re.MULTILINE)
-    assert [int(code) for code in codes] == [0, DrawdownError.exit_code, UsageError.exit_code, _INTERRUPTED]
+    assert [int(code) for code in codes] == [0, DrawdownError.exit_code, UsageError.exit_code, INTERRUPTED]
 
 
 def test_an_exit_code_says_what_went_wrong(state: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 import typer.main
 
 from pipeline import __version__
-from pipeline.beginnings import ACCOUNTS_TOML, accounts_toml
 from pipeline.cli import app
+from pipeline.cli.starters import ACCOUNTS_TOML, accounts_toml
 from pipeline.schema.tables import ALL, RECORDS, published
 from pipeline.warehouse import layout
 from tests.docs.generate import GENERATED

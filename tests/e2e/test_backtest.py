@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.backtesting import History, compare
+from pipeline.cli.backtesting import History, compare
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.forecasts.backtest import Backtest, backtest
@@ -176,7 +176,7 @@ def test_where_no_account_has_history_enough_it_says_how_much_it_takes() -> None
 
 
 def test_accounts_without_a_forecast_are_listed_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.backtesting import _print
+    from pipeline.cli.backtesting import _print
 
     found = compare(History(spend=_spend(a=50, b=10), account_ids=["a", "b", "c"]))
     _print(found, [])
@@ -193,7 +193,7 @@ def test_accounts_without_a_forecast_are_listed_with_the_reason(capsys: pytest.C
 def test_a_run_that_holds_the_warehouse_costs_nothing_but_the_loading(
     bench: Bench, first_run: FirstRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline import backtesting
+    from pipeline.cli import backtesting
 
     first_run(bench)
     history = backtesting.read_history(bench.home, [])

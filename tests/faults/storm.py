@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import trustme
 
-from pipeline.beginnings import DAGSTER_YAML
+from pipeline.cli.starters import DAGSTER_YAML
 from pipeline.home import Home
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy

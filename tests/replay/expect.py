@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from pipeline.checksum import ALL_TABLES, checksums
+from pipeline.cli.checksum import ALL_TABLES, checksums
 from pipeline.home import Home
 from pipeline.refresh import rebuild
 

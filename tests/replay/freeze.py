@@ -88,7 +88,7 @@ def _run_day(bench: Bench, world: sandboxes.Sandbox, day: int, at: datetime) -> 
 
 
 def _backtest(bench: Bench, at: datetime) -> None:
-    from pipeline.backtesting import compare, read_history
+    from pipeline.cli.backtesting import compare, read_history
     from pipeline.forecasts.backtest_tables import land_backtest
 
     land_backtest(bench.home, Clock(at), "backtest", compare(read_history(bench.home, [])))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from pipeline import sandbox
-from pipeline.backtesting import run_backtest
+from pipeline.cli.backtesting import run_backtest
 from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.landing.fetching import Fetcher, calls_for, every_endpoint

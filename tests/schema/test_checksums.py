@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.checksum import ALL_TABLES, Checksum, checksums
+from pipeline.cli.checksum import ALL_TABLES, Checksum, checksums
 from pipeline.errors import DrawdownError
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES
 from pipeline.schema.columns import COLUMNS, Type

@@ -110,7 +110,7 @@ def show(name: str, output_format: str) -> None:
         raise UsageError(f"--format {output_format}: known formats are {', '.join(FORMATS)}")
     tables = find(name)
     if output_format == "json":
-        from pipeline.terminal import write_json
+        from pipeline.cli.terminal import write_json
 
         records = [entry.to_record() for entry in entries(tables)]
         write_json(list(records[0]), [list(record.values()) for record in records])
@@ -121,7 +121,7 @@ def show(name: str, output_format: str) -> None:
 
 
 def _print(tables: tuple[Table, ...], *, is_whole: bool) -> None:
-    from pipeline.terminal import console, indented
+    from pipeline.cli.terminal import console, indented
 
     width = min(console().width, _WIDEST)
     for table in tables:
@@ -142,7 +142,7 @@ def _key(table: Table) -> str:
 
 
 def _lines(entry: Entry, width: int) -> Iterator[str]:
-    from pipeline.terminal import indented
+    from pipeline.cli.terminal import indented
 
     column = entry.column
     facts = [str(column.column.type), *filter(None, [column.column.unit])]

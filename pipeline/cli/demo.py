@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pipeline.cli.terminal import console
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, atomic_file, private_folder
-from pipeline.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,8 +96,8 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
 
 
 def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
+    from pipeline.cli.progress import steps
     from pipeline.landing.fetching import FetchPolicy
-    from pipeline.progress import steps
     from pipeline.refresh import Request, check_before, materialize, step_count
 
     world.move_clock(end)
@@ -111,7 +111,7 @@ def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
 
 
 def _show(home: Home, screen: Console) -> None:
-    from pipeline.status import print_status, read_status
+    from pipeline.cli.status import print_status, read_status
 
     print_status(read_status(home), as_json=False)
     screen.print(

@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import polars as pl
 
+from pipeline.cli.terminal import console, paragraph, sentence, show_cells, write_json
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.forecasts.backtest import ALL, HORIZONS, Backtest, backtest, verdict
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
 from pipeline.forecasts.inputs import build_date, read_spend
 from pipeline.home import Home
-from pipeline.terminal import console, paragraph, sentence, show_cells, write_json
 from pipeline.warehouse import Warehouse
 
 _WIDEST: Final = 100

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pipeline.cli.terminal import age_words, console, sentence, show_cells, show_findings, write_json
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.reader import reading
 from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY
-from pipeline.terminal import age_words, console, sentence, show_cells, show_findings, write_json
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,

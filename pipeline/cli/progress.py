@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pipeline.terminal import console
+from pipeline.cli.terminal import console
 
 Told = Callable[[str | None], None]
 """To be called as each step ends, with what it came to; None where nothing is worth a line."""

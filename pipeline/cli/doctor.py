@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from pipeline.cli.machine import Finding, look
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
 from pipeline.landing.fetching import CLOCK_SECONDS, Call, asks_for, calls_for
 from pipeline.landing.walk import Asks
-from pipeline.machine import Finding, look
 from pipeline.settings import Settings, load
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor

@@ -7,8 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from pipeline.explain import COMPONENTS, Row, Section
-from pipeline.terminal import SEVERITY_STYLES, age_words, aligned, console, indented
+from pipeline.cli.explain import COMPONENTS, Row, Section
+from pipeline.cli.terminal import SEVERITY_STYLES, age_words, aligned, console, indented
 
 _WIDEST: Final = 100
 """Beyond this the eye loses the line."""
@@ -54,7 +54,7 @@ _MOST_ENTRIES: Final = 4
 
 
 def show(found: Section) -> None:
-    """Print what `pipeline.explain` found of an account, within the terminal's width."""
+    """Print what `pipeline.cli.explain` found of an account, within the terminal's width."""
     from rich.text import Text
 
     screen = console()

@@ -153,8 +153,8 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     """Tell whether the newest build is there, can be read and is young enough; and that in words."""
     import duckdb
 
+    from pipeline.cli.terminal import age_words
     from pipeline.reader import open_reader
-    from pipeline.terminal import age_words
 
     try:
         with open_reader(home.current) as connection:

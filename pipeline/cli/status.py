@@ -8,10 +8,10 @@ from typing import Any
 
 import duckdb
 
+from pipeline.cli.terminal import age_words, console, fleet_words, sentence, status_table, write_json
 from pipeline.home import Home
 from pipeline.reader import reading
 from pipeline.schema.severities import LEVELS, SQL_URGENCY
-from pipeline.terminal import age_words, console, fleet_words, sentence, status_table, write_json
 
 _QUERY = f"""
 SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,

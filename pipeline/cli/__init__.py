@@ -1,0 +1,11 @@
+"""The `drawdown` command. Exit codes: 0 well, 1 something failed, 2 the request or the settings are wrong.
+
+What is heavy is imported where it is used, so that `status` and `sql` answer at once.
+"""
+
+from pipeline.cli.app import app, main
+
+# In the order of the help.
+from pipeline.cli import running, looking, beginning  # isort: skip
+
+__all__ = ["app", "beginning", "looking", "main", "running"]

@@ -1,0 +1,91 @@
+"""The application that the commands are part of, the options they share, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+import typer.core
+
+from pipeline import __version__
+from pipeline.cli import completion
+from pipeline.errors import DrawdownError
+
+
+class _Group(typer.core.TyperGroup):
+    """Commands that say where help is, whatever was wrong with their options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as problem:
+            # Of an option without its value, the parser does not say whose it is.
+            if getattr(problem, "ctx", ctx) is None:
+                problem.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+
+app = typer.Typer(
+    name="drawdown",
+    cls=_Group,
+    help="A fuel gauge for prepaid vendor accounts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Accounts = Annotated[
+    list[str],
+    typer.Option(
+        "--account", metavar="ID", help="Only this account; may be repeated.", autocompletion=completion.accounts
+    ),
+]
+AsOf = Annotated[str, typer.Option(metavar="INSTANT", help="Set the clock of the whole run (sandboxes only).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as in every shell."""
+
+
+def main() -> None:
+    """Run the command line; errors that a person is meant to read become one line on stderr."""
+    os.umask(0o077)
+    try:
+        app(prog_name="drawdown")
+    except DrawdownError as problem:
+        print(f"drawdown: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        print(
+            f"drawdown: {where}{problem.strerror or problem}; see that the place is there, is yours and has room "
+            "(DRAWDOWN_HOME names the state folder)",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except SystemExit as ending:
+        # Typer makes Ctrl-C an exit of its own, without a word.
+        if ending.code == INTERRUPTED:
+            print("drawdown: interrupted; what was landed stays, the next run goes on from there", file=sys.stderr)
+        raise
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"drawdown {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

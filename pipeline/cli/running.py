@@ -1,0 +1,180 @@
+"""The commands that ask vendors, or make tables anew."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import completion
+from pipeline.cli.app import Accounts, AsOf, Json, app
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.refresh import Outcome, Request
+
+
+@app.command()
+def run(
+    select: Annotated[str, typer.Option(metavar="SELECTION", help="Dagster's asset selection; default: all.")] = "",
+    account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    as_of: AsOf = "",
+    as_json: Json = False,
+) -> None:
+    """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
+    from pipeline.clock import Clock, parse_instant
+
+    try:
+        clock = Clock(parse_instant(as_of) if as_of else None)
+    except ValueError as problem:
+        raise UsageError(f"--as-of: {problem}") from None
+
+    from pipeline.refresh import Request, check_before
+
+    request = Request(
+        home=Home.from_environment(),
+        selection=select or None,
+        accounts=tuple(account),
+        clock=clock,
+    )
+    check_before(request)
+    _finish(_watched(request), as_json=as_json)
+
+
+@app.command()
+def backfill(
+    from_date: Annotated[str, typer.Option("--from", metavar="DATE", help="First UTC day.")],
+    to_date: Annotated[str, typer.Option("--to", metavar="DATE", help="Last UTC day; default: today.")] = "",
+    account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    as_of: AsOf = "",
+    as_json: Json = False,
+) -> None:
+    """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
+    from pipeline.clock import Clock, parse_day, parse_instant
+
+    try:
+        clock = Clock(parse_instant(as_of) if as_of else None)
+        first, last = parse_day(from_date), parse_day(to_date) if to_date else clock.today()
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    if last < first:
+        raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
+
+    from pipeline.refresh import Request, check_before
+
+    request = Request(
+        home=Home.from_environment(),
+        accounts=tuple(account),
+        clock=clock,
+        from_date=str(first),
+        to_date=str(last),
+    )
+    check_before(request)
+    _finish(_watched(request), as_json=as_json)
+
+
+@app.command()
+def rebuild(
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="As it was known then: into a file of its own, all else as it is.")
+    ] = "",
+    to: Annotated[str, typer.Option(metavar="FILE", help="The DuckDB file that --as-of writes.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
+    from pathlib import Path
+
+    from pipeline.clock import parse_instant
+
+    if bool(as_of) != bool(to):
+        raise UsageError("--as-of and --to go together: an instant, and the file for what was known then")
+    try:
+        known_at = parse_instant(as_of) if as_of else None
+    except ValueError as problem:
+        raise UsageError(f"--as-of: {problem}") from None
+
+    from pipeline.cli.progress import steps
+    from pipeline.refresh import Request, rebuild_as_of, step_count
+    from pipeline.refresh import rebuild as rebuild_all
+
+    home = Home.from_environment()
+
+    like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+    with steps("Rebuilding", step_count(like)) as told:
+        outcome = rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
+    _finish(outcome, as_json=as_json)
+
+
+def _watched(request: Request) -> Outcome:
+    from dataclasses import replace
+
+    from pipeline.cli.progress import steps
+    from pipeline.landing.fetching import FetchPolicy, Visit
+    from pipeline.refresh import materialize, step_count
+
+    warned: set[str] = set()
+    with steps("Refreshing", step_count(request)) as told:
+
+        def visited(visit: Visit) -> None:
+            line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            if visit.clock_warning and visit.account_id not in warned:
+                warned.add(visit.account_id)
+                line = f"{line}; {visit.clock_warning}"
+            told(visit.news if visit.is_absent else line)
+
+        return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
+
+
+def _finish(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        from pipeline.cli.terminal import write_json
+
+        write_json(["run_id", "is_ok", "problems"], [[outcome.run_id, outcome.is_ok, outcome.problems]])
+    else:
+        for line in outcome.problems:
+            print(f"drawdown: {line}", file=sys.stderr)
+    if not outcome.is_ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backtest(
+    account: Annotated[
+        list[str],
+        typer.Option(
+            "--account",
+            metavar="ID",
+            help="Show this account, too; may be repeated.",
+            autocompletion=completion.accounts,
+        ),
+    ] = [],  # noqa: B006 - typer reads it as the default
+    as_json: Json = False,
+) -> None:
+    """Forecast every account from its past days, and tell whether these forecasts would have held."""
+    from pipeline.cli.backtesting import run_backtest
+
+    run_backtest(Home.from_environment(), account, as_json=as_json)
+
+
+@app.command()
+def compact() -> None:
+    """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
+    from pipeline.cli.progress import steps
+    from pipeline.clock import Clock
+    from pipeline.landing.compact import compact as compact_landing
+    from pipeline.landing.compact import folder_count
+
+    landing = Home.from_environment().landing
+    if not landing.is_dir():
+        raise DrawdownError(
+            f"{landing} does not exist: there is nothing to compact. `drawdown run` begins it, or set DRAWDOWN_HOME to "
+            "the folder that has it"
+        )
+    with steps("Merging files, a day and endpoint at a time", folder_count(landing)) as told:
+        done = compact_landing(landing, Clock().today(), on_folder=lambda: told(None))
+    print(
+        f"{done.files_before} files, {done.bytes_before:,} bytes -> "
+        f"{done.files_after} files, {done.bytes_after:,} bytes"
+    )
