@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import bridge, bulk, fetching, growth, report, startup
+from benchmarks import bridge, bulk, fetching, growth, rebuild, report, startup
 from benchmarks.table import Row, markdown, replace_between
 
 MEASURES: dict[str, Callable[[Path], list[Row]]] = {
     "growth": growth.measure,
     "bulk": bulk.measure,
+    "rebuild": rebuild.measure,
     "bridge": bridge.measure,
     "startup": startup.measure,
     "fetching": fetching.measure,

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import duckdb
 
-from pipeline.home import Home
+from pipeline.home import Home, build_id
 
 # Two tables made from the same answers at different times of a run: in a torn build they would differ.
 _IS_ONE_BUILD = """
@@ -60,12 +60,12 @@ class Readers:
                 build = self.home.current.resolve()
                 with duckdb.connect(build, read_only=True) as connection:
                     ((said, counted, shown, known, described, there),) = connection.execute(_IS_ONE_BUILD).fetchall()
-                assert said == counted > 0, f"{said} and {counted} answers in {build.name}"
-                assert shown == known > 0, f"{shown} of {known} accounts in {build.name}"
-                assert described == there > 10, f"{described} of {there} tables in {build.name}"
+                assert said == counted > 0, f"{said} and {counted} answers in {build_id(build)}"
+                assert shown == known > 0, f"{shown} of {known} accounts in {build_id(build)}"
+                assert described == there > 10, f"{described} of {there} tables in {build_id(build)}"
                 with self._lock:
                     self.reads += 1
-                    self.builds.add(build.name)
+                    self.builds.add(build_id(build))
             except Exception as problem:
                 with self._lock:
                     self.errors.append(repr(problem))

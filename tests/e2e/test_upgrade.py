@@ -190,7 +190,6 @@ def test_a_newer_warehouse_is_refused_and_left_as_it_is(bench: Bench) -> None:
     assert _sums(bench) == before
 
 
-@pytest.mark.fault(31)
 def test_an_upgrade_killed_in_the_middle_is_made_by_the_next_run(bench: Bench) -> None:
     before = _sums(bench)
     _change(bench.home, *OLDER)

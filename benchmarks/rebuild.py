@@ -1,0 +1,55 @@
+"""A hundred thousand small answers from landing alone to published, beside DuckDB's own scan of the same files."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from benchmarks.command import Drawdown, median
+from benchmarks.fleet import END, Fleet
+from benchmarks.table import Row
+
+FETCHES: Final = 100_000
+# An hour of the fleet is 71 answers, and a day has 20 ledgers more.
+_HOURS: Final = 1_400
+_SCANS: Final = 3
+
+
+def scan(landing: Path) -> float:
+    """Seconds in which DuckDB reads every answer's bytes and id."""
+    began = time.perf_counter()
+    with duckdb.connect() as connection:
+        connection.execute(
+            "SELECT count(DISTINCT fetch_id), sum(octet_length(body)) "
+            f"FROM read_parquet('{landing}/*/*/*/*/*/*.parquet', union_by_name = true)"
+        ).fetchall()
+    return time.perf_counter() - began
+
+
+def measure(scratch: Path) -> list[Row]:
+    """Rebuild a fleet's landing of about two months: compacted as it is at night, and as the runs left it."""
+    return [_row(scratch / "compacted", is_merged=True), _row(scratch / "as-landed", is_merged=False)]
+
+
+def _row(scratch: Path, *, is_merged: bool) -> Row:
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    fleet = Fleet(scratch / "landing", hours=_HOURS, end=END)
+    accounts = scratch / "accounts.toml"
+    accounts.write_text(fleet.accounts_toml(), encoding="utf-8")
+    fetches = fleet.land_history(accounts, is_merged=is_merged)
+    if fetches < FETCHES:
+        raise RuntimeError(f"{fetches} answers are fewer than {FETCHES}")
+    files = sum(1 for _ in (scratch / "landing").rglob("*.parquet"))
+    took = Drawdown(scratch, accounts, {"BENCH_KEY": "bench"}).seconds("rebuild")
+    scanned = median(lambda: scan(scratch / "landing"), _SCANS)
+    return Row(
+        what=f"`drawdown rebuild` of {fetches:,} answers in {files:,} files, beside DuckDB's own scan of them",
+        measured=f"{took:.1f} s, {took / scanned:.0f} scans",
+        how=f"{fetches / took:,.0f} answers a second with process start, decoding, contracts, every table, publishing; a "
+        f"scan of all bodies takes {scanned:.2f} s",
+    )
