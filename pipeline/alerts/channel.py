@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.secret import Redactor, Secret
 
@@ -32,30 +34,35 @@ def send(url: Secret, title: str, body: str) -> Failure | None:
 
     channel = apprise.Apprise()
     # It says of a URL that it does not know what that URL is.
-    with _listening() as heard:
+    with _listening(_redactor(url)) as heard:
         if not channel.add(url.reveal()):
             return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
         delivered = channel.notify(title=title, body=body)
     if delivered:
         return None
     told = [line for level, line in heard if level >= logging.WARNING]
-    why = _redacted(url, told[-1]) if told else "no reason was given"
+    why = told[-1] if told else "no reason was given"
     # Of several services behind one URL, one may have taken it.
     is_unknown = len(channel) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in heard)
     return Failure(f"the message through {url.name} was not delivered: {why[:200]}", is_unknown=is_unknown)
 
 
-def _redacted(url: Secret, text: str) -> str:
-    """The text without the URL, and without those parts of it that may be tokens by themselves."""
+def _redactor(url: Secret) -> Redactor:
+    """Takes the URL out of a text, and those parts of it that may be tokens by themselves."""
     parts = {part for part in re.split(r"[/:@?&=,;]+", url.reveal()) if len(part) >= _TOKEN_LENGTH}
-    return Redactor([url, *(Secret(part, name=url.name) for part in sorted(parts))]).text(text)
+    return Redactor([url, *(Secret(part, name=url.name) for part in sorted(parts))])
 
 
 class _listening(logging.Handler):
-    """Keeps what Apprise says, which may name the URL, and lets it go no further."""
+    """Keeps what Apprise says, and lets it go no further; meanwhile no log line of anybody's names the URL.
 
-    def __init__(self) -> None:
+    Which libraries Apprise sends with is its own affair, and at their lowest level they log whole addresses.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
         super().__init__(logging.DEBUG)
+        self._redactor = redactor
+        self._make = logging.getLogRecordFactory()
         self._heard: list[tuple[int, str]] = []
         self._logger = logging.getLogger("apprise")
         self._before = (self._logger.propagate, self._logger.level)
@@ -63,13 +70,27 @@ class _listening(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._heard.append((record.levelno, record.getMessage()))
 
+    def _record(self, *arguments: Any, **more: Any) -> logging.LogRecord:
+        record = self._make(*arguments, **more)
+        try:
+            text = record.getMessage()
+        except Exception:  # a library's line that does not fit its own values is no reason to lose the message
+            text = str(record.msg)
+        record.msg, record.args = self._redactor.text(text), None
+        if record.exc_info:
+            record.exc_text = self._redactor.text("".join(traceback.format_exception(*record.exc_info)))
+            record.exc_info = None
+        return record
+
     def __enter__(self) -> list[tuple[int, str]]:
+        logging.setLogRecordFactory(self._record)
         self._logger.propagate = False
         self._logger.setLevel(logging.DEBUG)
         self._logger.addHandler(self)
         return self._heard
 
     def __exit__(self, *_: object) -> None:
+        logging.setLogRecordFactory(self._make)
         self._logger.removeHandler(self)
         self._logger.propagate, level = self._before
         self._logger.setLevel(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.secret import Secret
 from tests.alerts.timelines import START, Timeline
+from tests.canary import leaks
 
 CANARY = "canary-hook-5512"
 PROCESS = """
@@ -300,3 +302,21 @@ def test_an_intent_alone_is_not_taken_for_a_delivery(told: Channel) -> None:
     assert told.delivery().is_pending
     land(told.home, Clock(START), "r", Outcome(at=START, recipient="TOLD", event_ids=(), problem="another"))
     assert told.delivery().unanswered_count == 1
+
+
+def test_no_line_that_any_library_logs_names_the_url(told: Channel, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert told.deliver() == []
+    assert len(told.heard) == 1
+    lines = [(record.name, logging.Formatter().format(record)) for record in caplog.records]
+    assert [line for name, line in lines if name.startswith("urllib3") and "[redacted:TOLD]" in line]
+    assert leaks([CANARY], said={"the log": repr(lines)}) == []
+
+    caplog.clear()
+    assert send(Secret(f"json://127.0.0.1:1/{CANARY}", name="TOLD"), "t", "b") is not None
+    assert caplog.records
+    assert leaks([CANARY], said={"the log": repr([logging.Formatter().format(each) for each in caplog.records])}) == []
+
+    caplog.clear()
+    logging.getLogger("afterwards").warning("the key is %s", "plain again")
+    assert caplog.messages == ["the key is plain again"]
