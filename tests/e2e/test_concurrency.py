@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pipeline.checksum import checksums
 
+from pipeline.cli.checksum import checksums
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.published.snapshot import publish
