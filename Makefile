@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-faults test-duckdb2 test-superset bench bench-forecast docs lint types check wheel lock clean
+.PHONY: help demo run dev test test-faults test-soak test-duckdb2 test-superset bench bench-forecast docs lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test-superset: $(INSTALLED) ## Try the dashboard in a real Superset and Chromium
 	$(VENV)-superset/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r bi/superset/requirements.lock
 	CHROMIUM="$$(command -v $(CHROMIUM))" CHROMEDRIVER="$$(command -v $(CHROMEDRIVER))" PICTURES="$(VENV)-superset/pictures" \
 		$(VENV)-superset/bin/python -m pytest -q bi/superset/test_superset.py
+
+test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (half an hour; writes docs/reliability.md)
+	$(BIN)/python -m tests.soak --write
 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.cli.checksum import checksums
 from pipeline.errors import DrawdownError
-from pipeline.home import Home
+from pipeline.home import Home, build_id
 from pipeline.published.snapshot import publish
 from pipeline.refresh import rebuild
 from pipeline.schema.tables import published
@@ -24,7 +24,7 @@ from tests.e2e.conftest import NOW
 from tests.readers import Readers
 from tests.staging.landed import NewWorkshop
 
-BUILDS = int(os.environ.get("DRAWDOWN_TEST_BUILDS", "4"))
+BUILDS = max(2, int(os.environ.get("DRAWDOWN_TEST_BUILDS", "3")))
 READERS, READS_PER_SECOND = 20, 50.0
 
 
@@ -42,6 +42,9 @@ def test_twenty_readers_see_whole_builds_while_new_ones_are_published(new_worksh
             publish(workshop.connection, workshop.home, published())
             if not build:
                 readers.__enter__()
+        deadline = time.monotonic() + 120
+        while build_id(workshop.home.current) not in readers.builds and time.monotonic() < deadline:
+            time.sleep(0.05)
         readers.__exit__(None, None, None)
     print(f"\nsoak: concurrency: {READERS} readers, {BUILDS} builds: {readers}")
     assert readers.errors == []
@@ -52,7 +55,7 @@ def test_twenty_readers_see_whole_builds_while_new_ones_are_published(new_worksh
 _HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.home import Home
+from pipeline.home import Home, build_id
 from pipeline.warehouse import Warehouse
 warehouse = Warehouse(Home(Path(sys.argv[1])))
 warehouse.connection

@@ -148,6 +148,8 @@ def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> 
 def _instant(stated: Any, *, is_naive_utc: bool) -> datetime:
     if not isinstance(stated, str) or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
         raise Unreadable(stated)
+    # RFC 3339, 5.6: the letter may be small.
+    stated = re.sub("z$", "Z", stated)
     # A leap second is the second after the 59th.
     is_leap = stated[16:19] == ":60"
     found = _read(datetime.fromisoformat, stated[:17] + "59" + stated[19:] if is_leap else stated)

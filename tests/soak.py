@@ -1,0 +1,147 @@
+"""`make test-soak`: the tests that break, kill, read and try at random, at their full length: `python -m tests.soak`.
+
+Each suite is tests of the ordinary run whose share environment variables set. What they print in lines that begin with
+`soak: ` is the result, of lines that differ in nothing but numbers the sums; with --write it goes into
+docs/reliability.md, with the command and the date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.table import replace_between
+from pipeline import __version__
+
+CLONE = Path(__file__).parent.parent
+PAGE = CLONE / "docs" / "reliability.md"
+_COUNT = re.compile(r"\d[\d,]*")
+# What tests print for the soak, how many rows of the fault matrix held, and pytest's own last line.
+_TOLD = re.compile(r"^soak: (.+)|^(\d+ of \d+ held.*)|^=* ?(\d+ (?:passed|failed|error|deselected).*?) ?=*$")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests, and how long they are to go on."""
+
+    name: str
+    pytest: tuple[str, ...]
+    """What pytest is given."""
+    whole: dict[str, int]
+    """Environment variables, and what they are set to for the whole."""
+
+
+_EACH_TEST, _EACH_FILE = (("--numprocesses=logical", f"--dist={dist}") for dist in ("load", "loadfile"))
+# Another suite of their kind is one more line.
+SUITES = (
+    Suite("faults", ("-m", "faults", *_EACH_FILE), {"DRAWDOWN_TEST_KILLS": 100}),
+    Suite("fuzz", ("tests/fuzz", *_EACH_TEST), {"DRAWDOWN_TEST_BODIES": 10_000}),
+    # Readers and writers have the machine to themselves.
+    Suite("concurrency", ("tests/e2e/test_concurrency.py",), {"DRAWDOWN_TEST_BUILDS": 20}),
+    Suite("replay", ("tests/replay", "tests/e2e/test_upgrade.py", "tests/e2e/test_backup.py", *_EACH_FILE), {}),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a suite ended."""
+
+    suite: Suite
+    share: float
+    seconds: float
+    is_passed: bool
+    said: list[str]
+
+    def row(self) -> str:
+        """Its row of the page's table."""
+        counts = ", ".join(f"`{name}={_part(value, self.share)}`" for name, value in self.suite.whole.items())
+        verdict = "passed" if self.is_passed else "**failed**"
+        return f"| {self.suite.name} | {verdict} | {'; '.join(self.said)} | {self.seconds:.0f} s | {counts} |"
+
+
+def _part(whole: int, share: float) -> int:
+    return max(1, round(whole * share / 100))
+
+
+def summed(lines: Sequence[str]) -> list[str]:
+    """What is to be told of a suite's output: of lines that differ only in whole numbers the sums, others as they are."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        if told := _TOLD.match(line):
+            text = next(part for part in told.groups() if part is not None)
+            alike.setdefault(_COUNT.sub("#", text), []).append(text)
+    return [texts[0] if len(texts) == 1 else _sum(texts) for texts in alike.values()]
+
+
+def _sum(texts: Sequence[str]) -> str:
+    columns = zip(*([int(each.replace(",", "")) for each in _COUNT.findall(text)] for text in texts), strict=True)
+    sums = [sum(column) for column in columns]
+    return _COUNT.sub(lambda _: f"{sums.pop(0):,}", texts[0])
+
+
+def soak(suite: Suite, share: float, seconds: float) -> Result:
+    """Run a suite at `share` per cent of its whole, for no longer than `seconds`; its output goes to stderr."""
+    environment = os.environ | {name: str(_part(value, share)) for name, value in suite.whole.items()}
+    began = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-rP", "--show-capture=stdout", *suite.pytest],
+        cwd=CLONE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, _ = process.communicate(timeout=max(1.0, seconds))
+        except BaseException as ending:
+            # Its workers, and what they started, go with it.
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(ending, subprocess.TimeoutExpired):
+                raise
+            out, _ = process.communicate()
+            out += f"\nsoak: not done within the time that all suites have together, after {seconds:.0f} s\n"
+    sys.stderr.write(out)
+    return Result(suite, share, time.monotonic() - began, process.returncode == 0, summed(out.splitlines()))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the suites, print a row for each, and with --write keep them; 1 where one failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
+    parser.add_argument("suites", nargs="*", help=f"which: {', '.join(each.name for each in SUITES)}; default: all")
+    parser.add_argument("--share", type=float, default=100, metavar="PERCENT", help="of the whole; default: 100")
+    parser.add_argument("--minutes", type=float, default=30, help="for all of them together; default: 30")
+    parser.add_argument("--write", action="store_true", help="replace the table of docs/reliability.md")
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.suites) - {each.name for each in SUITES}:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+    end = time.monotonic() + 60 * asked.minutes
+    results = []
+    for suite in SUITES:
+        if not asked.suites or suite.name in asked.suites:
+            results.append(soak(suite, asked.share, end - time.monotonic()))
+            print(results[-1].row(), flush=True)
+    if asked.write:
+        head = (
+            f"`{' '.join(['python -m tests.soak', *arguments])}` on {datetime.now(UTC):%Y-%m-%d}, "
+            f"{sum(each.seconds for each in results) / 60:.0f} minutes on {os.cpu_count()} cores, Drawdown {__version__}, "
+            f"Python {platform.python_version()}, DuckDB {duckdb.__version__}:\n\n"
+        )
+        rows = "\n".join(each.row() for each in results)
+        replace_between(PAGE, "soak", f"{head}| suite | | counts | took | set by |\n|---|---|---|---|---|\n{rows}\n")
+    return 0 if all(each.is_passed for each in results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
