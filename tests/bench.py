@@ -40,7 +40,7 @@ class Bench:
 
     folder: Path
     accounts_toml: str
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     said: dict[str, str] = field(default_factory=dict)
     """What each run and command printed or returned, for the sweep."""
 
