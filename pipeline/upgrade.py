@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
 
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
-
-_STEPS = logging.getLogger("pipeline.steps")
 
 
 def make_anew(home: Home, why: str) -> None:
@@ -43,8 +40,10 @@ def make_anew(home: Home, why: str) -> None:
 def _tell(line: str) -> None:
     import dagster as dg
 
-    # Where nobody follows the steps, logging itself prints a warning on stderr.
-    _STEPS.warning(line)
+    from pipeline.assetkit import say
+
+    say(line)
+    # Where there is no run, this one stands on stderr.
     dg.get_dagster_logger("drawdown").warning(line)
 
 
