@@ -205,10 +205,11 @@ def test_a_disk_that_fills_at_the_checkpoint_is_told_and_the_log_keeps_what_was_
     assert log.stat().st_size > 0
     shown = world.home.current.resolve()
 
-    with pytest.raises(DrawdownError, match=_NO_ROOM):
+    with pytest.raises(DrawdownError, match=_NO_ROOM) as caught:
         world.run(_PUBLISH)
 
     world.empty()
+    assert "published/" not in str(caught.value), "it was told only when something else failed, too"
     assert world.home.current.resolve() == shown
     assert (world.loaded(), reader()) == (world.landed(), 2)
 
