@@ -29,7 +29,9 @@ CLONE = Path(__file__).parent.parent
 PAGE = CLONE / "docs" / "reliability.md"
 _COUNT = re.compile(r"\d[\d,]*")
 # What tests print for the soak, how many rows of the fault matrix held, and pytest's own last line.
-_TOLD = re.compile(r"^soak: (.+)|^(\d+ of \d+ held.*)|^=* ?(\d+ (?:passed|failed|error|deselected).*?) ?=*$")
+_TOLD = re.compile(
+    r"^soak: (.+)|^(\d+ of \d+ held.*)|^=* ?((?:\d+ (?:passed|failed|errors?|deselected)|no tests ran).*?) ?=*$"
+)
 
 
 @dataclass(frozen=True)
