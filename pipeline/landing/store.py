@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import __version__
+from pipeline.errors import DrawdownError
 from pipeline.home import private_folder, sync_folder
 
 OWN: Final = "_drawdown"
@@ -179,12 +180,21 @@ def files(folder: Path) -> list[Path]:
 def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
     """A landing file in today's columns; columns that an older version did not write are NULL.
 
-    Raises OSError or ValueError (pyarrow's) for a file that is not whole.
+    Raises DrawdownError for a file that is not whole, OSError for one that may not be read or is gone.
     """
     wanted = list(columns) if columns is not None else SCHEMA.names
-    with pq.ParquetFile(path) as parquet:
-        there = set(parquet.schema_arrow.names)
-        table = parquet.read(columns=[name for name in wanted if name in there])
+    try:
+        with pq.ParquetFile(path) as parquet:
+            there = set(parquet.schema_arrow.names)
+            table = parquet.read(columns=[name for name in wanted if name in there])
+    except (OSError, ValueError) as problem:
+        # An error of the system has a number and names the file; pyarrow's own have neither.
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise
+        words = (str(problem).splitlines() or [type(problem).__name__])[0][:200]
+        raise DrawdownError(
+            f"{path} is damaged: {words}. Put it back from your backup; moved away, what it alone held is lost"
+        ) from None
     for name in wanted:
         if name not in there:
             table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))

@@ -55,8 +55,8 @@ class LoadReport:
 def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> LoadReport:
     """Load every fetch that landing holds and the warehouse does not, up to `known_at`. Run inside a transaction.
 
-    Raises OSError or pyarrow's errors for a landing file that is not whole: landing is the proof, and a gap in it
-    must not pass unsaid.
+    Raises DrawdownError for a landing file that is not whole: landing is the proof, and a gap in it must not pass
+    unsaid.
     """
     report = LoadReport()
     spans = Spans(connection)

@@ -46,6 +46,7 @@ def test_the_old_warehouse_stays_when_a_rebuild_fails(state: Path) -> None:
     (ran,) = type_in(["drawdown rebuild"], state)
 
     assert ran.code == 1
+    assert f"{damaged} is damaged" in ran.err
     assert home.warehouse.read_bytes() == before
 
 

@@ -155,7 +155,8 @@ def test_what_keeps_a_warehouse_from_being_made_anew_is_said_in_a_line(bench: Be
     assert done.returncode == 1
     said = done.stderr.splitlines()[-1]
     assert re.search(
-        r"^drawdown: .*warehouse.duckdb was laid out by .*, and could not be made anew: staging: .*Parquet", said
+        r"^drawdown: .*warehouse.duckdb was laid out by .*, and could not be made anew: .*parquet is damaged: .*backup",
+        said,
     )
     assert bench.home.warehouse.read_bytes() == content
 
