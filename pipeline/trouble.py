@@ -13,11 +13,11 @@ _DAMAGED: Final = ("Corrupt", "not a valid DuckDB database file", "Could not rea
 
 def in_words(problem: Exception) -> str | None:
     """What a person can do about a full disk or a damaged DuckDB file, in one line; None for any other error."""
-    text = first_line(problem)
+    text, said = str(problem), first_line(problem)
     if any(sign in text for sign in _FULL):
-        return f"no room on the disk: {text}. What was committed stands; make room and run again"
+        return f"no room on the disk: {said}. What was committed stands; make room and run again"
     if isinstance(problem, duckdb.Error) and any(sign in text for sign in _DAMAGED):
-        return f"a DuckDB file is damaged: {text}. Landing still holds every answer: run `drawdown rebuild`"
+        return f"a DuckDB file is damaged: {said}. Landing still holds every answer: run `drawdown rebuild`"
     return None
 
 
@@ -31,5 +31,5 @@ def who_locks(problem: duckdb.Error) -> str | None:
 
 
 def first_line(problem: Exception) -> str:
-    """An error's first line, as long as a line may be; DuckDB's others point at the SQL."""
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]
+    """An error's first line, which may hold two long paths; DuckDB's others point at the SQL."""
+    return (str(problem).splitlines() or [type(problem).__name__])[0][:500]
