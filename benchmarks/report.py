@@ -59,7 +59,7 @@ def measure(scratch: Path) -> list[Row]:
 def _small(home: Home) -> list[Row]:
     accounts, size, seconds = _report(home)
     return [
-        Row(what="the report of 50 accounts", measured=f"{size / 1e6:.2f} MB", goal="under 2 MB",
+        Row(what="The report of 50 accounts", measured=f"{size / 1e6:.2f} MB", goal="under 2 MB",
             is_reached=accounts >= 50 and size < 2_000_000,
             how=f"{_of(accounts)}, {size / accounts / 1000:.0f} kB an account, {seconds:.1f} s"),
     ]  # fmt: skip
@@ -69,7 +69,7 @@ def _large(home: Home) -> list[Row]:
     accounts, size, seconds = _report(home)
     status = median(lambda: Drawdown(home.path, home.path / "accounts.toml", {}).seconds("status"))
     return [
-        Row(what="the report of 200 accounts", measured=f"{seconds:.1f} s", goal="under 10 s",
+        Row(what="The report of 200 accounts", measured=f"{seconds:.1f} s", goal="under 10 s",
             is_reached=accounts >= 200 and seconds < 10,
             how=f"{_of(accounts)}, {size / 1e6:.1f} MB; median of 3, without process start"),
         Row(what="`drawdown status` of 200 accounts", measured=f"{status:.2f} s", goal="under 1 s",
