@@ -6,9 +6,7 @@ time that a run may take, such a run would hold up the queue, in which one run g
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -58,24 +56,12 @@ def _process_id(instance: dg.DagsterInstance, run_id: str) -> int | None:
 
 def _is_alive(process_id: int, began: float) -> bool:
     """Whether the process that was there when a run began is there still, and not another one of its number."""
+    import psutil
+
     try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
+        process = psutil.Process(process_id)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= began + _ROUNDING_SECONDS)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        pass
-    born = _born(process_id)
-    return born is None or born <= began + _ROUNDING_SECONDS
-
-
-def _born(process_id: int) -> float | None:
-    """When a process began, in seconds of the epoch, endless for one that has ended; None where nothing tells."""
-    try:
-        # The second field is a name in brackets, which may hold spaces.
-        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
-    except (OSError, StopIteration):
-        return None
-    if fields[0] == "Z":
-        return float("inf")
-    return int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except psutil.AccessDenied:
+        return True

@@ -13,7 +13,7 @@ from pipeline.cli.machine import Finding, look
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
-from pipeline.landing.fetching import CLOCK_SECONDS, Call, asks_for, calls_for
+from pipeline.landing.fetching import Call, asks_for, calls_for, clock_words
 from pipeline.landing.walk import Asks
 from pipeline.settings import Settings, load
 from pipeline.vendors import discover
@@ -108,11 +108,5 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
     yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
     if answer.date is not None:
         skew = (datetime.now(UTC) - answer.date).total_seconds()
-        if abs(skew) > CLOCK_SECONDS:
-            direction = "ahead of" if skew > 0 else "behind"
-            yield Finding(
-                "warn",
-                account_id,
-                f"this machine's clock is {abs(skew):.0f} s {direction} {call.vendor.title}'s; "
-                "set it, or have NTP set it",
-            )
+        if words := clock_words(skew, call.vendor.title):
+            yield Finding("warn", account_id, f"{words}; set it, or have NTP set it")

@@ -25,6 +25,15 @@ from pipeline.vendors._port import Endpoint, Vendor
 CLOCK_SECONDS: Final = 120
 """A clock further off than this from a vendor's puts entries into wrong intervals."""
 
+
+def clock_words(skew_seconds: float | None, vendor: str) -> str | None:
+    """How far this machine's clock, ahead by so much, is off from a vendor's; None where that is near enough."""
+    if skew_seconds is None or abs(skew_seconds) <= CLOCK_SECONDS:
+        return None
+    direction = "ahead of" if skew_seconds > 0 else "behind"
+    return f"this machine's clock is {abs(skew_seconds):.0f} s {direction} {vendor}'s"
+
+
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 
 
@@ -51,13 +60,8 @@ class Visit:
     @property
     def clock_warning(self) -> str | None:
         """What is said of a clock that is wrong; None where it is not."""
-        skew = self.clock_skew_seconds
-        if skew is None or abs(skew) <= CLOCK_SECONDS:
-            return None
-        direction = "ahead of" if skew > 0 else "behind"
-        return (
-            f"account {self.account_id}: this machine's clock is {abs(skew):.0f} s {direction} {self.vendor}'s; set it"
-        )
+        words = clock_words(self.clock_skew_seconds, self.vendor)
+        return f"account {self.account_id}: {words}; set it" if words else None
 
     @property
     def is_ok(self) -> bool:
