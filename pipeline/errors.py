@@ -13,3 +13,8 @@ class UsageError(DrawdownError):
     """The request or the settings are wrong; nothing was fetched and nothing was written. Exit code 2."""
 
     exit_code = 2
+
+
+def first_line(problem: Exception, *, longest: int = 200) -> str:
+    """The first line of a library's error, cut to a length, or the error's name where it says nothing."""
+    return (str(problem).splitlines() or [type(problem).__name__])[0][:longest]

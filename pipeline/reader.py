@@ -13,8 +13,8 @@ from typing import Final
 
 import duckdb
 
-from pipeline.errors import DrawdownError
-from pipeline.trouble import first_line, who_locks
+from pipeline.errors import DrawdownError, first_line
+from pipeline.trouble import who_locks
 
 CATALOG: Final = "drawdown"
 """What a build is called in SQL, whatever its file is called."""

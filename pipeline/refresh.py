@@ -16,7 +16,7 @@ import dagster as dg
 
 from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import DrawdownError, UsageError, first_line
 from pipeline.home import Home, private_folder
 from pipeline.landing.assets import ENDPOINTS
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
@@ -110,7 +110,7 @@ def _selection(request: Request) -> dg.AssetSelection:
     try:
         selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
     except dg.DagsterError as problem:
-        words = str(problem).splitlines()[0][:200]
+        words = first_line(problem)
         raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {_SELECTION_HINT}") from None
     if request.is_rebuild or request.target:
         selection = selection - dg.AssetSelection.groups("landing")

@@ -7,13 +7,17 @@ from typing import Final
 
 import duckdb
 
+from pipeline.errors import first_line
+
+_LONGEST: Final = 500
+"""Of what is told of a disk: it may hold two long paths."""
 _FULL: Final = ("No space left on device", "File too large", "Disk quota exceeded")
 _DAMAGED: Final = ("Corrupt", "not a valid DuckDB database file", "Could not read enough bytes", "replaying WAL")
 
 
 def in_words(problem: Exception) -> str | None:
     """What a person can do about a full disk or a damaged DuckDB file, in one line; None for any other error."""
-    text, said = str(problem), first_line(problem)
+    text, said = str(problem), first_line(problem, longest=_LONGEST)
     if any(sign in text for sign in _FULL):
         return f"no room on the disk: {said}. What was committed stands; make room and run again"
     if isinstance(problem, duckdb.Error) and any(sign in text for sign in _DAMAGED):
@@ -28,8 +32,3 @@ def who_locks(problem: duckdb.Error) -> str | None:
         return None
     match = re.search(r"PID (\d+)", text)
     return f"process {match[1]}" if match else "another process"
-
-
-def first_line(problem: Exception) -> str:
-    """An error's first line, which may hold two long paths; DuckDB's others point at the SQL."""
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:500]

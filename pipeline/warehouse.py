@@ -21,10 +21,10 @@ from typing import IO, TYPE_CHECKING, Final
 import duckdb
 
 from pipeline import __version__
-from pipeline.errors import DrawdownError
+from pipeline.errors import DrawdownError, first_line
 from pipeline.home import Home, private_folder, sync_folder
 from pipeline.schema.version import SCHEMA_VERSION
-from pipeline.trouble import first_line, in_words, who_locks
+from pipeline.trouble import in_words, who_locks
 
 if TYPE_CHECKING:
     from pipeline.schema.tables import Table

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.cli.terminal import show_rows, write_json
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import DrawdownError, UsageError, first_line
 from pipeline.home import Home
 from pipeline.reader import open_reader
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query, digest, overall
@@ -40,7 +40,7 @@ def checksums(path: Path) -> list[Checksum]:
         except ValueError as problem:
             raise DrawdownError(f"{path}: {problem}") from None
         except duckdb.Error as problem:
-            raise DrawdownError(f"{path} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+            raise DrawdownError(f"{path} cannot be read: {first_line(problem)}") from None
 
 
 def _checksums(connection: duckdb.DuckDBPyConnection) -> list[Checksum]:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import DrawdownError, UsageError, first_line
 from pipeline.home import Home
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     except DrawdownError as problem:
         return False, str(problem)
     except (duckdb.Error, LookupError, TypeError, ValueError) as problem:
-        return False, f"the newest build cannot be read: {str(problem).splitlines()[0][:200]}"
+        return False, f"the newest build cannot be read: {first_line(problem)}"
     age = datetime.now(UTC) - built_at
     words = f"the newest build is of {built_at:%Y-%m-%dT%H:%M:%SZ}, {age_words(max(age.total_seconds(), 0))} ago"
     if age <= max_age:

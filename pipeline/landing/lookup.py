@@ -10,7 +10,7 @@ from typing import Final
 
 import duckdb
 
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import DrawdownError, UsageError, first_line
 
 _COLUMNS: Final = (
     "vendor, account_id, endpoint, request_url, status_code, outcome, fetched_at_utc, content_type, body, body_sha256"
@@ -72,5 +72,5 @@ def _read(landing: Path, pattern: str, fetch_id: str) -> Answer | None:
                 f"SELECT {_COLUMNS} FROM read_parquet(?) WHERE fetch_id = ? LIMIT 1", [files, fetch_id]
             ).fetchone()
         except duckdb.Error as problem:
-            raise DrawdownError(f"{landing} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+            raise DrawdownError(f"{landing} cannot be read: {first_line(problem)}") from None
     return Answer(**dict(zip(_COLUMNS.split(", "), row, strict=True))) if row else None

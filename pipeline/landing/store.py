@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import __version__
-from pipeline.errors import DrawdownError
+from pipeline.errors import DrawdownError, first_line
 from pipeline.home import private_folder, sync_folder
 
 OWN: Final = "_drawdown"
@@ -191,9 +191,9 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
         # An error of the system has a number and names the file; pyarrow's own have neither.
         if isinstance(problem, OSError) and problem.errno is not None:
             raise
-        words = (str(problem).splitlines() or [type(problem).__name__])[0][:200]
         raise DrawdownError(
-            f"{path} is damaged: {words}. Put it back from your backup; moved away, what it alone held is lost"
+            f"{path} is damaged: {first_line(problem)}. Put it back from your backup; moved away, what it alone held "
+            "is lost"
         ) from None
     for name in wanted:
         if name not in there:

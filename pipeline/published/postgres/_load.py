@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
 
+from pipeline.errors import first_line
 from pipeline.home import build_id
 from pipeline.published.postgres._swap import Waits, name_of, name_of_fresh, one, swap, take_turn
 from pipeline.published.postgres._types import copied, is_quoted, postgres_type
@@ -101,7 +102,7 @@ def load_postgres(current: Path, target: PostgresTarget, waits: Waits | None = N
             words = words.replace(password, f"[redacted:{dsn.name}]")
         raise target.failure(Redactor([dsn]).text(words)) from None
     except duckdb.Error as problem:
-        raise target.failure(f"{current} cannot be read: {str(problem).splitlines()[0][:200]}") from None
+        raise target.failure(f"{current} cannot be read: {first_line(problem)}") from None
 
 
 def _password(dsn: Secret, target: PostgresTarget) -> str | None:
