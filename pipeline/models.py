@@ -14,11 +14,12 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import DrawdownError
+from pipeline.fingerprints import select_hashes
 from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
-from pipeline.staging.months import Spans, touch_days
+from pipeline.staging.months import MONTHLY_TABLES, RATES, touch_days, touch_everything
 
 _CHECK = ".check.sql"
 _PACKED = Path(__file__).parent / "_sql"
@@ -135,31 +136,35 @@ class Recomputed:
     """The condition that holds for the rows that were made anew."""
 
 
-def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed:
+def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str | None = None) -> Recomputed:
     """Bring a model's table up to date. Run inside a transaction.
 
-    A table with a month column is recomputed for the months that it owes (`staging.touched_months`; an empty table
-    owes all), and owes none afterwards. A SELECT that needs more than the rows of those months reads them there;
-    what any other reads is narrowed down to them from outside. A view is there already. Any other table is rebuilt
-    whole.
+    A table with a month column is recomputed for the months that it owes (`staging.touched_months`), and owes none
+    afterwards. It owes all where it is empty, or where its SELECT, or anything that this reads, is another than the one
+    it was made with. A SELECT that needs more than the rows of those months reads them there; what any other reads is
+    narrowed down to them from outside. A view needs nothing. Any other table is rebuilt whole.
     There is no other way to make one: refresh, backfill, restatement and rebuild only differ in the months that were
     touched.
 
-    Raises DrawdownError where the SELECT's columns are not the definition's.
+    `select` replaces the model's own, of which it is a part. Raises DrawdownError where the SELECT's columns are not
+    the definition's.
     """
     table = model.table
     _check_columns(connection, model)
     columns = ", ".join(table.column_names)
     scope = "true"
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
-    select = f"SELECT {columns} FROM (\n{model.select}\n)"
+    query = f"SELECT {columns} FROM (\n{select or model.select}\n)"
     if table.month_column:
+        if _is_changed(connection, model):
+            touch_everything(connection, [table.full_name])
+            connection.execute(f"DELETE FROM {table.full_name}")
         owed = owed_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
         scope = "true" if is_empty else owed or "false"
         if scope != "false":
             connection.execute(f"DELETE FROM {table.full_name} WHERE {scope}")
-            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select} WHERE {scope}{order}")
+            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query} WHERE {scope}{order}")
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
     elif not table.is_view:
         fed = _fed_months(table)
@@ -168,7 +173,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
         connection.execute(f"DROP TABLE IF EXISTS {table.full_name}")
         for statement in (create_table(table), *comments(table)):
             connection.execute(statement)
-        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {select}{order}")
+        connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
         if fed and table.day_column:
             rows = _differing(_own(table), table.full_name)
             touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
@@ -179,8 +184,20 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
             ).fetchall()
         ):
             # What holds for an account holds for all of its days.
-            Spans(connection).touch_everything()
+            touch_everything(connection, (name for name in MONTHLY_TABLES if name != RATES))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
+
+
+def _is_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> bool:
+    """Whether a table was made with another SELECT than the model's; from now on it is made with this one."""
+    name = model.table.full_name
+    own = select_hashes(discover())[name]
+    rows = connection.execute("SELECT select_hash FROM staging.model_hashes WHERE table_name = ?", [name]).fetchall()
+    if rows == [(own,)]:
+        return False
+    connection.execute("DELETE FROM staging.model_hashes WHERE table_name = ?", [name])
+    connection.execute("INSERT INTO staging.model_hashes (table_name, select_hash) VALUES (?, ?)", [name, own])
+    return bool(rows)
 
 
 def owed_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:

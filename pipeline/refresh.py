@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline import quarantine
 from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError, first_line
@@ -159,6 +160,7 @@ def materialize(request: Request) -> Outcome:
             run_config=run_config,
             raise_on_error=False,
         )
+        held = quarantine.lines(warehouse.connection) if warehouse.is_open else []
         if result.success and request.target:
             write_build(warehouse.connection, request.target, published())
         elif result.success and request.is_rebuild:
@@ -178,7 +180,7 @@ def materialize(request: Request) -> Outcome:
         raise KeyboardInterrupt
     if not result.success:
         raise DrawdownError("; ".join([*_failures(result), *problems]) or "the run failed")
-    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys(problems)))
+    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])))
 
 
 def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:

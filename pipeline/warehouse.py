@@ -81,6 +81,11 @@ class Warehouse:
         assert self._connection is not None  # noqa: S101 - opened above
         return self._connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `connection` was used and the file was not closed since."""
+        return self._connection is not None
+
     def _open(self) -> str | None:
         """Take the lock and open the file; returns why the file must be made anew, None where it need not."""
         self._umask = os.umask(0o077)
@@ -214,51 +219,67 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     from pipeline.schema.render import comments, create_table
 
     tables, views = layout()
-    statements = [f"CREATE SCHEMA IF NOT EXISTS {layer}" for layer in LAYERS_IN_DUCKDB]
-    for table in tables:
-        statements += [create_table(table), *comments(table)]
-    statements += views
-    fingerprint = sha256("\n".join(statements).encode()).hexdigest()[:16]
-    own = (SCHEMA_VERSION, __version__, fingerprint)
+    schemas = [f"CREATE SCHEMA IF NOT EXISTS {layer}" for layer in LAYERS_IN_DUCKDB]
+    structure = [*schemas, *(create_table(table) for table in tables)]
+    # What can be put in place at any time: it holds no row. A model's view is part of its SELECT's hash as well.
+    definitions = [*(line for table in tables for line in comments(table)), *views]
+    fingerprint, definitions_hash = _digest(structure), _digest(definitions)
     found = _layout_of(connection)
     if found is None:
-        connection.execute("BEGIN TRANSACTION")
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute("INSERT INTO staging.layout (schema_version, version_id, fingerprint) VALUES (?, ?, ?)", own)
-        connection.execute("COMMIT")
-        return None
-    schema_version, version_id, _ = found
-    this = f"{__version__} (schema {SCHEMA_VERSION})"
-    if schema_version > SCHEMA_VERSION:
-        raise DrawdownError(
-            f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), which is newer than this one, "
-            f"{this}. Install Drawdown {version_id} or later; or, to go back for good, run `drawdown rebuild`, which "
-            "makes the warehouse anew from landing"
-        )
-    if (schema_version, found[2]) == (SCHEMA_VERSION, fingerprint):
-        return None
-    if schema_version == SCHEMA_VERSION:
-        return f"{path} was laid out by other definitions than those of this Drawdown, {this}"
-    return f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), this is {this}"
+        _execute(connection, [*structure, *definitions])
+    else:
+        schema_version, version_id, known_fingerprint, known_hash = found
+        this = f"{__version__} (schema {SCHEMA_VERSION})"
+        if schema_version > SCHEMA_VERSION:
+            raise DrawdownError(
+                f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), which is newer than this "
+                f"one, {this}. Install Drawdown {version_id} or later; or, to go back for good, run `drawdown "
+                "rebuild`, which rebuilds the warehouse from landing"
+            )
+        if schema_version < SCHEMA_VERSION:
+            return f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), this is {this}"
+        if known_fingerprint != fingerprint:
+            return f"{path} was laid out by other definitions than those of this Drawdown, {this}"
+        if known_hash == definitions_hash:
+            return None
+        _execute(connection, definitions)
+    own = (SCHEMA_VERSION, __version__, fingerprint, definitions_hash)
+    connection.execute("DELETE FROM staging.layout")
+    connection.execute(
+        "INSERT INTO staging.layout (schema_version, version_id, fingerprint, definitions_hash) VALUES (?, ?, ?, ?)",
+        own,
+    )
+    return None
 
 
-def _layout_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, str, str] | None:
-    """Schema version, Drawdown's version and fingerprint by which a file was laid out; None for a new file.
+def _digest(statements: list[str]) -> str:
+    return sha256("\n".join(statements).encode()).hexdigest()[:16]
 
-    What a file does not say, because its version did not know it, is 0 or `unknown`.
+
+def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
+    connection.execute("BEGIN TRANSACTION")
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _layout_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, str, str, str] | None:
+    """Schema version, Drawdown's version, fingerprint and hash by which a file was laid out; None for a new file.
+
+    What a file does not say, because its version did not know it, is 0, `unknown` or empty.
     """
     columns = connection.sql(
         "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'staging' AND table_name = 'layout'"
     ).fetchall()
     if not columns:
         is_new = connection.sql("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]
-        return None if is_new else (0, "unknown", "")
+        return None if is_new else (0, "unknown", "", "")
     names = {name for (name,) in columns}
-    said = [name if name in names else "NULL" for name in ("schema_version", "version_id", "fingerprint")]
+    wanted = ("schema_version", "version_id", "fingerprint", "definitions_hash")
+    said = [name if name in names else "NULL" for name in wanted]
     rows = connection.sql(f"SELECT {', '.join(said)} FROM staging.layout LIMIT 1").fetchall()
-    schema_version, version_id, fingerprint = rows[0] if rows else (None, None, None)
-    return int(schema_version or 0), str(version_id or "unknown"), str(fingerprint or "")
+    schema_version, version_id, fingerprint, definitions = rows[0] if rows else (None, None, None, None)
+    return int(schema_version or 0), str(version_id or "unknown"), str(fingerprint or ""), str(definitions or "")
 
 
 def layout() -> tuple[list[Table], list[str]]:

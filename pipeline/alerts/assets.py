@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import msgspec
 
+from pipeline import quarantine
 from pipeline.alerts.delivery import address, deliver
 from pipeline.alerts.inputs import READS, read_readings
 from pipeline.alerts.journal import Ledger, Transitions, land, load, read_ledger
@@ -120,7 +121,15 @@ def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Cl
             land(home, clock, run_id, told)
             before = _ledger(warehouse)
     now = clock.now()
-    found = [each for reading in read_readings(warehouse.connection) for each in findings(reading, policy)]
+    found, broken = [], []
+    for reading in read_readings(warehouse.connection):
+        try:
+            found += list(findings(reading, policy))
+        except Exception as problem:
+            # One account's alerts stay as they are; the others go on.
+            broken.append(quarantine.Broken(reading.account_id, f"its rules fail with {type(problem).__name__}"))
+    with warehouse.transaction() as connection:
+        quarantine.record(connection, "alerts.states", broken)
     waiting = sorted(before.waiting.items())
     after, events = step(before.states, found, [each for _, each in waiting], now)
     changed = tuple(after[key] for key in sorted(after) if after[key] != before.states.get(key))

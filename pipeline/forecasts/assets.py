@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from pipeline import quarantine
 from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.clock import Clock
 from pipeline.home import Home
@@ -82,21 +83,38 @@ def forecasts(
         plots = {}
         with warehouse.transaction():
             replay(connection, home.landing, warehouse.known_at)
-            for table in _CURRENT:
-                connection.execute(f"DELETE FROM {table.full_name}")
-            if as_of is not None:
-                outlook = look_ahead(read_inputs(connection, as_of - timedelta(days=1)))
-                connection.register("outlook", outlook)
-                for table, select in zip(_CURRENT, (runway("outlook"), topup_plan("outlook")), strict=True):
-                    connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
-                connection.unregister("outlook")
-                plots["forecasts.current_runway"] = current_plots(connection, outlook)
-                if not warehouse.is_replay:
-                    issued = issue(connection, home, clock, context.run.run_id, outlook)
-                    replay(connection, home.landing, warehouse.known_at)
-            rebuild_anomalies(connection)
             replay_backtest(connection, home.landing, warehouse.known_at)
-            plots["forecasts.calibration"] = calibration_plot(connection)
+        inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
+        broken: list[quarantine.Broken] = []
+        outlook = None
+        if as_of is not None:
+            inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
+            outlook, broken = quarantine.isolate(
+                lambda left_out: look_ahead(inputs.without(left_out)), inputs.account_ids, "the forecast"
+            )
+        kept = inherited | {each.account_id for each in broken}
+        current = warehouse.home.current if warehouse.known_at is None else None
+        with quarantine.last_published(connection, current) as last:
+            with warehouse.transaction():
+                quarantine.record(connection, _CURRENT[0].full_name, broken)
+                for table in _CURRENT:
+                    connection.execute(f"DELETE FROM {table.full_name}")
+                if outlook is not None:
+                    connection.register("outlook", outlook)
+                    for table, select in zip(_CURRENT, (runway("outlook"), topup_plan("outlook")), strict=True):
+                        connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
+                    connection.unregister("outlook")
+                    if not warehouse.is_replay:
+                        issued = issue(connection, home, clock, context.run.run_id, outlook)
+                        replay(connection, home.landing, warehouse.known_at)
+                for table in _CURRENT:
+                    quarantine.keep_last(connection, table, kept, last)
+            with warehouse.transaction():
+                rebuild_anomalies(connection)
+                quarantine.keep_last(connection, _ANOMALIES, kept, last)
+        if outlook is not None:
+            plots["forecasts.current_runway"] = current_plots(connection, outlook)
+        plots["forecasts.calibration"] = calibration_plot(connection)
     say(f"forecasts: {issued} accounts issued")
     for table in FORECASTS:
         metadata = table_metadata(connection, table.full_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -108,6 +109,24 @@ class Inputs:
     """account_id, date, charge_amount."""
     priors: pl.DataFrame
     """account_id, mean_daily_amount."""
+
+    @property
+    def account_ids(self) -> list[str]:
+        """The accounts that are looked ahead for."""
+        return self.balances["account_id"].to_list()
+
+    def without(self, accounts: Collection[str]) -> Inputs:
+        """The same without some accounts."""
+        if not accounts:
+            return self
+        kept = ~pl.col("account_id").is_in(list(accounts))
+        return Inputs(
+            as_of=self.as_of,
+            spend=self.spend.filter(kept),
+            balances=self.balances.filter(kept),
+            known_charges=self.known_charges.filter(kept),
+            priors=self.priors.filter(kept),
+        )
 
 
 def read_spend(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:

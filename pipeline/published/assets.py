@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline import settings
+from pipeline import quarantine, settings
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
@@ -28,20 +28,37 @@ _SNAPSHOT = dg.AssetKey(["published", "snapshot"])
     kinds={"duckdb"},
     owners=OWNERS,
     freshness_policy=FRESHNESS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_whole",
+            asset=_SNAPSHOT,
+            description="No account is in quarantine: readers get rows of this build for all of them.",
+        )
+    ],
 )
 def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Copy what readers get into a new file and turn the symlink to it."""
     with clear_failures():
         warehouse.checkpoint()
         build = publish(warehouse.connection, warehouse.home, published())
+        held = quarantine.lines(warehouse.connection)
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="is_whole",
+                passed=not held,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description="\n".join(held) or None,
+                metadata={"accounts_in_quarantine": len(held)},
+            )
+        ],
         metadata={
             "path": dg.MetadataValue.path(build.path),
             "size_bytes": build.size_bytes,
             "dagster/row_count": sum(build.table_rows.values()),
             "table_rows": dg.MetadataValue.json(build.table_rows),
-        }
+        },
     )
 
 

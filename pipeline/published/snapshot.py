@@ -18,6 +18,7 @@ import duckdb
 
 from pipeline.clock import FetchIds
 from pipeline.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
+from pipeline.quarantine import last_published, view_rows
 from pipeline.schema.render import comments, create_table, quoted
 from pipeline.schema.tables import Table
 
@@ -47,7 +48,7 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
     versions = private_folder(home.published / "versions")
     path = private_folder(versions / FetchIds().draw()) / BUILD_FILE
     try:
-        rows = write_build(connection, path, tables)
+        rows = write_build(connection, path, tables, current=home.current)
     except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise
@@ -57,8 +58,12 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
     return Build(path=path, table_rows=rows, size_bytes=path.stat().st_size)
 
 
-def write_build(connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table]) -> dict[str, int]:
+def write_build(
+    connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], *, current: Path | None = None
+) -> dict[str, int]:
     """Copy tables out of the warehouse into a new file, whole or not at all; returns each table's rows.
+
+    Of a view, the rows of accounts in quarantine are those of the build `current`, where there is one.
 
     Raises duckdb.Error or OSError (a full disk, say).
     """
@@ -66,7 +71,8 @@ def write_build(connection: duckdb.DuckDBPyConnection, path: Path, tables: Seque
     log = temporary.with_name(temporary.name + ".wal")
     previous = os.umask(0o077)
     try:
-        rows = _write(connection, temporary, tables)
+        with last_published(connection, current) as last:
+            rows = _write(connection, temporary, tables, last)
         if log.exists():
             raise OSError(f"{temporary} was closed with a write-ahead log beside it")
         with temporary.open("rb") as written:
@@ -80,7 +86,9 @@ def write_build(connection: duckdb.DuckDBPyConnection, path: Path, tables: Seque
     return rows
 
 
-def _write(connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table]) -> dict[str, int]:
+def _write(
+    connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], last: str | None
+) -> dict[str, int]:
     connection.execute(f"ATTACH {quoted(str(path))} AS build (STORAGE_VERSION '{_STORAGE_VERSION}')")
     try:
         connection.execute("BEGIN TRANSACTION")
@@ -91,7 +99,7 @@ def _write(connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[T
             name = f"build.{table.full_name}"
             columns = ", ".join(table.column_names)
             connection.execute(create_table(table, name))
-            copied = connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {table.full_name}")
+            copied = connection.execute(f"INSERT INTO {name} ({columns}) {view_rows(connection, table, last)}")
             rows[table.full_name] = int(copied.fetchall()[0][0])
             for comment in comments(table, name):
                 connection.execute(comment)

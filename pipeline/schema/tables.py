@@ -6,7 +6,8 @@ definitions come the DDL, the pandera contracts, the comments and the data dicti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.schema.columns import COLUMNS, Column
@@ -23,6 +24,18 @@ class TableColumn:
     def name(self) -> str:
         """The column's name."""
         return self.column.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far from a fact the rows may lie that follow from it."""
+
+    look_back_days: int = 0
+    """Rows read facts of so many days before them."""
+    look_ahead_days: int = 0
+    """Rows read facts of so many days after them."""
+    has_neighbours: bool = False
+    """Beyond these days, rows read on to the account's next reading on either side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +58,9 @@ class Table:
     and reads them owes the months of those days only."""
     holds_on: bool = False
     """A row holds for all days from `day_column` on."""
+    reach: Mapping[str, Reach] = field(default_factory=dict)
+    """In a table that is recomputed by month and follows from where money went: by the name of each table of facts
+    that it reads, how far around a changed fact its rows may differ."""
     made_from: tuple[str, ...] = ()
     """For a table that Python makes: the tables, or what of landing and settings, that it is made from. A table in
     `sql/` says it itself."""
@@ -71,6 +87,7 @@ def table(
     is_view: bool = False,
     day_column: str | None = None,
     holds_on: bool = False,
+    reach: Mapping[str, Reach] | None = None,
     made_from: str = "",
 ) -> Table:
     """Define a table from names: `key` and `columns` are blank-separated, `?` marks a column that may be NULL.
@@ -97,6 +114,7 @@ def table(
         is_view=is_view,
         day_column=day_column,
         holds_on=holds_on,
+        reach=reach or {},
         made_from=tuple(made_from.split(", ")) if made_from else (),
     )
 
@@ -243,7 +261,8 @@ STAGING: Final = (
         "staging.accounts",
         "An account's settings as of the newest run, secrets never among them.",
         key="account_id",
-        columns="account_id vendor is_configured unit_code? tax_basis stale_after_seconds team? tags "
+        columns="account_id vendor is_configured same_as_account_id? identity? formerly_json? unit_code? tax_basis "
+        "stale_after_seconds team? tags "
         "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? "
         "ServiceProviderName ServiceName ServiceCategory ServiceSubcategory PricingCurrency?",
         is_published=False,
@@ -261,9 +280,33 @@ STAGING: Final = (
         "staging.layout",
         "The one row that says which version and definitions the warehouse was laid out by.",
         key="",
-        columns="schema_version version_id fingerprint",
+        columns="schema_version version_id fingerprint definitions_hash",
         is_published=False,
         made_from="pipeline/schema",
+    ),
+    table(
+        "staging.model_hashes",
+        "The SELECT that a table recomputed by month was made with, and all that it reads by view or model.",
+        key="table_name",
+        columns="table_name select_hash",
+        is_published=False,
+        made_from="sql/, pipeline/schema/views.py",
+    ),
+    table(
+        "staging.quarantine",
+        "A rule that an account's rows of a table break: readers get the account's last published rows of that table "
+        "and of what is made from it.",
+        key="account_id table_name rule_name",
+        columns="account_id table_name rule_name quarantined_at_utc",
+        made_from="sql/, pipeline/schema",
+    ),
+    table(
+        "staging.account_aliases",
+        "An account's former name, under which landing holds earlier answers.",
+        key="former_account_id",
+        columns="former_account_id account_id",
+        is_published=False,
+        made_from="landing _drawdown/runs",
     ),
     table(
         "staging.landing_folders",
@@ -307,6 +350,9 @@ STAGING: Final = (
     ),
 )
 
+
+# What an interval between two readings, or a day between them, follows from.
+_BETWEEN_READINGS = Reach(has_neighbours=True)
 
 # -- core ---------------------------------------------------------------------------------------------------------
 
@@ -370,6 +416,13 @@ CORE: Final = (
         "has_late has_restated",
         month_column="closed_at_utc",
         is_published=False,
+        reach={
+            "core.balance_snapshots": _BETWEEN_READINGS,
+            "core.ledger_entries": _BETWEEN_READINGS,
+            "core.usage_days": _BETWEEN_READINGS,
+            "staging.fetches": _BETWEEN_READINGS,
+            "staging.evidence": _BETWEEN_READINGS,
+        },
     ),
     table(
         "core.balance_residuals",
@@ -378,6 +431,11 @@ CORE: Final = (
         columns="account_id closed_at_utc residual_class",
         month_column="closed_at_utc",
         is_published=False,
+        reach={
+            "core.balance_intervals": Reach(look_back_days=28, has_neighbours=True),
+            "core.ledger_entries": Reach(look_back_days=92, look_ahead_days=92, has_neighbours=True),
+            "staging.evidence": _BETWEEN_READINGS,
+        },
     ),
     table(
         "core.balance_bridge",
@@ -440,6 +498,12 @@ CORE: Final = (
         columns="account_id spend_date spend_amount unit_code reporting_amount? reporting_unit_code fx_rate_date? "
         "fx_source? basis evidence_level is_complete is_lower_bound is_spread",
         month_column="spend_date",
+        reach={
+            "core.balance_snapshots": _BETWEEN_READINGS,
+            "core.ledger_entries": Reach(),
+            "core.usage_days": Reach(),
+            "staging.evidence": Reach(),
+        },
     ),
     table(
         "core.fx_rates",
@@ -604,6 +668,7 @@ MARTS: Final = (
         "inferred_top_up_amount unexplained_class? evidence_level interval_count "
         "unexplained_interval_count entry_count",
         month_column="bridge_date",
+        reach={"core.balance_intervals": Reach(), "core.balance_residuals": Reach()},
     ),
     table(
         "marts.balance_bridge_monthly",
@@ -614,6 +679,7 @@ MARTS: Final = (
         "inferred_top_up_amount unexplained_class? evidence_level interval_count "
         "unexplained_interval_count entry_count",
         month_column="bridge_month",
+        reach={"core.balance_intervals": Reach(), "core.balance_residuals": Reach()},
     ),
     table(
         "marts.spend_monthly",

@@ -33,6 +33,7 @@ _SHARED = (
     "credit_prices",
     "fx_rates",
     "column_sources",
+    "quarantine",
 )
 
 

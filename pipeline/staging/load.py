@@ -24,17 +24,26 @@ from pipeline.lineage import direct_sources, vendor_fields
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, published, vendor_table
 from pipeline.staging.accounts import load_runs
-from pipeline.staging.months import Spans, touch_attempts, touch_polls, touch_rows, touch_statements
+from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
+from pipeline.staging.gathering import Gathering
+from pipeline.staging.months import (
+    Spans,
+    begin,
+    settle,
+    touch_attempts,
+    touch_polls,
+    touch_rows,
+    touch_statements,
+)
+from pipeline.staging.present import Present
 from pipeline.staging.rates import load_rates
 from pipeline.staging.read import Landed, Reading, read_endpoint
 from pipeline.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
-# Answers are read in batches of about this many bytes of body, to build columns of useful length in little memory.
-_BATCH_BYTES = 32 * 1024 * 1024
-# A folder changed so lately may change again within its clock's tick: it is looked through once more next time.
-_SETTLED_NS = 2_000_000_000
+# What says how the warehouse is laid out, not what landing holds.
+_KEPT_WHEN_EMPTIED = ("staging.layout",)
 # The columns of landing that reading an answer needs.
 _READ = ["fetch_id", "run_id", "account_id", "window_from_date", "window_to_date", "fetched_at_utc", "body"]
 
@@ -49,33 +58,93 @@ class LoadReport:
     accepted: int = 0
     rejected: int = 0
     accepted_by_table: dict[str, int] = field(default_factory=dict)
-    unreadable_files: list[str] = field(default_factory=list)
+    future_fetches: int = 0
+    """Answers that were left in landing, because they are from the future."""
+    is_reloaded: bool = False
+    """All that was loaded before was loaded again."""
 
 
 def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> LoadReport:
     """Load every fetch that landing holds and the warehouse does not, up to `known_at`. Run inside a transaction.
 
+    Answers from the future (`pipeline.staging.present`) are not loaded. Where an earlier run, whose clock was ahead,
+    has loaded such answers, or where an account has another name than it was loaded under, everything is loaded again.
+
     Raises DrawdownError for a landing file that is not whole: landing is the proof, and a gap in it must not pass
     unsaid.
     """
     report = LoadReport()
+    begin(connection)
     spans = Spans(connection)
     loaded_at = datetime.now(UTC)
-    runs: list[str] = []
-    for batch, read in _read_ahead(_new_fetches(connection, landing, known_at)):
+    present = _load_runs(connection, landing, known_at, loaded_at, report)
+    aliases = read_aliases(connection)
+    wanted = known_aliases(connection)
+    if (present and present.has_loaded_future(connection)) or (aliases != wanted and _has_loaded(connection)):
+        _empty(connection)
+        report = LoadReport(is_reloaded=True)
+        present = _load_runs(connection, landing, known_at, loaded_at, report)
+    store_aliases(connection, wanted)
+    folders = [folder for folder in store.day_folders(landing) if folder.parts[-5:-3] != (store.OWN, store.RUNS)]
+    gathered = Gathering(connection, landing, known_at, present)
+    for batch, read in _read_ahead(map(wanted.renamed, gathered.batches(folders))):
         report.fetches += batch.num_rows
-        place = batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()
-        if place == (store.OWN, store.RUNS):
-            runs += batch.column("fetch_id").to_pylist()
-        elif place == (store.OWN, store.FX_RATES):
+        if (batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()) == (store.OWN, store.FX_RATES):
             load_rates(connection, batch)
         _load_fetch_rows(connection, batch, loaded_at)
         if read is not None:
             _load_batch(connection, batch, read, loaded_at, report)
-    load_runs(connection, landing, runs)
+    report.future_fetches = gathered.future_fetches
     spans.touch_differences()
+    settle(connection)
     _tell_sources(connection)
     return report
+
+
+def _load_runs(
+    connection: duckdb.DuckDBPyConnection,
+    landing: Path,
+    known_at: datetime | None,
+    loaded_at: datetime,
+    report: LoadReport,
+) -> Present | None:
+    """Load the records of runs, which say what the present is and which accounts there are; returns the newest run."""
+    folders = store.day_folders(landing, store.OWN, store.RUNS)
+    gathered = list(Gathering(connection, landing, known_at, None).batches(folders))
+    known = connection.execute(
+        "SELECT fetch_id, fetched_at_utc FROM staging.fetches WHERE vendor = ? AND endpoint = ?",
+        [store.OWN, store.RUNS],
+    ).fetchall()
+    runs = [*known]
+    for batch in gathered:
+        columns = (batch.column(name).to_pylist() for name in ("fetch_id", "fetched_at_utc"))
+        runs += list(zip(*columns, strict=True))
+    present = Present.among(runs)
+    loaded: list[str] = []
+    for batch in gathered:
+        if present is not None:
+            batch = batch.filter(present.is_past(batch))
+        if batch.num_rows:
+            report.fetches += batch.num_rows
+            _load_fetch_rows(connection, batch, loaded_at)
+            loaded += batch.column("fetch_id").to_pylist()
+    load_runs(connection, landing, loaded)
+    return present
+
+
+def _has_loaded(connection: duckdb.DuckDBPyConnection) -> bool:
+    return bool(connection.execute("SELECT 1 FROM staging.fetches WHERE vendor <> ? LIMIT 1", [store.OWN]).fetchall())
+
+
+def _empty(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget all that was made of landing, so that it is made again: tables recomputed by month owe all they have."""
+    rows = connection.execute(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database() "
+        "AND schema_name IN ('staging', 'core', 'forecasts', 'marts', 'alerts') AND NOT temporary"
+    ).fetchall()
+    for (name,) in rows:
+        if name not in _KEPT_WHEN_EMPTIED:
+            connection.execute(f"DELETE FROM {name}")
 
 
 def _tell_sources(connection: duckdb.DuckDBPyConnection) -> None:
@@ -131,88 +200,6 @@ def _read(batch: pa.Table) -> _Read | None:
     answers = [_landed(row, endpoint) for row in good.select(_READ).to_pylist()]
     readings = read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float) if answers else []
     return _Read(vendor, endpoint, answers, readings)
-
-
-def _new_fetches(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None) -> Iterator[pa.Table]:
-    """Batches of unloaded fetches, each of one vendor's endpoint, gathered over folders, oldest day first."""
-    known = dict(connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
-    waiting: dict[tuple[str, str], _Batch] = {}
-    seen: set[str] = set()
-    for folder in store.day_folders(landing):
-        name = folder.relative_to(landing).as_posix()
-        # The time is taken before the listing: what lands in between makes the folder look changed next time.
-        modified = folder.stat().st_mtime_ns
-        if known.get(name) == modified:
-            continue
-        batch = waiting.setdefault((folder.parts[-5], folder.parts[-4]), _Batch())
-        for path, ids in store.each(folder, ["fetch_id"]):
-            # A compaction cut short leaves fetches standing in two files.
-            new = [each for each in _unloaded(connection, ids) if each not in seen]
-            if not new:
-                continue
-            try:
-                table = store.read(path)
-            except FileNotFoundError:
-                # Merged away just now: its rows come with the merged file.
-                continue
-            seen.update(new)
-            table = table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))
-            if known_at is not None:
-                table = table.filter(pc.less_equal(table.column("fetched_at_utc"), pa.scalar(known_at)))
-            for part in _slices(table):
-                batch.add(part)
-                if batch.size >= _BATCH_BYTES:
-                    yield batch.take()
-        if datetime.now(UTC).timestamp() * 1e9 - modified > _SETTLED_NS:
-            connection.execute("DELETE FROM staging.landing_folders WHERE folder = ?", [name])
-            connection.execute("INSERT INTO staging.landing_folders VALUES (?, ?)", [name, modified])
-    for batch in waiting.values():
-        if batch.size:
-            yield batch.take()
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Fetches of one endpoint on their way into the warehouse."""
-
-    parts: list[pa.Table] = field(default_factory=list)
-    size: int = 0
-
-    def add(self, part: pa.Table) -> None:
-        # Small answers cost by their number, not their bytes.
-        self.parts.append(part)
-        self.size += (pc.sum(pc.binary_length(part.column("body"))).as_py() or 0) + 1024 * part.num_rows
-
-    def take(self) -> pa.Table:
-        table = pa.concat_tables(self.parts).sort_by("fetch_id")
-        self.parts, self.size = [], 0
-        return table
-
-
-def _unloaded(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> list[str]:
-    candidates = pc.unique(ids.column("fetch_id"))
-    # A list parameter would be converted element by element, at a thousand times the cost of a table.
-    connection.register("candidates", pa.table({"fetch_id": candidates}))
-    bounds = pc.min_max(candidates).as_py()
-    found = connection.execute(
-        "SELECT fetch_id FROM candidates WHERE fetch_id NOT IN "
-        "(SELECT fetch_id FROM staging.fetches WHERE fetch_id BETWEEN ? AND ?)",
-        [bounds["min"], bounds["max"]],
-    ).fetchall()
-    connection.unregister("candidates")
-    return [row[0] for row in found]
-
-
-def _slices(table: pa.Table) -> Iterator[pa.Table]:
-    sizes = pc.binary_length(table.column("body")).to_pylist()
-    start, size = 0, 0
-    for index, length in enumerate(sizes):
-        size += length or 0
-        if size >= _BATCH_BYTES:
-            yield table.slice(start, index + 1 - start)
-            start, size = index + 1, 0
-    if start < table.num_rows:
-        yield table.slice(start)
 
 
 def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loaded_at: datetime) -> None:

@@ -17,7 +17,8 @@ from pipeline.landing import store
 from pipeline.landing.compact import compact
 from pipeline.landing.store import FX_RATES, OWN, RUNS, Fetch
 from pipeline.schema.tables import ALL
-from pipeline.staging import load as load_module
+from pipeline.staging import gathering
+from pipeline.staging.load import load
 from tests.staging.landed import NOW, Landing, NewWorkshop, Rows, Workshop, contents, run_record, write
 
 _BALANCE = {"balance_limit": 0, "estimated_expenses": 5, "shortfall": 0, "unconfirmed_bitcoin_deposits": []}
@@ -206,7 +207,7 @@ def test_any_order_and_any_batches_give_the_same_tables(
     files = data.draw(st.permutations(list(runs.values())))
     cuts = data.draw(st.lists(st.integers(0, len(files)), max_size=3).map(sorted))
     size = data.draw(st.sampled_from([4000, 32 * 1024 * 1024]))
-    with new_workshop() as workshop, patch.object(load_module, "_BATCH_BYTES", size):
+    with new_workshop() as workshop, patch.object(gathering, "_BATCH_BYTES", size):
         for first, last in zip([0, *cuts], [*cuts, len(files)], strict=True):
             for fetches in files[first:last]:
                 write(fetches, workshop.home.landing)
@@ -233,7 +234,7 @@ def test_a_load_that_was_rolled_back_is_loaded_again_whole(workshop: Workshop, r
         pytest.raises(RuntimeError, match="a kill"),
         workshop.warehouse.transaction() as connection,
     ):
-        load_module.load(connection, workshop.home.landing)
+        load(connection, workshop.home.landing)
         raise RuntimeError("a kill")
     assert workshop.rows("SELECT count(*) FROM staging.fetches") == [(0,)]
     workshop.load()

@@ -1,0 +1,88 @@
+"""What a table's rows follow from, as a hash: a changed SELECT is told apart from a reworded comment.
+
+The hash of a model covers its parsed SELECT and everything that it reads by view, macro or model. So a change anywhere
+upstream changes the hashes of all that is downstream, and these tables owe all their months (`pipeline.models`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from pipeline.schema.tables import RECORDS
+from pipeline.schema.views import conversion_macros, evidence_view, record_view
+from pipeline.vendors import discover as discover_vendors
+
+if TYPE_CHECKING:
+    from pipeline.models import Model
+
+_DIGITS: Final = 32
+_EVIDENCE: Final = "staging.evidence"
+_EVIDENCE_READS: Final = (
+    "staging.balances",
+    "staging.ledger_entries",
+    "staging.orders",
+    "staging.usage_days",
+    "staging.fetches",
+    "staging.loads",
+)
+
+
+@cache
+def canonical(sql: str) -> str:
+    """A SELECT as its parsed form spells it: without comments, and whatever its line breaks and letter case."""
+    import sqlglot
+
+    return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", comments=False, normalize=True)
+
+
+def select_hashes(models: Mapping[str, Model]) -> dict[str, str]:
+    """The hash of each model, by the table's full name."""
+    found: dict[str, str] = {}
+    for name in models:
+        _hash_of(name, models, found)
+    return {name: found[name] for name in models}
+
+
+def reads_of_view(name: str) -> tuple[str, ...]:
+    """What a view of staging reads; empty for anything else."""
+    if name == _EVIDENCE:
+        return _EVIDENCE_READS
+    kind = name.removeprefix("staging.")
+    if kind in RECORDS:
+        return tuple(f"staging.{vendor.name}_{kind}" for vendor in discover_vendors().values() if kind in vendor.kinds)
+    return ()
+
+
+def _hash_of(name: str, models: Mapping[str, Model], found: dict[str, str]) -> str:
+    if name in found:
+        return found[name]
+    model = models.get(name)
+    if model is None:
+        found[name] = _digest(_view_text(name), *(_hash_of(each, models, found) for each in reads_of_view(name)))
+    else:
+        text = canonical(model.select)
+        macros = _macros() if "core." in text.replace(" ", "").lower() else ""
+        found[name] = _digest(text, macros, *(_hash_of(each, models, found) for each in model.reads))
+    return found[name]
+
+
+@cache
+def _macros() -> str:
+    return " ".join(" ".join(conversion_macros()).split())
+
+
+@cache
+def _view_text(name: str) -> str:
+    kind = name.removeprefix("staging.")
+    if name == _EVIDENCE:
+        return canonical(evidence_view().partition(" AS")[2])
+    if kind in RECORDS:
+        return canonical(record_view(RECORDS[kind], discover_vendors()).partition(" AS ")[2])
+    return name
+
+
+def _digest(*parts: str) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()[:_DIGITS]

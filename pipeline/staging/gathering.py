@@ -1,0 +1,131 @@
+"""What landing holds and the warehouse does not, gathered over folders into batches of one endpoint each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.landing import store
+from pipeline.staging.present import Present
+
+# Answers are read in batches of about this many bytes of body, to build columns of useful length in little memory.
+_BATCH_BYTES = 32 * 1024 * 1024
+# A folder changed so lately may change again within its clock's tick: it is looked through once more next time.
+_SETTLED_NS = 2_000_000_000
+
+
+@dataclass(slots=True)
+class Gathering:
+    """One pass over folders of landing."""
+
+    connection: duckdb.DuckDBPyConnection
+    landing: Path
+    known_at: datetime | None
+    """What arrived later is left out; None: nothing is."""
+    present: Present | None
+    """Answers that are later than the newest run's clock are left out; None: none is."""
+    future_fetches: int = 0
+    """Answers that were left out because they are from the future."""
+
+    def batches(self, folders: Iterable[Path]) -> Iterator[pa.Table]:
+        """Unloaded fetches, each batch of one vendor's endpoint and by fetch id, oldest day first.
+
+        A folder of which nothing was left out is not looked through again before it changes. Raises DrawdownError for
+        a file that is not whole.
+        """
+        known = dict(self.connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
+        waiting: dict[tuple[str, str], _Batch] = {}
+        seen: set[str] = set()
+        for folder in folders:
+            name = folder.relative_to(self.landing).as_posix()
+            # The time is taken before the listing: what lands in between makes the folder look changed next time.
+            modified = folder.stat().st_mtime_ns
+            if known.get(name) == modified:
+                continue
+            batch = waiting.setdefault((folder.parts[-5], folder.parts[-4]), _Batch())
+            left_out = 0
+            for path, ids in store.each(folder, ["fetch_id"]):
+                # A compaction cut short leaves fetches standing in two files.
+                new = [each for each in _unloaded(self.connection, ids) if each not in seen]
+                if not new:
+                    continue
+                try:
+                    table = store.read(path)
+                except FileNotFoundError:
+                    # Merged away just now: its rows come with the merged file.
+                    continue
+                seen.update(new)
+                table = table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))
+                wanted = self._wanted(table)
+                left_out += table.num_rows - wanted.num_rows
+                for part in _slices(wanted):
+                    batch.add(part)
+                    if batch.size >= _BATCH_BYTES:
+                        yield batch.take()
+            if not left_out and datetime.now(UTC).timestamp() * 1e9 - modified > _SETTLED_NS:
+                self.connection.execute("DELETE FROM staging.landing_folders WHERE folder = ?", [name])
+                self.connection.execute("INSERT INTO staging.landing_folders VALUES (?, ?)", [name, modified])
+        for batch in waiting.values():
+            if batch.size:
+                yield batch.take()
+
+    def _wanted(self, table: pa.Table) -> pa.Table:
+        if self.known_at is not None:
+            table = table.filter(pc.less_equal(table.column("fetched_at_utc"), pa.scalar(self.known_at)))
+        # What Drawdown itself did is not observed: only vendors' answers can be from the future.
+        is_own = table.num_rows and table.column("vendor")[0].as_py() == store.OWN
+        if self.present is None or is_own:
+            return table
+        past = table.filter(self.present.is_past(table))
+        self.future_fetches += table.num_rows - past.num_rows
+        return past
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Fetches of one endpoint on their way into the warehouse."""
+
+    parts: list[pa.Table] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, part: pa.Table) -> None:
+        # Small answers cost by their number, not their bytes.
+        self.parts.append(part)
+        self.size += (pc.sum(pc.binary_length(part.column("body"))).as_py() or 0) + 1024 * part.num_rows
+
+    def take(self) -> pa.Table:
+        table = pa.concat_tables(self.parts).sort_by("fetch_id")
+        self.parts, self.size = [], 0
+        return table
+
+
+def _unloaded(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> list[str]:
+    candidates = pc.unique(ids.column("fetch_id"))
+    # A list parameter would be converted element by element, at a thousand times the cost of a table.
+    connection.register("candidates", pa.table({"fetch_id": candidates}))
+    bounds = pc.min_max(candidates).as_py()
+    found = connection.execute(
+        "SELECT fetch_id FROM candidates WHERE fetch_id NOT IN "
+        "(SELECT fetch_id FROM staging.fetches WHERE fetch_id BETWEEN ? AND ?)",
+        [bounds["min"], bounds["max"]],
+    ).fetchall()
+    connection.unregister("candidates")
+    return [row[0] for row in found]
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    sizes = pc.binary_length(table.column("body")).to_pylist()
+    start, size = 0, 0
+    for index, length in enumerate(sizes):
+        size += length or 0
+        if size >= _BATCH_BYTES:
+            yield table.slice(start, index + 1 - start)
+            start, size = index + 1, 0
+    if start < table.num_rows:
+        yield table.slice(start)
