@@ -35,6 +35,9 @@ named as (
         coalesce(newest_unit.unit_code, accounts.unit_code, 'unknown') as known_unit_code
     from staging.accounts as accounts
     left join newest_unit on accounts.account_id = newest_unit.account_id
+    -- A former name of an account is no account of its own.
+    left join staging.account_aliases as aliases on accounts.account_id = aliases.former_account_id
+    where aliases.former_account_id is null
 )
 
 select
