@@ -56,8 +56,11 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
             # It names an account that was not left out yet, or raises.
             own |= set(quarantine.at_fault(connection, model, left_out, problem))
     checked, rules = quarantine.broken_checks(connection, model)
-    if not table.is_view:
-        checked += quarantine.doubled_keys(connection, table, done.scope)
+    doubled = connection.sql(duplicate_keys(table, where=done.scope)).fetchall()[0][0]
+    if doubled:
+        whose = quarantine.doubled_keys(connection, table, done.scope)
+        checked += whose
+        doubled = 0 if whose else doubled
     own |= {each for each in checked if each.account_id not in inherited}
     kept = inherited | {each.account_id for each in own}
     _keep(warehouse, table, kept, own)
@@ -65,7 +68,7 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
         rows=int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]),
         broken=sorted(own),
         kept=len(kept),
-        doubled_keys=0 if own else connection.sql(duplicate_keys(table, where=done.scope)).fetchall()[0][0],
+        doubled_keys=doubled,
         rules=rules,
         months_owed=0 if kept else _months_owed(connection, table.full_name),
     )

@@ -21,6 +21,7 @@ from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.landing.fetching import land_own
 from pipeline.landing.store import OWN, day_folders, each
+from pipeline.staging.aliases import Aliases, read_aliases
 
 ALERTS: Final = "alerts"
 """The place below `landing/_drawdown`."""
@@ -148,9 +149,28 @@ def landed_entries(landing: Path, since: str = "") -> list[tuple[str, Entry]]:
 
 
 def read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
-    """Fold `alerts.journal`."""
+    """Fold `alerts.journal`; what happened to an account under a former name happened to it."""
     rows = connection.execute("SELECT fetch_id, entry_json FROM alerts.journal ORDER BY fetch_id").fetchall()
-    return fold((fetch_id, _decode(body)) for fetch_id, body in rows)
+    aliases = read_aliases(connection)
+    return fold((fetch_id, _renamed(_decode(body), aliases)) for fetch_id, body in rows)
+
+
+def _renamed(entry: Entry, aliases: Aliases) -> Entry:
+    if not aliases.names:
+        return entry
+    if isinstance(entry, Acknowledgement):
+        return msgspec.structs.replace(entry, account_id=aliases.today(entry.account_id))
+    if isinstance(entry, Transitions):
+        return msgspec.structs.replace(
+            entry,
+            states=tuple(
+                msgspec.structs.replace(each, account_id=aliases.today(each.account_id)) for each in entry.states
+            ),
+            events=tuple(
+                msgspec.structs.replace(each, account_id=aliases.today(each.account_id)) for each in entry.events
+            ),
+        )
+    return entry
 
 
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)

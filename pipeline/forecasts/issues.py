@@ -20,6 +20,8 @@ from pipeline.forecasts.outlook import LEVELS, PLAN_COLUMNS
 from pipeline.home import Home
 from pipeline.landing.fetching import land_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
+from pipeline.staging.aliases import read_aliases
+from pipeline.staging.present import Present
 
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 
@@ -41,9 +43,11 @@ def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_i
 def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> int:
     """Take over every landed issue that is not in `forecasts` yet, up to `known_at`; returns how many bodies.
 
-    Of two issues of one account and day, which two runs at once can land, the first stands. Run inside a transaction.
-    Raises OSError or ValueError for a landing file that is not whole.
+    Of two issues of one account and day, which two runs at once can land, the first counts; issues from the future
+    (`pipeline.staging.present`) do not. Run inside a transaction. Raises OSError or ValueError for a landing file that
+    is not whole.
     """
+    present, aliases = Present.of_build(connection), read_aliases(connection)
     taken = {name for (name,) in connection.execute("SELECT DISTINCT fetch_id FROM forecasts.runway").fetchall()}
     [(newest,)] = connection.execute("SELECT max(issue_date) FROM forecasts.runway").fetchall()
     # A run's landing bears its own day: what landed since is in the newest issue's folder, the one before, or later.
@@ -52,8 +56,11 @@ def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datet
     for row in sorted(_landed(landing, since), key=lambda row: str(row["fetch_id"])):
         if row["fetch_id"] in taken or (known_at is not None and row["fetched_at_utc"] > known_at):
             continue
+        if present is not None and present.is_future(row["fetch_id"], row["fetched_at_utc"]):
+            continue
         taken.add(row["fetch_id"])
-        _store(connection, read_body(row), row["fetch_id"], row["fetched_at_utc"])
+        frame = aliases.renamed_rows(read_body(row), ["account_id", "issue_date", "horizon_days"])
+        _store(connection, frame, row["fetch_id"], row["fetched_at_utc"])
         count += 1
     return count
 

@@ -7,10 +7,12 @@ account of that name had, last. Only a name that no account of today bears can b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
 import msgspec
+import polars as pl
 import pyarrow as pa
 
 
@@ -28,7 +30,15 @@ class Aliases:
         today = pa.array([self.names.get(each, each) for each in whose], pa.string())
         return fetches.set_column(fetches.schema.get_field_index("account_id"), "account_id", today)
 
-    def __getitem__(self, account_id: str) -> str:
+    def renamed_rows(self, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+        """Rows with an account_id under today's names; where that makes a key occur twice, the first row counts."""
+        if not self.names:
+            return rows
+        named = rows.with_columns(pl.col("account_id").replace(self.names))
+        return named.unique(subset=key, keep="first", maintain_order=True) if key else named
+
+    def today(self, account_id: str) -> str:
+        """The name that an account has today."""
         return self.names.get(account_id, account_id)
 
 
