@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import quarantine
-from pipeline.models import Model, recompute
+from pipeline.models import Model, owe_what_changed, recompute
 from pipeline.quarantine import Broken
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
@@ -45,6 +45,9 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
     inherited = quarantine.upstream(connection, table.full_name)
     own: set[Broken] = set()
     done = None
+    # Committed before, so that an account at fault is looked for in all the months that are owed.
+    with warehouse.transaction():
+        owe_what_changed(connection, model)
     while done is None:
         left_out = inherited | {each.account_id for each in own}
         try:

@@ -156,9 +156,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
     query = f"SELECT {columns} FROM (\n{select or model.select}\n)"
     if table.month_column:
-        if _is_changed(connection, model):
-            touch_everything(connection, [table.full_name])
-            connection.execute(f"DELETE FROM {table.full_name}")
+        owe_what_changed(connection, model)
         owed = owed_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
         scope = "true" if is_empty else owed or "false"
@@ -188,16 +186,18 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
-def _is_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> bool:
-    """Whether a table was made with another SELECT than the model's; from now on it is made with this one."""
+def owe_what_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    """Empty a table that was made with another SELECT than the model's, and let it owe all its months."""
     name = model.table.full_name
     own = select_hashes(discover())[name]
     rows = connection.execute("SELECT select_hash FROM staging.model_hashes WHERE table_name = ?", [name]).fetchall()
-    if rows == [(own,)]:
-        return False
+    if not model.table.month_column or rows == [(own,)]:
+        return
     connection.execute("DELETE FROM staging.model_hashes WHERE table_name = ?", [name])
     connection.execute("INSERT INTO staging.model_hashes (table_name, select_hash) VALUES (?, ?)", [name, own])
-    return bool(rows)
+    if rows:
+        touch_everything(connection, [name])
+        connection.execute(f"DELETE FROM {name}")
 
 
 def owed_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
