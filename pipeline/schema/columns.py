@@ -592,6 +592,11 @@ _DEFINITIONS: Final = (
     ),
     _flag("is_reading", "The answer was to hold the account's balance."),
     _flag("is_configured", "Stands in accounts.toml of the newest run."),
+    _text(
+        "same_as_account_id",
+        "The account that it repeats: the same vendor, address and keys under another name. Totals leave it out; NULL "
+        "for every other account.",
+    ),
     _flag("is_lower_bound", "Top-ups and spend between two readings net out, so true spend may be higher."),
     _flag("is_spread", "Spread evenly over the days between two readings."),
     _flag("is_nullable", "May be NULL."),
@@ -668,7 +673,7 @@ _DEFINITIONS: Final = (
         "What could not be converted, as a text: `12314.5 INR, 3700 voxpria-credit`; accounts whose unit is unknown "
         "each by itself; empty where there is none.",
     ),
-    _measure("account_count", "Accounts.", minimum=0),
+    _measure("account_count", "Accounts; two names for one account at its vendor count once.", minimum=0),
     _measure("converted_account_count", "Accounts whose balance is in the reporting currency.", minimum=0),
     _measure("unconverted_account_count", "Accounts whose balance could not be converted.", minimum=0),
     _measure("unread_account_count", "Accounts whose balance was never read.", minimum=0),

@@ -81,6 +81,7 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
             **{name: settings[name] for name in settings.keys() & schema.keys()},
             "account_id": account_id,
             "is_configured": True,
+            "same_as_account_id": settings.get("same_as"),
             "tags": msgspec.json.encode(settings["tags"], order="sorted").decode(),
         }
         for account_id, settings in accounts.items()

@@ -46,6 +46,7 @@ readings as (
     where
         snapshots.balance_amount is not null
         and accounts.evidence_level = 'balance'
+        and accounts.same_as_account_id is null
         and booked.account_id is null
     window following as (partition by snapshots.account_id order by snapshots.observed_at_utc)
 ),
