@@ -36,8 +36,8 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
                 yield Finding(
                     "warn",
                     account.account_id,
-                    f"formerly names {old}, of which landing holds no answer from {account.vendor.title}; write it as it "
-                    "was, or take it out",
+                    f"formerly names {old}, of which landing holds no answer from {account.vendor.title}; write it as "
+                    "it was, or take it out",
                 )
 
 

@@ -41,7 +41,7 @@ def recent_records(landing: Path, now: datetime, days: int) -> list[dict[str, An
         if day < past[-1] - timedelta(days=days):
             continue
         for path in store.files(folders[day]):
-            found += [record for record in _records(path, now)]
+            found += _records(path, now)
     return [record for place, record in enumerate(found) if place == 0 or record != found[place - 1]]
 
 
