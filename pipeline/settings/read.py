@@ -184,16 +184,15 @@ class _Reader:
         """A history belongs to one account: raise UsageError where `formerly` gives it to two."""
         named: dict[str, str] = {}
         for account_id, account in accounts.items():
-            for old in account.formerly:
+            for number, old in enumerate(account.formerly, 1):
                 if old == account_id:
-                    problem = f"names {old}, which is the account itself; take it out"
+                    problem = f"id {number} is the account's own; take it out"
                 elif old in accounts:
                     problem = (
-                        f"names {old}, which is an account of this file and keeps its own history; take {old} out of "
-                        "formerly, or the account out of the file"
+                        f"id {number} is account {old} of this file, which keeps its own history; take one of them out"
                     )
                 elif old in named:
-                    problem = f"names {old}, which account {named[old]} names, too; leave it to one of them"
+                    problem = f"id {number} stands in formerly of account {named[old]}, too; leave it to one of them"
                 else:
                     named[old] = account_id
                     continue
