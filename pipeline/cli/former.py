@@ -13,7 +13,7 @@ from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.landing.runs import holds_account, recent_records
 from pipeline.settings import Settings, compare, identify, known_key, load
-from pipeline.settings.identity import duplicate_words, lookalike_words
+from pipeline.settings.identity import duplicate_words, lookalike_words, reused_words
 
 _DAYS: Final = 7
 """How long an account that looks like an earlier one is shown: until somebody has read it, not for ever."""
@@ -23,13 +23,16 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
     """Duplicates, accounts that were or may have been renamed lately, and former ids that nothing is known of."""
     now = _record(settings, home)
     accounts = now["accounts"]
-    renames, lookalikes = _changes(home, now)
+    records = [*recent_records(home.landing, datetime.now(UTC), _DAYS), now]
+    renames, lookalikes = _changes(records)
     for one, others in compare(None, now).duplicates.items():
         yield Finding("warn", one, duplicate_words(one, others, accounts[one]["vendor"], settings.source))
     for old, new in renames.items():
         yield Finding("ok", new, f"is what was {old} until lately, and goes on with its history")
     for new, alike in lookalikes.items():
         yield Finding("warn", new, lookalike_words(new, alike, settings.source))
+    for old, new in compare(records[-2] if records[1:] else None, now).reused.items():
+        yield Finding("warn", new, reused_words(old, new))
     for account in settings.accounts.values():
         for old in account.formerly:
             if not holds_account(home.landing, account.vendor, old):
@@ -52,7 +55,8 @@ def new_id(home: Home, account_id: str) -> str | None:
     for account in settings.accounts.values():
         if account_id in account.formerly:
             return account.account_id
-    renames, _ = _changes(home, _record(settings, home))
+    records = recent_records(home.landing, datetime.now(UTC), _DAYS)
+    renames, _ = _changes([*records, _record(settings, home)])
     return renames.get(account_id)
 
 
@@ -61,12 +65,12 @@ def _record(settings: Settings, home: Home) -> dict[str, Any]:
     return settings.to_record(identify(settings.accounts.values(), known_key(home) or os.urandom(32)))
 
 
-def _changes(home: Home, now: dict[str, Any]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """The renames of the last days, and the lookalikes that are still neither renames nor gone."""
-    accounts = now["accounts"]
+def _changes(records: list[dict[str, Any]]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """The renames in successive records, and the lookalikes that the last one still says nothing of."""
+    accounts = records[-1]["accounts"]
     renames: dict[str, str] = {}
     lookalikes: dict[str, tuple[str, ...]] = {}
-    for earlier, later in pairwise([*recent_records(home.landing, datetime.now(UTC), _DAYS), now]):
+    for earlier, later in pairwise(records):
         found = compare(earlier, later)
         # One that was renamed twice goes by its last name.
         renames = {old: found.renames.get(new, new) for old, new in renames.items()} | dict(found.renames)

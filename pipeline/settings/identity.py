@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.errors import UsageError
+from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home, private_folder
 from pipeline.settings.model import AccountSettings
 from pipeline.vendors import discover
@@ -57,10 +57,15 @@ class Identities:
 def identity_key(home: Home) -> bytes:
     """The state folder's key; made, 0600, where there is none, or one that a crash cut short.
 
-    Raises OSError where the file cannot be read or written.
+    Raises DrawdownError where something else is in its place, OSError where the disk fails.
     """
     private_folder(home.path)
-    handle = os.open(home.identity_key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(home.identity_key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (PermissionError, IsADirectoryError) as problem:
+        raise DrawdownError(
+            f"{home.identity_key} cannot be used: {problem.strerror}; take it away, and the next run makes another one"
+        ) from None
     with os.fdopen(handle, "r+b") as file:
         # Two first runs at once must end up with one key.
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -133,6 +138,8 @@ class Likeness:
     """The new id of each earlier account that goes on under it, by identity or by `formerly`."""
     lookalikes: Mapping[str, tuple[str, ...]]
     """A new account, and the earlier ones of its vendor and address, no longer configured, that it may be."""
+    reused: Mapping[str, str]
+    """An id that another account has now, and the id of the account that had it."""
 
 
 def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likeness:
@@ -161,7 +168,16 @@ def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likene
         alike = [old for old, was in gone.items() if old not in renames and _is_alike(was, each, earlier or {}, now)]
         if alike:
             lookalikes[new] = tuple(sorted(alike))
-    return Likeness({first: tuple(others) for first, others in duplicates.items()}, renames, lookalikes)
+    reused = {
+        old: new
+        for old, was in before.items()
+        for new, each in single.items()
+        if old in accounts
+        and was.get("identity")
+        and accounts[old].get("identity") not in (None, was["identity"])
+        and each.get("identity") == was["identity"] != before.get(new, {}).get("identity")
+    }
+    return Likeness({first: tuple(others) for first, others in duplicates.items()}, renames, lookalikes, reused)
 
 
 def _is_alike(was: dict[str, Any], each: dict[str, Any], earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -197,6 +213,14 @@ def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
     )
 
 
+def reused_words(old: str, new: str) -> str:
+    """One line on an id that was given to another account, and what to do."""
+    return (
+        f"account {new} is what was {old} until now, and {old} is another account now: what is known of both mixes "
+        f'under {old}. Give the other account an id of its own, and {new} formerly = ["{old}"]'
+    )
+
+
 def warnings(likeness: Likeness, now: Mapping[str, Any], source: str) -> list[str]:
     """What a run says of all that: one line each."""
     vendors = {account_id: each["vendor"] for account_id, each in now["accounts"].items()}
@@ -204,6 +228,7 @@ def warnings(likeness: Likeness, now: Mapping[str, Any], source: str) -> list[st
         *(duplicate_words(one, others, vendors[one], source) for one, others in likeness.duplicates.items()),
         *(rename_words(old, new) for old, new in likeness.renames.items()),
         *(lookalike_words(new, alike, source) for new, alike in likeness.lookalikes.items()),
+        *(reused_words(old, new) for old, new in likeness.reused.items()),
     ]
 
 

@@ -153,6 +153,9 @@ class Settings:
         """The accounts of those ids, or all for none; UsageError for an id that is not there."""
         for account_id in account_ids:
             if account_id not in self.accounts:
+                for each in self.accounts.values():
+                    if account_id in each.formerly:
+                        raise UsageError(f"{self.source}: account {account_id} is called {each.account_id} now")
                 known = ", ".join(self.accounts) or "none"
                 raise UsageError(f"{self.source}: there is no account {account_id!r}; it knows: {known}")
         return [each for each in self.accounts.values() if not account_ids or each.account_id in account_ids]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.settings import Settings, compare, identify, identity_key, known_key, load, warnings
 
@@ -200,6 +201,13 @@ def test_a_key_that_was_cut_short_is_made_again(tmp_path: Path, content: bytes) 
     assert key != bytes(32)
 
 
+def test_a_folder_in_the_place_of_the_key_is_named_with_what_to_do(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.identity_key.mkdir()
+    with pytest.raises(DrawdownError, match=r"identity\.key cannot be used: Is a directory; take it away"):
+        identity_key(home)
+
+
 def test_first_runs_side_by_side_end_up_with_one_key(tmp_path: Path) -> None:
     code = "from pathlib import Path; from pipeline.home import Home; from pipeline.settings import identity_key; "
     code += f"print(identity_key(Home(Path({str(tmp_path)!r}))).hex())"
@@ -237,6 +245,15 @@ def before_0_2(**vendors: str) -> dict[str, Any]:
 
 
 NOTHING: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+REUSED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "another account has the id": (record(shop="x/1"), record(shop="x/2", moved="x/1"), {"shop": "moved"}),
+    "exchanged": (record(a="x/1", b="x/2"), record(a="x/2", b="x/1"), {"a": "b", "b": "a"}),
+    "the key of it is not set": (record(shop="x/1"), record(shop="?x", moved="x/1"), {}),
+    "only another key": (record(shop="x/1", b="x/2"), record(shop="x/3", b="x/2"), {}),
+    "another key for one of two names": (
+        record(shop="x/1", copy={"is": "x/1", "same_as": "shop"}), record(shop="x/3", copy="x/1"), {},
+    ),
+}  # fmt: skip
 CASES: dict[str, tuple[dict[str, Any] | None, dict[str, Any], tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]] = {
     "a first run": (None, record(shop="x/1"), NOTHING),
     "nothing new": (record(shop="x/1"), record(shop="x/1"), NOTHING),
@@ -301,6 +318,21 @@ def test_two_records_tell_renames_lookalikes_and_duplicates(what: str) -> None:
     earlier, now, expected = CASES[what]
     found = compare(earlier, now)
     assert (found.duplicates, found.renames, found.lookalikes) == expected
+    assert found.reused == {}
+
+
+@pytest.mark.parametrize("what", REUSED)
+def test_an_id_that_another_account_got_is_told_by_what_follows_it_elsewhere(what: str) -> None:
+    earlier, now, expected = REUSED[what]
+    found = compare(earlier, now)
+    assert found.reused == expected
+    assert (found.duplicates, found.renames, found.lookalikes) == NOTHING
+    assert len(warnings(found, now, "accounts.toml")) == len(expected)
+    if what == "another account has the id":
+        assert warnings(found, now, "accounts.toml") == [
+            "account moved is what was shop until now, and shop is another account now: what is known of both mixes "
+            'under shop. Give the other account an id of its own, and moved formerly = ["shop"]'
+        ]
 
 
 def test_each_is_one_line_that_says_what_to_do() -> None:

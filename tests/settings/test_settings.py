@@ -115,6 +115,10 @@ def test_an_account_that_is_not_there_is_told_those_that_are(loaded: Loaded) -> 
     with pytest.raises(UsageError) as refused:
         settings.select(["main", "nobody"])
     assert str(refused.value) == f"{settings.source}: there is no account 'nobody'; it knows: main"
+    settings = loaded(f'{ONE}formerly = ["wallet"]')
+    with pytest.raises(UsageError) as refused:
+        settings.select(["wallet"])
+    assert str(refused.value) == f"{settings.source}: account wallet is called main now"
 
 
 def test_secrets_are_read_late_and_never_kept(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
