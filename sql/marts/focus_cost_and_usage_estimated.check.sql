@@ -101,3 +101,10 @@ where
         or x_OpeningFetchId is null
         or x_ClosingFetchId is null
     )
+union all
+select distinct
+    charges.x_AccountId as account_id,
+    'an account under a second name is charged nothing' as rule
+from marts.focus_cost_and_usage_estimated as charges
+inner join core.accounts as accounts on charges.x_AccountId = accounts.account_id
+where accounts.same_as_account_id is not null
