@@ -117,7 +117,8 @@ def _place(account: AccountSettings) -> tuple[str, str]:
     if account.vendor.base_url is not None:
         # Already in its one normal form: see `check_base_url`.
         return account.vendor.name, account.base_url
-    return account.vendor.name, os.path.realpath(account.path or Path())
+    # A folder's name may hold bytes that are no text.
+    return account.vendor.name, os.fsencode(os.path.realpath(account.path or Path())).decode("latin-1")
 
 
 def _hash(key: bytes, *parts: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -171,24 +170,4 @@ def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_th
         "formerly names vpsbg-mian, of which landing holds no answer from VPSBG; write it as it was, or take it out",
     )
     assert misspelt in doctor(bench)
-    assert bench.leaks() == []
-
-
-def test_the_key_of_identities_stands_in_its_own_file_alone(new_bench: NewBench, one: str) -> None:
-    bench = new_bench(one)
-    dagster = bench.folder / "dagster"
-    bench.command("init", "--dagster", DAGSTER_HOME=str(dagster))
-    assert bench.command("run", "--as-of", NOW.isoformat(), DAGSTER_HOME=str(dagster)).returncode == 0
-    key = bench.home.identity_key.read_bytes()
-    forms = (key, key.hex().encode(), key.hex().upper().encode(), base64.b64encode(key)[:-2])
-
-    assert record(bench)["accounts"]["vpsbg-main"]["identity"]
-    where = {
-        place
-        for folder in (bench.home.path, dagster)
-        for place, content in contents_of(folder)
-        if any(form in content for form in forms)
-    }
-    assert where == {str(bench.home.identity_key)}
-    assert not any(form.decode("latin-1") in said for form in forms for said in bench.said.values())
     assert bench.leaks() == []

@@ -114,6 +114,14 @@ def test_a_file_of_readings_is_one_account_by_whatever_path_it_is_named(loaded: 
     }  # fmt: skip
 
 
+def test_a_folder_whose_name_is_no_text_is_a_place_as_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    path = folder / "accounts.toml"
+    path.write_text(csv("a", "kept.csv") + csv("b", "kept.csv") + csv("c", "other.csv"))
+    assert same_as(load(path)) == {"a": None, "b": "a", "c": None}
+
+
 def test_two_accounts_whose_keys_are_not_set_are_not_taken_for_one(loaded: Loaded) -> None:
     found = identify(loaded(api("a", key="UNSET_1") + api("b", key="UNSET_1")).accounts.values(), KEY).accounts
     assert [(each.identity, each.same_as) for each in found.values()] == [(None, None)] * 2
