@@ -49,6 +49,11 @@ class Home:
         return self.path / "limits"
 
     @property
+    def identity_key(self) -> Path:
+        """32 random bytes that run records hash accounts' addresses and secrets with."""
+        return self.path / "identity.key"
+
+    @property
     def sandbox_accounts(self) -> Path:
         """The demo's accounts.toml; where it stands, the folder holds a sandbox's data and nothing else."""
         return self.path / "sandbox-accounts.toml"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from pipeline.cli.former import same_accounts
 from pipeline.cli.machine import Finding, look
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
@@ -29,6 +30,7 @@ def examine(home: Home) -> list[Finding]:
     count = len(settings.accounts)
     findings = [Finding("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
     findings += look(home, Path(settings.source), least_free_bytes=_DISK_BYTES)
+    findings += same_accounts(settings, home)
     calls: list[Call] = []
     wanted = {(vendor.name, _endpoint(vendor).name) for vendor in discover().values()}
     for account in settings.accounts.values():

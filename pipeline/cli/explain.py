@@ -37,7 +37,18 @@ def explain(home: Home, account_id: str) -> Section:
     another version.
     """
     with reading(home.current) as connection:
-        return _Build(connection, account_id).sections()
+        try:
+            return _Build(connection, account_id).sections()
+        except UsageError:
+            from pipeline.cli.former import new_id
+
+            now_called = new_id(home, account_id)
+            if now_called is None:
+                raise
+            raise UsageError(
+                f"account {account_id} goes by the name of {now_called} now, with all of its history: "
+                f"drawdown explain {now_called}"
+            ) from None
 
 
 def write_bytes(home: Home, fetch_id: str) -> None:

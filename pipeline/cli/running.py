@@ -115,16 +115,23 @@ def _watched(request: Request) -> Outcome:
     from pipeline.refresh import materialize, step_count
 
     warned: set[str] = set()
-    with steps("Refreshing", step_count(request)) as told:
+    lines: list[str] = []
+    try:
+        with steps("Refreshing", step_count(request)) as told:
 
-        def visited(visit: Visit) -> None:
-            line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
-            if visit.clock_warning and visit.account_id not in warned:
-                warned.add(visit.account_id)
-                line = f"{line}; {visit.clock_warning}"
-            told(visit.news if visit.is_absent else line)
+            def visited(visit: Visit) -> None:
+                line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+                if visit.clock_warning and visit.account_id not in warned:
+                    warned.add(visit.account_id)
+                    line = f"{line}; {visit.clock_warning}"
+                told(visit.news if visit.is_absent else line)
 
-        return materialize(replace(request, on_step=told, policy=FetchPolicy(on_visit=visited)))
+            policy = FetchPolicy(on_visit=visited, on_warning=lines.append)
+            return materialize(replace(request, on_step=told, policy=policy))
+    finally:
+        # Also where the run failed. No number is wrong, so these lines alone leave the exit code at 0.
+        for line in lines:
+            print(f"drawdown: {line}", file=sys.stderr)
 
 
 def _finish(outcome: Outcome, *, as_json: bool) -> None:

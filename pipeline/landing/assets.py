@@ -12,8 +12,9 @@ from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, check_world
 from pipeline.landing.rates import land_rates
+from pipeline.landing.runs import newest_record
 from pipeline.landing.walk import Span
-from pipeline.settings import load
+from pipeline.settings import compare, identify, identity_key, load, warnings
 from pipeline.vendors import discover
 
 
@@ -98,7 +99,12 @@ def landing(
             wanted=config.span(),
             policy=fetch_policy,
         )
-        fetcher.land_run(msgspec.json.encode(settings.to_record(), order="sorted"))
+        record = settings.to_record(identify(settings.accounts.values(), identity_key(home)))
+        likeness = compare(newest_record(home.landing, clock.now()), record)
+        for line in warnings(likeness, record, settings.source):
+            context.log.warning(line)
+            fetch_policy.on_warning(line)
+        fetcher.land_run(msgspec.json.encode(record, order="sorted"))
         land_rates(home, clock, context.run.run_id)
         visits = fetcher.fetch(calls)
     for visit in visits:

@@ -98,6 +98,8 @@ class FetchPolicy:
 
     patience: Patience = field(default_factory=Patience)
     on_visit: Callable[[Visit], None] = lambda _: None
+    on_warning: Callable[[str], None] = lambda _: None
+    """Gets each line that a run says of accounts that are, or look like, one."""
     is_limited: bool = True
     """Keep to the vendors' rate limits. False only for a sandbox, which is asked for months within seconds."""
 

@@ -576,11 +576,6 @@ _DEFINITIONS: Final = (
     _text("definitions_hash", "A hash of all comments, views and macros."),
     _text("select_hash", "A hash of a model's parsed SELECT, and of the views, macros and models that it reads."),
     _text("rule_name", "The rule that is broken, in words."),
-    _text(
-        "same_as_account_id",
-        "The account that it repeats: the same vendor, address and keys under another name. Totals leave it out; NULL "
-        "for every other account.",
-    ),
     _text("identity", "A keyed hash of the account's vendor, address and secrets, made by the run."),
     _text("formerly_json", "The names that the account had before, as its settings list them."),
     _text("former_account_id", "A name that the account had in accounts.toml before."),
@@ -603,6 +598,11 @@ _DEFINITIONS: Final = (
     ),
     _flag("is_reading", "The answer was to hold the account's balance."),
     _flag("is_configured", "Stands in accounts.toml of the newest run."),
+    _text(
+        "same_as_account_id",
+        "The account that it repeats: the same vendor, address and keys under another name. Totals leave it out; NULL "
+        "for every other account.",
+    ),
     _flag("is_lower_bound", "Top-ups and spend between two readings net out, so true spend may be higher."),
     _flag("is_spread", "Spread evenly over the days between two readings."),
     _flag("is_nullable", "May be NULL."),
@@ -680,7 +680,7 @@ _DEFINITIONS: Final = (
         "What could not be converted, as a text: `12314.5 INR, 3700 voxpria-credit`; accounts whose unit is unknown "
         "each by itself; empty where there is none.",
     ),
-    _measure("account_count", "Accounts.", minimum=0),
+    _measure("account_count", "Accounts; two names for one account at its vendor count once.", minimum=0),
     _measure("converted_account_count", "Accounts whose balance is in the reporting currency.", minimum=0),
     _measure("unconverted_account_count", "Accounts whose balance could not be converted.", minimum=0),
     _measure("unread_account_count", "Accounts whose balance was never read.", minimum=0),

@@ -361,7 +361,8 @@ CORE: Final = (
         "core.accounts",
         "An account: whose it is, its unit, and how well its spend can be known.",
         key="account_id",
-        columns="account_id vendor is_configured unit_code tax_basis evidence_level sign_convention? amount_basis? "
+        columns="account_id vendor is_configured same_as_account_id? unit_code tax_basis evidence_level "
+        "sign_convention? amount_basis? "
         "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
         "topup_minimum_amount? tax_rate? ServiceProviderName ServiceName "
         "ServiceCategory ServiceSubcategory BillingCurrency? PricingCurrency? focus_tags?",

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from pipeline.alerts.policy import Policy
@@ -17,6 +17,9 @@ from pipeline.errors import UsageError
 from pipeline.secret import Secret
 from pipeline.targets import PostgresTarget
 from pipeline.vendors._port import Vendor
+
+if TYPE_CHECKING:
+    from pipeline.settings.identity import Identities
 
 DEFAULT_HISTORY_DAYS: Final = 400
 """How far the first look at a ledger or usage listing goes back."""
@@ -59,6 +62,8 @@ class AccountSettings:
     """By day; before the first of them `credit_price_amount` holds, where it is given."""
     notify_variable: str | None = None
     """The environment variable that holds the Apprise URL of whom to tell of this account, too."""
+    formerly: tuple[str, ...] = ()
+    """Ids that the account had before, whose history is its own."""
     source: str = "accounts.toml"
 
     @property
@@ -148,14 +153,22 @@ class Settings:
         """The accounts of those ids, or all for none; UsageError for an id that is not there."""
         for account_id in account_ids:
             if account_id not in self.accounts:
+                for each in self.accounts.values():
+                    if account_id in each.formerly:
+                        raise UsageError(f"{self.source}: account {account_id} is called {each.account_id} now")
                 known = ", ".join(self.accounts) or "none"
                 raise UsageError(f"{self.source}: there is no account {account_id!r}; it knows: {known}")
         return [each for each in self.accounts.values() if not account_ids or each.account_id in account_ids]
 
-    def to_record(self) -> dict[str, Any]:
-        """The settings as landed with each run: plain values, decimals as text, nothing secret."""
+    def to_record(self, identities: Identities | None = None) -> dict[str, Any]:
+        """The settings as landed with each run: plain values, decimals as text, nothing secret.
+
+        Without `identities`, no account is known to be another one's duplicate.
+        """
+        known = identities.accounts if identities else {}
         return {
             "reporting_currency": self.reporting_currency,
+            "identity_key_id": identities.key_id if identities else None,
             "accounts": {
                 each.account_id: {
                     "vendor": each.vendor.name,
@@ -179,6 +192,10 @@ class Settings:
                         }
                         for price in each.credit_prices
                     ],
+                    "identity": known[each.account_id].identity if known else None,
+                    "address_hash": known[each.account_id].address_hash if known else None,
+                    "same_as": known[each.account_id].same_as if known else None,
+                    "formerly": list(each.formerly),
                     **each.service(),
                 }
                 for each in self.accounts.values()

@@ -12,12 +12,11 @@ from pipeline.alerts.policy import read_policy
 from pipeline.errors import UsageError
 from pipeline.http import check_base_url
 from pipeline.settings.model import AccountSettings, Settings
-from pipeline.settings.values import READERS, currency, notify_variable, secret_variable, shown_key
+from pipeline.settings.values import ACCOUNT_ID, READERS, currency, notify_variable, secret_variable, shown_key
 from pipeline.targets import read_publish
 from pipeline.vendors import discover
 
 _CREDIT_PRICE: Final = ("credit_price_amount", "credit_price_currency")
-_ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SECRET_LIKE = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
 _PLAIN_TEXT: Final = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key "
@@ -35,6 +34,7 @@ _COMMON: Final = (
     "topup_minimum_amount",
     "tax_rate",
     "notify_url_env",
+    "formerly",
 )
 
 
@@ -109,6 +109,7 @@ class _Reader:
         accounts = {
             account_id: self.account(account_id, table, loopback=loopback) for account_id, table in tables.items()
         }
+        self.check_former_ids(accounts)
         return Settings(
             source=self.source,
             reporting_currency=reporting_currency,
@@ -120,7 +121,7 @@ class _Reader:
         )
 
     def account(self, account_id: str, table: Any, *, loopback: bool) -> AccountSettings:
-        if not _ACCOUNT_ID.fullmatch(account_id):
+        if not ACCOUNT_ID.fullmatch(account_id):
             raise self.fail(
                 f"unsafe account id {account_id[:40]!a}; use small letters, digits, - and _, at most 63",
                 key="accounts",
@@ -178,6 +179,24 @@ class _Reader:
             source=self.source,
             **values,
         )
+
+    def check_former_ids(self, accounts: dict[str, AccountSettings]) -> None:
+        """A history belongs to one account: raise UsageError where `formerly` gives it to two."""
+        named: dict[str, str] = {}
+        for account_id, account in accounts.items():
+            for number, old in enumerate(account.formerly, 1):
+                if old == account_id:
+                    problem = f"id {number} is the account's own; take it out"
+                elif old in accounts:
+                    problem = (
+                        f"id {number} is account {old} of this file, which keeps its own history; take one of them out"
+                    )
+                elif old in named:
+                    problem = f"id {number} stands in formerly of account {named[old]}, too; leave it to one of them"
+                else:
+                    named[old] = account_id
+                    continue
+                raise self.fail(problem, account_id, "formerly")
 
     def base_url(self, account_id: str, given: Any, *, loopback: bool) -> str:
         if not isinstance(given, str):

@@ -22,6 +22,7 @@ _MOST_LEAD_DAYS: Final = 60
 _PRICE_KEYS: Final = ("from", "amount", "currency")
 _FIRST_PRICE_DATE: Final = date(2000, 1, 1)
 """No credit was bought before. A price without a day stands before all that have one."""
+ACCOUNT_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DECIMAL = re.compile(rf"-?[0-9]{{1,{MONEY_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?")
@@ -123,6 +124,12 @@ def notify_variable(value: Any) -> str:
     return value
 
 
+def _former_ids(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and ACCOUNT_ID.fullmatch(each) for each in value):
+        raise ValueError('must be a list of account ids that it had before, such as ["old-id"]')
+    return tuple(dict.fromkeys(value))
+
+
 def _credit_prices(value: Any) -> tuple[CreditPrice, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
         raise ValueError(
@@ -172,6 +179,7 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "topup_minimum_amount": _not_negative,
     "tax_rate": _rate,
     "notify_url_env": notify_variable,
+    "formerly": _former_ids,
     "unit": _unit,
     "credit_price_amount": _not_negative,
     "credit_price_currency": currency,

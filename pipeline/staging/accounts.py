@@ -73,6 +73,12 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
 def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, dict[str, Any]]) -> None:
     table = ALL["staging.accounts"]
     schema = polars_schema(table)
+    known = {
+        account_id: (identity, same_as)
+        for account_id, identity, same_as in connection.execute(
+            "SELECT account_id, identity, same_as_account_id FROM staging.accounts"
+        ).fetchall()
+    }
     rows = [
         {
             **_UNTOLD_SERVICE,
@@ -81,7 +87,7 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
             **{name: settings[name] for name in settings.keys() & schema.keys()},
             "account_id": account_id,
             "is_configured": True,
-            "same_as_account_id": settings.get("same_as"),
+            **_known_identity(account_id, settings, known),
             "formerly_json": msgspec.json.encode(settings.get("formerly", [])).decode(),
             "tags": msgspec.json.encode(settings["tags"], order="sorted").decode(),
         }
@@ -94,3 +100,13 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
     columns = ", ".join(table.column_names)
     connection.execute(f"INSERT INTO staging.accounts ({columns}) SELECT {columns} FROM incoming")
     connection.unregister("incoming")
+
+
+def _known_identity(
+    account_id: str, settings: dict[str, Any], known: dict[str, tuple[str | None, str | None]]
+) -> dict[str, str | None]:
+    """Who an account is at its vendor. A run that could not read a secret says nothing of that; what was known holds."""
+    if settings.get("identity") is not None:
+        return {"identity": settings["identity"], "same_as_account_id": settings.get("same_as")}
+    identity, same_as = known.get(account_id, (None, None))
+    return {"identity": identity, "same_as_account_id": settings.get("same_as") or same_as}

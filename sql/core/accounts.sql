@@ -45,6 +45,7 @@ select
     accounts.account_id,
     accounts.vendor,
     accounts.is_configured,
+    accounts.same_as_account_id,
 
     -- units and evidence
     accounts.known_unit_code as unit_code,

@@ -1,12 +1,14 @@
 -- What could not be converted is named, unit by unit, and never part of the total. Two accounts whose unit is unknown
--- may hold two units, so each is named by itself.
+-- may hold two units, so each is named by itself. Two names for one account at its vendor count once.
 with
 
 accounts as (
     select
-        *,
-        balance_amount is not null and reporting_balance_amount is null as is_unconverted
-    from marts.account_status
+        status.*,
+        status.balance_amount is not null and status.reporting_balance_amount is null as is_unconverted
+    from marts.account_status as status
+    left join core.accounts as accounts on status.account_id = accounts.account_id
+    where accounts.same_as_account_id is null
 ),
 
 left_over as (

@@ -43,6 +43,7 @@ entries as (
     where
         entries.entry_status in ('settled', 'unknown')
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
+        and accounts.same_as_account_id is null
 ),
 
 days as (
@@ -65,7 +66,7 @@ days as (
             and usage_days.unit_code = prices.unit_code
             and usage_days.usage_date >= prices.from_date
             and usage_days.usage_date <= prices.to_date
-    where accounts.evidence_level = 'usage'
+    where accounts.evidence_level = 'usage' and accounts.same_as_account_id is null
 ),
 
 -- By account and month: what was paid in and what left, of all that has a price.

@@ -212,4 +212,9 @@ select
     accounts.vendor as x_Vendor
 from priced
 inner join core.accounts as accounts on priced.account_id = accounts.account_id
-where priced.currency_code is not null and priced.billed_cost is not null and priced.effective_cost is not null
+where
+    priced.currency_code is not null
+    and priced.billed_cost is not null
+    and priced.effective_cost is not null
+    -- Two names for one account at its vendor are charged once.
+    and accounts.same_as_account_id is null

@@ -46,6 +46,7 @@ readings as (
     where
         snapshots.balance_amount is not null
         and accounts.evidence_level = 'balance'
+        and accounts.same_as_account_id is null
         and booked.account_id is null
     window following as (partition by snapshots.account_id order by snapshots.observed_at_utc)
 ),
@@ -100,3 +101,10 @@ where
         or x_OpeningFetchId is null
         or x_ClosingFetchId is null
     )
+union all
+select distinct
+    charges.x_AccountId as account_id,
+    'an account under a second name is charged nothing' as rule
+from marts.focus_cost_and_usage_estimated as charges
+inner join core.accounts as accounts on charges.x_AccountId = accounts.account_id
+where accounts.same_as_account_id is not null

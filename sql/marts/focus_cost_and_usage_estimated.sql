@@ -171,4 +171,7 @@ select
     accounts.vendor as x_Vendor
 from priced
 inner join core.accounts as accounts on priced.account_id = accounts.account_id
-where priced.currency_code is not null and priced.effective_cost is not null
+where
+    priced.currency_code is not null
+    and priced.effective_cost is not null
+    and accounts.same_as_account_id is null

@@ -1,19 +1,21 @@
 -- Amounts are added within one unit only. Of accounts whose unit is unknown nobody knows whether it is the same: where
--- there are several, there is no sum.
+-- there are several, there is no sum. Two names for one account at its vendor count once.
 with
 
 months as (
     select
-        coalesce(team, 'unassigned') as team,
-        account_id,
-        spend_month,
-        spend_amount,
-        unit_code,
-        reporting_amount,
-        reporting_unit_code,
-        is_complete,
-        is_lower_bound
-    from marts.spend_monthly
+        coalesce(spend.team, 'unassigned') as team,
+        spend.account_id,
+        spend.spend_month,
+        spend.spend_amount,
+        spend.unit_code,
+        spend.reporting_amount,
+        spend.reporting_unit_code,
+        spend.is_complete,
+        spend.is_lower_bound
+    from marts.spend_monthly as spend
+    left join core.accounts as accounts on spend.account_id = accounts.account_id
+    where accounts.same_as_account_id is null
 ),
 
 summed as (

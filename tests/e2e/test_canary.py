@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import sandbox as sandboxes
+from pipeline.landing.runs import newest_record
 from pipeline.landing.store import iterate
 from tests.bench import Bench, only
 from tests.canary import contents_of, leaks
@@ -130,6 +132,21 @@ def test_what_was_said_names_accounts_and_variables(swept: Swept) -> None:
     doctor = next(text for name, text in swept.bench.said.items() if name.startswith("doctor --json"))
     found, _ = json.JSONDecoder().raw_decode(doctor)
     assert {each["about"] for each in found if each["state"] == "fail"} >= {"vpsbg-agency", "voxpria-campaign"}
+
+
+def test_accounts_are_recognised_by_hashes_whose_key_stands_in_its_own_file_alone(swept: Swept) -> None:
+    record = newest_record(swept.bench.home.landing, NOW)
+    assert record is not None
+    identities = [each["identity"] for each in record["accounts"].values()]
+    assert len(identities) == len({*identities} - {None}) > 4
+    key = swept.bench.home.identity_key.read_bytes()
+    forms = (key, key.hex().encode(), key.hex().upper().encode(), base64.b64encode(key)[:-2])
+    contents = [each for folder in (swept.bench.home.path, swept.dagster_home) for each in contents_of(folder)]
+    where = {place for place, content in contents if any(form in content for form in forms)}
+    assert where == {str(swept.bench.home.identity_key)}
+    assert not any(form.decode("latin-1") in said for form in forms for said in swept.bench.said.values())
+    # The sweep reads what the hashes stand in.
+    assert any(identities[0].encode() in content for place, content in contents if place.endswith(": body"))
 
 
 def test_vendors_were_sent_get_and_nothing_else(swept: Swept) -> None:

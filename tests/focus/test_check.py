@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.models import discover
+from pipeline.models import discover, recompute
 from tests.focus.conftest import LEDGER, USAGE
 from tests.staging.landed import Workshop
 
@@ -110,5 +110,28 @@ def test_a_wrong_estimate_is_named(charged: Workshop, change: str, broken: set[t
     try:
         charged.connection.execute(change.format("marts.focus_cost_and_usage_estimated"))
         assert set(charged.rows(_CHECK_ESTIMATED)) == broken
+    finally:
+        charged.connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("account_id", ["ledger", "days", "balances"])
+def test_an_account_that_is_another_one_under_a_second_name_is_charged_nothing(
+    charged: Workshop, account_id: str
+) -> None:
+    tables = ("marts.focus_cost_and_usage", "marts.focus_cost_and_usage_estimated")
+    charged.connection.execute("BEGIN TRANSACTION")
+    try:
+        before = {
+            table: charged.rows(f"FROM {table} WHERE x_AccountId <> '{account_id}' ORDER BY ALL") for table in tables
+        }
+        charged.connection.execute(
+            "UPDATE core.accounts SET same_as_account_id = 'first' WHERE account_id = ?", [account_id]
+        )
+        # The charges of before do not agree with it.
+        assert {found for found, _ in charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED)} == {account_id}
+        for table in tables:
+            recompute(charged.connection, discover()[table])
+        assert charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED) == []
+        assert {table: charged.rows(f"FROM {table} ORDER BY ALL") for table in tables} == before
     finally:
         charged.connection.execute("ROLLBACK")

@@ -275,6 +275,30 @@ def test_what_a_credit_cost_needs_an_exact_number_and_its_currency(line: Line, m
     assert line(account(more, vendor="voxpria")) == f"account main: {CREDIT_MISTAKES[more]}"
 
 
+IDS = 'must be a list of account ids that it had before, such as ["old-id"]'
+FORMER_MISTAKES = {
+    '"old"': IDS,
+    "5": IDS,
+    "{ old = 'main' }": IDS,
+    "[5]": IDS,
+    "['Old']": IDS,
+    "['']": IDS,
+    "['old\\n']": IDS,
+    f"['{'a' * 64}']": IDS,
+    "['../old']": IDS,
+    f"['old', {CANARY!r}]": IDS,
+    "['old', 'main']": "id 2 is the account's own; take it out",
+    "['other']": "id 1 is account other of this file, which keeps its own history; take one of them out",
+    "['old', 'before']": "id 2 stands in formerly of account other, too; leave it to one of them",
+}
+
+
+@pytest.mark.parametrize("value", FORMER_MISTAKES, ids=lambda value: value[:30])
+def test_a_former_id_belongs_to_one_account_and_to_no_configured_one(line: Line, value: str) -> None:
+    text = account("formerly = ['before']", name="other") + account(f"formerly = {value}")
+    assert line(text) == f"account main: formerly: {FORMER_MISTAKES[value]}"
+
+
 PRICES = 'must be a list of prices, such as [{ from = 2026-06-01, amount = "0.008", currency = "USD" }]'
 FROM = "must be a day without quotes, such as 2026-06-01, not before 2000"
 GOOD = '{ from = 2026-01-01, amount = "0.10", currency = "USD" }'
@@ -543,7 +567,7 @@ TOP_KEYS = [
 ]
 KEYS = sorted(
     {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
-     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path", "notify_url_env"}
+     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path", "notify_url_env", "formerly"}
     | {header.setting for vendor in discover().values() for header in vendor.auth}
     | {key for vendor in discover().values() for key in vendor.settings}
 )  # fmt: skip

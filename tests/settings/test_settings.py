@@ -34,6 +34,7 @@ topup_lead_days = 2
 topup_minimum_amount = 10
 tax_rate = "0.20"
 notify_url_env = "TELL_PLATFORM"
+formerly = ["wallet", "old_wallet-2", "wallet"]
 credit_price_amount = "0.10"
 credit_price_currency = "USD"
 credit_prices = [
@@ -55,7 +56,7 @@ def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
         "unit", "path", "credit_price_amount", "credit_price_currency",
     }  # fmt: skip
     assert {name for name in optional if getattr(main, name) is not None} == set()
-    assert (main.tags, main.credit_prices) == ({}, ())
+    assert (main.tags, main.credit_prices, main.formerly) == ({}, (), ())
 
 
 def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
@@ -77,6 +78,7 @@ def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
         "notify_variable": "TELL_PLATFORM",
         "tax_rate": Decimal("0.20"),
         "unit": None,
+        "formerly": ("wallet", "old_wallet-2"),
         "credit_price_amount": Decimal("0.10"),
         "credit_price_currency": "USD",
         "credit_prices": (
@@ -113,6 +115,10 @@ def test_an_account_that_is_not_there_is_told_those_that_are(loaded: Loaded) -> 
     with pytest.raises(UsageError) as refused:
         settings.select(["main", "nobody"])
     assert str(refused.value) == f"{settings.source}: there is no account 'nobody'; it knows: main"
+    settings = loaded(f'{ONE}formerly = ["wallet"]')
+    with pytest.raises(UsageError) as refused:
+        settings.select(["wallet"])
+    assert str(refused.value) == f"{settings.source}: account wallet is called main now"
 
 
 def test_secrets_are_read_late_and_never_kept(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +149,9 @@ def test_the_record_of_a_run_holds_no_secret_and_no_place_of_one(
             "tax_basis": "unknown",
             "team": "platform",
             "tags": {"area": "eu", "product": "shop"},
+            "formerly": ["wallet", "old_wallet-2"],
+            "identity": None,
+            "same_as": None,
             "alert_below_days": "10",
             "alert_below_amount": "-25.000000001",
             "topup_lead_days": "2",

@@ -7,6 +7,8 @@ due as (
         status.reporting_unit_code, cast(status.observed_at_utc at time zone 'UTC' as date) as read_date
     from marts.account_status as status
     where status.topup_amount > 0
+        -- Two names for one account at its vendor are topped up once.
+        and status.account_id not in (select account_id from core.accounts where same_as_account_id is not null)
         and status.order_by_date < (
             select cast(cast(value as timestamptz) at time zone 'UTC' as date) + 7
             from marts.build_info

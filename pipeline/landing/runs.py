@@ -1,0 +1,69 @@
+"""Run records read back from landing: what the accounts were at the last run, without opening the warehouse."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.errors import DrawdownError
+from pipeline.landing import store
+from pipeline.vendors import discover
+from pipeline.vendors._port import Vendor
+
+
+def newest_record(landing: Path, now: datetime) -> dict[str, Any] | None:
+    """The newest run record that is not later than the clock; None where there is none.
+
+    A damaged file is passed over here: loading names it, and it must not keep a run from asking vendors.
+    """
+    for folder in reversed(store.day_folders(landing, store.OWN, store.RUNS)):
+        for path in reversed(store.files(folder)):
+            records = list(_records(path, now))
+            if records:
+                return records[-1]
+    return None
+
+
+def recent_records(landing: Path, now: datetime, days: int) -> list[dict[str, Any]]:
+    """The run records up to the clock of the newest day with a run and the `days` before it, oldest first.
+
+    One that is equal to the one before it is left out.
+    """
+    folders = {date(*map(int, each.parts[-3:])): each for each in store.day_folders(landing, store.OWN, store.RUNS)}
+    past = [day for day in folders if day <= now.date()]
+    found: list[dict[str, Any]] = []
+    for day in past:
+        if day < past[-1] - timedelta(days=days):
+            continue
+        for path in store.files(folders[day]):
+            found += _records(path, now)
+    return [record for place, record in enumerate(found) if place == 0 or record != found[place - 1]]
+
+
+def _records(path: Path, now: datetime) -> Iterator[dict[str, Any]]:
+    """The records of a file that are not later than the clock, in the order of their runs."""
+    # A compaction may have moved it, too.
+    with contextlib.suppress(FileNotFoundError, DrawdownError):
+        rows = store.read(path, ["fetch_id", "fetched_at_utc", "body"]).to_pylist()
+        for row in sorted(rows, key=lambda row: (row["fetched_at_utc"], row["fetch_id"])):
+            if row["fetched_at_utc"] <= now:
+                with contextlib.suppress(msgspec.DecodeError):
+                    record = msgspec.json.decode(row["body"])
+                    if isinstance(record, dict) and isinstance(record.get("accounts"), dict):
+                        yield record
+
+
+def holds_account(landing: Path, vendor: Vendor, account_id: str) -> bool:
+    """Whether landing holds an answer of an account to its vendor, or of readings that were kept for it by hand."""
+    by_hand = {each.name for each in discover().values() if each.base_url is None}
+    for name in sorted({vendor.name, *by_hand}):
+        for folder in reversed(store.day_folders(landing, name)):
+            for _, table in store.each(folder, ["account_id"]):
+                if account_id in table.column("account_id").to_pylist():
+                    return True
+    return False

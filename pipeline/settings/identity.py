@@ -1,0 +1,239 @@
+"""Which names in accounts.toml are one account at the vendor, now and since the last run.
+
+Run records keep a keyed hash of each account's vendor, address and secrets. From it a renamed account is recognised,
+and two names for one account; neither the secrets nor the address can be got out of it without the key, which never
+leaves the state folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.home import Home, private_folder
+from pipeline.settings.model import AccountSettings
+from pipeline.vendors import discover
+
+_KEY_BYTES: Final = 32
+_DIGITS: Final = 16
+"""Of a hash in a run record: 64 bits, so that no two accounts meet by chance."""
+_MOST_NAMED: Final = 5
+"""Accounts in one line; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Where an account's answers come from, hashed with the state folder's key."""
+
+    identity: str | None
+    """Of vendor, address and secrets; None where a secret cannot be read."""
+    address_hash: str
+    """Of vendor and address alone."""
+    same_as: str | None = None
+    """The account that this one duplicates: the first in accounts.toml with the same identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The identities of all configured accounts, by account id."""
+
+    key_id: str
+    """Names the key: hashes made with two keys cannot be compared."""
+    accounts: Mapping[str, Identity]
+
+
+# -- hashing --------------------------------------------------------------------------------------------------------
+
+
+def identity_key(home: Home) -> bytes:
+    """The state folder's key; made, 0600, where there is none, or one that a crash cut short.
+
+    Raises DrawdownError where something else is in its place, OSError where the disk fails.
+    """
+    private_folder(home.path)
+    try:
+        handle = os.open(home.identity_key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (PermissionError, IsADirectoryError) as problem:
+        raise DrawdownError(
+            f"{home.identity_key} cannot be used: {problem.strerror}; take it away, and the next run makes another one"
+        ) from None
+    with os.fdopen(handle, "r+b") as file:
+        # Two first runs at once must end up with one key.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        key = file.read()
+        if len(key) != _KEY_BYTES:
+            key = os.urandom(_KEY_BYTES)
+            file.seek(0)
+            file.truncate()
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+    return key
+
+
+def known_key(home: Home) -> bytes | None:
+    """The state folder's key; None where no run has made one yet. Writes nothing."""
+    try:
+        key = home.identity_key.read_bytes()
+    except OSError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
+
+
+def identify(accounts: Iterable[AccountSettings], key: bytes) -> Identities:
+    """Hash what each account is; `accounts` in the order of accounts.toml, whose first of several duplicates counts."""
+    found: dict[str, Identity] = {}
+    first: dict[str, str] = {}
+    for account in accounts:
+        identity = _identity_hash(account, key)
+        same_as = first.setdefault(identity, account.account_id) if identity else account.account_id
+        found[account.account_id] = Identity(
+            identity=identity,
+            address_hash=_hash(key, "address", _place(account)),
+            same_as=None if same_as == account.account_id else same_as,
+        )
+    return Identities(_hash(key, "key"), found)
+
+
+def _identity_hash(account: AccountSettings, key: bytes) -> str | None:
+    try:
+        secrets = sorted(account.secrets().items())
+    except UsageError:
+        return None
+    return _hash(key, "identity", _place(account), [(setting, secret.reveal()) for setting, secret in secrets])
+
+
+def _place(account: AccountSettings) -> tuple[str, str]:
+    """Vendor and address. An API's address decides also where the account has a file of earlier readings."""
+    if account.vendor.base_url is not None:
+        # Already in its one normal form: see `check_base_url`.
+        return account.vendor.name, account.base_url
+    # A folder's name may hold bytes that are no text.
+    return account.vendor.name, os.fsencode(os.path.realpath(account.path or Path())).decode("latin-1")
+
+
+def _hash(key: bytes, *parts: Any) -> str:
+    # JSON keeps the parts apart: no two lists of parts give the same bytes.
+    return hmac.new(key, msgspec.json.encode(parts), hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+# -- comparing ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What two successive run records say of accounts that are, or look like, one. Ids by id, in order."""
+
+    duplicates: Mapping[str, tuple[str, ...]]
+    """The account that counts, and those that repeat it."""
+    renames: Mapping[str, str]
+    """The new id of each earlier account that goes on under it, by identity or by `formerly`."""
+    lookalikes: Mapping[str, tuple[str, ...]]
+    """A new account, and the earlier ones of its vendor and address, no longer configured, that it may be."""
+    reused: Mapping[str, str]
+    """An id that another account has now, and the id of the account that had it."""
+
+
+def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likeness:
+    """Compare a run record with the one before it; None where there is none. Both as `Settings.to_record` makes them.
+
+    Records of versions that landed no identities tell vendors alone.
+    """
+    accounts: dict[str, dict[str, Any]] = now["accounts"]
+    before: dict[str, dict[str, Any]] = (earlier or {}).get("accounts", {})
+    # What was only another name of an account has no history of its own to carry.
+    gone = {old: each for old, each in before.items() if old not in accounts and not each.get("same_as")}
+    duplicates: dict[str, list[str]] = {}
+    for account_id, each in accounts.items():
+        if each.get("same_as"):
+            duplicates.setdefault(each["same_as"], []).append(account_id)
+    single = {account_id: each for account_id, each in accounts.items() if not each.get("same_as")}
+    renames = {old: new for new, each in accounts.items() for old in each.get("formerly", ()) if old in gone}
+    for old, was in gone.items():
+        for new, each in single.items():
+            if old not in renames and was.get("identity") and was["identity"] == each.get("identity"):
+                renames[old] = new
+    lookalikes = {}
+    for new, each in single.items():
+        if new in before or new in renames.values() or each.get("formerly"):
+            continue
+        alike = [old for old, was in gone.items() if old not in renames and _is_alike(was, each, earlier or {}, now)]
+        if alike:
+            lookalikes[new] = tuple(sorted(alike))
+    reused = {
+        old: new
+        for old, was in before.items()
+        for new, each in single.items()
+        if old in accounts
+        and was.get("identity")
+        and accounts[old].get("identity") not in (None, was["identity"])
+        and each.get("identity") == was["identity"] != before.get(new, {}).get("identity")
+    }
+    return Likeness({first: tuple(others) for first, others in duplicates.items()}, renames, lookalikes, reused)
+
+
+def _is_alike(was: dict[str, Any], each: dict[str, Any], earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Same vendor, and the same address as far as the two records can tell."""
+    is_comparable = "address_hash" in was and earlier.get("identity_key_id") == now.get("identity_key_id")
+    return was["vendor"] == each["vendor"] and (not is_comparable or was["address_hash"] == each.get("address_hash"))
+
+
+def duplicate_words(first: str, others: Iterable[str], vendor: str, source: str) -> str:
+    """One line on accounts that are the same."""
+    others = list(others)
+    what = "vendor and file" if discover()[vendor].base_url is None else "vendor, address and key"
+    rest = others[0] if len(others) == 1 else "the others"
+    return (
+        f"accounts {_listed([first, *others])} are the same ({what}): only {first} counts in totals; take {rest} out "
+        f"of {source}"
+    )
+
+
+def rename_words(old: str, new: str) -> str:
+    """One line on an account that goes on under another id."""
+    return f"account {new} is what was {old} until now: its history is carried over"
+
+
+def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
+    """One line on an account that may be an earlier one under another id, and what to do."""
+    alike = list(alike)
+    remedy = " or ".join(f'["{old}"]' for old in alike[:_MOST_NAMED])
+    return (
+        f"account {new} looks like {_listed(alike, 'or')}, which {source} no longer names: same vendor and address. If "
+        f"it is the same account, add formerly = {remedy} to [accounts.{new}], so that its history is carried over "
+        "and its spend is not counted twice; if not, there is nothing to do"
+    )
+
+
+def reused_words(old: str, new: str) -> str:
+    """One line on an id that was given to another account, and what to do."""
+    return (
+        f"account {new} is what was {old} until now, and {old} is another account now: what is known of both mixes "
+        f'under {old}. Give the other account an id of its own, and {new} formerly = ["{old}"]'
+    )
+
+
+def warnings(likeness: Likeness, now: Mapping[str, Any], source: str) -> list[str]:
+    """What a run says of all that: one line each."""
+    vendors = {account_id: each["vendor"] for account_id, each in now["accounts"].items()}
+    return [
+        *(duplicate_words(one, others, vendors[one], source) for one, others in likeness.duplicates.items()),
+        *(rename_words(old, new) for old, new in likeness.renames.items()),
+        *(lookalike_words(new, alike, source) for new, alike in likeness.lookalikes.items()),
+        *(reused_words(old, new) for old, new in likeness.reused.items()),
+    ]
+
+
+def _listed(names: list[str], word: str = "and") -> str:
+    more = len(names) - _MOST_NAMED
+    shown = [*names[:_MOST_NAMED], f"{more} others"] if more > 1 else names
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {word} {shown[-1]}"

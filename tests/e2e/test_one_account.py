@@ -1,0 +1,173 @@
+"""One account under two names, at one time or one after the other: what runs, the doctor and `explain` make of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import sandbox as sandboxes
+from pipeline.landing.runs import newest_record
+from tests.bench import Bench, only
+from tests.canary import contents_of
+from tests.e2e.conftest import NOW
+
+LATER = NOW + timedelta(hours=1)
+NewBench = Callable[[str], Bench]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[sandboxes.Sandbox]:
+    with sandboxes.start(seed=3, days=40, now=NOW, vendors=["vpsbg"]) as started:
+        yield started
+
+
+@pytest.fixture
+def new_bench(tmp_path: Path, world: sandboxes.Sandbox) -> NewBench:
+    """A state folder of its own, over the sandbox with these accounts."""
+    numbers = count(1)
+
+    def new_bench(text: str) -> Bench:
+        folder = tmp_path / f"bench-{next(numbers)}"
+        folder.mkdir()
+        return Bench(folder, text, world.keys)
+
+    return new_bench
+
+
+@pytest.fixture
+def one(world: sandboxes.Sandbox) -> str:
+    """An accounts.toml with vpsbg-main alone."""
+    return only(world.accounts_toml(), "vpsbg-main")
+
+
+def renamed(toml: str, old: str, new: str) -> str:
+    return toml.replace(f"[accounts.{old}]", f"[accounts.{new}]")
+
+
+def doctor(bench: Bench) -> list[tuple[str, str, str]]:
+    found = json.loads(bench.command("doctor", "--json").stdout)
+    return [(each["state"], each["about"], each["finding"]) for each in found]
+
+
+def record(bench: Bench) -> dict[str, Any]:
+    found = newest_record(bench.home.landing, LATER)
+    assert found is not None
+    return found
+
+
+def test_one_account_under_two_names_counts_once_and_run_and_doctor_say_so(new_bench: NewBench, one: str) -> None:
+    alone = new_bench(one)
+    assert alone.run(NOW).problems == []
+    charged = "SELECT sum(BilledCost), sum(EffectiveCost), count(*) FROM marts.focus_cost_and_usage{}"
+    totals = {
+        query: alone.rows(query)
+        for query in (
+            "FROM marts.fleet_status",
+            "FROM marts.spend_by_team_monthly ORDER BY ALL",
+            charged.format(""),
+            charged.format("_estimated"),
+        )
+    }
+    assert all(rows[0][0] for rows in totals.values())
+
+    twice = new_bench(one + "\n" + renamed(one.partition("\n\n")[2], "vpsbg-main", "a-copy"))
+    dagster = twice.folder / "dagster"
+    twice.command("init", "--dagster", DAGSTER_HOME=str(dagster))
+    ran = twice.command("run", "--as-of", NOW.isoformat(), DAGSTER_HOME=str(dagster))
+
+    assert ran.returncode == 0
+    words = (
+        "accounts vpsbg-main and a-copy are the same (vendor, address and key): only vpsbg-main counts in totals; take "
+        f"a-copy out of {twice.accounts}"
+    )
+    assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == [f"drawdown: {words}"]
+    assert any(words.encode() in events for place, events in contents_of(dagster) if place.endswith("event_logs"))
+    assert ("warn", "vpsbg-main", words) in doctor(twice)
+    for query, rows in totals.items():
+        assert twice.rows(query) == rows, query
+    # Each name has its rows all the same.
+    same = "SELECT account_id, same_as_account_id FROM core.accounts ORDER BY 1"
+    assert twice.rows(same) == [("a-copy", "vpsbg-main"), ("vpsbg-main", None)]
+    [(balances, names)] = twice.rows("SELECT count(DISTINCT balance_amount), count(*) FROM marts.account_status")
+    assert (balances, names) == (1, 2)
+    assert {account: each["same_as"] for account, each in record(twice)["accounts"].items()} == {
+        "vpsbg-main": None,
+        "a-copy": "vpsbg-main",
+    }
+    checksums = twice.checksums()
+    assert twice.command("rebuild").returncode == 0
+    assert twice.checksums() == checksums
+    assert twice.leaks() == []
+
+    # Taken out again, it stays out of the totals: its history is the other's.
+    twice.accounts.write_text(one)
+    ran = twice.command("run", "--as-of", LATER.isoformat())
+    assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == []
+    assert twice.rows(charged.format("")) == totals[charged.format("")]
+
+
+def test_a_renamed_account_is_recognised_and_called_by_its_new_name(new_bench: NewBench, one: str) -> None:
+    bench = new_bench(one)
+    assert bench.run(NOW).problems == []
+    before = record(bench)["accounts"]["vpsbg-main"]["identity"]
+    assert len(before) == 16
+
+    bench.accounts.write_text(renamed(one, "vpsbg-main", "shop"))
+    assert ("ok", "shop", "is what was vpsbg-main until lately, and goes on with its history") in doctor(bench)
+    ran = bench.command("run", "--as-of", LATER.isoformat())
+
+    assert ran.returncode == 0
+    words = "drawdown: account shop is what was vpsbg-main until now: its history is carried over"
+    assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == [words]
+    assert record(bench)["accounts"]["shop"]["identity"] == before
+    found = bench.command("explain", "vpsbg-main")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == (
+        "drawdown: account vpsbg-main goes by the name of shop now, with all of its history: drawdown explain shop\n"
+    )
+    # It is said once.
+    again = bench.command("run", "--as-of", LATER.isoformat())
+    assert [line for line in again.stderr.splitlines() if line.startswith("drawdown: ")] == []
+    assert bench.leaks() == []
+
+
+def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_that_is_said(
+    new_bench: NewBench, one: str
+) -> None:
+    bench = new_bench(one)
+    assert bench.run(NOW).problems == []
+
+    # The key of another account, which the vendor takes as well.
+    other = renamed(one, "vpsbg-main", "shop").replace("SANDBOX_VPSBG_MAIN_KEY", "SANDBOX_VPSBG_AGENCY_KEY")
+    bench.accounts.write_text(other)
+    ran = bench.command("run", "--as-of", LATER.isoformat())
+
+    words = (
+        f"account shop looks like vpsbg-main, which {bench.accounts} no longer names: same vendor and address. If it is "
+        'the same account, add formerly = ["vpsbg-main"] to [accounts.shop], so that its history is carried over and '
+        "its spend is not counted twice; if not, there is nothing to do"
+    )
+    assert ran.returncode == 0
+    assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == [f"drawdown: {words}"]
+    assert ("warn", "shop", words) in doctor(bench), "also after the run that said it"
+
+    bench.accounts.write_text(f'{other}formerly = ["vpsbg-main"]\n')
+    assert {state for state, about, _ in doctor(bench) if about == "shop"} == {"ok"}
+    assert bench.command("run", "--as-of", LATER.isoformat()).returncode == 0
+    assert record(bench)["accounts"]["shop"]["formerly"] == ["vpsbg-main"]
+    assert "goes by the name of shop now" in bench.command("explain", "vpsbg-main").stderr
+
+    bench.accounts.write_text(f'{other}formerly = ["vpsbg-mian"]\n')
+    misspelt = (
+        "warn",
+        "shop",
+        "formerly names vpsbg-mian, of which landing holds no answer from VPSBG; write it as it was, or take it out",
+    )
+    assert misspelt in doctor(bench)
+    assert bench.leaks() == []
