@@ -31,7 +31,8 @@ class Outcome(enum.StrEnum):
     unreadable = "unreadable"
     """A file in the place of an API that cannot be read or is no CSV."""
     pagination = "pagination"
-    """A listing that is cyclic, endless, or links to no link; given by whoever walks it, never by one GET."""
+    """A listing that is cyclic, endless, too long for one run, or links to no link; given by whoever walks it,
+    never by one GET."""
     timeout = "timeout"
     """The server did not connect or answer in time, in every attempt."""
     deadline = "deadline"

@@ -35,7 +35,13 @@ class LocalFile:
             return self._answer(Outcome.unreadable, str(problem), body=body)
         return self._answer(Outcome.ok, "", body=body, payload=payload)
 
-    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:  # noqa: ARG002 - a file has no pages
+    async def follow(
+        self,
+        link: str,
+        *,
+        page_url: str | None = None,  # noqa: ARG002 - a file has no pages
+        params: Mapping[str, str] | None = None,  # noqa: ARG002
+    ) -> Answer:
         """A file links nowhere."""
         return self._answer(Outcome.foreign_origin, f"links nowhere, and certainly not to {link}")
 
