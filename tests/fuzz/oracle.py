@@ -41,9 +41,20 @@ def parse(body: bytes, kind: str) -> Any:
         raise Unreadable(word)
 
     try:
-        return json.loads(body.decode("utf-8"), parse_float=_Text, parse_constant=constant)
+        return _whole(json.loads(body.decode("utf-8"), parse_float=_Text, parse_constant=constant))
     except (ValueError, RecursionError) as problem:
         raise Unreadable(str(problem)) from None
+
+
+def _whole(value: Any) -> Any:
+    """The value, with a replacement character for each half of a pair that stands alone."""
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, str) and not isinstance(value, _Text):
+        return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+    return value
 
 
 def _parse_csv(body: bytes) -> list[dict[str, str | None]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 import re
 import time
 
@@ -204,7 +205,9 @@ NOT_JSON = {
     "deep nesting": b"[" * 50_000 + b"]" * 50_000,
     "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
     "giant integer": b'{"balance": ' + b"9" * 100_000 + b"}",
-    "lone surrogate": b'{"name": "\\ud800 and more"}',
+    "half a surrogate escape": b'{"name": "\\ud8 and more"}',
+    "a lone surrogate outside of a text": b'{"name": \\ud800}',
+    "a lone surrogate and half a document": b'{"name": "\\ud800", "balance": 1',
     "truncated": b'{"balance": 1',
     "two documents": b"{} {}",
     "leading zero": b"007",
@@ -242,6 +245,61 @@ def test_no_bytes_make_the_decoder_raise_anything_else(body: bytes) -> None:
     except NotJson:
         return
     repr(decoded).encode()
+
+
+CUT_TEXTS = {
+    "a high one": (rb"server \ud83d", "server \N{REPLACEMENT CHARACTER}"),
+    "a low one": (rb"\ude00 server", "\N{REPLACEMENT CHARACTER} server"),
+    "in capitals": (rb"\uD83D\uDE00 \uD83D.", "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}."),
+    "in mixed case": (rb"\uDe00\ud83D", "\N{REPLACEMENT CHARACTER}" * 2),
+    "the wrong way round": (rb"\ude00\ud83d", "\N{REPLACEMENT CHARACTER}" * 2),
+    "two high ones before a low one": (rb"\ud83d\ud83d\ude00", "\N{REPLACEMENT CHARACTER}\N{GRINNING FACE}"),
+    "a pair and a low one": (rb"\ud83d\ude00\ude00", "\N{GRINNING FACE}\N{REPLACEMENT CHARACTER}"),
+    "before another escape": (rb"\ud83d\u0041\n\/", "\N{REPLACEMENT CHARACTER}A\n/"),
+    "before an escaped backslash": (rb"\ud83d\\ude00", "\N{REPLACEMENT CHARACTER}\\ude00"),
+    "behind an escaped backslash": (rb"\\\ud83d", "\\\N{REPLACEMENT CHARACTER}"),
+    "behind what only looks like a high one": (rb"\\ud83d\ude00", "\\ud83d\N{REPLACEMENT CHARACTER}"),
+    "beside what only looks like one": (rb"\\ud83d \udfff", "\\ud83d \N{REPLACEMENT CHARACTER}"),
+}
+
+
+@pytest.mark.faults(14)
+@pytest.mark.parametrize(("written", "text"), CUT_TEXTS.values(), ids=CUT_TEXTS)
+def test_half_an_emoji_costs_that_character_and_nothing_else(written: bytes, text: str) -> None:
+    body = b'{"amount": 12.345678901234567890, "note": "%b", "%b": -1e-9, "plain": "\\\\ud83d", "n": 7}' % (
+        written,
+        written,
+    )
+    assert decode_json(body) == {
+        "amount": "12.345678901234567890",
+        "note": text,
+        text: "-1e-9",
+        "plain": "\\ud83d",
+        "n": 7,
+    }
+
+
+_PIECES = [rb"\ud83d", rb"\uDE00", rb"\\", rb"\n", rb"\"", b"ud83d", "é".encode(), rb"\u00e9", b"a"]
+
+
+@pytest.mark.faults(14)
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map(b"".join))
+def test_a_text_with_halves_of_pairs_is_read_as_other_readers_do(written: bytes) -> None:
+    body = b'[1.10, "%b"]' % written
+    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.loads(body)[1])
+    assert decode_json(body) == ["1.10", text]
+
+
+@pytest.mark.faults(14)
+def test_a_key_beside_half_an_emoji_is_redacted_and_the_body_is_kept_as_it_came(lab: Lab) -> None:
+    body = rb'{"note": "\ud83d%b\ude00", "balance": 1.50}' % json.dumps(CANARY)[1:-1].encode()
+    with FaultServer(reply(200, body)) as server:
+        (answer,) = lab.get_all(server)
+    assert answer.outcome is Outcome.ok
+    assert CANARY.encode() not in answer.body
+    assert answer.body.startswith(rb'{"note": "\ud83d[redacted:')
+    assert answer.payload["balance"] == "1.50"  # type: ignore[index]
+    assert answer.payload["note"].startswith("\N{REPLACEMENT CHARACTER}[redacted:")  # type: ignore[index]
 
 
 @given(
