@@ -77,6 +77,6 @@ class Answer:
     elapsed_seconds: float = 0.0
     """Of the whole GET, waits included."""
     rate_limit_remaining: int | None = None
-    """Requests left, as the vendor says in X-RateLimit-Remaining."""
+    """Requests left, as the vendor says in X-RateLimit-Remaining or the like."""
     date: datetime | None = None
     """The server's clock (Date header), in UTC."""
