@@ -22,7 +22,6 @@ from pipeline.alerts.channel import send
 from pipeline.alerts.delivery import MOST_ATTEMPTS, TRIES, deliver, pending
 from pipeline.alerts.journal import Delivery, Intent, Ledger, Outcome, Transitions, fold, land, landed_entries
 from pipeline.alerts.machine import Event
-from pipeline.alerts.messages import MOST_SHOWN, compose
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.home import Home
@@ -278,17 +277,6 @@ def test_what_is_milder_than_the_owner_wants_is_for_nobody(channel: Channel) -> 
     channel.land(timeline)
     assert channel.deliver() == []
     assert channel.heard == []
-
-
-def test_a_message_says_what_when_how_sure_and_how_much_and_is_never_endless() -> None:
-    timeline = Timeline(Policy(lowest_severity="watch"))
-    timeline.play("dire")
-    [event] = timeline.events
-    many = [type(event)(**{**_fields(event), "account_id": f"a-{number}"}) for number in range(40)]
-    title, body = compose(many, Path("/state/published/report/index.html"))
-    assert title == "Drawdown: 40 changes: 40 critical"
-    assert f"And {40 - MOST_SHOWN} more: drawdown alerts" in body
-    assert body.endswith("Where to look: drawdown explain ACCOUNT, or /state/published/report/index.html")
 
 
 def test_what_apprise_does_not_know_is_told_without_the_url() -> None:
