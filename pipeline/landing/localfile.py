@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.http import Answer, Outcome
-from pipeline.tabular import NotCsv, decode_csv
+from pipeline.tabular import NotCsv, decode_csv, surplus_value
 
 _CAP_BYTES = 64 * 1024 * 1024
 
@@ -31,8 +31,11 @@ class LocalFile:
             return self._answer(Outcome.too_large, f"is larger than {_CAP_BYTES} bytes")
         try:
             payload = decode_csv(body)
+            surplus = surplus_value(body)
         except NotCsv as problem:
             return self._answer(Outcome.unreadable, str(problem), body=body)
+        if surplus:
+            return self._answer(Outcome.unreadable, surplus, body=body)
         return self._answer(Outcome.ok, "", body=body, payload=payload)
 
     async def follow(

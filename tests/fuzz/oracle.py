@@ -62,18 +62,18 @@ def _parse_csv(body: bytes) -> list[dict[str, str | None]]:
         text = body.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
         raise Unreadable(str(problem)) from None
-    head = text.split("\n")[0]
+    head = next((line for line in text.splitlines() if line.strip(" \t,;")), "")
     lines = csv.reader(
         io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True
     )
     try:
-        # A line without a character is no row.
-        (names, *rows) = [line for line in lines if line]
+        # A line without a value is no row.
+        (names, *rows) = [line for line in lines if "".join(line).strip()]
     except (csv.Error, ValueError) as problem:
         raise Unreadable(str(problem)) from None
     names = [name.strip() for name in names]
     return [
-        {name: (row[index].strip() or None) if index < len(row) else None for index, name in enumerate(names)}
+        {name: (row[index].strip() or None) if index < len(row) else None for index, name in enumerate(names) if name}
         for row in rows
     ]
 
