@@ -1,8 +1,13 @@
 """JSON in which no number has passed through a binary float."""
 
+import re
+
 import msgspec
 
 _DECODER = msgspec.json.Decoder(float_hook=str)
+_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 
 
 class NotJson(ValueError):
@@ -16,6 +21,9 @@ def decode_json(body: bytes) -> object:
     body (`"13.50"`, `"1.48e-11"`), because money must become a Decimal from its text. Strings that hold a
     number arrive as `str` too: the two are told apart by no caller.
 
+    Half of a surrogate pair, such as the `\\ud83d` of a text that was cut in the middle of an emoji, is within the
+    grammar of JSON and no character: it becomes U+FFFD, and the rest of the body is read as it is.
+
     Errors: `NotJson` for an empty or truncated body, a byte order mark, another encoding than UTF-8, NaN and
     the infinities, an integer of more than some 4,300 digits, and nesting deeper than the interpreter can
     follow. No message quotes the body, which may hold anything.
@@ -25,6 +33,17 @@ def decode_json(body: bytes) -> object:
     if body.startswith(b"\xef\xbb\xbf"):
         raise NotJson("the body starts with a byte order mark, which JSON does not allow")
     try:
+        return _decode(body)
+    except NotJson:
+        # Only a body that cannot be read pays for the search.
+        repaired = _without_lone_surrogates(body)
+        if repaired == body:
+            raise
+    return _decode(repaired)
+
+
+def _decode(body: bytes) -> object:
+    try:
         return _DECODER.decode(body)
     except UnicodeDecodeError:
         raise NotJson("the body is not valid UTF-8") from None
@@ -33,3 +52,8 @@ def decode_json(body: bytes) -> object:
     except ValueError as error:
         words = str(error).removeprefix("JSON is malformed: ")
         raise NotJson(f"the body is not JSON ({words})") from None
+
+
+def _without_lone_surrogates(body: bytes) -> bytes:
+    # Between two escaped backslashes each backslash begins an escape: `\\\\ud83d` is a backslash and four letters.
+    return b"\\\\".join(_LONE_SURROGATE.sub(rb"\\ufffd", piece) for piece in body.split(b"\\\\"))

@@ -1,4 +1,8 @@
-"""One message through whatever Apprise knows; what it says of a failure is kept, without the URL."""
+"""One message through whatever Apprise knows; what it says of a failure is kept, without the URL.
+
+Redirects are never followed. After a 301, 302 or 303 the message would be asked for without its body, and the answer to
+that taken for a delivery; after any of them, whoever answers there would be told.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.alerts.messages import MOST_CHARACTERS
 from pipeline.secret import Redactor, Secret
 
 # Apprise tells a refusal by the receiver's status, and in its debug lines why no connection came about.
 _NOT_ARRIVED = re.compile(
     r"error=[345][0-9][0-9]\b|Connection refused|NewConnectionError|ConnectTimeout|NameResolutionError"
 )
+_REDIRECTED = re.compile(r"error=3[0-9][0-9]\b")
 # What is shorter is a word such as the name of a service, and no token.
 _TOKEN_LENGTH = 10
 
@@ -28,23 +34,44 @@ class Failure:
     """It may have arrived all the same."""
 
 
+def most_characters(url: Secret) -> int:
+    """The most characters of title and body together that every service behind a URL takes."""
+    with _listening(_redactor(url)):
+        channel = _channel(url)
+        known = [int(service.body_maxlen) for service in channel or () if service.body_maxlen > 0]
+    return min([MOST_CHARACTERS, *known])
+
+
 def send(url: Secret, title: str, body: str) -> Failure | None:
     """Deliver a message once; returns what went wrong, or None."""
-    import apprise
-
-    channel = apprise.Apprise()
     # It says of a URL that it does not know what that URL is.
     with _listening(_redactor(url)) as heard:
-        if not channel.add(url.reveal()):
+        channel = _channel(url)
+        if channel is None:
             return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
         delivered = channel.notify(title=title, body=body)
     if delivered:
         return None
     told = [line for level, line in heard if level >= logging.WARNING]
-    why = told[-1] if told else "no reason was given"
+    why = told[-1][:200] if told else "no reason was given"
+    if _REDIRECTED.search(why):
+        why += f" That is a redirect, which is not followed: put the address that it leads to into {url.name}"
     # Of several services behind one URL, one may have taken it.
     is_unknown = len(channel) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in heard)
-    return Failure(f"the message through {url.name} was not delivered: {why[:200]}", is_unknown=is_unknown)
+    return Failure(f"the message through {url.name} was not delivered: {why}", is_unknown=is_unknown)
+
+
+def _channel(url: Secret) -> Any | None:
+    """Apprise with the URL's services; None where it knows none. Apprise itself is untyped."""
+    import apprise
+
+    channel = apprise.Apprise()
+    if not channel.add(url.reveal()):
+        return None
+    for service in channel:
+        # Set here, because a parameter of the URL would override it anywhere else.
+        service.redirects = False
+    return channel
 
 
 def _redactor(url: Secret) -> Redactor:

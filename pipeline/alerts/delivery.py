@@ -1,5 +1,6 @@
 """Telling people: each transition once for each recipient, however often processes die.
 
+What does not fit into one message goes out in several, each on its own: one that fails repeats none that arrived.
 An intent is landed and synced before a message is sent, and its outcome after. Where a process died in between, nobody
 knows whether the message went out: it is sent once more, marked as possibly repeated, and then never again.
 """
@@ -10,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from pipeline.alerts.channel import Failure, send
+from pipeline.alerts.channel import Failure, most_characters, send
 from pipeline.alerts.journal import Delivery, Intent, Ledger, Outcome, land
 from pipeline.alerts.machine import Event
-from pipeline.alerts.messages import compose
+from pipeline.alerts.messages import Message, compose
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
@@ -26,6 +27,8 @@ MOST_ATTEMPTS: Final = 72
 """Attempts in all: a day of hourly runs."""
 MOST_UNANSWERED: Final = 2
 """Messages of which no process lived to say whether they went out."""
+MOST_FAILURES: Final = 2
+"""Messages in a row that a run fails to send to a recipient, who is then left in peace until the next one."""
 _WAITS: Final = (0.5, 2.0)
 """Seconds between the attempts of a run."""
 
@@ -71,7 +74,7 @@ def deliver(
     clock: Clock,
     run_id: str,
 ) -> list[str]:
-    """Send what is due, one message a recipient; returns a line for each that was not delivered.
+    """Send what is due, in as few messages as its recipient's service takes; returns a line for each failure.
 
     Who calls it holds the warehouse's lock: nobody else delivers meanwhile. `url_of` raises UsageError, in words, for a
     variable that holds no URL.
@@ -98,9 +101,12 @@ def deliver(
             elif not policy.is_held(event.severity, now):
                 sendable.append(event)
         if sendable:
-            problem = _send(sendable, recipient, url_of, home, clock, run_id)
-            if problem:
-                problems.append(f"alerts: {problem}; the next run tries again")
+            told = {
+                event.event_id: ledger.deliveries[event.event_id, recipient].told_length
+                for event in sendable
+                if (event.event_id, recipient) in ledger.deliveries
+            }
+            problems += _send_all(sendable, told, recipient, url_of, home, clock, run_id)
     return problems
 
 
@@ -112,20 +118,52 @@ def _hopeless(delivery: Delivery) -> str | None:
     return None
 
 
-def _send(
-    events: Sequence[Event], recipient: str, url_of: Callable[[str], Secret], home: Home, clock: Clock, run_id: str
-) -> str | None:
-    """Land the intent, send, land the outcome; returns what went wrong."""
-    ids = tuple(each.event_id for each in events)
+def _send_all(
+    events: Sequence[Event],
+    told: Mapping[str, int],
+    recipient: str,
+    url_of: Callable[[str], Secret],
+    home: Home,
+    clock: Clock,
+    run_id: str,
+) -> list[str]:
+    """Send a recipient's messages, each with an intent and an outcome of its own; returns what went wrong."""
     try:
         url = url_of(recipient)
-    except DrawdownError as problem:
-        return str(problem)
-    title, body = compose(events, home.published / "report" / "index.html")
+    except DrawdownError as unusable:
+        return [f"alerts: {unusable}; the next run tries again"]
+    messages = compose(events, home.published / "report" / "index.html", limit=most_characters(url), told=told)
+    failures: list[str] = []
+    failed_in_a_row = 0
+    cut_off: set[str] = set()
+    for message in messages:
+        if cut_off & set(message.event_ids):
+            # Without what comes before it, it says nothing.
+            continue
+        problem = _send(message, url, recipient, home, clock, run_id)
+        failed_in_a_row = failed_in_a_row + 1 if problem else 0
+        if problem:
+            failures.append(problem)
+            cut_off |= set(message.event_ids)
+        if failed_in_a_row == MOST_FAILURES:
+            break
+    problems = [f"alerts: {problem}; the next run tries again" for problem in dict.fromkeys(failures)]
+    waiting = {event.event_id for event in events} - {each for message in messages for each in message.event_ids}
+    if waiting:
+        problems.append(
+            f"alerts: {len(waiting)} more than {len(messages)} messages through {recipient} can tell wait for the next "
+            "run; `drawdown alerts` lists them"
+        )
+    return problems
+
+
+def _send(message: Message, url: Secret, recipient: str, home: Home, clock: Clock, run_id: str) -> str | None:
+    """Land the intent, send, land the outcome; returns what went wrong."""
+    ids = message.event_ids
     intent_id = land(home, clock, run_id, Intent(at=clock.now(), recipient=recipient, event_ids=ids))
     failures: list[Failure] = []
     for wait in (*_WAITS[: TRIES - 1], None):
-        failure = send(url, title, body)
+        failure = send(url, message.title, message.body)
         if failure is None:
             break
         failures.append(failure)
@@ -143,6 +181,7 @@ def _send(
         is_possibly_repeated=any(each.is_unknown for each in earlier),
         is_unknown=not is_delivered and any(each.is_unknown for each in failures),
         problem=None if is_delivered else failures[-1].problem,
+        told_length=message.told_length,
     )
     land(home, clock, run_id, outcome)
     return outcome.problem

@@ -44,6 +44,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
     at: datetime
     recipient: str
     event_ids: tuple[str, ...]
+    """What the message covers: several messages a run have an intent and an outcome each."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
@@ -61,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     is_unknown: bool = False
     """It failed, and may have arrived all the same."""
     problem: str | None = None
+    told_length: int | None = None
+    """The message, where it arrived, ended within its event's paragraph, after so many characters of it."""
 
 
 Entry = Transitions | Acknowledgement | Intent | Outcome
@@ -79,6 +82,8 @@ class Delivery:
     is_given_up: bool = False
     is_possibly_repeated: bool = False
     problem: str | None = None
+    told_length: int = 0
+    """Characters of its paragraph that have arrived, where it takes more than one message."""
 
     @property
     def is_pending(self) -> bool:
@@ -224,7 +229,9 @@ def _settle(ledger: Ledger, outcome: Outcome, *, is_of_intent: bool) -> None:
         if is_of_intent:
             delivery.attempt_count += outcome.attempt_count - 1
             delivery.unknown_count -= not outcome.is_unknown
-        delivery.delivered_at = outcome.at if outcome.is_delivered else None
+        if outcome.is_delivered and outcome.told_length is not None:
+            delivery.told_length = outcome.told_length
+        delivery.delivered_at = outcome.at if outcome.is_delivered and outcome.told_length is None else None
         delivery.is_given_up = outcome.is_given_up
         delivery.is_possibly_repeated |= outcome.is_possibly_repeated
         delivery.problem = outcome.problem

@@ -1,8 +1,14 @@
-"""What people read: one message for all that happened to the alerts of one recipient."""
+"""What people read: as few messages as possible for all that happened to the alerts of one recipient.
+
+Services refuse texts that are too long, or cut them: no message is longer than its recipient's service takes. An
+event's paragraph goes into one message; only one that is longer than a whole message is continued in the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -10,8 +16,15 @@ from typing import Final
 from pipeline.alerts.machine import Event
 from pipeline.schema.severities import URGENCY
 
-MOST_SHOWN: Final = 12
-"""Chat services cut long messages off: the most urgent come first, and the rest is a number."""
+MOST_CHARACTERS: Final = 2_000
+"""Of a message, its title included: what Discord takes, and the least of what chat services document. Where Apprise
+knows a smaller limit of the service, such as 1,024 of Pushover, that one holds."""
+MOST_IN_FULL: Final = 10
+"""Messages of a run that tell events in full: of those behind them only the headlines are told."""
+MOST_MESSAGES: Final = 20
+"""Messages to a recipient in one run; what does not fit waits for the next one."""
+_LEAST_ROOM: Final = 40
+"""Characters of a message that are the events', however long the title and the report's path are."""
 
 _WORDS: Final = {
     "runway": "is running low",
@@ -34,29 +47,128 @@ def headline(event: Event) -> str:
     return f"{event.account_id} {_WORDS[event.rule]}{', now ' + event.severity if event.event == 'escalated' else ''}"
 
 
-def compose(events: Sequence[Event], report: Path) -> tuple[str, str]:
-    """A message's title and body: what, when, how sure, how much to pay, and where to look."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message, and what it covers."""
+
+    title: str
+    body: str
+    event_ids: tuple[str, ...]
+    told_length: int | None = None
+    """For a message that ends within its event's paragraph: how many characters of that were told by then."""
+
+
+def compose(
+    events: Sequence[Event], report: Path, *, limit: int = MOST_CHARACTERS, told: Mapping[str, int] | None = None
+) -> list[Message]:
+    """The messages of a run: what, when, how sure, how much to pay, and where to look; the most urgent events first.
+
+    `limit` is the most characters of a title and a body together. `told` says, by event id, how much of an event's
+    paragraph has already arrived: it is continued there. At most MOST_MESSAGES; the events of no message wait.
+    """
     ordered = sorted(events, key=lambda each: (each.event == "recovered", URGENCY.index(each.severity)))
-    paragraphs = [
-        f"{headline(each)} ({each.rule}, {each.event} {_instant(each.happened_at_utc)}).\n{each.message}".rstrip()
-        for each in ordered[:MOST_SHOWN]
-    ]
-    if len(ordered) > MOST_SHOWN:
-        paragraphs.append(f"And {len(ordered) - MOST_SHOWN} more: drawdown alerts")
-    accounts = list(dict.fromkeys(each.account_id for each in ordered[:MOST_SHOWN]))
-    where = f"drawdown explain {accounts[0] if len(accounts) == 1 else 'ACCOUNT'}"
-    paragraphs.append(f"Where to look: {where}, or {report}")
-    return _title(ordered), "\n\n".join(paragraphs)
+    tail = _tail(ordered, report, limit)
+    # The longest that a title becomes, and the empty lines between title, paragraphs and tail.
+    reserve = len(_title(ordered, ordered, "(message 99 of 99)", limit)) + 2 + (len(tail) + 2 if tail else 0)
+    room = max(limit - reserve, _LEAST_ROOM)
+    parts = _packed([(event, _paragraph(event)) for event in ordered], room, told or {})
+    if len(parts) > MOST_IN_FULL:
+        full = {event.event_id for part in parts[:MOST_IN_FULL] for event in part.whole}
+        in_full = [(event, _paragraph(event)) for event in ordered if event.event_id in full]
+        in_brief = [(event, f"{headline(event)}.") for event in ordered if event.event_id not in full]
+        parts = _packed(in_full, room, told or {}) + _packed(in_brief, room, {}, gap="\n")
+        parts = parts[:MOST_MESSAGES]
+    messages = []
+    for number, part in enumerate(parts, start=1):
+        place = f"(message {number} of {len(parts)})" if len(parts) > 1 else ""
+        messages.append(
+            Message(
+                title=_title(part.events, ordered, place, limit),
+                body=f"{part.text}\n\n{tail}" if tail else part.text,
+                event_ids=tuple(event.event_id for event in part.events),
+                told_length=part.told_length,
+            )
+        )
+    return messages
 
 
-def _title(ordered: Sequence[Event]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    events: tuple[Event, ...]
+    text: str
+    told_length: int | None = None
+
+    @property
+    def whole(self) -> tuple[Event, ...]:
+        """The events whose paragraphs end in it."""
+        return self.events if self.told_length is None else ()
+
+
+def _packed(
+    paragraphs: Sequence[tuple[Event, str]], room: int, told: Mapping[str, int], *, gap: str = "\n\n"
+) -> list[_Part]:
+    """As many whole paragraphs a part as it has room for; a longer paragraph is cut, and has parts of its own."""
+    parts: list[_Part] = []
+    for event, paragraph in paragraphs:
+        pieces = list(_pieces(event, paragraph, told.get(event.event_id, 0), room))
+        if len(pieces) == 1 and parts and parts[-1].told_length is None:
+            joined = f"{parts[-1].text}{gap}{pieces[0].text}"
+            if len(joined) <= room:
+                parts[-1] = _Part(events=(*parts[-1].events, event), text=joined)
+                continue
+        parts += pieces
+    return parts
+
+
+def _pieces(event: Event, paragraph: str, start: int, room: int) -> Iterator[_Part]:
+    """What of a paragraph is still to be told, cut into texts for which there is room."""
+    while True:
+        start = start if start < len(paragraph) else 0
+        opening = f"{event.account_id}, continued: " if start else ""
+        text = opening + paragraph[start:].lstrip()
+        if len(text) <= room:
+            yield _Part(events=(event,), text=text)
+            return
+        kept = cut_at(text, room)
+        start = len(paragraph) - len(text) + kept
+        yield _Part(events=(event,), text=text[:kept].rstrip(), told_length=start)
+
+
+def cut_at(text: str, room: int) -> int:
+    """Where to cut a text that is longer than `room`: behind a line, a sentence or a word in its last half."""
+    for pattern in (r"\n+", r"[.;:] +", r"\s+"):
+        ends = [found.end() for found in re.finditer(pattern, text[:room]) if found.end() > room // 2]
+        if ends:
+            return ends[-1]
+    return room
+
+
+def _paragraph(event: Event) -> str:
+    told = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)}).\n{event.message}"
+    return told.rstrip()
+
+
+def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:
+    accounts = list(dict.fromkeys(each.account_id for each in ordered))
+    where = f"Where to look: drawdown explain {accounts[0] if len(accounts) == 1 else 'ACCOUNT'}"
+    tails = (f"{where}, or {report}", where, "")
+    return next(each for each in tails if len(each) <= limit // 4)
+
+
+def _title(covered: Sequence[Event], ordered: Sequence[Event], place: str, limit: int) -> str:
+    """What a message covers: of all that is told when there are several."""
+    several = f" {place}" if place else ""
     if len(ordered) == 1:
-        return f"Drawdown: {headline(ordered[0])}"
-    bad = [each for each in ordered if each.event != "recovered"]
-    counts = [(sum(each.severity == severity for each in bad), severity) for severity in URGENCY]
-    counts.append((len(ordered) - len(bad), "recovered"))
-    told = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return f"Drawdown: {len(ordered)} changes: {told}"
+        title = f"Drawdown: {headline(ordered[0])}"
+    else:
+        bad = [each for each in covered if each.event != "recovered"]
+        counts = [(sum(each.severity == severity for each in bad), severity) for severity in URGENCY]
+        counts.append((len(covered) - len(bad), "recovered"))
+        told = ", ".join(f"{count} {what}" for count, what in counts if count)
+        of_all = f" of {len(ordered)}" if place else ""
+        title = f"Drawdown: {len(covered)}{of_all} changes: {told}"
+    # A text message has no room for more than what it is about.
+    return f"{title}{several}" if len(title) + len(several) <= limit // 4 else f"Drawdown{several}"
 
 
 def _instant(at: datetime) -> str:

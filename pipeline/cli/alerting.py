@@ -24,6 +24,7 @@ _NEWEST: Final = "SELECT coalesce(max(fetch_id), '') FROM alerts.states"
 _AS_OF: Final = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
 _WIDEST: Final = 100
 """Beyond this the eye loses the line."""
+_MOST_NAMED: Final = 10
 _MOST_NOTE: Final = 200
 
 
@@ -137,6 +138,12 @@ def acknowledge(home: Home, account_id: str, rule: str | None, note: str | None)
     print("`drawdown alerts` shows it at once, the table alerts.states with the next run.")
 
 
+def _few(account_ids: list[str]) -> str:
+    """Accounts by name, as many as a message of any service has room for."""
+    named, more = account_ids[:_MOST_NAMED], len(account_ids) - _MOST_NAMED
+    return ", ".join(named) + (f" and {more} more accounts" if more > 0 else "")
+
+
 def try_recipients(*, as_json: bool) -> bool:
     """Send a message to everybody who is told of anything and print how that went; True where all arrived.
 
@@ -158,7 +165,7 @@ def try_recipients(*, as_json: bool) -> bool:
             failure = send(
                 settings.notify_url(name),
                 "Drawdown: a test",
-                f"This is a test. Messages of {', '.join(told_of)} will arrive here.",
+                f"This is a test. Messages of {_few(told_of)} will arrive here.",
             )
             problem = failure.problem if failure else None
         except UsageError as missing:

@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
+from urllib.parse import urlencode
 
 import httpx
 
@@ -87,6 +88,44 @@ def resolve_link(link: str, *, page_url: str, base_url: str) -> httpx.URL | None
     if url.userinfo or origin_of(url) != origin_of(httpx.URL(base_url)):
         return None
     return url
+
+
+def carry_params(url: httpx.URL, params: Mapping[str, str]) -> httpx.URL:
+    """Return the URL with those of `params` that its query does not set; what it sets stays as it is spelled.
+
+    A parameter counts as set by its own name, or by one that begins with it and a bracket (`filter[status][]`).
+    """
+    names = {name for name, _ in url.params.multi_items()}
+    missing = {
+        name: value
+        for name, value in params.items()
+        if not any(each == name or each.startswith(f"{name}[") for each in names)
+    }
+    if not missing:
+        return url
+    # Appended as text: a cursor that httpx would spell in another way may no longer be the vendor's.
+    query = "&".join(filter(None, (url.query.decode("ascii"), urlencode(missing))))
+    return url.copy_with(query=query.encode("ascii"))
+
+
+def join_link(link: str, *, page_url: str) -> str:
+    """Return a link in full, which may be relative to the page that holds it; as it is where it cannot be read."""
+    try:
+        return str(httpx.URL(page_url).join(link))
+    except (httpx.InvalidURL, ValueError, TypeError):
+        return link
+
+
+def page_key(link: str, *, page_url: str, params: Mapping[str, str]) -> Hashable | None:
+    """What is equal for two links to one page, however they are spelled; None for a link that cannot be read.
+
+    `link` is read as `Client.follow` reads it, but its origin is not judged.
+    """
+    try:
+        url = carry_params(httpx.URL(page_url).join(link), params)
+        return origin_of(url), url.path.rstrip("/"), tuple(sorted(url.params.multi_items()))
+    except (httpx.InvalidURL, ValueError, TypeError):
+        return None
 
 
 def _is_plain_path(path: str) -> bool:

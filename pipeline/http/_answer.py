@@ -31,7 +31,8 @@ class Outcome(enum.StrEnum):
     unreadable = "unreadable"
     """A file in the place of an API that cannot be read or is no CSV."""
     pagination = "pagination"
-    """A listing that is cyclic, endless, or links to no link; given by whoever walks it, never by one GET."""
+    """A listing that is cyclic, endless, too long for one run, or links to no link; given by whoever walks it,
+    never by one GET."""
     timeout = "timeout"
     """The server did not connect or answer in time, in every attempt."""
     deadline = "deadline"
@@ -76,6 +77,6 @@ class Answer:
     elapsed_seconds: float = 0.0
     """Of the whole GET, waits included."""
     rate_limit_remaining: int | None = None
-    """Requests left, as the vendor says in X-RateLimit-Remaining."""
+    """Requests left, as the vendor says in X-RateLimit-Remaining or the like."""
     date: datetime | None = None
     """The server's clock (Date header), in UTC."""

@@ -2,12 +2,18 @@
 
 import io
 import zlib
+from collections.abc import Callable
 
 import httpx
 
 # Of gzip output at a time: a bomb stops within this of the cap.
 _PIECE_BYTES = 1024 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
+_NAMES_OF_GZIP = ("gzip", "x-gzip")
+# What proxies write for "not compressed".
+_NAMES_OF_NOTHING = ("", "identity", "none")
+# A proxy may compress what its server has compressed; more layers are made to exhaust who reads them.
+_MOST_LAYERS = 3
 
 
 class TooLarge(Exception):
@@ -29,11 +35,8 @@ async def read_body(response: httpx.Response, into: io.BytesIO, *, cap_bytes: in
 
     Errors: `TooLarge`, `BadEncoding`, and whatever httpx raises while it reads.
     """
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        # Its bytes are not even read: an echoed key could not be found in them.
-        raise BadEncoding("the body is compressed in another way than gzip", is_transient=False)
-    gunzip = _Gunzip(into, cap_bytes) if encoding.endswith("gzip") else None
+    layers = _layers(response.headers.get("content-encoding", ""))
+    gunzip = _gunzip(into, layers, cap_bytes)
     declared = response.headers.get("content-length", "")
     if declared.isdecimal() and declared.isascii() and len(declared) < 20 and int(declared) > cap_bytes:
         raise TooLarge
@@ -46,17 +49,42 @@ async def read_body(response: httpx.Response, into: io.BytesIO, *, cap_bytes: in
             gunzip.feed(piece)
         else:
             into.write(piece)
-    if gunzip and received_bytes:
+    if gunzip:
         gunzip.finish()
 
 
+def _layers(header: str) -> int:
+    """How often the body is compressed: a list of encodings, in one header or several, which httpx joins."""
+    names = [name.strip().lower() for name in header.split(",")]
+    layers = [name for name in names if name not in _NAMES_OF_NOTHING]
+    if any(name not in _NAMES_OF_GZIP for name in layers):
+        # Its bytes are not even read: an echoed key could not be found in them.
+        raise BadEncoding("the body is compressed in another way than gzip", is_transient=False)
+    if len(layers) > _MOST_LAYERS:
+        raise BadEncoding(f"the body is compressed more than {_MOST_LAYERS} times", is_transient=False)
+    return len(layers)
+
+
+def _gunzip(into: io.BytesIO, layers: int, cap_bytes: int) -> "_Gunzip | None":
+    outermost: _Gunzip | None = None
+    for _ in range(layers):
+        outermost = _Gunzip(outermost or into.write, cap_bytes)
+    return outermost
+
+
 class _Gunzip:
-    def __init__(self, into: io.BytesIO, cap_bytes: int) -> None:
-        self._into = into
+    """One layer, which hands on what it inflates; the cap holds for each."""
+
+    def __init__(self, into: "_Gunzip | Callable[[bytes], object]", cap_bytes: int) -> None:
+        self._inner = into if isinstance(into, _Gunzip) else None
+        self._write = into.feed if isinstance(into, _Gunzip) else into
         self._cap_bytes = cap_bytes
+        self._inflated_bytes = 0
+        self._is_fed = False
         self._member = zlib.decompressobj(_GZIP)
 
     def feed(self, piece: bytes) -> None:
+        self._is_fed = self._is_fed or bool(piece)
         while piece:
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)  # gzip allows several members in a row
@@ -65,15 +93,19 @@ class _Gunzip:
 
     def finish(self) -> None:
         # zlib may have taken all input and still hold the output that did not fit its last piece.
-        while not self._member.eof:
+        while self._is_fed and not self._member.eof:
             if not self._inflate(b""):
                 raise BadEncoding("the body's gzip compression breaks off", is_transient=True)
+        if self._inner:
+            self._inner.finish()
 
     def _inflate(self, piece: bytes) -> int:
         try:
             inflated = self._member.decompress(piece, _PIECE_BYTES)
         except zlib.error:
             raise BadEncoding("the body's gzip compression is broken", is_transient=True) from None
-        if self._into.tell() + len(inflated) > self._cap_bytes:
+        self._inflated_bytes += len(inflated)
+        if self._inflated_bytes > self._cap_bytes:
             raise TooLarge
-        return self._into.write(inflated)
+        self._write(inflated)
+        return len(inflated)

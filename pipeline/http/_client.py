@@ -10,7 +10,7 @@ from typing import Self
 import httpx
 
 import pipeline
-from pipeline.http._address import check_base_url, check_path, origin_of, resolve_link
+from pipeline.http._address import carry_params, check_base_url, check_path, origin_of, resolve_link
 from pipeline.http._answer import Answer, Outcome
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
 from pipeline.http._limits import RateLimit, RateLimits
@@ -131,16 +131,19 @@ class Client:
         check_path(path)
         return await Get(self._caller, httpx.URL(self.base_url + path, params=params or None)).answer()
 
-    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:
+    async def follow(
+        self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
+    ) -> Answer:
         """GET where a vendor's `next` link leads.
 
         A relative link is read from `page_url` (the Answer's `url` of the page that held it; default: the
-        base URL). A link to another scheme, host or port, or one that cannot be read for certain, sends
-        nothing and gives `Outcome.foreign_origin`.
+        base URL). Those of `params` that the link does not set are added to it: many frameworks' links drop
+        the query that they were asked with. A link to another scheme, host or port, or one that cannot be
+        read for certain, sends nothing and gives `Outcome.foreign_origin`.
         """
         url = resolve_link(link, page_url=page_url or self.base_url, base_url=self.base_url)
         if url is not None:
-            return await Get(self._caller, url).answer()
+            return await Get(self._caller, carry_params(url, params or {})).answer()
         caller = self._caller
         return Answer(
             url=caller.redactor.text(link),

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import re
 import ssl
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pipeline.exact import NotJson, decode_json
 from pipeline.http._answer import Answer, Outcome
 from pipeline.http._body import BadEncoding, TooLarge, read_body
 from pipeline.http._limits import Limiter, RateLimit
-from pipeline.http._waits import Patience, asked_wait_seconds, parse_date
+from pipeline.http._waits import Patience, asked_wait_seconds, parse_date, requests_left
 from pipeline.secret import Redactor, Secret
 
 REFUSED_LOCATION = "x-drawdown-refused-location"
@@ -23,7 +22,6 @@ REFUSED_LOCATION = "x-drawdown-refused-location"
 
 _TOO_LARGE_KEPT_BYTES = 64 * 1024
 _CONTENT_TYPE_KEPT_CHARACTERS = 200
-_COUNT = re.compile(r"[0-9]{1,18}")
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _OUTCOMES = {
     401: Outcome.unauthorised,
@@ -215,7 +213,6 @@ class Get:
     def _conclude(self) -> Answer:
         last, redacted = self._last, self._caller.redactor.text
         where = self._url.netloc.decode("ascii") + self._url.path
-        remaining = last.headers.get("x-ratelimit-remaining", "")
         content_type = last.headers.get("content-type")
         return Answer(
             url=redacted(str(self._url)),
@@ -228,7 +225,7 @@ class Get:
             payload=last.payload,
             attempt_count=self._sent_count,
             elapsed_seconds=self._clock() - self._started,
-            rate_limit_remaining=int(remaining) if _COUNT.fullmatch(remaining) else None,
+            rate_limit_remaining=requests_left(last.headers),
             date=parse_date(last.headers.get("date")),
         )
 

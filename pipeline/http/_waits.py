@@ -2,11 +2,22 @@
 
 import email.utils
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_SECONDS = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
+_UNQUOTED_COMMAS = re.compile(r'(?:[^,"]|"[^"]*")+')
+_UNQUOTED_SEMICOLONS = re.compile(r'(?:[^;"]|"[^"]*")+')
+
+# Monthly quotas exist; what is further away is another unit, or nonsense.
+_LONGEST_WAIT_SECONDS: Final = 31 * 86400
+# The vendor's clock and ours may be a day apart, so an instant may seem to be past.
+_CLOCKS_APART_SECONDS: Final = 86400
+
+_RESETS: Final = ("ratelimit-reset", "x-ratelimit-reset-after", "x-ratelimit-reset", "x-rate-limit-reset")
+_REMAINING: Final = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +52,20 @@ def parse_date(text: str | None) -> datetime | None:
 def asked_wait_seconds(status_code: int, headers: Mapping[str, str], *, local_now: datetime) -> float | None:
     """Return the seconds that the server asks to wait, or None when it asks for nothing usable.
 
-    Read are Retry-After (seconds, with or without a fraction, or an HTTP date) and, on a 429 without one,
-    X-RateLimit-Reset (epoch seconds, as Voxpria documents it). An instant is measured from the server's own
-    Date where it sends one, because `local_now` may be wrong by a day. Nothing negative or past is usable.
+    Read are, in this order: Retry-After (RFC 9110: seconds, here also with a fraction, or an HTTP date); and on
+    a 429 or 503 the fields of rate limits: `RateLimit` of the IETF drafts
+    (`limit=10, remaining=0, reset=6` or `"default";r=0;t=6`), RateLimit-Reset, X-RateLimit-Reset-After,
+    X-RateLimit-Reset and X-Rate-Limit-Reset. RateLimit-Policy says nothing of now and is not read. On a 503 they
+    count unless they say that requests are left: then the limit is not why the server refused.
+
+    Nobody agrees on the unit of a reset: seconds to go, epoch seconds, epoch milliseconds. A number is an instant
+    in whichever of epoch seconds, milliseconds, microseconds and nanoseconds puts it within a day before and 31 days
+    after now; there is at most one. Any other number is seconds to go, if these are 31 days at most. So
+    milliseconds to go are read as seconds. A date (HTTP or ISO 8601) is an instant, too.
+
+    An instant is measured from the server's own Date where it sends one, because `local_now` may be wrong by
+    a day. Nothing negative, past or further away is usable: whoever asks then backs off as without it. Of several
+    limits, the last to end of those that are exhausted counts.
     """
     now = parse_date(headers.get("date")) or local_now
     retry_after = headers.get("retry-after", "").strip()
@@ -51,8 +73,108 @@ def asked_wait_seconds(status_code: int, headers: Mapping[str, str], *, local_no
         wait = float(retry_after)
     elif (date := parse_date(retry_after)) is not None:
         wait = (date - now).total_seconds()
-    elif status_code == 429 and _SECONDS.fullmatch(reset := headers.get("x-ratelimit-reset", "").strip()):
-        wait = float(reset) - now.timestamp()
+    elif status_code in (429, 503):
+        return _reset_seconds(status_code, headers, now)
     else:
         return None
     return wait if wait > 0 else None
+
+
+def requests_left(headers: Mapping[str, str]) -> int | None:
+    """Return how many requests the server says are left, the fewest of several limits; None where it does not."""
+    counts = [limit.remaining for limit in _limits(headers) if limit.remaining is not None]
+    return min(counts, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One limit, as a field states it."""
+
+    remaining: int | None
+    reset: str
+
+
+def _reset_seconds(status_code: int, headers: Mapping[str, str], now: datetime) -> float | None:
+    left = requests_left(headers)
+    if status_code == 503 and left is not None and left > 0:
+        return None
+    for limits in _limits_by_field(headers):
+        waits = [(limit, _until(limit.reset, now)) for limit in limits]
+        usable = [(limit, wait) for limit, wait in waits if wait is not None]
+        exhausted = [wait for limit, wait in usable if limit.remaining == 0]
+        if exhausted:
+            return max(exhausted)
+        if usable:
+            # None is said to be exhausted: the first to end may be the one.
+            return min(wait for _, wait in usable)
+    return None
+
+
+def _until(text: str, now: datetime) -> float | None:
+    """Seconds from now to a reset; None where it is past, too far away, or no reset."""
+    if _SECONDS.fullmatch(text):
+        number = float(text)
+        wait = number
+        for scale in (1, 1e3, 1e6, 1e9):
+            seconds = number / scale - now.timestamp()
+            if -_CLOCKS_APART_SECONDS <= seconds <= _LONGEST_WAIT_SECONDS:
+                wait = seconds
+                break
+    else:
+        date = parse_date(text) or _parse_iso(text)
+        if date is None:
+            return None
+        wait = (date - now).total_seconds()
+    return wait if 0 < wait <= _LONGEST_WAIT_SECONDS else None
+
+
+def _parse_iso(text: str) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(text)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _limits(headers: Mapping[str, str]) -> Iterator[_Limit]:
+    for limits in _limits_by_field(headers):
+        yield from limits
+
+
+def _limits_by_field(headers: Mapping[str, str]) -> Iterator[list[_Limit]]:
+    """The limits that each field states, the field that is to be believed first first."""
+    yield _structured(headers.get("ratelimit", ""))
+    counts = next((headers[name] for name in _REMAINING if headers.get(name, "").strip()), "").split(",")
+    remaining = [_count(text) for text in counts]
+    for name in _RESETS:
+        # A date holds a comma; several limits are several numbers.
+        text = headers.get(name, "").strip()
+        resets = [each.strip() for each in text.split(",")]
+        if not all(_SECONDS.fullmatch(each) for each in resets):
+            resets = [text]
+        is_paired = len(resets) == len(remaining)
+        yield [_Limit(remaining[place] if is_paired else None, each) for place, each in enumerate(resets)]
+
+
+def _structured(text: str) -> list[_Limit]:
+    """`RateLimit`: a dictionary (drafts to 07: one limit), or a list of names with parameters (drafts from 08 on)."""
+    named: list[_Limit] = []
+    dictionary: dict[str, str] = {}
+    for piece in _UNQUOTED_COMMAS.findall(text):
+        name, *rest = (each.strip() for each in _UNQUOTED_SEMICOLONS.findall(piece) or [""])
+        key, is_pair, value = name.partition("=")
+        if is_pair and not name.startswith('"'):
+            dictionary[key.strip().lower()] = value.strip()
+        else:
+            parameters = {
+                key.strip().lower(): value.strip() for key, _, value in (each.partition("=") for each in rest)
+            }
+            named.append(_Limit(_count(parameters.get("r", "")), parameters.get("t", "")))
+    if dictionary:
+        named.append(_Limit(_count(dictionary.get("remaining", "")), dictionary.get("reset", "")))
+    return named
+
+
+def _count(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

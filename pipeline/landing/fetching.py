@@ -14,6 +14,7 @@ from pipeline.clock import Clock, FetchIds
 from pipeline.errors import UsageError
 from pipeline.home import Home, private_folder
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
+from pipeline.landing.budget import Budget
 from pipeline.landing.localfile import LocalFile
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
 from pipeline.landing.walk import Asks, Resume, Span, Step, Walk
@@ -97,6 +98,7 @@ class FetchPolicy:
     """How patient a run is, and who is told of each visit as it ends."""
 
     patience: Patience = field(default_factory=Patience)
+    budget: Budget = field(default_factory=Budget)
     on_visit: Callable[[Visit], None] = lambda _: None
     on_warning: Callable[[str], None] = lambda _: None
     """Gets each line that a run says of accounts that are, or look like, one."""
@@ -179,6 +181,7 @@ class Fetcher:
             today=self.clock.today(),
             history_days=account.history_days,
             wanted=self.wanted,
+            budget=self.policy.budget,
         )
         last = await walk.run(endpoint.listing)
         visit = Visit(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.http import Answer, Outcome
-from pipeline.tabular import NotCsv, decode_csv
+from pipeline.tabular import NotCsv, decode_csv, surplus_value
 
 _CAP_BYTES = 64 * 1024 * 1024
 
@@ -31,11 +31,20 @@ class LocalFile:
             return self._answer(Outcome.too_large, f"is larger than {_CAP_BYTES} bytes")
         try:
             payload = decode_csv(body)
+            surplus = surplus_value(body)
         except NotCsv as problem:
             return self._answer(Outcome.unreadable, str(problem), body=body)
+        if surplus:
+            return self._answer(Outcome.unreadable, surplus, body=body)
         return self._answer(Outcome.ok, "", body=body, payload=payload)
 
-    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:  # noqa: ARG002 - a file has no pages
+    async def follow(
+        self,
+        link: str,
+        *,
+        page_url: str | None = None,  # noqa: ARG002 - a file has no pages
+        params: Mapping[str, str] | None = None,  # noqa: ARG002
+    ) -> Answer:
         """A file links nowhere."""
         return self._answer(Outcome.foreign_origin, f"links nowhere, and certainly not to {link}")
 

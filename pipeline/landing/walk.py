@@ -1,21 +1,40 @@
 """Walking a listing: which requests a run makes at one endpoint of one account, and when it has seen all.
 
-Each walk hands every answer, good or bad, to `land` and ends at the first failure: what was fetched stands, what
+Each walk hands every answer, good or bad, to `land` and ends at the first failure: what was fetched stays, what
 was not is asked for again by the next run, because the resume state never moves past an answer that is missing.
+
+A walk also ends when it has used up its budget of the run, so that no listing, however long or slow, holds up the
+other accounts. The next run then goes on where it ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from pipeline.http import Answer, Outcome
+from pipeline.http import Answer, Outcome, join_link
+from pipeline.landing.budget import Budget, Spending
+from pipeline.landing.paging import Fault, Paging, carried, whole
 from pipeline.paths import dig
 from pipeline.vendors._port import Once, Pages, Window
+
+_GOES_ON: Final = "the next run goes on from there"
+_PASSING: Final = frozenset(
+    {
+        Outcome.unauthorised,
+        Outcome.rate_limited,
+        Outcome.server_error,
+        Outcome.timeout,
+        Outcome.deadline,
+        Outcome.connection,
+        Outcome.tls,
+    }
+)
+"""Failures after which a walk that takes several runs still goes on where it was left."""
 
 
 class Asks(Protocol):
@@ -25,8 +44,10 @@ class Asks(Protocol):
         """GET a path below the account's base URL."""
         ...
 
-    async def follow(self, link: str, *, page_url: str | None = None) -> Answer:
-        """GET a link that the vendor gave; refused where it leads elsewhere."""
+    async def follow(
+        self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
+    ) -> Answer:
+        """GET a link that the vendor gave, with those of `params` that it drops; refused where it leads elsewhere."""
         ...
 
 
@@ -48,6 +69,21 @@ class Step:
     resume: Resume
 
 
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A walk of a listing in pages that takes more than one run."""
+
+    link: str
+    """The page to go on with: as a rule the last one that was read, because rows may have moved up meanwhile."""
+    page_number: int
+    """Its number, counted over all runs of the walk."""
+    begun_on: date
+    """What came after this day is not in the pages that were read first."""
+    from_date: date | None = None
+    """Where the walk may end, if the listing keeps its order; None: at its last page."""
+    is_falling: bool = False
+    """The rows read so far fall in time."""
+
+
 class Resume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the next walk needs to know of the earlier ones. Landed with each fetch."""
 
@@ -57,6 +93,8 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A whole listing was seen in falling order of time."""
     looked_back_on: date | None = None
     """The day of the last walk that looked back as far as a day's first walk does."""
+    unfinished: Unfinished | None = None
+    """Where a listing in pages was left when the run's budget was used up."""
     absent_as: str | None = None
     """The outcome by which this evidence is known to be absent for the account; None where it was there, last."""
 
@@ -88,16 +126,21 @@ class Walk:
     history_days: int
     wanted: Span
     """What a backfill asks for; both bounds None for an ordinary run."""
+    budget: Budget = field(default_factory=Budget)
 
-    def run(self, listing: Once | Pages | Window) -> Awaitable[Answer]:
+    async def run(self, listing: Once | Pages | Window) -> Answer:
         """Walk the listing; returns the last answer, whose outcome is the walk's."""
         match listing:
             case Once():
-                return self._once(listing)
+                return await self._once(listing)
             case Pages():
-                return self._pages(listing)
+                return await self._pages(listing, Spending(self.budget, is_backfill=self._is_backfill))
             case Window():
-                return self._window(listing)
+                return await self._window(listing, Spending(self.budget, is_backfill=self._is_backfill))
+
+    @property
+    def _is_backfill(self) -> bool:
+        return self.wanted.from_date is not None
 
     async def _once(self, listing: Once) -> Answer:
         answer = await self.asks.get(listing.path)
@@ -106,44 +149,82 @@ class Walk:
         self.land(answer, Step(span=Span(), page_number=1, is_complete=is_ok, resume=resume))
         return answer
 
-    async def _pages(self, listing: Pages) -> Answer:
-        stop_before = self._stop_before(listing)
-        span = Span(from_date=stop_before, to_date=self.today)
-        order = _Order(listing)
-        followed: set[str] = set()
-        answer = await self.asks.get(listing.path, listing.params)
-        page = 1
+    async def _pages(self, listing: Pages, spending: Spending) -> Answer:
+        paging, page, part_pages = Paging(listing), 1, 0
+        stop_before, begun_on, left = self._stop_before(listing), self.today, self.resume.unfinished
+        answer = await spending.on(self.asks.get(listing.path, listing.params))
         while True:
-            failed = Step(span=span, page_number=page, is_complete=False, resume=self.resume)
+            span = Span(from_date=stop_before, to_date=begun_on)
+            step = Step(span=span, page_number=page, is_complete=False, resume=self.resume)
             if answer.outcome is not Outcome.ok:
-                self.land(answer, failed)
+                return self._failed(answer, step)
+            was_falling = paging.is_falling
+            paging.see(answer, page)
+            part_pages += 1
+            try:
+                link = None if paging.is_past(stop_before) else paging.next_link()
+                if link and page >= listing.page_cap:
+                    raise Fault(f"{listing.path} has more than {listing.page_cap} pages; the walk ends there")
+            except Fault as fault:
+                return self._faulty(answer, step, str(fault), has_rows=paging.has_rows)
+            if link is None:
+                resume = Resume(seen_through=_day_of(answer, begun_on), is_newest_first=paging.is_newest_first)
+                self.land(answer, replace(step, is_complete=True, resume=resume))
                 return answer
-            order.see(answer.payload)
-            link = dig(answer.payload, listing.next_at)
-            if not link or (stop_before is not None and order.is_past(stop_before)):
-                seen = _day_of(answer, self.today)
-                resume = Resume(seen_through=seen, is_newest_first=order.is_newest_first)
-                self.land(answer, replace(failed, is_complete=True, resume=resume))
+            self.land(answer, step)
+            page_url, page = answer.url, page + 1
+            if left is not None:
+                # With the first page the newest rows are there; the walk goes on where an earlier run left it.
+                link, page, begun_on = left.link, left.page_number, min(left.begun_on, self.today)
+                stop_before = left.from_date and self._no_later(left.from_date)
+                paging.go_on(is_falling=left.is_falling)
+                left, part_pages = None, 0
+            answer = await spending.on(self.asks.follow(link, page_url=page_url, params=carried(listing)))
+            if answer is spending.used_up:
+                # The last page is read again: rows that are gone meanwhile have moved those behind them up into it.
+                again = part_pages > 1
+                unfinished = Unfinished(
+                    link=page_url if again else join_link(link, page_url=page_url),
+                    page_number=page - again,
+                    begun_on=begun_on,
+                    from_date=stop_before,
+                    is_falling=was_falling if again else paging.is_falling,
+                )
+                reason = f"{listing.path}: {spending.words}; {_GOES_ON}"
+                answer = replace(answer, url=page_url, reason=reason)
+                resume = msgspec.structs.replace(self.resume, unfinished=unfinished)
+                self.land(answer, replace(step, page_number=page, resume=resume))
                 return answer
-            problem = _link_problem(link, followed, page, listing)
-            if problem:
-                answer = replace(answer, outcome=Outcome.pagination, reason=problem)
-                self.land(answer, failed)
-                return answer
-            self.land(answer, failed)
-            followed.add(str(link))
-            page += 1
-            answer = await self.asks.follow(str(link), page_url=answer.url)
+
+    def _failed(self, answer: Answer, step: Step) -> Answer:
+        """Land a failure, which carries on what was known before it: no watermark moves past what is missing."""
+        resume = self.resume
+        if answer.outcome not in _PASSING:
+            # It may be the place to go on from that is wrong.
+            resume = msgspec.structs.replace(resume, unfinished=None)
+        self.land(answer, replace(step, resume=resume))
+        return answer
+
+    def _faulty(self, answer: Answer, step: Step, reason: str, *, has_rows: bool) -> Answer:
+        """Land a page that is no good to go on from: its rows as an answer of their own, and the fault after them."""
+        fault = replace(answer, outcome=Outcome.pagination, reason=reason)
+        if has_rows:
+            self.land(answer, step)
+            fault = Answer(url=answer.url, outcome=Outcome.pagination, reason=reason, date=answer.date)
+        return self._failed(fault, step)
 
     def _stop_before(self, listing: Pages) -> date | None:
         if not self.resume.is_newest_first or self.resume.seen_through is None:
             return None
         # A clock that ran ahead left a day in the future: from today's view, today is seen at most.
         seen = min(self.resume.seen_through, self.today)
-        usual = seen - timedelta(days=listing.look_back_days)
-        return min(usual, self.wanted.from_date) if self.wanted.from_date else usual
+        return self._no_later(seen - timedelta(days=listing.look_back_days))
 
-    async def _window(self, listing: Window) -> Answer:
+    def _no_later(self, day: date) -> date:
+        """The day, or the first one that a backfill asks for."""
+        return min(day, self.wanted.from_date) if self.wanted.from_date else day
+
+    async def _window(self, listing: Window, spending: Spending) -> Answer:
         chunks = _chunks(self._days(listing), listing.chunk_days)
         resume = self.resume
         number = 0
@@ -153,8 +234,11 @@ class Walk:
             while not is_last:
                 page += 1
                 number += 1
-                answer = await self.asks.get(listing.path, _query(listing, span, page))
+                answer = await spending.on(self.asks.get(listing.path, _query(listing, span, page)))
                 is_last, problem = _is_last_page(listing, answer, page)
+                if answer is spending.used_up:
+                    goes_on = f"repeat the backfill from {span.from_date} on" if self._is_backfill else _GOES_ON
+                    answer = replace(answer, url=listing.path, reason=f"{listing.path}: {spending.words}; {goes_on}")
                 if problem:
                     answer = replace(answer, outcome=Outcome.pagination, reason=problem)
                 is_ok = answer.outcome is Outcome.ok
@@ -214,8 +298,8 @@ def _is_last_page(listing: Window, answer: Answer, page: int) -> tuple[bool, str
     """Whether a window ends with this page, and what is wrong with its count of pages."""
     if listing.page_param is None or answer.outcome is not Outcome.ok:
         return True, None
-    count = dig(answer.payload, listing.page_count_at)
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+    count = whole(dig(answer.payload, listing.page_count_at))
+    if count is None:
         return True, f"page {page} of {listing.path} has a `{listing.page_count_at}` that is no number of pages"
     if count > listing.page_cap:
         return True, f"{listing.path} has more than {listing.page_cap} pages in one window; the walk ends there"
@@ -232,45 +316,3 @@ def _chunks(days: tuple[date, date], chunk_days: int) -> list[Span]:
         )
         for start in starts
     ]
-
-
-class _Order:
-    """Whether the rows seen so far fall in time, page after page."""
-
-    def __init__(self, listing: Pages) -> None:
-        self._listing = listing
-        self._oldest: str | None = None
-        self._distinct = 0
-        self._falls = True
-
-    def see(self, payload: object) -> None:
-        rows = dig(payload, self._listing.rows_at)
-        for row in rows if isinstance(rows, list) else []:
-            stamp = dig(row, self._listing.newest_first_by) if self._listing.newest_first_by else None
-            # Only stamps of one spelling can be compared as text: anything else proves nothing.
-            if not isinstance(stamp, str) or not stamp.endswith("Z"):
-                self._falls = False
-                continue
-            if self._oldest is not None and (len(stamp) != len(self._oldest) or stamp > self._oldest):
-                self._falls = False
-            self._distinct += stamp != self._oldest
-            self._oldest = stamp
-
-    @property
-    def is_newest_first(self) -> bool:
-        """Two different times at least were seen, and none later than the one before."""
-        return self._falls and self._distinct > 1
-
-    def is_past(self, day: date) -> bool:
-        """All that follows is older than the day, if the listing keeps its order."""
-        return self._falls and self._oldest is not None and self._oldest[:10] < day.isoformat()
-
-
-def _link_problem(link: Any, followed: set[str], page: int, listing: Pages) -> str | None:
-    if not isinstance(link, str):
-        return f"page {page} of {listing.path} has a `{listing.next_at}` that is no link; the walk ends there"
-    if link in followed:
-        return f"page {page} of {listing.path} links to a page that was already walked; the listing is cyclic"
-    if page >= listing.page_cap:
-        return f"{listing.path} has more than {listing.page_cap} pages; the walk ends there"
-    return None

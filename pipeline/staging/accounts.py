@@ -105,7 +105,7 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
 def _known_identity(
     account_id: str, settings: dict[str, Any], known: dict[str, tuple[str | None, str | None]]
 ) -> dict[str, str | None]:
-    """Who an account is at its vendor. A run that could not read a secret says nothing of that; what was known holds."""
+    """Who an account is at its vendor. A run that could not read a secret does not say, and what was known holds."""
     if settings.get("identity") is not None:
         return {"identity": settings["identity"], "same_as_account_id": settings.get("same_as")}
     identity, same_as = known.get(account_id, (None, None))

@@ -171,16 +171,24 @@ class Pages:
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    """Sent with the first request; the `next` link is followed as given."""
+    """Sent with the first request. A `next` link is followed with what it sets itself and, where it drops them, with
+    these, `page_param` excepted."""
+    page_param: str = "page"
+    """The one of `params` that says which page is wanted: a `next` link alone decides that."""
     rows_at: str = "data"
+    """Dotted path to the rows: a list, or an object whose keys are numbers, as some frameworks filter lists."""
     next_at: str = "links.next"
+    meta_at: str = "meta"
+    """Dotted path to where the listing may say how long it is: `current_page`, `last_page` and `total`, numbers or
+    texts. It decides nothing by itself: it tells a last page that links to an earlier one from a cyclic listing."""
     newest_first_by: str | None
     """The row's timestamp. Once a whole walk has shown it to fall from row to row, later walks stop at
     `look_back_days`; until then every walk reads all pages. None: every walk does, because what a listing no longer
     names is news, too."""
     look_back_days: int = 0
     page_cap: int = 20_000
-    """Pages after which the walk is given up as endless."""
+    """Pages, over all runs that a walk takes, after which it is given up as endless. How much of it one run walks is
+    in `pipeline.landing.walk.Budget`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,114 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import time, timedelta
-from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
 
-from pipeline.alerts import delivery as delivering
 from pipeline.alerts.channel import send
-from pipeline.alerts.delivery import MOST_ATTEMPTS, TRIES, deliver, pending
-from pipeline.alerts.journal import Delivery, Intent, Ledger, Outcome, Transitions, fold, land, landed_entries
-from pipeline.alerts.machine import Event
-from pipeline.alerts.messages import MOST_SHOWN, compose
+from pipeline.alerts.delivery import MOST_ATTEMPTS, TRIES, pending
+from pipeline.alerts.journal import Intent, Outcome, land
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.secret import Secret
+from tests.alerts.receiver import CANARY, Channel, channel
 from tests.alerts.timelines import START, Timeline
 from tests.canary import leaks
 
-CANARY = "canary-hook-5512"
-PROCESS = """
-import os, sys
-from datetime import datetime
-from pathlib import Path
-from pipeline.alerts.delivery import deliver
-from pipeline.alerts.journal import fold, landed_entries
-from pipeline.alerts.policy import Policy
-from pipeline.clock import Clock
-from pipeline.home import Home
-from pipeline.secret import Secret
-home = Home(Path(sys.argv[1]))
-clock = Clock(datetime.fromisoformat(sys.argv[2]))
-url = Secret(os.environ["TOLD"], name="TOLD")
-print(deliver(fold(landed_entries(home.landing)), Policy(), {"main": ("TOLD",)}, lambda _: url, home, clock, "r"))
-"""
-
-
-@dataclass
-class Channel:
-    """A receiver of messages, and the state folder of who sends them."""
-
-    home: Home
-    url: str
-    heard: list[dict[str, str]] = field(default_factory=list)
-    before_answer: Callable[[], int] = lambda: 200
-    """What happens when a message has arrived, before it is answered; returns the status."""
-    breaks_off: int = 0
-    """So many messages are taken, and the connection is closed without a word."""
-    policy: Policy = field(default_factory=Policy)
-    recipients: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"main": ("TOLD",)})
-
-    def hear(self, request: Request) -> Response:
-        self.heard.append({"title": request.json["title"], "message": request.json["message"]})
-        if self.breaks_off:
-            self.breaks_off -= 1
-            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        return Response(status=self.before_answer())
-
-    def land(self, timeline: Timeline) -> None:
-        """Land what a timeline came to, as a run does."""
-        changed = tuple(timeline.states.values())
-        for each in timeline.events:
-            told = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
-            each = type(each)(**{**_fields(each), "recipients": told})
-            entry = Transitions(at=each.happened_at_utc, states=changed, events=(each,))
-            land(self.home, Clock(each.happened_at_utc), "r", entry)
-
-    def ledger(self) -> Ledger:
-        return fold(landed_entries(self.home.landing))
-
-    def deliver(self, hours: int = 1) -> list[str]:
-        """Deliver in this process, so many hours after the beginning."""
-        clock = Clock(START + timedelta(hours=hours))
-        url = Secret(self.url, name="TOLD")
-        return deliver(self.ledger(), self.policy, self.recipients, lambda _: url, self.home, clock, "r")
-
-    def process(self) -> subprocess.Popen[str]:
-        """Deliver in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(self.home.path), START.isoformat()],
-            env={**os.environ, "TOLD": self.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def delivery(self, event: str = "main/runway/1") -> Delivery:
-        return self.ledger().deliveries[event, "TOLD"]
-
-
-def _fields(event: Event) -> dict[str, object]:
-    return {name: getattr(event, name) for name in event.__struct_fields__}
-
-
-@pytest.fixture
-def channel(tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> Channel:
-    monkeypatch.setattr(delivering, "_WAITS", (0.01, 0.01))
-    made = Channel(Home(tmp_path / "data"), f"json://127.0.0.1:{httpserver.port}/{CANARY}")
-    httpserver.expect_request(f"/{CANARY}").respond_with_handler(made.hear)
-    return made
+__all__ = ["channel"]
 
 
 @pytest.fixture
@@ -278,17 +189,6 @@ def test_what_is_milder_than_the_owner_wants_is_for_nobody(channel: Channel) -> 
     channel.land(timeline)
     assert channel.deliver() == []
     assert channel.heard == []
-
-
-def test_a_message_says_what_when_how_sure_and_how_much_and_is_never_endless() -> None:
-    timeline = Timeline(Policy(lowest_severity="watch"))
-    timeline.play("dire")
-    [event] = timeline.events
-    many = [type(event)(**{**_fields(event), "account_id": f"a-{number}"}) for number in range(40)]
-    title, body = compose(many, Path("/state/published/report/index.html"))
-    assert title == "Drawdown: 40 changes: 40 critical"
-    assert f"And {40 - MOST_SHOWN} more: drawdown alerts" in body
-    assert body.endswith("Where to look: drawdown explain ACCOUNT, or /state/published/report/index.html")
 
 
 def test_what_apprise_does_not_know_is_told_without_the_url() -> None:

@@ -31,7 +31,7 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     16: ("bad or truncated gzip", "it is retried, then fails"),
     17: ("a redirect to another host", "it is not followed, and the key is not seen there"),
     18: ("a `next` link of a foreign origin", "it is blocked, and the key is not seen there"),
-    19: ("cyclic or endless pages", "a repeated link or the cap ends the walk, which fails"),
+    19: ("cyclic or endless pages", "a way back, an empty page that links on, or the run's budget ends the walk, which fails"),
     20: ("a page or rows that come twice", "one row a key"),
     21: ("rows that shift between pages", "all are there after the next look-back"),
     22: ("an empty page where data was", "the earlier rows stand, and the run says so"),

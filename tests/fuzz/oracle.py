@@ -41,9 +41,20 @@ def parse(body: bytes, kind: str) -> Any:
         raise Unreadable(word)
 
     try:
-        return json.loads(body.decode("utf-8"), parse_float=_Text, parse_constant=constant)
+        return _whole(json.loads(body.decode("utf-8"), parse_float=_Text, parse_constant=constant))
     except (ValueError, RecursionError) as problem:
         raise Unreadable(str(problem)) from None
+
+
+def _whole(value: Any) -> Any:
+    """The value, with a replacement character for each half of a pair that stands alone."""
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, str) and not isinstance(value, _Text):
+        return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+    return value
 
 
 def _parse_csv(body: bytes) -> list[dict[str, str | None]]:
@@ -51,18 +62,18 @@ def _parse_csv(body: bytes) -> list[dict[str, str | None]]:
         text = body.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
         raise Unreadable(str(problem)) from None
-    head = text.split("\n")[0]
+    head = next((line for line in text.splitlines() if line.strip(" \t,;")), "")
     lines = csv.reader(
         io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",", strict=True
     )
     try:
-        # A line without a character is no row.
-        (names, *rows) = [line for line in lines if line]
+        # A line without a value is no row.
+        (names, *rows) = [line for line in lines if "".join(line).strip()]
     except (csv.Error, ValueError) as problem:
         raise Unreadable(str(problem)) from None
     names = [name.strip() for name in names]
     return [
-        {name: (row[index].strip() or None) if index < len(row) else None for index, name in enumerate(names)}
+        {name: (row[index].strip() or None) if index < len(row) else None for index, name in enumerate(names) if name}
         for row in rows
     ]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 import re
 import time
 
@@ -204,7 +205,9 @@ NOT_JSON = {
     "deep nesting": b"[" * 50_000 + b"]" * 50_000,
     "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
     "giant integer": b'{"balance": ' + b"9" * 100_000 + b"}",
-    "lone surrogate": b'{"name": "\\ud800 and more"}',
+    "half a surrogate escape": b'{"name": "\\ud8 and more"}',
+    "a lone surrogate outside of a text": b'{"name": \\ud800}',
+    "a lone surrogate and half a document": b'{"name": "\\ud800", "balance": 1',
     "truncated": b'{"balance": 1',
     "two documents": b"{} {}",
     "leading zero": b"007",
@@ -242,6 +245,61 @@ def test_no_bytes_make_the_decoder_raise_anything_else(body: bytes) -> None:
     except NotJson:
         return
     repr(decoded).encode()
+
+
+CUT_TEXTS = {
+    "a high one": (rb"server \ud83d", "server \N{REPLACEMENT CHARACTER}"),
+    "a low one": (rb"\ude00 server", "\N{REPLACEMENT CHARACTER} server"),
+    "in capitals": (rb"\uD83D\uDE00 \uD83D.", "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}."),
+    "in mixed case": (rb"\uDe00\ud83D", "\N{REPLACEMENT CHARACTER}" * 2),
+    "the wrong way round": (rb"\ude00\ud83d", "\N{REPLACEMENT CHARACTER}" * 2),
+    "two high ones before a low one": (rb"\ud83d\ud83d\ude00", "\N{REPLACEMENT CHARACTER}\N{GRINNING FACE}"),
+    "a pair and a low one": (rb"\ud83d\ude00\ude00", "\N{GRINNING FACE}\N{REPLACEMENT CHARACTER}"),
+    "before another escape": (rb"\ud83d\u0041\n\/", "\N{REPLACEMENT CHARACTER}A\n/"),
+    "before an escaped backslash": (rb"\ud83d\\ude00", "\N{REPLACEMENT CHARACTER}\\ude00"),
+    "behind an escaped backslash": (rb"\\\ud83d", "\\\N{REPLACEMENT CHARACTER}"),
+    "behind what only looks like a high one": (rb"\\ud83d\ude00", "\\ud83d\N{REPLACEMENT CHARACTER}"),
+    "beside what only looks like one": (rb"\\ud83d \udfff", "\\ud83d \N{REPLACEMENT CHARACTER}"),
+}
+
+
+@pytest.mark.faults(14)
+@pytest.mark.parametrize(("written", "text"), CUT_TEXTS.values(), ids=CUT_TEXTS)
+def test_half_an_emoji_costs_that_character_and_nothing_else(written: bytes, text: str) -> None:
+    body = b'{"amount": 12.345678901234567890, "note": "%b", "%b": -1e-9, "plain": "\\\\ud83d", "n": 7}' % (
+        written,
+        written,
+    )
+    assert decode_json(body) == {
+        "amount": "12.345678901234567890",
+        "note": text,
+        text: "-1e-9",
+        "plain": "\\ud83d",
+        "n": 7,
+    }
+
+
+_PIECES = [rb"\ud83d", rb"\uDE00", rb"\\", rb"\n", rb"\"", b"ud83d", "é".encode(), rb"\u00e9", b"a"]
+
+
+@pytest.mark.faults(14)
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map(b"".join))
+def test_a_text_with_halves_of_pairs_is_read_as_other_readers_do(written: bytes) -> None:
+    body = b'[1.10, "%b"]' % written
+    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.loads(body)[1])
+    assert decode_json(body) == ["1.10", text]
+
+
+@pytest.mark.faults(14)
+def test_a_key_beside_half_an_emoji_is_redacted_and_the_body_is_kept_as_it_came(lab: Lab) -> None:
+    body = rb'{"note": "\ud83d%b\ude00", "balance": 1.50}' % json.dumps(CANARY)[1:-1].encode()
+    with FaultServer(reply(200, body)) as server:
+        (answer,) = lab.get_all(server)
+    assert answer.outcome is Outcome.ok
+    assert CANARY.encode() not in answer.body
+    assert answer.body.startswith(rb'{"note": "\ud83d[redacted:')
+    assert answer.payload["balance"] == "1.50"  # type: ignore[index]
+    assert answer.payload["note"].startswith("\N{REPLACEMENT CHARACTER}[redacted:")  # type: ignore[index]
 
 
 @given(
@@ -288,11 +346,69 @@ def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
 
 
 @pytest.mark.faults(16)
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", CANARY])
+@pytest.mark.parametrize(
+    "encoding", ["br", "deflate", "zstd", "gzip, br", "identity, br", "gzip;q=1", "gzip gzip", "gzip," * 4, CANARY]
+)
 def test_a_compression_that_was_not_asked_for_is_refused_and_not_kept(lab: Lab, encoding: str) -> None:
     with FaultServer(reply(200, pack(pack(b"1")), {"Content-Encoding": encoding})) as server:
         answer = lab.get(server)
     assert (answer.outcome, answer.body, answer.attempt_count) == (Outcome.bad_encoding, b"", 1)
+
+
+@pytest.mark.faults(16)
+@pytest.mark.parametrize(
+    ("encodings", "layers"),
+    [
+        (["identity"], 0),
+        (["none"], 0),
+        (["None"], 0),
+        ([""], 0),
+        (["identity, identity"], 0),
+        (["gzip"], 1),
+        (["x-gzip"], 1),
+        (["gzip, identity"], 1),
+        (["identity,GZIP"], 1),
+        ([" gzip , none, "], 1),
+        (["gzip, gzip"], 2),
+        (["gzip", "identity"], 1),
+        (["gzip", "x-gzip"], 2),
+        (["gzip, gzip, gzip"], 3),
+    ],
+)
+def test_a_list_of_encodings_is_undone_layer_by_layer(lab: Lab, encodings: list[str], layers: int) -> None:
+    body = b'{"balance": 12.50, "rows": [%s]}' % b",".join(b'"%d"' % n for n in range(20_000))
+    packed = body
+    for _ in range(layers):
+        # Of two members, as some servers flush.
+        packed = pack(packed[:100]) + pack(packed[100:])
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"Content-Encoding: %b\r\n" % each.encode() for each in encodings)
+    with FaultServer(raw(head + b"Content-Length: %d\r\n\r\n" % len(packed) + packed)) as server:
+        answer = lab.get(server)
+    assert (answer.outcome, answer.body) == (Outcome.ok, body)
+
+
+@pytest.mark.faults(16)
+@pytest.mark.parametrize(
+    "broken", [pack(pack(b'{"balance": 1}')[:-9]), pack(b'{"balance": 1}'), pack(pack(b'{"balance": 1}'))[:-9]]
+)
+def test_an_inner_layer_that_is_broken_is_retried_and_then_fails(lab: Lab, broken: bytes) -> None:
+    script = reply(200, broken, {"Content-Encoding": "gzip, gzip"})
+    with FaultServer(script, FINE) as recovering, FaultServer(script) as broken_for_good:
+        recovered, failed = lab.get_all(recovering, broken_for_good)
+    assert (recovered.outcome, recovered.attempt_count) == (Outcome.ok, 2)
+    assert (failed.outcome, failed.attempt_count) == (Outcome.bad_encoding, QUICK.attempts)
+
+
+@pytest.mark.faults(15)
+def test_the_cap_holds_for_every_layer(lab: Lab) -> None:
+    """A mebibyte and more of zeros within two layers, and as the layer between them, whose own content is small."""
+    inner = pack(b"\0" * (QUICK.body_cap_bytes + 1))
+    between = b"".join(pack(b"") for _ in range(QUICK.body_cap_bytes // len(pack(b"")) + 1))
+    for packed in (pack(inner), pack(between)):
+        with FaultServer(reply(200, packed, {"Content-Encoding": "gzip, gzip"})) as server:
+            answer = lab.get(server)
+        assert (answer.outcome, answer.attempt_count) == (Outcome.too_large, 1)
+        assert len(answer.body) <= 64 * 1024
 
 
 def test_a_body_with_too_many_values_is_not_decoded(lab: Lab) -> None:

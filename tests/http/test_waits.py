@@ -1,6 +1,7 @@
 """Waiting and retrying: as long as asked, never idly, never for ever."""
 
 import asyncio
+import contextlib
 import dataclasses
 import email.utils
 import time
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.http import Answer, Network, Outcome
-from pipeline.http._waits import asked_wait_seconds, parse_date
+from pipeline.http._waits import asked_wait_seconds, parse_date, requests_left
 from tests.http.conftest import ACCOUNT_ID, QUICK, Lab
 from tests.http.fault_server import FaultServer, Wire, drip, reply
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+RESETS = ("ratelimit-reset", "x-ratelimit-reset-after", "x-ratelimit-reset", "x-rate-limit-reset")
 FINE = reply(200, b'{"balance": 12.50}')
 
 
@@ -93,9 +95,136 @@ def test_a_rate_limit_reset_is_waited_for_where_no_retry_after_is_given(lab: Lab
 
 @given(st.text())
 def test_no_text_makes_the_wait_negative_or_the_parser_fail(text: str) -> None:
-    for name in ("retry-after", "x-ratelimit-reset", "date"):
-        wait = asked_wait_seconds(429, {name: text}, local_now=NOW)
-        assert wait is None or wait > 0
+    for name in ("retry-after", *RESETS, "ratelimit", "ratelimit-policy", "ratelimit-remaining", "date"):
+        for status in (429, 503):
+            wait = asked_wait_seconds(status, {name: text}, local_now=NOW)
+            assert wait is None or wait > 0
+
+
+_FIELDS = st.dictionaries(
+    st.sampled_from(["retry-after", *RESETS, "ratelimit", "ratelimit-remaining", "ratelimit-policy", "date"]),
+    st.text('0123456789.,;="rt remainingreset-TZ:', max_size=24) | st.integers(0, 10**22).map(str),
+)
+
+
+@pytest.mark.faults(3)
+@given(_FIELDS, st.sampled_from([429, 503]))
+def test_no_rate_limit_field_ever_asks_for_more_than_a_month(headers: dict[str, str], status: int) -> None:
+    wait = asked_wait_seconds(status, {**headers, "retry-after": "?"}, local_now=NOW)
+    assert wait is None or 0 < wait <= 31 * 86400
+    left = requests_left(headers)
+    assert left is None or left >= 0
+
+
+@pytest.mark.faults(3)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("name", RESETS)
+@given(
+    server_now=st.datetimes(min_value=datetime(2001, 1, 1), max_value=datetime(2200, 1, 1)),
+    seconds=st.integers(1, 31 * 86400),
+)
+def test_a_reset_is_the_same_wait_in_every_unit(name: str, status: int, server_now: datetime, seconds: int) -> None:
+    epoch = int(server_now.replace(tzinfo=UTC).timestamp())
+    then = datetime.fromtimestamp(epoch + seconds, UTC)
+    spellings = [
+        str(seconds),
+        str(epoch + seconds),
+        f"{epoch + seconds}.0",
+        str((epoch + seconds) * 1000),
+        str((epoch + seconds) * 10**6),
+        email.utils.format_datetime(then, usegmt=True),
+        then.isoformat(),
+    ]
+    for text in spellings:
+        headers = {"date": email.utils.formatdate(epoch, usegmt=True), name: text}
+        assert asked_wait_seconds(status, headers, local_now=NOW) == pytest.approx(seconds, abs=0.01), text
+
+
+@pytest.mark.faults(3)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"ratelimit-limit": "30", "ratelimit-remaining": "0", "ratelimit-reset": "6"}, 6),
+        ({"ratelimit-limit": "100, 100;w=60", "ratelimit-remaining": "0", "ratelimit-reset": "6"}, 6),
+        ({"ratelimit": "limit=100, remaining=0, reset=6"}, 6),
+        ({"ratelimit": "limit=100,remaining=0,reset=6", "ratelimit-policy": "100;w=3600"}, 6),
+        ({"ratelimit": 'limit=100, remaining=0, reset="soon"'}, None),
+        ({"ratelimit": '"default";r=0;t=6'}, 6),
+        ({"ratelimit": '"100-in-1min"; r=0; t=6; pk=:c2VjcmV0:', "ratelimit-policy": '"100-in-1min";q=100;w=60'}, 6),
+        ({"ratelimit": 'default;r=0;t=6'}, 6),
+        ({"ratelimit": '"a, r=9;t=99";r=0;t=6'}, 6),
+        ({"ratelimit": '"burst";r=0;t=6, "daily";r=900;t=40000'}, 6),
+        ({"ratelimit": '"burst";r=0;t=6, "daily";r=0;t=400'}, 400),
+        ({"ratelimit": '"default";r=0', "x-ratelimit-reset": "7"}, 7),
+        ({"ratelimit-policy": '"default";q=100;w=60'}, None),
+        ({"ratelimit-policy": "100;w=60", "x-ratelimit-limit": "100"}, None),
+        ({"x-ratelimit-reset-after": "1.25", "x-ratelimit-reset": str(NOW.timestamp() + 1.25)}, 1.25),
+        ({"x-ratelimit-remaining": "0, 90", "x-ratelimit-reset": "6, 3600"}, 6),
+        ({"x-ratelimit-remaining": "0, 0", "x-ratelimit-reset": "6, 3600"}, 3600),
+        ({"x-ratelimit-reset": "6, 3600"}, 6),
+        # Absurd, or past: back off instead.
+        ({"x-ratelimit-reset": "0"}, None),
+        ({"x-ratelimit-reset": "-6"}, None),
+        ({"x-ratelimit-reset": "1e9"}, None),
+        ({"x-ratelimit-reset": "9" * 400}, None),
+        ({"x-ratelimit-reset": "99999999999999999999"}, None),
+        ({"x-ratelimit-reset": str(int(NOW.timestamp()) - 5)}, None),
+        ({"x-ratelimit-reset": str(int(NOW.timestamp()) * 1000 - 5000)}, None),
+        ({"x-ratelimit-reset": str(int(NOW.timestamp()) + 400 * 86400)}, None),
+        ({"x-ratelimit-reset": str(1_000_000_000)}, None),
+        ({"x-ratelimit-reset": "never"}, None),
+        ({"x-ratelimit-reset": "2026-11-20T12:00:06Z"}, 6),
+        ({"x-ratelimit-reset": "2026-11-20T14:00:06+02:00"}, 6),
+        ({"x-ratelimit-reset": "0001-01-01T00:00:00+14:00"}, None),
+    ],
+)  # fmt: skip
+def test_the_fields_of_rate_limits_are_read_as_they_are_written(
+    headers: dict[str, str], seconds: float | None, status: int
+) -> None:
+    assert asked_wait_seconds(status, headers, local_now=NOW) == (seconds and pytest.approx(seconds))
+
+
+@pytest.mark.faults(3)
+@pytest.mark.parametrize(
+    ("headers", "count"),
+    [
+        ({"x-ratelimit-remaining": "41"}, 41),
+        ({"ratelimit-remaining": "0"}, 0),
+        ({"ratelimit": '"burst";r=5;t=6, "daily";r=2;t=9'}, 2),
+        ({"ratelimit": "limit=10, remaining=7, reset=6"}, 7),
+        ({"x-ratelimit-remaining": "lots"}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_left_is_the_fewest_of_the_limits(headers: dict[str, str], count: int | None) -> None:
+    assert requests_left(headers) == count
+
+
+@pytest.mark.faults(3)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_reset_in_any_unit_is_waited_for(lab: Lab, status: int) -> None:
+    written = [
+        lambda: {"X-RateLimit-Reset": "2"},
+        lambda: {"X-RateLimit-Reset": str(int((time.time() + 2) * 1000))},
+        lambda: {"RateLimit-Limit": "30", "RateLimit-Remaining": "0", "RateLimit-Reset": "2"},
+        lambda: {"RateLimit": '"default";r=0;t=2', "RateLimit-Policy": '"default";q=30;w=3600'},
+    ]
+    scripts = [lambda wire, made=made: reply(status, headers=made())(wire) for made in written]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(FaultServer(script, FINE)) for script in scripts]
+        answers = lab.get_all(*servers, patience=dataclasses.replace(QUICK, read_timeout_seconds=5))
+    for server, answer in zip(servers, answers, strict=True):
+        first, second = server.requests
+        assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
+        assert second.received_seconds - first.received_seconds >= 1
+
+
+@pytest.mark.faults(3)
+def test_a_reset_that_is_years_away_is_backed_off_from(lab: Lab) -> None:
+    with FaultServer(reply(429, headers={"X-RateLimit-Reset": "99999999999"}), FINE) as server:
+        answer = lab.get(server)
+    assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
 
 
 @given(st.integers(min_value=1, max_value=10**30))
@@ -112,11 +241,17 @@ def test_a_date_to_wait_for_is_measured_by_the_servers_own_clock(server_now: dat
     assert asked_wait_seconds(429, {"date": date, "x-ratelimit-reset": str(epoch + seconds)}, local_now=NOW) == seconds
 
 
-def test_a_reset_counts_on_a_429_only_and_after_retry_after() -> None:
+def test_a_reset_counts_after_retry_after_and_not_where_requests_are_left() -> None:
     reset = str(int(NOW.timestamp()) + 60)
-    assert asked_wait_seconds(503, {"x-ratelimit-reset": reset}, local_now=NOW) is None
     assert asked_wait_seconds(429, {"x-ratelimit-reset": reset, "retry-after": "5"}, local_now=NOW) == 5
     assert asked_wait_seconds(429, {"x-ratelimit-reset": reset, "retry-after": "?"}, local_now=NOW) == 60
+    # A server that is down counts all the same, and its hour has nothing to do with being down.
+    counted = {"x-ratelimit-reset": reset, "x-ratelimit-remaining": "41"}
+    assert asked_wait_seconds(503, counted, local_now=NOW) is None
+    assert asked_wait_seconds(503, {"ratelimit": '"hour";r=41;t=3600'}, local_now=NOW) is None
+    assert asked_wait_seconds(503, {**counted, "x-ratelimit-remaining": "0"}, local_now=NOW) == 60
+    assert asked_wait_seconds(503, {"x-ratelimit-reset": reset}, local_now=NOW) == 60
+    assert asked_wait_seconds(500, {"x-ratelimit-reset": reset}, local_now=NOW) is None
 
 
 def test_a_date_is_read_as_utc_or_not_at_all() -> None:

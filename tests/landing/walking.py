@@ -14,6 +14,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from pipeline.http import Answer, Client, Network, Patience, RateLimit, RateLimits
+from pipeline.landing.budget import Budget
 from pipeline.landing.store import LandingWriter, resume_states
 from pipeline.landing.walk import Resume, Span, Step, Walk
 from pipeline.secret import Secret
@@ -62,6 +63,7 @@ class Walker:
     url: str
     landing: Path
     history_days: int = 400
+    budget: Budget = field(default_factory=Budget)
     made: Landing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,8 +113,9 @@ class Walker:
                     rate_limit=RateLimit(10_000, 1, "account"), rate_limits=limits, patience=HURRIED,
                 )  # fmt: skip
                 walk = Walk(
-                    asks=client, land=land, resume=resume, today=today, history_days=self.history_days, wanted=wanted
-                )
+                    asks=client, land=land, resume=resume, today=today, history_days=self.history_days, wanted=wanted,
+                    budget=self.budget,
+                )  # fmt: skip
                 return await walk.run(listing)
 
 

@@ -28,6 +28,8 @@ VENDOR = Vendor(
         "Nobody writes a reading down every hour: one is stale after 45 days, not after 26 hours.",
         "A time without an offset is UTC, as the column's name says; a bare day is its midnight.",
         "A row that is taken out of the file stays in the warehouse; correct it by giving its time another amount.",
+        "Blank lines, and columns without a name or a value, are passed over. A value in a column without a name "
+        "refuses the file, by line and column: 1,234.50 without quotes is two fields, the first another amount.",
     ),
     stale_after=timedelta(days=45),
 )

@@ -101,8 +101,8 @@ VENDOR = Vendor(
         "Paid orders stand in for the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
         "They are credited or taken from the balance at payment_date, and miss refunds: then the balance moves, and no "
         "entry tells why.",
-        "A listing's `next` link keeps its filter and page size; otherwise orders that are not paid are absent from "
-        "core.orders beyond the first page.",
+        "A listing's `next` link keeps its filter and page size, or drops them and accepts them again: they are added "
+        "where they are missing.",
         "A server is renewed at expiry_at for renew_amount_with_vat, else for plan.price_with_vat times billing_cycle; "
         "whether that holds its addons is unproven. core.known_charges beside what is then charged tells.",
         "A due time of 21:00Z or 22:00Z is midnight in Sofia: due_date is the UTC day, and so the day before there.",

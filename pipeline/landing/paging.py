@@ -1,0 +1,186 @@
+"""What the pages of a listing show while they are walked: its order, its end, and what is wrong with it.
+
+A `next` link is believed as long as it leads to something else. Three things end a listing that always names one: a
+page that links to itself, a page that is the last by the listing's own count, and pages that repeat the one before.
+"""
+
+from __future__ import annotations
+
+import marshal
+import re
+from collections.abc import Hashable, Mapping
+from datetime import date
+from typing import Any, Final, cast
+
+from pipeline.http import Answer, page_key
+from pipeline.paths import dig
+from pipeline.vendors._port import Pages
+
+REPEATS_AT_THE_END: Final = 2
+"""Repeated pages in a row after which a listing without a count has ended: one alone may be a page that was delivered
+twice, with others behind it."""
+_PAGE_SIZE: Final = re.compile(r"(per_?page|page_?size|limit)", re.IGNORECASE)
+
+
+class Fault(Exception):
+    """The listing cannot be walked on; the message says where and why."""
+
+
+class Paging:
+    """The pages of one walk, as far as it has come."""
+
+    def __init__(self, listing: Pages) -> None:
+        self._listing = listing
+        self._params = carried(listing)
+        self._page, self._url = 0, ""
+        self._payload: object = None
+        self._rows: list[object] = []
+        self._walked: dict[Hashable, int] = {}
+        self._contents: dict[int, int] = {}
+        self._known: set[int] = set()
+        self._repeated: list[int] = []
+        self._is_part = False
+        self._oldest: str | None = None
+        self._distinct = 0
+        self.is_falling = True
+        """No row seen so far is later than one before it."""
+
+    def go_on(self, *, is_falling: bool) -> None:
+        """Forget the order of the first page: what follows is where an earlier run's walk ended."""
+        self._is_part, self.is_falling = True, is_falling
+        self._oldest, self._distinct = None, 0
+        self._known.clear()
+
+    def see(self, answer: Answer, page: int) -> None:
+        """Take in a good page."""
+        self._page, self._url, self._payload = page, answer.url, answer.payload
+        key = self._key("", answer.url)
+        if key is not None:
+            self._walked.setdefault(key, page)
+        self._rows = rows_of(answer.payload, self._listing.rows_at)
+        content = _fingerprint(self._rows)
+        if self._rows and content in self._contents:
+            self._repeated.append(self._contents[content])
+        else:
+            self._contents[content] = page
+            self._repeated.clear()
+        for row in self._rows:
+            self._see_row(row)
+
+    def _see_row(self, row: object) -> None:
+        # Rows that come a second time, because pages overlap or have shifted meanwhile, say nothing about the order.
+        seen = _fingerprint(row)
+        if seen in self._known:
+            return
+        self._known.add(seen)
+        stamp = dig(row, self._listing.newest_first_by) if self._listing.newest_first_by else None
+        # Only stamps of one spelling can be compared as text: anything else proves nothing.
+        if not isinstance(stamp, str) or not stamp.endswith("Z"):
+            self.is_falling = False
+            return
+        if self._oldest is not None and (len(stamp) != len(self._oldest) or stamp > self._oldest):
+            self.is_falling = False
+        self._distinct += stamp != self._oldest
+        self._oldest = stamp
+
+    @property
+    def has_rows(self) -> bool:
+        """The page has any."""
+        return bool(self._rows)
+
+    @property
+    def is_newest_first(self) -> bool:
+        """Two different times at least were seen, and none later than the one before."""
+        return self.is_falling and self._distinct > 1
+
+    def is_past(self, day: date | None) -> bool:
+        """All that follows is older than the day, if the listing keeps its order."""
+        return day is not None and self.is_falling and self._oldest is not None and self._oldest[:10] < day.isoformat()
+
+    def next_link(self) -> str | None:
+        """The link to walk on with, None where this page is the last; raises Fault."""
+        link = dig(self._payload, self._listing.next_at)
+        if not link:
+            return None
+        page, path = self._page, self._listing.path
+        if not isinstance(link, str):
+            raise Fault(f"page {page} of {path} has a `{self._listing.next_at}` that is no link; the walk ends there")
+        key = self._key(link, self._url)
+        earlier = None if key is None else self._walked.get(key)
+        is_last = self._says_it_is_last()
+        if earlier == page:
+            if is_last is False:
+                raise Fault(f"page {page} of {path} links to itself, but by its own count is not the last one")
+            if self._repeated and not self._repeats_the_last(is_last):
+                raise self._endless()
+            return None
+        if earlier is not None:
+            if is_last:
+                return None
+            raise Fault(
+                f"page {page} of {path} links to page {earlier}, which was already walked; the listing is cyclic"
+            )
+        if not self._rows:
+            raise Fault(f"page {page} of {path} holds no rows and yet links to a further page; the walk ends there")
+        if self._repeated and (is_last or len(self._repeated) >= REPEATS_AT_THE_END):
+            if self._repeats_the_last(is_last):
+                return None
+            raise self._endless()
+        return link
+
+    def _repeats_the_last(self, is_last: bool | None) -> bool:
+        """Whether the pages since the last new one are that one again, and nothing speaks against it being the last.
+
+        A server that has no further page repeats the last; one that does not know how to turn a page, the first.
+        """
+        first = self._repeated[0]
+        is_same = set(self._repeated) == {first} and first == self._page - len(self._repeated)
+        return is_same and (bool(is_last) or (is_last is None and (first > 1 or self._is_short())))
+
+    def _endless(self) -> Fault:
+        return Fault(
+            f"page {self._page} of {self._listing.path} has the rows of page {self._repeated[-1]} once more, and "
+            "nothing says that these are all; the walk ends there"
+        )
+
+    def _is_short(self) -> bool:
+        """The page has fewer rows than were asked for."""
+        sizes = [whole(value) for name, value in self._params.items() if _PAGE_SIZE.fullmatch(name)]
+        return any(size is not None and len(self._rows) < size for size in sizes)
+
+    def _says_it_is_last(self) -> bool | None:
+        """What the listing's own count says of this page; None where it has none that can be read."""
+        meta = dig(self._payload, self._listing.meta_at)
+        last, current = whole(dig(meta, "last_page")), whole(dig(meta, "current_page"))
+        if last is not None:
+            return (self._page if current is None else current) >= last
+        total = whole(dig(meta, "total"))
+        return None if total is None or self._is_part else len(self._known) >= total
+
+    def _key(self, link: str, page_url: str) -> Hashable | None:
+        return page_key(link, page_url=page_url, params=self._params)
+
+
+def carried(listing: Pages) -> Mapping[str, str]:
+    """The first request's parameters that hold for every page."""
+    return {name: value for name, value in listing.params.items() if name != listing.page_param}
+
+
+def rows_of(payload: object, rows_at: str) -> list[object]:
+    """The rows of a page: a list, or the values of an object whose keys are numbers; none where neither is there."""
+    rows = dig(payload, rows_at)
+    if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
+        return list(rows.values())
+    return rows if isinstance(rows, list) else []
+
+
+def whole(value: object) -> int | None:
+    """A count, which some vendors write as a text; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _fingerprint(value: object) -> int:
+    # marshal writes whatever JSON can hold, integers of any size included; its version 2 writes equal values equally.
+    return hash(marshal.dumps(cast(Any, value), 2))

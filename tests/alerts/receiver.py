@@ -1,0 +1,104 @@
+"""A receiver of messages over real HTTP, and the journal of who sends them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from pipeline.alerts import delivery as delivering
+from pipeline.alerts.delivery import deliver
+from pipeline.alerts.journal import Delivery, Ledger, Transitions, fold, land, landed_entries
+from pipeline.alerts.policy import Policy
+from pipeline.clock import Clock
+from pipeline.home import Home
+from pipeline.secret import Secret
+from tests.alerts.timelines import START, Timeline
+
+CANARY = "canary-hook-5512"
+PROCESS = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from pipeline.alerts.delivery import deliver
+from pipeline.alerts.journal import fold, landed_entries
+from pipeline.alerts.policy import Policy
+from pipeline.clock import Clock
+from pipeline.home import Home
+from pipeline.secret import Secret
+home = Home(Path(sys.argv[1]))
+clock = Clock(datetime.fromisoformat(sys.argv[2]))
+url = Secret(os.environ["TOLD"], name="TOLD")
+print(deliver(fold(landed_entries(home.landing)), Policy(), {"main": ("TOLD",)}, lambda _: url, home, clock, "r"))
+"""
+
+
+@dataclass
+class Channel:
+    """A receiver of messages, and the state folder of who sends them."""
+
+    home: Home
+    url: str
+    heard: list[dict[str, str]] = field(default_factory=list)
+    before_answer: Callable[[], int] = lambda: 200
+    """What happens when a message has arrived, before it is answered; returns the status."""
+    breaks_off: int = 0
+    """So many messages are taken, and the connection is closed without a word."""
+    policy: Policy = field(default_factory=Policy)
+    recipients: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"main": ("TOLD",)})
+
+    def hear(self, request: Request) -> Response:
+        self.heard.append({"title": request.json["title"], "message": request.json["message"]})
+        if self.breaks_off:
+            self.breaks_off -= 1
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return Response(status=self.before_answer())
+
+    def land(self, timeline: Timeline) -> None:
+        """Land what a timeline came to, as a run does."""
+        changed = tuple(timeline.states.values())
+        for each in timeline.events:
+            told = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
+            addressed = msgspec.structs.replace(each, recipients=told)
+            entry = Transitions(at=each.happened_at_utc, states=changed, events=(addressed,))
+            land(self.home, Clock(each.happened_at_utc), "r", entry)
+
+    def ledger(self) -> Ledger:
+        return fold(landed_entries(self.home.landing))
+
+    def deliver(self, hours: int = 1) -> list[str]:
+        """Deliver in this process, so many hours after the beginning."""
+        clock = Clock(START + timedelta(hours=hours))
+        url = Secret(self.url, name="TOLD")
+        return deliver(self.ledger(), self.policy, self.recipients, lambda _: url, self.home, clock, "r")
+
+    def process(self) -> subprocess.Popen[str]:
+        """Deliver in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(self.home.path), START.isoformat()],
+            env={**os.environ, "TOLD": self.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def delivery(self, event: str = "main/runway/1") -> Delivery:
+        return self.ledger().deliveries[event, "TOLD"]
+
+
+@pytest.fixture
+def channel(tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> Channel:
+    monkeypatch.setattr(delivering, "_WAITS", (0.01, 0.01))
+    made = Channel(Home(tmp_path / "data"), f"json://127.0.0.1:{httpserver.port}/{CANARY}")
+    httpserver.expect_request(f"/{CANARY}").respond_with_handler(made.hear)
+    return made

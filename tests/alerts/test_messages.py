@@ -1,0 +1,314 @@
+"""What is told of many events: texts that every service takes, each event named, and what failed told alone again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from pipeline.alerts.channel import most_characters, send
+from pipeline.alerts.delivery import MOST_FAILURES, TRIES
+from pipeline.alerts.journal import Transitions, land
+from pipeline.alerts.machine import Event, Evidence
+from pipeline.alerts.messages import MOST_CHARACTERS, MOST_IN_FULL, MOST_MESSAGES, Message, compose, cut_at
+from pipeline.clock import Clock
+from pipeline.secret import Secret
+from tests.alerts.receiver import CANARY, Channel, channel
+from tests.alerts.timelines import START
+
+__all__ = ["channel"]
+
+REPORT = Path("/state/published/report/index.html")
+REASON = (
+    "As likely as not dry by 2026-11-24, 1 chance in 10 by 2026-11-23, 9 in 10 by 2026-11-25; 1262.36 EUR a day, the "
+    "mean of 28 days. The chance of running dry within 7 days is over 99 %. Order 48259 EUR today, which is late."
+)
+
+
+def event(number: int, message: str = REASON, **changes: Any) -> Event:
+    """What opened for the account of that number."""
+    made = Event(
+        event_id=f"agency-{number}/runway/1",
+        account_id=f"agency-{number}",
+        rule="runway",
+        event="opened",
+        severity="critical",
+        happened_at_utc=START,
+        message=message,
+        evidence=Evidence(unit_code="EUR"),
+        recipients=("TOLD",),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def events(count: int) -> list[Event]:
+    """Of so many accounts."""
+    return [event(number) for number in range(count)]
+
+
+def land_events(channel: Channel, made: list[Event]) -> None:
+    """Land them, as a run does."""
+    channel.recipients = {each.account_id: ("TOLD",) for each in made}
+    land(channel.home, Clock(START), "r", Transitions(at=START, events=tuple(made)))
+
+
+def _size(message: Message) -> int:
+    return len(message.title) + len(message.body)
+
+
+def test_few_events_are_one_message_that_says_what_when_how_sure_and_where_to_look() -> None:
+    [message] = compose([event(1), event(2, "It has recovered.", event="recovered")], REPORT)
+    assert message.title == "Drawdown: 2 changes: 1 critical, 1 recovered"
+    assert message.body == (
+        f"agency-1 is critical (runway, opened 2026-03-02 08:00 UTC).\n{REASON}\n\n"
+        "agency-2 has recovered (runway) (runway, recovered 2026-03-02 08:00 UTC).\nIt has recovered.\n\n"
+        f"Where to look: drawdown explain ACCOUNT, or {REPORT}"
+    )
+    assert (message.event_ids, message.told_length) == (("agency-1/runway/1", "agency-2/runway/1"), None)
+
+
+def test_many_events_are_several_messages_that_each_say_what_they_cover() -> None:
+    messages = compose(events(14), REPORT)
+    assert [message.title for message in messages] == [
+        "Drawdown: 6 of 14 changes: 6 critical (message 1 of 3)",
+        "Drawdown: 6 of 14 changes: 6 critical (message 2 of 3)",
+        "Drawdown: 2 of 14 changes: 2 critical (message 3 of 3)",
+    ]
+    assert [each for message in messages for each in message.event_ids] == [each.event_id for each in events(14)]
+    # No paragraph is torn apart, and each message tells where to look.
+    assert all(message.body.count(REASON) == len(message.event_ids) for message in messages)
+    assert all(message.body.endswith(f"Where to look: drawdown explain ACCOUNT, or {REPORT}") for message in messages)
+    assert all(_size(message) <= MOST_CHARACTERS for message in messages)
+
+
+def test_in_a_storm_the_most_urgent_are_told_in_full_and_of_the_others_the_headlines() -> None:
+    mild = [event(number, severity="warning") for number in range(1000, 1100)]
+    messages = compose([*mild, *events(60)], REPORT)
+    assert len(messages) <= MOST_MESSAGES
+    text = "\n".join(message.body for message in messages)
+    assert all(f"{each.account_id} is" in text for each in [*mild, *events(60)])
+    in_full = "\n".join(message.body for message in messages[:MOST_IN_FULL])
+    assert in_full.count(REASON) == text.count(REASON)
+    # The critical ones came last and are told first; the first message begins with one.
+    assert messages[0].body.startswith("agency-0 is critical")
+    assert "agency-1099 is running low." in messages[-1].body
+
+
+def test_a_storm_beyond_all_messages_leaves_the_rest_to_the_next_run() -> None:
+    many = events(3000)
+    messages = compose(many, REPORT)
+    assert len(messages) == MOST_MESSAGES
+    told = [each for message in messages for each in message.event_ids]
+    assert told == [each.event_id for each in many[: len(told)]]
+    assert 500 < len(told) < 3000
+
+
+def test_a_paragraph_longer_than_a_message_is_continued_in_the_next() -> None:
+    words = " ".join(f"Sentence number {number} says something." for number in range(150))
+    messages = compose([event(1), event(2, words), event(3)], REPORT)
+    assert [message.event_ids for message in messages] == [
+        ("agency-1/runway/1",),
+        *[("agency-2/runway/1",)] * (len(messages) - 2),
+        ("agency-3/runway/1",),
+    ]
+    assert messages[2].body.startswith("agency-2, continued: Sentence number ")
+    pieces = [
+        message.body.partition("\n\nWhere")[0].removeprefix("agency-2, continued: ") for message in messages[1:-1]
+    ]
+    assert " ".join(pieces).partition("\n")[2] == words
+    assert [message.told_length is None for message in messages] == [True, *[False] * (len(messages) - 3), True, True]
+    # What has arrived of it is not told again.
+    [first, *_] = compose([event(2, words)], REPORT, told={"agency-2/runway/1": messages[1].told_length or 0})
+    assert first.body.startswith(messages[2].body.partition("\n\nWhere")[0][:200])
+
+
+_MESSAGES = st.text(alphabet="ab .;\n", max_size=30) | st.integers(0, 900).map(lambda size: "word " * size)
+
+
+@given(
+    st.lists(_MESSAGES, min_size=1, max_size=40),
+    st.sampled_from([160, 280, 512, 1024, 2000]),
+    st.integers(1, 300).map(lambda size: Path("/" + "x" * size)),
+)
+def test_no_message_is_longer_than_the_service_takes_and_no_event_is_left_out(
+    texts: list[str], limit: int, report: Path
+) -> None:
+    made = [event(number, text) for number, text in enumerate(texts)]
+    messages = compose(made, report, limit=limit)
+    assert max(map(_size, messages)) <= limit
+    assert len(messages) <= MOST_MESSAGES
+    covered = {each for message in messages for each in message.event_ids}
+    if len(messages) < MOST_MESSAGES:
+        assert covered == {each.event_id for each in made}
+    for message in messages:
+        for event_id in message.event_ids:
+            assert event_id.partition("/")[0] in message.body
+
+
+@given(st.text(alphabet="ab .;:\n\t", min_size=1, max_size=300), st.integers(1, 100))
+def test_a_text_is_cut_where_it_loses_nothing(text: str, room: int) -> None:
+    kept = cut_at(text, room)
+    assert 0 < kept <= room
+
+
+# -- over real HTTP -----------------------------------------------------------------------------------------------
+
+
+def _refusing(channel: Channel, is_refused: Callable[[dict[str, str]], bool]) -> list[dict[str, str]]:
+    """Let the receiver refuse some messages; returns those that it took, as they come."""
+    taken: list[dict[str, str]] = []
+
+    def judge() -> int:
+        if is_refused(channel.heard[-1]):
+            return 400
+        taken.append(channel.heard[-1])
+        return 200
+
+    channel.before_answer = judge
+    return taken
+
+
+def test_a_receiver_that_refuses_long_texts_is_told_of_every_account(channel: Channel) -> None:
+    taken = _refusing(channel, lambda message: len(message["title"]) + len(message["message"]) > 2000)
+    land_events(channel, events(14))
+    assert channel.deliver() == []
+    assert taken == channel.heard
+    text = "\n".join(message["message"] for message in taken)
+    assert all(f"agency-{number} is critical" in text for number in range(14))
+    assert {each.attempt_count for each in channel.ledger().deliveries.values()} == {1}
+    assert channel.deliver(2) == []
+    assert len(channel.heard) == len(taken) == 3
+
+
+def test_of_several_messages_only_the_one_that_failed_is_sent_again(channel: Channel) -> None:
+    taken = _refusing(channel, lambda message: "agency-7 " in message["message"])
+    land_events(channel, events(14))
+    [problem] = channel.deliver()
+    assert problem.endswith("error=400.; the next run tries again")
+    assert [message["title"][-7:] for message in taken] == ["1 of 3)", "3 of 3)"]
+    states = {key[0]: each for key, each in channel.ledger().deliveries.items()}
+    pending = [event_id for event_id, each in states.items() if each.is_pending]
+    assert pending == [f"agency-{number}/runway/1" for number in range(6, 12)]
+    assert {states[event_id].attempt_count for event_id in pending} == {TRIES}
+
+    channel.before_answer = lambda: 200
+    heard = len(channel.heard)
+    assert channel.deliver(2) == []
+    [again] = channel.heard[heard:]
+    assert again["title"] == "Drawdown: 6 changes: 6 critical"
+    assert not any(each.is_pending or each.is_possibly_repeated for each in channel.ledger().deliveries.values())
+
+
+def test_a_receiver_that_is_down_is_not_tried_with_every_message(channel: Channel) -> None:
+    channel.before_answer = lambda: 503
+    land_events(channel, events(60))
+    assert len(channel.deliver()) == 1
+    assert len(channel.heard) == TRIES * MOST_FAILURES
+    assert all(each.is_pending for each in channel.ledger().deliveries.values())
+
+
+def test_a_long_paragraph_goes_on_where_it_broke_off(channel: Channel) -> None:
+    words = " ".join(f"Sentence number {number} says something." for number in range(150))
+    land_events(channel, [event(1, words)])
+    taken = _refusing(channel, lambda message: "message 2 of" in message["title"])
+    assert len(channel.deliver()) == 1
+    # Without its second message the third would say nothing.
+    assert len(channel.heard) == 1 + TRIES
+    delivery = channel.delivery("agency-1/runway/1")
+    assert delivery.is_pending
+    assert delivery.told_length > 1000
+
+    channel.before_answer = lambda: 200
+    heard = len(channel.heard)
+    assert channel.deliver(2) == []
+    messages = [taken[0], *channel.heard[heard:]]
+    pieces = [each["message"].partition("\n\nWhere")[0].removeprefix("agency-1, continued: ") for each in messages]
+    assert " ".join(pieces).partition("\n")[2] == words
+    assert not channel.delivery("agency-1/runway/1").is_pending
+
+
+def test_what_waits_for_the_next_run_is_said_and_told_by_it(channel: Channel) -> None:
+    land_events(channel, events(1500))
+    [problem] = channel.deliver()
+    assert "wait for the next run; `drawdown alerts` lists them" in problem
+    assert len(channel.heard) == MOST_MESSAGES
+    for hours in range(2, 9):
+        channel.deliver(hours)
+    text = "\n".join(message["message"] for message in channel.heard)
+    assert all(f"agency-{number} is critical" in text for number in range(1500))
+
+
+@pytest.mark.parametrize(
+    ("url", "most"),
+    [
+        ("json://127.0.0.1/x", 2000),
+        ("mailto://user:password@example.com", 2000),
+        ("discord://1234567890123456/abcdefghijklmnop", 2000),
+        (f"tgram://123456789:{'A' * 35}/1234", 2000),
+        (f"pover://{'a' * 30}@{'b' * 30}", 1024),
+        ("nonsense", 2000),
+    ],
+)
+def test_a_message_is_as_long_as_its_service_documents_and_never_longer_than_2000(url: str, most: int) -> None:
+    assert most_characters(Secret(url, name="TOLD")) == most
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+@pytest.mark.parametrize("more", ["", "?redirect=yes"])
+def test_a_redirect_is_a_failure_that_is_recorded_and_tried_again(
+    channel: Channel, httpserver: HTTPServer, status: int, more: str
+) -> None:
+    elsewhere: list[str] = []
+
+    def lands(request: Request) -> Response:
+        elsewhere.append(request.method)
+        return Response(status=200)
+
+    def redirects(request: Request) -> Response:
+        channel.heard.append({"title": request.json["title"]})
+        return Response(status=status, headers={"Location": f"http://127.0.0.1:{httpserver.port}/elsewhere"})
+
+    httpserver.clear()
+    httpserver.expect_request("/elsewhere").respond_with_handler(lands)
+    httpserver.expect_request(f"/{CANARY}").respond_with_handler(redirects)
+    url, channel.url = channel.url, channel.url + more
+    land_events(channel, events(1))
+    [problem] = channel.deliver()
+    assert (
+        f"error={status}. That is a redirect, which is not followed: put the address that it leads to into TOLD"
+        in problem
+    )
+    assert elsewhere == []
+    assert channel.delivery("agency-0/runway/1").is_pending
+    failure = send(Secret(channel.url, name="TOLD"), "Drawdown: a test", "This is a test.")
+    assert failure is not None
+    assert not failure.is_unknown
+
+    channel.url = url.replace(CANARY, "elsewhere")
+    assert channel.deliver(2) == []
+    assert elsewhere == ["POST"]
+    assert not channel.delivery("agency-0/runway/1").is_pending
+
+
+@pytest.mark.parametrize("url", ["form://127.0.0.1:{port}/x", "xml://127.0.0.1:{port}/x", "ntfy://127.0.0.1:{port}/x",
+                                 "gotify://127.0.0.1:{port}/token", "mmost://127.0.0.1:{port}/abcdefghijklmnopqrstuvwxyz"])  # fmt: skip
+def test_a_redirect_is_a_failure_whatever_the_service(httpserver: HTTPServer, url: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: Request) -> Response:
+        asked.append(request.method)
+        return Response(status=301 if len(asked) == 1 else 200, headers={"Location": "/elsewhere"})
+
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(answer)
+    failure = send(Secret(url.format(port=httpserver.port), name="TOLD"), "t", "b")
+    assert failure is not None
+    assert "redirect, which is not followed" in failure.problem
+    assert asked == ["POST"]
