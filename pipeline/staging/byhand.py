@@ -128,9 +128,7 @@ def problems(
     if ahead:
         number, _, _, value = ahead[0]
         more = f" ({len(ahead) - 1} more such rows)" if len(ahead) > 1 else ""
-        words = (
-            f"{place(number)}: {value} is yet to come{more}; it is read once it has: correct the time if it is wrong"
-        )
+        words = f"{place(number)}: {value} is yet to come{more}, and is read then; correct the time if it is wrong"
         found.append(Problem(words, is_error=True))
     told = {newest_row, *(each[0] for each in ahead)}
     for each in others:

@@ -60,7 +60,7 @@ def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: T
             why = (
                 f"the answer says that it failed ({value!r})"
                 if check == "is_success"
-                else f"the answer cannot be read ({value}); `drawdown explain {fetch_id}` shows it"
+                else f"an answer cannot be read ({value}): {fetch_id} in landing"
             )
             found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data stands")
     told = {(row[0], row[1]) for row in failed}
