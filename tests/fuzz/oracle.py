@@ -154,7 +154,8 @@ def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> 
         text = str(stated)
         if has_dollars and (found := _DOLLARS.fullmatch(text)):
             text = found[1] + found[2].replace(",", "") + found[3]
-        if not _NUMBER.fullmatch(text):
+        # Nobody writes an amount with more characters.
+        if len(text) > 80 or not _NUMBER.fullmatch(text):
             raise Unreadable(stated)
         amount = Fraction(Decimal(text))
     if is_float:
