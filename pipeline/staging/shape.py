@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.paths import dig
 from pipeline.staging.answers import Drift, Landed, Refusal, shown
-from pipeline.staging.convert import to_text
 from pipeline.vendors._port import Endpoint, Records
 
-# How a flag or a status says yes; whatever else is there does not say it.
-_SUCCEEDED = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
 # Where vendors say why, beside the flag.
 _EXPLANATIONS = ("message", "error", "error_message", "error_reason", "detail", "reason", "errors")
 
@@ -19,18 +16,13 @@ _EXPLANATIONS = ("message", "error", "error_message", "error_reason", "detail", 
 def failures(endpoint: Endpoint, answers: Sequence[Landed]) -> dict[int, Refusal]:
     """The answers that say of themselves that they failed, by their position, with the vendor's own words."""
     found: dict[int, Refusal] = {}
-    above, _, key = endpoint.success_at.rpartition(".")
-    if not key:
-        return found
     for index, answer in enumerate(answers):
-        holder = dig(answer.payload, above)
-        if not isinstance(holder, Mapping) or key not in holder:
-            continue
-        flag = holder[key]
-        if (to_text(flag) or "").strip().lower() in _SUCCEEDED:
-            continue
-        words = next((holder[name] for name in _EXPLANATIONS if holder.get(name)), flag)
-        found[index] = Refusal(endpoint.success_at, "is_success", shown(words))
+        if endpoint.says_it_failed(answer.payload):
+            above, _, key = endpoint.success_at.rpartition(".")
+            holder = dig(answer.payload, above)
+            said = holder if isinstance(holder, dict) else {}
+            words = next((said[name] for name in _EXPLANATIONS if said.get(name)), said.get(key))
+            found[index] = Refusal(endpoint.success_at, "is_success", shown(words))
     return found
 
 

@@ -15,6 +15,10 @@ from enum import StrEnum
 from typing import Literal
 
 from pipeline.http import Outcome, RateLimit
+from pipeline.paths import dig
+
+# How a flag or a status says yes; whatever else is there does not say it.
+_SUCCEEDED = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
 
 
 class Reads(StrEnum):
@@ -260,6 +264,14 @@ class Endpoint:
     def absent_outcomes(self) -> tuple[Outcome, ...]:
         """The outcomes that say that this evidence is absent, and not that asking for it failed."""
         return (Outcome.forbidden, Outcome.not_found) if self.is_optional else ()
+
+    def says_it_failed(self, payload: object) -> bool:
+        """Whether a decoded body says of itself that it failed; one without the flag does not."""
+        above, _, key = self.success_at.rpartition(".")
+        holder = dig(payload, above)
+        if not key or not isinstance(holder, dict) or key not in holder:
+            return False
+        return str(holder[key]).strip().lower() not in _SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
