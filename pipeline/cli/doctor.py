@@ -103,8 +103,11 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
     if answer.outcome is not Outcome.ok:
         yield Finding("fail", account_id, answer.reason)
         return
+    problems = list(_unread(call, answer))
+    yield from problems
     if call.vendor.base_url is None:
-        yield Finding("ok", account_id, f"{call.account.path} can be read")
+        if not problems:
+            yield Finding("ok", account_id, f"{call.account.path} can be read")
         return
     rest = "" if answer.rate_limit_remaining is None else f", {answer.rate_limit_remaining} requests left"
     yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
@@ -112,3 +115,29 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
         skew = (datetime.now(UTC) - answer.date).total_seconds()
         if words := clock_words(skew, call.vendor.title):
             yield Finding("warn", account_id, f"{words}; set it, or have NTP set it")
+
+
+def _unread(call: Call, answer: Answer) -> Iterator[Finding]:
+    """What of an answer a run could not read, found out by reading it as a run does."""
+    from pipeline.staging.byhand import problems
+    from pipeline.staging.read import Landed, read_endpoint
+
+    account_id = call.account.account_id
+    landed = Landed(
+        fetch_id="", run_id="", account_id=account_id, window_from_date=None, window_to_date=None,
+        fetched_at_utc=datetime.now(UTC), payload=answer.payload,
+    )  # fmt: skip
+    readings = read_endpoint(call.endpoint, [landed], money_is_float=call.vendor.money_is_float)
+    for reading in (each for each in readings if each.records.kind == "balances"):
+        if call.vendor.base_url is None:
+            refused = [(each.row_number, each.column_name, each.check_name, each.value) for each in reading.rejects]
+            for problem in problems(refused, reading.refused_newest_rows.get(0), answer.body):
+                yield Finding(
+                    "fail" if problem.is_error else "warn", account_id, f"{call.account.path}, {problem.words}"
+                )
+        elif not reading.accepted.height and reading.rejects:
+            first = reading.rejects[0]
+            why = f"holds no balance that can be read ({first.column_name}: {first.check_name}, found {first.value!r})"
+            if first.check_name == "is_success":
+                why = f"says that it failed ({first.value!r})"
+            yield Finding("fail", account_id, f"{call.vendor.title}: its answer {why}")

@@ -269,7 +269,8 @@ class _Build:
             ),
             "schema_drift": self._mine(
                 "SELECT endpoint, column_name, check_name, redacted_value, first_observed_at_utc, fetch_id "
-                "FROM staging.schema_drift WHERE account_id = $account ORDER BY endpoint, column_name, check_name"
+                "FROM staging.schema_drift WHERE account_id = $account AND check_name <> 'rounded_amount' "
+                "ORDER BY endpoint, column_name, check_name"
             ),
             "failing_endpoints": self._mine(
                 "SELECT endpoint, outcome, status_code, reason, last_attempt_at_utc, failed_fetch_count "

@@ -312,7 +312,7 @@ _DEFINITIONS: Final = (
     _money("first_entry_amount", "entry_amount by the earliest answer that stated the entry."),
     _money("net_amount", "Without VAT, where the vendor says so."),
     _money("gross_amount", "With VAT, where the vendor says so."),
-    _money("credits_amount", "Units of the account's balance used on the day.", minimum=0),
+    _money("credits_amount", "Units of the account's balance used on the day; below zero where it was given back."),
     _money(
         "cost_amount",
         "The vendor's own statement of cost, kept apart from the balance's unit.",
@@ -356,6 +356,13 @@ _DEFINITIONS: Final = (
         doc="Rows quarantined in staging.rejects.",
         unit="rows",
         minimum=0,
+    ),
+    Column(
+        name="refused_newest_row",
+        type=Type.INTEGER,
+        doc="In an answer of several readings, such as a file kept by hand: the number of the refused row that is, or "
+        "may be, the newest of them; NULL where the newest was accepted.",
+        minimum=1,
     ),
     _measure("attempt_count", "Requests made for this answer, retries included.", minimum=0),
     _measure("fetch_count", "Answers in landing.", minimum=0),

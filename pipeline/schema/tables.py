@@ -229,7 +229,7 @@ STAGING: Final = (
         "staging.loads",
         "One kind of record read from one answer: received = accepted + rejected.",
         key="fetch_id record_kind",
-        columns="fetch_id record_kind received_rows accepted_rows rejected_rows",
+        columns="fetch_id record_kind received_rows accepted_rows rejected_rows refused_newest_row?",
         is_published=False,
         made_from="landing",
     ),

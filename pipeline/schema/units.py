@@ -13,11 +13,19 @@ MONEY_PRECISION: Final = 38
 MONEY_SCALE: Final = 9
 """Amounts are DECIMAL(38, 9): nine decimals hold a GPU minute's price, 29 digits before them hold any balance."""
 
+MOST_AMOUNT: Final = 10**15
+"""The furthest from zero that a single amount or number of a vendor or a file is believed to be, in any unit.
+
+A quadrillion is far beyond any account, and it leaves 14 of the 29 digits that DECIMAL(38, 9) has before its point:
+sums over millions of rows, differences of sums, and an amount times a tax rate, a number of months or a number of days
+stay far within them.
+"""
+
 UNKNOWN_UNIT: Final = "unknown"
 """The unit of an account whose vendor names none and whose owner configured none."""
 
 # ISO 4217 active currency codes (list one, funds and metals left out).
-ISO_4217: Final = frozenset(
+IN_USE: Final = frozenset(
     """AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF
     CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD
     HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD
@@ -25,6 +33,15 @@ ISO_4217: Final = frozenset(
     PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY
     TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
 )
+
+# Codes that were withdrawn since 2000 (ISO 4217 list three): a history may be kept in them, and a vendor may be late.
+_WITHDRAWN: Final = frozenset(
+    """ANG AZM BYR CSD CUC CYP EEK GHC HRK LTL LVL MGF MRO MTL MZM ROL RUR SDD SIT SKK SLL SRG STD TMM TRL VEB VEF
+    YUM ZMK ZWD ZWL ZWN ZWR""".split()
+)
+
+ISO_4217: Final = IN_USE | _WITHDRAWN
+"""The currency codes that an amount may be in."""
 
 # A vendor's own unit of account is spelled `<vendor>-<unit>`, such as `voxpria-credit`.
 _VENDOR_UNIT = re.compile(r"[a-z][a-z0-9]*-[a-z][a-z0-9]*")

@@ -12,11 +12,14 @@ from pipeline.vendors._port import Vendor
 def record_view(record: Table, vendors: Mapping[str, Vendor]) -> str:
     """`CREATE VIEW staging.<kind>`: the rows of every vendor that has such records.
 
-    Where none has, the view is there all the same, and empty.
+    Where none has, the view is there all the same, and empty. Readings out of a file are those that the newest good
+    version of it has, and those from before its first one: a row that was taken out, or given another time, is taken
+    back, whatever the order in which the versions were loaded.
     """
     columns = ", ".join(record.column_names)
     selects = [
         f"SELECT '{name}' AS vendor, {columns} FROM staging.{name}_{record.name}"
+        + (_of_newest_file(f"staging.{name}_{record.name}") if _is_of_files(record, vendor) else "")
         for name, vendor in vendors.items()
         if record.name in vendor.kinds
     ] or [
@@ -25,6 +28,24 @@ def record_view(record: Table, vendors: Mapping[str, Vendor]) -> str:
         + " WHERE false"
     ]
     return f"CREATE OR REPLACE VIEW {record.full_name} AS " + " UNION ALL ".join(selects)
+
+
+def _is_of_files(record: Table, vendor: Vendor) -> bool:
+    return record.name == "balances" and vendor.base_url is None
+
+
+def _of_newest_file(table: str) -> str:
+    """The condition under which a reading still counts: the newest file has it, or begins after it."""
+    return f"""
+        AS readings WHERE (
+            SELECT readings.fetch_id = max(newest.fetch_id)
+                OR readings.observed_at_utc < arg_max(newest.first_at_utc, newest.fetch_id)
+            FROM (
+                SELECT account_id, fetch_id, min(observed_at_utc) AS first_at_utc
+                FROM {table} GROUP BY account_id, fetch_id
+            ) AS newest
+            WHERE newest.account_id = readings.account_id
+        )"""
 
 
 def evidence_view() -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE, is_unit_code
+from pipeline.schema.units import IN_USE, MONEY_PRECISION, MONEY_SCALE, is_unit_code
 from pipeline.settings.model import CreditPrice
 
 _Read = TypeVar("_Read")
@@ -99,8 +99,8 @@ def _unit(value: Any) -> str:
 
 
 def currency(value: Any) -> str:
-    """An ISO 4217 code."""
-    if not isinstance(value, str) or value not in ISO_4217:
+    """An ISO 4217 code that is in use."""
+    if not isinstance(value, str) or value not in IN_USE:
         raise ValueError("must be an ISO 4217 code such as EUR or USD")
     return value
 

@@ -1,6 +1,7 @@
 """Staging's assets: every vendor's record tables, the quarantine and the bookkeeping, loaded in one transaction."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -10,6 +11,7 @@ from pipeline.landing.assets import landing_key
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
 from pipeline.staging.load import load
+from pipeline.staging.readable import look
 from pipeline.vendors import discover
 from pipeline.warehouse import Warehouse
 
@@ -102,7 +104,8 @@ def _specs() -> Iterator[dg.AssetSpec]:
             dg.AssetCheckSpec(
                 "is_readable",
                 asset=key,
-                description="Every account's newest answers gave rows that could be read.",
+                description="Every account's newest answers gave rows that could be read, the newest reading of a file "
+                "among them.",
             )
             for key in _VENDOR_TABLES
         ),
@@ -129,7 +132,10 @@ def staging(
         if spec.key in _VENDOR_TABLES:
             vendor, table = _VENDOR_TABLES[spec.key]
             metadata["accepted_rows"] = report.accepted_by_table.get(full_name, 0)
-            checks = [_matches_contract(connection, vendor, table), _is_readable(connection, vendor, table)]
+            checks = [
+                _matches_contract(connection, vendor, table),
+                _is_readable(connection, vendor, table, warehouse.home.landing),
+            ]
         yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata, check_results=checks)
 
 
@@ -183,77 +189,16 @@ def _matches_contract(connection: duckdb.DuckDBPyConnection, vendor: str, table:
     )
 
 
-def _is_readable(connection: duckdb.DuckDBPyConnection, vendor: str, table: Table) -> dg.AssetCheckResult:
-    unreadable = connection.execute(
-        """
-        WITH last AS (
-            SELECT account_id, endpoint, max(fetch_id) AS fetch_id FROM staging.fetches
-            WHERE vendor = ? AND outcome = 'ok' GROUP BY account_id, endpoint
-        ),
-        newest AS (
-            SELECT last.account_id, last.endpoint, fetches.run_id FROM last
-            INNER JOIN staging.fetches AS fetches ON last.fetch_id = fetches.fetch_id
-        )
-        SELECT newest.account_id, newest.endpoint, min(rejects.column_name), min(rejects.check_name),
-            min(rejects.redacted_value)
-        FROM newest
-        INNER JOIN staging.fetches AS fetches
-            ON newest.account_id = fetches.account_id AND newest.endpoint = fetches.endpoint
-            AND newest.run_id = fetches.run_id
-        INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id AND loads.record_kind = ?
-        LEFT JOIN staging.rejects AS rejects
-            ON fetches.fetch_id = rejects.fetch_id AND split_part(rejects.record_kind, ':', 1) = ?
-        GROUP BY newest.account_id, newest.endpoint
-        HAVING sum(loads.accepted_rows) = 0 AND sum(loads.rejected_rows) > 0
-        ORDER BY newest.account_id
-        """,
-        [vendor, *[_kind(vendor, table)] * 2],
-    ).fetchall()
-    lines = [
-        f"account {account_id}: {vendor} {endpoint}: no row could be read ({column}: {check}, found {value!r}); "
-        "earlier data stands. See staging.rejects and staging.schema_drift"
-        for account_id, endpoint, column, check, value in unreadable
-    ]
-    vanished = _vanished(connection, vendor, table) if _kind(vendor, table) == "ledger_entries" else []
-    lines += [
-        f"account {account_id}: {vendor} {endpoint}: the listing is empty, though {count} entries are known; they "
-        "stand, and later days are not taken as free of spend"
-        for account_id, endpoint, count in vanished
-    ]
+def _is_readable(
+    connection: duckdb.DuckDBPyConnection, vendor: str, table: Table, landing: Path | None = None
+) -> dg.AssetCheckResult:
+    """Whether what the newest answers say is known; where an older row of a file is refused, that is a warning."""
+    found = look(connection, vendor, _kind(vendor, table), table, landing)
     return dg.AssetCheckResult(
         asset_key=asset_key(table.full_name),
         check_name="is_readable",
-        passed=not lines,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(lines) or None,
-        metadata={"unreadable_accounts": [row[0] for row in (*unreadable, *vanished)]},
+        passed=not (found.errors or found.warnings),
+        severity=dg.AssetCheckSeverity.ERROR if found.errors else dg.AssetCheckSeverity.WARN,
+        description="\n".join(found.errors or found.warnings) or None,
+        metadata={"unreadable_accounts": found.accounts},
     )
-
-
-def _vanished(connection: duckdb.DuckDBPyConnection, vendor: str, table: Table) -> list[tuple[str, str, int]]:
-    """Accounts whose newest walk of the ledger found no entry at all, where entries are known."""
-    return connection.execute(
-        f"""
-        WITH last AS (
-            SELECT fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
-            FROM staging.fetches AS fetches
-            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
-            WHERE fetches.vendor = ? AND loads.record_kind = ?
-            GROUP BY fetches.account_id, fetches.endpoint
-        ),
-        newest AS (
-            SELECT last.account_id, last.endpoint, sum(loads.received_rows) AS received_rows FROM last
-            INNER JOIN staging.fetches AS answered ON last.fetch_id = answered.fetch_id
-            INNER JOIN staging.fetches AS fetches
-                ON last.account_id = fetches.account_id AND last.endpoint = fetches.endpoint
-                AND answered.run_id = fetches.run_id
-            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
-            GROUP BY last.account_id, last.endpoint
-        )
-        SELECT newest.account_id, newest.endpoint, count(*) FROM newest
-        INNER JOIN {table.full_name} AS stated ON newest.account_id = stated.account_id
-        WHERE newest.received_rows = 0
-        GROUP BY newest.account_id, newest.endpoint ORDER BY newest.account_id
-        """,
-        [vendor, _kind(vendor, table)],
-    ).fetchall()

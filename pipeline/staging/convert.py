@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import msgspec
@@ -16,7 +17,7 @@ import polars as pl
 
 from pipeline.schema.columns import COLUMNS
 from pipeline.schema.render import polars_type
-from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE
+from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE, MOST_AMOUNT
 from pipeline.vendors._port import Field, Reads
 
 _INTEGER_DIGITS = MONEY_PRECISION - MONEY_SCALE
@@ -29,6 +30,9 @@ _DOLLARS = r"^-?\$?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?$"
 _LONGEST_DECIMAL = 80
 _VENDOR_UNIT = r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$"
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+# Seconds or milliseconds since 1970, as JSON numbers or texts: 10 and 13 digits say which, from 2001 to 2286.
+_EPOCH = r"^[0-9]{10}([0-9]{3})?(\.[0-9]{1,9})?$"
+_SECONDS_DIGITS = 10
 # No API with a balance is older, and nothing is known of days so far ahead: such years are placeholders or mistakes,
 # and a ledger that began in the year 1 would be centuries of days without spend.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
@@ -44,8 +48,17 @@ class Converted:
     """Boolean: a value stood there and was refused."""
     check_name: str
     """The rule that refused ones broke."""
+    beyond: pl.Series | None = None
+    """Boolean: which of the refused ones are well-formed numbers, but further from zero than any amount is believed
+    to be."""
     rounded_rows: tuple[int, ...] = ()
     """Positions of values that were rounded to nine decimals, where the vendor's money is float."""
+
+    def refusals(self) -> list[tuple[pl.Series, str]]:
+        """What was refused, by the rule that it broke."""
+        if self.beyond is None:
+            return [(self.refused, self.check_name)]
+        return [(self.refused & ~self.beyond, self.check_name), (self.beyond, "is_plausible_amount")]
 
 
 def to_text(value: object) -> str | None:
@@ -100,6 +113,7 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
         return _choice(field, raw)
     texts = _texts(field, raw)
     target = polars_type(COLUMNS[field.column].type)
+    beyond: pl.Series | None = None
     rounded_rows: tuple[int, ...] = ()
     match field.reads:
         case Reads.TEXT:
@@ -110,16 +124,22 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
                 is_dollars = texts.str.contains(_DOLLARS).fill_null(False)
                 texts = texts.str.replace_all("[$,]", "").zip_with(is_dollars, texts)
             plain, rounded_rows = _plain_money(texts, rounds=money_is_float)
-            values, check = plain.cast(target, strict=False), "is_exact_amount"
+            amounts, check = plain.cast(target, strict=False), "is_exact_amount"
+            beyond = _beyond(amounts)
+            values = amounts.set(beyond, None)
+            rounded_rows = tuple(row for row in rounded_rows if not beyond[row])
         case Reads.NUMBER:
             shaped = texts.set(~texts.str.contains(f"^({_ANY_NUMBER})$").fill_null(False), None)
             numbers = shaped.cast(pl.Float64, strict=False)
-            values, check = numbers.set(~numbers.is_finite().fill_null(False), None), "is_number"
+            numbers, check = numbers.set(~numbers.is_finite().fill_null(False), None), "is_number"
+            beyond = _beyond(numbers)
+            values = numbers.set(beyond, None)
         case Reads.INSTANT | Reads.INSTANT_UTC:
             if field.reads is Reads.INSTANT_UTC:
                 texts = texts.str.replace(r"^(\d{4}-\d{2}-\d{2})$", "${1}T00:00:00Z")
                 texts = texts.str.replace(r"^(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2})(:\d{2}(\.\d+)?)?$", "${1}${2}Z")
                 texts = texts.str.replace(r"^(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2})(Z|[+-])", "${1}:00${2}")
+            texts = _epochs_in_words(texts)
             shaped = texts.set(~texts.str.contains(_INSTANT).fill_null(False), None).str.replace(" ", "T")
             values = shaped.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC")
             values, check = _plausible(values), "is_instant_with_offset"
@@ -131,12 +151,38 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
             values = texts.replace_strict(words, default=None, return_dtype=pl.Boolean)
             check = "is_true_or_false"
         case Reads.ANY_UNIT:
-            is_unit = texts.is_in(list(ISO_4217)) | texts.str.contains(_VENDOR_UNIT)
-            values, check = texts.set(~is_unit.fill_null(False), None), "is_unit_code"
+            stripped = texts.str.strip_chars()
+            vendors_own = stripped.set(~stripped.str.contains(_VENDOR_UNIT).fill_null(False), None)
+            currencies = _currencies(texts)
+            values, check = currencies.zip_with(currencies.is_not_null(), vendors_own), "is_unit_code"
         case Reads.UNIT:
-            values, check = texts.set(~texts.is_in(list(ISO_4217)).fill_null(False), None), "is_currency_code"
+            values, check = _currencies(texts), "is_currency_code"
     values = values.rename(field.column)
-    return Converted(values, texts.is_not_null() & values.is_null(), check, rounded_rows)
+    return Converted(values, texts.is_not_null() & values.is_null(), check, beyond, rounded_rows)
+
+
+def _beyond(values: pl.Series) -> pl.Series:
+    return (values.abs() > MOST_AMOUNT).fill_null(False)
+
+
+def _currencies(texts: pl.Series) -> pl.Series:
+    """Currency codes in capitals; NULL where a text is none."""
+    codes = texts.str.strip_chars().str.to_uppercase()
+    is_code = codes.is_in(list(ISO_4217)) & texts.str.contains(r"^\s*[A-Za-z]{3}\s*$")
+    return codes.set(~is_code.fill_null(False), None)
+
+
+def _epochs_in_words(texts: pl.Series) -> pl.Series:
+    """The texts, in which seconds or milliseconds since 1970 are written out as instants."""
+    where = texts.str.contains(_EPOCH).fill_null(False).arg_true()
+    if not len(where):
+        return texts
+    written = []
+    for text in texts.gather(where).to_list():
+        is_seconds = len(text.partition(".")[0]) == _SECONDS_DIGITS
+        microseconds = int(Decimal(text) * (1_000_000 if is_seconds else 1_000))
+        written.append((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).isoformat())
+    return texts.clone().scatter(where.to_list(), pl.Series(written, dtype=pl.String))
 
 
 def _plausible(values: pl.Series) -> pl.Series:
@@ -164,7 +210,7 @@ def _choice(field: Field, raw: Sequence[object]) -> Converted:
     words = texts.drop_nulls().unique().to_list()
     values = texts.replace_strict(
         words,
-        [field.choices.get(word.lower(), field.otherwise) for word in words],
+        [field.choices.get(word.strip().lower(), field.otherwise) for word in words],
         default=None,
         return_dtype=pl.String,
     )

@@ -25,6 +25,7 @@ from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, published, vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
+from pipeline.staging.byhand import names_its_time
 from pipeline.staging.gathering import Gathering
 from pipeline.staging.months import (
     Spans,
@@ -34,6 +35,7 @@ from pipeline.staging.months import (
     touch_polls,
     touch_rows,
     touch_statements,
+    touching_retracted,
 )
 from pipeline.staging.present import Present
 from pipeline.staging.rates import load_rates
@@ -278,7 +280,11 @@ def _store(
     kind = reading.records.kind
     table = vendor_table(vendor.name, kind)
     rows = reading.accepted.with_columns(pl.lit(loaded_at).alias("loaded_at_utc").cast(pl.Datetime("us", "UTC")))
-    upsert(connection, table, rows.select(table.column_names))
+    if names_its_time(reading.records):
+        with touching_retracted(connection, sorted({answer.account_id for answer in answers})):
+            upsert(connection, table, rows.select(table.column_names))
+    else:
+        upsert(connection, table, rows.select(table.column_names))
     if kind == "usage_days":
         _store_statements(connection, rows)
     received, accepted, rejected = reading.received, reading.accepted_rows(), reading.rejected_rows()
@@ -294,7 +300,9 @@ def _store(
                 "received_rows": received,
                 "accepted_rows": accepted,
                 "rejected_rows": rejected,
-            }
+                "refused_newest_row": [reading.refused_newest_rows.get(place) for place in range(len(answers))],
+            },
+            schema_overrides={"refused_newest_row": pl.Int64},
         ),
     )
     # Several claims may be read from one answer: their counts add up under the one kind.
@@ -302,9 +310,10 @@ def _store(
         f"""
         CREATE OR REPLACE TEMP TABLE summed AS
         SELECT fetch_id, record_kind, sum(received_rows) AS received_rows, sum(accepted_rows) AS accepted_rows,
-            sum(rejected_rows) AS rejected_rows
+            sum(rejected_rows) AS rejected_rows, max(refused_newest_row) AS refused_newest_row
         FROM (
-            SELECT fetch_id, '{kind}' AS record_kind, received_rows, accepted_rows, rejected_rows FROM incoming
+            SELECT fetch_id, '{kind}' AS record_kind, received_rows, accepted_rows, rejected_rows, refused_newest_row
+            FROM incoming
             UNION ALL BY NAME
             SELECT * FROM staging.loads
             WHERE record_kind = '{kind}' AND fetch_id IN (SELECT fetch_id FROM incoming)

@@ -10,7 +10,8 @@ declarations along the graph (`settle`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import cache
 from graphlib import TopologicalSorter
@@ -228,6 +229,26 @@ def touch_statements(connection: duckdb.DuckDBPyConnection) -> None:
     """Owe the months of the usage statements in `incoming`: what was said earlier of a day divides it."""
     fact, first, last = (each.format(row="incoming") for each in _MOVED["usage_days"])
     note_change(connection, fact, f"SELECT account_id, {first} AS first_at, {last} AS last_at FROM incoming")
+
+
+@contextmanager
+def touching_retracted(connection: duckdb.DuckDBPyConnection, accounts: Sequence[str]) -> Iterator[None]:
+    """Owe the months of the readings of these accounts that what is done within makes count, or count no longer.
+
+    A new version of a file takes readings back that no row of it names.
+    """
+    counted = "SELECT account_id, observed_at_utc FROM staging.balances WHERE account_id IN (SELECT unnest(?))"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE counted_before AS {counted}", [accounts])
+    yield
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE counted_after AS {counted}", [accounts])
+    changed = """
+        (FROM counted_before EXCEPT FROM counted_after) UNION ALL (FROM counted_after EXCEPT FROM counted_before)
+    """
+    touch(connection, [READINGS], f"SELECT observed_at_utc AS day FROM ({changed})")
+    rows = f"SELECT account_id, observed_at_utc AS first_at, observed_at_utc AS last_at FROM ({changed})"
+    note_change(connection, READINGS, rows)
+    connection.execute("DROP TABLE counted_before")
+    connection.execute("DROP TABLE counted_after")
 
 
 def touch_attempts(connection: duckdb.DuckDBPyConnection, instants: Iterable[datetime]) -> None:

@@ -5,130 +5,113 @@ Answers are read in batches and column by column; a row is only looked at by its
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any
 
 import msgspec
 import polars as pl
 
 from pipeline.paths import dig
-from pipeline.schema.columns import Type
+from pipeline.schema.columns import COLUMNS, Type
 from pipeline.schema.render import contract, polars_schema, polars_type
 from pipeline.schema.tables import RECORDS
-from pipeline.staging.convert import convert, to_text
+from pipeline.staging.answers import Drift, Landed, Reading, Refusal, Reject, first_of_each, shown
+from pipeline.staging.byhand import TIME, find_refused_newest, names_its_time, refuse_the_future
+from pipeline.staging.convert import convert
+from pipeline.staging.repeats import settle_repeats
+from pipeline.staging.shape import failures, see_envelope, see_rows
 from pipeline.vendors._port import Endpoint, Field, Reads, Records
+
+__all__ = ["Landed", "Reading", "read_endpoint"]
 
 _SENTINEL = Decimal(-1)
 """How APIs say that they do not know a balance. Other negative balances are debts."""
-_SHOWN_CHARACTERS = 80
-"""How much of an offending value stands in a reject; the whole of it is in landing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Landed:
-    """A good answer out of landing, decoded."""
-
-    fetch_id: str
-    run_id: str
-    account_id: str
-    window_from_date: date | None
-    window_to_date: date | None
-    fetched_at_utc: datetime
-    payload: object
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A rule that a row of an answer broke."""
-
-    answer: int
-    """Position of the answer in the batch."""
-    row_number: int
-    column_name: str
-    check_name: str
-    value: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A change in the shape of an answer."""
-
-    answer: int
-    row_number: int
-    column_name: str
-    check_name: str
-    value: str | None
-
-
-@dataclass(slots=True)
-class Reading:
-    """What one kind of record of one batch came to."""
-
-    records: Records
-    accepted: pl.DataFrame
-    """The record table's columns (loaded_at_utc left out), and `_answer`, the answer's position in the batch."""
-    received: list[int]
-    """Rows in each answer."""
-    rejects: list[Reject]
-    drift: list[Drift]
-
-    def rejected_rows(self) -> list[int]:
-        """Distinct rows rejected in each answer."""
-        rows = {(reject.answer, reject.row_number) for reject in self.rejects}
-        counts = [0] * len(self.received)
-        for answer, _ in rows:
-            counts[answer] += 1
-        return counts
-
-    def accepted_rows(self) -> list[int]:
-        """Rows accepted from each answer."""
-        counts = [0] * len(self.received)
-        for answer, count in self.accepted.group_by("_answer").len().iter_rows():
-            counts[answer] = count
-        return counts
 
 
 def read_endpoint(endpoint: Endpoint, answers: Sequence[Landed], *, money_is_float: bool = False) -> list[Reading]:
     """Read all kinds of record that an endpoint's answers hold.
 
     An answer in whose every row a required amount is absent or unreadable is refused whole: an API whose money
-    moved elsewhere is not to be believed in its other fields. Each answer is judged by itself, so that it comes to
-    the same whichever others are read beside it.
+    moved elsewhere is not to be believed in its other fields. So is one that says of itself that it failed, and one
+    that cannot be read for a reason that nobody foresaw. Each answer is judged by itself, so that it comes to the same
+    whichever others are read beside it.
     """
-    readings = [_read(endpoint, records, answers, money_is_float=money_is_float) for records in endpoint.records]
-    refused = set().union(*(_unreadable(reading, answers) for reading in readings if not reading.records.is_optional))
-    if refused:
-        for reading in readings:
-            _refuse(reading, refused)
+    refused = failures(endpoint, answers)
+    try:
+        return _read_all(endpoint, answers, refused, money_is_float=money_is_float)
+    except Exception:
+        for index, problem in _at_fault(endpoint, answers, range(len(answers)), money_is_float=money_is_float).items():
+            refused.setdefault(index, Refusal("*", "answer_is_readable", type(problem).__name__))
+        return _read_all(endpoint, answers, refused, money_is_float=money_is_float)
+
+
+def _at_fault(
+    endpoint: Endpoint, answers: Sequence[Landed], places: range, *, money_is_float: bool
+) -> dict[int, Exception]:
+    """The answers that raise when they are read, by halves."""
+    part = [answers[place] for place in places]
+    try:
+        _read_all(endpoint, part, failures(endpoint, part), money_is_float=money_is_float)
+    except Exception as problem:
+        if len(places) == 1:
+            return {places[0]: problem}
+        half = len(places) // 2
+        found: dict[int, Exception] = {}
+        for some in (places[:half], places[half:]):
+            found |= _at_fault(endpoint, answers, some, money_is_float=money_is_float)
+        return found
+    return {}
+
+
+def _read_all(
+    endpoint: Endpoint, answers: Sequence[Landed], refused: Mapping[int, Refusal], *, money_is_float: bool
+) -> list[Reading]:
+    readings = [
+        _read(endpoint, records, answers, refused, money_is_float=money_is_float) for records in endpoint.records
+    ]
+    unread = set().union(*(_unreadable(reading, answers) for reading in readings if not reading.records.is_optional))
+    for reading in readings:
+        if unread:
+            _refuse(reading, unread)
+        settle_repeats(reading)
+        if names_its_time(reading.records):
+            find_refused_newest(reading)
     return readings
 
 
-def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, money_is_float: bool) -> Reading:
+def _read(
+    endpoint: Endpoint,
+    records: Records,
+    answers: Sequence[Landed],
+    refused: Mapping[int, Refusal],
+    *,
+    money_is_float: bool,
+) -> Reading:
     rows: list[Mapping[str, object]] = []
     owners: list[int] = []
     numbers: list[int] = []
     received: list[int] = []
     rejects: list[Reject] = []
-    drift: list[Drift] = []
+    drift = see_envelope(endpoint, answers, refused)
     for index, answer in enumerate(answers):
-        if endpoint.envelope and isinstance(answer.payload, dict):
-            for key in answer.payload.keys() - set(endpoint.envelope):
-                drift.append(Drift(index, 1, key, "unknown_field", _shown(answer.payload[key])))
-            for key in set(endpoint.envelope) - answer.payload.keys():
-                drift.append(Drift(index, 1, key, "missing_field", None))
         found = dig(answer.payload, records.at)
-        candidates: list[Any] = found if isinstance(found, list) else [found]
-        if not isinstance(found, dict | list):
+        candidates = found if isinstance(found, list) else [found] if isinstance(found, dict) else None
+        if (why := refused.get(index)) is not None:
+            # An answer that is not believed is one row at the least, so that it never passes for one without any.
+            received.append(len(candidates or ()) or int(not records.is_optional))
+            rejects += [
+                Reject(index, number, why.column_name, why.check_name, why.value)
+                for number in range(1, received[-1] + 1)
+            ]
+            continue
+        if candidates is None:
             is_missed = found is not None or not records.is_optional
             if is_missed:
-                rejects.append(Reject(index, 1, records.at or "body", "is_present", _shown(found)))
-                drift.append(Drift(index, 1, records.at or "body", "missing_field", _shown(found)))
+                rejects.append(Reject(index, 1, records.at or "body", "is_present", shown(found)))
+                drift.append(Drift(index, 1, records.at or "body", "missing_field", shown(found)))
             received.append(int(is_missed))
             continue
         received.append(len(candidates))
@@ -143,8 +126,8 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
                 owners.append(index)
                 numbers.append(number)
             else:
-                rejects.append(Reject(index, number, records.at or "body", "is_object", _shown(row)))
-    _see_shape(records, rows, owners, numbers, answers, drift)
+                rejects.append(Reject(index, number, records.at or "body", "is_object", shown(row)))
+    drift += see_rows(records, rows, owners, numbers, answers)
     if records.foreign:
         rows, owners, numbers = _without_foreign(records, rows, owners, numbers, rejects)
     if records.is_optional and rows:
@@ -158,14 +141,19 @@ def _read(endpoint: Endpoint, records: Records, answers: Sequence[Landed], *, mo
             owners = [owners[index] for index in kept]
             numbers = [numbers[index] for index in kept]
     columns, field_rejects, exact = _columns(records, rows, owners, numbers, drift, money_is_float=money_is_float)
-    rejects += field_rejects
     frame = _frame(records, rows, owners, numbers, columns, exact, answers)
+    candidate_rows = frame
+    if names_its_time(records):
+        field_rejects += refuse_the_future(frame, answers)
+    rejects += field_rejects
     if field_rejects:
         bad = {(reject.answer, reject.row_number) for reject in field_rejects}
         good = [(owner, number) not in bad for owner, number in zip(owners, numbers, strict=True)]
         frame = frame.filter(pl.Series(good, dtype=pl.Boolean))
     accepted, contract_rejects = _hold_to_contract(records.kind, frame)
-    return Reading(records, accepted, received, rejects + contract_rejects, _first_of_each(drift, answers))
+    return Reading(
+        records, accepted, received, rejects + contract_rejects, first_of_each(drift, answers), candidate_rows
+    )
 
 
 def _without_foreign(
@@ -185,7 +173,7 @@ def _without_foreign(
         if key is None:
             kept.append(index)
         else:
-            rejects.append(Reject(owners[index], numbers[index], key, "is_of_this_listing", _shown(row[key])))
+            rejects.append(Reject(owners[index], numbers[index], key, "is_of_this_listing", shown(row[key])))
     return [rows[index] for index in kept], [owners[index] for index in kept], [numbers[index] for index in kept]
 
 
@@ -223,15 +211,15 @@ def _columns(
     exact: dict[int, dict[str, object]] = {}
     keys = set().union(*set(map(tuple, rows)))
 
-    # Readings kept by hand tell their own time, and mean what they say.
-    is_by_hand = any(each.column == "observed_at_utc" for each in records.fields)
+    side: list[tuple[Field, pl.Series, Sequence[object]]] = []
 
     def refuse(where: pl.Series, field: Field, check: str, raw: Sequence[object]) -> None:
         rejects.extend(
-            Reject(owners[index], numbers[index], field.column, check, _shown(raw[index]))
+            Reject(owners[index], numbers[index], field.column, check, shown(raw[index]))
             for index in where.arg_true().to_list()
         )
 
+    raw: Sequence[object]
     for field in records.fields:
         first = field.sources[0]
         if field.compute is None and len(field.sources) == 1 and "." not in first:
@@ -240,7 +228,13 @@ def _columns(
             raw = [_pluck_one(field, row) for row in rows]
         converted = convert(field, raw, money_is_float=money_is_float)
         columns[field.column] = converted.values
-        refuse(converted.refused, field, converted.check_name, raw)
+        if field.costs_its_row:
+            for where, check in converted.refusals():
+                refuse(where, field, check, raw)
+        else:
+            outside = _outside(field, converted.values)
+            columns[field.column] = converted.values.set(outside, None)
+            side.append((field, converted.refused | outside, raw))
         if converted.rounded_rows:
             counts = Counter(owners[index] for index in converted.rounded_rows)
             firsts = {owners[index]: numbers[index] for index in reversed(converted.rounded_rows)}
@@ -250,64 +244,31 @@ def _columns(
             ]
             for index in converted.rounded_rows:
                 exact.setdefault(index, {})[first] = raw[index]
-        if field.column == "balance_amount" and not is_by_hand:
+        # Readings kept by hand mean what they say.
+        if field.column == "balance_amount" and not names_its_time(records):
             refuse((converted.values == _SENTINEL).fill_null(False), field, "is_no_sentinel", raw)
         if field.is_required:
             refuse(converted.values.is_null() & ~converted.refused, field, "is_present", raw)
+    bad = {(reject.answer, reject.row_number) for reject in rejects}
+    for field, refused, raw in side:
+        told: set[int] = set()
+        for index in refused.arg_true().to_list():
+            owner = owners[index]
+            if owner not in told and (owner, numbers[index]) not in bad:
+                told.add(owner)
+                drift.append(Drift(owner, numbers[index], field.column, "unreadable_field", shown(raw[index])))
     return columns, rejects, exact
 
 
-def _see_shape(
-    records: Records,
-    rows: list[Mapping[str, object]],
-    owners: list[int],
-    numbers: list[int],
-    answers: Sequence[Landed],
-    drift: list[Drift],
-) -> None:
-    """Add the fields that are new, gone, or under another name than the documented one."""
-    known = {source.split(".")[0] for field in records.fields for source in field.sources} | set(records.ignored)
-    aliases = [(field, source) for field in records.fields for source in field.sources[1:]]
-    # Most answers look alike: what a set of shapes lacks or has too much is found out once.
-    verdicts: dict[tuple[tuple[str, ...], ...], tuple[set[str], list[str]]] = {}
-    start = 0
-    for owner in range(len(answers)):
-        # Rows lie answer by answer. Those with the same keys differ in nothing that is looked for: the first will do.
-        end = bisect_left(owners, owner + 1, start)
-        mine = range(start, end)
-        start = end
-        if not mine:
-            continue
-        shapes = dict(zip(map(tuple, reversed(rows[mine.start : mine.stop])), reversed(mine), strict=True))
-        looks = tuple(shapes)
-        if looks not in verdicts:
-            verdicts[looks] = _verdict(records, {key for shape in looks for key in shape}, known)
-        unknown, missing = verdicts[looks]
-        for key in unknown:
-            index = min(index for shape, index in shapes.items() if key in shape)
-            drift.append(Drift(owner, numbers[index], key, "unknown_field", _shown(rows[index][key])))
-        drift += [Drift(owner, numbers[mine[0]], source, "missing_field", None) for source in missing]
-        for field, source in aliases:
-            if any(source.split(".")[0] in shape for shape in looks):
-                drift += [
-                    Drift(owner, numbers[index], source, "renamed_field", field.sources[0])
-                    for index in mine
-                    if dig(rows[index], source) is not None
-                ]
-
-
-def _verdict(records: Records, keys: set[str], known: set[str]) -> tuple[set[str], list[str]]:
-    """The keys that nothing reads, and the documented fields that are absent."""
-    missing = [
-        field.sources[0]
-        for field in records.fields
-        if field.is_documented and not any(source.split(".")[0] in keys for source in field.sources)
-    ]
-    return keys - known, missing
-
-
-def _time_of(answer: Landed) -> tuple[datetime, str]:
-    return answer.fetched_at_utc, answer.fetch_id
+def _outside(field: Field, values: pl.Series) -> pl.Series:
+    """Where values are out of their column's bounds, which the contract would reject the row for."""
+    column = COLUMNS[field.column]
+    outside = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(values))
+    if column.minimum is not None:
+        outside |= (values < column.minimum).fill_null(False)
+    if column.maximum is not None:
+        outside |= (values > column.maximum).fill_null(False)
+    return outside
 
 
 def _frame(
@@ -330,8 +291,8 @@ def _frame(
     made["account_id"] = of_answers([each.account_id for each in answers], pl.String())
     made["fetch_id"] = of_answers([each.fetch_id for each in answers], pl.String())
     made["row_number"] = pl.Series(numbers, dtype=pl.Int64)
-    if "observed_at_utc" not in made:
-        made["observed_at_utc"] = of_answers([each.fetched_at_utc for each in answers], polars_type(Type.INSTANT))
+    if TIME not in made:
+        made[TIME] = of_answers([each.fetched_at_utc for each in answers], polars_type(Type.INSTANT))
     for name, value in records.constants.items():
         made[name] = pl.Series([value] * height, dtype=pl.String)
     if records.is_of_window:
@@ -395,7 +356,7 @@ def _hold_to_contract(kind: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, lis
                 frame["row_number"][row["index"]],
                 row["column"],
                 str(row["check"]),
-                _shown(row["failure_case"]),
+                shown(row["failure_case"]),
             )
             for row in cases.iter_rows(named=True)
         ]
@@ -421,7 +382,7 @@ def _unreadable(reading: Reading, answers: Sequence[Landed]) -> set[int]:
         for reject in reading.rejects
         if reject.answer in refused
     ]
-    reading.drift = _first_of_each(reading.drift, answers)
+    reading.drift = first_of_each(reading.drift, answers)
     return refused
 
 
@@ -433,17 +394,3 @@ def _refuse(reading: Reading, refused: set[int]) -> None:
         for answer, number in moved.select("_answer", "row_number").iter_rows()
     ]
     reading.accepted = reading.accepted.filter(~pl.col("_answer").is_in(refused))
-
-
-def _first_of_each(drift: list[Drift], answers: Sequence[Landed]) -> list[Drift]:
-    first: dict[tuple[str, str, str], Drift] = {}
-    for each in sorted(drift, key=lambda each: (_time_of(answers[each.answer]), each.row_number)):
-        first.setdefault((answers[each.answer].account_id, each.column_name, each.check_name), each)
-    return list(first.values())
-
-
-def _shown(value: object) -> str | None:
-    text = to_text(value)
-    if text is None or len(text) <= _SHOWN_CHARACTERS:
-        return text
-    return text[:_SHOWN_CHARACTERS] + "…"

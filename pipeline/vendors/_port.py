@@ -15,6 +15,10 @@ from enum import StrEnum
 from typing import Literal
 
 from pipeline.http import Outcome, RateLimit
+from pipeline.paths import dig
+
+# How a flag or a status says yes; whatever else is there does not say it.
+_SUCCEEDED = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
 
 
 class Reads(StrEnum):
@@ -22,21 +26,23 @@ class Reads(StrEnum):
 
     TEXT = "text"
     MONEY = "money"
-    """A JSON number or a plain decimal string, exactly; up to 9 decimals and 29 digits before them."""
+    """A JSON number or a plain decimal string, exactly: up to 9 decimals, and no further from zero than
+    `MOST_AMOUNT`."""
     DOLLARS = "dollars"
     """Money that may carry a leading `$` and well-formed thousands groups, as in `$1,234.50`."""
     NUMBER = "number"
-    """A measure that need not be exact."""
+    """A measure that need not be exact, no further from zero than `MOST_AMOUNT`."""
     INSTANT = "instant"
-    """ISO 8601 with `Z` or an offset; a naive one is rejected."""
+    """ISO 8601 with `Z` or an offset, or seconds (10 digits) or milliseconds (13) since 1970; a naive one is
+    refused."""
     INSTANT_UTC = "instant_utc"
-    """ISO 8601; without an offset it is UTC, and a bare day is its midnight."""
+    """The same; without an offset it is UTC, and a bare day is its midnight."""
     DATE = "date"
     """`YYYY-MM-DD`."""
     UNIT = "unit"
-    """A currency code in capitals."""
+    """A currency code, in any letter case and with blanks around it; it becomes capitals."""
     ANY_UNIT = "any_unit"
-    """A currency code in capitals, or a vendor's unit such as `voxpria-credit`."""
+    """The same, or a vendor's unit such as `voxpria-credit`, which is spelled as it is."""
     CHOICE = "choice"
     """A vendor's word, translated by a table."""
     FLAG = "flag"
@@ -54,6 +60,9 @@ class Field:
     reads: Reads
     is_required: bool = False
     """A row without it is rejected."""
+    is_decisive: bool = False
+    """A row in which it cannot be read is rejected, though one without it is not: NULL would say something else of
+    the money. Units, words and flags always are; any other field that cannot be read is NULL, and noted as drift."""
     is_documented: bool = True
     """Its absence is worth a drift row. False for what is assumed to be there sometimes."""
     choices: Mapping[str, str] = field(default_factory=dict)
@@ -64,12 +73,19 @@ class Field:
     compute: Callable[[Mapping[str, object]], object] | None = None
     """For a value that is not one place in the row: gets the row, returns what would have stood there."""
 
+    @property
+    def costs_its_row(self) -> bool:
+        """Whether a value that cannot be read rejects the row, and not only itself."""
+        always = (Reads.UNIT, Reads.ANY_UNIT, Reads.CHOICE, Reads.FLAG)
+        return self.is_required or self.is_decisive or self.reads in always
+
 
 def _field(reads: Reads) -> Callable[..., Field]:
     def make(
         column: str,
         *sources: str,
         required: bool = False,
+        decisive: bool = False,
         documented: bool = True,
         compute: Callable[[Mapping[str, object]], object] | None = None,
     ) -> Field:
@@ -78,6 +94,7 @@ def _field(reads: Reads) -> Callable[..., Field]:
             sources=sources,
             reads=reads,
             is_required=required,
+            is_decisive=decisive,
             is_documented=documented,
             compute=compute,
         )
@@ -106,7 +123,10 @@ def choice(
     documented: bool = True,
     absent: str | None = None,
 ) -> Field:
-    """A vendor's word (compared in lower case) translated by `choices`; an unlisted one becomes `otherwise`."""
+    """A vendor's word translated by `choices`; an unlisted one becomes `otherwise`.
+
+    Words are compared in lower case and without the blanks around them.
+    """
     return Field(
         column=column,
         sources=sources,
@@ -146,6 +166,9 @@ class Records:
     """Keys that only the rows of another listing have; a row with one of them is rejected."""
     keeps_extra: bool = False
     """Keep the row's other keys as JSON in `extra_json`, too; they are called drift all the same."""
+    parts_add_up: bool = False
+    """Several rows of one answer with one key are parts of one fact: their amounts and numbers are added up. Where
+    False, such rows must say the same; if not, all of them are rejected."""
     is_optional: bool = False
     """The rows may be absent from an answer, or lack their value, without that being a fault."""
     covers_window: bool = False
@@ -233,6 +256,10 @@ class Endpoint:
     """What an answer's body is; CSV rows are read as objects of texts."""
     envelope: tuple[str, ...] = ()
     """The known keys around the rows; empty where the body is the row."""
+    success_at: str = ""
+    """Dotted path to a flag in the body. An answer in which it is there, and is not true, says of itself that it
+    failed: no row of it is accepted, whatever the HTTP status was. Empty where the vendor documents no such flag, or
+    one that is false beside good data."""
     refresh: Literal["hourly", "daily"] = "daily"
     is_optional: bool = False
     """A key may have no right to it, or the vendor no such address: 403 and 404 then mean that this evidence is absent
@@ -245,6 +272,14 @@ class Endpoint:
     def absent_outcomes(self) -> tuple[Outcome, ...]:
         """The outcomes that say that this evidence is absent, and not that asking for it failed."""
         return (Outcome.forbidden, Outcome.not_found) if self.is_optional else ()
+
+    def says_it_failed(self, payload: object) -> bool:
+        """Whether a decoded body says of itself that it failed; one without the flag does not."""
+        above, _, key = self.success_at.rpartition(".")
+        holder = dig(payload, above)
+        if not key or not isinstance(holder, dict) or key not in holder:
+            return False
+        return str(holder[key]).strip().lower() not in _SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,25 @@ def test_a_file_of_readings_is_looked_at_too(empty_desk: Desk) -> None:
     assert all(str(readings) in finding for _, _, finding in failed)
 
 
+def test_a_row_that_cannot_be_read_is_named_by_its_line(empty_desk: Desk) -> None:
+    readings = empty_desk.folder / "kept.csv"
+    header = "observed_at_utc,balance_amount,unit_code"
+    readings.write_text(f'{header}\n2026-02-01,1.5x,EUR\n2026-03-01,12.50,EUR\n\n2026-03-02,"12,50",EUR\n')
+    empty_desk.accounts.write_text('[accounts.by-hand]\nvendor = "manual"\npath = "kept.csv"\n')
+    code, found = findings(empty_desk)
+    assert code == 1
+    assert [(level, words.split(" cannot")[0]) for level, about, words in found if about == "by-hand"] == [
+        ("fail", f"{readings}, line 5: balance_amount '12,50'"),
+        ("warn", f"{readings}, line 2: balance_amount '1.5x'"),
+    ]
+    readings.write_text(f"{header}\n2026-03-01,12.50,EUR\n2091-03-01,12.50,EUR\n")
+    code, found = findings(empty_desk)
+    assert code == 1
+    assert [words for level, about, words in found if about == "by-hand"] == [
+        f"{readings}, line 3: 2091-03-01T00:00:00Z is yet to come, and is read then; correct the time if it is wrong"
+    ]
+
+
 def test_settings_that_cannot_be_read_are_one_line(bare: Desk) -> None:
     done = bare("doctor")
     assert (done.returncode, done.stdout) == (2, "")

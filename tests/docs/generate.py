@@ -35,6 +35,26 @@ _SIGNS = (
         "`staging.rejects`: `column_name`, `check_name`, `redacted_value`",
     ),
     (
+        "an answer says of itself that it failed, where the vendor documents a flag for that",
+        "`staging.rejects`: `is_success` and the vendor's words; nothing of it is read, and the run exits 1",
+    ),
+    (
+        "an amount is further from zero than a quadrillion (10^15)",
+        "`staging.rejects`: `is_plausible_amount`",
+    ),
+    (
+        "rows of one answer have one key and say different things",
+        "`staging.rejects`: `is_unique`, all of them; `has_all_parts` where they would add up and one cannot be read",
+    ),
+    (
+        "a field that a row can do without cannot be read",
+        "`staging.schema_drift`: `unreadable_field`; it is NULL, the row is kept",
+    ),
+    (
+        "an answer makes reading it fail in a way that nobody foresaw",
+        "`staging.rejects`: `answer_is_readable` and the kind of failure; other answers are read, and the run exits 1",
+    ),
+    (
         "a field is new, gone or renamed",
         "`staging.schema_drift`: `unknown_field`, `missing_field`, `renamed_field`",
     ),
@@ -44,7 +64,7 @@ _SIGNS = (
     ),
     (
         "an amount had more than nine decimals, where the vendor's amounts are floats",
-        "`staging.schema_drift`: `rounded_amount`",
+        "`staging.schema_drift`: `rounded_amount`, which is no change of shape and raises no alert",
     ),
     (
         "ledger amounts are signed otherwise than thought",

@@ -20,7 +20,7 @@ from pipeline.vendors._port import Endpoint, Field, Reads, Records
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 _DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)((?:\.[0-9]+)?)")
-_MOST = Fraction(10) ** 29
+_MOST = Fraction(10) ** 15
 _STEP = Fraction(1, 10**9)
 
 
@@ -93,9 +93,22 @@ def rows(payload: Any, records: Records) -> list[Any]:
     return [] if found is None and records.is_optional else [found]
 
 
-def received(payload: Any, records: Records) -> int:
+def says_it_failed(endpoint: Endpoint, payload: Any) -> bool:
+    """Whether the answer's own flag is there and does not say yes."""
+    *above, key = endpoint.success_at.split(".")
+    holder = at(payload, ".".join(above))
+    if not key or not isinstance(holder, dict) or key not in holder:
+        return False
+    return str(holder[key]).strip().lower() not in {"true", "1", "yes", "ok", "success", "successful", "succeeded"}
+
+
+def received(endpoint: Endpoint, payload: Any, records: Records) -> int:
     """How many rows of one kind of record an answer holds. A claim that an answer need not make is none when it is absent."""
     found = rows(payload, records)
+    if says_it_failed(endpoint, payload):
+        # Whatever it holds is rejected, and where it holds nothing that is one rejected row, too.
+        held = len(found) if isinstance(at(payload, records.at), dict | list) else 0
+        return held or int(not records.is_optional)
     if not records.is_optional:
         return len(found)
     value = next(each for each in records.fields if each.is_required)
@@ -121,14 +134,21 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
         case Reads.NUMBER:
             if isinstance(stated, bool) or not _NUMBER.fullmatch(str(stated)):
                 raise Unreadable(stated)
-            return float(str(stated))
+            number = float(str(stated))
+            if abs(number) > float(_MOST):
+                raise Unreadable(stated)
+            return number
         case Reads.DATE:
             if not isinstance(stated, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
                 raise Unreadable(stated)
             return _read(date.fromisoformat, stated)
         case Reads.INSTANT | Reads.INSTANT_UTC:
             return _instant(stated, is_naive_utc=field.reads is Reads.INSTANT_UTC)
-        case Reads.UNIT | Reads.TEXT:
+        case Reads.UNIT:
+            if not isinstance(stated, str) or not re.fullmatch("[A-Za-z]{3}", stated.strip()):
+                raise Unreadable(stated)
+            return stated.strip().upper()
+        case Reads.TEXT:
             if isinstance(stated, dict | list):
                 raise Unreadable(stated)
             return json.dumps(stated) if isinstance(stated, bool) else str(stated)
@@ -145,18 +165,35 @@ def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> 
         text = str(stated)
         if has_dollars and (found := _DOLLARS.fullmatch(text)):
             text = found[1] + found[2].replace(",", "") + found[3]
-        if not _NUMBER.fullmatch(text):
+        # Nobody writes an amount with more characters.
+        if len(text) > 80 or not _NUMBER.fullmatch(text):
             raise Unreadable(stated)
         amount = Fraction(Decimal(text))
     if is_float:
         # round() of a Fraction is half to even.
         amount = round(amount / _STEP) * _STEP
-    if amount % _STEP or abs(amount) >= _MOST:
+    if amount % _STEP or abs(amount) > _MOST:
         raise Unreadable(stated)
     return amount
 
 
+def costs_only_itself(field: Field) -> bool:
+    """Whether a row can do without the field: then it is NULL where a strict reader makes nothing of it."""
+    decides = field.is_required or field.is_decisive
+    return not decides and field.reads not in (Reads.UNIT, Reads.ANY_UNIT, Reads.CHOICE, Reads.FLAG)
+
+
+def added_up(values: list[Any]) -> Any:
+    """The sum of what several rows say of one key; None where one of them does not say it."""
+    return None if any(value is None for value in values) else sum(values[1:], values[0])
+
+
 def _instant(stated: Any, *, is_naive_utc: bool) -> datetime:
+    if type(stated) in (int, _Text, str) and (
+        found := re.fullmatch(r"([0-9]{10}|[0-9]{13})(\.[0-9]{1,9})?", str(stated))
+    ):
+        seconds = Fraction(Decimal(str(stated))) / (1 if len(found[1]) == 10 else 1000)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(seconds * 10**6))
     if not isinstance(stated, str) or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
         raise Unreadable(stated)
     # RFC 3339, 5.6: the letter may be small.

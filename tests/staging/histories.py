@@ -218,7 +218,8 @@ class Teller:
         # A minute past, for an account has one balance at a time.
         rows = [f"{(each + timedelta(minutes=1)).isoformat()},{self.draw(_AMOUNT)},EUR" for each in sorted(instants)]
         body = "\n".join(["observed_at_utc,balance_amount,unit_code", *rows])
-        return [self.landing.fetch("manual", "readings", body, account_id="hand", at=START)]
+        at = max(instants, default=START) + timedelta(hours=1)
+        return [self.landing.fetch("manual", "readings", body, account_id="hand", at=at)]
 
     def _usage(self, at: datetime, days: set[int]) -> list[Fetch]:
         rows = [

@@ -143,15 +143,30 @@ def test_each_account_has_its_own_drift_though_they_are_read_together(workshop: 
 
 
 @pytest.mark.faults(25)
-def test_a_number_that_became_words_is_rejected_and_never_null(workshop: Workshop) -> None:
+def test_a_number_that_became_words_costs_itself_where_the_row_can_do_without_and_else_the_row(
+    workshop: Workshop,
+) -> None:
     row = {"date": "2026-03-17", "calls": 1, "creditsUsed": 3}
     workshop.landing.answer(
-        "voxpria", "usage", _usage(row | {"cost": "free"}, row | {"date": "2026-03-16", "cost": "$1"})
+        "voxpria",
+        "usage",
+        _usage(
+            row | {"cost": "free"},
+            row | {"date": "2026-03-16", "cost": "$1"},
+            row | {"date": "2026-03-15", "cost": "free"},
+            row | {"date": "2026-03-14", "creditsUsed": "three", "cost": "free"},
+        ),
     )
-    workshop.load()
-    assert workshop.rows("SELECT usage_date::VARCHAR, cost_amount FROM staging.usage_days") == [
-        ("2026-03-16", Decimal(1))
-    ]
+    report = workshop.load()
+    assert (report.received, report.accepted, report.rejected) == (4, 3, 1)
+    assert workshop.rows("SELECT usage_date::VARCHAR, cost_amount FROM staging.usage_days ORDER BY 1") == [
+        ("2026-03-15", None), ("2026-03-16", Decimal(1)), ("2026-03-17", None),
+    ]  # fmt: skip
+    # Once for the account and column; of a row that is rejected, the reject is enough.
+    assert workshop.rows(
+        "SELECT row_number, column_name, check_name, redacted_value FROM staging.schema_drift "
+        "WHERE check_name = 'unreadable_field'"
+    ) == [(1, "cost_amount", "unreadable_field", "free")]
 
 
 @pytest.mark.faults(20)

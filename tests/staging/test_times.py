@@ -32,9 +32,14 @@ _SOFIA = ZoneInfo("Europe/Sofia")
         ("2026-03-18T00:30:00+05:30", datetime(2026, 3, 17, 19, tzinfo=UTC)),
         ("2026-03-17T20:00:00-08:00", datetime(2026, 3, 18, 4, tzinfo=UTC)),
         ("2026-03-18T00:00:00+02:00", datetime(2026, 3, 17, 22, tzinfo=UTC)),
+        ("1773835200", datetime(2026, 3, 18, 12, tzinfo=UTC)),
+        (1773835200, datetime(2026, 3, 18, 12, tzinfo=UTC)),
+        (1773835200001, datetime(2026, 3, 18, 12, 0, 0, 1000, tzinfo=UTC)),
+        ("1773835200.000001", datetime(2026, 3, 18, 12, 0, 0, 1, tzinfo=UTC)),
+        (4102444799, datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_an_instant_with_an_offset_is_stored_in_utc(text: str, wanted: datetime) -> None:
+def test_an_instant_with_an_offset_or_since_1970_is_stored_in_utc(text: object, wanted: datetime) -> None:
     converted = convert(_INSTANT, [text])
     assert converted.values.to_list() == [wanted]
     assert not converted.refused.any()
@@ -45,8 +50,8 @@ def test_an_instant_with_an_offset_is_stored_in_utc(text: str, wanted: datetime)
     "value",
     [
         "2026-03-18T12:00:00", "2026-03-18 12:00:00", "2026-03-18", "12:00:00Z", "2026-02-29T00:00:00Z",
-        "2026-03-18T24:30:00Z", "2026-03-18T12:61:00Z", "2026-13-01T00:00:00Z", "18/03/2026 12:00:00Z", "1773835200",
-        1773835200, "now", "", "2026-03-18T12:00:00+99:00", "2026-03-18T12:00:00Z and more", "２０２６-03-18T12:00:00Z",
+        "2026-03-18T24:30:00Z", "2026-03-18T12:61:00Z", "2026-13-01T00:00:00Z", "18/03/2026 12:00:00Z", "177383520",
+        17738352000, "1773835200Z", "now", "", "2026-03-18T12:00:00+99:00", "2026-03-18T12:00:00Z and more", "２０２６-03-18T12:00:00Z",
         "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T00:00:00Z", True, ["2026-03-18T12:00:00Z"],
     ],
 )  # fmt: skip

@@ -25,12 +25,14 @@ VENDOR = Vendor(
             doc="GET /v1/internal/wallet-balance, documented: the balance, without a unit.",
             listing=Once(path="/v1/internal/wallet-balance"),
             records=(parse.WALLET,),
+            success_at="success",
             refresh="hourly",
         ),
     ),
     assumptions=(
         'The balance is in one unit that the API does not name: yours to say (unit = "INR"); else it is unknown and '
         "never added to anything.",
+        "An answer whose `success` is there and not true is not read, whatever balance it holds.",
         "There is no ledger and no usage: spend is the fall between two readings, a lower bound, because a top-up and "
         "spend in between net out.",
         "Plans allow at least 30 requests a minute; a smaller one shows as retried 429 answers.",

@@ -135,7 +135,7 @@ VENDOR = Vendor(
         f"the last {LOOK_BACK_DAYS} days are asked for again each time, the last {DAILY_LOOK_BACK_DAYS} once a day. "
         f"A first run looks back {HISTORY_DAYS} days at most; `drawdown backfill` goes further. Spend begins after the "
         "last gap in the days that were asked for.",
-        "A key sees one organisation: of several rows in one window only the last would stand in core.usage_days.",
+        "A key sees one organisation: several rows in one window that differ are all rejected (is_unique).",
         "incurred_bill is what leaves the credit. The bills of single resources need not add up to it: keep the "
         "rest as `other`.",
         "last-day-cost speaks of the UTC day before the answer.",

@@ -27,7 +27,12 @@ VENDOR = Vendor(
     assumptions=(
         "Nobody writes a reading down every hour: one is stale after 45 days, not after 26 hours.",
         "A time without an offset is UTC, as the column's name says; a bare day is its midnight.",
-        "A row that is taken out of the file stays in the warehouse; correct it by giving its time another amount.",
+        "From its first reading on, the file as it is now says which readings there are: a row that is taken out, or "
+        "given another time, is taken back. Readings from before its first row stay, so that a file may begin again. A "
+        "file that cannot be read, or has no good row, takes nothing back.",
+        "A row from later than the run's clock is no reading yet: the run names its line, and it is read once its time "
+        "has come.",
+        "Where the newest row cannot be read, the account is stale, and the run names the line.",
         "Blank lines, and columns without a name or a value, are passed over. A value in a column without a name "
         "refuses the file, by line and column: 1,234.50 without quotes is two fields, the first another amount.",
     ),

@@ -22,6 +22,7 @@ VENDOR = Vendor(
             listing=Once(path="/api/v1/credits"),
             records=(parse.CREDITS,),
             envelope=("success", "data"),
+            success_at="success",
             refresh="hourly",
         ),
         Endpoint(
@@ -36,12 +37,15 @@ VENDOR = Vendor(
             ),
             records=(parse.USAGE, parse.TOTAL),
             envelope=("success", "data"),
+            success_at="success",
             refresh="hourly",
         ),
     ),
     assumptions=(
         "Days are UTC days and endDate is inclusive; otherwise today's row is missing from core.usage_days.",
         "A day without a row had no usage; a day that comes later replaces that.",
+        "Rows of one day in one answer are parts of it, and add up; the claim usage_total tells whether they do.",
+        "An answer whose `success` is there and not true is not read, whatever it holds.",
         "Today's row is partial until the day is over; it is asked for again for 3 days.",
         "What a credit cost you is your setting (credit_price_amount, credit_prices); the vendor's own `cost` is kept "
         "apart.",

@@ -25,6 +25,8 @@ USAGE = Records(
         dollars("cost_amount", "cost"),
     ),
     constants={"usage_unit": "calls", "cost_unit_code": "USD"},
+    # Assumed: a day that is listed twice is divided, by campaign for example.
+    parts_add_up=True,
 )
 
 TOTAL = Records(

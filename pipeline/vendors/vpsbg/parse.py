@@ -15,8 +15,8 @@ _EXACT = Context(prec=60)
 def _pending(row: Mapping[str, object]) -> object:
     """Unconfirmed bitcoin deposits, summed with VAT as the balance is; None where there are none.
 
-    What cannot be read for certain is returned in a list, which no reader of money takes: the row is rejected and the
-    reject shows it.
+    What cannot be read for certain is returned in a list, which no reader of money takes: the amount is NULL then, and
+    the drift shows what was there.
     """
     deposits = row.get("unconfirmed_bitcoin_deposits")
     if not deposits:
@@ -181,7 +181,8 @@ ORDERS = Records(
         choice("order_status", "status", choices=_STATUSES, otherwise="unknown", required=True),
         money("net_amount", "amount"),
         money("gross_amount", "amount_with_vat", required=True),
-        money("from_balance_amount", "amount_from_balance"),
+        # Where orders stand in for the ledger, an order that took nothing from the balance is no entry of it.
+        money("from_balance_amount", "amount_from_balance", decisive=True),
     ),
     ignored=("tax_rate", "payment_method", "auto_pay", "promo", "promo_applicable", "payment_information"),
 )

@@ -27,7 +27,6 @@ def test_the_documented_balance_has_no_unit_and_none_is_guessed() -> None:
     [
         b'{"detail": "Invalid client_id or client_secret, access Denied"}',
         b'{"detail": [{"loc": ["header"], "msg": "field required"}]}',
-        b'{"success": false}',
         b'{"current_balance": null, "success": true}',
         b'{"current_balance": "6,448", "success": true}',
     ],
@@ -36,6 +35,32 @@ def test_an_answer_without_a_plain_balance_is_rejected_and_is_never_zero(body: b
     [reading] = read(VENDOR, _WALLET, body)
     assert reading.accepted.height == 0
     assert {reject.column_name for reject in reading.rejects} == {"balance_amount"}
+
+
+@pytest.mark.parametrize("flag", ["false", "0", '"false"', '"FAILED"', '"error"', "null", "[]", '""'])
+def test_an_answer_that_says_it_failed_is_no_balance_and_shows_the_vendors_words(flag: str) -> None:
+    body = f'{{"current_balance": 0, "success": {flag}, "message": "temporarily unavailable"}}'
+    [reading] = read(VENDOR, _WALLET, body.encode())
+    assert (reading.received, reading.accepted.height, reading.drift) == ([1], 0, [])
+    assert [(each.column_name, each.check_name, each.value) for each in reading.rejects] == [
+        ("success", "is_success", "temporarily unavailable")
+    ]
+
+
+@pytest.mark.parametrize("flag", ["true", "1", '"true"', '"Success"', '" OK "'])
+def test_a_flag_that_says_yes_in_another_spelling_is_no_failure(flag: str) -> None:
+    [reading] = read(VENDOR, _WALLET, f'{{"current_balance": 5, "success": {flag}}}'.encode())
+    assert reading.accepted["balance_amount"].to_list() == [Decimal(5)]
+
+
+def test_a_missing_flag_is_no_failure() -> None:
+    [reading] = read(VENDOR, _WALLET, b'{"current_balance": 5}')
+    assert reading.accepted["balance_amount"].to_list() == [Decimal(5)]
+
+
+def test_a_failure_without_words_shows_the_flag() -> None:
+    [reading] = read(VENDOR, _WALLET, b'{"current_balance": 5, "success": false}')
+    assert [each.value for each in reading.rejects] == ["false"]
 
 
 def test_two_secrets_are_needed_and_each_has_its_own_header() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.schema.units import MOST_AMOUNT
 from pipeline.staging.read import Reading
 from pipeline.vendors._port import Pages
 from pipeline.vendors.vpsbg import VENDOR
@@ -97,13 +98,46 @@ def test_pending_deposits_add_up_with_vat_where_it_is_stated() -> None:
     "deposit",
     [{"amount": "$5"}, {"amount": True}, {"amount": [1]}, {"amount": "1e1"}, {"amount": "1_0"}, {"amount": -5}, "5", 5],
 )
-def test_a_pending_deposit_that_cannot_be_read_is_rejected_by_name(deposit: object) -> None:
+def test_a_pending_deposit_that_cannot_be_read_costs_itself_and_not_the_balance(deposit: object) -> None:
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=[deposit])
-    assert {reject.column_name for reject in balance.rejects} == {"unconfirmed_amount"}
+    assert _first(balance, "unconfirmed_amount") is None
+    assert _first(balance, "balance_amount") == Decimal("3476.06")
+    assert ("unconfirmed_amount", "unreadable_field") in _drift(balance)
+
+
+@pytest.mark.parametrize("limit", ["unlimited", "", [], True, "1,000", "1000000000000000.000000001", "-9e28"])
+def test_a_limit_that_cannot_be_read_costs_itself_and_not_the_balance(limit: object) -> None:
+    balance, _, _ = _balance(balance_limit=limit)
+    assert (_first(balance, "limit_amount"), _first(balance, "balance_amount")) == (None, Decimal("3476.06"))
+    assert ("limit_amount", "unreadable_field") in _drift(balance)
+
+
+@pytest.mark.parametrize("amount", ["1000000000000000.000000001", "-9e28", 10**16, "-1e15000"])
+def test_a_balance_beyond_belief_is_rejected(amount: object) -> None:
+    balance, _, _ = _balance(balance=amount)
     assert balance.accepted.height == 0
+    assert {each.check_name for each in balance.rejects} <= {"is_plausible_amount", "is_exact_amount"}
 
 
-@pytest.mark.parametrize("currency", ["eur", "EURO", "", None, 978, "BTC"])
+def test_the_largest_amount_that_is_believed_is_a_quadrillion() -> None:
+    balance, _, _ = _balance(balance="-1000000000000000")
+    assert _first(balance, "balance_amount") == -MOST_AMOUNT
+    balance, _, _ = _balance(balance="-1000000000000000.000000001")
+    assert [each.check_name for each in balance.rejects] == ["is_plausible_amount"]
+
+
+@pytest.mark.parametrize("currency", ["eur", " EUR ", "Eur\n", "\u00a0EUR"])
+def test_a_currency_may_have_blanks_and_small_letters(currency: str) -> None:
+    balance, expenses, _ = _balance(currency=currency)
+    assert _first(balance, "unit_code") == _first(expenses, "unit_code") == "EUR"
+
+
+def test_a_currency_that_was_withdrawn_is_still_one() -> None:
+    balance, _, _ = _balance(currency="HRK")
+    assert _first(balance, "unit_code") == "HRK"
+
+
+@pytest.mark.parametrize("currency", ["EURO", "", None, 978, "BTC", "E UR", "€"])
 def test_a_balance_in_no_known_currency_is_rejected(currency: object) -> None:
     balance, _, _ = _balance(currency=currency)
     assert {reject.column_name for reject in balance.rejects} == {"unit_code"}
@@ -127,7 +161,7 @@ def test_a_sofia_midnight_stays_in_the_utc_day_before() -> None:
     assert _first(_transaction(), "effective_at_utc") == datetime(2024, 10, 17, 21, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("stamp", ["2024-10-17T21:00:00", "2024-10-17", 1729198800, None, "0001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("stamp", ["2024-10-17T21:00:00", "2024-10-17", 17291988, None, "0001-01-01T00:00:00Z"])
 def test_a_time_without_an_offset_or_sense_is_rejected(stamp: object) -> None:
     reading = _transaction(created_at=stamp)
     assert {reject.column_name for reject in reading.rejects} == {"effective_at_utc"}
@@ -161,6 +195,17 @@ def test_an_unknown_type_becomes_other_and_keeps_its_word(word: str | None, kind
 )
 def test_a_status_is_translated_and_an_unknown_one_is_unknown(word: str | None, status: str) -> None:
     assert _first(_transaction(status=word), "entry_status") == status
+
+
+def test_an_amount_with_vat_that_cannot_be_read_costs_itself_and_not_the_entry() -> None:
+    reading = _transaction(amount_with_vat="n/a")
+    assert (_first(reading, "stated_amount"), _first(reading, "gross_amount")) == (Decimal("-17.99"), None)
+    assert _drift(reading) == {("gross_amount", "unreadable_field")}
+
+
+@pytest.mark.parametrize("currency", ["EURO", "", [], 5])
+def test_an_entry_in_a_currency_that_cannot_be_read_is_not_one_in_the_accounts(currency: object) -> None:
+    assert [each.column_name for each in _transaction(currency=currency).rejects] == ["unit_code"]
 
 
 def test_amounts_with_vat_are_as_stated_and_never_recomputed() -> None:
@@ -217,6 +262,12 @@ def test_every_status_of_an_order_is_asked_for() -> None:
     assert _ORDERS.listing.params["filter[status]"] == "processing,cancelled,paid,awaiting_payment"
 
 
+def test_what_an_order_took_from_the_balance_is_readable_or_the_order_is_rejected() -> None:
+    assert [each.column_name for each in _row("orders", amount_from_balance="n/a").rejects] == ["from_balance_amount"]
+    assert _first(_row("orders", amount="n/a"), "net_amount") is None
+    assert _first(_row("orders", due_at="soon"), "due_at_utc") is None
+
+
 @pytest.mark.parametrize(
     ("word", "status"),
     [("processing", "pending"), ("cancelled", "void"), ("paid", "settled"), ("awaiting_payment", "pending")],
@@ -253,7 +304,7 @@ def test_a_renewal_costs_what_is_stated_and_else_the_plan_for_its_cycle() -> Non
 
 @pytest.mark.parametrize(
     ("price", "months", "amount"),
-    [("0.1", 3, "0.3"), ("5.99", 12, "71.88"), (6, 1, "6"), ("99999999999999999999.999999999", 1, None)],
+    [("0.1", 3, "0.3"), ("5.99", 12, "71.88"), (6, 1, "6"), ("999999999999999.999999999", 1, None)],
 )
 def test_a_plans_price_is_multiplied_exactly(price: object, months: int, amount: str | None) -> None:
     reading = _row("servers", plan={"price_with_vat": price}, billing_cycle=months)

@@ -1,0 +1,206 @@
+"""What the newest answers hold that could not be read, in a line an account: what, where, and what is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import DrawdownError
+from pipeline.landing.lookup import find_answer
+from pipeline.schema.tables import Table
+from pipeline.staging.byhand import problems
+from pipeline.vendors import discover
+
+# The last good answers of each account that is not known to be gone, and all that came in the same run.
+_NEWEST = """
+    last AS (
+        SELECT fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
+        FROM staging.fetches AS fetches
+        LEFT JOIN staging.accounts AS accounts ON fetches.account_id = accounts.account_id
+        WHERE fetches.vendor = $vendor AND fetches.outcome = 'ok' AND coalesce(accounts.is_configured, true)
+        GROUP BY fetches.account_id, fetches.endpoint
+    ),
+    newest AS (
+        SELECT fetches.account_id, fetches.endpoint, fetches.fetch_id FROM last
+        INNER JOIN staging.fetches AS answered ON last.fetch_id = answered.fetch_id
+        INNER JOIN staging.fetches AS fetches
+            ON last.account_id = fetches.account_id AND last.endpoint = fetches.endpoint
+            AND answered.run_id = fetches.run_id
+    )
+"""
+
+
+@dataclass(slots=True)
+class Found:
+    """Lines for people, by what they are about."""
+
+    errors: list[str] = field(default_factory=list)
+    """What makes a run fail: an account's present is not known by it."""
+    warnings: list[str] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
+    """The accounts that the errors are of, in order."""
+
+    def add(self, account_id: str, line: str) -> None:
+        """Add an error."""
+        self.errors.append(f"account {account_id}: {line}")
+        self.accounts.append(account_id)
+
+
+def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: Table, landing: Path | None) -> Found:
+    """Look at what the newest answers gave for one of a vendor's record tables."""
+    found = Found()
+    if _is_of_files(vendor):
+        _in_files(connection, vendor, kind, landing, found)
+        return found
+    failed = _failed(connection, vendor, kind)
+    if not _is_optional(vendor, kind):
+        for account_id, endpoint, check, value, fetch_id in failed:
+            why = (
+                f"the answer says that it failed ({value!r})"
+                if check == "is_success"
+                else f"an answer cannot be read ({value}): {fetch_id} in landing"
+            )
+            found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data stands")
+    told = {(row[0], row[1]) for row in failed}
+    for account_id, endpoint, column, check, value in _unreadable(connection, vendor, kind):
+        if (account_id, endpoint) not in told:
+            found.add(
+                account_id,
+                f"{vendor} {endpoint}: no row could be read ({column}: {check}, found {value!r}); "
+                "earlier data stands. See staging.rejects and staging.schema_drift",
+            )
+    if kind == "ledger_entries":
+        for account_id, endpoint, count in _vanished(connection, vendor, kind, table):
+            found.add(
+                account_id,
+                f"{vendor} {endpoint}: the listing is empty, though {count} entries are known; they "
+                "stand, and later days are not taken as free of spend",
+            )
+    return found
+
+
+def _is_of_files(vendor: str) -> bool:
+    return discover()[vendor].base_url is None
+
+
+def _is_optional(vendor: str, kind: str) -> bool:
+    """Whether such records only come beside others, by which what is wrong with their answer is told already."""
+    return all(
+        records.is_optional for each in discover()[vendor].endpoints for records in each.records if records.kind == kind
+    )
+
+
+def _failed(
+    connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
+) -> list[tuple[str, str, str, str | None, str]]:
+    """Answers that say that they failed, and those that raised when they were read."""
+    return connection.execute(
+        f"""
+        WITH {_NEWEST}
+        SELECT newest.account_id, newest.endpoint, min(rejects.check_name), min(rejects.redacted_value),
+            min(newest.fetch_id)
+        FROM newest
+        INNER JOIN staging.rejects AS rejects ON newest.fetch_id = rejects.fetch_id
+        WHERE split_part(rejects.record_kind, ':', 1) = $kind AND (
+            rejects.check_name = 'is_success'
+            OR (rejects.check_name = 'answer_is_readable' AND rejects.redacted_value IS NOT NULL)
+        )
+        GROUP BY newest.account_id, newest.endpoint ORDER BY newest.account_id, newest.endpoint
+        """,
+        {"vendor": vendor, "kind": kind},
+    ).fetchall()
+
+
+def _unreadable(
+    connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
+) -> list[tuple[str, str, str, str, str | None]]:
+    """Endpoints of which no row was accepted, and why."""
+    return connection.execute(
+        f"""
+        WITH {_NEWEST}
+        SELECT newest.account_id, newest.endpoint, min(rejects.column_name), min(rejects.check_name),
+            min(rejects.redacted_value)
+        FROM newest
+        INNER JOIN staging.loads AS loads ON newest.fetch_id = loads.fetch_id AND loads.record_kind = $kind
+        LEFT JOIN staging.rejects AS rejects
+            ON newest.fetch_id = rejects.fetch_id AND split_part(rejects.record_kind, ':', 1) = $kind
+        GROUP BY newest.account_id, newest.endpoint
+        HAVING sum(loads.accepted_rows) = 0 AND sum(loads.rejected_rows) > 0
+        ORDER BY newest.account_id
+        """,
+        {"vendor": vendor, "kind": kind},
+    ).fetchall()
+
+
+def _in_files(
+    connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, landing: Path | None, found: Found
+) -> None:
+    """Rows of files that were refused, by their lines."""
+    rows = connection.execute(
+        f"""
+        WITH {_NEWEST}
+        SELECT newest.account_id, newest.fetch_id, loads.refused_newest_row, rejects.row_number, rejects.column_name,
+            rejects.check_name, rejects.redacted_value
+        FROM newest
+        INNER JOIN staging.loads AS loads ON newest.fetch_id = loads.fetch_id AND loads.record_kind = $kind
+        INNER JOIN staging.rejects AS rejects ON newest.fetch_id = rejects.fetch_id AND rejects.record_kind = $kind
+        ORDER BY newest.account_id, newest.fetch_id, rejects.row_number, rejects.column_name
+        """,
+        {"vendor": vendor, "kind": kind},
+    ).fetchall()
+    by_answer: dict[tuple[str, str, int | None], list[tuple[int, str, str, str | None]]] = {}
+    for account_id, fetch_id, newest_row, *refused in rows:
+        by_answer.setdefault((account_id, fetch_id, newest_row), []).append((*refused,))
+    for (account_id, fetch_id, newest_row), refused_rows in by_answer.items():
+        name, body = _file(landing, fetch_id)
+        for problem in problems(refused_rows, newest_row, body):
+            line = f"{name}, {problem.words}"
+            if problem.is_error:
+                found.add(account_id, line)
+            else:
+                found.warnings.append(f"account {account_id}: {line}")
+
+
+def _file(landing: Path | None, fetch_id: str) -> tuple[str, bytes | None]:
+    """The name and bytes of the file as it was landed."""
+    if landing is not None:
+        try:
+            answer = find_answer(landing, fetch_id)
+        except DrawdownError:
+            # What is wrong with landing is for the load to say.
+            return "the file", None
+        return answer.request_url, answer.body
+    return "the file", None
+
+
+def _vanished(
+    connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: Table
+) -> list[tuple[str, str, int]]:
+    """Accounts whose newest walk of the ledger found no entry at all, where entries are known."""
+    return connection.execute(
+        f"""
+        WITH last AS (
+            SELECT fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
+            FROM staging.fetches AS fetches
+            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
+            WHERE fetches.vendor = ? AND loads.record_kind = ?
+            GROUP BY fetches.account_id, fetches.endpoint
+        ),
+        newest AS (
+            SELECT last.account_id, last.endpoint, sum(loads.received_rows) AS received_rows FROM last
+            INNER JOIN staging.fetches AS answered ON last.fetch_id = answered.fetch_id
+            INNER JOIN staging.fetches AS fetches
+                ON last.account_id = fetches.account_id AND last.endpoint = fetches.endpoint
+                AND answered.run_id = fetches.run_id
+            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
+            GROUP BY last.account_id, last.endpoint
+        )
+        SELECT newest.account_id, newest.endpoint, count(*) FROM newest
+        INNER JOIN {table.full_name} AS stated ON newest.account_id = stated.account_id
+        WHERE newest.received_rows = 0
+        GROUP BY newest.account_id, newest.endpoint ORDER BY newest.account_id
+        """,
+        [vendor, kind],
+    ).fetchall()
