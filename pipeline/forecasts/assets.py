@@ -72,7 +72,7 @@ def forecasts(
     from pipeline.forecasts.backtest_tables import replay_backtest
     from pipeline.forecasts.gallery import calibration_plot, current_plots
     from pipeline.forecasts.inputs import build_date, read_inputs
-    from pipeline.forecasts.issues import issue, replay, runway, topup_plan
+    from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
     from pipeline.forecasts.outlook import look_ahead
 
     with clear_failures():
@@ -87,7 +87,7 @@ def forecasts(
             if as_of is not None:
                 outlook = look_ahead(read_inputs(connection, as_of - timedelta(days=1)))
                 connection.register("outlook", outlook)
-                for table, select in zip(_CURRENT, (runway("outlook"), topup_plan("outlook")), strict=True):
+                for table, select in zip(_CURRENT, (current_runway("outlook"), topup_plan("outlook")), strict=True):
                     connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
                 connection.unregister("outlook")
                 plots["forecasts.current_runway"] = current_plots(connection, outlook)
