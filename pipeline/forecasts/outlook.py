@@ -79,9 +79,9 @@ def look_ahead(inputs: Inputs) -> pl.DataFrame:
     """Forecast every account with a good reading: one row an account and day ahead.
 
     account_id, issue_date (the day of the reading), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
-    to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups, below_threshold_probability,
-    and on each row of an account what its balance was, `method`, `history_days` and PLAN_COLUMNS. Accounts that the
-    engine abstains from have no rows.
+    to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups,
+    below_threshold_probability, and on each row of an account what its balance was, `method`, `history_days` and
+    PLAN_COLUMNS. Accounts that the engine abstains from have no rows.
     """
     found = list(_by_day(inputs))
     return pl.concat(found) if found else pl.DataFrame(schema=_SCHEMA | _PLANNED)

@@ -267,8 +267,8 @@ _DEFINITIONS: Final = (
     _measure("runway_p10_date", "Dry by this day with probability 0.1; NULL where that is beyond the horizon."),
     _measure(
         "runway_p50_date",
-        "As likely as not dry by this day. Without a forecast, the day that the balance lasts to at burn_28d_amount. NULL "
-        "where a forecast expects it to last beyond its 90 days, and where the mean alone would say more than ten years.",
+        "As likely as not dry by this day; without a forecast, the day that the balance lasts to at burn_28d_amount. "
+        "NULL where a forecast expects it to last beyond its 90 days, and where the mean says more than ten years.",
     ),
     _measure(
         "runway_p50_without_topups_date",
@@ -340,18 +340,19 @@ _DEFINITIONS: Final = (
     ),
     _money(
         "burn_7d_amount",
-        "Mean spend a day, of what was spent in unit_code, over the complete days among the 7 up to the newest of them; "
-        "to nine decimals, halves away from zero.",
+        "Mean spend a day, of what was spent in unit_code, over the complete days among the 7 up to the newest of "
+        "them; to nine decimals, halves away from zero.",
     ),
     _money(
         "burn_28d_amount",
-        "Mean spend a day, of what was spent in unit_code, over the complete days among the 28 up to the newest of them; "
-        "to nine decimals, halves away from zero.",
+        "Mean spend a day, of what was spent in unit_code, over the complete days among the 28 up to the newest of "
+        "them; to nine decimals, halves away from zero.",
     ),
     _money(
         "expected_balance_amount",
-        "balance_amount less what is expected to have been spent by as_of_utc, never below 0, where the reading is stale "
-        "or a day old; else, and where the vendor tops the account up by itself, balance_amount. Limits are held to it.",
+        "balance_amount less what is expected to have been spent by as_of_utc, never below 0, where the reading is "
+        "stale or a day old; else, and where automatic top-ups are in the forecast, balance_amount. Limits are held "
+        "to it.",
     ),
     _money("topup_amount", "What to pay in, tax not added: each time, where top-ups are automatic."),
     _money("alert_below_amount", "The owner's own limit: below it the account is at least a warning."),
@@ -379,7 +380,7 @@ _DEFINITIONS: Final = (
     Column(
         name="refused_newest_row",
         type=Type.INTEGER,
-        doc="In an answer of several readings, the number of the refused row that is, or may be, the newest; else NULL.",
+        doc="In an answer of several readings, the number of the refused row that is, or may be, the newest reading.",
         minimum=1,
     ),
     _measure("attempt_count", "Requests made for this answer, retries included.", minimum=0),
@@ -440,16 +441,16 @@ _DEFINITIONS: Final = (
     _measure("history_days", "Complete, observed days of spend behind an estimate.", minimum=0),
     _measure(
         "runway_days",
-        "Days from as_of_utc until the account is as likely as not dry. Without a forecast, and where it expects the "
-        "balance to last beyond its 90 days, balance_amount over burn_28d_amount, less the days since the reading; NULL "
-        "where that is not above 90 in the latter case, where nothing is spent, and from ten years on. 0 where nothing "
-        "is left.",
+        "Days from as_of_utc until the account is as likely as not dry; 0 where nothing is left. Without a forecast, "
+        "and where the forecast expects it to last beyond its 90 days, balance_amount over burn_28d_amount, less the "
+        "days since the reading; NULL where that is not above 90 in the latter case, where nothing is spent, and from "
+        "ten years on.",
         minimum=0,
     ),
     _measure(
         "runway_without_topups_days",
-        "runway_days if the vendor's automatic top-ups failed; NULL where the forecast holds none, and where it would be "
-        "beyond 90 days without a number.",
+        "runway_days if the vendor's automatic top-ups failed; NULL where none are in the forecast, and where it would "
+        "be NULL for the same reasons.",
         minimum=0,
     ),
     _measure(

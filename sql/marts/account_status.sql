@@ -2,9 +2,9 @@
 -- likely as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched
 -- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
 -- same limits. Days are counted from the build's clock, however old the reading is: a failed request does not make an
--- account less urgent, and reading_state says beside the severity what it rests on. Unknown is only that of which nothing
--- is known: no good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
--- pipeline/published/aging.py carries the same rules on from the build to the moment at which it is read.
+-- account less urgent, and reading_state stands beside the severity. Unknown is only that of which nothing is known: no
+-- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
+-- pipeline/published/aging.py applies the same rules to the time between the build and the moment of reading.
 with
 
 limits as (
@@ -96,30 +96,11 @@ summed as (
     group by spent.account_id
 ),
 
--- Means in whole billionths, halves away from zero: a division of decimals would be one of floats.
 burn as (
     select
         account_id,
-        case
-            when is_summed
-                then cast(
-                    case when sum_7d_amount < 0 then -1 else 1 end
-                    * cast(
-                        (2 * core.billionths(abs(sum_7d_amount)) + day_7d_count) // (2 * day_7d_count)
-                        as decimal(29, 0)
-                    ) * cast(0.000000001 as decimal(9, 9)) as decimal(38, 9)
-                )
-        end as burn_7d_amount,
-        case
-            when is_summed
-                then cast(
-                    case when sum_28d_amount < 0 then -1 else 1 end
-                    * cast(
-                        (2 * core.billionths(abs(sum_28d_amount)) + day_28d_count) // (2 * day_28d_count)
-                        as decimal(29, 0)
-                    ) * cast(0.000000001 as decimal(9, 9)) as decimal(38, 9)
-                )
-        end as burn_28d_amount,
+        case when is_summed then core.mean_of(sum_7d_amount, day_7d_count) end as burn_7d_amount,
+        case when is_summed then core.mean_of(sum_28d_amount, day_28d_count) end as burn_28d_amount,
         cast(day_28d_count as double) as history_days
     from summed
 ),
@@ -181,7 +162,7 @@ states as (
             else 'fresh'
         end as reading_state,
         age_seconds / 86400 as age_days,
-        -- How long the balance lasts from its reading on, at the mean of 28 days.
+        coalesce(auto_topup_model = 'modelled', false) as is_topped_up,
         case
             when balance_amount > 0 and burn_28d_amount > 0
                 then cast(balance_amount as double) / cast(burn_28d_amount as double)
@@ -210,7 +191,7 @@ aged as (
             else greatest(states.plain_days - states.age_days, case when states.plain_days is not null then 0.0 end)
         end as full_runway_days,
         case
-            when states.auto_topup_model is distinct from 'modelled' or states.balance_amount is null then null
+            when not states.is_topped_up or states.balance_amount is null then null
             when states.balance_amount <= 0 then 0.0
             when states.runway_p50_without_topups_date is not null
                 then greatest(cast(states.runway_p50_without_topups_date - states.now_date as double), 0.0)
@@ -229,7 +210,7 @@ runways as (
                 aged.balance_amount <= 0
                 or not aged.is_aged
                 -- Its vendor does not let it fall, and nobody knows when it was topped up.
-                or aged.auto_topup_model is not distinct from 'modelled'
+                or aged.is_topped_up
                 then aged.balance_amount
             else
                 cast(
@@ -318,18 +299,16 @@ worded as (
         cast(cast(burn_28d_amount as decimal(38, 2)) as varchar) || ' ' || unit_code || ' a day' as burn_words,
         case when burn_days = 1 then '1 day' else cast(cast(burn_days as bigint) as varchar) || ' days' end
             as history_words,
-        case
-            when age_seconds < 7200 then cast(cast(round(age_seconds / 60) as bigint) as varchar) || ' minutes'
-            when age_seconds < 172800 then cast(cast(round(age_seconds / 3600) as bigint) as varchar) || ' hours'
-            else cast(cast(round(age_seconds / 86400) as bigint) as varchar) || ' days'
-        end as age_words,
+        core.age_words(age_seconds) as age_words,
         -- What made it urgent, where the days left alone would not have.
         case
             when severity = 'warning' and balance_amount < alert_below_amount then '; below your own limit'
             when severity = 'warning' and expected_balance_amount < alert_below_amount
                 then '; by now expected below your own limit'
             when severity = 'warning' and runway_days < alert_below_days
-                then '; fewer than your own limit of ' || format('{:g}', alert_below_days) || ' days'
+                then
+                    '; fewer than your own limit of '
+                    || regexp_replace(cast(alert_below_days as varchar), '[.]0$', '') || ' days'
             when severity = 'watch' and balance_amount < threshold_amount
                 then '; below the threshold that the vendor holds'
             when severity = 'watch' and expected_balance_amount < threshold_amount
@@ -354,7 +333,7 @@ worded as (
         )
         || coalesce('; 1 chance in 10 to be dry by ' || cast(runway_p10_date as varchar), '') as lasting_words,
         case
-            when auto_topup_model is distinct from 'modelled' then ''
+            when not is_topped_up then ''
             when runway_without_topups_days is not null
                 then
                     '; the vendor''s automatic top-ups are counted in, without them '
@@ -373,13 +352,17 @@ reasoned as (
             when not is_read
                 then
                     'The newest request gave no balance ('
-                    || case when outcome <> 'ok' then outcome when is_empty then 'no reading in it' else 'unreadable' end
+                    || case
+                        when outcome <> 'ok' then outcome
+                        when is_empty then 'no reading in it'
+                        else 'unreadable'
+                    end
                     || '); the last good one, ' || balance_words || ', is ' || age_words || ' old. '
             when refused_newest_row is not null
                 then
                     'Row ' || cast(refused_newest_row as varchar)
-                    || ' of the newest answer, which may be the newest reading, was refused: see staging.rejects; the '
-                    || 'last good balance, ' || balance_words || ', is ' || age_words || ' old. '
+                    || ' of the newest answer, which may be the newest reading, was refused: see staging.rejects; '
+                    || 'the last good balance, ' || balance_words || ', is ' || age_words || ' old. '
             else 'No newer reading for ' || age_words || '; the last balance was ' || balance_words || '. '
         end as reading_words,
         case
@@ -405,7 +388,7 @@ reasoned as (
                 and (
                     forecast_p50_date is not null
                     or runway_p10_date is not null
-                    or auto_topup_model is not distinct from 'modelled'
+                    or is_topped_up
                     or coalesce(burn_28d_amount > 0, true)
                 )
                 then
