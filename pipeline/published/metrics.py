@@ -195,11 +195,16 @@ def metrics_text(connection: duckdb.DuckDBPyConnection, now: datetime) -> str:
         "AS unexplained ON status.account_id = unexplained.account_id AND status.unit_code = unexplained.unit_code"
     )
     own = {"account": "account_id", "vendor": "vendor", "team": "coalesce(team, 'unassigned')", "unit": "unit_code"}
-    families = _families(connection, ACCOUNTS, accounts, own)
-    lines += families.lines
-    lines += _completeness(connection, families)
-    of_endpoints = {"account": "account_id", "vendor": "vendor", "endpoint": "endpoint"}
-    lines += _families(connection, ENDPOINTS, "SELECT * FROM marts.data_freshness", of_endpoints).lines
+    of_accounts = _families(connection, ACCOUNTS, accounts, own)
+    of_endpoints = _families(
+        connection,
+        ENDPOINTS,
+        "SELECT * FROM marts.data_freshness",
+        {"account": "account_id", "vendor": "vendor", "endpoint": "endpoint"},
+    )
+    lines += of_accounts.lines
+    lines += _completeness(connection, of_accounts.failed | of_endpoints.failed)
+    lines += of_endpoints.lines
     lines += _families(connection, BUILDS, _BUILD_ROW, {}).lines
     info = Metric(name="build_info", doc="What made the published build, and what fleet totals are in; always 1.")
     made = connection.execute(f"SELECT reporting_unit_code, version_id FROM ({_BUILD_ROW})").fetchall()
@@ -269,16 +274,14 @@ def _rows(
     return found, failed
 
 
-def _completeness(connection: duckdb.DuckDBPyConnection, families: _Families) -> list[str]:
+def _completeness(connection: duckdb.DuckDBPyConnection, failed: set[str]) -> list[str]:
     """Whether each account's samples are all there."""
     metric = Metric(
         name="account_metrics_complete",
         doc="1 where all samples of the account could be made; 0 where some are missing for a reason of its own.",
     )
     accounts = connection.execute("SELECT account_id FROM marts.account_status ORDER BY account_id").fetchall()
-    return _header(metric) + [
-        _sample(metric, {"account": name}, int(name not in families.failed)) for (name,) in accounts
-    ]
+    return _header(metric) + [_sample(metric, {"account": name}, int(name not in failed)) for (name,) in accounts]
 
 
 def _header(metric: Metric) -> list[str]:

@@ -148,13 +148,13 @@ def test_a_build_that_nobody_renews_becomes_stale_and_urgent_by_itself(
 
 def test_one_account_whose_samples_cannot_be_made_costs_no_other_its_own(connection: duckdb.DuckDBPyConnection) -> None:
     whole = metrics_text(connection, NOW)
-    connection.execute("BEGIN TRANSACTION")
+    order = "UPDATE marts.account_status SET order_by_date = {} WHERE account_id = 'long'"
     try:
         # A day that no instant can hold.
-        connection.execute("UPDATE marts.account_status SET order_by_date = '4000000-01-01' WHERE account_id = 'long'")
+        connection.execute(order.format("DATE '4000000-01-01'"))
         broken = metrics_text(connection, NOW)
     finally:
-        connection.execute("ROLLBACK")
+        connection.execute(order.format("NULL"))
 
     families = {family.name: family for family in openmetrics(broken)}
     assert samples(families["drawdown_account_metrics_complete"]) == {"main": 1, "long": 0, "unread": 1}
