@@ -719,7 +719,8 @@ ALERTS: Final = (
         key="fetch_id",
         columns="fetch_id run_id fetched_at_utc entry_json",
         is_published=False,
-        made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.rejects, staging.schema_drift, "
+        made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.loads, staging.rejects, "
+        "staging.schema_drift, "
         "core.accounts, core.balance_bridge, forecasts.anomalies, marts.account_status",
     ),
 )

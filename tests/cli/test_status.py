@@ -54,7 +54,9 @@ def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> Non
 
 
 def test_the_most_urgent_comes_first_then_the_one_that_is_dry_sooner(publish: Publish) -> None:
-    rows = [account(f"{severity}-{days}", severity, runway_days=days) for severity in SEVERITIES for days in (90.0, 60.5)]
+    rows = [
+        account(f"{severity}-{days}", severity, runway_days=days) for severity in SEVERITIES for days in (90.0, 60.5)
+    ]
     rows += [account("ok-never"), account("ok-b", runway_days=90.0)]
     _, *shown = table(publish(rows).here("status").stdout)
     expected = [f"{severity}-{days}" for severity in URGENCY for days in (60.5, 90.0)]
