@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -13,10 +18,14 @@ import pytest
 from benchmarks.report import replicate
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
-from pipeline.published.report import current_report, publish_report
+from pipeline.published.aging import status_at
+from pipeline.published.report import cards, current_report, publish_report
+from pipeline.published.report import page as page_module
+from pipeline.published.report.read import read_snapshot
+from pipeline.reader import open_reader
 from tests.bench import Bench
 from tests.report.chromium import FOUND, Tab
-from tests.report.conftest import HOSTILE
+from tests.report.conftest import HOSTILE, NOW
 from tests.report.reading import Element, parse
 
 Altered = Callable[..., Home]
@@ -235,3 +244,88 @@ def test_fifty_accounts_with_all_that_a_card_can_show_take_less_than_two_megabyt
     assert len(tree.tags("article")) == 50
     assert len([each for each in tree.tags("svg") if each.attributes.get("role") == "img"]) >= 200
     assert path.stat().st_size < 2_000_000
+
+
+def _cards(home: Home) -> dict[str, Element]:
+    cards = [each for each in _tree(home).tags("article") if "data-account" in each.attributes]
+    return {card.attributes["data-account"]: card for card in cards}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        # A word that no dictionary of the report knows, found while the card is put together.
+        ("evidence_level = 'odd'", "KeyError: 'odd'"),
+        # A value that no spelling of the report fits, found while the card is written.
+        ("unit_code = chr(0) || 'x'", None),
+    ],
+)
+def test_one_card_that_cannot_be_drawn_costs_no_other_its_own(
+    altered: Altered, monkeypatch: pytest.MonkeyPatch, change: str, words: str | None
+) -> None:
+    whole = altered()
+    before = _cards(whole)
+    if words is None:
+        monkeypatch.setitem(page_module._environment().filters, "in_unit", _spoilt_for("vpsbg-main", before))
+        home = whole
+        words = "ArithmeticError: a fault of this account's own"
+    else:
+        with duckdb.connect(whole.current.resolve()) as connection:
+            connection.execute(f"UPDATE marts.account_status SET {change} WHERE account_id = 'vpsbg-main'")
+        home = whole
+    after = _cards(home)
+    assert after.keys() == before.keys()
+    assert f"This card cannot be drawn: {words}" in after["vpsbg-main"].text
+    for name in before.keys() - {"vpsbg-main"}:
+        assert after[name].text == before[name].text
+
+
+def _spoilt_for(account_id: str, before: dict[str, Element]) -> Callable[..., str]:
+    """The report's own spelling, but for the amount that one account's card begins with."""
+    from pipeline.published.report.words import in_unit
+
+    def spelled(amount: Any, unit_code: str) -> str:
+        text = in_unit(amount, unit_code)
+        if text in before[account_id].text and not any(
+            text in card.text for name, card in before.items() if name != account_id
+        ):
+            raise ArithmeticError("a fault of this account's own")
+        return text
+
+    return spelled
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
+def test_the_script_judges_an_account_as_every_other_reader_does(published: Bench, tmp_path: Path) -> None:
+    """The rule of `pipeline.published.aging` and that of the script, on the same rows at the same instants."""
+    script = (Path(page_module.__file__).parent / "templates" / "script.js").read_text()
+    rule = script[script.index("  const DAY =") : script.index("  // end of the rules")]
+    found = read_snapshot(published.home.current)
+    facts = {
+        row["account_id"]: {
+            "severity": row["severity"],
+            "days": "" if row["runway_days"] is None else row["runway_days"],
+        }
+        | {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in cards._judged(row).items()}
+        for rows in found.accounts["status"].values()
+        for row in rows
+    }
+    instants = [NOW + timedelta(hours=hours) for hours in (0, 1, 15, 24, 27, 100, 500, 1000, 2000, 4000)]
+    code = (
+        f"{rule}\nconst facts = {json.dumps(facts, default=str)};\n"
+        f"const asOf = Date.parse({json.dumps(NOW.isoformat())});\n"
+        f"console.log(JSON.stringify({json.dumps([each.isoformat() for each in instants])}.map((at) => "
+        "Object.entries(facts).map(([name, each]) => [name, judge(each, asOf, Date.parse(at))]))))"
+    )
+    file = tmp_path / "judge.js"
+    file.write_text(code)
+    done = subprocess.run(["node", file], capture_output=True, text=True, check=True, timeout=60)
+    told = [{name: (each["severity"], each["state"]) for name, each in rows} for rows in json.loads(done.stdout)]
+    with open_reader(published.home.current) as connection:
+        for instant, judged in zip(instants, told, strict=True):
+            rows = connection.execute(
+                f"SELECT account_id, severity, reading_state FROM ({status_at(instant)})"
+            ).fetchall()
+            assert judged == {name: (severity, state) for name, severity, state in rows}, instant
+    assert {severity for severity, _ in told[0].values()} < {severity for severity, _ in told[5].values()} | {"ok"}
+    assert {state for _, state in told[-1].values()} <= {"stale", "unknown"}
