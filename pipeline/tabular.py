@@ -103,23 +103,3 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
     except csv.Error as problem:
         raise NotCsv(f"not CSV at line {reader.line_num}: {problem}") from None
-
-
-def line_of_row(body: bytes, row_number: int) -> int:
-    """The line, from 1, on which a data row of a CSV body begins; rows are counted from 1, as `decode_csv` gives them.
-
-    The header, empty lines and line breaks within quotes are counted as a text editor counts them. ValueError for a row
-    that the body does not have.
-    """
-    text = body.decode("utf-8-sig")
-    header = text.partition("\n")[0]
-    delimiter = ";" if header.count(";") > header.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    last, rows = 0, -1
-    for fields in reader:
-        # A line without a character is no row; the header is row 0.
-        rows += bool(fields)
-        if fields and rows == row_number:
-            return last + 1
-        last = reader.line_num
-    raise ValueError(f"there is no row {row_number}")

@@ -287,13 +287,13 @@ def layout() -> tuple[list[Table], list[str]]:
     from pipeline.models import in_order
     from pipeline.schema.render import comments
     from pipeline.schema.tables import ALL, RECORDS, vendor_table
-    from pipeline.schema.views import conversion_macros, evidence_view, record_view
+    from pipeline.schema.views import conversion_macros, evidence_view, record_view, status_macros
     from pipeline.vendors import discover
 
     vendors = discover()
     tables = [vendor_table(name, kind) for name, vendor in vendors.items() for kind in vendor.kinds]
     views = [record_view(record, vendors) for record in RECORDS.values()]
-    views += [evidence_view(), *conversion_macros()]
+    views += [evidence_view(), *conversion_macros(), *status_macros()]
     for model in in_order():
         if model.table.is_view:
             views += [model.create_view(), *comments(model.table, kind="VIEW")]

@@ -11,6 +11,7 @@ from pipeline.alerts.rules import Reading
 READS: Final = (
     "staging.build",
     "staging.fetches",
+    "staging.loads",
     "staging.rejects",
     "staging.schema_drift",
     "core.accounts",
@@ -31,7 +32,29 @@ DRIFT_DAYS: Final = 2
 _EXPECTED: Final = ("boundary", "pending_deposit")
 
 _QUERY: Final = f"""
-WITH unexplained AS (
+WITH polls AS (
+    SELECT fetches.account_id, fetches.fetch_id, fetches.fetched_at_utc, fetches.reason,
+        fetches.outcome = 'ok' AND coalesce(loads.accepted_rows, 0) > 0 AS is_read,
+        loads.refused_newest_row IS NOT NULL AS is_refused
+    FROM staging.fetches AS fetches
+    INNER JOIN core.accounts AS accounts
+        ON fetches.account_id = accounts.account_id AND fetches.vendor = accounts.vendor
+    LEFT JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id AND loads.record_kind = 'balances'
+    WHERE fetches.is_reading
+),
+read_last AS (
+    SELECT account_id, coalesce(max(fetch_id) FILTER (WHERE is_read), '') AS fetch_id,
+        coalesce(max(fetched_at_utc) FILTER (WHERE is_read), min(fetched_at_utc)) AS since_utc,
+        arg_max(is_refused, fetch_id) AS is_refused
+    FROM polls GROUP BY account_id
+),
+failing AS (
+    SELECT polls.account_id, count(*) AS failed_poll_count, arg_max(polls.reason, polls.fetch_id) AS remedy
+    FROM polls INNER JOIN read_last ON polls.account_id = read_last.account_id
+    WHERE polls.fetch_id > read_last.fetch_id
+    GROUP BY polls.account_id
+),
+unexplained AS (
     SELECT bridge.account_id, sum(abs(bridge.unexplained_amount)) AS unexplained_amount,
         count(*) AS interval_count,
         string_agg(DISTINCT bridge.unexplained_class, ', ' ORDER BY bridge.unexplained_class) AS classes,
@@ -78,10 +101,16 @@ drift AS (
     FROM strange GROUP BY account_id
 )
 SELECT status.account_id, status.unit_code, status.reading_state, status.observed_at_utc, status.balance_amount,
+    status.expected_balance_amount,
+    coalesce(failing.failed_poll_count, 0) AS failed_poll_count,
+    CAST(date_diff('second', read_last.since_utc, build.as_of_utc) AS DOUBLE) AS silent_seconds,
+    coalesce(read_last.is_refused, false) OR coalesce(status.age_seconds > status.stale_after_seconds, false)
+        AS is_overdue,
+    failing.remedy,
     status.reason, status.topup_advice, status.topup_amount, status.topup_gross_amount, status.order_by_date,
     status.method <> 'none' OR status.history_days > 0 AS is_spend_known,
     status.runway_days,
-    CAST(status.runway_p10_date - CAST(status.observed_at_utc AT TIME ZONE 'UTC' AS DATE) AS DOUBLE) AS cautious_days,
+    CAST(status.runway_p10_date - CAST(build.as_of_utc AT TIME ZONE 'UTC' AS DATE) AS DOUBLE) AS cautious_days,
     status.runway_p50_date, status.depleted_7d_probability, status.burn_28d_amount,
     accounts.alert_below_days, accounts.alert_below_amount, status.threshold_amount,
     unexplained.unexplained_amount,
@@ -96,7 +125,10 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
     'Answers changed their shape, or rows were refused: ' || drift.words || '. See staging.schema_drift and '
     || 'staging.rejects.' AS drift_words
 FROM marts.account_status AS status
+CROSS JOIN staging.build AS build
 INNER JOIN core.accounts AS accounts ON status.account_id = accounts.account_id
+LEFT JOIN read_last ON status.account_id = read_last.account_id
+LEFT JOIN failing ON status.account_id = failing.account_id
 LEFT JOIN unexplained ON status.account_id = unexplained.account_id
 LEFT JOIN anomalies ON status.account_id = anomalies.account_id
 LEFT JOIN drift ON status.account_id = drift.account_id

@@ -2,7 +2,7 @@
 
 Pure: no file, no network, no clock of its own. An alert opens and escalates at once. It recovers, or its severity goes
 down, after two good readings in a row that are clearly better: findings carry a second severity with a margin for
-that. A finding that knows nothing changes nothing.
+that. A finding that knows nothing changes nothing, and one without a fresh reading makes nothing better.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Finding:
     account_id: str
     rule: str
     is_known: bool
-    """False where the reading tells nothing: it is absent, failed or old."""
+    """False where nothing is known that the rule could be held to."""
+    is_fresh: bool
+    """It rests on a fresh reading, and not on an older one that is aged to now: only then can an alert get better."""
     severity: str | None
     """How bad it is; None where all is well."""
     held_severity: str | None
@@ -174,6 +176,8 @@ def _advance(state: State | None, finding: Finding, now: datetime) -> tuple[Stat
         return _escalated(state, finding, finding.severity, now)
     if rank(finding.held_severity) >= rank(state.severity):
         return (_unsettled(state) if state.better_count else state), None
+    if not finding.is_fresh:
+        return state, None
     if finding.read_at is None or (state.better_read_at is not None and finding.read_at <= state.better_read_at):
         return state, None
     better = msgspec.structs.replace(

@@ -1,6 +1,7 @@
 """The rules: what a reading says of an account, as findings for the state machine. Pure.
 
-While an account has no fresh reading nothing new is known of it, except that it is stale.
+While an account has no fresh reading, days left and limits are judged by its last good one, aged to now: an alert may
+open or escalate by that, and never gets better. A stale reading has an alert of its own, after a grace.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Final
 
 from pipeline.alerts.machine import Evidence, Finding
 from pipeline.alerts.policy import Policy, rank
+from pipeline.published.aging import CRITICAL_DAYS, WARNING_DAYS
 
-CRITICAL_DAYS: Final = 7
-WARNING_DAYS: Final = 14
-"""The limits of marts.account_status; a test holds them together."""
+STALE_AFTER_POLLS: Final = 3
+"""So many requests in a row without a balance are an alert,"""
+STALE_AFTER_SECONDS: Final = 6 * 3600.0
+"""and so is any after this time without a good reading: a vendor's short trouble is no message."""
 DAYS_MARGIN: Final = 1.25
 """An alert of days left gets better only where a quarter more than these days is left."""
 AMOUNT_MARGIN: Final = Decimal("0.05")
@@ -36,6 +39,16 @@ class Reading:
     """The newest good reading."""
     balance_amount: Decimal | None
     reason: str
+    expected_balance_amount: Decimal | None = None
+    """The balance less what is expected to have been spent since; the balance where it is as good as of now."""
+    failed_poll_count: int = 0
+    """Requests for the balance since the last that gave one."""
+    silent_seconds: float | None = None
+    """Time since the last request that gave a balance, or since the first; None where nothing was asked."""
+    is_overdue: bool = False
+    """The reading is older than the account's readings may be, or a newer row was refused: no request mends that."""
+    remedy: str | None = None
+    """What the newest failed request said of itself, and what to do."""
     topup_advice: str | None = None
     topup_amount: Decimal | None = None
     topup_gross_amount: Decimal | None = None
@@ -87,7 +100,8 @@ def runway_severity(reading: Reading, margin: float = 1.0) -> str | None:
 
 
 def _runway(reading: Reading, _: str) -> Finding:
-    is_known = _is_fresh(reading) and (reading.is_spend_known or (reading.balance_amount or 0) <= 0)
+    balance = reading.balance_amount
+    is_known = balance is not None and (reading.is_spend_known or balance <= 0)
     words = reading.reason
     if reading.depleted_7d_probability is not None:
         words += f" The chance of running dry within 7 days is {_percent(reading.depleted_7d_probability)}."
@@ -111,22 +125,33 @@ def _threshold(reading: Reading, severity: str) -> Finding:
 
 
 def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str) -> Finding:
-    balance, unit = reading.balance_amount or Decimal(0), reading.unit_code
+    read, unit = reading.balance_amount, reading.unit_code
+    expected = reading.expected_balance_amount if reading.expected_balance_amount is not None else read
+    balance = expected or Decimal(0)
     is_below = balance < limit
     held = severity if balance < limit + abs(limit) * AMOUNT_MARGIN else None
-    words = (
-        f"The balance, {_money(balance)} {unit}, is {'below' if is_below else 'not below'} {name} of "
-        f"{_money(limit)} {unit}."
+    what = (
+        f"The balance, {_money(balance)} {unit},"
+        if expected == read
+        else (f"The balance that is expected by now, {_money(balance)} {unit} of {_money(read)} {unit} when last read,")
     )
+    words = f"{what} is {'below' if is_below else 'not below'} {name} of {_money(limit)} {unit}."
     if is_below and reading.topup_advice:
         words += f" {reading.topup_advice}"
-    return _finding(reading, rule, severity if is_below else None, held, words, is_known=_is_fresh(reading))
+    return _finding(reading, rule, severity if is_below else None, held, words, is_known=read is not None)
 
 
 def _stale(reading: Reading, severity: str) -> Finding:
-    bad = None if _is_fresh(reading) else severity
-    words = reading.reason if bad else f"It is read again: {_money(reading.balance_amount)} {reading.unit_code}."
-    return _finding(reading, "stale", bad, bad, words, is_known=True)
+    if _is_fresh(reading):
+        words = f"It is read again: {_money(reading.balance_amount)} {reading.unit_code}."
+        return _finding(reading, "stale", None, None, words, is_known=True)
+    is_silent = (reading.silent_seconds or 0.0) >= STALE_AFTER_SECONDS
+    is_bad = reading.is_overdue or reading.failed_poll_count >= STALE_AFTER_POLLS or is_silent
+    words = reading.reason
+    if reading.remedy:
+        words += f" {reading.remedy.rstrip('.')}."
+    # Within the grace nothing opens, and nothing that is open is over.
+    return _finding(reading, "stale", severity if is_bad else None, severity, words, is_known=True)
 
 
 def _unexplained(reading: Reading, severity: str) -> Finding:
@@ -177,6 +202,7 @@ def _finding(
         account_id=reading.account_id,
         rule=rule,
         is_known=is_known,
+        is_fresh=_is_fresh(reading),
         severity=severity,
         held_severity=max(severity, held, key=rank),
         read_at=reading.observed_at_utc,

@@ -23,7 +23,7 @@ def one_of(*names: str) -> Callable[[str], list[str]]:
     return complete
 
 
-severities = one_of(*SEVERITIES)
+fail_on = one_of(*SEVERITIES, "stale")
 
 
 def accounts(incomplete: str) -> list[str]:

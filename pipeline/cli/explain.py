@@ -6,7 +6,7 @@ Every section names its tables, the query that shows their rows, and the ids of 
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import duckdb
 
 from pipeline.errors import UsageError
 from pipeline.home import Home
+from pipeline.published.aging import status_at
 from pipeline.reader import reading
 
 Row = dict[str, Any]
@@ -30,15 +31,15 @@ _SUMS: Final = ", ".join(f"sum({each}_amount) AS {each}_amount" for each in COMP
 _MOVED: Final = " OR ".join(f"{each}_amount <> 0" for each in COMPONENTS)
 
 
-def explain(home: Home, account_id: str) -> Section:
-    """What the newest build tells of an account, section by section.
+def explain(home: Home, account_id: str, at: datetime | None = None) -> Section:
+    """What the newest build tells of an account, section by section; ages are judged by the clock, or by `at`.
 
     Raises UsageError for an account that the build does not know, DrawdownError where there is no build, or one of
     another version.
     """
     with reading(home.current) as connection:
         try:
-            return _Build(connection, account_id).sections()
+            return _Build(connection, account_id, at or datetime.now(UTC)).sections()
         except UsageError:
             from pipeline.cli.former import new_id
 
@@ -74,8 +75,9 @@ def write_bytes(home: Home, fetch_id: str) -> None:
 class _Build:
     """One account in one build."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, account_id: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, account_id: str, now: datetime) -> None:
         self._connection = connection
+        self._now = now
         self._account_id = account_id
 
     def sections(self) -> Section:
@@ -86,6 +88,7 @@ class _Build:
             "account_id": self._account_id,
             "provider": account["ServiceProviderName"],
             "as_of_utc": datetime.fromisoformat(build["value"]),
+            "read_at_utc": self._now,
             "status": _section([status], "marts.account_status", self._query("marts.account_status")),
             "reading": self._reading(),
             "last_interval": self._interval("true"),
@@ -113,7 +116,8 @@ class _Build:
     def _status(self) -> Row:
         known = [row["account_id"] for row in self._rows("SELECT account_id FROM marts.account_status ORDER BY 1")]
         if self._account_id in known:
-            return self._mine("SELECT * FROM marts.account_status WHERE account_id = $account")[0]
+            aged = status_at(self._now)
+            return self._mine(f"SELECT * EXCLUDE (as_of_utc) FROM ({aged}) WHERE account_id = $account")[0]
         if self._rows("SELECT 1 FROM core.accounts WHERE account_id = ?", self._account_id):
             raise UsageError(
                 f"account {self._account_id} is in accounts.toml no more; its past stands in core: "

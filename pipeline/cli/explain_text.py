@@ -159,11 +159,11 @@ def _reading(found: Section, width: int) -> Iterator[str]:
     if row is None:
         yield indented("No good reading of it is known.", width)
     else:
-        age = age_words((found["as_of_utc"] - row["observed_at_utc"]).total_seconds())
+        age = age_words((found["read_at_utc"] - row["observed_at_utc"]).total_seconds())
         # Readings kept by hand have no vendor that could be asked.
         how = "as written down for" if status["vendor"] == "manual" else f"as {found['provider']} stated it at"
         yield indented(
-            f"{_money(row, 'balance_amount')}, {how} {_at(row['observed_at_utc'])} UTC, {age} before this build. The "
+            f"{_money(row, 'balance_amount')}, {how} {_at(row['observed_at_utc'])} UTC, {age} ago. The "
             f"reading is {status['reading_state']}.",
             width,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,6 +14,18 @@ from pipeline.home import Home
 from pipeline.schema.severities import ALERT_RULES, SEVERITIES
 
 
+def _instant(text: str) -> datetime | None:
+    """The instant of an option; UsageError for what is none, None where it is not given."""
+    if not text:
+        return None
+    from pipeline.clock import parse_instant
+
+    try:
+        return parse_instant(text)
+    except ValueError as problem:
+        raise UsageError(f"--as-of: {problem}") from None
+
+
 @app.command()
 def status(
     as_json: Json = False,
@@ -20,18 +33,22 @@ def status(
         list[str],
         typer.Option(
             metavar="SEVERITY",
-            help="Exit 1 when an account is this urgent or more; for cron. Repeatable.",
-            autocompletion=completion.severities,
+            help="Exit 1 when an account is this urgent or more; `stale`: when a reading is not fresh; `unknown`: when "
+            "that, or nothing is known to judge by. For cron. Repeatable.",
+            autocompletion=completion.fail_on,
         ),
     ] = [],  # noqa: B006 - typer reads it as the default
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
+    ] = "",
 ) -> None:
-    """Show every account: what is left, how long it lasts, how urgent it is."""
-    from pipeline.cli.status import is_reached, print_status, read_status
+    """Show every account: what is left, how long it lasts, how urgent it is by now."""
+    from pipeline.cli.status import STALE, is_reached, print_status, read_status
 
     for severity in fail_on:
-        if severity not in SEVERITIES:
-            raise UsageError(f"--fail-on {severity}: known severities are {', '.join(SEVERITIES)}")
-    found = read_status(Home.from_environment())
+        if severity not in (*SEVERITIES, STALE):
+            raise UsageError(f"--fail-on {severity}: known are {', '.join(SEVERITIES)} and {STALE}")
+    found = read_status(Home.from_environment(), _instant(as_of))
     print_status(found, as_json=as_json)
     if is_reached(found, fail_on):
         raise typer.Exit(1)
@@ -70,12 +87,15 @@ def explain(
         str, typer.Option("--bytes", metavar="FETCH_ID", help="Print the answer of this id instead, byte for byte.")
     ] = "",
     as_json: Json = False,
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
+    ] = "",
 ) -> None:
     """Tell where an account's money went, why it is forecast so, and how each number is known."""
     from pipeline.cli.explain import explain as find
 
     home = Home.from_environment()
-    found = find(home, account)
+    found = find(home, account, _instant(as_of))
     if fetch_id:
         from pipeline.cli.explain import write_bytes
 

@@ -1,53 +1,70 @@
-"""`drawdown status`: the account table out of the newest build."""
+"""`drawdown status`: the account table out of the newest build, judged by the clock."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
 from pipeline.cli.terminal import age_words, console, fleet_words, sentence, status_table, write_json
 from pipeline.home import Home
+from pipeline.published.aging import status_at
 from pipeline.reader import reading
 from pipeline.schema.severities import LEVELS, SQL_URGENCY
 
-_QUERY = f"""
-SELECT account_id, vendor, team, balance_amount, unit_code, observed_at_utc, reading_state, burn_7d_amount,
-    burn_28d_amount, method, runway_days, runway_p50_date, severity, reason, topup_amount, topup_gross_amount,
-    order_by_date, topup_advice, evidence_level, reporting_balance_amount,
-    reporting_unit_code, fx_rate_date, fx_source
-FROM marts.account_status
-ORDER BY {SQL_URGENCY}, runway_days NULLS LAST, account_id
-"""
+_COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_utc, age_seconds, reading_state,
+    stale_after_seconds, expected_balance_amount, burn_7d_amount, burn_28d_amount, method, auto_topup_model,
+    runway_days, runway_without_topups_days, runway_p50_date, severity, reason, topup_amount, topup_gross_amount,
+    order_by_date, topup_advice, evidence_level, reporting_balance_amount, reporting_unit_code, fx_rate_date,
+    fx_source"""
 _FLEET = """
 SELECT reporting_unit_code, account_count, converted_account_count, reporting_balance_amount,
     reporting_burn_28d_amount, unconverted_balances, oldest_fx_rate_date
 FROM marts.fleet_status
 """
-_AS_OF = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
+_BUILD = "SELECT item, value FROM marts.build_info WHERE item IN ('as_of_utc', 'built_at_utc')"
 _WIDEST = 100
 """Beyond this the eye loses the line between a name and what stands at the other end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The account table and the instant that it speaks of."""
+    """The account table as it reads at an instant, and the build that it comes from."""
 
     accounts: list[dict[str, Any]]
     as_of: datetime
+    """What the build speaks of."""
     fleet: dict[str, Any] | None = None
     """The row of marts.fleet_status."""
+    built_at: datetime | None = None
+    """When the build was made."""
+    read_at: datetime | None = None
+    """What ages are judged by."""
 
 
-def read_status(home: Home) -> Status:
-    """Read the newest build; DrawdownError where there is none, or none that this version can read."""
+def read_status(home: Home, at: datetime | None = None) -> Status:
+    """Read the newest build and judge it by the clock, or by the instant `at`.
+
+    Raises DrawdownError where there is no build, or none that this version can read.
+    """
+    now = at or datetime.now(UTC)
     with reading(home.current) as connection:
-        accounts = _rows(connection, _QUERY)
+        accounts = _rows(
+            connection,
+            f"SELECT {_COLUMNS} FROM ({status_at(now)}) ORDER BY {SQL_URGENCY}, runway_days NULLS LAST, account_id",
+        )
         fleet = _rows(connection, _FLEET)
-        ((text,),) = connection.execute(_AS_OF).fetchall()
-    return Status(accounts, datetime.fromisoformat(text), fleet[0] if fleet else None)
+        build = dict(connection.execute(_BUILD).fetchall())
+    built = build.get("built_at_utc")
+    return Status(
+        accounts,
+        datetime.fromisoformat(build["as_of_utc"]),
+        fleet[0] if fleet else None,
+        datetime.fromisoformat(built) if built else None,
+        now,
+    )
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
@@ -57,10 +74,15 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 
 
 def print_status(found: Status, *, as_json: bool) -> None:
-    """Print the table, a sentence for each account that is not fine and one for the fleet, or all columns as JSON."""
+    """Print the table, a sentence for each account that is not fine and one for the fleet, or all columns as JSON.
+
+    In JSON each account has the times of the build as well, and that by which it was judged.
+    """
+    read_at = found.read_at or datetime.now(UTC)
     if as_json:
-        names = list(found.accounts[0]) if found.accounts else []
-        write_json(names, [list(account.values()) for account in found.accounts])
+        times = {"as_of_utc": found.as_of, "built_at_utc": found.built_at, "read_at_utc": read_at}
+        rows = [account | times for account in found.accounts]
+        write_json(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
         return
     screen = console()
     width = min(screen.width, _WIDEST)
@@ -72,13 +94,13 @@ def print_status(found: Status, *, as_json: bool) -> None:
     sentences = [
         sentence(account["account_id"], _words(account), width)
         for account in found.accounts
-        if account["severity"] != "ok"
+        if account["severity"] != "ok" or account["reading_state"] != "fresh"
     ]
     if found.fleet and found.fleet["account_count"]:
         sentences.append(sentence("Fleet", fleet_words(found.fleet), width))
     if sentences:
         screen.print("\n".join(sentences), markup=False, soft_wrap=True)
-    age = (datetime.now(UTC) - found.as_of).total_seconds()
+    age = (read_at - found.as_of).total_seconds()
     screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
 
 
@@ -88,13 +110,19 @@ def _words(account: dict[str, Any]) -> str:
     return f"{reason} {account['topup_advice']}" if account["order_by_date"] else reason
 
 
-def is_reached(found: Status, fail_on: list[str]) -> bool:
-    """Tell whether an account is as urgent as one of the severities, or more.
+STALE: Final = "stale"
+"""What `--fail-on` takes beside the severities."""
 
-    `unknown` and `ok` count only as such.
+
+def is_reached(found: Status, fail_on: list[str]) -> bool:
+    """Tell whether an account is as urgent as one of the severities, or more, or its reading is not fresh.
+
+    `unknown` and `ok` count only as such; `stale`, and `unknown` too, is every account without a fresh reading.
     """
     wanted = set(fail_on)
     lowest = min((LEVELS.index(each) for each in wanted if each in LEVELS), default=None)
     if lowest is not None:
         wanted |= set(LEVELS[lowest:])
+    if wanted & {STALE, "unknown"} and any(account["reading_state"] != "fresh" for account in found.accounts):
+        return True
     return any(account["severity"] in wanted for account in found.accounts)

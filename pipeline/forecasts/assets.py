@@ -73,7 +73,7 @@ def forecasts(
     from pipeline.forecasts.backtest_tables import replay_backtest
     from pipeline.forecasts.gallery import calibration_plot, current_plots
     from pipeline.forecasts.inputs import build_date, read_inputs
-    from pipeline.forecasts.issues import issue, replay, runway, topup_plan
+    from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
     from pipeline.forecasts.outlook import look_ahead
 
     with clear_failures():
@@ -101,7 +101,7 @@ def forecasts(
                     connection.execute(f"DELETE FROM {table.full_name}")
                 if outlook is not None:
                     connection.register("outlook", outlook)
-                    for table, select in zip(_CURRENT, (runway("outlook"), topup_plan("outlook")), strict=True):
+                    for table, select in zip(_CURRENT, (current_runway("outlook"), topup_plan("outlook")), strict=True):
                         connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
                     connection.unregister("outlook")
                     if not warehouse.is_replay:

@@ -135,6 +135,19 @@ def runway(rows: str, more: str = "") -> str:
     """
 
 
+def current_runway(rows: str) -> str:
+    """`runway`, and when an account would be dry if its vendor's automatic top-ups failed."""
+    return f"""
+        SELECT own.*, without.runway_p50_without_topups_date
+        FROM ({runway(rows)}) AS own
+        LEFT JOIN (
+            SELECT account_id, min(forecast_date) AS runway_p50_without_topups_date FROM {rows}
+            WHERE auto_topup_model = 'modelled' AND depleted_without_topups_probability >= 0.5 GROUP BY account_id
+        ) AS without ON own.account_id = without.account_id
+        ORDER BY own.account_id
+    """
+
+
 def topup_plan(rows: str, more: str = "") -> str:
     """The SELECT of what is planned for each account, from its days ahead; accounts without a plan have no row."""
     also = f"{more}, " if more else ""

@@ -38,6 +38,7 @@ _SCHEMA: Final[dict[str, pl.DataType]] = {
     "forecast_date": pl.Date(),
     **{f"{what}_p{level}": _MONEY for what in ("daily", "total") for level in LEVELS},
     "depleted_probability": pl.Float64(),
+    "depleted_without_topups_probability": pl.Float64(),
     "below_threshold_probability": pl.Float64(),
     "balance_amount": _MONEY,
     "day_start_amount": _MONEY,
@@ -78,8 +79,9 @@ def look_ahead(inputs: Inputs) -> pl.DataFrame:
     """Forecast every account with a good reading: one row an account and day ahead.
 
     account_id, issue_date (the day of the reading), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
-    to total_p95 (money), depleted_probability, below_threshold_probability, and on each row of an account what its
-    balance was, `method`, `history_days` and PLAN_COLUMNS. Accounts that the engine abstains from have no rows.
+    to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups,
+    below_threshold_probability, and on each row of an account what its balance was, `method`, `history_days` and
+    PLAN_COLUMNS. Accounts that the engine abstains from have no rows.
     """
     found = list(_by_day(inputs))
     return pl.concat(found) if found else pl.DataFrame(schema=_SCHEMA | _PLANNED)
@@ -134,7 +136,11 @@ def _rows(result: Forecast, balances: pl.DataFrame, observed: date) -> pl.DataFr
         .join(_wide(result.total, "total"), on=keys)
         .join(result.methods.select("account_id", "method", "history_days"), on="account_id")
         .join(balances, on="account_id")
-        .with_columns(pl.lit(observed).alias("issue_date"), pl.lit("off").alias("auto_topup_model"))
+        .with_columns(
+            pl.lit(observed).alias("issue_date"),
+            pl.lit("off").alias("auto_topup_model"),
+            pl.col("depleted_probability").alias("depleted_without_topups_probability"),
+        )
         .sort(keys)
         .select(pl.col(name).cast(kind) for name, kind in _SCHEMA.items())
     )

@@ -20,6 +20,7 @@ import duckdb
 
 from pipeline import __version__
 from pipeline.home import Home, atomic_file
+from pipeline.published.aging import status_at
 from pipeline.reader import reading
 from pipeline.schema.severities import SEVERITIES
 
@@ -69,8 +70,13 @@ ACCOUNTS: Final = (
         "1 where the newest request gave the balance and is not old; 0 where the reading is stale or there is none.",
     ),
     _one(
+        "account_stale_after_seconds",
+        "stale_after_seconds",
+        "The age at which a reading of the account no longer says how things are now.",
+    ),
+    _one(
         "account_reading_age_seconds",
-        "CASE WHEN observed_at_utc IS NOT NULL THEN greatest(round($now - epoch(observed_at_utc), 3), 0) END",
+        "age_seconds",
         "Age of the newest good reading when this text was made.",
     ),
     _one("account_reading_timestamp_seconds", _instant("observed_at_utc"), "When the newest good reading was made."),
@@ -110,7 +116,7 @@ ACCOUNTS: Final = (
     Metric(
         name="account_severity",
         label="severity",
-        doc="1 for how urgent the account is, 0 for all else that it could be.",
+        doc="1 for how urgent the account is by its last good balance, also where that is stale; 0 for all else.",
         value={each: f"CASE WHEN severity = '{each}' THEN 1 ELSE 0 END" for each in SEVERITIES},
     ),
     _one(
@@ -143,17 +149,12 @@ BUILDS: Final = (
     _one("build_as_of_timestamp_seconds", _instant("as_of_utc"), "The instant that the published build speaks of."),
 )
 
-_ACCOUNT_ROWS = f"""
-    WITH unexplained AS (
-        SELECT account_id, unit_code, sum(abs(unexplained_amount)) AS unexplained_amount
-        FROM core.balance_bridge
-        WHERE closed_at_utc > (SELECT CAST(value AS TIMESTAMPTZ) FROM marts.build_info WHERE item = 'as_of_utc')
-            - INTERVAL {UNEXPLAINED_DAYS} DAY
-        GROUP BY account_id, unit_code
-    )
-    SELECT status.*, unexplained.unexplained_amount
-    FROM marts.account_status AS status
-    LEFT JOIN unexplained ON status.account_id = unexplained.account_id AND status.unit_code = unexplained.unit_code
+_UNEXPLAINED = f"""
+    SELECT account_id, unit_code, sum(abs(unexplained_amount)) AS unexplained_amount
+    FROM core.balance_bridge
+    WHERE closed_at_utc > (SELECT CAST(value AS TIMESTAMPTZ) FROM marts.build_info WHERE item = 'as_of_utc')
+        - INTERVAL {UNEXPLAINED_DAYS} DAY
+    GROUP BY account_id, unit_code
 """
 _BUILD_ROW = """
     SELECT
@@ -187,23 +188,24 @@ def publish_metrics(home: Home, now: datetime) -> Path:
 
 
 def metrics_text(connection: duckdb.DuckDBPyConnection, now: datetime) -> str:
-    """The metrics of an open build."""
+    """The metrics of an open build, ages and severities as they are at `now`."""
     lines: list[str] = []
-    lines += _families(
-        connection,
-        ACCOUNTS,
-        _ACCOUNT_ROWS,
-        {"account": "account_id", "vendor": "vendor", "team": "coalesce(team, 'unassigned')", "unit": "unit_code"},
-        now,
+    accounts = (
+        f"SELECT status.*, unexplained.unexplained_amount FROM ({status_at(now)}) AS status LEFT JOIN ({_UNEXPLAINED}) "
+        "AS unexplained ON status.account_id = unexplained.account_id AND status.unit_code = unexplained.unit_code"
     )
-    lines += _families(
+    own = {"account": "account_id", "vendor": "vendor", "team": "coalesce(team, 'unassigned')", "unit": "unit_code"}
+    of_accounts = _families(connection, ACCOUNTS, accounts, own)
+    of_endpoints = _families(
         connection,
         ENDPOINTS,
         "SELECT * FROM marts.data_freshness",
         {"account": "account_id", "vendor": "vendor", "endpoint": "endpoint"},
-        now,
     )
-    lines += _families(connection, BUILDS, _BUILD_ROW, {}, now)
+    lines += of_accounts.lines
+    lines += _completeness(connection, of_accounts.failed | of_endpoints.failed)
+    lines += of_endpoints.lines
+    lines += _families(connection, BUILDS, _BUILD_ROW, {}).lines
     info = Metric(name="build_info", doc="What made the published build, and what fleet totals are in; always 1.")
     made = connection.execute(f"SELECT reporting_unit_code, version_id FROM ({_BUILD_ROW})").fetchall()
     lines += _header(info)
@@ -214,21 +216,26 @@ def metrics_text(connection: duckdb.DuckDBPyConnection, now: datetime) -> str:
     return "\n".join([*lines, "# EOF\n"])
 
 
+@dataclass(frozen=True, slots=True)
+class _Families:
+    """Lines of text, and the accounts whose samples are not all among them."""
+
+    lines: list[str]
+    failed: set[str]
+
+
 def _families(
-    connection: duckdb.DuckDBPyConnection,
-    metrics: Iterable[Metric],
-    rows: str,
-    labels: Mapping[str, str],
-    now: datetime,
-) -> list[str]:
-    """The families of one kind of row, each with its header, in the order of the rows' labels."""
+    connection: duckdb.DuckDBPyConnection, metrics: Iterable[Metric], rows: str, labels: Mapping[str, str]
+) -> _Families:
+    """The families of one kind of row, each with its header, in the order of the rows' labels.
+
+    The first label is the account. What cannot be computed or spelled of one account is left out for that account.
+    """
     metrics = list(metrics)
     expressions = [expression for metric in metrics for expression in metric.value.values()]
-    order = ", ".join(str(place) for place in range(1, len(labels) + 1))
-    query = f"SELECT {', '.join([*labels.values(), *expressions])} FROM ({rows})" + (
-        f" ORDER BY {order}" if labels else ""
-    )
-    found = connection.execute(query.replace("$now", repr(now.timestamp()))).fetchall()
+    order = f" ORDER BY {', '.join(str(place) for place in range(1, len(labels) + 1))}" if labels else ""
+    query = f"SELECT {', '.join([*labels.values(), *expressions])} FROM ({rows})"
+    found, failed = _rows(connection, query, order, is_by_account=bool(labels))
     lines = []
     place = len(labels)
     for metric in metrics:
@@ -238,9 +245,43 @@ def _families(
                 value = row[place + offset]
                 if value is not None:
                     own = {metric.label: label} if metric.label else {}
-                    lines.append(_sample(metric, {**dict(zip(labels, row, strict=False)), **own}, value))
+                    try:
+                        lines.append(_sample(metric, {**dict(zip(labels, row, strict=False)), **own}, value))
+                    except Exception:
+                        failed.add(row[0])
         place += len(metric.value)
-    return lines
+    return _Families(lines, failed)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, query: str, order: str, *, is_by_account: bool
+) -> tuple[list[tuple[Any, ...]], set[str]]:
+    """The rows of all accounts, and the accounts whose rows cannot be computed: their part of the query fails."""
+    try:
+        return connection.execute(query + order).fetchall(), set()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise
+    except duckdb.Error:
+        if not is_by_account:
+            raise
+    found: list[tuple[Any, ...]] = []
+    failed = set()
+    for (account_id,) in connection.execute("SELECT account_id FROM marts.account_status ORDER BY 1").fetchall():
+        try:
+            found += connection.execute(f"{query} WHERE account_id = ?{order}", [account_id]).fetchall()
+        except duckdb.Error:
+            failed.add(account_id)
+    return found, failed
+
+
+def _completeness(connection: duckdb.DuckDBPyConnection, failed: set[str]) -> list[str]:
+    """Whether each account's samples are all there."""
+    metric = Metric(
+        name="account_metrics_complete",
+        doc="1 where all samples of the account could be made; 0 where some are missing for a reason of its own.",
+    )
+    accounts = connection.execute("SELECT account_id FROM marts.account_status ORDER BY account_id").fetchall()
+    return _header(metric) + [_sample(metric, {"account": name}, int(name not in failed)) for (name,) in accounts]
 
 
 def _header(metric: Metric) -> list[str]:

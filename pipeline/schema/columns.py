@@ -267,7 +267,13 @@ _DEFINITIONS: Final = (
     _measure("runway_p10_date", "Dry by this day with probability 0.1; NULL where that is beyond the horizon."),
     _measure(
         "runway_p50_date",
-        "The best single guess of the day the account runs dry; NULL where no date is honest.",
+        "As likely as not dry by this day; without a forecast, the day that the balance lasts to at burn_28d_amount. "
+        "NULL where a forecast expects it to last beyond its 90 days, and where the mean says more than ten years.",
+    ),
+    _measure(
+        "runway_p50_without_topups_date",
+        "As likely as not dry by this day if the vendor's automatic top-ups failed; NULL where they are not in the "
+        "forecast, and where it would last beyond the horizon all the same.",
     ),
     _measure("runway_p90_date", "Dry by this day with probability 0.9; NULL where that is beyond the horizon."),
     # -- money
@@ -332,8 +338,22 @@ _DEFINITIONS: Final = (
         "The same in the reporting currency; NULL where it cannot be converted.",
         "reporting_unit_code",
     ),
-    _money("burn_7d_amount", "Mean spend a day over the last 7 complete, observed days."),
-    _money("burn_28d_amount", "Mean spend a day over the last 28 complete, observed days."),
+    _money(
+        "burn_7d_amount",
+        "Mean spend a day, of what was spent in unit_code, over the complete days among the 7 up to the newest of "
+        "them; to nine decimals, halves away from zero.",
+    ),
+    _money(
+        "burn_28d_amount",
+        "Mean spend a day, of what was spent in unit_code, over the complete days among the 28 up to the newest of "
+        "them; to nine decimals, halves away from zero.",
+    ),
+    _money(
+        "expected_balance_amount",
+        "balance_amount less what is expected to have been spent by as_of_utc, never below 0, where the reading is "
+        "stale or a day old; else, and where automatic top-ups are in the forecast, balance_amount. Limits are held "
+        "to it.",
+    ),
     _money("topup_amount", "What to pay in, tax not added: each time, where top-ups are automatic."),
     _money("alert_below_amount", "The owner's own limit: below it the account is at least a warning."),
     _money("topup_gross_amount", "topup_amount with the tax that is added to it; NULL where none is known of."),
@@ -416,13 +436,22 @@ _DEFINITIONS: Final = (
     ),
     _measure("cycle_months", "After how many months it comes again; NULL where the vendor does not tell.", minimum=0),
     _measure("horizon_days", "How many days are spoken of.", minimum=0),
-    _measure("age_seconds", "Age at as_of_utc.", minimum=0),
+    _measure("age_seconds", "Age at as_of_utc; NULL where there was nothing yet.", minimum=0),
     _measure("stale_after_seconds", "The age at which a reading no longer tells the present.", minimum=0),
     _measure("elapsed_seconds", "How long it took.", minimum=0),
     _measure("history_days", "Complete, observed days of spend behind an estimate.", minimum=0),
     _measure(
         "runway_days",
-        "Days until the balance is used up at the pace of burn_28d_amount; NULL where no number is honest.",
+        "Days from as_of_utc until the account is as likely as not dry; 0 where nothing is left. Without a forecast, "
+        "and where the forecast expects it to last beyond its 90 days, balance_amount over burn_28d_amount, less the "
+        "days since the reading; NULL where that is not above 90 in the latter case, where nothing is spent, and from "
+        "ten years on.",
+        minimum=0,
+    ),
+    _measure(
+        "runway_without_topups_days",
+        "runway_days if the vendor's automatic top-ups failed; NULL where none are in the forecast, and where it would "
+        "be NULL for the same reasons.",
         minimum=0,
     ),
     _measure(
@@ -457,8 +486,15 @@ _DEFINITIONS: Final = (
     _measure("topup_risk_probability", "The chance of running dry that the owner accepts.", minimum=0, maximum=1),
     _measure("with_topup_probability", "P(dry by cover_until_date), if topup_amount arrives.", minimum=0, maximum=1),
     _measure("without_topup_probability", "P(dry by cover_until_date), if nothing is paid in.", minimum=0, maximum=1),
-    _measure("depleted_7d_probability", "P(dry within 7 days); NULL without a forecast.", minimum=0, maximum=1),
-    _measure("depleted_30d_probability", "P(dry within 30 days); NULL without a forecast.", minimum=0, maximum=1),
+    _measure(
+        "depleted_7d_probability", "P(dry within 7 days of the reading); NULL without a forecast.", minimum=0, maximum=1
+    ),
+    _measure(
+        "depleted_30d_probability",
+        "P(dry within 30 days of the reading); NULL without a forecast.",
+        minimum=0,
+        maximum=1,
+    ),
     Column(
         name="status_code",
         type=Type.INTEGER,
@@ -529,10 +565,16 @@ _DEFINITIONS: Final = (
     _text("basis", "Where this row's spend comes from.", *EVIDENCE_LEVELS),
     _text(
         "reading_state",
-        "fresh: the newest request gave it; stale: an older reading stands; unknown: there is none.",
+        "fresh: the newest request gave it, and it is not older than stale_after_seconds; stale: an older reading is "
+        "kept, or the newest row of the answer was refused; unknown: there is none.",
         *READING_STATES,
     ),
-    _text("severity", "How soon somebody must act.", *SEVERITIES),
+    _text(
+        "severity",
+        "How soon somebody must act, by the last good balance and forecast, also where the reading is stale; unknown "
+        "where nothing is known to judge by.",
+        *SEVERITIES,
+    ),
     _text("reason", "Why, in a sentence or two."),
     _text("anomaly_kind", "What was seen: see docs/backtest.md.", *ANOMALY_KINDS),
     _text(

@@ -604,7 +604,7 @@ FORECASTS: Final = (
         "forecasts.current_runway",
         "When an account is expected to run dry, by its newest balance.",
         key="account_id",
-        columns=f"account_id {_RUNWAY}",
+        columns=f"account_id {_RUNWAY} runway_p50_without_topups_date?",
         made_from=_READ,
     ),
     table(
@@ -654,9 +654,11 @@ MARTS: Final = (
         "An account now: what is left, how long it lasts, how urgent it is, and why.",
         key="account_id",
         columns="account_id vendor team? balance_amount? unit_code observed_at_utc? age_seconds? reading_state "
-        "threshold_amount? unconfirmed_amount? burn_7d_amount? burn_28d_amount? history_days method runway_days? "
+        "stale_after_seconds expected_balance_amount? threshold_amount? unconfirmed_amount? burn_7d_amount? "
+        "burn_28d_amount? history_days method auto_topup_model? runway_days? runway_without_topups_days? "
         "runway_p10_date? runway_p50_date? runway_p90_date? depleted_7d_probability? depleted_30d_probability? "
-        "severity topup_amount? topup_gross_amount? order_by_date? topup_advice? reason evidence_level "
+        "severity alert_below_days? alert_below_amount? topup_amount? topup_gross_amount? order_by_date? "
+        "topup_advice? reason evidence_level "
         "fetch_id? reporting_balance_amount? reporting_burn_28d_amount? "
         "reporting_unit_code fx_rate_date? fx_source?",
     ),
@@ -784,7 +786,8 @@ ALERTS: Final = (
         key="fetch_id",
         columns="fetch_id run_id fetched_at_utc entry_json",
         is_published=False,
-        made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.rejects, staging.schema_drift, "
+        made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.loads, staging.rejects, "
+        "staging.schema_drift, "
         "core.accounts, core.balance_bridge, forecasts.anomalies, marts.account_status",
     ),
 )

@@ -1,8 +1,10 @@
 -- How urgent an account is, by limits that a person can check. Where there is a forecast: critical when it is as
 -- likely as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched
 -- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
--- same limits. An old or failed reading never counts as urgent or as fine: it is unknown, and so is an account without
--- a forecast and without a complete day of spend behind it.
+-- same limits. Days are counted from the build's clock, however old the reading is: a failed request does not make an
+-- account less urgent, and reading_state stands beside the severity. Unknown is only that of which nothing is known: no
+-- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
+-- pipeline/published/aging.py applies the same rules to the time between the build and the moment of reading.
 with
 
 limits as (
@@ -10,6 +12,7 @@ limits as (
         7.0 as critical_days,
         14.0 as warning_days,
         30.0 as watch_days,
+        90.0 as horizon_days,
         3650.0 as longest_days
 ),
 
@@ -45,38 +48,61 @@ attempted as (
     group by fetches.account_id
 ),
 
+-- Judged by what its own answer yielded: a row that was corrected to an earlier day is older than one of an answer
+-- before, and was read all the same.
 attempts as (
     select
         fetches.account_id,
         fetches.outcome,
-        fetches.fetch_id
+        fetches.outcome = 'ok' and coalesce(loads.accepted_rows, 0) > 0 as is_read,
+        coalesce(loads.received_rows, 0) = 0 as is_empty,
+        loads.refused_newest_row
     from staging.fetches as fetches
-    inner join attempted on fetches.fetch_id = attempted.fetch_id
+    inner join attempted on fetches.account_id = attempted.account_id and fetches.fetch_id = attempted.fetch_id
+    left join staging.loads as loads on fetches.fetch_id = loads.fetch_id and loads.record_kind = 'balances'
+),
+
+-- Spend in the unit that the balance is in now; what cannot be summed without an overflow counts as not known.
+spent as (
+    select
+        spend.account_id,
+        spend.spend_date,
+        try_cast(spend.spend_amount as decimal(26, 9)) as spend_amount
+    from core.spend_daily as spend
+    inner join core.accounts as accounts
+        on spend.account_id = accounts.account_id and spend.unit_code = accounts.unit_code
+    where spend.is_complete
 ),
 
 last_days as (
     select
         account_id,
         max(spend_date) as spend_date
-    from core.spend_daily
-    where is_complete
+    from spent
     group by account_id
+),
+
+summed as (
+    select
+        spent.account_id,
+        sum(case when spent.spend_date > last_days.spend_date - 7 then spent.spend_amount end) as sum_7d_amount,
+        count(case when spent.spend_date > last_days.spend_date - 7 then 1 end) as day_7d_count,
+        sum(spent.spend_amount) as sum_28d_amount,
+        count(*) as day_28d_count,
+        count(*) = count(spent.spend_amount) as is_summed
+    from spent
+    inner join last_days on spent.account_id = last_days.account_id
+    where spent.spend_date > last_days.spend_date - 28
+    group by spent.account_id
 ),
 
 burn as (
     select
-        spend.account_id,
-        cast(
-            sum(case when spend.spend_date > last_days.spend_date - 7 then spend.spend_amount end)
-            / count(case when spend.spend_date > last_days.spend_date - 7 then 1 end)
-            as decimal(38, 9)
-        ) as burn_7d_amount,
-        cast(sum(spend.spend_amount) / count(*) as decimal(38, 9)) as burn_28d_amount,
-        cast(count(*) as double) as history_days
-    from core.spend_daily as spend
-    inner join last_days on spend.account_id = last_days.account_id
-    where spend.is_complete and spend.spend_date > last_days.spend_date - 28
-    group by spend.account_id
+        account_id,
+        case when is_summed then core.mean_of(sum_7d_amount, day_7d_count) end as burn_7d_amount,
+        case when is_summed then core.mean_of(sum_28d_amount, day_28d_count) end as burn_28d_amount,
+        cast(day_28d_count as double) as history_days
+    from summed
 ),
 
 joined as (
@@ -85,6 +111,7 @@ joined as (
         newest.balance_amount,
         newest.observed_at_utc,
         cast(newest.observed_at_utc at time zone 'UTC' as date) as read_date,
+        cast(build.as_of_utc at time zone 'UTC' as date) as now_date,
         coalesce(newest.reading_count, 0) as reading_count,
         newest.threshold_amount,
         newest.unconfirmed_amount,
@@ -95,15 +122,19 @@ joined as (
                 then cast(greatest(date_diff('second', newest.observed_at_utc, build.as_of_utc), 0) as double)
         end as age_seconds,
         attempts.outcome,
-        attempts.fetch_id as attempt_fetch_id,
+        coalesce(attempts.is_read, true) as is_read,
+        coalesce(attempts.is_empty, false) as is_empty,
+        attempts.refused_newest_row,
         burn.burn_7d_amount,
         burn.burn_28d_amount,
         coalesce(burn.history_days, 0) as burn_days,
         forecast.method as forecast_method,
         forecast.history_days as forecast_history_days,
+        forecast.auto_topup_model,
         forecast.runway_p10_date,
         forecast.runway_p50_date as forecast_p50_date,
         forecast.runway_p90_date,
+        forecast.runway_p50_without_topups_date,
         forecast.depleted_7d_probability,
         forecast.depleted_30d_probability,
         forecast.beyond_horizon_probability,
@@ -124,36 +155,80 @@ joined as (
 
 states as (
     select
-        joined.*,
+        *,
         case
-            when joined.balance_amount is null then 'unknown'
-            when
-                joined.attempt_fetch_id > joined.fetch_id or joined.age_seconds > joined.stale_after_seconds
-                then 'stale'
+            when balance_amount is null then 'unknown'
+            when not is_read or refused_newest_row is not null or age_seconds > stale_after_seconds then 'stale'
             else 'fresh'
         end as reading_state,
+        age_seconds / 86400 as age_days,
+        coalesce(auto_topup_model = 'modelled', false) as is_topped_up,
         case
-            when joined.balance_amount <= 0 then 0.0
-            when joined.forecast_p50_date is not null
-                then cast(joined.forecast_p50_date - joined.read_date as double)
-            when joined.balance_amount > 0 and joined.burn_28d_amount > 0
-                then greatest(
-                    cast(joined.balance_amount as double) / joined.burn_28d_amount,
-                    -- What is more likely than not to last beyond the horizon lasts at least as long as that.
-                    case when joined.forecast_method is not null then 90.0 else 0.0 end
-                )
-        end as full_runway_days,
-        cast(joined.runway_p10_date - joined.read_date as double) as cautious_days
+            when balance_amount > 0 and burn_28d_amount > 0
+                then cast(balance_amount as double) / cast(burn_28d_amount as double)
+        end as plain_days,
+        case
+            when burn_28d_amount > 0 then cast(burn_28d_amount as double)
+            when forecast_p50_date > read_date
+                then cast(balance_amount as double) / cast(forecast_p50_date - read_date as double)
+            else 0.0
+        end as expected_a_day
     from joined
+),
+
+aged as (
+    select
+        states.*,
+        states.burn_days > 0 or states.forecast_method is not null as is_known,
+        states.reading_state = 'stale' or states.age_seconds >= 86400 as is_aged,
+        case
+            when states.balance_amount <= 0 then 0.0
+            when states.forecast_p50_date is not null
+                then greatest(cast(states.forecast_p50_date - states.now_date as double), 0.0)
+            -- More likely than not it lasts beyond the horizon of 90 days: the mean says how long only where it agrees.
+            when states.forecast_method is not null and not coalesce(states.plain_days > limits.horizon_days, false)
+                then null
+            else greatest(states.plain_days - states.age_days, case when states.plain_days is not null then 0.0 end)
+        end as full_runway_days,
+        case
+            when not states.is_topped_up or states.balance_amount is null then null
+            when states.balance_amount <= 0 then 0.0
+            when states.runway_p50_without_topups_date is not null
+                then greatest(cast(states.runway_p50_without_topups_date - states.now_date as double), 0.0)
+            when states.plain_days > limits.horizon_days then greatest(states.plain_days - states.age_days, 0.0)
+        end as full_without_topups_days,
+        cast(states.runway_p10_date - states.now_date as double) as cautious_days
+    from states
+    cross join limits
 ),
 
 runways as (
     select
-        states.*,
-        states.burn_days > 0 or states.forecast_method is not null as is_known,
-        case when states.full_runway_days <= limits.longest_days then states.full_runway_days end as runway_days,
-        coalesce(states.full_runway_days > limits.longest_days, false) as is_beyond
-    from states
+        aged.*,
+        case
+            when
+                aged.balance_amount <= 0
+                or not aged.is_aged
+                -- Its vendor does not let it fall, and nobody knows when it was topped up.
+                or aged.is_topped_up
+                then aged.balance_amount
+            else
+                cast(
+                    greatest(
+                        aged.balance_amount
+                        - coalesce(
+                            try_cast(aged.expected_a_day * aged.age_days as decimal(38, 9)), aged.balance_amount
+                        ),
+                        cast(0 as decimal(38, 9))
+                    ) as decimal(38, 9)
+                )
+        end as expected_balance_amount,
+        case when aged.full_runway_days <= limits.longest_days then aged.full_runway_days end as runway_days,
+        case
+            when aged.full_without_topups_days <= limits.longest_days then aged.full_without_topups_days
+        end as runway_without_topups_days,
+        coalesce(aged.full_runway_days > limits.longest_days, false) as is_beyond
+    from aged
     cross join limits
 ),
 
@@ -161,22 +236,20 @@ judged as (
     select
         runways.*,
         case
-            when runways.reading_state <> 'fresh' then 'unknown'
-            when runways.balance_amount <= 0 then 'critical'
-            when not runways.is_known and runways.balance_amount < runways.alert_below_amount then 'warning'
-            when not runways.is_known then 'unknown'
-            when runways.runway_days <= limits.critical_days then 'critical'
+            when runways.balance_amount is null then 'unknown'
+            when runways.balance_amount <= 0 or runways.runway_days <= limits.critical_days then 'critical'
             when
                 runways.runway_days <= limits.warning_days
                 or runways.cautious_days <= limits.critical_days
                 or runways.runway_days < runways.alert_below_days
-                or runways.balance_amount < runways.alert_below_amount
+                or runways.expected_balance_amount < runways.alert_below_amount
                 then 'warning'
             when
                 runways.runway_days <= limits.watch_days
                 or runways.cautious_days <= limits.warning_days
-                or runways.balance_amount < runways.threshold_amount
+                or runways.expected_balance_amount < runways.threshold_amount
                 then 'watch'
+            when not runways.is_known then 'unknown'
             else 'ok'
         end as severity
     from runways
@@ -226,28 +299,112 @@ worded as (
         cast(cast(burn_28d_amount as decimal(38, 2)) as varchar) || ' ' || unit_code || ' a day' as burn_words,
         case when burn_days = 1 then '1 day' else cast(cast(burn_days as bigint) as varchar) || ' days' end
             as history_words,
-        case
-            when age_seconds < 7200 then cast(cast(round(age_seconds / 60) as bigint) as varchar) || ' minutes'
-            when age_seconds < 172800 then cast(cast(round(age_seconds / 3600) as bigint) as varchar) || ' hours'
-            else cast(cast(round(age_seconds / 86400) as bigint) as varchar) || ' days'
-        end as age_words,
+        core.age_words(age_seconds) as age_words,
         -- What made it urgent, where the days left alone would not have.
         case
             when severity = 'warning' and balance_amount < alert_below_amount then '; below your own limit'
+            when severity = 'warning' and expected_balance_amount < alert_below_amount
+                then '; by now expected below your own limit'
             when severity = 'warning' and runway_days < alert_below_days
-                then '; fewer than your own limit of ' || cast(cast(alert_below_days as bigint) as varchar) || ' days'
+                then
+                    '; fewer than your own limit of '
+                    || regexp_replace(cast(alert_below_days as varchar), '[.]0$', '') || ' days'
             when severity = 'watch' and balance_amount < threshold_amount
                 then '; below the threshold that the vendor holds'
+            when severity = 'watch' and expected_balance_amount < threshold_amount
+                then '; by now expected below the threshold that the vendor holds'
             else ''
         end as limit_words,
-        -- The chances are told in tens, the way people bet.
-        'As likely as not dry by ' || cast(forecast_p50_date as varchar)
+        case
+            when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else ''
+        end as evidence_words,
+        -- Chances are given in tens, the way people bet.
+        case
+            when forecast_p50_date < now_date then 'As likely as not dry already, by ' else 'As likely as not dry by '
+        end || cast(forecast_p50_date as varchar)
         || coalesce(', 1 chance in 10 by ' || cast(runway_p10_date as varchar), '')
         || coalesce(', 9 in 10 by ' || cast(runway_p90_date as varchar), '') as dry_words,
-        'Lasts beyond 90 days with a chance of '
-        || cast(cast(floor(100 * beyond_horizon_probability) as bigint) as varchar) || ' %'
-        || coalesce('; 1 chance in 10 to be dry by ' || cast(runway_p10_date as varchar), '') as lasting_words
+        'Lasts beyond 90 days'
+        || case when now_date > read_date then ' from ' || cast(read_date as varchar) else '' end
+        || coalesce(
+            ' with a chance of '
+            || cast(try_cast(floor(100 * beyond_horizon_probability) as bigint) as varchar) || ' %',
+            ''
+        )
+        || coalesce('; 1 chance in 10 to be dry by ' || cast(runway_p10_date as varchar), '') as lasting_words,
+        case
+            when not is_topped_up then ''
+            when runway_without_topups_days is not null
+                then
+                    '; the vendor''s automatic top-ups are counted in, without them '
+                    || cast(cast(round(runway_without_topups_days, 1) as decimal(18, 1)) as varchar) || ' days'
+            else '; the vendor''s automatic top-ups are counted in, without them beyond 90 days, too'
+        end as topup_words
     from converted
+),
+
+reasoned as (
+    select
+        *,
+        -- Why a reading is old, and what that means for the sentence behind it.
+        case
+            when reading_state <> 'stale' then ''
+            when not is_read
+                then
+                    'The newest request gave no balance ('
+                    || case
+                        when outcome <> 'ok' then outcome
+                        when is_empty then 'no reading in it'
+                        else 'unreadable'
+                    end
+                    || '); the last good one, ' || balance_words || ', is ' || age_words || ' old. '
+            when refused_newest_row is not null
+                then
+                    'Row ' || cast(refused_newest_row as varchar)
+                    || ' of the newest answer, which may be the newest reading, was refused: see staging.rejects; '
+                    || 'the last good balance, ' || balance_words || ', is ' || age_words || ' old. '
+            else 'No newer reading for ' || age_words || '; the last balance was ' || balance_words || '. '
+        end as reading_words,
+        case
+            when balance_amount is null and outcome is null then 'Never asked yet.'
+            when balance_amount is null and outcome = 'ok' and is_empty
+                then 'No good reading yet; the newest answer holds none.'
+            when balance_amount is null and outcome = 'ok' then 'The balance could not be read; see staging.rejects.'
+            when balance_amount is null then 'No good reading yet; the newest request ended in ' || outcome || '.'
+            when balance_amount <= 0 then 'Nothing is left: the balance is ' || balance_words || '.'
+            when not is_known and expected_balance_amount < alert_below_amount
+                then
+                    'Below your limit of ' || cast(cast(alert_below_amount as decimal(38, 2)) as varchar)
+                    || ' ' || unit_code || '; no complete day of spend is known yet.'
+            when not is_known and expected_balance_amount < threshold_amount
+                then
+                    'Below the threshold of ' || cast(cast(threshold_amount as decimal(38, 2)) as varchar)
+                    || ' ' || unit_code || ' that the vendor holds; no complete day of spend is known yet.'
+            when not is_known and reading_count = 1
+                then 'One reading and no history: days left are unknown until spend has been seen for a day.'
+            when not is_known then 'No complete day of spend is known yet, so days left are unknown.'
+            when
+                forecast_method is not null
+                and (
+                    forecast_p50_date is not null
+                    or runway_p10_date is not null
+                    or is_topped_up
+                    or coalesce(burn_28d_amount > 0, true)
+                )
+                then
+                    coalesce(dry_words, lasting_words) || topup_words
+                    || coalesce('; ' || burn_words || ', the mean of ' || history_words, '')
+                    || evidence_words || limit_words || '.'
+            when burn_28d_amount <= 0
+                then 'No spend in the last ' || history_words || ': no date to run dry' || limit_words || '.'
+            when is_beyond then 'At ' || burn_words || ' it lasts more than ten years' || limit_words || '.'
+            when runway_days is not null
+                then
+                    cast(cast(round(runway_days, 1) as decimal(18, 1)) as varchar) || ' days left at ' || burn_words
+                    || ', the mean of ' || history_words || evidence_words || limit_words || '.'
+            else 'How long it lasts is not known' || limit_words || '.'
+        end as judgement_words
+    from worded
 )
 
 select
@@ -262,6 +419,8 @@ select
     observed_at_utc,
     age_seconds,
     reading_state,
+    stale_after_seconds,
+    expected_balance_amount,
     threshold_amount,
     unconfirmed_amount,
 
@@ -274,11 +433,14 @@ select
         when runway_days is not null and burn_days > 0 then 'mean_28d'
         else 'none'
     end as method,
+    auto_topup_model,
     runway_days,
+    runway_without_topups_days,
     runway_p10_date,
     case
         when forecast_method is not null and balance_amount > 0 then forecast_p50_date
-        when runway_days is not null then cast(read_date + cast(floor(runway_days) as integer) as date)
+        when runway_days is not null
+            then cast(read_date + cast(floor(coalesce(plain_days, 0.0)) as integer) as date)
     end as runway_p50_date,
     runway_p90_date,
     depleted_7d_probability,
@@ -286,50 +448,13 @@ select
 
     -- how urgent it is
     severity,
+    alert_below_days,
+    alert_below_amount,
     topup_amount,
     topup_gross_amount,
     order_by_date,
     topup_advice,
-    case
-        when reading_state = 'unknown' and outcome is null then 'Never asked yet.'
-        when reading_state = 'unknown' and outcome = 'ok' then 'The balance could not be read; see staging.rejects.'
-        when reading_state = 'unknown' then 'No good reading yet; the newest request ended in ' || outcome || '.'
-        when reading_state = 'stale' and attempt_fetch_id > fetch_id
-            then
-                'The newest request gave no balance ('
-                || case when outcome = 'ok' then 'unreadable' else outcome end
-                || '); the last good one, ' || balance_words || ', is ' || age_words || ' old.'
-        when
-            reading_state = 'stale'
-            then 'Not asked for ' || age_words || '; the last balance was ' || balance_words || '.'
-        when balance_amount <= 0 then 'Nothing is left: the balance is ' || balance_words || '.'
-        when not is_known and balance_amount < alert_below_amount
-            then
-                'Below your limit of '
-                || cast(cast(alert_below_amount as decimal(38, 2)) as varchar)
-                || ' '
-                || unit_code
-                || '; no complete day of spend is known yet.'
-        when not is_known and reading_count = 1
-            then 'One reading and no history: days left are unknown until spend has been seen for a day.'
-        when not is_known then 'No complete day of spend is known yet, so days left are unknown.'
-        when
-            forecast_method is not null
-            and (forecast_p50_date is not null or runway_p10_date is not null or burn_28d_amount > 0)
-            then
-                coalesce(dry_words, lasting_words)
-                || coalesce('; ' || burn_words || ', the mean of ' || history_words, '')
-                || case when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else '' end
-                || limit_words || '.'
-        when burn_28d_amount <= 0
-            then 'No spend in the last ' || history_words || ': no date to run dry' || limit_words || '.'
-        when is_beyond then 'At ' || burn_words || ' it lasts more than ten years' || limit_words || '.'
-        else
-            cast(cast(round(runway_days, 1) as decimal(18, 1)) as varchar) || ' days left at ' || burn_words
-            || ', the mean of ' || history_words
-            || case when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else '' end
-            || limit_words || '.'
-    end as reason,
+    reading_words || judgement_words as reason,
     evidence_level,
     fetch_id,
 
@@ -341,4 +466,4 @@ select
     core.source_of(
         reporting_balance_amount, unit_code, reporting_unit_code, price_unit_code, rate_source
     ) as fx_source
-from worded
+from reasoned

@@ -14,7 +14,8 @@ import pytest
 from pipeline import models
 from pipeline.alerts.inputs import READS, read_readings
 from pipeline.alerts.policy import Policy
-from pipeline.alerts.rules import CRITICAL_DAYS, WARNING_DAYS, Reading, findings
+from pipeline.alerts.rules import Reading, findings
+from pipeline.published.aging import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
@@ -143,4 +144,53 @@ def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: T
 def test_the_limits_of_days_are_those_of_the_account_table() -> None:
     sql = models.discover()["marts.account_status"].sql
     limits = {name: float(days) for days, name in re.findall(r"([0-9.]+) as (\w+_days)", sql)}
-    assert (limits["critical_days"], limits["warning_days"]) == (CRITICAL_DAYS, WARNING_DAYS)
+    assert (limits["critical_days"], limits["warning_days"], limits["watch_days"]) == (
+        CRITICAL_DAYS,
+        WARNING_DAYS,
+        WATCH_DAYS,
+    )
+
+
+def poll(tables: Tables, number: int, hours_ago: float, outcome: str = "ok", accepted: int = 1, **more: Any) -> None:
+    """A request for the balance and what its answer yielded."""
+    at = NOW - timedelta(hours=hours_ago)
+    tables.insert(
+        "staging.fetches", fetch_id=f"f{number}", account_id="main", endpoint="balance", fetched_at_utc=at,
+        outcome=outcome, is_reading=True, reason=None if outcome == "ok" else f"main: {outcome}; do this",
+    )  # fmt: skip
+    if outcome == "ok":
+        tables.insert(
+            "staging.loads", fetch_id=f"f{number}", record_kind="balances", accepted_rows=accepted, **more
+        )  # fmt: skip
+
+
+def test_failed_requests_are_counted_since_the_last_that_gave_a_balance(tables: Tables) -> None:
+    for number, (hours, outcome, accepted) in enumerate(
+        [(9, "timeout", 0), (5, "ok", 1), (4, "timeout", 0), (3, "ok", 0), (2, "unauthorised", 0)]
+    ):
+        poll(tables, number, hours, outcome, accepted)
+    reading = tables.reading()
+    assert (reading.failed_poll_count, reading.silent_seconds, reading.is_overdue) == (3, 5 * 3600, False)
+    assert reading.remedy == "main: unauthorised; do this"
+
+
+def test_an_account_that_was_never_read_is_silent_since_it_was_first_asked(tables: Tables) -> None:
+    poll(tables, 1, 7, "timeout")
+    poll(tables, 2, 1, "timeout")
+    assert (tables.reading().failed_poll_count, tables.reading().silent_seconds) == (2, 7 * 3600)
+
+
+def test_an_answer_that_gave_a_balance_ends_the_count(tables: Tables) -> None:
+    poll(tables, 1, 7, "timeout")
+    poll(tables, 2, 1)
+    reading = tables.reading()
+    assert (reading.failed_poll_count, reading.silent_seconds, reading.remedy) == (0, 3600, None)
+
+
+def test_a_newest_row_that_was_refused_and_a_reading_that_is_too_old_are_overdue(tables: Tables) -> None:
+    poll(tables, 1, 0, received_rows=3, accepted=2, refused_newest_row=3)
+    assert tables.reading().is_overdue
+    poll(tables, 2, 0, received_rows=3, accepted=3)
+    assert not tables.reading().is_overdue
+    tables.connection.execute("UPDATE marts.account_status SET age_seconds = 61, stale_after_seconds = 60")
+    assert tables.reading().is_overdue

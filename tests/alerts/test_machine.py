@@ -15,7 +15,7 @@ from pipeline.alerts.journal import Entry, Outcome, Transitions, fold
 from pipeline.alerts.machine import Acknowledgement, step
 from pipeline.alerts.policy import Policy, rank
 from pipeline.alerts.rules import findings, runway_severity
-from tests.alerts.timelines import BAD, FINE, READINGS, START, Timeline
+from tests.alerts.timelines import AGED, BAD, FINE, READINGS, START, Timeline
 
 GOLDEN = {
     # Nothing is told of what is fine.
@@ -47,29 +47,38 @@ GOLDEN = {
     "new*3": [],
     "debt": ["0: amount opened warning", "0: runway opened critical", "0: threshold opened warning"],
     "low new*3": ["0: runway opened warning"],
-    # A bad reading opens nothing but `stale`, and recovers nothing.
-    "fine null fine*2": ["1: stale opened warning", "3: stale recovered warning"],
-    "fine 500*3 fine*2": ["1: stale opened warning", "5: stale recovered warning"],
-    "fine -1 fine*2": ["1: stale opened warning", "3: stale recovered warning"],
+    # A bad reading opens nothing but `stale`, the third in a row does that, and it recovers nothing.
+    "fine null fine*2": [],
+    "fine 500*2 fine null*2 fine": [],
+    "fine 500*3 fine*2": ["3: stale opened warning", "5: stale recovered warning"],
+    "fine -1*3 fine*2": ["3: stale opened warning", "5: stale recovered warning"],
+    "never*3": ["2: stale opened warning"],
+    "never*2 fine*2": [],
+    "never*3 fine*2": ["2: stale opened warning", "4: stale recovered warning"],
+    # What no further request can mend is told at once.
     "fine old*9": ["1: stale opened warning"],
-    "never*3": ["0: stale opened warning"],
-    "never fine*2": ["0: stale opened warning", "2: stale recovered warning"],
-    "fine null fine null fine fine": ["1: stale opened warning", "5: stale recovered warning"],
+    # A failure within the grace keeps an alert from being over.
+    "fine null*3 fine null fine fine": ["3: stale opened warning", "7: stale recovered warning"],
     "dire null 500 -1 old dire*2": [
         "0: runway opened critical",
-        "1: stale opened warning",
+        "3: stale opened warning",
         "6: stale recovered warning",
     ],
+    # While nobody can read it, days run out all the same; what sounds better has to be read first.
+    "fine sunk": ["1: amount opened warning", "1: runway opened critical"],
+    "low sunk*2": ["0: runway opened warning", "1: amount opened warning", "1: runway escalated critical"],
+    "dire risen*9": ["0: runway opened critical", "3: stale opened warning"],
+    "small risen*2 small fine*2": ["0: amount opened warning", "5: amount recovered warning"],
     "dire null*9 fine fine": [
         "0: runway opened critical",
-        "1: stale opened warning",
+        "3: stale opened warning",
         "11: runway recovered critical",
         "11: stale recovered warning",
     ],
     # A failure between two good readings neither counts nor starts over.
-    "low fine 500 fine": ["0: runway opened warning", "2: stale opened warning", "3: runway recovered warning"],
-    # The balance sinks while nobody could read it: told with the first good reading.
-    "fine 500*2 dire": ["1: stale opened warning", "3: runway opened critical"],
+    "low fine 500 fine": ["0: runway opened warning", "3: runway recovered warning"],
+    # The balance sinks faster than expected while nobody could read it: told with the first good reading.
+    "fine 500*2 dire": ["3: runway opened critical"],
     # The owner's limit and the vendor's threshold, with a margin of a twentieth.
     "small at-limit*5": ["0: amount opened warning"],
     "small fine*2": ["0: amount opened warning", "2: amount recovered warning"],
@@ -110,12 +119,12 @@ def test_a_rule_that_is_off_finds_nothing_and_closes_what_was_open_without_a_mes
     timeline.policy = Policy(severities={"runway": "off", "stale": "critical"})
     [event] = timeline.read("low")
     assert (event.rule, event.event, event.is_silent) == ("runway", "recovered", True)
-    assert timeline.play("null")[-1] == "2: stale opened critical"
+    assert timeline.play("null*3")[-1] == "4: stale opened critical"
 
 
 def test_an_account_that_left_the_settings_is_no_longer_open() -> None:
     timeline = Timeline()
-    timeline.play("dire null")
+    timeline.play("dire null*3")
     states, events = step(timeline.states, [], [], timeline.now)
     assert [(each.rule, each.event, each.is_silent) for each in events] == [
         ("runway", "recovered", True),
@@ -184,7 +193,32 @@ def test_a_limit_below_zero_has_its_margin_above_it() -> None:
         assert (found.severity, found.held_severity) == (severity, held)
 
 
-WORDS = st.lists(st.sampled_from([*READINGS, *BAD]), max_size=25)
+@pytest.mark.parametrize(
+    ("failed", "hours", "is_overdue", "is_told"),
+    [
+        (1, 0.0, False, False),
+        (2, 5.99, False, False),
+        (3, 0.1, False, True),
+        (1, 6.0, False, True),
+        (0, 0.0, True, True),
+    ],
+)
+def test_a_stale_reading_is_told_after_three_requests_or_six_hours_or_at_once_where_waiting_mends_nothing(
+    failed: int, hours: float, is_overdue: bool, is_told: bool
+) -> None:
+    reading = replace(
+        FINE, reading_state="stale", failed_poll_count=failed, silent_seconds=hours * 3600, is_overdue=is_overdue,
+        reason="The newest request gave no balance (unauthorised).",
+        remedy="main: unauthorised; check the value of VPSBG_API_KEY",
+    )  # fmt: skip
+    [found] = [each for each in findings(reading, Policy()) if each.rule == "stale"]
+    assert (found.severity, found.held_severity) == ("warning" if is_told else None, "warning")
+    assert found.message == (
+        "The newest request gave no balance (unauthorised). main: unauthorised; check the value of VPSBG_API_KEY."
+    )
+
+
+WORDS = st.lists(st.sampled_from([*READINGS, *BAD, *AGED]), max_size=25)
 
 
 @settings(max_examples=300, deadline=None)
@@ -195,6 +229,8 @@ def test_whatever_is_read(words: list[str]) -> None:
         events = timeline.read(word)
         if word in BAD:
             assert {each.rule for each in events} <= {"stale"}
+        if word not in READINGS:
+            assert {each.event for each in events} <= {"opened", "escalated"}
     entries: list[tuple[str, Entry]] = []
     for place, (changed, events) in enumerate(timeline.steps):
         entry = Transitions(at=START, states=tuple(changed.values()), events=tuple(events))

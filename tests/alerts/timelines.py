@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from pipeline.alerts.machine import Event, Key, State, step
 from pipeline.alerts.policy import Policy
@@ -45,6 +46,11 @@ READINGS = {
 }
 """What can be read. `null`, `500`, `-1` and `old` keep the last good balance, stale; `never` has none."""
 BAD = ("null", "500", "-1", "old", "never")
+AGED: dict[str, dict[str, Any]] = {
+    "sunk": {"runway_days": 3.0, "expected_balance_amount": Decimal(60)},
+    "risen": {"runway_days": 90.0, "expected_balance_amount": Decimal(900)},
+}
+"""Requests that fail, while what is known from before says more and more, or less."""
 
 
 class Timeline:
@@ -57,6 +63,7 @@ class Timeline:
         self.events: list[Event] = []
         self.steps: list[tuple[dict[Key, State], list[Event]]] = []
         self.last_good: Reading | None = None
+        self.failed = 0
         self.hour = 0
 
     @property
@@ -65,15 +72,27 @@ class Timeline:
 
     def reading(self, word: str) -> Reading:
         """What stands in the tables after this was read."""
-        if word in BAD:
-            if self.last_good is None or word == "never":
-                blank = replace(FINE, reading_state="unknown", observed_at_utc=None, balance_amount=None)
-                return replace(blank, runway_days=None, is_spend_known=False, reason="No good reading yet.")
+        if word in READINGS:
+            self.failed = 0
+            self.last_good = replace(READINGS[word], observed_at_utc=self.now)
+            return self.last_good
+        if word != "old":
+            self.failed += 1
+        if word in BAD and (self.last_good is None or word == "never"):
+            blank = replace(FINE, reading_state="unknown", observed_at_utc=None, balance_amount=None)
             return replace(
-                self.last_good, reading_state="stale", reason=f"The newest request gave no balance ({word})."
-            )
-        self.last_good = replace(READINGS[word], observed_at_utc=self.now)
-        return self.last_good
+                blank, runway_days=None, is_spend_known=False, reason="No good reading yet.",
+                failed_poll_count=self.failed,
+            )  # fmt: skip
+        stale = replace(
+            self.last_good or FINE,
+            reading_state="stale",
+            reason=f"The newest request gave no balance ({word}).",
+            failed_poll_count=self.failed,
+            is_overdue=word == "old",
+            remedy="main: check the value of KEY",
+        )
+        return replace(stale, **AGED.get(word, {}))
 
     def read(self, word: str) -> list[Event]:
         """Read once more; returns what happened."""

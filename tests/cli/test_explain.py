@@ -11,13 +11,13 @@ import duckdb
 import pytest
 
 from pipeline.cli.explain import COMPONENTS
-from tests.cli.conftest import DRAWDOWN, Desk
+from tests.cli.conftest import DRAWDOWN, NOW, Desk
 
 ACCOUNTS = ["vpsbg-main", "vpsbg-agency", "vpsbg-idle", "voxpria-main", "voxpria-campaign"]
 
 
 def told(desk: Desk, account_id: str) -> dict[str, Any]:
-    done = desk.here("explain", account_id, "--json")
+    done = desk.here("explain", account_id, "--json", "--as-of", NOW.isoformat())
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout, parse_float=Decimal)
     return found

@@ -11,8 +11,10 @@ import pytest
 from pipeline.cli.status import Status, is_reached
 from pipeline.cli.terminal import age_words
 from pipeline.schema.severities import SEVERITIES
-from tests.cli.conftest import Desk, Publish
+from tests.cli.conftest import NOW, Desk, Publish
 
+# A build whose clock was set is read by that clock.
+AT_ONCE = ("--as-of", (NOW + timedelta(minutes=1)).isoformat())
 URGENCY = ["critical", "warning", "unknown", "watch", "ok"]
 
 
@@ -39,7 +41,7 @@ def table(text: str) -> list[list[str]]:
 
 
 def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> None:
-    done = desk("status")
+    done = desk("status", *AT_ONCE)
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
@@ -48,15 +50,17 @@ def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> Non
     assert {row[0] for row in rows} == {
         "vpsbg-main", "vpsbg-agency", "vpsbg-idle", "voxpria-main", "voxpria-campaign"
     }  # fmt: skip
-    assert done.stdout.splitlines()[-1].startswith("As of 2026-03-18 13:37 UTC, ")
+    assert done.stdout.splitlines()[-1] == "As of 2026-03-18 13:37 UTC, 60 seconds ago."
 
 
 def test_the_most_urgent_comes_first_then_the_one_that_is_dry_sooner(publish: Publish) -> None:
-    rows = [account(f"{severity}-{days}", severity, runway_days=days) for severity in SEVERITIES for days in (9.0, 2.5)]
-    rows += [account("ok-never"), account("ok-b", runway_days=9.0)]
+    rows = [
+        account(f"{severity}-{days}", severity, runway_days=days) for severity in SEVERITIES for days in (90.0, 60.5)
+    ]
+    rows += [account("ok-never"), account("ok-b", runway_days=90.0)]
     _, *shown = table(publish(rows).here("status").stdout)
-    expected = [f"{severity}-{days}" for severity in URGENCY for days in (2.5, 9.0)]
-    assert [row[0] for row in shown] == [*expected[:-1], "ok-9.0", "ok-b", "ok-never"]
+    expected = [f"{severity}-{days}" for severity in URGENCY for days in (60.5, 90.0)]
+    assert [row[0] for row in shown] == [*expected[:-1], "ok-90.0", "ok-b", "ok-never"]
 
 
 def test_a_sentence_says_why_for_each_account_that_is_not_fine(publish: Publish) -> None:
@@ -221,10 +225,15 @@ def test_where_line_drawing_cannot_be_written_the_rule_is_plain(publish: Publish
 
 def test_json_holds_what_sql_holds(desk: Desk) -> None:
     status, names = desk.run_all(
-        ["status", "--json"], ["sql", "--format", "json", "SELECT column_name FROM (DESCRIBE marts.account_status)"]
+        ["status", "--json", "--as-of", NOW.isoformat()],
+        ["sql", "--format", "json", "SELECT column_name FROM (DESCRIBE marts.account_status)"],
     )
     accounts = json.loads(status.stdout, parse_float=Decimal)
     assert len(accounts) == 5
+    times = [[account.pop(f"{name}_at_utc") for name in ("built", "read")] for account in accounts]
+    assert {account.pop("as_of_utc") for account in accounts} == {"2026-03-18T13:37:00Z"}
+    assert {read for _, read in times} == {"2026-03-18T13:37:00Z"}
+    assert all(built > "2026-" for built, _ in times)
     columns = list(accounts[0])
     assert set(columns) < {each["column_name"] for each in json.loads(names.stdout)}
     query = f"SELECT {', '.join(columns)} FROM marts.account_status ORDER BY account_id"
@@ -272,7 +281,75 @@ def test_fail_on_is_an_exit_code_and_still_shows_the_table(publish: Publish) -> 
     assert {each.stderr for each in done} == {""}
     assert len({each.stdout for each in done}) == 1
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "drawdown: --fail-on urgent: known severities are ok, watch, warning, critical, unknown\n"
+    assert wrong.stderr == ("drawdown: --fail-on urgent: known are ok, watch, warning, critical, unknown and stale\n")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"), [("stale", True), ("unknown", True), ("ok", True), ("watch", False), ("critical", False)]
+)
+def test_a_reading_that_is_not_fresh_reaches_stale_and_unknown(wanted: str, reached: bool) -> None:
+    found = Status([account("main", "ok", reading_state="stale")], datetime.now(UTC))
+    assert is_reached(found, [wanted]) == reached
+    fine = Status([account("main", "ok")], datetime.now(UTC))
+    assert is_reached(fine, [wanted]) == (wanted == "ok")
+
+
+def test_a_new_account_of_which_nothing_is_known_is_unknown_and_not_stale() -> None:
+    found = Status([account("main", "unknown")], datetime.now(UTC))
+    assert is_reached(found, ["unknown"])
+    assert not is_reached(found, ["stale"])
+
+
+def test_a_build_that_nobody_renews_turns_red_by_itself(publish: Publish) -> None:
+    made = datetime(2026, 3, 18, 12, tzinfo=UTC)
+    rows = [
+        account(
+            "forecast", runway_days=31.0, method="full", runway_p10_date=date(2026, 4, 8),
+            runway_p50_date=date(2026, 4, 18), observed_at_utc=made, stale_after_seconds=93600.0, age_seconds=0.0,
+        ),
+        account(
+            "mean", runway_days=100.0, method="mean_28d", observed_at_utc=made, stale_after_seconds=3888000.0,
+            burn_28d_amount=Decimal("1.005"), alert_below_amount=Decimal(90), age_seconds=0.0,
+        ),
+        account("new", "unknown", observed_at_utc=made, stale_after_seconds=93600.0, age_seconds=0.0),
+    ]  # fmt: skip
+    desk = publish(rows, as_of=made)
+
+    def shown(*more: str) -> dict[str, list[str]]:
+        _, *lines = table(desk.here("status", *more).stdout)
+        return {line[0]: [line[3], line[5], line[6]] for line in lines}
+
+    assert shown("--as-of", "2026-03-18T12:00:00Z") == {
+        "forecast": ["31.0", "ok", "fresh"], "mean": ["100.0", "ok", "fresh"], "new": ["", "unknown", "fresh"],
+    }  # fmt: skip
+    assert shown("--as-of", "2026-03-20T12:00:00Z") == {
+        "forecast": ["29.0", "watch", "stale"], "mean": ["98.0", "ok", "fresh"], "new": ["", "unknown", "stale"],
+    }  # fmt: skip
+    # The forecast's 1 chance in 10 is a week away, and the owner's limit is passed by what is expected.
+    assert shown("--as-of", "2026-04-01T12:00:00Z") == {
+        "forecast": ["17.0", "warning", "stale"], "mean": ["86.0", "warning", "fresh"], "new": ["", "unknown", "stale"],
+    }  # fmt: skip
+    assert shown()["forecast"] == ["0.0", "critical", "stale"]
+    for at, code in {"2026-03-18T12:00:00Z": 0, "2026-03-20T12:00:00Z": 1}.items():
+        assert desk.here("status", "--fail-on", "stale", "--as-of", at).returncode == code
+    for at, code in {"2026-04-10": 0, "2026-04-11": 1}.items():
+        assert desk.here("status", "--fail-on", "critical", "--as-of", at).returncode == code
+    words = " ".join(desk.here("status", "--as-of", "2026-04-11").stdout.split())
+    assert "forecast: No newer reading for 24 days. The reason of forecast. Since then it has become critical" in words
+
+
+def test_before_the_build_nothing_is_younger_than_in_it(publish: Publish) -> None:
+    made = datetime(2026, 3, 18, 12, tzinfo=UTC)
+    row = account("main", runway_days=31.0, observed_at_utc=made, stale_after_seconds=60.0, age_seconds=0.0)
+    _, shown = table(publish([row], as_of=made).here("status", "--as-of", "2026-03-01").stdout)
+    assert (shown[3], shown[5], shown[6]) == ("31.0", "ok", "fresh")
+
+
+@pytest.mark.parametrize("command", [["status"], ["explain", "main"]])
+def test_an_instant_that_is_none_is_refused(publish: Publish, command: list[str]) -> None:
+    done = publish([account("main")]).here(*command, "--as-of", "yesterday")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("drawdown: --as-of: 'yesterday' is not an instant; write it as 2026-")
 
 
 def test_before_the_first_build_the_command_that_makes_it_is_named(empty_desk: Desk) -> None:

@@ -249,7 +249,8 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
     )
     assert log == [
         ("runway", "opened", "critical", NOW, "delivered"),
-        ("stale", "opened", "warning", NOW + timedelta(hours=1), "delivered"),
+        # The third failed request in a row.
+        ("stale", "opened", "warning", NOW + timedelta(hours=3), "delivered"),
         ("stale", "recovered", "warning", NOW + timedelta(hours=5), "delivered"),
         ("runway", "recovered", "critical", NOW + timedelta(hours=7), "delivered"),
     ]

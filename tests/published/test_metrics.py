@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,6 +15,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from pipeline.published import metrics
 from pipeline.published.metrics import (
     OPENMETRICS,
     PROMETHEUS,
@@ -24,6 +28,7 @@ from tests.published.conftest import EXACT, NOW, TEAM, World
 
 NAMES = """
     drawdown_account_balance drawdown_account_threshold drawdown_account_reading_fresh
+    drawdown_account_stale_after_seconds drawdown_account_metrics_complete
     drawdown_account_reading_timestamp_seconds drawdown_account_reading_age_seconds
     drawdown_account_depletion_probability drawdown_account_runway_seconds
     drawdown_account_depletion_timestamp_seconds drawdown_account_daily_spend drawdown_account_unexplained
@@ -117,12 +122,61 @@ def test_what_is_unknown_has_no_sample_and_still_a_state(families: dict[str, Fam
     speaking = {name.removeprefix("drawdown_account_") for name, family in families.items() if "unread" in {
         sample.labels.get("account") for sample in family.samples
     }}  # fmt: skip
-    assert speaking == {"reading_fresh", "severity", "drawdown_endpoint_last_attempt_timestamp_seconds"}
+    assert speaking == {
+        "reading_fresh", "severity", "stale_after_seconds", "metrics_complete",
+        "drawdown_endpoint_last_attempt_timestamp_seconds",
+    }  # fmt: skip
     assert samples(families["drawdown_account_reading_fresh"]) == {"main": 1, "long": 0, "unread": 0}
     assert samples(families["drawdown_account_severity"], severity="unknown")["unread"] == 1
     # Nothing to order is known of the one, and nothing is known of the other.
     assert samples(families["drawdown_account_topup"]) == {"main": 120, "long": 0}
     assert samples(families["drawdown_account_runway_seconds"], percentile="50") == {"main": 5 * 86400}
+
+
+def test_a_build_that_nobody_renews_becomes_stale_and_urgent_by_itself(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    later = {family.name: family for family in openmetrics(metrics_text(connection, NOW + timedelta(days=27)))}
+
+    assert samples(later["drawdown_account_reading_fresh"]) == {"main": 0, "long": 0, "unread": 0}
+    assert samples(later["drawdown_account_reading_age_seconds"])["main"] == 27 * 86400 + 29.75
+    # One chance in ten to be dry by 10 November was no reason for concern on 7 October.
+    assert samples(later["drawdown_account_severity"], severity="warning") == {"main": 0, "long": 1, "unread": 0}
+    # Whoever has only the file can judge by its timestamps.
+    assert samples(later["drawdown_account_stale_after_seconds"])["main"] == 93600
+
+
+def test_one_account_whose_samples_cannot_be_made_costs_no_other_its_own(connection: duckdb.DuckDBPyConnection) -> None:
+    whole = metrics_text(connection, NOW)
+    order = "UPDATE marts.account_status SET order_by_date = {} WHERE account_id = 'long'"
+    try:
+        # A day that no instant can hold.
+        connection.execute(order.format("DATE '4000000-01-01'"))
+        broken = metrics_text(connection, NOW)
+    finally:
+        connection.execute(order.format("NULL"))
+
+    families = {family.name: family for family in openmetrics(broken)}
+    assert samples(families["drawdown_account_metrics_complete"]) == {"main": 1, "long": 0, "unread": 1}
+    of_others = [line for line in whole.splitlines() if 'account="long"' not in line]
+    assert [line for line in broken.splitlines() if 'account="long"' not in line] == of_others
+    assert len(of_others) < len(whole.splitlines())
+
+
+def test_a_value_that_cannot_be_spelled_costs_its_account_only(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = metrics._sample
+
+    def spelled(metric: metrics.Metric, labels: Mapping[str, Any], value: Any) -> str:
+        if metric.name == "account_balance" and labels["account"] == "main":
+            raise ArithmeticError("a fault of this account's own")
+        return sample(metric, labels, value)
+
+    monkeypatch.setattr(metrics, "_sample", spelled)
+    families = {family.name: family for family in openmetrics(metrics_text(connection, NOW))}
+    assert set(samples(families["drawdown_account_balance"])) == {"long"}
+    assert samples(families["drawdown_account_metrics_complete"]) == {"main": 0, "long": 1, "unread": 1}
 
 
 def test_money_stands_there_with_every_digit(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import duckdb
 import pytest
 
 from tests.report.chromium import FOUND, Tab, browser
+from tests.report.conftest import NOW
 from tests.report.reading import is_shown
 
 pytestmark = pytest.mark.skipif(not FOUND, reason="no chromium is installed")
@@ -71,14 +73,19 @@ def _loaded(tab: Tab, page: Path) -> None:
     tab.size(1280)
     tab.complaints.clear()
     tab.requests.clear()
-    tab.open(page.as_uri())
+    tab.open(_at(page))
+
+
+def _at(page: Path, days: float = 0) -> str:
+    """The page as it is opened so long after its build, which was made by a clock that was set."""
+    return f"{page.as_uri()}?as-of={NOW + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_it_asks_for_nothing_and_complains_of_nothing(tab: Tab, page: Path) -> None:
     tab.click("#unfold")
     tab.until("[...document.querySelectorAll('.more')].every((each) => each.open)")
 
-    assert tab.requests == [page.as_uri()]
+    assert tab.requests == [_at(page)]
     assert tab.complaints == []
     assert tab.read("window.broken === undefined")
 
@@ -278,7 +285,7 @@ def test_on_paper_every_card_is_unfolded_and_black_on_white(tab: Tab) -> None:
 def test_without_script_all_of_it_can_be_read(tmp_path: Path, page: Path) -> None:
     with browser(tmp_path, with_script=False) as plain:
         plain.size(390)
-        plain.open(page.as_uri())
+        plain.open(_at(page))
         document = plain.send("DOM.getDocument", depth=-1)["root"]["nodeId"]
         form = plain.send("DOM.querySelector", nodeId=document, selector="#tools")["nodeId"]
         assert "hidden" in plain.send("DOM.getAttributes", nodeId=form)["attributes"]
@@ -289,3 +296,22 @@ def test_without_script_all_of_it_can_be_read(tmp_path: Path, page: Path) -> Non
             assert box["width"] > 300
             assert box["height"] > 100
         assert plain.complaints == []
+
+
+def test_a_page_that_is_opened_late_says_what_has_become_stale_and_urgent(tab: Tab, page: Path) -> None:
+    assert tab.read("document.getElementById('aged').hidden")
+    fresh = tab.read(
+        "[...document.querySelectorAll('.card')].filter((each) => each.dataset.reading === 'fresh').length"
+    )
+    critical = "[...document.querySelectorAll('.card.critical')].length"
+    before = tab.read(critical)
+    assert fresh > 0
+
+    tab.open(_at(page, days=60))
+    assert tab.read("[...document.querySelectorAll('.card')].every((each) => each.dataset.reading !== 'fresh')")
+    assert tab.read("[...document.querySelectorAll('.badge.stale')].length") >= fresh
+    assert tab.read(critical) > before
+    told = tab.read("document.getElementById('aged').textContent")
+    assert told.startswith("Since this page was made, more urgent: ")
+    assert not tab.read("document.getElementById('aged').hidden")
+    assert tab.complaints == []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -13,10 +18,14 @@ import pytest
 from benchmarks.report import replicate
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
-from pipeline.published.report import current_report, publish_report
+from pipeline.published.aging import status_at
+from pipeline.published.report import cards, current_report, publish_report
+from pipeline.published.report import page as page_module
+from pipeline.published.report.read import Row, read_snapshot
+from pipeline.reader import open_reader
 from tests.bench import Bench
 from tests.report.chromium import FOUND, Tab
-from tests.report.conftest import HOSTILE
+from tests.report.conftest import HOSTILE, NOW
 from tests.report.reading import Element, parse
 
 Altered = Callable[..., Home]
@@ -235,3 +244,84 @@ def test_fifty_accounts_with_all_that_a_card_can_show_take_less_than_two_megabyt
     assert len(tree.tags("article")) == 50
     assert len([each for each in tree.tags("svg") if each.attributes.get("role") == "img"]) >= 200
     assert path.stat().st_size < 2_000_000
+
+
+def _cards(text: str) -> dict[str, Element]:
+    found = [each for each in parse(text).tags("article") if "data-account" in each.attributes]
+    return {card.attributes["data-account"]: card for card in found}
+
+
+@pytest.mark.parametrize("where", ["put together", "written"])
+def test_one_card_that_cannot_be_drawn_costs_no_other_its_own(
+    published: Bench, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    found = read_snapshot(published.home.current)
+    before = _cards(page_module.render(found))
+    if where == "put together":
+        facts = cards._facts
+
+        def spoilt(status: Row) -> list[tuple[str, str, str]]:
+            if status["account_id"] == "vpsbg-main":
+                raise ArithmeticError("a fault of this account's own")
+            return facts(status)
+
+        monkeypatch.setattr(cards, "_facts", spoilt)
+    else:
+        monkeypatch.setitem(page_module._environment().filters, "in_unit", _spoilt_for("vpsbg-main", before))
+    after = _cards(page_module.render(found))
+
+    assert "This card cannot be drawn: ArithmeticError: a fault of this account's own" in after["vpsbg-main"].text
+    assert before.keys() - {"vpsbg-main"}
+    for name in before.keys() - {"vpsbg-main"}:
+        assert after[name].text == before[name].text
+
+
+def _spoilt_for(account_id: str, before: dict[str, Element]) -> Callable[..., str]:
+    """The report's own spelling, but for the amount that one account's card begins with."""
+    from pipeline.published.report.words import in_unit
+
+    def spelled(amount: Any, unit_code: str) -> str:
+        text = in_unit(amount, unit_code)
+        if text in before[account_id].text and not any(
+            text in card.text for name, card in before.items() if name != account_id
+        ):
+            raise ArithmeticError("a fault of this account's own")
+        return text
+
+    return spelled
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
+def test_the_script_judges_an_account_as_every_other_reader_does(published: Bench, tmp_path: Path) -> None:
+    """The rule of `pipeline.published.aging` and that of the script, on the same rows at the same instants."""
+    script = (Path(page_module.__file__).parent / "templates" / "script.js").read_text()
+    rule = script[script.index("  const DAY =") : script.index("  // end of the rules")]
+    found = read_snapshot(published.home.current)
+    facts = {
+        row["account_id"]: {
+            "severity": row["severity"],
+            "days": "" if row["runway_days"] is None else row["runway_days"],
+        }
+        | {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in cards._judged(row).items()}
+        for rows in found.accounts["status"].values()
+        for row in rows
+    }
+    instants = [NOW + timedelta(hours=hours) for hours in (0, 1, 15, 24, 27, 100, 500, 1000, 2000, 4000)]
+    code = (
+        f"{rule}\nconst facts = {json.dumps(facts, default=str)};\n"
+        f"const asOf = Date.parse({json.dumps(NOW.isoformat())});\n"
+        f"console.log(JSON.stringify({json.dumps([each.isoformat() for each in instants])}.map((at) => "
+        "Object.entries(facts).map(([name, each]) => [name, judge(each, asOf, Date.parse(at))]))))"
+    )
+    file = tmp_path / "judge.js"
+    file.write_text(code)
+    done = subprocess.run(["node", file], capture_output=True, text=True, check=True, timeout=60)
+    told = [{name: (each["severity"], each["state"]) for name, each in rows} for rows in json.loads(done.stdout)]
+    with open_reader(published.home.current) as connection:
+        for instant, judged in zip(instants, told, strict=True):
+            rows = connection.execute(
+                f"SELECT account_id, severity, reading_state FROM ({status_at(instant)})"
+            ).fetchall()
+            assert judged == {name: (severity, state) for name, severity, state in rows}, instant
+    assert {severity for severity, _ in told[0].values()} < {severity for severity, _ in told[5].values()} | {"ok"}
+    assert {state for _, state in told[-1].values()} <= {"stale", "unknown"}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 from markupsafe import Markup
 
 from pipeline.drawing import NARROW
+from pipeline.errors import first_line
 from pipeline.forecasts.plots import curve, fan
 from pipeline.published.report.charts import STEPS, months, waterfall
 from pipeline.published.report.read import Row, Snapshot, sql_of
@@ -48,13 +50,17 @@ class Card:
 
     slug: str
     status: Row
+    problem: str
+    """Why there is nothing else; empty where there is."""
+    judged: dict[str, str]
+    """What the page's script needs, by the name of its data attribute."""
     tags: list[str]
     facts: list[tuple[str, str, str]]
     """The query's column, its title and the words."""
     charts: list[Chart]
     notes: list[str]
     status_sql: str
-    readings: Table
+    readings: Table | None
     held: Table | None
     day_folder: str
     """Where landing holds the answer, from the state folder; empty where there is none."""
@@ -73,7 +79,7 @@ def cards(found: Snapshot) -> list[Card]:
         )
     )
     slugs: set[str] = set()
-    return [_card(found, row, _slug(row["account_id"], slugs)) for row in rows]
+    return [_card_or_why_not(found, row, _slug(row["account_id"], slugs)) for row in rows]
 
 
 def _slug(account_id: str, taken: set[str]) -> str:
@@ -85,6 +91,37 @@ def _slug(account_id: str, taken: set[str]) -> str:
         slug = f"{base}-{number}"
     taken.add(slug)
     return slug
+
+
+def _card_or_why_not(found: Snapshot, status: Row, slug: str) -> Card:
+    """An account's card; where something of it cannot be drawn, one that says so, and the others are drawn."""
+    try:
+        return _card(found, status, slug)
+    except Exception as problem:
+        return Card(
+            slug=slug, status=status, problem=f"{type(problem).__name__}: {first_line(problem)}", judged={}, tags=[],
+            facts=[], charts=[], notes=[], status_sql="", readings=None, held=None, day_folder="", bytes_sql="",
+        )  # fmt: skip
+
+
+def _judged(status: Row) -> dict[str, str]:
+    """What the page's script judges the account by when it is opened; empty where nothing is known."""
+    is_by_day = status["method"] not in ("none", "mean_28d") and status["runway_p50_date"] is not None
+    facts = {
+        "observed": status["observed_at_utc"] and status["observed_at_utc"].astimezone(UTC).isoformat(),
+        "reading": status["reading_state"],
+        "stale-after": status["stale_after_seconds"],
+        "by-day": "yes" if is_by_day else None,
+        "dry10": status["runway_p10_date"],
+        "dry50": status["runway_p50_date"],
+        "balance": status["balance_amount"],
+        "burn": status["burn_28d_amount"],
+        "topped-up": "yes" if status["auto_topup_model"] == "modelled" else None,
+        "below-days": status["alert_below_days"],
+        "below-amount": status["alert_below_amount"],
+        "threshold": status["threshold_amount"],
+    }
+    return {name: "" if value is None else str(value) for name, value in facts.items()}
 
 
 def _card(found: Snapshot, status: Row, slug: str) -> Card:
@@ -122,6 +159,8 @@ def _card(found: Snapshot, status: Row, slug: str) -> Card:
     return Card(
         slug=slug,
         status=status,
+        problem="",
+        judged=_judged(status),
         tags=_tags(next((row["tags"] for row in found.of("tags", name)), "{}")),
         facts=_facts(status),
         charts=charts,
@@ -172,6 +211,11 @@ def _facts(status: Row) -> list[tuple[str, str, str]]:
         facts.append(("reporting_balance_amount", f"In {reporting}", words))
     facts += [
         ("runway_days", "Days left", days(status["runway_days"])),
+        *(
+            [("runway_without_topups_days", "Without automatic top-ups", days(status["runway_without_topups_days"]))]
+            if status["auto_topup_model"] == "modelled"
+            else []
+        ),
         ("runway_p50_date", "Dry by, as likely as not", day(status["runway_p50_date"])),
         ("runway_p10_date", "Dry by, 1 chance in 10", day(status["runway_p10_date"])),
         ("depleted_7d_probability", "Dry within 7 days", percent(status["depleted_7d_probability"])),

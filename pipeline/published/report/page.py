@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.drawing import fit
+from pipeline.errors import first_line
 from pipeline.home import Home, atomic_file, build_id, private_folder
-from pipeline.published.report.cards import cards
+from pipeline.published.report.cards import Card, cards
 from pipeline.published.report.read import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
 from pipeline.published.report.words import FILTERS
@@ -69,11 +70,10 @@ def render(found: Snapshot) -> str:
         _environment()
         .get_template("page.html")
         .render(
-            accounts=accounts,
+            articles=[_article(card, is_short=len(accounts) <= _FEW) for card in accounts],
             build=build,
             mark=Markup(_mark(found.build_id)),  # noqa: S704 - hexadecimal digits
             fleet=fleet(found, accounts),
-            is_short=len(accounts) <= _FEW,
             policy=policy,
             quality=quality(found),
             script=Markup(script),  # noqa: S704 - our own file
@@ -83,6 +83,30 @@ def render(found: Snapshot) -> str:
             trust=trust(found),
         )
     )
+
+
+def _article(card: Card, *, is_short: bool) -> Markup:
+    """An account's card as markup. What cannot be drawn of one account is said on its card, and costs no other."""
+    status, problem = card.status, card.problem
+    if not problem:
+        is_open = is_short or status["severity"] not in ("ok", "watch")
+        try:
+            text = _environment().get_template("article.html").render(account=card, is_open=is_open)
+            return Markup(text)  # noqa: S704 - a template of ours, which escapes
+        except Exception as failure:
+            problem = f"{type(failure).__name__}: {first_line(failure)}"
+    text = (
+        _environment()
+        .get_template("undrawn.html")
+        .render(
+            account_id=str(status["account_id"]),
+            problem=problem,
+            reading=str(status["reading_state"]),
+            severity=str(status["severity"]),
+            slug=card.slug,
+        )
+    )
+    return Markup(text)  # noqa: S704 - a template of ours, which escapes
 
 
 def _path(home: Home) -> Path:

@@ -3,16 +3,78 @@
   const at = (id) => document.getElementById(id);
   const box = at("cards"), cards = [...box.children], tools = at("tools");
 
-  // How old the page is, nobody but its reader knows.
-  const minutes = Math.floor((Date.now() - Date.parse(at("as-of").dateTime)) / 60000);
+  // Readings become stale and days run out also where nobody makes a new page: the rules of pipeline/published/aging.py.
+  const DAY = 86400000, CRITICAL_DAYS = 7, WARNING_DAYS = 14, WATCH_DAYS = 30;
+  const RANKS = ["critical", "warning", "unknown", "watch", "ok"];
+  const judge = (facts, asOf, now) => {
+    // What is not known is NaN, which no comparison holds for.
+    const number = (key) => (facts[key] ? Number(facts[key]) : NaN);
+    const dates = Math.floor(now / DAY) - Math.floor(asOf / DAY);
+    const days = Math.max(number("days") - (facts.byDay ? dates : (now - asOf) / DAY), 0);
+    const cautious = (Date.parse(facts.dry10 || "") - Math.floor(now / DAY) * DAY) / DAY;
+    const age = Math.max(now - Date.parse(facts.observed || ""), 0);
+    const state = facts.reading === "fresh" && age / 1000 > number("staleAfter") ? "stale" : facts.reading;
+    const balance = number("balance"), read = Math.floor(Date.parse(facts.observed || "") / DAY);
+    const byDate = facts.byDay ? balance / (Math.floor(Date.parse(facts.dry50 || "") / DAY) - read) : 0;
+    const aDay = number("burn") > 0 ? number("burn") : byDate > 0 ? byDate : 0;
+    const isAged = balance > 0 && !facts.toppedUp && (state === "stale" || age >= DAY);
+    const left = isAged ? Math.max(balance - (aDay * age) / DAY, 0) : balance;
+    const is = (severity) => facts.severity === severity;
+    let severity = facts.severity;
+    if (is("critical") || days <= CRITICAL_DAYS) severity = "critical";
+    else if (
+      is("warning") || days <= WARNING_DAYS || cautious <= CRITICAL_DAYS || days < number("belowDays") ||
+      left < number("belowAmount")
+    ) severity = "warning";
+    else if (is("watch") || days <= WATCH_DAYS || cautious <= WARNING_DAYS || left < number("threshold")) severity = "watch";
+    return { severity, state, days };
+  };
+  // end of the rules
+
+  // How old the page is, nobody but its reader knows; `?as-of=` takes an instant in the place of the clock.
+  const asOf = Date.parse(at("as-of").dateTime), asked = Date.parse(new URLSearchParams(location.search).get("as-of") || "");
+  const now = Math.max(Number.isNaN(asked) ? Date.now() : asked, asOf);
+  const minutes = Math.floor((now - asOf) / 60000);
   const [size, name] = [[1440, "day"], [60, "hour"], [1, "minute"]].find(([each]) => minutes >= 2 * each) || [1, "minute"];
   const number = Math.floor(minutes / size);
   if (number >= 0) at("age").textContent = `, ${number} ${name}${number === 1 ? "" : "s"} ago`;
 
+  const badge = (card, name, words) => {
+    const made = document.createElement("span");
+    made.className = `badge ${name}`;
+    made.textContent = words;
+    card.querySelector(".badge").after(" ", made);
+  };
+  const worse = [], stale = [];
+  for (const card of cards) {
+    const found = judge({ ...card.dataset }, asOf, now), name = card.dataset.account;
+    if (found.state !== card.dataset.reading) {
+      stale.push(name);
+      badge(card, "stale", "reading stale");
+    }
+    if (found.severity !== card.dataset.severity) {
+      worse.push(name);
+      badge(card, found.severity, `by now ${found.severity}`);
+      card.classList.replace(card.dataset.severity, found.severity);
+    }
+    Object.assign(card.dataset, { severity: found.severity, reading: found.state });
+  }
+  const told = [[worse, "more urgent"], [stale, "not read since, so stale"]]
+    .filter(([names]) => names.length).map(([names, words]) => `${words}: ${names.join(", ")}`);
+  if (told.length) {
+    at("aged").textContent = `Since this page was made, ${told.join("; ")}.`;
+    at("aged").hidden = false;
+  }
+  for (const each of RANKS) {
+    const isThere = [...at("severity").options].some((option) => option.text === each);
+    if (!isThere && cards.some((card) => card.dataset.severity === each)) at("severity").add(new Option(each));
+  }
+
   const chosen = (id) => (at(id) ? at(id).value : "");
-  const amount = (card, key) => (card.dataset[key] === "" ? Infinity : Number(card.dataset[key]));
+  const amount = (card, key) => (card.dataset[key] ? Number(card.dataset[key]) : Infinity);
   const orders = {
-    urgency: (a, b) => cards.indexOf(a) - cards.indexOf(b),
+    urgency: (a, b) =>
+      RANKS.indexOf(a.dataset.severity) - RANKS.indexOf(b.dataset.severity) || cards.indexOf(a) - cards.indexOf(b),
     account: (a, b) => a.dataset.account.localeCompare(b.dataset.account),
     days: (a, b) => (amount(a, "days") > amount(b, "days")) - (amount(a, "days") < amount(b, "days")),
     worth: (a, b) => (amount(a, "worth") > amount(b, "worth")) - (amount(a, "worth") < amount(b, "worth")),
