@@ -178,8 +178,8 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
                 f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
             ).fetchall()
         ):
-            # What holds for an account holds for all of its days.
-            Spans(connection).touch_everything()
+            # What holds for an account holds for all of its days. What it was made from is recomputed already.
+            Spans(connection).touch_everything(but=_ancestors(table.full_name))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
@@ -216,6 +216,19 @@ def _fed_months(table: Table) -> list[str]:
     if table.key != ("account_id",) and not table.day_column:
         return []
     return [name for name, model in discover().items() if model.table.month_column and table.full_name in model.reads]
+
+
+def _ancestors(name: str) -> set[str]:
+    """The tables that a model is made from, through all that lies between."""
+    models = discover()
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        model = models.get(waiting.pop())
+        new = set(model.reads) - found if model else set()
+        found |= new
+        waiting += new
+    return found
 
 
 def _own(table: Table) -> tuple[str, ...]:

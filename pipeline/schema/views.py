@@ -158,6 +158,15 @@ def conversion_macros() -> list[str]:
         CREATE OR REPLACE MACRO core.billionths(value) AS
         CAST(CAST(value AS DECIMAL(28, 9)) * 1000000000 AS HUGEINT)
         """,
+        # A division of decimals would be one of floats. The total is of less than 20 digits before the point.
+        """
+        CREATE OR REPLACE MACRO core.mean_of(total_amount, number) AS
+        CAST(
+            CASE WHEN total_amount < 0 THEN -1 ELSE 1 END
+            * CAST((2 * core.billionths(abs(total_amount)) + number) // nullif(2 * number, 0) AS DECIMAL(29, 0))
+            * CAST(0.000000001 AS DECIMAL(9, 9)) AS DECIMAL(38, 9)
+        )
+        """,
         """
         CREATE OR REPLACE MACRO core.at_price(amount, price_amount) AS
         CASE
