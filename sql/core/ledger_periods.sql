@@ -1,10 +1,11 @@
--- How a ledger is signed, by the UTC months of its entries. A month is judged by the intervals that closed in it and in
--- the two months before. What the kinds of the entries speak against is out: deposits that are mostly stated negative, or
--- usage that is mostly stated positive, are not signed. Of the rest, what explains strictly more intervals than all that
--- explain others is proven; tax must explain twice as many as the amounts without it, for one entry of many proves
--- nothing of the others. A month that proves nothing keeps what held before it, so a closed month never changes by what
--- comes later. Only the months before the first proof take that, for nothing was known of them. Where nothing was ever
--- proven, amounts of both signs are taken as signed, and amounts of one sign by the entries' kinds.
+-- How a ledger is signed, by the UTC months of its entries. A month is judged by the intervals that closed in it, or where
+-- fewer than two tell, by those of the two months before as well. What the kinds of the entries speak against is out:
+-- where deposits are mostly stated negative, or usage is mostly stated positive, amounts are not signed. Of the rest,
+-- what explains strictly more intervals than all that explain others is proven; tax must explain twice as many as the
+-- amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what held
+-- before it, so a closed month never changes by what comes later. Only the months before the first proof take that, for
+-- nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and amounts of one
+-- sign by the entries' kinds.
 with recursive
 
 candidates as (
@@ -77,22 +78,53 @@ months as (
     from core.ledger_evidence
 ),
 
--- What the signs of the kinds say, of the month and the two before it.
-kinds as (
+-- Which way the kinds are mostly stated: in the month, in the two months before as well, or where these are few entries,
+-- in all until then.
+leanings as (
     select
         months.account_id,
         months.known_month,
-        coalesce(sum(stated.credit_up_count), 0) as credit_up_count,
-        coalesce(sum(stated.credit_down_count), 0) as credit_down_count,
-        coalesce(sum(stated.debit_up_count), 0) as debit_up_count,
-        coalesce(sum(stated.debit_down_count), 0) as debit_down_count
+        coalesce(
+            sum(
+                case when months.known_month = stated.entry_month then stated.debit_up_count - stated.debit_down_count end
+            ), 0
+        ) as own_debit_lead,
+        coalesce(
+            sum(
+                case
+                    when months.known_month - interval 2 month <= stated.entry_month
+                        then stated.debit_up_count - stated.debit_down_count
+                end
+            ), 0
+        ) as debit_lead,
+        coalesce(sum(stated.debit_up_count - stated.debit_down_count), 0) as long_debit_lead,
+        coalesce(
+            sum(
+                case
+                    when months.known_month - interval 2 month <= stated.entry_month
+                        then stated.credit_up_count - stated.credit_down_count
+                end
+            ), 0
+        ) as credit_lead,
+        coalesce(sum(stated.credit_up_count - stated.credit_down_count), 0) as long_credit_lead
     from months
-    left join stated
-        on
-            months.account_id = stated.account_id
-            and months.known_month >= stated.entry_month
-            and months.known_month - interval 2 month <= stated.entry_month
+    left join stated on months.account_id = stated.account_id and months.known_month >= stated.entry_month
     group by months.account_id, months.known_month
+),
+
+kinds as (
+    select
+        account_id,
+        known_month,
+        sign(
+            case
+                when abs(own_debit_lead) >= 3 then own_debit_lead
+                when abs(debit_lead) >= 3 then debit_lead
+                else long_debit_lead
+            end
+        ) as debit_sign,
+        sign(case when abs(credit_lead) >= 3 then credit_lead else long_credit_lead end) as credit_sign
+    from leanings
 ),
 
 allowed as (
@@ -107,39 +139,37 @@ allowed as (
     cross join candidates
     where
         candidates.sign_convention = 'by_kind'
-        or (
-            candidates.sign_convention = 'signed'
-            and kinds.credit_down_count <= kinds.credit_up_count
-            and kinds.debit_up_count <= kinds.debit_down_count
-        )
-        or (
-            candidates.sign_convention = 'inverted'
-            and kinds.credit_up_count <= kinds.credit_down_count
-            and kinds.debit_down_count <= kinds.debit_up_count
-        )
+        or (candidates.sign_convention = 'signed' and kinds.credit_sign >= 0 and kinds.debit_sign <= 0)
+        or (candidates.sign_convention = 'inverted' and kinds.credit_sign <= 0 and kinds.debit_sign >= 0)
 ),
 
--- The intervals of three months, as far as something explains them.
+-- The intervals of a month, and of three, as far as something explains them.
 evidence as (
     select
         months.account_id,
         months.known_month,
+        spans.month_count,
         ' ' || evidence.reconciled_by as reconciled_by,
         sum(evidence.interval_count) as interval_count
     from months
+    cross join (values (1), (3)) as spans (month_count)
     inner join core.ledger_evidence as evidence
         on
             months.account_id = evidence.account_id
             and months.known_month >= evidence.evidence_month
-            and months.known_month - interval 2 month <= evidence.evidence_month
+            and (
+                months.known_month = evidence.evidence_month
+                or (spans.month_count = 3 and months.known_month - interval 2 month <= evidence.evidence_month)
+            )
     where evidence.reconciled_by <> ''
-    group by months.account_id, months.known_month, evidence.reconciled_by
+    group by months.account_id, months.known_month, spans.month_count, evidence.reconciled_by
 ),
 
 counted as (
     select
         allowed.account_id,
         allowed.known_month,
+        evidence.month_count,
         allowed.preference,
         allowed.sign_convention,
         allowed.amount_basis,
@@ -154,6 +184,7 @@ counted as (
     group by
         allowed.account_id,
         allowed.known_month,
+        evidence.month_count,
         allowed.preference,
         allowed.sign_convention,
         allowed.amount_basis,
@@ -163,12 +194,14 @@ counted as (
 weighed as (
     select
         counted.*,
-        max(counted.reconciled_count) over (partition by counted.account_id, counted.known_month) as best_count
+        max(counted.reconciled_count) over (partition by counted.account_id, counted.known_month, counted.month_count)
+            as best_count
     from counted
     left join counted as untaxed
         on
             counted.account_id = untaxed.account_id
             and counted.known_month = untaxed.known_month
+            and counted.month_count = untaxed.month_count
             and counted.sign_convention = untaxed.sign_convention
             and counted.amount_basis = 'with_tax'
             and untaxed.amount_basis = 'stated'
@@ -179,8 +212,10 @@ best as (
     select
         account_id,
         known_month,
+        month_count,
         preference,
-        word
+        word,
+        reconciled_count
     from weighed
     where reconciled_count = best_count
 ),
@@ -190,6 +225,7 @@ shared as (
     select
         best.account_id,
         best.known_month,
+        best.month_count,
         evidence.reconciled_by,
         count(*) as word_count
     from best
@@ -197,26 +233,35 @@ shared as (
         on
             best.account_id = evidence.account_id
             and best.known_month = evidence.known_month
+            and best.month_count = evidence.month_count
             and evidence.reconciled_by like '% ' || best.word || '%'
-    group by best.account_id, best.known_month, evidence.reconciled_by
+    group by best.account_id, best.known_month, best.month_count, evidence.reconciled_by
 ),
 
 proven as (
     select
         best.account_id,
         best.known_month,
+        best.month_count,
         min(best.preference) as preference,
-        string_agg(best.word, '' order by best.preference) as words
+        ' ' || string_agg(best.word, '' order by best.preference) as words
     from best
     inner join (
         select
             account_id,
             known_month,
+            month_count,
             min(word_count) as least_count
         from shared
-        group by account_id, known_month
-    ) as least on best.account_id = least.account_id and best.known_month = least.known_month
-    group by best.account_id, best.known_month, least.least_count
+        group by account_id, known_month, month_count
+    ) as least
+        on
+            best.account_id = least.account_id
+            and best.known_month = least.known_month
+            and best.month_count = least.month_count
+    -- One interval of a month may be chance.
+    where best.month_count = 3 or best.reconciled_count >= 2
+    group by best.account_id, best.known_month, best.month_count, least.least_count
     having count(*) = least.least_count
 ),
 
@@ -225,10 +270,13 @@ numbered as (
         months.account_id,
         months.known_month,
         row_number() over (partition by months.account_id order by months.known_month) as place,
-        proven.preference as proven_preference,
-        ' ' || proven.words as proven_words
+        coalesce(own.preference, proven.preference) as proven_preference,
+        coalesce(own.words, proven.words) as proven_words
     from months
-    left join proven on months.account_id = proven.account_id and months.known_month = proven.known_month
+    left join proven as own
+        on months.account_id = own.account_id and months.known_month = own.known_month and own.month_count = 1
+    left join proven
+        on months.account_id = proven.account_id and months.known_month = proven.known_month and proven.month_count = 3
 ),
 
 -- What a month proves, or else what held before it. What held goes on where it explains as much as anything.
