@@ -251,6 +251,7 @@ _DEFINITIONS: Final = (
     _measure("usage_date", "The day of the usage."),
     _measure("spend_date", "The day of the spend."),
     _measure("spend_month", "The month of the spend."),
+    _measure("first_closed_at_utc", "closed_at_utc of the earliest of the intervals."),
     _measure("evidence_month", "The month that the intervals closed in."),
     _measure("proven_month", "The first month whose balances prove a convention; NULL where none does."),
     _measure("touched_month", "A month to recompute."),

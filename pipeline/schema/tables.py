@@ -358,7 +358,7 @@ CORE: Final = (
         "core.ledger_evidence",
         "Intervals that closed in one UTC month, by the conventions whose entries come to what the balance moved by.",
         key="account_id evidence_month reconciled_by",
-        columns="account_id evidence_month reconciled_by interval_count",
+        columns="account_id evidence_month reconciled_by interval_count first_closed_at_utc",
         month_column="evidence_month",
         is_published=False,
     ),
@@ -577,7 +577,7 @@ FORECASTS: Final = (
         columns="account_id first_date last_date anomaly_kind actual_amount? expected_amount? low_amount? high_amount? "
         "unit_code tail_probability? reason",
         made_from="forecasts.cost_daily, core.spend_daily, core.ledger_entries, staging.usage_statements, "
-        "core.account_units, core.balance_snapshots, core.ledger_periods",
+        "staging.ledger_entries, core.account_units, core.ledger_periods, core.ledger_evidence, core.accounts",
     ),
     table(
         "forecasts.backtest_scores",

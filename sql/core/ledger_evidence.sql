@@ -125,6 +125,7 @@ placed as (
 tested as (
     select
         account_id,
+        closed_at_utc,
         cast(date_trunc('month', closed_at_utc at time zone 'UTC') as date) as evidence_month,
         case when signed_amount = change_amount then 'signed ' else '' end
         || case when by_kind_amount = change_amount then 'by_kind ' else '' end
@@ -140,6 +141,7 @@ select
     account_id,
     evidence_month,
     reconciled_by,
-    count(*) as interval_count
+    count(*) as interval_count,
+    min(closed_at_utc) as first_closed_at_utc
 from tested
 group by account_id, evidence_month, reconciled_by
