@@ -28,8 +28,7 @@ left join staging.balances as other
     on
         balances.account_id = other.account_id
         and balances.observed_at_utc = other.observed_at_utc
-        and case when balances.vendor = accounts.vendor then '' else balances.vendor end
-        > case when other.vendor = accounts.vendor then '' else other.vendor end
+        and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
 where other.account_id is null
 union all
 select

@@ -1,5 +1,5 @@
--- How a ledger is signed now, and the proof: the intervals that closed in the months that it holds for. Nobody documents
--- it; core.ledger_periods says how it is found, and what held before.
+-- How a ledger is signed now, and the proof: the intervals that closed in the months that it holds for. Nobody
+-- documents it; core.ledger_periods says how it is found, and what held before.
 with
 
 stated as (

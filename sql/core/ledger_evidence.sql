@@ -1,7 +1,7 @@
 -- What the balances of a month prove of how a ledger is signed. Three signs, each with the amounts as stated and with
--- those that include tax, are tried on the intervals between two readings of one unit that hold settled entries: which of
--- them come to what the balance moved by, to the last digit? Money that came in alone proves nothing, unless the signs
--- would have moved the balance differently.
+-- those that include tax, are tried on the intervals between two readings of one unit that hold settled entries: which
+-- of them come to what the balance moved by, to the last digit? Money that came in alone proves nothing, unless the
+-- signs would have moved the balance differently.
 with
 
 months as (
@@ -58,8 +58,7 @@ readings as (
         on
             balances.account_id = other.account_id
             and balances.observed_at_utc = other.observed_at_utc
-            and case when balances.vendor = accounts.vendor then '' else balances.vendor end
-            > case when other.vendor = accounts.vendor then '' else other.vendor end
+            and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
     where
         other.account_id is null
         and balances.observed_at_utc >= coalesce(carried.from_utc, hull.from_utc)

@@ -1,19 +1,19 @@
--- How a ledger is signed, by the UTC months of its entries. A month is judged by the intervals that closed in it, or where
--- fewer than two tell, by those of the two months before as well. What the kinds of the entries speak against is out:
--- where deposits are mostly stated negative, or usage is mostly stated positive, amounts are not signed. Of the rest,
--- what explains strictly more intervals than all that explain others is proven; tax must explain twice as many as the
--- amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what held
+-- How a ledger is signed, by the UTC months of its entries. A month is judged by the intervals that closed in it, or
+-- where fewer than two tell, by those of the two months before as well. What the kinds of the entries speak against is
+-- out: where deposits are mostly stated negative, or usage is mostly stated positive, amounts are not signed. Of the
+-- rest, what explains strictly more intervals than all that explain others is proven; tax must explain twice as many as
+-- the amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what held
 -- before it, so a closed month never changes by what comes later. Only the months before the first proof take that, for
--- nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and amounts of one
--- sign by the entries' kinds.
+-- nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and amounts of
+-- one sign by the entries' kinds.
 with recursive
 
 candidates as (
     select
-        preference,
-        sign_convention,
-        amount_basis,
-        sign_convention || case when amount_basis = 'with_tax' then '_with_tax ' else ' ' end as word
+        named.preference,
+        named.sign_convention,
+        named.amount_basis,
+        named.sign_convention || case when named.amount_basis = 'with_tax' then '_with_tax ' else ' ' end as word
     from (
         values
         (1, 'signed', 'stated'),
@@ -78,15 +78,18 @@ months as (
     from core.ledger_evidence
 ),
 
--- Which way the kinds are mostly stated: in the month, in the two months before as well, or where these are few entries,
--- in all until then.
+-- Which way the kinds are mostly stated: in the month, in the two months before as well, or where these have few
+-- entries, in all until then.
 leanings as (
     select
         months.account_id,
         months.known_month,
         coalesce(
             sum(
-                case when months.known_month = stated.entry_month then stated.debit_up_count - stated.debit_down_count end
+                case
+                    when months.known_month = stated.entry_month
+                        then stated.debit_up_count - stated.debit_down_count
+                end
             ), 0
         ) as own_debit_lead,
         coalesce(

@@ -2,9 +2,9 @@
 -- other: ledger before usage before balance deltas, so that nothing is counted twice. Within the days that the
 -- evidence covers, a day without a fact is a day without spend; outside them there is no row.
 --
--- Each unit is by itself: a day has a row of the unit that the balance was held in, and one of every other unit in which
--- something was spent. Two balances in different units have no difference, so where only balances are known, the days
--- between them have unknown spend in both.
+-- Each unit is by itself: a day has a row of the unit that the balance was held in, and one of every other unit in
+-- which something was spent. Two balances in different units have no difference, so where only balances are known, the
+-- days between them have unknown spend in both.
 with
 
 months as (

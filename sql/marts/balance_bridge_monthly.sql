@@ -1,5 +1,5 @@
--- An interval belongs to the month that it closed in: what straddles the end is counted once, and the balances telescope.
--- Each unit is by itself. Where the balance was held in another unit in between, what it moved by meanwhile is unexplained.
+-- An interval belongs to the month that it closed in: what straddles the end is counted once, the balances telescope.
+-- Each unit is by itself. Where the balance was in another unit in between, what it moved by meanwhile is unexplained.
 with
 
 added as (

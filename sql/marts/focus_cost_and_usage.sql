@@ -150,8 +150,8 @@ measured as (
             when drawn_down.account_id is null and charges.charge_category = 'Purchase' then charges.billed_amount
             else charges.drawn_amount
         end as effective_amount,
-        -- The exact digits that were stated, as far as nine decimals and 29 digits before them hold them. FOCUS knows no
-        -- quantity below zero.
+        -- The exact digits that were stated, as far as nine decimals and 29 digits before them hold them. FOCUS knows
+        -- no quantity below zero.
         case when charges.quantity >= 0 then try_cast(charges.quantity as decimal(38, 9)) end as consumed_quantity
     from charges
     left join drawn_down on charges.account_id = drawn_down.account_id
