@@ -181,8 +181,9 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
                 f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
             ).fetchall()
         ):
-            # What holds for an account holds for all of its days.
-            touch_everything(connection, (name for name in MONTHLY_TABLES if name != RATES))
+            # What holds for an account holds for all of its days. What it was made from is recomputed already.
+            made_from = _ancestors(table.full_name)
+            touch_everything(connection, (name for name in MONTHLY_TABLES if name != RATES and name not in made_from))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
@@ -230,9 +231,22 @@ def _start_of(day: date, kind: Type | None) -> str:
 
 def _fed_months(table: Table) -> list[str]:
     """The tables recomputed by month which read a table that tells of accounts or of days."""
-    if table.key != ("account_id",) and not table.day_column:
+    if table.key != ("account_id",) and not table.day_column and not table.owes_all:
         return []
     return [name for name, model in discover().items() if model.table.month_column and table.full_name in model.reads]
+
+
+def _ancestors(name: str) -> set[str]:
+    """The tables that a model is made from, through all that lies between."""
+    models = discover()
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        model = models.get(waiting.pop())
+        new = set(model.reads) - found if model else set()
+        found |= new
+        waiting += new
+    return found
 
 
 def _own(table: Table) -> tuple[str, ...]:

@@ -152,7 +152,8 @@ def _is_converted(warehouse: Warehouse) -> dg.AssetCheckResult:
             (SELECT max(rate_date) FROM core.fx_rates) AS newest_date
         FROM left_over
         LEFT JOIN core.credit_prices AS prices
-            ON left_over.account_id = prices.account_id AND left_over.balance_date >= prices.from_date
+            ON left_over.account_id = prices.account_id AND left_over.unit_code LIKE '%-%'
+            AND left_over.balance_date >= prices.from_date
             AND (prices.to_date IS NULL OR left_over.balance_date <= prices.to_date)
         LEFT JOIN core.conversion_rates AS rates
             ON coalesce(prices.price_unit_code, left_over.unit_code) = rates.unit_code

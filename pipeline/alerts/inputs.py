@@ -28,8 +28,9 @@ SETTLING_DAYS: Final = 1
 ANOMALY_DAYS: Final = 7
 DRIFT_DAYS: Final = 2
 
-# Classes of the bridge that are no missing money: booked beside the boundary of two intervals, or on its way.
-_EXPECTED: Final = ("boundary", "pending_deposit")
+# Classes of the bridge that are no missing money: booked beside the boundary of two intervals, on its way, or less than
+# the last digit that the vendor states.
+_EXPECTED: Final = ("boundary", "pending_deposit", "rounding")
 
 _QUERY: Final = f"""
 WITH polls AS (
@@ -69,7 +70,10 @@ unexplained AS (
     GROUP BY bridge.account_id
 ),
 anomalies AS (
-    SELECT account_id, arg_max(anomaly_kind || ': ' || reason, (last_date, anomaly_kind)) AS words
+    SELECT account_id,
+        arg_max(anomaly_kind || ': ' || reason, (last_date, anomaly_kind))
+            FILTER (WHERE anomaly_kind <> 'unit_changed') AS words,
+        arg_max(reason, last_date) FILTER (WHERE anomaly_kind = 'unit_changed') AS unit_words
     FROM forecasts.anomalies
     WHERE last_date >= (
         SELECT CAST(max(as_of_utc) AT TIME ZONE 'UTC' AS DATE) FROM staging.build
@@ -121,7 +125,7 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
         || 'core.balance_bridge.',
         ''
     ) AS unexplained_words,
-    anomalies.words AS anomaly_words,
+    anomalies.words AS anomaly_words, anomalies.unit_words,
     'Answers changed their shape, or rows were refused: ' || drift.words || '. See staging.schema_drift and '
     || 'staging.rejects.' AS drift_words
 FROM marts.account_status AS status

@@ -34,6 +34,7 @@ _WORDS: Final = {
     "unexplained": "has unexplained money",
     "anomaly": "spends otherwise than forecast",
     "drift": "answers in another shape",
+    "unit": "is held in another unit",
 }
 
 

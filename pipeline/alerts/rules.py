@@ -71,6 +71,8 @@ class Reading:
     """The newest anomaly of the last days; None where there is none."""
     drift_words: str | None = None
     """What came in another shape, or was refused, lately; None where nothing was."""
+    unit_words: str | None = None
+    """The change of the balance's unit in the last days; None where there was none."""
 
 
 def findings(reading: Reading, policy: Policy) -> Iterator[Finding]:
@@ -180,6 +182,12 @@ def _drift(reading: Reading, severity: str) -> Finding:
     return _finding(reading, "drift", bad, bad, words, is_known=_is_fresh(reading))
 
 
+def _unit(reading: Reading, severity: str) -> Finding:
+    bad = severity if reading.unit_words else None
+    words = reading.unit_words or f"The balance has been in {reading.unit_code} for some days."
+    return _finding(reading, "unit", bad, bad, words, is_known=_is_fresh(reading))
+
+
 _RULES: Final = {
     "runway": _runway,
     "amount": _amount,
@@ -188,6 +196,7 @@ _RULES: Final = {
     "unexplained": _unexplained,
     "anomaly": _anomaly,
     "drift": _drift,
+    "unit": _unit,
 }
 
 

@@ -28,6 +28,8 @@ _CLASSES: Final = {
     "pending_deposit": "it is what unconfirmed deposits changed by",
     "restated": "the vendor stated figures anew",
     "boundary": "it was booked in one interval and moved the balance in the next",
+    "rounding": "it is less than the last digit that the vendor states",
+    "unit_change": "the balance was held in another unit in between",
     "unknown": "nothing known looks like it",
 }
 _METHODS: Final = {
@@ -48,6 +50,8 @@ _KINDS: Final = {
     "step": "a new level of spend",
     "stop": "spend has stopped",
     "restatement": "days that the vendor stated anew",
+    "unit_changed": "the balance is in another unit",
+    "convention_changed": "the ledger is signed in another way",
 }
 _MOST_CHARGES: Final = 6
 _MOST_ENTRIES: Final = 4

@@ -48,11 +48,12 @@ _ISSUED: Final = f"""
 _ACTUAL: Final = f"""
     WITH units AS ({_UNITS}),
     restated AS (
-        SELECT account_id, CAST(effective_at_utc AT TIME ZONE 'UTC' AS DATE) AS spend_date, 'ledger' AS basis
+        SELECT account_id, CAST(effective_at_utc AT TIME ZONE 'UTC' AS DATE) AS spend_date, 'ledger' AS basis,
+            unit_code
         FROM core.ledger_entries
         WHERE entry_amount <> first_entry_amount
         UNION
-        SELECT account_id, usage_date AS spend_date, 'usage' AS basis
+        SELECT account_id, usage_date AS spend_date, 'usage' AS basis, NULL AS unit_code
         FROM staging.usage_statements
         WHERE NOT is_partial
         GROUP BY account_id, usage_date
@@ -65,14 +66,112 @@ _ACTUAL: Final = f"""
     INNER JOIN units ON spend.account_id = units.account_id AND spend.unit_code = units.unit_code
     LEFT JOIN restated
         ON spend.account_id = restated.account_id AND spend.spend_date = restated.spend_date
-        AND spend.basis = restated.basis
+        AND spend.basis = restated.basis AND spend.unit_code = coalesce(restated.unit_code, spend.unit_code)
     WHERE spend.is_complete AND spend.spend_date > units.first_date - {_HISTORY_DAYS}
     ORDER BY ALL
 """
 
 
+# A balance in another unit than before. Two changes on one day are one row.
+_UNITS_CHANGED: Final = """
+    WITH turns AS (
+        SELECT *, lag(unit_code) OVER (PARTITION BY account_id ORDER BY from_at_utc) AS unit_before_code
+        FROM core.account_units
+    )
+    SELECT account_id, CAST(from_at_utc AT TIME ZONE 'UTC' AS DATE) AS first_date, first_date AS last_date,
+        'unit_changed' AS anomaly_kind, arg_max(unit_code, from_at_utc) AS unit_code,
+        string_agg(
+            'Until ' || strftime(from_at_utc AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') || ' UTC the balance was in '
+            || unit_before_code || ', since then it is in ' || unit_code || '.', ' ' ORDER BY from_at_utc
+        ) || ' Amounts of different units are never added: burn and forecasts begin anew in the new one.' AS reason
+    FROM turns WHERE unit_before_code IS NOT NULL
+    GROUP BY account_id, CAST(from_at_utc AT TIME ZONE 'UTC' AS DATE)
+"""
+
+# A ledger that is signed in another way than before, dated by the first interval that speaks for it alone; or the first
+# proof, where it says otherwise of some entry than what was assumed of the ledger when it was first read.
+_CONVENTIONS_CHANGED: Final = """
+    WITH turns AS (
+        SELECT *,
+            lag(sign_convention) OVER following AS sign_before,
+            lag(amount_basis) OVER following AS basis_before
+        FROM core.ledger_periods
+        WINDOW following AS (PARTITION BY account_id ORDER BY from_date)
+    ),
+    ledgers AS (
+        SELECT account_id, min(first_observed_at_utc) AS first_observed_at_utc
+        FROM staging.ledger_entries GROUP BY account_id
+    ),
+    doubted AS (
+        SELECT DISTINCT turns.account_id
+        FROM turns
+        INNER JOIN staging.ledger_entries AS entries
+            ON turns.account_id = entries.account_id AND turns.sign_before IS NULL
+        INNER JOIN ledgers ON turns.account_id = ledgers.account_id
+        WHERE turns.proven_month IS NOT NULL
+            AND ledgers.first_observed_at_utc < CAST(turns.proven_month + INTERVAL 1 MONTH AS TIMESTAMP) AT TIME ZONE 'UTC'
+            AND (
+                (turns.amount_basis = 'with_tax' AND abs(entries.gross_amount) <> abs(entries.stated_amount))
+                OR CASE turns.sign_convention
+                    WHEN 'signed' THEN sign(entries.stated_amount)
+                    WHEN 'inverted' THEN -sign(entries.stated_amount)
+                    WHEN 'by_kind' THEN CASE
+                        WHEN entries.entry_kind IN ('top_up', 'refund') THEN abs(sign(entries.stated_amount))
+                        WHEN entries.entry_kind IN ('usage', 'renewal', 'tax') THEN -abs(sign(entries.stated_amount))
+                        ELSE sign(entries.stated_amount) END
+                END <> CASE turns.assumed_convention
+                    WHEN 'signed' THEN sign(entries.stated_amount)
+                    WHEN 'inverted' THEN -sign(entries.stated_amount)
+                    WHEN 'by_kind' THEN CASE
+                        WHEN entries.entry_kind IN ('top_up', 'refund') THEN abs(sign(entries.stated_amount))
+                        WHEN entries.entry_kind IN ('usage', 'renewal', 'tax') THEN -abs(sign(entries.stated_amount))
+                        ELSE sign(entries.stated_amount) END
+                END
+            )
+    ),
+    changes AS (
+        SELECT account_id, from_date, coalesce(to_date, DATE '9999-12-31') AS to_date, sign_convention, amount_basis,
+            sign_before, basis_before,
+            'Until ' || (from_date - INTERVAL 1 DAY)::DATE || ' the amounts of the ledger were taken as '
+            || sign_before || ' (' || basis_before || '), since ' || from_date || ' as ' || sign_convention || ' ('
+            || amount_basis || '): the balances or the kinds of the entries say so. Earlier months stay as they were.'
+            AS reason
+        FROM turns WHERE sign_before IS NOT NULL
+        UNION ALL
+        SELECT turns.account_id, turns.proven_month, coalesce(turns.to_date, DATE '9999-12-31'), turns.sign_convention,
+            turns.amount_basis, turns.assumed_convention, 'stated',
+            'The balances prove that the amounts of the ledger are ' || turns.sign_convention || ' ('
+            || turns.amount_basis || '); until then they were taken as ' || turns.assumed_convention
+            || ' (stated), which nothing had proven. All months before follow the proof.'
+        FROM turns
+        INNER JOIN doubted ON turns.account_id = doubted.account_id
+        WHERE turns.sign_before IS NULL
+    ),
+    dated AS (
+        SELECT changes.account_id, changes.reason,
+            coalesce(
+                CAST(min(evidence.first_closed_at_utc) AT TIME ZONE 'UTC' AS DATE), changes.from_date
+            ) AS first_date
+        FROM changes
+        LEFT JOIN core.ledger_evidence AS evidence
+            ON changes.account_id = evidence.account_id
+            AND evidence.evidence_month BETWEEN changes.from_date AND changes.to_date
+            AND contains(' ' || evidence.reconciled_by, ' ' || changes.sign_convention
+                || CASE WHEN changes.amount_basis = 'with_tax' THEN '_with_tax ' ELSE ' ' END)
+            AND NOT contains(' ' || evidence.reconciled_by, ' ' || changes.sign_before
+                || CASE WHEN changes.basis_before = 'with_tax' THEN '_with_tax ' ELSE ' ' END)
+        GROUP BY changes.account_id, changes.reason, changes.from_date
+    )
+    SELECT dated.account_id, dated.first_date, dated.first_date AS last_date, 'convention_changed' AS anomaly_kind,
+        min(accounts.unit_code) AS unit_code, string_agg(dated.reason, ' ' ORDER BY dated.reason) AS reason
+    FROM dated
+    INNER JOIN core.accounts AS accounts ON dated.account_id = accounts.account_id
+    GROUP BY dated.account_id, dated.first_date
+"""
+
+
 def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make `forecasts.anomalies` anew from what was issued and what core tells of these days.
+    """Make `forecasts.anomalies` from what was issued and what core tells of these days, and of units and signs.
 
     Run inside a transaction. A day whose issue spoke in another unit than the account's newest is not judged.
     """
@@ -94,3 +193,5 @@ def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
         """
     )
     connection.unregister("found")
+    for changed in (_UNITS_CHANGED, _CONVENTIONS_CHANGED):
+        connection.execute(f"INSERT INTO forecasts.anomalies BY NAME {changed} ORDER BY account_id, first_date")

@@ -15,6 +15,8 @@ HORIZON_DAYS = 90
 _HISTORY_DAYS = 420
 """How far back they look: the engine's 60 weeks."""
 
+# Only days on which the account was held in the unit that it is in now: spend of another unit is no history of this one,
+# and a few charges in a foreign unit are no days without spend between them.
 # Renewals that are known ahead are taken out of the days that were, and put on the days that they fall due on.
 _SPEND = f"""
     WITH renewed AS (
@@ -25,6 +27,8 @@ _SPEND = f"""
             -sum(entries.entry_amount) AS renewal_amount
         FROM core.ledger_entries AS entries
         INNER JOIN renewed ON entries.account_id = renewed.account_id
+        INNER JOIN core.accounts AS accounts
+            ON entries.account_id = accounts.account_id AND entries.unit_code = accounts.unit_code
         WHERE entries.entry_kind = 'renewal' AND entries.entry_status IN ('settled', 'unknown')
         GROUP BY entries.account_id, CAST(entries.effective_at_utc AT TIME ZONE 'UTC' AS DATE)
     )
@@ -33,7 +37,12 @@ _SPEND = f"""
             AS DOUBLE) AS spend_amount,
         accounts.vendor
     FROM core.spend_daily AS spend
-    INNER JOIN core.accounts AS accounts ON spend.account_id = accounts.account_id AND accounts.is_configured
+    INNER JOIN core.accounts AS accounts
+        ON spend.account_id = accounts.account_id AND spend.unit_code = accounts.unit_code AND accounts.is_configured
+    SEMI JOIN core.account_units AS units
+        ON spend.account_id = units.account_id AND spend.unit_code = units.unit_code
+        AND units.from_at_utc < CAST(spend.spend_date + 1 AS TIMESTAMP) AT TIME ZONE 'UTC'
+        AND (units.to_at_utc IS NULL OR units.to_at_utc > CAST(spend.spend_date AS TIMESTAMP) AT TIME ZONE 'UTC')
     LEFT JOIN renewals ON spend.account_id = renewals.account_id AND spend.spend_date = renewals.spend_date
     WHERE spend.is_complete AND spend.spend_date > ? - {_HISTORY_DAYS} AND spend.spend_date <= ?
     ORDER BY spend.account_id, spend.spend_date
@@ -58,7 +67,7 @@ _BALANCES = """
         ON snapshots.account_id = newest.account_id AND snapshots.observed_at_utc = newest.observed_at_utc
     INNER JOIN core.accounts AS accounts ON snapshots.account_id = accounts.account_id AND accounts.is_configured
     LEFT JOIN core.spend_daily AS spend
-        ON snapshots.account_id = spend.account_id
+        ON snapshots.account_id = spend.account_id AND snapshots.unit_code = spend.unit_code
         AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) = spend.spend_date
     LEFT JOIN core.auto_topups AS auto_topups
         ON snapshots.account_id = auto_topups.account_id AND snapshots.unit_code = auto_topups.unit_code
@@ -84,11 +93,13 @@ _CHARGES = f"""
 
 # What the vendor itself expects to be spent in a span of days, for accounts of which nothing has been seen.
 _PRIORS = """
-    SELECT account_id, CAST(arg_max(claim_amount, observed_at_utc) AS DOUBLE)
-        / arg_max(covers_to_date - covers_from_date + 1, observed_at_utc) AS mean_daily_amount
-    FROM core.vendor_claims
-    WHERE claim = 'estimated_expenses' AND covers_to_date >= covers_from_date
-    GROUP BY account_id HAVING mean_daily_amount >= 0 ORDER BY account_id
+    SELECT claims.account_id, CAST(arg_max(claims.claim_amount, claims.observed_at_utc) AS DOUBLE)
+        / arg_max(claims.covers_to_date - claims.covers_from_date + 1, claims.observed_at_utc) AS mean_daily_amount
+    FROM core.vendor_claims AS claims
+    INNER JOIN core.accounts AS accounts
+        ON claims.account_id = accounts.account_id AND claims.unit_code = accounts.unit_code
+    WHERE claims.claim = 'estimated_expenses' AND claims.covers_to_date >= claims.covers_from_date
+    GROUP BY claims.account_id HAVING mean_daily_amount >= 0 ORDER BY claims.account_id
 """
 
 

@@ -166,10 +166,12 @@ UNEXPLAINED_CLASSES: Final = (
     "pending_deposit",
     "restated",
     "boundary",
+    "rounding",
+    "unit_change",
     "unknown",
 )
 METHODS: Final = ("none", "mean_28d", "prior", "donors", "weeks", "blocks", "full")
-ANOMALY_KINDS: Final = ("spike", "step", "stop", "restatement")
+ANOMALY_KINDS: Final = ("spike", "step", "stop", "restatement", "unit_changed", "convention_changed")
 ALERT_STATES: Final = ("open", "acknowledged", "recovered")
 ALERT_EVENTS: Final = ("opened", "escalated", "acknowledged", "recovered")
 DELIVERY_STATES: Final = ("delivered", "pending", "given_up", "not_told")
@@ -237,6 +239,8 @@ _DEFINITIONS: Final = (
     _measure("polled_at_utc", "When the ledger or usage was last asked for in the run of the closing balance."),
     _measure("opened_at_utc", "The balance reading that the interval begins with."),
     _measure("closed_at_utc", "The next good reading of the balance, which belongs to the interval."),
+    _measure("from_at_utc", "The first instant that it holds: a reading; 1970-01-01 for the first."),
+    _measure("to_at_utc", "The instant from which it holds no longer; NULL for the newest."),
     _measure("bridge_date", "The day that the intervals closed on."),
     _measure("bridge_month", "The month that the intervals closed in."),
     _measure("ordered_at_utc", "When it was ordered or begun, by the vendor's clock."),
@@ -247,6 +251,9 @@ _DEFINITIONS: Final = (
     _measure("usage_date", "The day of the usage."),
     _measure("spend_date", "The day of the spend."),
     _measure("spend_month", "The month of the spend."),
+    _measure("first_closed_at_utc", "closed_at_utc of the earliest of the intervals."),
+    _measure("evidence_month", "The month that the intervals closed in."),
+    _measure("proven_month", "The first month whose balances prove a convention; NULL where none does."),
     _measure("touched_month", "A month to recompute."),
     _measure("window_from_date", "First day asked for; NULL where everything was asked for."),
     _measure("window_to_date", "Last day asked for, inclusive."),
@@ -318,7 +325,7 @@ _DEFINITIONS: Final = (
     _money("first_entry_amount", "entry_amount by the earliest answer that stated the entry."),
     _money("net_amount", "Without VAT, where the vendor says so."),
     _money("gross_amount", "With VAT, where the vendor says so."),
-    _money("credits_amount", "Units of the account's balance used on the day; below zero where it was given back."),
+    _money("credits_amount", "Units of the account's balance used on the day; below zero where they were given back."),
     _money(
         "cost_amount",
         "The vendor's own statement of cost, kept apart from the balance's unit.",
@@ -366,7 +373,7 @@ _DEFINITIONS: Final = (
     _text("tax_basis", "Whether amounts include VAT.", *TAX_BASES),
     Column(name="tax_rate", type=Type.RATE, doc="VAT as a share of the net amount: 0.2 is 20 %.", minimum=0),
     # -- counts, measures
-    Column(name="usage_quantity", type=Type.NUMBER, doc="How much was used, in usage_unit.", minimum=0),
+    Column(name="usage_quantity", type=Type.NUMBER, doc="How much was used, in usage_unit."),
     _text("usage_unit", "What usage_quantity counts, such as calls."),
     Column(name="received_rows", type=Type.INTEGER, doc="Rows in the answer.", unit="rows", minimum=0),
     Column(name="accepted_rows", type=Type.INTEGER, doc="Rows that met the contract.", unit="rows", minimum=0),
@@ -400,6 +407,8 @@ _DEFINITIONS: Final = (
     ),
     _measure("reconciled_interval_count", "Intervals that the convention explains to the last digit.", minimum=0),
     _measure("interval_count", "Intervals between balances.", minimum=0),
+    _measure("balance_decimal_count", "Digits after the point of the two balances, zeros at the end aside.", minimum=0),
+    _measure("document_decimal_count", "Digits after the point of the documents, zeros at the end aside.", minimum=0),
     _measure("unexplained_interval_count", "Intervals with an unexplained amount.", minimum=0),
     _measure("claim_count", "Days with a claim.", minimum=0),
     _measure("due_claim_count", "Claims of which every day has been observed whole since.", minimum=0),
@@ -554,6 +563,12 @@ _DEFINITIONS: Final = (
         "restated",
     ),
     _text("entry_ids", "The ledger entries that the row rests on, in alphabetical order, parted by blanks."),
+    _text(
+        "assumed_convention",
+        "The sign_convention that holds until a month proves one, by the kinds.",
+        *SIGN_CONVENTIONS,
+    ),
+    _text("reconciled_by", "The conventions that come to what the balance moved by, a blank behind each; may be none."),
     _text("proof", "Why the convention was chosen.", "reconciled", "mixed_signs", "assumed"),
     _text("claim", "What the claim is about."),
     _text(
@@ -688,8 +703,8 @@ _DEFINITIONS: Final = (
         "fx_rate_date",
         "The day of the exchange rate: that of the amount or up to 7 days before; NULL where no rate was used.",
     ),
-    _measure("from_date", "The first day that the price holds; 1970-01-01 for one without a day."),
-    _measure("to_date", "The last day that the price holds; NULL for the newest."),
+    _measure("from_date", "The first day that it holds; 1970-01-01 where it has none."),
+    _measure("to_date", "The last day that it holds; NULL for the newest."),
     _measure("oldest_fx_rate_date", "The oldest exchange rate among those used; NULL where none was."),
     Column(
         name="eur_rate",

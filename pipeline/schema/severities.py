@@ -27,6 +27,7 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         "unexplained": "warning",
         "anomaly": "watch",
         "drift": "watch",
+        "unit": "warning",
     }
 )
 """Every rule of alerts, and how severe it is unless the owner says otherwise; `runway` has two, by the days left."""

@@ -61,6 +61,9 @@ class Table:
     reach: Mapping[str, Reach] = field(default_factory=dict)
     """In a table that is recomputed by month and follows from where money went: by the name of each table of facts
     that it reads, how far around a changed fact its rows may differ."""
+    owes_all: bool = False
+    """In a table that is rebuilt whole: where rows differ, what is recomputed by month and reads them owes every month.
+    So its rows must differ seldom."""
     made_from: tuple[str, ...] = ()
     """For a table that Python makes: the tables, or what of landing and settings, that it is made from. A table in
     `sql/` says it itself."""
@@ -88,6 +91,7 @@ def table(
     day_column: str | None = None,
     holds_on: bool = False,
     reach: Mapping[str, Reach] | None = None,
+    owes_all: bool = False,
     made_from: str = "",
 ) -> Table:
     """Define a table from names: `key` and `columns` are blank-separated, `?` marks a column that may be NULL.
@@ -115,6 +119,7 @@ def table(
         day_column=day_column,
         holds_on=holds_on,
         reach=reach or {},
+        owes_all=owes_all,
         made_from=tuple(made_from.split(", ")) if made_from else (),
     )
 
@@ -368,6 +373,13 @@ CORE: Final = (
         "ServiceCategory ServiceSubcategory BillingCurrency? PricingCurrency? focus_tags?",
     ),
     table(
+        "core.account_units",
+        "The unit that an account's balance was held in, over time.",
+        key="account_id from_at_utc",
+        columns="account_id from_at_utc to_at_utc? unit_code",
+        owes_all=True,
+    ),
+    table(
         "core.balance_snapshots",
         "An attempt to read an account's balance: a good reading, or an unknown one without an amount.",
         key="account_id observed_at_utc",
@@ -377,10 +389,25 @@ CORE: Final = (
     ),
     table(
         "core.ledger_conventions",
-        "How an account's ledger amounts are signed, and the proof.",
+        "How an account's ledger amounts are signed now, and the proof.",
         key="account_id",
         columns="account_id sign_convention amount_basis proof entry_count tested_interval_count "
         "reconciled_interval_count",
+    ),
+    table(
+        "core.ledger_periods",
+        "How an account's ledger amounts are signed, by the UTC months of the entries.",
+        key="account_id from_date",
+        columns="account_id from_date to_date? sign_convention amount_basis assumed_convention proven_month?",
+        owes_all=True,
+    ),
+    table(
+        "core.ledger_evidence",
+        "Intervals that closed in one UTC month, by the conventions whose entries come to what the balance moved by.",
+        key="account_id evidence_month reconciled_by",
+        columns="account_id evidence_month reconciled_by interval_count first_closed_at_utc",
+        month_column="evidence_month",
+        is_published=False,
     ),
     table(
         "core.ledger_entries",
@@ -413,8 +440,8 @@ CORE: Final = (
         columns="account_id opened_at_utc closed_at_utc opening_amount closing_amount unit_code evidence_level "
         "opening_fetch_id closing_fetch_id opening_unconfirmed_amount? closing_unconfirmed_amount? "
         "stated_usage_amount? first_usage_amount? top_up_amount refund_amount usage_amount renewal_amount "
-        "adjustment_amount tax_amount pending_amount residual_amount entry_count entry_ids? is_polled polled_at_utc? "
-        "has_late has_restated",
+        "adjustment_amount tax_amount pending_amount residual_amount entry_count entry_ids? balance_decimal_count "
+        "document_decimal_count is_polled polled_at_utc? has_late has_restated",
         month_column="closed_at_utc",
         is_published=False,
         reach={
@@ -494,8 +521,8 @@ CORE: Final = (
     ),
     table(
         "core.spend_daily",
-        "An account's spend on one UTC day that was observed; a day without a row was not observed.",
-        key="account_id spend_date",
+        "An account's spend in one unit on one UTC day that was observed; a day without a row was not observed.",
+        key="account_id spend_date unit_code",
         columns="account_id spend_date spend_amount unit_code reporting_amount? reporting_unit_code fx_rate_date? "
         "fx_source? basis evidence_level is_complete is_lower_bound is_spread",
         month_column="spend_date",
@@ -609,11 +636,13 @@ FORECASTS: Final = (
     ),
     table(
         "forecasts.anomalies",
-        "A day, or several in a row, so far outside what was forecast that chance does not explain it.",
+        "A day, or several in a row, so far outside what was forecast that chance does not explain it; or the day on "
+        "which the unit of an account changed, or the way in which its ledger is signed.",
         key="account_id first_date anomaly_kind",
-        columns="account_id first_date last_date anomaly_kind actual_amount expected_amount low_amount high_amount "
-        "unit_code tail_probability reason",
-        made_from="forecasts.cost_daily, core.spend_daily, core.ledger_entries, staging.usage_statements",
+        columns="account_id first_date last_date anomaly_kind actual_amount? expected_amount? low_amount? high_amount? "
+        "unit_code tail_probability? reason",
+        made_from="forecasts.cost_daily, core.spend_daily, core.ledger_entries, staging.usage_statements, "
+        "staging.ledger_entries, core.account_units, core.ledger_periods, core.ledger_evidence, core.accounts",
     ),
     table(
         "forecasts.backtest_scores",
@@ -664,8 +693,8 @@ MARTS: Final = (
     ),
     table(
         "marts.balance_bridge_daily",
-        "Where an account's money went in the intervals that closed on one UTC day.",
-        key="account_id bridge_date",
+        "Where an account's money went in the intervals of one unit that closed on one UTC day.",
+        key="account_id bridge_date unit_code",
         columns="account_id bridge_date opening_amount top_up_amount refund_amount usage_amount renewal_amount "
         "adjustment_amount pending_amount tax_amount unexplained_amount closing_amount unit_code "
         "inferred_top_up_amount unexplained_class? evidence_level interval_count "
@@ -675,8 +704,8 @@ MARTS: Final = (
     ),
     table(
         "marts.balance_bridge_monthly",
-        "Where an account's money went in the intervals that closed in one UTC month.",
-        key="account_id bridge_month",
+        "Where an account's money went in the intervals of one unit that closed in one UTC month.",
+        key="account_id bridge_month unit_code",
         columns="account_id bridge_month opening_amount top_up_amount refund_amount usage_amount renewal_amount "
         "adjustment_amount pending_amount tax_amount unexplained_amount closing_amount unit_code "
         "inferred_top_up_amount unexplained_class? evidence_level interval_count "
@@ -686,8 +715,8 @@ MARTS: Final = (
     ),
     table(
         "marts.spend_monthly",
-        "An account's spend in one UTC month.",
-        key="account_id spend_month",
+        "An account's spend in one unit in one UTC month.",
+        key="account_id spend_month unit_code",
         columns="account_id spend_month spend_amount unit_code reporting_amount? reporting_unit_code basis "
         "evidence_level is_complete is_lower_bound team?",
     ),

@@ -1,25 +1,6 @@
--- An account's unit is what its newest good reading says; where that says nothing, what its owner configured.
+-- An account's unit is the one that its balance is held in now: what its newest good reading says, or where that says
+-- nothing, what its owner configured. core.account_units has those before it.
 with
-
-newest as (
-    select
-        account_id,
-        max(observed_at_utc) as observed_at_utc
-    from staging.balances
-    where unit_code is not null
-    group by account_id
-),
-
-newest_unit as (
-    select
-        balances.account_id,
-        arg_max(balances.unit_code, balances.fetch_id) as unit_code
-    from staging.balances as balances
-    inner join newest
-        on balances.account_id = newest.account_id and balances.observed_at_utc = newest.observed_at_utc
-    where balances.unit_code is not null
-    group by balances.account_id
-),
 
 prices as (
     select
@@ -32,9 +13,9 @@ prices as (
 named as (
     select
         accounts.*,
-        coalesce(newest_unit.unit_code, accounts.unit_code, 'unknown') as known_unit_code
+        units.unit_code as known_unit_code
     from staging.accounts as accounts
-    left join newest_unit on accounts.account_id = newest_unit.account_id
+    inner join core.account_units as units on accounts.account_id = units.account_id and units.to_at_utc is null
     -- A former name of an account is no account of its own.
     left join staging.account_aliases as aliases on accounts.account_id = aliases.former_account_id
     where aliases.former_account_id is null
@@ -51,8 +32,8 @@ select
     accounts.known_unit_code as unit_code,
     accounts.tax_basis,
     coalesce(evidence.basis, 'balance') as evidence_level,
-    conventions.sign_convention,
-    conventions.amount_basis,
+    periods.sign_convention,
+    periods.amount_basis,
     build.reporting_unit_code,
     accounts.stale_after_seconds,
 
@@ -90,6 +71,6 @@ select
     ) as focus_tags
 from named as accounts
 cross join staging.build as build
-left join core.ledger_conventions as conventions on accounts.account_id = conventions.account_id
+left join core.ledger_periods as periods on accounts.account_id = periods.account_id and periods.to_date is null
 left join staging.evidence as evidence on accounts.account_id = evidence.account_id
 left join prices on accounts.account_id = prices.account_id

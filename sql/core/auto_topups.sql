@@ -4,8 +4,12 @@ select
     auto_topups.auto_topup_status,
     auto_topups.threshold_amount,
     auto_topups.topup_amount,
-    coalesce(auto_topups.unit_code, accounts.unit_code) as unit_code,
+    coalesce(auto_topups.unit_code, units.unit_code) as unit_code,
     auto_topups.observed_at_utc,
     auto_topups.fetch_id
 from staging.auto_topups as auto_topups
-inner join core.accounts as accounts on auto_topups.account_id = accounts.account_id
+inner join core.account_units as units
+    on
+        auto_topups.account_id = units.account_id
+        and auto_topups.observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or auto_topups.observed_at_utc < units.to_at_utc)

@@ -104,11 +104,12 @@ meter as (
     select
         usage_days.account_id,
         usage_days.usage_date,
+        usage_days.unit_code,
         sum(usage_days.credits_amount)
-            over (partition by usage_days.account_id order by usage_days.usage_date)
+            over (partition by usage_days.account_id, usage_days.unit_code order by usage_days.usage_date)
             as stated_amount,
         sum(coalesce(first_stated.credits_amount, usage_days.credits_amount))
-            over (partition by usage_days.account_id order by usage_days.usage_date)
+            over (partition by usage_days.account_id, usage_days.unit_code order by usage_days.usage_date)
             as first_amount
     from core.usage_days as usage_days
     left join first_stated
@@ -120,6 +121,7 @@ stated as (
         account_id,
         observed_at_utc,
         known_at_utc,
+        unit_code,
         cast(observed_at_utc at time zone 'UTC' as date) as read_date
     from paired
     where evidence_level = 'usage'
@@ -131,16 +133,30 @@ whole_days as (
         meter.stated_amount,
         meter.first_amount
     from stated
-    asof left join meter on stated.account_id = meter.account_id and stated.read_date > meter.usage_date
+    asof left join meter
+        on
+            stated.account_id = meter.account_id
+            and stated.unit_code = meter.unit_code
+            and stated.read_date > meter.usage_date
 ),
 
 metered as (
     select
         whole_days.account_id,
         whole_days.observed_at_utc,
-        coalesce(whole_days.stated_amount, 0) + coalesce(today.credits_amount, 0) as stated_meter_amount,
-        coalesce(whole_days.first_amount, 0) + coalesce(today.credits_amount, 0) as first_meter_amount
+        coalesce(whole_days.stated_amount, 0)
+        + case when read_days.usage_date is null then 0 else coalesce(today.credits_amount, 0) end
+            as stated_meter_amount,
+        coalesce(whole_days.first_amount, 0)
+        + case when read_days.usage_date is null then 0 else coalesce(today.credits_amount, 0) end
+            as first_meter_amount
     from whole_days
+    -- A day whose usage is in another unit is no part of this meter.
+    left join core.usage_days as read_days
+        on
+            whole_days.account_id = read_days.account_id
+            and whole_days.read_date = read_days.usage_date
+            and whole_days.unit_code = read_days.unit_code
     asof left join staging.usage_statements as today
         on
             whole_days.account_id = today.account_id
@@ -214,7 +230,10 @@ entries as (
             as enum('top_up', 'usage', 'renewal', 'refund', 'adjustment', 'tax', 'other', 'pending')
         ) as component,
         booked.first_observed_at_utc,
-        booked.first_entry_amount <> booked.entry_amount as is_restated
+        booked.first_entry_amount <> booked.entry_amount as is_restated,
+        -- Digits after the point, without the zeros behind them.
+        9 - length(cast(booked.entry_amount as varchar)) + length(rtrim(cast(booked.entry_amount as varchar), '0'))
+            as decimal_count
     from core.ledger_entries as booked
     cross join hull
     left join carried on booked.account_id = carried.account_id
@@ -237,7 +256,8 @@ documented as (
         count(*) filter (where entries.component <> 'pending') as entry_count,
         array_to_string(list_sort(list(entries.entry_id)), ' ') as entry_ids,
         bool_or(entries.first_observed_at_utc > ends.polled_at_utc) as has_late,
-        bool_or(entries.is_restated) as has_restated
+        bool_or(entries.is_restated) as has_restated,
+        max(entries.decimal_count) as decimal_count
     from entries
     asof inner join ends
         on entries.account_id = ends.account_id and entries.effective_at_utc <= ends.closed_at_utc
@@ -260,7 +280,8 @@ summed as (
         documented.entry_ids,
         coalesce(documented.has_late, false) as has_late,
         coalesce(documented.has_restated, false)
-        or coalesce(intervals.stated_usage_amount <> intervals.first_usage_amount, false) as has_restated
+        or coalesce(intervals.stated_usage_amount <> intervals.first_usage_amount, false) as has_restated,
+        documented.decimal_count
     from intervals
     left join documented on intervals.interval_number = documented.interval_number
 ),
@@ -303,6 +324,17 @@ select
     cast(case when beyond_amount = open_amount then 0 else beyond_amount end as decimal(38, 9)) as residual_amount,
     entry_count,
     entry_ids,
+
+    -- to how many decimals it is stated
+    greatest(
+        9 - length(cast(opening_amount as varchar)) + length(rtrim(cast(opening_amount as varchar), '0')),
+        9 - length(cast(closing_amount as varchar)) + length(rtrim(cast(closing_amount as varchar), '0'))
+    ) as balance_decimal_count,
+    greatest(
+        coalesce(decimal_count, 0),
+        9 - length(cast(coalesce(stated_usage_amount, 0) as varchar))
+        + length(rtrim(cast(coalesce(stated_usage_amount, 0) as varchar), '0'))
+    ) as document_decimal_count,
 
     -- how well it is known
     is_polled,

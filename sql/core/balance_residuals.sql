@@ -26,7 +26,10 @@ near as (
         intervals.closed_at_utc,
         intervals.residual_amount,
         intervals.evidence_level,
+        intervals.unit_code,
         intervals.usage_amount,
+        intervals.balance_decimal_count,
+        intervals.document_decimal_count,
         cast(intervals.closing_amount - intervals.opening_amount as double)
         / nullif(cast(intervals.stated_usage_amount as double), 0) as price
     from core.balance_intervals as intervals
@@ -56,10 +59,21 @@ beside as (
         lag(price) over following as price_before,
         lead(closed_at_utc) over following as closed_after_utc,
         lead(residual_amount) over following as residual_after_amount,
-        lead(price) over following as price_after
+        lead(price) over following as price_after,
+        -- A number of whole euros does not tell that cents are never stated: its neighbours may, and of a currency cents
+        -- always count.
+        greatest(max(balance_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
+            as balance_decimal_count,
+        greatest(max(document_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
+            as document_decimal_count
     from near
     where account_id in (select odd.account_id from odd)
-    window following as (partition by account_id order by closed_at_utc)
+    window
+        following as (partition by account_id, unit_code order by closed_at_utc),
+        around as (
+            partition by account_id, unit_code order by closed_at_utc
+            range between interval 92 day preceding and interval 92 day following
+        )
 ),
 
 -- The entries of the odd intervals, with all that is said of them.
@@ -133,7 +147,10 @@ likes as materialized (
         entries.description
     from odd
     inner join core.ledger_entries as entries
-        on odd.account_id = entries.account_id and abs(odd.residual_amount) = abs(entries.entry_amount)
+        on
+            odd.account_id = entries.account_id
+            and odd.unit_code = entries.unit_code
+            and abs(odd.residual_amount) = abs(entries.entry_amount)
     where
         entries.entry_status <> 'void'
         and entries.effective_at_utc between odd.opened_at_utc - interval 92 day
@@ -172,13 +189,14 @@ usual as (
 falls as (
     select
         account_id,
+        unit_code,
         cast(closed_at_utc at time zone 'UTC' as date) as fall_date,
         sum(usage_amount)
         + sum(case when evidence_level = 'balance' and residual_amount < 0 then residual_amount else 0 end)
             as fall_amount
     from near
     where evidence_level <> 'ledger'
-    group by account_id, cast(closed_at_utc at time zone 'UTC' as date)
+    group by account_id, unit_code, cast(closed_at_utc at time zone 'UTC' as date)
 ),
 
 rises as (
@@ -190,6 +208,7 @@ rises as (
     left join falls
         on
             odd.account_id = falls.account_id
+            and odd.unit_code = falls.unit_code
             and falls.fall_date < cast(odd.closed_at_utc at time zone 'UTC' as date)
             and falls.fall_date >= cast(odd.closed_at_utc at time zone 'UTC' as date) - 28
     where odd.residual_amount > 0 and odd.evidence_level <> 'ledger'
@@ -212,6 +231,27 @@ compared as (
             beside.residual_after_amount = -odd.residual_amount
             and (odd.evidence_level = 'usage' or suspects.has_counterpart or after.has_counterpart)
         ) as is_boundary,
+        -- Two balances are each rounded by half of their last digit at most, and so is each document.
+        case
+            when odd.document_decimal_count > beside.balance_decimal_count
+                then abs(odd.residual_amount) < cast(power(10, -beside.balance_decimal_count) as decimal(38, 9))
+            when odd.balance_decimal_count > beside.document_decimal_count
+                then
+                    (odd.entry_count > 0 or odd.stated_usage_amount <> 0)
+                    and abs(odd.residual_amount)
+                    <= cast(0.5 * power(10, -beside.document_decimal_count) as decimal(38, 9))
+                    * case
+                        when odd.evidence_level = 'usage'
+                            then
+                                1 + cast(odd.closed_at_utc at time zone 'UTC' as date)
+                                - cast(odd.opened_at_utc at time zone 'UTC' as date)
+                        else odd.entry_count
+                    end
+                    -- What is missing of a document has no more digits than documents have.
+                    and 9 - length(cast(odd.residual_amount as varchar))
+                    + length(rtrim(cast(odd.residual_amount as varchar), '0')) > beside.document_decimal_count
+            else false
+        end as is_rounding,
         abs(beside.price + 1) > 1e-6
         and (
             abs(beside.price / nullif(beside.price_before, 0) - 1) < 1e-9
@@ -244,7 +284,7 @@ judged as (
             when compared.evidence_level = 'balance' and payers.account_id is not null then 'unknown'
             when
                 compared.evidence_level = 'balance'
-                and compared.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
+                and compared.residual_amount >= coalesce(smallest.topup_minimum_amount, rises.usual_amount)
                 then 'inferred_top_up'
             when compared.evidence_level = 'balance' then 'inferred_refund'
             when
@@ -257,19 +297,20 @@ judged as (
                     coalesce(compared.opening_unconfirmed_amount, 0) - coalesce(compared.closing_unconfirmed_amount, 0)
                 )
                 then 'pending_deposit'
+            when compared.is_rounding then 'rounding'
             when compared.is_boundary then 'boundary'
             when twins.account_id is not null then 'duplicate_entry'
             when compared.is_tax then 'tax'
             -- Days that were each rounded to nine decimals need not add up to a balance that was rounded once.
             when
-                compared.evidence_level = 'usage'
-                and (not compared.is_polled or abs(compared.residual_amount) <= 0.00000001)
-                then 'boundary'
+                compared.evidence_level = 'usage' and compared.is_polled and abs(compared.residual_amount) <= 0.00000001
+                then 'rounding'
+            when compared.evidence_level = 'usage' and not compared.is_polled then 'boundary'
             when compared.evidence_level = 'usage' and compared.is_priced then 'unit_price'
             when
                 compared.evidence_level = 'usage'
                 and not payers.account_id is not null
-                and compared.residual_amount >= coalesce(accounts.topup_minimum_amount, rises.usual_amount)
+                and compared.residual_amount >= coalesce(smallest.topup_minimum_amount, rises.usual_amount)
                 then 'inferred_top_up'
             -- Usage that the vendor has not stated, or not yet.
             when compared.evidence_level = 'usage' and compared.residual_amount < 0 then 'missing_entry'
@@ -285,7 +326,9 @@ judged as (
             else 'missing_entry'
         end as residual_class
     from compared
-    inner join core.accounts as accounts on compared.account_id = accounts.account_id
+    -- The owner's smallest top-up is an amount of the unit that the account is in now.
+    left join core.accounts as smallest
+        on compared.account_id = smallest.account_id and compared.unit_code = smallest.unit_code
     left join staging.evidence as evidence on compared.account_id = evidence.account_id
     left join payers on compared.account_id = payers.account_id
     left join twins on compared.account_id = twins.account_id and compared.closed_at_utc = twins.closed_at_utc

@@ -6,7 +6,7 @@ select
 
     -- amounts
     balances.balance_amount,
-    coalesce(balances.unit_code, accounts.unit_code) as unit_code,
+    coalesce(balances.unit_code, units.unit_code) as unit_code,
     balances.threshold_amount,
     balances.limit_amount,
     balances.unconfirmed_amount,
@@ -17,14 +17,19 @@ select
     balances.fetch_id
 from staging.balances as balances
 inner join core.accounts as accounts on balances.account_id = accounts.account_id
--- Where a reading kept by hand and the vendor's own are of the same instant, the vendor's stands.
-left join staging.balances as own
+inner join core.account_units as units
     on
-        balances.account_id = own.account_id
-        and balances.observed_at_utc = own.observed_at_utc
-        and accounts.vendor = own.vendor
-        and balances.vendor <> own.vendor
-where own.account_id is null
+        balances.account_id = units.account_id
+        and balances.observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
+-- Of two vendors' readings of one instant one counts: the account's own vendor's before all others, such as one that is
+-- kept by hand.
+left join staging.balances as other
+    on
+        balances.account_id = other.account_id
+        and balances.observed_at_utc = other.observed_at_utc
+        and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+where other.account_id is null
 union all
 select
     -- ids
@@ -33,7 +38,7 @@ select
 
     -- amounts
     cast(null as decimal(38, 9)) as balance_amount,
-    min(accounts.unit_code) as unit_code,
+    min(units.unit_code) as unit_code,
     cast(null as decimal(38, 9)) as threshold_amount,
     cast(null as decimal(38, 9)) as limit_amount,
     cast(null as decimal(38, 9)) as unconfirmed_amount,
@@ -45,6 +50,11 @@ select
 from staging.fetches as attempts
 inner join core.accounts as accounts
     on attempts.account_id = accounts.account_id and attempts.vendor = accounts.vendor
+inner join core.account_units as units
+    on
+        attempts.account_id = units.account_id
+        and attempts.fetched_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or attempts.fetched_at_utc < units.to_at_utc)
 left join staging.loads as loads on attempts.fetch_id = loads.fetch_id and loads.record_kind = 'balances'
 left join staging.balances as balances
     on attempts.account_id = balances.account_id and attempts.fetched_at_utc = balances.observed_at_utc

@@ -3,7 +3,10 @@
 with
 
 units as (
-    select unit_code from core.accounts
+    select unit_code from core.account_units
+    union distinct
+    -- An entry may be in a currency of its own.
+    select unit_code from core.ledger_entries
     union distinct
     select price_unit_code as unit_code from core.credit_prices
 ),

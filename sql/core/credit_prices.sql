@@ -1,4 +1,5 @@
--- A price is one of credits: where a vendor turns out to count in a currency, what a credit cost says nothing.
+-- A price is one of credits: where a vendor turns out to count in a currency, what a credit cost says nothing. Where it
+-- did count in credits once, they cost what they cost.
 select
     -- ids
     prices.account_id,
@@ -11,5 +12,8 @@ select
     prices.price_amount,
     prices.price_unit_code
 from staging.credit_prices as prices
-inner join core.accounts as accounts on prices.account_id = accounts.account_id
-where accounts.unit_code like '%-%'
+inner join (
+    select distinct account_id
+    from core.account_units
+    where unit_code like '%-%'
+) as counted on prices.account_id = counted.account_id

@@ -35,7 +35,7 @@ select
 
     -- amounts
     charges.charge_amount,
-    coalesce(charges.unit_code, accounts.unit_code) as unit_code,
+    coalesce(charges.unit_code, units.unit_code) as unit_code,
     charges.cycle_months,
 
     -- what it is
@@ -46,7 +46,11 @@ select
     charges.observed_at_utc,
     charges.fetch_id
 from staging.known_charges as charges
-inner join core.accounts as accounts on charges.account_id = accounts.account_id
+inner join core.account_units as units
+    on
+        charges.account_id = units.account_id
+        and charges.observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or charges.observed_at_utc < units.to_at_utc)
 cross join staging.build as build
 left join newest on charges.account_id = newest.account_id
 where

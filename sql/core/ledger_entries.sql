@@ -2,20 +2,43 @@
 -- ledger, its paid orders stand in: deposits with VAT, and what other orders took from the balance; refunds are not
 -- among them. Where nothing itemises what was spent, settled payments are the top-ups that are documented.
 --
+-- An entry that names no unit is in the one that the balance was held in when the amount was first stated; where it has
+-- been restated since, when it was stated last. A later change of the account's unit changes no entry.
+--
 -- Under by_kind an entry whose kind does not tell its direction keeps the sign that it was stated with.
 with
 
+stated as (
+    select
+        *,
+        case when stated_amount = first_stated_amount then first_observed_at_utc else observed_at_utc end
+            as stated_at_utc
+    from staging.ledger_entries
+),
+
 moved as (
     select
-        entries.*,
-        accounts.unit_code as account_unit_code,
-        accounts.sign_convention,
+        stated.*,
+        units.unit_code as held_unit_code,
+        periods.sign_convention,
         case
-            when accounts.amount_basis = 'with_tax' then coalesce(abs(entries.gross_amount), abs(entries.stated_amount))
-            else abs(entries.stated_amount)
+            when periods.amount_basis = 'with_tax' then coalesce(abs(stated.gross_amount), abs(stated.stated_amount))
+            else abs(stated.stated_amount)
         end as size_amount
-    from staging.ledger_entries as entries
-    inner join core.accounts as accounts on entries.account_id = accounts.account_id
+    from stated
+    inner join core.ledger_periods as periods
+        on
+            stated.account_id = periods.account_id
+            and cast(stated.effective_at_utc at time zone 'UTC' as date) >= periods.from_date
+            and (
+                periods.to_date is null
+                or cast(stated.effective_at_utc at time zone 'UTC' as date) <= periods.to_date
+            )
+    inner join core.account_units as units
+        on
+            stated.account_id = units.account_id
+            and stated.stated_at_utc >= units.from_at_utc
+            and (units.to_at_utc is null or stated.stated_at_utc < units.to_at_utc)
 ),
 
 signed as (
@@ -38,7 +61,7 @@ select
 
     -- amounts
     entry_amount,
-    coalesce(unit_code, account_unit_code) as unit_code,
+    coalesce(unit_code, held_unit_code) as unit_code,
     entry_kind,
     entry_status,
     net_amount,

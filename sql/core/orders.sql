@@ -17,11 +17,15 @@ select
     orders.net_amount,
     orders.gross_amount,
     orders.from_balance_amount,
-    coalesce(orders.unit_code, accounts.unit_code) as unit_code,
+    coalesce(orders.unit_code, units.unit_code) as unit_code,
 
     -- where it came from
     orders.first_observed_at_utc,
     orders.observed_at_utc,
     orders.fetch_id
 from staging.orders as orders
-inner join core.accounts as accounts on orders.account_id = accounts.account_id
+inner join core.account_units as units
+    on
+        orders.account_id = units.account_id
+        and orders.first_observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or orders.first_observed_at_utc < units.to_at_utc)

@@ -11,7 +11,7 @@ select
     -- amounts
     payments.payment_amount,
     payments.payment_tax_amount,
-    coalesce(payments.unit_code, accounts.unit_code) as unit_code,
+    coalesce(payments.unit_code, units.unit_code) as unit_code,
 
     -- what it is
     payments.payment_status,
@@ -23,4 +23,8 @@ select
     payments.observed_at_utc,
     payments.fetch_id
 from staging.payments as payments
-inner join core.accounts as accounts on payments.account_id = accounts.account_id
+inner join core.account_units as units
+    on
+        payments.account_id = units.account_id
+        and payments.first_observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or payments.first_observed_at_utc < units.to_at_utc)

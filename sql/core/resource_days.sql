@@ -8,11 +8,15 @@ select
 
     -- amounts
     resource_days.resource_amount,
-    coalesce(resource_days.unit_code, accounts.unit_code) as unit_code,
+    coalesce(resource_days.unit_code, units.unit_code) as unit_code,
     resource_days.is_partial,
 
     -- where it came from
     resource_days.observed_at_utc,
     resource_days.fetch_id
 from staging.resource_days as resource_days
-inner join core.accounts as accounts on resource_days.account_id = accounts.account_id
+inner join core.account_units as units
+    on
+        resource_days.account_id = units.account_id
+        and resource_days.observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or resource_days.observed_at_utc < units.to_at_utc)

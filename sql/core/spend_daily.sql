@@ -1,6 +1,10 @@
 -- What left each account for service, by UTC day, for the months that are owed. The best evidence is used and no
 -- other: ledger before usage before balance deltas, so that nothing is counted twice. Within the days that the
 -- evidence covers, a day without a fact is a day without spend; outside them there is no row.
+--
+-- Each unit is by itself: a day has a row of the unit that the balance was held in, and one of every other unit in
+-- which something was spent. Two balances in different units have no difference, so where only balances are known, the
+-- days between them have unknown spend in both.
 with
 
 months as (
@@ -47,6 +51,7 @@ ledger_spend as (
     select
         entries.account_id,
         cast(entries.effective_at_utc at time zone 'UTC' as date) as spend_date,
+        entries.unit_code,
         -sum(entries.entry_amount) as spend_amount
     from core.ledger_entries as entries
     cross join hull
@@ -60,19 +65,19 @@ ledger_spend as (
             or (entries.entry_kind = 'refund' and entries.entry_amount > 0)
             or (entries.entry_kind = 'other' and entries.entry_amount < 0)
         )
-    group by entries.account_id, cast(entries.effective_at_utc at time zone 'UTC' as date)
+    group by entries.account_id, cast(entries.effective_at_utc at time zone 'UTC' as date), entries.unit_code
 ),
 
 usage_spend as (
     select
         usage_days.account_id,
         usage_days.usage_date as spend_date,
-        sum(usage_days.credits_amount) as spend_amount,
-        bool_or(usage_days.is_partial) as is_partial
+        usage_days.unit_code,
+        usage_days.credits_amount as spend_amount,
+        usage_days.is_partial
     from core.usage_days as usage_days
     inner join months
         on usage_days.usage_date >= months.first_date and usage_days.usage_date < months.next_first_date
-    group by usage_days.account_id, usage_days.usage_date
 ),
 
 -- Readings within what is owed, and one on each side of it, so that every interval that reaches in is whole.
@@ -91,7 +96,7 @@ readings as (
     select
         snapshots.account_id,
         snapshots.observed_at_utc,
-        snapshots.fetch_id,
+        snapshots.unit_code,
         snapshots.balance_amount
     from core.balance_snapshots as snapshots
     inner join staging.evidence as evidence
@@ -106,11 +111,49 @@ readings as (
 intervals as (
     select
         account_id,
-        lag(observed_at_utc) over (partition by account_id order by observed_at_utc, fetch_id) as opened_at_utc,
+        lag(observed_at_utc) over following as opened_at_utc,
         observed_at_utc as closed_at_utc,
-        lag(balance_amount) over (partition by account_id order by observed_at_utc, fetch_id)
-        - balance_amount as drop_amount
+        lag(unit_code) over following as opening_unit_code,
+        unit_code,
+        lag(balance_amount) over following - balance_amount as drop_amount
     from readings
+    window following as (partition by account_id order by observed_at_utc)
+),
+
+-- The days between two units, in both. What closes at midnight ends with the day before.
+between_units as (
+    select
+        intervals.account_id,
+        intervals.opening_unit_code,
+        intervals.unit_code,
+        cast(pieces.day as date) as spend_date
+    from intervals
+    cross join
+        lateral (
+            select
+                unnest(
+                    generate_series(
+                        date_trunc('day', intervals.opened_at_utc at time zone 'UTC'),
+                        date_trunc('day', (intervals.closed_at_utc - interval 1 microsecond) at time zone 'UTC'),
+                        interval 1 day
+                    )
+                ) as day
+        ) as pieces
+    where intervals.opening_unit_code <> intervals.unit_code
+),
+
+unknown_spend as (
+    select
+        account_id,
+        spend_date,
+        opening_unit_code as unit_code
+    from between_units
+    union distinct
+    select
+        account_id,
+        spend_date,
+        unit_code
+    from between_units
 ),
 
 -- A fall of the balance between two readings is spread evenly over the time between them: the share of each day is
@@ -120,6 +163,7 @@ shares as (
     select
         intervals.account_id,
         cast(pieces.day as date) as spend_date,
+        intervals.unit_code,
         intervals.drop_amount,
         date_diff(
             'microsecond',
@@ -146,58 +190,121 @@ shares as (
                 ) as day,
                 date_trunc('day', (intervals.closed_at_utc - interval 1 microsecond) at time zone 'UTC') as last_day
         ) as pieces
-    where intervals.opened_at_utc is not null and intervals.drop_amount > 0
+    where intervals.opening_unit_code = intervals.unit_code and intervals.drop_amount > 0
 ),
 
 balance_spend as (
     select
         account_id,
         spend_date,
+        unit_code,
         sum(
             case when is_last_day then drop_amount else cast(drop_amount * end_ratio as decimal(38, 9)) end
             - cast(drop_amount * begin_ratio as decimal(38, 9))
         ) as spend_amount,
         bool_or(is_spread) as is_spread
     from shares
-    group by account_id, spend_date
+    group by account_id, spend_date, unit_code
+),
+
+-- What each row is of: a day and a unit.
+rows_wanted as (
+    select
+        days.account_id,
+        days.spend_date,
+        units.unit_code
+    from days
+    inner join core.account_units as units
+        on
+            days.account_id = units.account_id
+            and units.from_at_utc < cast(days.spend_date + 1 as timestamp) at time zone 'UTC'
+            and (
+                units.to_at_utc is null
+                or units.to_at_utc > cast(days.spend_date as timestamp) at time zone 'UTC'
+            )
+    union distinct
+    select
+        ledger_spend.account_id,
+        ledger_spend.spend_date,
+        ledger_spend.unit_code
+    from ledger_spend
+    inner join staging.evidence as evidence
+        on ledger_spend.account_id = evidence.account_id and evidence.basis = 'ledger'
+    union distinct
+    select
+        usage_spend.account_id,
+        usage_spend.spend_date,
+        usage_spend.unit_code
+    from usage_spend
+    inner join staging.evidence as evidence
+        on usage_spend.account_id = evidence.account_id and evidence.basis = 'usage'
+    union distinct
+    select
+        account_id,
+        spend_date,
+        unit_code
+    from unknown_spend
+),
+
+-- A day that is not over is not over in any unit.
+partial_days as (
+    select
+        account_id,
+        spend_date
+    from usage_spend
+    where is_partial
 ),
 
 spend as (
     select
         days.account_id,
         days.spend_date,
+        rows_wanted.unit_code,
         cast(
             coalesce(ledger_spend.spend_amount, usage_spend.spend_amount, balance_spend.spend_amount, 0)
             as decimal(38, 9)
         ) as spend_amount,
         days.basis,
         case days.basis
-            when 'balance' then days.spend_date > days.first_date and days.spend_date < days.through_date
-            else days.spend_date < days.through_date and not coalesce(usage_spend.is_partial, false)
+            when 'balance'
+                then
+                    days.spend_date > days.first_date
+                    and days.spend_date < days.through_date
+                    and unknown_spend.account_id is null
+            else days.spend_date < days.through_date and (days.basis = 'ledger' or partial_days.account_id is null)
         end as is_complete,
         coalesce(balance_spend.is_spread, false) as is_spread
     from days
+    inner join rows_wanted on days.account_id = rows_wanted.account_id and days.spend_date = rows_wanted.spend_date
     left join ledger_spend
         on
             days.account_id = ledger_spend.account_id
             and days.spend_date = ledger_spend.spend_date
+            and rows_wanted.unit_code = ledger_spend.unit_code
             and days.basis = 'ledger'
     left join usage_spend
         on
             days.account_id = usage_spend.account_id
             and days.spend_date = usage_spend.spend_date
+            and rows_wanted.unit_code = usage_spend.unit_code
             and days.basis = 'usage'
     left join balance_spend
         on
             days.account_id = balance_spend.account_id
             and days.spend_date = balance_spend.spend_date
+            and rows_wanted.unit_code = balance_spend.unit_code
             and days.basis = 'balance'
+    left join unknown_spend
+        on
+            days.account_id = unknown_spend.account_id
+            and days.spend_date = unknown_spend.spend_date
+            and rows_wanted.unit_code = unknown_spend.unit_code
+    left join partial_days on days.account_id = partial_days.account_id and days.spend_date = partial_days.spend_date
 ),
 
 converted as (
     select
         spend.*,
-        accounts.unit_code,
         accounts.reporting_unit_code,
         accounts.evidence_level,
         prices.price_unit_code,
@@ -205,7 +312,7 @@ converted as (
         rates.fx_source as rate_source,
         core.to_reporting(
             spend.spend_amount,
-            accounts.unit_code,
+            spend.unit_code,
             accounts.reporting_unit_code,
             prices.price_amount,
             prices.price_unit_code,
@@ -214,14 +321,16 @@ converted as (
         ) as reporting_amount
     from spend
     inner join core.accounts as accounts on spend.account_id = accounts.account_id
+    -- A price is one of credits.
     left join core.credit_prices as prices
         on
             spend.account_id = prices.account_id
+            and spend.unit_code like '%-%'
             and spend.spend_date >= prices.from_date
             and (prices.to_date is null or spend.spend_date <= prices.to_date)
     left join core.conversion_rates as rates
         on
-            coalesce(prices.price_unit_code, accounts.unit_code) = rates.unit_code
+            coalesce(prices.price_unit_code, spend.unit_code) = rates.unit_code
             and spend.spend_date = rates.conversion_date
 )
 

@@ -284,6 +284,7 @@ converted as (
     left join core.credit_prices as prices
         on
             judged.account_id = prices.account_id
+            and judged.unit_code like '%-%'
             and judged.read_date >= prices.from_date
             and (prices.to_date is null or judged.read_date <= prices.to_date)
     left join core.conversion_rates as rates

@@ -5,13 +5,19 @@ with
 prices as (
     select
         credit_prices.account_id,
-        accounts.unit_code,
+        units.unit_code,
         credit_prices.price_amount,
         credit_prices.price_unit_code,
         credit_prices.from_date,
         coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
     from core.credit_prices as credit_prices
-    inner join core.accounts as accounts on credit_prices.account_id = accounts.account_id
+    inner join (
+        select distinct
+            account_id,
+            unit_code
+        from core.account_units
+        where unit_code like '%-%'
+    ) as units on credit_prices.account_id = units.account_id
 ),
 
 entries as (
@@ -24,6 +30,7 @@ entries as (
         entries.entry_amount,
         entries.entry_kind = 'top_up' or (entries.entry_kind = 'refund' and entries.entry_amount < 0) as is_purchase,
         accounts.evidence_level,
+        case when entries.unit_code like '%-%' then prices.price_unit_code else entries.unit_code end as currency_code,
         case
             when entries.unit_code = 'unknown' then null
             when entries.unit_code not like '%-%' then entries.entry_amount
@@ -50,6 +57,8 @@ days as (
     select
         usage_days.account_id,
         date_trunc('month', cast(usage_days.usage_date as timestamp)) at time zone 'UTC' as month_at_utc,
+        case when usage_days.unit_code like '%-%' then prices.price_unit_code else usage_days.unit_code end
+            as currency_code,
         case
             when usage_days.unit_code = 'unknown' then null
             when usage_days.unit_code not like '%-%' then usage_days.credits_amount
@@ -69,17 +78,19 @@ days as (
     where accounts.evidence_level = 'usage' and accounts.same_as_account_id is null
 ),
 
--- By account and month: what was paid in and what left, of all that has a price.
+-- By account, month and currency: what was paid in and what left, of all that has a price.
 moved as (
     select
         account_id,
         month_at_utc,
+        currency_code,
         sum(paid_amount) as paid_amount,
         sum(left_amount) as left_amount
     from (
         select
             account_id,
             month_at_utc,
+            currency_code,
             case when is_purchase then cost_amount else 0 end as paid_amount,
             case when not is_purchase and evidence_level <> 'usage' then -cost_amount else 0 end as left_amount
         from entries
@@ -87,21 +98,23 @@ moved as (
         select
             account_id,
             month_at_utc,
+            currency_code,
             0 as paid_amount,
             cost_amount as left_amount
         from days
     ) as movements
-    group by account_id, month_at_utc
+    group by account_id, month_at_utc, currency_code
 ),
 
 charged as (
     select
         x_AccountId as account_id,
         BillingPeriodStart as month_at_utc,
+        BillingCurrency as currency_code,
         sum(BilledCost) as billed_cost,
         sum(case when ChargeCategory <> 'Purchase' then EffectiveCost else 0 end) as effective_cost
     from marts.focus_cost_and_usage
-    group by x_AccountId, BillingPeriodStart
+    group by x_AccountId, BillingPeriodStart, BillingCurrency
 ),
 
 compared as (
@@ -112,32 +125,36 @@ compared as (
         coalesce(charged.billed_cost, 0) as billed_cost,
         coalesce(charged.effective_cost, 0) as effective_cost
     from moved
-    full outer join charged on moved.account_id = charged.account_id and moved.month_at_utc = charged.month_at_utc
+    full outer join charged
+        on
+            moved.account_id = charged.account_id
+            and moved.month_at_utc = charged.month_at_utc
+            and moved.currency_code = charged.currency_code
 ),
 
 -- -- from the first reading to the last ------------------------------------------------------------------------------
 
+-- Each stretch of readings in one unit by itself: two units have no interval between them.
 bridged as (
     select
         bridge.account_id,
+        units.from_at_utc,
+        bridge.unit_code,
         max(bridge.evidence_level) as evidence_level,
-        min(bridge.opened_at_utc) as from_utc,
-        max(bridge.closed_at_utc) as to_utc,
+        min(bridge.opened_at_utc) as opened_at_utc,
+        max(bridge.closed_at_utc) as closed_at_utc,
         -sum(bridge.usage_amount) as usage_amount,
         -sum(
             bridge.usage_amount + bridge.renewal_amount + bridge.tax_amount + bridge.refund_amount
             + bridge.adjustment_amount
         ) as left_amount
     from core.balance_bridge as bridge
-    inner join (
-        select account_id
-        from core.balance_snapshots
-        where balance_amount is not null
-        group by account_id
-        -- An account whose unit changed has a gap in its intervals.
-        having count(distinct unit_code) = 1
-    ) as whole on bridge.account_id = whole.account_id
-    group by bridge.account_id
+    inner join core.account_units as units
+        on
+            bridge.account_id = units.account_id
+            and bridge.closed_at_utc >= units.from_at_utc
+            and (units.to_at_utc is null or bridge.closed_at_utc < units.to_at_utc)
+    group by bridge.account_id, units.from_at_utc, bridge.unit_code
 ),
 
 drawn as (
@@ -154,6 +171,7 @@ drawn as (
 entered as (
     select
         bridged.account_id,
+        bridged.from_at_utc,
         sum(
             case
                 when drawn.drawn_amount is null or (entries.entry_kind = 'refund' and entries.entry_amount < 0)
@@ -166,53 +184,54 @@ entered as (
     inner join core.ledger_entries as entries
         on
             bridged.account_id = entries.account_id
-            and bridged.from_utc < entries.effective_at_utc
-            and bridged.to_utc >= entries.effective_at_utc
+            and bridged.unit_code = entries.unit_code
+            and bridged.opened_at_utc < entries.effective_at_utc
+            and bridged.closed_at_utc >= entries.effective_at_utc
     left join drawn on entries.account_id = drawn.account_id and entries.entry_id = drawn.entry_id
     where
         entries.entry_status in ('settled', 'unknown')
         and entries.entry_kind <> 'top_up'
-    group by bridged.account_id
+    group by bridged.account_id, bridged.from_at_utc
 ),
 
 -- What had been stated of a day when the balance was read is not kept, so the first and the last day leave a margin:
--- anything between nothing and the most that was ever stated of them.
+-- anything from the least to the most that was ever stated of them, or nothing. Credits given back are below zero.
 margins as (
     select
         bridged.account_id,
-        max(
-            case
-                when statements.usage_date = cast(bridged.from_utc at time zone 'UTC' as date)
-                    then statements.credits_amount
-            end
-        ) as first_amount,
-        max(
-            case
-                when statements.usage_date = cast(bridged.to_utc at time zone 'UTC' as date)
-                    then statements.credits_amount
-            end
-        ) as last_amount
+        bridged.from_at_utc,
+        least(min(case when is_first then statements.credits_amount end), 0) as first_least_amount,
+        greatest(max(case when is_first then statements.credits_amount end), 0) as first_most_amount,
+        least(min(case when is_last then statements.credits_amount end), 0) as last_least_amount,
+        greatest(max(case when is_last then statements.credits_amount end), 0) as last_most_amount
     from bridged
     inner join staging.usage_statements as statements on bridged.account_id = statements.account_id
-    group by bridged.account_id
+    cross join lateral (
+        select
+            statements.usage_date = cast(bridged.opened_at_utc at time zone 'UTC' as date) as is_first,
+            statements.usage_date = cast(bridged.closed_at_utc at time zone 'UTC' as date) as is_last
+    ) as ends
+    group by bridged.account_id, bridged.from_at_utc
 ),
 
 used as (
     select
         bridged.account_id,
+        bridged.from_at_utc,
         sum(coalesce(charges.PricingCurrencyEffectiveCost, usage_days.credits_amount)) as used_amount
     from bridged
     inner join core.usage_days as usage_days
         on
             bridged.account_id = usage_days.account_id
-            and cast(bridged.from_utc at time zone 'UTC' as date) <= usage_days.usage_date
-            and cast(bridged.to_utc at time zone 'UTC' as date) > usage_days.usage_date
+            and bridged.unit_code = usage_days.unit_code
+            and cast(bridged.opened_at_utc at time zone 'UTC' as date) <= usage_days.usage_date
+            and cast(bridged.closed_at_utc at time zone 'UTC' as date) > usage_days.usage_date
     left join marts.focus_cost_and_usage as charges
         on
             usage_days.account_id = charges.x_AccountId
             and charges.x_MeasurementMethod = 'usage_day'
             and cast(usage_days.usage_date as timestamp) at time zone 'UTC' = charges.ChargePeriodStart
-    group by bridged.account_id
+    group by bridged.account_id, bridged.from_at_utc
 )
 
 select distinct
@@ -247,27 +266,27 @@ where
     and EffectiveCost <> 0
     and (x_EvidenceLevel <> 'balance' or EffectiveCost <> BilledCost)
 union all
-select
+select distinct
     bridged.account_id,
     'EffectiveCost between the first and the last reading is what the bridge has as gone' as rule
 from bridged
-left join entered on bridged.account_id = entered.account_id
+left join entered on bridged.account_id = entered.account_id and bridged.from_at_utc = entered.from_at_utc
 where bridged.evidence_level = 'ledger' and bridged.left_amount <> coalesce(entered.left_amount, 0)
 union all
-select
+select distinct
     bridged.account_id,
     'usage charged between the first and the last reading is what the bridge has as used' as rule
 from bridged
-inner join used on bridged.account_id = used.account_id
-left join entered on bridged.account_id = entered.account_id
-left join margins on bridged.account_id = margins.account_id
+inner join used on bridged.account_id = used.account_id and bridged.from_at_utc = used.from_at_utc
+left join entered on bridged.account_id = entered.account_id and bridged.from_at_utc = entered.from_at_utc
+left join margins on bridged.account_id = margins.account_id and bridged.from_at_utc = margins.from_at_utc
 where
     bridged.evidence_level = 'usage'
     and (
         bridged.usage_amount - coalesce(entered.booked_amount, 0)
-        < used.used_amount - coalesce(margins.first_amount, 0)
+        < used.used_amount - coalesce(margins.first_most_amount, 0) + coalesce(margins.last_least_amount, 0)
         or bridged.usage_amount - coalesce(entered.booked_amount, 0)
-        > used.used_amount + coalesce(margins.last_amount, 0)
+        > used.used_amount - coalesce(margins.first_least_amount, 0) + coalesce(margins.last_most_amount, 0)
     )
 union all
 select

@@ -7,13 +7,39 @@ with
 prices as (
     select
         credit_prices.account_id,
-        accounts.unit_code,
+        units.unit_code,
         credit_prices.price_amount,
         credit_prices.price_unit_code,
         credit_prices.from_date,
         coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
     from core.credit_prices as credit_prices
-    inner join core.accounts as accounts on credit_prices.account_id = accounts.account_id
+    inner join (
+        select distinct
+            account_id,
+            unit_code
+        from core.account_units
+        where unit_code like '%-%'
+    ) as units on credit_prices.account_id = units.account_id
+),
+
+-- The first currency that a balance was held in names its billing account: a change of unit renames no earlier charge.
+first_units as (
+    select
+        account_id,
+        min(from_at_utc) as from_at_utc
+    from core.account_units
+    where unit_code <> 'unknown'
+    group by account_id
+),
+
+billing as (
+    select
+        units.account_id,
+        units.unit_code as currency_code
+    from first_units
+    inner join core.account_units as units
+        on first_units.account_id = units.account_id and first_units.from_at_utc = units.from_at_utc
+    where units.unit_code not like '%-%'
 ),
 
 entries as (
@@ -124,8 +150,9 @@ measured as (
             when drawn_down.account_id is null and charges.charge_category = 'Purchase' then charges.billed_amount
             else charges.drawn_amount
         end as effective_amount,
-        -- The exact digits that were stated, as far as nine decimals and 29 digits before them hold them.
-        try_cast(charges.quantity as decimal(38, 9)) as consumed_quantity
+        -- The exact digits that were stated, as far as nine decimals and 29 digits before them hold them. FOCUS knows
+        -- no quantity below zero.
+        case when charges.quantity >= 0 then try_cast(charges.quantity as decimal(38, 9)) end as consumed_quantity
     from charges
     left join drawn_down on charges.account_id = drawn_down.account_id
 ),
@@ -163,7 +190,10 @@ select
     priced.billed_cost as BilledCost,
     -- A billing account has one currency.
     priced.account_id
-    || case when priced.currency_code = accounts.BillingCurrency then '' else ':' || priced.currency_code end
+    || case
+        when priced.currency_code = coalesce(billing.currency_code, accounts.BillingCurrency) then ''
+        else ':' || priced.currency_code
+    end
         as BillingAccountId,
     cast(null as varchar) as BillingAccountName,
     priced.currency_code as BillingCurrency,
@@ -212,6 +242,7 @@ select
     accounts.vendor as x_Vendor
 from priced
 inner join core.accounts as accounts on priced.account_id = accounts.account_id
+left join billing on priced.account_id = billing.account_id
 where
     priced.currency_code is not null
     and priced.billed_cost is not null

@@ -4,31 +4,34 @@ with
 reported as (
     select
         x_AccountId as account_id,
+        BillingCurrency as currency_code,
         count(*) as charge_count,
         sum(BilledCost) as billed_cost,
         sum(case when ChargeCategory <> 'Purchase' then EffectiveCost else 0 end) as effective_cost
     from marts.focus_cost_and_usage
-    group by x_AccountId
+    group by x_AccountId, BillingCurrency
 ),
 
 repeated as (
     select
         x_AccountId as account_id,
+        BillingCurrency as currency_code,
         count(*) as charge_count,
         sum(BilledCost) as billed_cost,
         sum(EffectiveCost) as effective_cost
     from marts.focus_cost_and_usage_estimated
     where not x_IsEstimated
-    group by x_AccountId
+    group by x_AccountId, BillingCurrency
 ),
 
 estimated as (
     select
         x_AccountId as account_id,
+        BillingCurrency as currency_code,
         sum(PricingCurrencyEffectiveCost) as fall_amount
     from marts.focus_cost_and_usage_estimated
-    where x_IsEstimated
-    group by x_AccountId
+    where x_IsEstimated and x_CreditPrice is null
+    group by x_AccountId, BillingCurrency
 ),
 
 -- Consecutive good readings of accounts of which nothing but balances is known.
@@ -55,33 +58,29 @@ readings as (
 falls as (
     select
         account_id,
-        sum(
-            case
-                when unit_code = opening_unit_code and unit_code <> 'unknown' and balance_amount < opening_amount
-                    then opening_amount - balance_amount
-                else 0
-            end
-        ) as fall_amount
+        unit_code,
+        sum(case when balance_amount < opening_amount then opening_amount - balance_amount else 0 end) as fall_amount
     from readings
-    group by account_id
-    having count(case when unit_code like '%-%' then 1 end) = 0
+    where unit_code = opening_unit_code and unit_code <> 'unknown' and unit_code not like '%-%'
+    group by account_id, unit_code
 )
 
-select
+select distinct
     coalesce(reported.account_id, repeated.account_id) as account_id,
     'a reported charge stands in both tables alike' as rule
 from reported
-full outer join repeated on reported.account_id = repeated.account_id
+full outer join repeated
+    on reported.account_id = repeated.account_id and reported.currency_code = repeated.currency_code
 where
     reported.charge_count is distinct from repeated.charge_count
     or reported.billed_cost is distinct from repeated.billed_cost
     or reported.effective_cost is distinct from repeated.effective_cost
 union all
-select
+select distinct
     falls.account_id,
     'estimates add up to the falls of the balance' as rule
 from falls
-left join estimated on falls.account_id = estimated.account_id
+left join estimated on falls.account_id = estimated.account_id and falls.unit_code = estimated.currency_code
 where falls.fall_amount <> coalesce(estimated.fall_amount, 0)
 union all
 select distinct

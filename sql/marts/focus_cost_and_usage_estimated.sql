@@ -15,6 +15,7 @@ documented as (
     where
         entries.effective_at_utc > intervals.opened_at_utc
         and intervals.evidence_level = 'balance'
+        and entries.unit_code = intervals.unit_code
         and entries.entry_kind = 'usage'
         and entries.entry_status in ('settled', 'unknown')
     group by intervals.account_id, intervals.closed_at_utc
@@ -24,13 +25,39 @@ documented as (
 prices as (
     select
         credit_prices.account_id,
-        accounts.unit_code,
+        units.unit_code,
         credit_prices.price_amount,
         credit_prices.price_unit_code,
         credit_prices.from_date,
         coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
     from core.credit_prices as credit_prices
-    inner join core.accounts as accounts on credit_prices.account_id = accounts.account_id
+    inner join (
+        select distinct
+            account_id,
+            unit_code
+        from core.account_units
+        where unit_code like '%-%'
+    ) as units on credit_prices.account_id = units.account_id
+),
+
+-- The first currency that a balance was held in names its billing account: a change of unit renames no earlier charge.
+first_units as (
+    select
+        account_id,
+        min(from_at_utc) as from_at_utc
+    from core.account_units
+    where unit_code <> 'unknown'
+    group by account_id
+),
+
+billing as (
+    select
+        units.account_id,
+        units.unit_code as currency_code
+    from first_units
+    inner join core.account_units as units
+        on first_units.account_id = units.account_id and first_units.from_at_utc = units.from_at_utc
+    where units.unit_code not like '%-%'
 ),
 
 falls as (
@@ -126,7 +153,10 @@ union all
 select
     cast(0 as decimal(38, 9)) as BilledCost,
     priced.account_id
-    || case when priced.currency_code = accounts.BillingCurrency then '' else ':' || priced.currency_code end
+    || case
+        when priced.currency_code = coalesce(billing.currency_code, accounts.BillingCurrency) then ''
+        else ':' || priced.currency_code
+    end
         as BillingAccountId,
     cast(null as varchar) as BillingAccountName,
     priced.currency_code as BillingCurrency,
@@ -171,6 +201,7 @@ select
     accounts.vendor as x_Vendor
 from priced
 inner join core.accounts as accounts on priced.account_id = accounts.account_id
+left join billing on priced.account_id = billing.account_id
 where
     priced.currency_code is not null
     and priced.effective_cost is not null

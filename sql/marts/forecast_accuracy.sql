@@ -6,7 +6,8 @@ spend as (
     select
         account_id,
         spend_date,
-        cast(spend_amount as double) as spend,
+        unit_code,
+        spend_amount as spend,
         is_complete
     from core.spend_daily
 ),
@@ -18,13 +19,13 @@ issued as (
         totals.horizon_days,
         totals.forecast_date,
         totals.unit_code,
-        cast(totals.p05_amount as double) as p05,
-        cast(totals.p10_amount as double) as p10,
-        cast(totals.p25_amount as double) as p25,
-        cast(totals.p50_amount as double) as p50,
-        cast(totals.p75_amount as double) as p75,
-        cast(totals.p90_amount as double) as p90,
-        cast(totals.p95_amount as double) as p95
+        totals.p05_amount as p05,
+        totals.p10_amount as p10,
+        totals.p25_amount as p25,
+        totals.p50_amount as p50,
+        totals.p75_amount as p75,
+        totals.p90_amount as p90,
+        totals.p95_amount as p95
     from forecasts.cost_total as totals
     where totals.horizon_days in (1, 7, 30, 90)
 ),
@@ -34,15 +35,17 @@ due as (
         issued.account_id,
         issued.issue_date,
         issued.horizon_days,
+        issued.unit_code,
         sum(spend.spend) as came
     from issued
     inner join spend
         on
             issued.account_id = spend.account_id
+            and issued.unit_code = spend.unit_code
             and issued.issue_date <= spend.spend_date
             and issued.forecast_date >= spend.spend_date
     where spend.is_complete
-    group by issued.account_id, issued.issue_date, issued.horizon_days
+    group by issued.account_id, issued.issue_date, issued.horizon_days, issued.unit_code
     having count(*) = issued.horizon_days
 ),
 
@@ -52,12 +55,16 @@ means as (
         due.account_id,
         due.issue_date,
         due.horizon_days,
-        avg(case when spend.spend_date >= due.issue_date - 7 then spend.spend end) as mean_7d,
-        avg(spend.spend) as mean_28d
+        core.mean_of(
+            sum(case when spend.spend_date >= due.issue_date - 7 then spend.spend end),
+            count(case when spend.spend_date >= due.issue_date - 7 then 1 end)
+        ) as mean_7d,
+        core.mean_of(sum(spend.spend), count(*)) as mean_28d
     from due
     inner join spend
         on
             due.account_id = spend.account_id
+            and due.unit_code = spend.unit_code
             and due.issue_date > spend.spend_date
             and due.issue_date - 28 <= spend.spend_date
     where spend.is_complete
@@ -71,13 +78,14 @@ claimed as (
         due.issue_date,
         due.horizon_days,
         arg_max(
-            cast(claims.claim_amount as double) / (claims.covers_to_date - claims.covers_from_date + 1),
+            core.mean_of(claims.claim_amount, claims.covers_to_date - claims.covers_from_date + 1),
             claims.observed_at_utc
         ) as a_day
     from due
     inner join core.vendor_claims as claims
         on
             due.account_id = claims.account_id
+            and due.unit_code = claims.unit_code
             and due.issue_date = cast(claims.observed_at_utc at time zone 'UTC' as date)
     where claims.claim = 'estimated_expenses' and claims.covers_to_date >= claims.covers_from_date
     group by due.account_id, due.issue_date, due.horizon_days
@@ -90,7 +98,7 @@ dry as (
         due.horizon_days,
         power(
             curve.depleted_probability
-            - case when due.came > cast(runway.day_start_amount as double) then 1 else 0 end,
+            - case when due.came > runway.day_start_amount then 1 else 0 end,
             2
         ) as brier
     from due
@@ -128,15 +136,16 @@ scored as (
         horizon_days,
         unit_code,
         issue_date,
-        (
+        core.mean_of(
             greatest(0.05 * (came - p05), (0.05 - 1) * (came - p05))
             + greatest(0.10 * (came - p10), (0.10 - 1) * (came - p10))
             + greatest(0.25 * (came - p25), (0.25 - 1) * (came - p25))
             + greatest(0.50 * (came - p50), (0.50 - 1) * (came - p50))
             + greatest(0.75 * (came - p75), (0.75 - 1) * (came - p75))
             + greatest(0.90 * (came - p90), (0.90 - 1) * (came - p90))
-            + greatest(0.95 * (came - p95), (0.95 - 1) * (came - p95))
-        ) / 7 as pinball,
+            + greatest(0.95 * (came - p95), (0.95 - 1) * (came - p95)),
+            7
+        ) as pinball,
         abs(came - p50) as error,
         case when came between p10 and p90 then 1.0 else 0.0 end as is_in_80,
         case when came between p05 and p95 then 1.0 else 0.0 end as is_in_90,
@@ -173,7 +182,7 @@ points as (
         issue_date,
         horizon_days,
         'mean_7d' as forecaster,
-        mean_7d * horizon_days as point
+        mean_7d * cast(horizon_days as integer) as point
     from means
     where mean_7d is not null
     union all
@@ -182,7 +191,7 @@ points as (
         issue_date,
         horizon_days,
         'mean_28d' as forecaster,
-        mean_28d * horizon_days as point
+        mean_28d * cast(horizon_days as integer) as point
     from means
     union all
     select
@@ -190,7 +199,7 @@ points as (
         issue_date,
         horizon_days,
         'vendor' as forecaster,
-        a_day * horizon_days as point
+        a_day * cast(horizon_days as integer) as point
     from claimed
 ),
 
@@ -202,7 +211,7 @@ beside as (
         points.horizon_days,
         ours.unit_code,
         points.issue_date,
-        abs(ours.came - points.point) / 2 as pinball,
+        core.mean_of(abs(ours.came - points.point), 2) as pinball,
         abs(ours.came - points.point) as error
     from points
     inner join ours
@@ -245,8 +254,8 @@ select
     max(issue_date) as last_issue_date,
 
     -- how far off
-    cast(avg(pinball) as decimal(38, 9)) as mean_pinball_amount,
-    cast(avg(error) as decimal(38, 9)) as mean_absolute_error_amount,
+    core.mean_of(sum(pinball), count(*)) as mean_pinball_amount,
+    core.mean_of(sum(error), count(*)) as mean_absolute_error_amount,
 
     -- how honest
     avg(is_in_80) as coverage_80_ratio,

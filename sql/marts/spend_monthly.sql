@@ -1,32 +1,65 @@
--- A month is complete when each of its days was observed and is complete.
+-- A month is complete when each of its days was observed and is complete, in all units that the account had.
+with
+
+days as (
+    select
+        account_id,
+        spend_date,
+        bool_and(is_complete) as is_complete
+    from core.spend_daily
+    group by account_id, spend_date
+),
+
+months as (
+    select
+        account_id,
+        cast(date_trunc('month', spend_date) as date) as spend_month,
+        count(case when is_complete then 1 end)
+        = extract(day from last_day(cast(date_trunc('month', spend_date) as date))) as is_complete
+    from days
+    group by account_id, cast(date_trunc('month', spend_date) as date)
+),
+
+summed as (
+    select
+        account_id,
+        cast(date_trunc('month', spend_date) as date) as spend_month,
+        unit_code,
+        reporting_unit_code,
+        basis,
+        evidence_level,
+        sum(spend_amount) as spend_amount,
+        case when count(reporting_amount) = count(*) then sum(reporting_amount) end as reporting_amount,
+        bool_or(is_lower_bound) as is_lower_bound
+    from core.spend_daily
+    group by
+        account_id,
+        cast(date_trunc('month', spend_date) as date),
+        unit_code,
+        reporting_unit_code,
+        basis,
+        evidence_level
+)
+
 select
     -- ids
-    spend.account_id,
-    cast(date_trunc('month', spend.spend_date) as date) as spend_month,
+    summed.account_id,
+    summed.spend_month,
 
     -- amounts
-    cast(sum(spend.spend_amount) as decimal(38, 9)) as spend_amount,
-    spend.unit_code,
-    case when count(spend.reporting_amount) = count(*) then cast(sum(spend.reporting_amount) as decimal(38, 9)) end
-        as reporting_amount,
-    spend.reporting_unit_code,
+    cast(summed.spend_amount as decimal(38, 9)) as spend_amount,
+    summed.unit_code,
+    cast(summed.reporting_amount as decimal(38, 9)) as reporting_amount,
+    summed.reporting_unit_code,
 
     -- how well it is known
-    spend.basis,
-    spend.evidence_level,
-    count(case when spend.is_complete then 1 end)
-    = extract(day from last_day(cast(date_trunc('month', spend.spend_date) as date))) as is_complete,
-    bool_or(spend.is_lower_bound) as is_lower_bound,
+    summed.basis,
+    summed.evidence_level,
+    months.is_complete,
+    summed.is_lower_bound,
 
     -- whose it is
     accounts.team
-from core.spend_daily as spend
-left join core.accounts as accounts on spend.account_id = accounts.account_id
-group by
-    spend.account_id,
-    cast(date_trunc('month', spend.spend_date) as date),
-    spend.unit_code,
-    spend.reporting_unit_code,
-    spend.basis,
-    spend.evidence_level,
-    accounts.team
+from summed
+inner join months on summed.account_id = months.account_id and summed.spend_month = months.spend_month
+left join core.accounts as accounts on summed.account_id = accounts.account_id

@@ -87,7 +87,10 @@ compared as (
         end as actual_amount
     from came
     left join core.balance_snapshots as snapshots
-        on came.account_id = snapshots.account_id and came.observed_at_utc = snapshots.observed_at_utc
+        on
+            came.account_id = snapshots.account_id
+            and came.unit_code = snapshots.unit_code
+            and came.observed_at_utc = snapshots.observed_at_utc
 ),
 
 errors as (
@@ -108,8 +111,8 @@ select
     count(*) as claim_count,
     count(actual_amount) as due_claim_count,
     count(case when claim_amount = actual_amount then 1 end) as exact_claim_count,
-    cast(sum(error_amount) / count(error_amount) as decimal(38, 9)) as mean_error_amount,
-    cast(sum(abs(error_amount)) / count(error_amount) as decimal(38, 9)) as mean_absolute_error_amount,
+    core.mean_of(sum(error_amount), count(error_amount)) as mean_error_amount,
+    core.mean_of(sum(abs(error_amount)), count(error_amount)) as mean_absolute_error_amount,
     cast(sum(abs(error_amount)) as double) / nullif(cast(sum(abs(actual_amount)) as double), 0)
         as absolute_error_ratio,
 

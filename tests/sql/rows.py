@@ -112,3 +112,18 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[st
         given = {name: value for name, value in (whole | row).items() if value != "null"}
         casts = ", ".join(f"CAST(? AS {columns[name]})" for name in given)
         connection.execute(f"INSERT INTO {table} ({', '.join(given)}) SELECT {casts}", list(given.values()))
+
+
+def fill_in(connection: duckdb.DuckDBPyConnection) -> None:
+    """What was not said of units and signs over time: every account is in its unit, and signed its way, all along."""
+    if not connection.sql("SELECT 1 FROM core.account_units").fetchall():
+        connection.execute(
+            "INSERT INTO core.account_units BY NAME SELECT account_id, "
+            "TIMESTAMPTZ '1970-01-01 00:00:00+00' AS from_at_utc, unit_code FROM core.accounts"
+        )
+    if not connection.sql("SELECT 1 FROM core.ledger_periods").fetchall():
+        connection.execute(
+            "INSERT INTO core.ledger_periods BY NAME SELECT account_id, DATE '1970-01-01' AS from_date, "
+            "sign_convention, coalesce(amount_basis, 'stated') AS amount_basis, "
+            "sign_convention AS assumed_convention FROM core.accounts WHERE sign_convention IS NOT NULL"
+        )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import models
-from tests.sql.rows import insert
+from tests.sql.rows import fill_in, insert
 from tests.staging.landed import NewWorkshop, Workshop
 
 _START = datetime(2026, 1, 30, tzinfo=UTC)
@@ -31,6 +31,7 @@ def _put(workshop: Workshop, readings: dict[datetime, Decimal]) -> None:
     insert(connection, "core.balance_snapshots", rows)
     months = [{"touched_month": str(month)} for month in {day.replace(day=1) for day in (first, last)}]
     insert(connection, "staging.touched_months", months)
+    fill_in(connection)
 
 
 @settings(max_examples=60, deadline=None)

@@ -26,7 +26,9 @@ CLASSES: Final = {
     "unit_price": "another price of a unit",
     "pending_deposit": "a deposit that is pending",
     "restated": "figures that the vendor restated",
-    "boundary": "booked in one interval, moved in the next, or rounding",
+    "boundary": "booked in one interval, moved in the next",
+    "rounding": "less than the last digit that the vendor states",
+    "unit_change": "moved while the balance was in another unit",
     "unknown": "no rule fits",
 }
 """What each unexplained_class says, in short: docs/bridge.md."""

@@ -1,0 +1,100 @@
+-- The unit that an account's balance was held in, over time: consecutive good readings of one unit are one span, the
+-- first span reaches back to the beginning and the newest has no end. A reading that names no unit is in the one that
+-- was named last; before any was, in the one that the owner configured.
+with
+
+first_named as (
+    select
+        account_id,
+        min(observed_at_utc) as named_at_utc
+    from staging.balances
+    where unit_code is not null
+    group by account_id
+),
+
+counted as (
+    select
+        balances.account_id,
+        coalesce(balances.unit_code, accounts.unit_code) as unit_code
+    from staging.balances as balances
+    inner join staging.accounts as accounts on balances.account_id = accounts.account_id
+    left join first_named on balances.account_id = first_named.account_id
+    where
+        balances.unit_code is not null
+        or (
+            accounts.unit_code is not null
+            and (first_named.account_id is null or balances.observed_at_utc < first_named.named_at_utc)
+        )
+    group by balances.account_id, coalesce(balances.unit_code, accounts.unit_code)
+),
+
+-- Only the readings of these have to be put in order.
+switched as (
+    select account_id
+    from counted
+    group by account_id
+    having count(*) > 1
+),
+
+-- Of two vendors' readings of one instant one counts: the same as in core.balance_snapshots.
+readings as (
+    select
+        balances.account_id,
+        balances.observed_at_utc,
+        coalesce(balances.unit_code, accounts.unit_code) as unit_code
+    from staging.balances as balances
+    inner join switched on balances.account_id = switched.account_id
+    inner join staging.accounts as accounts on balances.account_id = accounts.account_id
+    left join staging.balances as other
+        on
+            balances.account_id = other.account_id
+            and balances.observed_at_utc = other.observed_at_utc
+            and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+    left join first_named on balances.account_id = first_named.account_id
+    where
+        other.account_id is null
+        and (
+            balances.unit_code is not null
+            or (
+                accounts.unit_code is not null
+                and (first_named.account_id is null or balances.observed_at_utc < first_named.named_at_utc)
+            )
+        )
+),
+
+turns as (
+    select
+        account_id,
+        observed_at_utc,
+        unit_code,
+        lag(unit_code) over (partition by account_id order by observed_at_utc) as unit_before_code
+    from readings
+),
+
+spans as (
+    select
+        account_id,
+        case
+            when unit_before_code is null then cast('1970-01-01 00:00:00+00' as timestamptz)
+            else observed_at_utc
+        end as from_at_utc,
+        unit_code
+    from turns
+    where unit_before_code is null or unit_before_code <> unit_code
+    union all
+    select
+        accounts.account_id,
+        cast('1970-01-01 00:00:00+00' as timestamptz) as from_at_utc,
+        coalesce(counted.unit_code, accounts.unit_code, 'unknown') as unit_code
+    from staging.accounts as accounts
+    left join counted on accounts.account_id = counted.account_id
+    left join switched on accounts.account_id = switched.account_id
+    where switched.account_id is null
+)
+
+select
+    account_id,
+    from_at_utc,
+    lead(from_at_utc) over (partition by account_id order by from_at_utc) as to_at_utc,
+    unit_code
+from spans

@@ -1,0 +1,146 @@
+-- What the balances of a month prove of how a ledger is signed. Three signs, each with the amounts as stated and with
+-- those that include tax, are tried on the intervals between two readings of one unit that hold settled entries: which
+-- of them come to what the balance moved by, to the last digit? Money that came in alone proves nothing, unless the
+-- signs would have moved the balance differently.
+with
+
+months as (
+    select
+        min(touched_month) as first_date,
+        cast(max(touched_month) + interval 1 month as date) as next_first_date
+    from staging.touched_months
+    where table_name = 'core.ledger_evidence'
+),
+
+hull as (
+    select
+        cast(first_date as timestamp) at time zone 'UTC' as from_utc,
+        cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
+    from months
+),
+
+booked as (
+    select distinct account_id
+    from staging.ledger_entries
+),
+
+-- The reading before the first that is owed: what the first interval opens with.
+carried as (
+    select
+        balances.account_id,
+        max(balances.observed_at_utc) as from_utc
+    from staging.balances as balances
+    inner join booked on balances.account_id = booked.account_id
+    cross join hull
+    where balances.observed_at_utc < hull.from_utc
+    group by balances.account_id
+),
+
+-- Of two vendors' readings of one instant one counts: the same as in core.balance_snapshots.
+readings as (
+    select
+        balances.account_id,
+        balances.observed_at_utc,
+        balances.balance_amount,
+        units.from_at_utc,
+        units.unit_code
+    from staging.balances as balances
+    inner join booked on balances.account_id = booked.account_id
+    inner join staging.accounts as accounts on balances.account_id = accounts.account_id
+    inner join core.account_units as units
+        on
+            balances.account_id = units.account_id
+            and balances.observed_at_utc >= units.from_at_utc
+            and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
+    cross join hull
+    left join carried on balances.account_id = carried.account_id
+    left join staging.balances as other
+        on
+            balances.account_id = other.account_id
+            and balances.observed_at_utc = other.observed_at_utc
+            and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+    where
+        other.account_id is null
+        and balances.observed_at_utc >= coalesce(carried.from_utc, hull.from_utc)
+        and balances.observed_at_utc < hull.before_utc
+),
+
+intervals as (
+    select
+        account_id,
+        unit_code,
+        lag(observed_at_utc) over following as opened_at_utc,
+        observed_at_utc as closed_at_utc,
+        balance_amount - lag(balance_amount) over following as change_amount
+    from readings
+    window following as (partition by account_id, from_at_utc order by observed_at_utc)
+),
+
+entries as (
+    select
+        stated.account_id,
+        stated.effective_at_utc,
+        stated.unit_code,
+        stated.stated_amount,
+        coalesce(
+            case when stated.stated_amount < 0 then -abs(stated.gross_amount) else abs(stated.gross_amount) end,
+            stated.stated_amount
+        ) as taxed_amount,
+        case
+            when stated.entry_kind in ('top_up', 'refund') then 1
+            when stated.entry_kind in ('usage', 'renewal', 'tax') then -1
+        end as direction
+    from staging.ledger_entries as stated
+    cross join hull
+    left join carried on stated.account_id = carried.account_id
+    where
+        stated.entry_status in ('settled', 'unknown')
+        and stated.effective_at_utc > coalesce(carried.from_utc, hull.from_utc)
+        and stated.effective_at_utc < hull.before_utc
+),
+
+placed as (
+    select
+        entries.account_id,
+        intervals.closed_at_utc,
+        intervals.change_amount,
+        sum(entries.stated_amount) as signed_amount,
+        sum(entries.taxed_amount) as signed_taxed_amount,
+        case when count(*) = count(entries.direction) then sum(entries.direction * abs(entries.stated_amount)) end
+            as by_kind_amount,
+        case when count(*) = count(entries.direction) then sum(entries.direction * abs(entries.taxed_amount)) end
+            as by_kind_taxed_amount,
+        count(case when entries.direction = 1 then 1 end) = count(*) as is_credit_alone
+    from entries
+    asof inner join intervals
+        on entries.account_id = intervals.account_id and entries.effective_at_utc <= intervals.closed_at_utc
+    where
+        entries.effective_at_utc > intervals.opened_at_utc
+        and intervals.change_amount <> 0
+        and (entries.unit_code is null or entries.unit_code = intervals.unit_code)
+    group by entries.account_id, intervals.closed_at_utc, intervals.change_amount
+),
+
+tested as (
+    select
+        account_id,
+        closed_at_utc,
+        cast(date_trunc('month', closed_at_utc at time zone 'UTC') as date) as evidence_month,
+        case when signed_amount = change_amount then 'signed ' else '' end
+        || case when by_kind_amount = change_amount then 'by_kind ' else '' end
+        || case when -signed_amount = change_amount then 'inverted ' else '' end
+        || case when signed_taxed_amount = change_amount then 'signed_with_tax ' else '' end
+        || case when by_kind_taxed_amount = change_amount then 'by_kind_with_tax ' else '' end
+        || case when -signed_taxed_amount = change_amount then 'inverted_with_tax ' else '' end as reconciled_by
+    from placed
+    where not is_credit_alone or signed_amount is distinct from by_kind_amount
+)
+
+select
+    account_id,
+    evidence_month,
+    reconciled_by,
+    count(*) as interval_count,
+    min(closed_at_utc) as first_closed_at_utc
+from tested
+group by account_id, evidence_month, reconciled_by
