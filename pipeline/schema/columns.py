@@ -521,7 +521,9 @@ _DEFINITIONS: Final = (
     ),
     _text("entry_ids", "The ledger entries that the row rests on, in alphabetical order, parted by blanks."),
     _text(
-        "assumed_convention", "The sign_convention that holds until a month proves one, by the kinds.", *SIGN_CONVENTIONS
+        "assumed_convention",
+        "The sign_convention that holds until a month proves one, by the kinds.",
+        *SIGN_CONVENTIONS,
     ),
     _text("reconciled_by", "The conventions that come to what the balance moved by, a blank behind each; may be none."),
     _text("proof", "Why the convention was chosen.", "reconciled", "mixed_signs", "assumed"),
