@@ -83,7 +83,7 @@ _UNITS_CHANGED: Final = """
         string_agg(
             'Until ' || strftime(from_at_utc AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') || ' UTC the balance was in '
             || unit_before_code || ', since then it is in ' || unit_code || '.', ' ' ORDER BY from_at_utc
-        ) || ' Amounts of different units are never added: burn and forecasts begin anew in the new one.' AS reason
+        ) || ' Amounts of different units are never added: burn and forecasts start with the change.' AS reason
     FROM turns WHERE unit_before_code IS NOT NULL
     GROUP BY account_id, CAST(from_at_utc AT TIME ZONE 'UTC' AS DATE)
 """
@@ -109,7 +109,8 @@ _CONVENTIONS_CHANGED: Final = """
             ON turns.account_id = entries.account_id AND turns.sign_before IS NULL
         INNER JOIN ledgers ON turns.account_id = ledgers.account_id
         WHERE turns.proven_month IS NOT NULL
-            AND ledgers.first_observed_at_utc < CAST(turns.proven_month + INTERVAL 1 MONTH AS TIMESTAMP) AT TIME ZONE 'UTC'
+            AND ledgers.first_observed_at_utc
+                < CAST(turns.proven_month + INTERVAL 1 MONTH AS TIMESTAMP) AT TIME ZONE 'UTC'
             AND (
                 (turns.amount_basis = 'with_tax' AND abs(entries.gross_amount) <> abs(entries.stated_amount))
                 OR CASE turns.sign_convention

@@ -15,8 +15,8 @@ HORIZON_DAYS = 90
 _HISTORY_DAYS = 420
 """How far back they look: the engine's 60 weeks."""
 
-# Only days on which the account was held in the unit that it is in now: spend of another unit is no history of this one,
-# and a few charges in a foreign unit are no days without spend between them.
+# Only days on which the account was held in the unit that it is in now: spend of another unit is no history of this
+# one, and a few charges in a foreign unit are no days without spend between them.
 # Renewals that are known ahead are taken out of the days that were, and put on the days that they fall due on.
 _SPEND = f"""
     WITH renewed AS (

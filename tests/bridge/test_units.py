@@ -108,7 +108,9 @@ def _hold(workshop: Workshop, read: dict[str, list[tuple[datetime, Decimal, str]
         assert workshop.rows(check) == [], name
     for account_id, readings in read.items():
         units = {unit for _, _, unit in readings}
-        spans = workshop.rows(f"SELECT unit_code FROM core.account_units WHERE account_id = '{account_id}' ORDER BY from_at_utc")
+        spans = workshop.rows(
+            f"SELECT unit_code FROM core.account_units WHERE account_id = '{account_id}' ORDER BY from_at_utc"
+        )
         turns = [readings[0][2], *(after[2] for before, after in pairwise(readings) if before[2] != after[2])]
         assert [unit for (unit,) in spans] == turns
         wanted = [(b[0], a[1], b[1], b[2]) for a, b in pairwise(readings) if a[2] == b[2]]
@@ -120,7 +122,10 @@ def _hold(workshop: Workshop, read: dict[str, list[tuple[datetime, Decimal, str]
         foreign = {unit for (unit,) in workshop.rows(
             f"SELECT unit_code FROM core.ledger_entries WHERE account_id = '{account_id}' AND entry_source = 'ledger'"
         )}  # fmt: skip
-        spent = {unit for (unit,) in workshop.rows(f"SELECT unit_code FROM core.spend_daily WHERE account_id = '{account_id}'")}
+        spent = {
+            unit
+            for (unit,) in workshop.rows(f"SELECT unit_code FROM core.spend_daily WHERE account_id = '{account_id}'")
+        }
         assert spent <= units | foreign
     for table, key in (
         ("core.spend_daily", "account_id, spend_date, unit_code"),

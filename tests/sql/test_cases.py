@@ -32,7 +32,10 @@ _STEPS = {
     "core.ledger_evidence": ["core.account_units", "core.ledger_evidence"],
     "core.ledger_periods": ["core.account_units", "core.ledger_evidence", "core.ledger_periods"],
     "core.ledger_conventions": [
-        "core.account_units", "core.ledger_evidence", "core.ledger_periods", "core.ledger_conventions",
+        "core.account_units",
+        "core.ledger_evidence",
+        "core.ledger_periods",
+        "core.ledger_conventions",
     ],
 }
 """What a case makes on the way to its table."""
