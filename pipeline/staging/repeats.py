@@ -22,9 +22,11 @@ def settle_repeats(reading: Reading) -> None:
     """Let no two accepted rows of one answer share a key: fold those that may be folded, and reject the others."""
     table = RECORDS[reading.records.kind]
     same = ["_answer", *(name for name in table.key if name not in _PLACES)]
-    rejected = reading.candidates.join(reading.accepted, on=["_answer", "row_number"], how="anti").select(same)
     accepted = reading.accepted
-    of_rejected = accepted.join(rejected.unique(), on=same, how="semi")
+    of_rejected = accepted.clear()
+    if reading.rejects and accepted.height:
+        rejected = reading.candidates.join(accepted, on=["_answer", "row_number"], how="anti").select(same).unique()
+        of_rejected = accepted.join(rejected, on=same, how="semi", maintain_order="left")
     repeats = accepted.filter(accepted.select(same).is_duplicated())
     if not repeats.height and not of_rejected.height:
         return

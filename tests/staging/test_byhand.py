@@ -136,7 +136,7 @@ def test_versions_of_a_file_come_to_the_same_in_any_order(new_workshop: NewWorks
 _ROW = st.tuples(st.integers(1, 9), st.integers(0, 27), st.sampled_from(["5", "7.5", "30", "1,5"]))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(versions=st.lists(st.lists(_ROW, max_size=5), min_size=2, max_size=4))
 def test_taking_rows_back_step_by_step_is_what_a_rebuild_makes_of_it(
     new_workshop: NewWorkshop, versions: list[list[tuple[int, int, str]]]

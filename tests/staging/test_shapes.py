@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.published import report
 from pipeline.schema.tables import vendor_table
 from pipeline.staging.assets import _is_readable, _matches_contract
 from tests.staging.landed import NOW, Workshop
@@ -124,6 +126,18 @@ def test_an_unknown_field_is_drift_and_does_no_harm(workshop: Workshop) -> None:
         ("voxpria", "requestId", "unknown_field", "abc"),
         ("vpsbg", "loyalty", "unknown_field", '{"points":5}'),
     ]
+
+
+def test_a_rounded_amount_is_noted_and_is_no_change_of_shape(workshop: Workshop) -> None:
+    for credit in ("1.0000000001", "2.0000000001"):
+        workshop.landing.answer(
+            "hyperstack", "credit", f'{{"status": true, "message": "", "data": {{"credit": {credit}, "threshold": 1}}}}'
+        )
+    workshop.load()
+    assert _drift(workshop) == {("balance_amount", "rounded_amount")}
+    queries = Path(report.__file__).parent / "queries"
+    assert workshop.rows((queries / "drift_count.sql").read_text()) == [(0,)]
+    assert workshop.rows((queries / "drift.sql").read_text()) == []
 
 
 def test_each_account_has_its_own_drift_though_they_are_read_together(workshop: Workshop) -> None:
