@@ -7,6 +7,7 @@ import dagster as dg
 
 from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.clock import Clock
+from pipeline.errors import first_line
 from pipeline.home import Home
 from pipeline.layers import LAYERS
 from pipeline.schema.render import duplicate_keys
@@ -85,7 +86,13 @@ def forecasts(
             for table in _CURRENT:
                 connection.execute(f"DELETE FROM {table.full_name}")
             if as_of is not None:
-                outlook = look_ahead(read_inputs(connection, as_of - timedelta(days=1)))
+                outlook = look_ahead(
+                    read_inputs(connection, as_of - timedelta(days=1)),
+                    on_failure=lambda account_id, problem: context.log.warning(
+                        f"{account_id}: no forecast: {type(problem).__name__}: {first_line(problem)}; its days left "
+                        "are the balance over the mean spend"
+                    ),
+                )
                 connection.register("outlook", outlook)
                 for table, select in zip(_CURRENT, (current_runway("outlook"), topup_plan("outlook")), strict=True):
                     connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
