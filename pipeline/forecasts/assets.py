@@ -8,6 +8,7 @@ import dagster as dg
 from pipeline import quarantine
 from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.clock import Clock
+from pipeline.errors import first_line
 from pipeline.home import Home
 from pipeline.layers import LAYERS
 from pipeline.schema.render import duplicate_keys
@@ -89,9 +90,18 @@ def forecasts(
         outlook = None
         if as_of is not None:
             inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
+            failed: dict[str, str] = {}
+            # One account's failure leaves what the others learn from each other as it is; what fails for all of them
+            # together is looked for by leaving accounts out.
             outlook, broken = quarantine.isolate(
-                lambda left_out: look_ahead(inputs.without(left_out)), inputs.account_ids, "the forecast"
+                lambda left_out: look_ahead(
+                    inputs.without(left_out),
+                    on_failure=lambda account_id, problem: failed.setdefault(account_id, type(problem).__name__),
+                ),
+                inputs.account_ids,
+                "the forecast",
             )
+            broken += [quarantine.Broken(each, f"the forecast fails with {name}") for each, name in failed.items()]
         kept = inherited | {each.account_id for each in broken}
         current = warehouse.home.current if warehouse.known_at is None else None
         with quarantine.last_published(connection, current) as last:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -75,25 +75,50 @@ PLAN_COLUMNS: Final = tuple(_PLANNED)
 tops it up by itself."""
 
 
-def look_ahead(inputs: Inputs) -> pl.DataFrame:
+OnFailure = Callable[[str, Exception], None]
+"""Told of an account that could not be forecast, and why."""
+
+
+def look_ahead(inputs: Inputs, on_failure: OnFailure | None = None) -> pl.DataFrame:
     """Forecast every account with a good reading: one row an account and day ahead.
 
     account_id, issue_date (the day of the reading), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
     to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups,
     below_threshold_probability, and on each row of an account what its balance was, `method`, `history_days` and
-    PLAN_COLUMNS. Accounts that the engine abstains from have no rows.
+    PLAN_COLUMNS. Accounts that the engine abstains from have no rows, and neither has one whose own numbers make the
+    forecast fail: `on_failure` is told of it, and the others are forecast; without it the failure is raised.
     """
-    found = list(_by_day(inputs))
+    found = list(_by_day(inputs, on_failure))
     return pl.concat(found) if found else pl.DataFrame(schema=_SCHEMA | _PLANNED)
 
 
-def _by_day(inputs: Inputs) -> Iterator[pl.DataFrame]:
+def _by_day(inputs: Inputs, on_failure: OnFailure | None) -> Iterator[pl.DataFrame]:
     # What accounts learn from each other is learned once, from all that is known today.
     pool = learn_pool(inputs.spend, inputs.as_of)
     for (observed,), balances in sorted(inputs.balances.group_by("observed_date"), key=lambda group: str(group[0])):
         assert isinstance(observed, date)  # noqa: S101 - a DATE column
         if inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of:
-            yield from _of_day(inputs, balances, observed, pool)
+            yield from _together_or_apart(inputs, balances, observed, pool, on_failure)
+
+
+def _together_or_apart(
+    inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame, on_failure: OnFailure | None
+) -> Iterator[pl.DataFrame]:
+    """All accounts together; where one of them makes that fail, each by itself, and without that one."""
+    try:
+        found = list(_of_day(inputs, balances, observed, pool))
+    except Exception as problem:
+        if balances.height == 1:
+            if on_failure is None:
+                raise
+            on_failure(balances.item(0, "account_id"), problem)
+            return
+        found = [
+            frame
+            for own in balances.partition_by("account_id", maintain_order=True)
+            for frame in _together_or_apart(inputs, own, observed, pool, on_failure)
+        ]
+    yield from found
 
 
 def _of_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:

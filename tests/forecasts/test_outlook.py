@@ -1,0 +1,82 @@
+"""The outlook of accounts: each by itself, whatever the others hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from pipeline.forecasts import outlook
+from pipeline.forecasts.inputs import Inputs
+from pipeline.forecasts.outlook import look_ahead
+
+TODAY = date(2026, 3, 18)
+_MONEY = pl.Decimal(38, 9)
+
+
+def _inputs(*accounts: str, is_auto: bool = False) -> Inputs:
+    """Accounts that spend 10 a day and have 100 left."""
+    days = [TODAY - timedelta(days=back) for back in range(60, 0, -1)]
+    spend = pl.DataFrame(
+        [
+            {"account_id": name, "date": day, "spend_amount": 10.0, "vendor": "vpsbg"}
+            for name in accounts
+            for day in days
+        ]
+    )
+    balances = pl.DataFrame(
+        [
+            {
+                "account_id": name, "balance_amount": Decimal(100), "unit_code": "EUR", "threshold_amount": None,
+                "unconfirmed_amount": None, "observed_at_utc": datetime(2026, 3, 18, 6, tzinfo=UTC),
+                "observed_date": TODAY, "spent_amount": Decimal(0), "topup_lead_days": None,
+                "topup_minimum_amount": None, "tax_rate": None, "is_auto": is_auto,
+                "auto_threshold_amount": Decimal(20) if is_auto else None,
+                "auto_topup_amount": Decimal(500) if is_auto else None,
+            }
+            for name in accounts
+        ],
+        schema_overrides={
+            **dict.fromkeys(
+                ("balance_amount", "threshold_amount", "unconfirmed_amount", "spent_amount", "topup_minimum_amount",
+                 "auto_threshold_amount", "auto_topup_amount"), _MONEY
+            ),
+            "tax_rate": pl.Decimal(18, 9), "topup_lead_days": pl.Float64,
+        },
+    )  # fmt: skip
+    nothing = {"account_id": pl.String}
+    return Inputs(
+        as_of=TODAY - timedelta(days=1),
+        spend=spend,
+        balances=balances,
+        known_charges=pl.DataFrame(schema={**nothing, "date": pl.Date, "charge_amount": pl.Float64}),
+        priors=pl.DataFrame(schema={**nothing, "mean_daily_amount": pl.Float64}),
+    )
+
+
+def test_an_account_that_cannot_be_forecast_costs_no_other_its_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = _inputs("a", "b", "c")
+    whole = look_ahead(inputs)
+    topups = outlook._topups
+
+    def spoilt(paths: outlook.Paths, fact: dict[str, object], observed: date) -> outlook._TopUps:
+        if paths.account_id == "b":
+            raise ArithmeticError("a fault of this account's own")
+        return topups(paths, fact, observed)
+
+    monkeypatch.setattr(outlook, "_topups", spoilt)
+    told: list[tuple[str, str]] = []
+    rest = look_ahead(inputs, on_failure=lambda name, problem: told.append((name, str(problem))))
+    assert told == [("b", "a fault of this account's own")]
+    assert_frame_equal(rest, whole.filter(pl.col("account_id") != "b"))
+
+
+def test_automatic_top_ups_leave_what_would_come_without_them() -> None:
+    with_them, without = look_ahead(_inputs("a", is_auto=True)), look_ahead(_inputs("a"))
+    assert set(with_them["auto_topup_model"]) == {"modelled"}
+    assert with_them["depleted_probability"].max() == 0.0
+    assert with_them["depleted_without_topups_probability"].to_list() == without["depleted_probability"].to_list()
+    assert without["depleted_probability"].max() == 1.0
