@@ -8,7 +8,6 @@ import dagster as dg
 from pipeline import quarantine
 from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.clock import Clock
-from pipeline.errors import first_line
 from pipeline.home import Home
 from pipeline.layers import LAYERS
 from pipeline.schema.render import duplicate_keys
@@ -91,13 +90,14 @@ def forecasts(
         if as_of is not None:
             inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
             failed: dict[str, str] = {}
+
+            def forecast_fails(account_id: str, problem: Exception) -> None:
+                failed[account_id] = type(problem).__name__
+
             # One account's failure leaves what the others learn from each other as it is; what fails for all of them
             # together is looked for by leaving accounts out.
             outlook, broken = quarantine.isolate(
-                lambda left_out: look_ahead(
-                    inputs.without(left_out),
-                    on_failure=lambda account_id, problem: failed.setdefault(account_id, type(problem).__name__),
-                ),
+                lambda left_out: look_ahead(inputs.without(left_out), on_failure=forecast_fails),
                 inputs.account_ids,
                 "the forecast",
             )
