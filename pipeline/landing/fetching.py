@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -114,6 +114,8 @@ class Fetcher:
     allow_http_loopback: bool
     wanted: Span = field(default_factory=Span)
     policy: FetchPolicy = field(default_factory=FetchPolicy)
+    formerly: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By account, the ids that it had before: its walks go on where theirs ended."""
     ids: FetchIds = field(default_factory=FetchIds)
 
     def land_run(self, record: bytes) -> str:
@@ -142,7 +144,13 @@ class Fetcher:
         self, key: tuple[str, str], calls: list[Call], network: Network, limits: RateLimits, day: date
     ) -> list[Visit]:
         writer = LandingWriter(self.home.landing, *key, day)
-        states = resume_states(self.home.landing, *key, (call.account.account_id for call in calls))
+        states = resume_states(
+            self.home.landing,
+            *key,
+            (call.account.account_id for call in calls),
+            now=self.clock.now(),
+            formerly=self.formerly,
+        )
         try:
             visits = await asyncio.gather(
                 *(self._visit(call, states.get(call.account.account_id), network, limits, writer) for call in calls)
