@@ -195,7 +195,7 @@ class Fetcher:
             vendor=call.vendor.name,
             endpoint=endpoint.name,
             outcome=last.outcome,
-            reason="" if last.outcome is Outcome.ok else last.reason,
+            reason=_reason(call, last) or "",
             is_absent=_is_absent(endpoint, last, before),
             is_news=(_absent_as(endpoint, last, before) is None) != (before.absent_as is None),
             fetch_count=len(landed),
@@ -227,7 +227,7 @@ class Fetcher:
             fetched_at_utc=now,
             status_code=answer.status_code,
             outcome=str(answer.outcome),
-            reason=None if answer.outcome is Outcome.ok else answer.reason,
+            reason=_reason(call, answer),
             attempt_count=answer.attempt_count,
             elapsed_seconds=answer.elapsed_seconds,
             content_type=answer.content_type,
@@ -235,6 +235,15 @@ class Fetcher:
             is_redacted=answer.is_redacted,
             resume_json=resume.to_json(),
         )
+
+
+def _reason(call: Call, answer: Answer) -> str | None:
+    """Why an answer is no good; None where it is. A walk's own words do not say whose listing it is."""
+    if answer.outcome is Outcome.ok:
+        return None
+    if answer.outcome is Outcome.pagination:
+        return f"{call.vendor.name} account {call.account.account_id}: {answer.reason}"
+    return answer.reason
 
 
 def _is_absent(endpoint: Endpoint, answer: Answer, before: Resume) -> bool:
