@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -116,6 +116,8 @@ class Fetcher:
     allow_http_loopback: bool
     wanted: Span = field(default_factory=Span)
     policy: FetchPolicy = field(default_factory=FetchPolicy)
+    formerly: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By account, the ids that it had before: its walks go on where theirs ended."""
     ids: FetchIds = field(default_factory=FetchIds)
 
     def land_run(self, record: bytes) -> str:
@@ -144,7 +146,13 @@ class Fetcher:
         self, key: tuple[str, str], calls: list[Call], network: Network, limits: RateLimits, day: date
     ) -> list[Visit]:
         writer = LandingWriter(self.home.landing, *key, day)
-        states = resume_states(self.home.landing, *key, (call.account.account_id for call in calls))
+        states = resume_states(
+            self.home.landing,
+            *key,
+            (call.account.account_id for call in calls),
+            now=self.clock.now(),
+            formerly=self.formerly,
+        )
         try:
             visits = await asyncio.gather(
                 *(self._visit(call, states.get(call.account.account_id), network, limits, writer) for call in calls)
@@ -189,7 +197,7 @@ class Fetcher:
             vendor=call.vendor.name,
             endpoint=endpoint.name,
             outcome=last.outcome,
-            reason="" if last.outcome is Outcome.ok else last.reason,
+            reason=_reason(call, last) or "",
             is_absent=_is_absent(endpoint, last, before),
             is_news=(_absent_as(endpoint, last, before) is None) != (before.absent_as is None),
             fetch_count=len(landed),
@@ -221,7 +229,7 @@ class Fetcher:
             fetched_at_utc=now,
             status_code=answer.status_code,
             outcome=str(answer.outcome),
-            reason=None if answer.outcome is Outcome.ok else answer.reason,
+            reason=_reason(call, answer),
             attempt_count=answer.attempt_count,
             elapsed_seconds=answer.elapsed_seconds,
             content_type=answer.content_type,
@@ -229,6 +237,15 @@ class Fetcher:
             is_redacted=answer.is_redacted,
             resume_json=resume.to_json(),
         )
+
+
+def _reason(call: Call, answer: Answer) -> str | None:
+    """Why an answer is no good; None where it is. A walk's own words do not say whose listing it is."""
+    if answer.outcome is Outcome.ok:
+        return None
+    if answer.outcome is Outcome.pagination:
+        return f"{call.vendor.name} account {call.account.account_id}: {answer.reason}"
+    return answer.reason
 
 
 def _is_absent(endpoint: Endpoint, answer: Answer, before: Resume) -> bool:

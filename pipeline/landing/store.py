@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from hashlib import sha256
@@ -225,24 +225,47 @@ def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[P
             yield path, table
 
 
-def resume_states(landing: Path, vendor: str, endpoint: str, account_ids: Iterable[str]) -> dict[str, str]:
-    """The newest resume state of each account at an endpoint; accounts never fetched are absent."""
-    missing = set(account_ids)
-    found: dict[str, str] = {}
+def resume_states(
+    landing: Path,
+    vendor: str,
+    endpoint: str,
+    account_ids: Iterable[str],
+    *,
+    now: datetime | None = None,
+    formerly: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
+    """The newest resume state of each account at an endpoint; accounts never fetched are absent.
+
+    `now` is the run's clock: states of answers that are later come from a run whose clock was ahead, say what has not
+    been yet, and do not count. `formerly` names, by account, the ids that it had before: where nothing was ever
+    fetched for the account itself, the newest state of these counts.
+    """
+    former_ids = {account_id: tuple((formerly or {}).get(account_id, ())) for account_id in account_ids}
+    missing = set(former_ids)
+    wanted = missing.union(*former_ids.values())
+    found: dict[str, tuple[str, str | None]] = {}
     for folder in reversed(day_folders(landing, vendor, endpoint)):
         newest: dict[str, tuple[str, str | None]] = {}
-        for _, table in each(folder, ["account_id", "fetch_id", "resume_json"]):
+        for _, table in each(folder, ["account_id", "fetch_id", "fetched_at_utc", "resume_json"]):
             for row in table.to_pylist():
                 account_id = row["account_id"]
-                if account_id in missing and row["fetch_id"] > newest.get(account_id, ("", None))[0]:
+                if now is not None and row["fetched_at_utc"] > now:
+                    continue
+                if account_id in wanted and row["fetch_id"] > newest.get(account_id, ("", None))[0]:
                     newest[account_id] = (row["fetch_id"], row["resume_json"])
-        for account_id, (_, state) in newest.items():
-            missing.discard(account_id)
-            if state is not None:
-                found[account_id] = state
+        for account_id, state in newest.items():
+            found.setdefault(account_id, state)
+        missing -= newest.keys()
         if not missing:
             break
-    return found
+    states: dict[str, str] = {}
+    for account_id, earlier in former_ids.items():
+        candidates = [found[account_id]] if account_id in found else [found[each] for each in earlier if each in found]
+        if candidates:
+            _, resume_json = max(candidates, key=lambda candidate: candidate[0])
+            if resume_json is not None:
+                states[account_id] = resume_json
+    return states
 
 
 def merge(paths: list[Path], target: Path) -> int:

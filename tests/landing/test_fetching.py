@@ -54,6 +54,7 @@ class _Runs:
         self.accounts = accounts
         self.home = home
         self.seen: list[Visit] = []
+        self.formerly: dict[str, tuple[str, ...]] = {}
 
     def __call__(
         self, run_id: str, *, days: int = 0, endpoints: tuple[str, ...] = ("balance", "transactions")
@@ -61,7 +62,9 @@ class _Runs:
         settings = load(self.accounts)
         policy = FetchPolicy(patience=HURRIED, on_visit=self.seen.append, is_limited=False)
         clock = Clock(NOW + timedelta(days=days))
-        fetcher = Fetcher(home=self.home, clock=clock, run_id=run_id, allow_http_loopback=True, policy=policy)
+        fetcher = Fetcher(
+            home=self.home, clock=clock, run_id=run_id, allow_http_loopback=True, policy=policy, formerly=self.formerly
+        )
         return fetcher.fetch(calls_for(settings.select([]), {("vpsbg", each) for each in endpoints}))
 
     def rows(self) -> list[dict[str, object]]:
@@ -124,6 +127,33 @@ def test_each_account_resumes_from_its_own_state(fetch: _Runs) -> None:
         if row["endpoint"] == "transactions" and row["run_id"] == "run-2"
     ]
     assert sorted(str(each) for each in froms) == ["2026-02-01", "2026-02-01", "None"]
+
+
+@pytest.mark.faults(38)
+def test_a_run_does_not_resume_from_one_whose_clock_was_ahead(fetch: _Runs) -> None:
+    fetch("run-1", days=-10)
+    fetch("run-ahead", days=365)
+    fetch("run-2")
+    froms = {
+        str(row["window_from_date"])
+        for row in fetch.rows()
+        if (row["endpoint"], row["run_id"], row["account_id"]) == ("transactions", "run-2", "one")
+    }
+    # 35 days before the day of the first run, and not of the one that has not been yet.
+    assert froms == {"2026-02-01"}
+
+
+def test_a_renamed_account_goes_on_where_its_former_id_was(fetch: _Runs) -> None:
+    fetch("run-1", days=-10)
+    fetch.accounts.write_text(fetch.accounts.read_text().replace("[accounts.one]", "[accounts.renamed]"))
+    fetch.formerly = {"renamed": ("one",)}
+    fetch("run-2")
+    froms = {
+        row["account_id"]: str(row["window_from_date"])
+        for row in fetch.rows()
+        if (row["endpoint"], row["run_id"]) == ("transactions", "run-2")
+    }
+    assert froms == {"renamed": "2026-02-01", "two": "2026-02-01", "broken": "None"}
 
 
 @pytest.mark.parametrize(

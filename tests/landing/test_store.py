@@ -178,6 +178,37 @@ def test_each_account_resumes_from_its_newest_state(tmp_path: Path) -> None:
     assert store.resume_states(tmp_path, "vpsbg", "transactions", ["one"]) == {}
 
 
+@pytest.mark.faults(38)
+@pytest.mark.parametrize("days_ahead", [1, 365])
+def test_a_state_of_a_run_whose_clock_was_ahead_does_not_count(tmp_path: Path, days_ahead: int) -> None:
+    write([_resume("one", "right", 1), _resume("two", None, 2)], tmp_path)
+    # Ahead within the day, too: the same folder.
+    write([_resume("one", "ahead", 3, day=days_ahead), _resume("two", "ahead", 4, day=days_ahead)], tmp_path)
+    accounts = ("one", "two", "three")
+    assert store.resume_states(tmp_path, "vpsbg", "balance", accounts, now=NOW) == {"one": "right"}
+    late = NOW + timedelta(days=days_ahead)
+    assert store.resume_states(tmp_path, "vpsbg", "balance", accounts, now=late) == {"one": "ahead", "two": "ahead"}
+    just_before = late - timedelta(microseconds=1)
+    assert store.resume_states(tmp_path, "vpsbg", "balance", accounts, now=just_before) == {"one": "right"}
+
+
+def test_a_renamed_account_resumes_from_its_newest_former_state_and_then_from_its_own(tmp_path: Path) -> None:
+    write([_resume("first", "a", 1), _resume("second", "b", 2)], tmp_path)
+    write([_resume("first", "c", 3, day=1), _resume("other", "d", 4, day=1)], tmp_path)
+    formerly = {"now": ["second", "first"], "other": ["first"], "new": ["never"]}
+
+    def states(*accounts: str) -> dict[str, str]:
+        return store.resume_states(tmp_path, "vpsbg", "balance", accounts, formerly=formerly)
+
+    assert states("now", "other", "new") == {"now": "c", "other": "d"}
+    assert store.resume_states(tmp_path, "vpsbg", "balance", ["now"], now=NOW, formerly=formerly) == {"now": "b"}
+    # Once it was fetched under its own name, that alone counts, also where it left no state.
+    write([_resume("now", None, 5, day=2)], tmp_path)
+    assert states("now") == {}
+    write([_resume("now", "e", 6, day=2), _resume("first", "f", 7, day=3)], tmp_path)
+    assert states("now") == {"now": "e"}
+
+
 def test_a_state_is_found_in_a_merged_file_and_beside_it(tmp_path: Path) -> None:
     for number in range(1, 6):
         write([_resume("one", f"state-{number}", number)], tmp_path)
