@@ -18,7 +18,7 @@ from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
-from pipeline.staging.months import Spans, touch_days
+from pipeline.staging.months import MONTHLY_TABLES, Spans, touch_days
 
 _CHECK = ".check.sql"
 _PACKED = Path(__file__).parent / "_sql"
@@ -178,8 +178,9 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model) -> Recomputed
                 f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
             ).fetchall()
         ):
-            # What holds for an account holds for all of its days. What it was made from is recomputed already.
-            Spans(connection).touch_everything(but=_ancestors(table.full_name))
+            # What holds for an account holds for all of its days. What is not made from it may be recomputed already.
+            made_from_it = [name for name in MONTHLY_TABLES if table.full_name in _ancestors(name)]
+            Spans(connection).touch_everything(made_from_it)
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 

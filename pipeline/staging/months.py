@@ -6,7 +6,7 @@ and takes them off when it has recomputed them, in one transaction. So a run tha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 import duckdb
@@ -210,11 +210,11 @@ class Spans:
         ).fetchall()
         return {account_id: ((basis, fallback), first, through) for account_id, basis, fallback, first, through in rows}
 
-    def touch_everything(self, *, but: Collection[str] = ()) -> None:
-        """Owe every month of which anything is known of an account, in all tables but those named."""
+    def touch_everything(self, tables: Sequence[str]) -> None:
+        """Let tables owe every month of which anything is known of an account."""
         touch(
             self._connection,
-            [table for table in MONTHLY_TABLES if table != RATES and table not in but],
+            tables,
             f"""
             SELECT unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day
             FROM (SELECT min(instant) AS first_at, max(instant) AS last_at FROM ({_INSTANTS}))

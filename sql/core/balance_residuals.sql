@@ -60,8 +60,8 @@ beside as (
         lead(closed_at_utc) over following as closed_after_utc,
         lead(residual_amount) over following as residual_after_amount,
         lead(price) over following as price_after,
-        -- A number of whole euros does not tell that cents are never stated: its neighbours may, and of a currency cents
-        -- always count.
+        -- A number of whole euros does not tell that cents are never stated: its neighbours may, and of a currency
+        -- cents always count.
         greatest(max(balance_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
             as balance_decimal_count,
         greatest(max(document_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
