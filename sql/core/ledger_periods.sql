@@ -3,9 +3,9 @@
 -- out: where deposits are mostly stated negative, or usage is mostly stated positive, amounts are not signed. Of the
 -- rest, what explains strictly more intervals than all that explain others is proven; tax must explain twice as many as
 -- the amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what
--- held before it, so a closed month never changes by what comes later. Only the months before the first proof take that,
--- for nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and amounts
--- of one sign by the entries' kinds.
+-- held before it, so a closed month never changes by what comes later. Only the months before the first proof take
+-- that, for nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and
+-- amounts of one sign by the entries' kinds.
 with recursive
 
 -- In the order of preference among what explains the same intervals.
