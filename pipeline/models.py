@@ -19,7 +19,7 @@ from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
-from pipeline.staging.months import MONTHLY_TABLES, RATES, touch_days, touch_everything
+from pipeline.staging.months import MONTHLY_TABLES, touch_days, touch_everything
 
 _CHECK = ".check.sql"
 _PACKED = Path(__file__).parent / "_sql"
@@ -181,9 +181,8 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
                 f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
             ).fetchall()
         ):
-            # What holds for an account holds for all of its days. What it was made from is recomputed already.
-            made_from = _ancestors(table.full_name)
-            touch_everything(connection, (name for name in MONTHLY_TABLES if name != RATES and name not in made_from))
+            # What holds for an account holds for all of its days. What is not made from it may be recomputed already.
+            touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in _ancestors(name)))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 

@@ -367,7 +367,7 @@ CORE: Final = (
         "An account: whose it is, its unit, and how well its spend can be known.",
         key="account_id",
         columns="account_id vendor is_configured same_as_account_id? unit_code tax_basis evidence_level "
-        "sign_convention? amount_basis? "
+        "has_documented_top_ups sign_convention? amount_basis? "
         "reporting_unit_code stale_after_seconds team? tags alert_below_days? alert_below_amount? topup_lead_days? "
         "topup_minimum_amount? tax_rate? ServiceProviderName ServiceName "
         "ServiceCategory ServiceSubcategory BillingCurrency? PricingCurrency? focus_tags?",
@@ -408,6 +408,10 @@ CORE: Final = (
         columns="account_id evidence_month reconciled_by interval_count first_closed_at_utc",
         month_column="evidence_month",
         is_published=False,
+        reach={
+            "core.balance_snapshots": _BETWEEN_READINGS,
+            "core.ledger_entries": _BETWEEN_READINGS,
+        },
     ),
     table(
         "core.ledger_entries",
@@ -460,7 +464,7 @@ CORE: Final = (
         month_column="closed_at_utc",
         is_published=False,
         reach={
-            "core.balance_intervals": Reach(look_back_days=28, has_neighbours=True),
+            "core.balance_intervals": Reach(look_back_days=92, look_ahead_days=92, has_neighbours=True),
             "core.ledger_entries": Reach(look_back_days=92, look_ahead_days=92, has_neighbours=True),
             "staging.evidence": _BETWEEN_READINGS,
         },

@@ -10,6 +10,23 @@ prices as (
     group by account_id
 ),
 
+-- Accounts whose payments are documented by any listing that core.ledger_entries is made of.
+payers as (
+    select account_id
+    from staging.ledger_entries
+    where entry_kind = 'top_up' and entry_status = 'settled'
+    union distinct
+    select orders.account_id
+    from staging.orders as orders
+    inner join staging.evidence as evidence on orders.account_id = evidence.account_id and evidence.is_fallback
+    where orders.order_kind = 'top_up' and orders.order_status = 'settled'
+    union distinct
+    select payments.account_id
+    from staging.payments as payments
+    left join staging.evidence as evidence on payments.account_id = evidence.account_id
+    where payments.payment_status = 'settled' and coalesce(evidence.basis, 'balance') <> 'ledger'
+),
+
 named as (
     select
         accounts.*,
@@ -32,6 +49,7 @@ select
     accounts.known_unit_code as unit_code,
     accounts.tax_basis,
     coalesce(evidence.basis, 'balance') as evidence_level,
+    payers.account_id is not null as has_documented_top_ups,
     periods.sign_convention,
     periods.amount_basis,
     build.reporting_unit_code,
@@ -73,4 +91,5 @@ from named as accounts
 cross join staging.build as build
 left join core.ledger_periods as periods on accounts.account_id = periods.account_id and periods.to_date is null
 left join staging.evidence as evidence on accounts.account_id = evidence.account_id
+left join payers on accounts.account_id = payers.account_id
 left join prices on accounts.account_id = prices.account_id

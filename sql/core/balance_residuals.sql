@@ -54,14 +54,33 @@ beside as (
         account_id,
         closed_at_utc,
         price,
-        lag(closed_at_utc) over following as closed_before_utc,
-        lag(residual_amount) over following as residual_before_amount,
-        lag(price) over following as price_before,
-        lead(closed_at_utc) over following as closed_after_utc,
-        lead(residual_amount) over following as residual_after_amount,
-        lead(price) over following as price_after,
-        -- A number of whole euros does not tell that cents are never stated: its neighbours may, and of a currency cents
-        -- always count.
+        -- What is further off is no neighbour: it may lie beyond what is read here.
+        case
+            when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
+                then lag(closed_at_utc) over following
+        end as closed_before_utc,
+        case
+            when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
+                then lag(residual_amount) over following
+        end as residual_before_amount,
+        case
+            when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
+                then lag(price) over following
+        end as price_before,
+        case
+            when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
+                then lead(closed_at_utc) over following
+        end as closed_after_utc,
+        case
+            when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
+                then lead(residual_amount) over following
+        end as residual_after_amount,
+        case
+            when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
+                then lead(price) over following
+        end as price_after,
+        -- A number of whole euros does not tell that cents are never stated: its neighbours may, and of a currency
+        -- cents always count.
         greatest(max(balance_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
             as balance_decimal_count,
         greatest(max(document_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
@@ -266,13 +285,6 @@ compared as (
         on odd.account_id = after.account_id and beside.closed_after_utc = after.closed_at_utc
 ),
 
--- Where payments are documented, no rise is inferred: it would be one payment twice.
-payers as (
-    select distinct account_id
-    from core.ledger_entries
-    where entry_kind = 'top_up' and entry_status = 'settled'
-),
-
 -- -- what it looks like --------------------------------------------------------------------------------------------
 
 judged as (
@@ -281,7 +293,7 @@ judged as (
         compared.closed_at_utc,
         case
             when compared.evidence_level = 'balance' and compared.residual_amount < 0 then 'inferred_usage'
-            when compared.evidence_level = 'balance' and payers.account_id is not null then 'unknown'
+            when compared.evidence_level = 'balance' and owners.has_documented_top_ups then 'unknown'
             when
                 compared.evidence_level = 'balance'
                 and compared.residual_amount >= coalesce(smallest.topup_minimum_amount, rises.usual_amount)
@@ -309,7 +321,7 @@ judged as (
             when compared.evidence_level = 'usage' and compared.is_priced then 'unit_price'
             when
                 compared.evidence_level = 'usage'
-                and not payers.account_id is not null
+                and not owners.has_documented_top_ups
                 and compared.residual_amount >= coalesce(smallest.topup_minimum_amount, rises.usual_amount)
                 then 'inferred_top_up'
             -- Usage that the vendor has not stated, or not yet.
@@ -326,11 +338,11 @@ judged as (
             else 'missing_entry'
         end as residual_class
     from compared
+    inner join core.accounts as owners on compared.account_id = owners.account_id
     -- The owner's smallest top-up is an amount of the unit that the account is in now.
     left join core.accounts as smallest
         on compared.account_id = smallest.account_id and compared.unit_code = smallest.unit_code
     left join staging.evidence as evidence on compared.account_id = evidence.account_id
-    left join payers on compared.account_id = payers.account_id
     left join twins on compared.account_id = twins.account_id and compared.closed_at_utc = twins.closed_at_utc
     left join usual on compared.account_id = usual.account_id and compared.closed_at_utc = usual.closed_at_utc
     left join rises on compared.account_id = rises.account_id and compared.closed_at_utc = rises.closed_at_utc

@@ -2,27 +2,47 @@
 -- where fewer than two tell, by those of the two months before as well. What the kinds of the entries speak against is
 -- out: where deposits are mostly stated negative, or usage is mostly stated positive, amounts are not signed. Of the
 -- rest, what explains strictly more intervals than all that explain others is proven; tax must explain twice as many as
--- the amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what held
--- before it, so a closed month never changes by what comes later. Only the months before the first proof take that, for
--- nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and amounts of
--- one sign by the entries' kinds.
+-- the amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what
+-- held before it, so a closed month never changes by what comes later. Only the months before the first proof take
+-- that, for nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and
+-- amounts of one sign by the entries' kinds.
 with recursive
+
+-- In the order of preference among what explains the same intervals.
+signs as (
+    select
+        1 as preference,
+        'signed' as sign_convention
+    union all
+    select
+        2 as preference,
+        'by_kind' as sign_convention
+    union all
+    select
+        3 as preference,
+        'inverted' as sign_convention
+),
 
 candidates as (
     select
-        named.preference,
-        named.sign_convention,
-        named.amount_basis,
-        named.sign_convention || case when named.amount_basis = 'with_tax' then '_with_tax ' else ' ' end as word
-    from (
-        values
-        (1, 'signed', 'stated'),
-        (2, 'by_kind', 'stated'),
-        (3, 'inverted', 'stated'),
-        (4, 'signed', 'with_tax'),
-        (5, 'by_kind', 'with_tax'),
-        (6, 'inverted', 'with_tax')
-    ) as named (preference, sign_convention, amount_basis)
+        preference,
+        sign_convention,
+        'stated' as amount_basis,
+        sign_convention || ' ' as word
+    from signs
+    union all
+    select
+        preference + 3 as preference,
+        sign_convention,
+        'with_tax' as amount_basis,
+        sign_convention || '_with_tax ' as word
+    from signs
+),
+
+spans as (
+    select 1 as month_count
+    union all
+    select 3 as month_count
 ),
 
 stated as (
@@ -155,7 +175,7 @@ evidence as (
         ' ' || evidence.reconciled_by as reconciled_by,
         sum(evidence.interval_count) as interval_count
     from months
-    cross join (values (1), (3)) as spans (month_count)
+    cross join spans
     inner join core.ledger_evidence as evidence
         on
             months.account_id = evidence.account_id

@@ -121,6 +121,22 @@ def test_an_anomaly_of_the_last_days_is_told(tables: Tables, days_ago: int, is_t
     assert tables.reading().anomaly_words == ("spike: Ten times." if is_told else None)
 
 
+@pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
+def test_a_change_of_unit_is_an_alert_of_its_own(tables: Tables, days_ago: int, is_told: bool) -> None:
+    day = NOW.date() - timedelta(days=days_ago)
+    tables.insert(
+        "forecasts.anomalies", account_id="main", anomaly_kind="unit_changed", last_date=day, reason="From BGN to EUR."
+    )
+    assert tables.reading().unit_words == ("From BGN to EUR." if is_told else None)
+    assert tables.reading().anomaly_words is None
+    assert ("unit" in tables.opened()) == is_told
+
+
+def test_rounding_is_no_missing_money(tables: Tables) -> None:
+    tables.interval(2, 9, "rounding")
+    assert tables.reading().unexplained_amount is None
+
+
 def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: Tables) -> None:
     def drift(column: str, check: str, days_ago: int) -> None:
         seen = NOW - timedelta(days=days_ago)

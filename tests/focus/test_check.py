@@ -62,7 +62,7 @@ def test_what_was_paid_in_and_what_was_used_are_the_ledgers_own(charged: Worksho
         ("SET PricingCurrencyEffectiveCost = 0 WHERE x_ChargeId = 'entry/t1'", {("ledger", _GONE)}),
         ("SET PricingCurrencyEffectiveCost = 900 WHERE x_ChargeId = 'usage/2026-03-05'", {("days", _USED)}),
         ("SET PricingCurrencyEffectiveCost = 0 WHERE x_AccountId = 'days'", {("days", _USED)}),
-        ("SET BillingCurrency = 'USD' WHERE x_ChargeId = 'entry/t3'", {("ledger", _CURRENCY)}),
+        ("SET BillingCurrency = 'USD' WHERE x_ChargeId = 'entry/t3'", {("ledger", _CURRENCY), ("ledger", _EFFECTIVE)}),
         ("SET x_IsEstimated = true WHERE x_ChargeId = 'entry/t3'", {("ledger", _ESTIMATED)}),
     ],
 )  # fmt: skip

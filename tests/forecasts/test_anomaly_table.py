@@ -188,3 +188,63 @@ def test_an_anomaly_of_the_last_seven_days_is_warned_of_by_name(
     assert (check.passed, check.severity) == (not is_recent, dg.AssetCheckSeverity.WARN)
     assert ("main: spike: 1,000.00 was spent" in (check.description or "")) == is_recent
     assert check.metadata["accounts"].value == (["main"] if is_recent else [])
+
+
+def test_a_change_of_unit_is_an_anomaly_that_names_both_units_and_the_instant(workshop: Workshop) -> None:
+    insert(
+        workshop.connection,
+        "core.account_units",
+        [
+            {"from_at_utc": "1970-01-01T00:00:00Z", "to_at_utc": "2026-03-12T06:00:00Z", "unit_code": "BGN"},
+            {"from_at_utc": "2026-03-12T06:00:00Z", "unit_code": "EUR"},
+        ],
+    )
+    [(first, kind, unit, actual, reason)] = _found(
+        workshop, "first_date, anomaly_kind, unit_code, actual_amount, reason"
+    )
+    assert (first, kind, unit, actual) == (date(2026, 3, 12), "unit_changed", "EUR", None)
+    assert reason.startswith("Until 2026-03-12 06:00 UTC the balance was in BGN, since then it is in EUR.")
+
+
+def test_a_ledger_that_is_signed_otherwise_is_an_anomaly_of_the_day_that_proves_it(workshop: Workshop) -> None:
+    connection = workshop.connection
+    insert(connection, "core.accounts", [{}])
+    insert(
+        connection,
+        "core.ledger_periods",
+        [
+            {"from_date": "1970-01-01", "to_date": "2026-02-28", "sign_convention": "signed",
+             "assumed_convention": "signed"},
+            {"from_date": "2026-03-01", "sign_convention": "by_kind", "assumed_convention": "signed"},
+        ],
+    )  # fmt: skip
+    insert(
+        connection,
+        "core.ledger_evidence",
+        [
+            {"evidence_month": "2026-03-01", "reconciled_by": words, "interval_count": "2", "first_closed_at_utc": at}
+            for words, at in (
+                ("signed by_kind ", "2026-03-02T12:00:00Z"),
+                ("by_kind ", "2026-03-05T12:00:00Z"),
+            )
+        ],
+    )
+    [(first, kind, reason)] = _found(workshop, "first_date, anomaly_kind, reason")
+    assert (first, kind) == (date(2026, 3, 5), "convention_changed")
+    assert "taken as signed (stated), since 2026-03-01 as by_kind (stated)" in reason
+
+
+@pytest.mark.parametrize(("assumed", "found"), [("inverted", ["convention_changed"]), ("signed", [])])
+def test_a_first_proof_against_what_was_assumed_is_an_anomaly(
+    workshop: Workshop, assumed: str, found: list[str]
+) -> None:
+    connection = workshop.connection
+    insert(connection, "core.accounts", [{}])
+    insert(connection, "staging.ledger_entries", [{"entry_id": "a", "stated_amount": "-5"}])
+    insert(
+        connection,
+        "core.ledger_periods",
+        [{"from_date": "1970-01-01", "sign_convention": "by_kind", "assumed_convention": assumed,
+          "proven_month": "2026-03-01"}],
+    )  # fmt: skip
+    assert [kind for (kind,) in _found(workshop, "anomaly_kind")] == found

@@ -167,8 +167,8 @@ def test_a_model_selects_its_columns_by_name_and_in_the_tables_order(model: Mode
 # What PostgreSQL has under the name that sqlglot writes.
 _POSTGRES = set(
     """abs any avg bool_and bool_or cast coalesce count current_database date_trunc decimal extract filter floor generate_series
-    greatest lag lead least max min nullif power regexp_replace round row_number sign string_agg substring
-    sum to_char trim unnest upper""".split()
+    greatest lag lead least length max min nullif power regexp_replace round row_number sign string_agg
+    substring sum to_char trim unnest upper""".split()
 )
 # The rule of conversion is defined once, as macros of the warehouse; PostgreSQL would have them as functions.
 _CONVERSION = {"to_reporting", "source_of"}
