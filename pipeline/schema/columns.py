@@ -661,7 +661,7 @@ _DEFINITIONS: Final = (
         "The evidence covers all of it; no later answer is expected to change it, restatements aside.",
     ),
     _flag("is_reading", "The answer was to hold the account's balance."),
-    _flag("has_documented_top_ups", "Payments into the account are listed, so that no rise of its balance is inferred."),
+    _flag("has_documented_top_ups", "Payments into the account are listed: no rise of its balance is inferred."),
     _flag("is_configured", "Stands in accounts.toml of the newest run."),
     _text(
         "same_as_account_id",
