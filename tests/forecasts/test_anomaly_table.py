@@ -235,7 +235,9 @@ def test_a_ledger_that_is_signed_otherwise_is_an_anomaly_of_the_day_that_proves_
 
 
 @pytest.mark.parametrize(("assumed", "found"), [("inverted", ["convention_changed"]), ("signed", [])])
-def test_a_first_proof_against_what_was_assumed_is_an_anomaly(workshop: Workshop, assumed: str, found: list[str]) -> None:
+def test_a_first_proof_against_what_was_assumed_is_an_anomaly(
+    workshop: Workshop, assumed: str, found: list[str]
+) -> None:
     connection = workshop.connection
     insert(connection, "core.accounts", [{}])
     insert(connection, "staging.ledger_entries", [{"entry_id": "a", "stated_amount": "-5"}])
