@@ -199,17 +199,19 @@ margins as (
     select
         bridged.account_id,
         bridged.from_at_utc,
-        least(min(case when is_first then statements.credits_amount end), 0) as first_least_amount,
-        greatest(max(case when is_first then statements.credits_amount end), 0) as first_most_amount,
-        least(min(case when is_last then statements.credits_amount end), 0) as last_least_amount,
-        greatest(max(case when is_last then statements.credits_amount end), 0) as last_most_amount
+        least(min(firsts.credits_amount), 0) as first_least_amount,
+        greatest(max(firsts.credits_amount), 0) as first_most_amount,
+        least(min(lasts.credits_amount), 0) as last_least_amount,
+        greatest(max(lasts.credits_amount), 0) as last_most_amount
     from bridged
-    inner join staging.usage_statements as statements on bridged.account_id = statements.account_id
-    cross join lateral (
-        select
-            statements.usage_date = cast(bridged.opened_at_utc at time zone 'UTC' as date) as is_first,
-            statements.usage_date = cast(bridged.closed_at_utc at time zone 'UTC' as date) as is_last
-    ) as ends
+    left join staging.usage_statements as firsts
+        on
+            bridged.account_id = firsts.account_id
+            and cast(bridged.opened_at_utc at time zone 'UTC' as date) = firsts.usage_date
+    left join staging.usage_statements as lasts
+        on
+            bridged.account_id = lasts.account_id
+            and cast(bridged.closed_at_utc at time zone 'UTC' as date) = lasts.usage_date
     group by bridged.account_id, bridged.from_at_utc
 ),
 
