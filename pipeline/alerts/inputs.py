@@ -14,6 +14,7 @@ READS: Final = (
     "staging.loads",
     "staging.rejects",
     "staging.schema_drift",
+    "staging.quarantine",
     "core.accounts",
     "core.balance_bridge",
     "forecasts.anomalies",
@@ -99,6 +100,12 @@ strange AS (
     CROSS JOIN staging.build AS build
     WHERE rejects.observed_at_utc > build.as_of_utc - to_days({DRIFT_DAYS})
 ),
+quarantined AS (
+    SELECT account_id, 'Its last published rows are kept: '
+        || string_agg(table_name || ': ' || rule_name, '; ' ORDER BY table_name, rule_name)
+        || '. See staging.quarantine.' AS words
+    FROM staging.quarantine WHERE table_name <> 'alerts.states' GROUP BY account_id
+),
 drift AS (
     SELECT account_id, min(words) || CASE WHEN count(*) > 1 THEN ' and ' || (count(*) - 1) || ' more' ELSE '' END
         AS words
@@ -125,16 +132,17 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
         || 'core.balance_bridge.',
         ''
     ) AS unexplained_words,
-    anomalies.words AS anomaly_words, anomalies.unit_words,
+    anomalies.words AS anomaly_words, anomalies.unit_words, quarantined.words AS quarantine_words,
     'Answers changed their shape, or rows were refused: ' || drift.words || '. See staging.schema_drift and '
     || 'staging.rejects.' AS drift_words
 FROM marts.account_status AS status
 CROSS JOIN staging.build AS build
-INNER JOIN core.accounts AS accounts ON status.account_id = accounts.account_id
+LEFT JOIN core.accounts AS accounts ON status.account_id = accounts.account_id
 LEFT JOIN read_last ON status.account_id = read_last.account_id
 LEFT JOIN failing ON status.account_id = failing.account_id
 LEFT JOIN unexplained ON status.account_id = unexplained.account_id
 LEFT JOIN anomalies ON status.account_id = anomalies.account_id
+LEFT JOIN quarantined ON status.account_id = quarantined.account_id
 LEFT JOIN drift ON status.account_id = drift.account_id
 ORDER BY status.account_id
 """

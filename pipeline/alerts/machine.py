@@ -178,7 +178,9 @@ def _advance(state: State | None, finding: Finding, now: datetime) -> tuple[Stat
         return (_unsettled(state) if state.better_count else state), None
     if not finding.is_fresh:
         return state, None
-    if finding.read_at is None or (state.better_read_at is not None and finding.read_at <= state.better_read_at):
+    # A time that is yet to come was read by a run whose clock was ahead: it holds up nothing.
+    counted = state.better_read_at if state.better_read_at is not None and state.better_read_at <= now else None
+    if finding.read_at is None or (counted is not None and finding.read_at <= counted):
         return state, None
     better = msgspec.structs.replace(
         state,

@@ -35,6 +35,7 @@ _WORDS: Final = {
     "anomaly": "spends otherwise than forecast",
     "drift": "answers in another shape",
     "unit": "is held in another unit",
+    "quarantine": "is in quarantine",
 }
 
 

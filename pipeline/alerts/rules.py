@@ -69,6 +69,8 @@ class Reading:
     unexplained_words: str = ""
     anomaly_words: str | None = None
     """The newest anomaly of the last days; None where there is none."""
+    quarantine_words: str | None = None
+    """The rules of tables that its rows break now; None where they break none."""
     drift_words: str | None = None
     """What came in another shape, or was refused, lately; None where nothing was."""
     unit_words: str | None = None
@@ -188,6 +190,12 @@ def _unit(reading: Reading, severity: str) -> Finding:
     return _finding(reading, "unit", bad, bad, words, is_known=_is_fresh(reading))
 
 
+def _quarantine(reading: Reading, severity: str) -> Finding:
+    bad = severity if reading.quarantine_words else None
+    words = reading.quarantine_words or "All of its rows keep the tables' rules again."
+    return _finding(reading, "quarantine", bad, bad, words, is_known=True)
+
+
 _RULES: Final = {
     "runway": _runway,
     "amount": _amount,
@@ -197,6 +205,7 @@ _RULES: Final = {
     "anomaly": _anomaly,
     "drift": _drift,
     "unit": _unit,
+    "quarantine": _quarantine,
 }
 
 

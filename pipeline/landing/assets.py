@@ -91,6 +91,11 @@ def landing(
         accounts = settings.select(config.accounts)
         check_world(settings, accounts, clock, home)
         calls = calls_for(accounts, wanted)
+        record = settings.to_record(identify(settings.accounts.values(), identity_key(home)))
+        likeness = compare(newest_record(home.landing, clock.now()), record)
+        for line in warnings(likeness, record, settings.source):
+            context.log.warning(line)
+            fetch_policy.on_warning(line)
         fetcher = Fetcher(
             home=home,
             clock=clock,
@@ -98,12 +103,14 @@ def landing(
             allow_http_loopback=settings.allow_http_loopback,
             wanted=config.span(),
             policy=fetch_policy,
+            formerly={
+                each.account_id: (
+                    *each.formerly,
+                    *(old for old, new in likeness.renames.items() if new == each.account_id),
+                )
+                for each in accounts
+            },
         )
-        record = settings.to_record(identify(settings.accounts.values(), identity_key(home)))
-        likeness = compare(newest_record(home.landing, clock.now()), record)
-        for line in warnings(likeness, record, settings.source):
-            context.log.warning(line)
-            fetch_policy.on_warning(line)
         fetcher.land_run(msgspec.json.encode(record, order="sorted"))
         land_rates(home, clock, context.run.run_id)
         visits = fetcher.fetch(calls)

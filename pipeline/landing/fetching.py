@@ -190,6 +190,7 @@ class Fetcher:
             history_days=account.history_days,
             wanted=self.wanted,
             budget=self.policy.budget,
+            says_it_failed=endpoint.says_it_failed,
         )
         last = await walk.run(endpoint.listing)
         visit = Visit(

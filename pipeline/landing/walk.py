@@ -127,6 +127,11 @@ class Walk:
     wanted: Span
     """What a backfill asks for; both bounds None for an ordinary run."""
     budget: Budget = field(default_factory=Budget)
+    says_it_failed: Callable[[object], bool] = lambda _: False
+    """Whether a decoded body says of itself that it failed: then nothing was seen, whatever the status was."""
+
+    def _is_good(self, answer: Answer) -> bool:
+        return answer.outcome is Outcome.ok and not self.says_it_failed(answer.payload)
 
     async def run(self, listing: Once | Pages | Window) -> Answer:
         """Walk the listing; returns the last answer, whose outcome is the walk's."""
@@ -144,7 +149,7 @@ class Walk:
 
     async def _once(self, listing: Once) -> Answer:
         answer = await self.asks.get(listing.path)
-        is_ok = answer.outcome is Outcome.ok
+        is_ok = self._is_good(answer)
         resume = replace_seen(self.resume, _day_of(answer, self.today)) if is_ok else self.resume
         self.land(answer, Step(span=Span(), page_number=1, is_complete=is_ok, resume=resume))
         return answer
@@ -156,7 +161,7 @@ class Walk:
         while True:
             span = Span(from_date=stop_before, to_date=begun_on)
             step = Step(span=span, page_number=page, is_complete=False, resume=self.resume)
-            if answer.outcome is not Outcome.ok:
+            if not self._is_good(answer):
                 return self._failed(answer, step)
             was_falling = paging.is_falling
             paging.see(answer, page)
@@ -241,7 +246,7 @@ class Walk:
                     answer = replace(answer, url=listing.path, reason=f"{listing.path}: {spending.words}; {goes_on}")
                 if problem:
                     answer = replace(answer, outcome=Outcome.pagination, reason=problem)
-                is_ok = answer.outcome is Outcome.ok
+                is_ok = self._is_good(answer)
                 # A backfill of old days says nothing about the days between them and the last ordinary run.
                 if is_ok and is_last and self.wanted.from_date is None and span.from_date and span.to_date:
                     seen = _day_of(answer, span.to_date)

@@ -28,6 +28,7 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         "anomaly": "watch",
         "drift": "watch",
         "unit": "warning",
+        "quarantine": "warning",
     }
 )
 """Every rule of alerts, and how severe it is unless the owner says otherwise; `runway` has two, by the days left."""

@@ -98,6 +98,9 @@ def _read(
     drift = see_envelope(endpoint, answers, refused)
     for index, answer in enumerate(answers):
         found = dig(answer.payload, records.at)
+        if isinstance(found, dict) and found and all(key.isdecimal() for key in found):
+            # A listing of which the vendor has filtered some rows out keeps the others under their numbers.
+            found = list(found.values())
         candidates = found if isinstance(found, list) else [found] if isinstance(found, dict) else None
         if (why := refused.get(index)) is not None:
             # An answer that is not believed is one row at the least, so that it never passes for one without any.

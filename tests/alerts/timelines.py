@@ -42,6 +42,7 @@ READINGS = {
     "pennies": replace(FINE, unexplained_amount=Decimal("0.5"), unexplained_words="0.50 EUR cannot be explained."),
     "spike": replace(FINE, anomaly_words="spike: ten times as much."),
     "drift": replace(FINE, drift_words="a field is gone."),
+    "quarantine": replace(FINE, quarantine_words="Its last published rows are kept: core.spend_daily: a rule."),
     "unit": replace(FINE, unit_words="Until noon the balance was in BGN, since then it is in EUR."),
     "no-threshold": replace(FINE, threshold_amount=None),
 }

@@ -73,7 +73,7 @@ def test_what_is_loaded_adds_up_in_the_warehouse_and_all_that_follows_takes_it(
         for vendor in discover().values():
             for kind in vendor.kinds:
                 table = vendor_table(vendor.name, kind)
-                check = _matches_contract(workshop.connection, vendor.name, table)
+                check, _ = _matches_contract(workshop.connection, vendor.name, table)
                 assert check.passed, check.metadata
                 _is_readable(workshop.connection, vendor.name, table)
         workshop.recompute("core", "marts")

@@ -27,7 +27,7 @@ def _file(*rows: str) -> str:
 def _land(workshop: Workshop, *rows: str, at: datetime = NOW) -> None:
     workshop.landing.answer("manual", "readings", _file(*rows), at=at)
     workshop.load()
-    assert _matches_contract(workshop.connection, "manual", _BALANCES).passed
+    assert _matches_contract(workshop.connection, "manual", _BALANCES)[0].passed
 
 
 def _days(workshop: Workshop) -> list[int]:

@@ -19,7 +19,7 @@ def _lines(workshop: Workshop, vendor: str) -> list[str]:
     lines = []
     for kind in ("balances", "usage_days", "vendor_claims") if vendor == "voxpria" else ("balances",):
         table = vendor_table(vendor, kind)
-        assert _matches_contract(workshop.connection, vendor, table).passed
+        assert _matches_contract(workshop.connection, vendor, table)[0].passed
         lines += (_is_readable(workshop.connection, vendor, table).description or "").splitlines()
     return lines
 

@@ -35,7 +35,7 @@ def _entry(number: int, amount: Any = -1, **more: Any) -> dict[str, Any]:
 
 def _counts(workshop: Workshop, vendor: str, kind: str) -> tuple[int, int, int]:
     """Received, accepted, rejected; and they match what is stored."""
-    check = _matches_contract(workshop.connection, vendor, vendor_table(vendor, kind))
+    check, _ = _matches_contract(workshop.connection, vendor, vendor_table(vendor, kind))
     assert check.passed, check.metadata
     [counts] = workshop.rows(
         f"SELECT sum(received_rows), sum(accepted_rows), sum(rejected_rows) FROM staging.loads "
