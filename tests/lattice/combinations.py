@@ -75,9 +75,7 @@ class Combination:
 
     def with_value(self, facet: str, value: str) -> Combination:
         """The same, but for one facet."""
-        return Combination(
-            self.vendor, tuple((name, value if name == facet else known) for name, known in self.values)
-        )
+        return Combination(self.vendor, tuple((name, value if name == facet else known) for name, known in self.values))
 
     def plainer(self) -> Iterator[Combination]:
         """The combinations that are one step plainer."""

@@ -122,7 +122,9 @@ def nobody_else_differs(built: Built, reference: Built, *, but_forecasts: bool =
         wanted, found = own(reference), own(built)
         if wanted != found:
             more, less = (Counter(one) - Counter(other) for one, other in ((found, wanted), (wanted, found)))
-            words = f"{name}: {sum(more.values())} rows more, {sum(less.values())} less: {next(iter(more or less))[:300]}"
+            words = (
+                f"{name}: {sum(more.values())} rows more, {sum(less.values())} less: {next(iter(more or less))[:300]}"
+            )
             yield Violation("nobody_else_differs", None, words)
 
 
@@ -188,9 +190,7 @@ def readings_keep_their_units(facts: Facts, told: Told) -> Iterator[str]:
 
 
 def entries_are_as_they_moved(facts: Facts, told: Told) -> Iterator[str]:
-    found = {
-        row["entry_id"]: row for row in facts.rows(told, "core.ledger_entries") if row["entry_source"] == "ledger"
-    }
+    found = {row["entry_id"]: row for row in facts.rows(told, "core.ledger_entries") if row["entry_source"] == "ledger"}
     readings = sorted(told.readings.items())
     for name, row in found.items():
         entry = told.entries[name]

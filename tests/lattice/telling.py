@@ -28,7 +28,7 @@ _SCALES = {
     "ordinary": ("500", "3.25"),
     "zero": ("0", "3.25"),
     "tiny": ("0.0000001", "0.000000001"),
-    "huge": ("600000000000000.999999999", "10000000000000"),
+    "huge": ("300000000000000.999999999", "10000000000000"),
     "negative": ("-20", "3.25"),
 }
 _BOUND = Decimal("999999999999999.999999999")
@@ -234,7 +234,11 @@ class _Teller:
 
     def move(self, poll: int, word: str, moved: Decimal) -> None:
         # At the poll itself, at midnight, or well within the interval.
-        after = {"noon": timedelta(hours=30), "midnight": timedelta(days=poll % 2 + 1), "before_midnight": timedelta(days=1)}
+        after = {
+            "noon": timedelta(hours=30),
+            "midnight": timedelta(days=poll % 2 + 1),
+            "before_midnight": timedelta(days=1),
+        }
         at = self.at(poll) + after[self.state["hour"]] + timedelta(hours={"deposit": 5, "renewal": 7}.get(word, 0))
         if self.state["hour"] == "midnight" and word == "usage" and poll % 5 == 0:
             at = self.at(poll + 1)
@@ -282,7 +286,10 @@ class _Teller:
         if csv == "none":
             return
         unit = "SEK" if csv == "other_unit" else self.unit_at(0) or "INR"
-        rows = [(datetime(2025, 12, day, hour, tzinfo=UTC), 7 * self.step + day * self.step) for day, hour in [(1, 0), (15, 12), (31, 23)]]
+        rows = [
+            (datetime(2025, 12, day, hour, tzinfo=UTC), 7 * self.step + day * self.step)
+            for day, hour in [(1, 0), (15, 12), (31, 23)]
+        ]
         if csv == "same_instants":
             rows = [(self.at(poll), Decimal(77)) for poll in (2, 9)]
         for at, amount in rows:
@@ -297,7 +304,9 @@ class _Teller:
         if self.state.vendor == "manual":
             self.kept(poll, is_good=is_good)
             return
-        endpoint = {"vpsbg": "balance", "voxpria": "credits", "hyperstack": "credit", "deepvue": "wallet"}[self.state.vendor]
+        endpoint = {"vpsbg": "balance", "voxpria": "credits", "hyperstack": "credit", "deepvue": "wallet"}[
+            self.state.vendor
+        ]
         instants = [self.at(poll)]
         if poll == _CHANGES[0] and self.state["hour"] == "midnight" and self.state["unit"] in _UNITS:
             # The unit changes within a day that has intervals in both.
@@ -321,14 +330,33 @@ class _Teller:
         size = f"{10 * self.step:f}"
         match self.state.vendor:
             case "vpsbg":
-                given: dict[str, Any] = {"balance": stated, "currency": unit.lower() if self.state["unit"] == "lower_case" and unit else unit}
+                given: dict[str, Any] = {
+                    "balance": stated,
+                    "currency": unit.lower() if self.state["unit"] == "lower_case" and unit else unit,
+                }
                 if self.state["unit"] == "absent":
                     del given["currency"]
                 if claims == "some":
-                    deposit = {"tx_hash": "x", "tx_amount": "1", "amount": size, "amount_with_vat": size, "noticed_on": NOW.isoformat()}
-                    given |= {"estimated_expenses": size, "shortfall": "0", "balance_limit": size, "unconfirmed_bitcoin_deposits": [deposit]}
+                    deposit = {
+                        "tx_hash": "x",
+                        "tx_amount": "1",
+                        "amount": size,
+                        "amount_with_vat": size,
+                        "noticed_on": NOW.isoformat(),
+                    }
+                    given |= {
+                        "estimated_expenses": size,
+                        "shortfall": "0",
+                        "balance_limit": size,
+                        "unconfirmed_bitcoin_deposits": [deposit],
+                    }
                 if claims == "zero":
-                    given |= {"estimated_expenses": 0, "shortfall": 0, "balance_limit": 0, "unconfirmed_bitcoin_deposits": []}
+                    given |= {
+                        "estimated_expenses": 0,
+                        "shortfall": 0,
+                        "balance_limit": 0,
+                        "unconfirmed_bitcoin_deposits": [],
+                    }
                 return given
             case "voxpria":
                 named = {"currency": "credits"} if self.state["unit"] == "known" else {}
@@ -375,14 +403,29 @@ class _Teller:
             return
         if self.state["ledger"] == "future" and not self.told.entries:
             for number, days in enumerate((5, 40)):
-                ahead = Entry(NOW + timedelta(days=days), "usage", -self.step, "EUR" if self.state["entry_unit"] != "none" else None)
+                ahead = Entry(
+                    NOW + timedelta(days=days),
+                    "usage",
+                    -self.step,
+                    "EUR" if self.state["entry_unit"] != "none" else None,
+                )
                 self.told.entries[f"n{number}"] = ahead
-        rows = [self.row(name, entry) for name, entry in sorted(self.told.entries.items(), key=lambda each: each[1].at, reverse=True) if entry.at <= at or name[0] == "n"]
+        rows = [
+            self.row(name, entry)
+            for name, entry in sorted(self.told.entries.items(), key=lambda each: each[1].at, reverse=True)
+            if entry.at <= at or name[0] == "n"
+        ]
         self.land("transactions", {"data": rows, "links": {"next": None}, "meta": {}}, at, poll)
 
     def row(self, name: str, entry: Entry) -> dict[str, Any]:
         amount = {"signed": entry.moved, "unsigned": abs(entry.moved), "inverted": -entry.moved}[self.state["signs"]]
-        row = {"id": name, "type": entry.word, "amount": f"{amount:f}", "created_at": entry.at.isoformat(), "status": "paid"}
+        row = {
+            "id": name,
+            "type": entry.word,
+            "amount": f"{amount:f}",
+            "created_at": entry.at.isoformat(),
+            "status": "paid",
+        }
         if entry.unit:
             row["currency"] = entry.unit.lower() if self.state["unit"] == "lower_case" else entry.unit
         return row
@@ -394,8 +437,22 @@ class _Teller:
         rows = []
         if self.state["orders"] == "some":
             rows = [
-                {"id": number, "type": word, "status": "paid", "amount_with_vat": f"{size * self.step:f}", "amount_from_balance": f"{taken * self.step:f}", "created_at": when.isoformat(), "payment_date": when.isoformat()}
-                for number, (word, size, taken, when) in enumerate([("deposit", 9, 0, self.at(4)), ("renew-service", 2, 2, self.at(6)), ("new-addon", 1, 1, self.at(9))])
+                {
+                    "id": number,
+                    "type": word,
+                    "status": "paid",
+                    "amount_with_vat": f"{size * self.step:f}",
+                    "amount_from_balance": f"{taken * self.step:f}",
+                    "created_at": when.isoformat(),
+                    "payment_date": when.isoformat(),
+                }
+                for number, (word, size, taken, when) in enumerate(
+                    [
+                        ("deposit", 9, 0, self.at(4)),
+                        ("renew-service", 2, 2, self.at(6)),
+                        ("new-addon", 1, 1, self.at(9)),
+                    ]
+                )
                 if when <= at
             ]
         self.land("orders", {"data": rows, "links": {"next": None}, "meta": {}}, at, poll)
@@ -411,7 +468,11 @@ class _Teller:
             self.land("usage", b"", at, poll, outcome="forbidden", days=span)
             return
         back = (span[1] - span[0]).days + 1
-        rows = [{"date": str(day), "calls": 1, "creditsUsed": f"{amount:f}"} for day, amount in self.usage_rows(at, back) if amount is not None]
+        rows = [
+            {"date": str(day), "calls": 1, "creditsUsed": f"{amount:f}"}
+            for day, amount in self.usage_rows(at, back)
+            if amount is not None
+        ]
         self.land("usage", {"success": True, "data": {"usage": rows, "total": None}}, at, poll, days=span)
 
     def billed(self, poll: int, at: datetime) -> None:
@@ -419,7 +480,9 @@ class _Teller:
             self.land("history", b"", at, poll, outcome="forbidden", days=(at.date(), at.date()))
             return
         for day, amount in self.usage_rows(at, 34 if poll == self.last else 2):
-            rows = [{"attributes": {"id": "1"}, "metrics": {"incurred_bill": f"{amount:f}"}}] if amount is not None else []
+            rows = (
+                [{"attributes": {"id": "1"}, "metrics": {"incurred_bill": f"{amount:f}"}}] if amount is not None else []
+            )
             body = {"status": True, "message": "", "billing_history": {"billing_history": rows}}
             self.land("history", body, at, poll, days=(day, day))
 
@@ -429,10 +492,23 @@ class _Teller:
             self.land("payments", b"", at, poll, outcome="forbidden")
         else:
             when = {"future": NOW + timedelta(days=3)}.get(payments, self.at(3) + timedelta(hours=3))
-            row = {"payment_id": "p1", "amount": f"{20 * self.step:f}", "currency": "USD", "status": "pending" if payments == "pending" else "completed", "created_at": when.isoformat(), "updated_at": when.isoformat()}
-            self.land("payments", {"status": True, "message": "", "data": [row] if payments != "none" else []}, at, poll)
+            row = {
+                "payment_id": "p1",
+                "amount": f"{20 * self.step:f}",
+                "currency": "USD",
+                "status": "pending" if payments == "pending" else "completed",
+                "created_at": when.isoformat(),
+                "updated_at": when.isoformat(),
+            }
+            self.land(
+                "payments", {"status": True, "message": "", "data": [row] if payments != "none" else []}, at, poll
+            )
         if self.state["auto"] == "absent":
             self.land("auto_topup", b"", at, poll, outcome="forbidden")
         else:
-            body = {"status": "enabled" if self.state["auto"] == "on" else None, "threshold_amount": f"{10 * self.step:f}", "topup_amount": f"{20 * self.step:f}"}
+            body = {
+                "status": "enabled" if self.state["auto"] == "on" else None,
+                "threshold_amount": f"{10 * self.step:f}",
+                "topup_amount": f"{20 * self.step:f}",
+            }
             self.land("auto_topup", body, at, poll)
