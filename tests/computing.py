@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from pipeline import sqlassets
+from pipeline import models, sqlassets
 from pipeline.alerts import assets as alerts_assets
 from pipeline.clock import Clock
 from pipeline.definitions import ASSETS
@@ -30,6 +30,7 @@ from pipeline.warehouse import Warehouse
 
 TABLES = ("staging", "core", "forecasts", "marts", "alerts")
 """The layers of the warehouse's tables."""
+_DICTIONARY = "marts/data_dictionary"
 
 
 @dataclass
@@ -67,9 +68,11 @@ def _arguments(made: dg.AssetsDefinition) -> tuple[str, ...]:
 
 
 @contextmanager
-def _without_pictures() -> Iterator[None]:
+def _without_pictures(*, is_documented: bool) -> Iterator[None]:
     """Leave out what an asset tells Dagster beside its work: column schemas, lineage and plots."""
     with ExitStack() as stack:
+        if not is_documented:
+            stack.enter_context(patch.object(models, "comments", lambda *_, **__: []))
         for module in (staging_assets, sqlassets, forecasts_assets, alerts_assets):
             stack.enter_context(patch.object(module, "table_metadata", lambda *_: {}))
         for name in ("current_plots", "calibration_plot"):
@@ -85,11 +88,13 @@ def refresh(
     layers: Iterable[str] = TABLES,
     warehouse: Warehouse | None = None,
     only: Iterable[str] = ("published/snapshot",),
+    is_documented: bool = True,
 ) -> Refresh:
     """Load what is landed, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
 
     `layers` are recomputed whole; `only` names assets beside them by their key paths. A warehouse that is given stays
-    open.
+    open. Where it is not documented, tables have no comments, and no dictionary is made of them: that is half of the
+    work on a small world.
     """
     done = Refresh()
     wanted, names = set(layers), set(only)
@@ -100,15 +105,20 @@ def refresh(
         "home": home,
         "clock": clock,
     }
-    with _without_pictures():
-        _refresh_all(resources, wanted, names, done)
+    with _without_pictures(is_documented=is_documented):
+        left_out = set() if is_documented else {_DICTIONARY}
+        _refresh_all(resources, wanted, names, left_out, done)
     if warehouse is None:
         own.close()
     return done
 
 
-def _refresh_all(resources: dict[str, Any], wanted: set[str], names: set[str], done: Refresh) -> None:
+def _refresh_all(
+    resources: dict[str, Any], wanted: set[str], names: set[str], left_out: set[str], done: Refresh
+) -> None:
     for made in _in_order():
+        if not left_out.isdisjoint(key.to_user_string() for key in made.keys):
+            continue
         layer = next(iter(made.keys)).path[0]
         if layer in wanted or not names.isdisjoint(key.to_user_string() for key in made.keys):
             _run(made, resources, done)

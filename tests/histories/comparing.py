@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,13 +15,14 @@ import duckdb
 
 from pipeline.clock import Clock
 from pipeline.home import Home
+from pipeline.landing.store import Fetch, LandingWriter
 from pipeline.models import discover
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query
 from pipeline.schema.tables import published
+from pipeline.staging.load import load
 from pipeline.warehouse import Warehouse
-from tests.computing import refresh
+from tests.computing import TABLES, refresh
 from tests.histories.generator import History
-from tests.staging.landed import write
 
 CHANGES = {
     "core.spend_daily": ("spend_amount", "cast(spend_amount + 1 as decimal(38, 9))"),
@@ -69,117 +71,122 @@ class Difference:
         return "\n".join([f"after refresh {self.step + 1}: {self.table}", *(f"    {row}" for row in self.rows)])
 
 
-class Steps:
-    """A state folder that is refreshed again and again."""
+class State:
+    """A state folder whose warehouse is refreshed from its landing, or from that of another."""
 
-    def __init__(self, folder: Path, template: Path) -> None:
+    def __init__(self, folder: Path, template: Path, landing: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self.home = Home(folder / "data")
         self.home.path.mkdir(mode=0o700)
-        self.template = template
+        if landing is not None:
+            self.home.landing.symlink_to(landing)
         shutil.copy(template, self.home.warehouse)
         accounts = folder / "accounts.toml"
         accounts.write_text('[accounts.wallet]\nvendor = "deepvue"\napi_key_env = "K"\nclient_id_env = "K"\n')
-        self.environment = {"DRAWDOWN_ACCOUNTS": str(accounts), "DRAWDOWN_HOME": str(self.home.path)}
-        self.warehouse: Warehouse | None = None
-        self.refreshes = 0
+        self._environment = {"DRAWDOWN_ACCOUNTS": str(accounts), "DRAWDOWN_HOME": str(self.home.path)}
+        self._is_replay = landing is not None
+        self._refreshes = 0
+        self.open()
+
+    def open(self) -> None:
+        """As a process does."""
+        self.warehouse = Warehouse(self.home, is_replay=self._is_replay)
+        # Small tables are computed as fast by one thread, at a fraction of the cost.
+        self.warehouse.connection.execute("SET threads = 1")
 
     def refresh(self, clock: Clock) -> None:
-        self.warehouse = self.warehouse or Warehouse(self.home)
-        self._compute(self.warehouse, clock)
-
-    def reopen(self) -> None:
-        """As the next process does."""
-        if self.warehouse is not None:
-            self.warehouse.close()
-            self.warehouse = None
-
-    def rebuilt(self, clock: Clock) -> Path:
-        """Where a rebuild from landing alone stands, which is left there."""
-        path = self.home.path / "rebuilt.duckdb"
-        self.reopen()
-        made = Warehouse(Home(self.home.path), path=path, is_replay=True)
-        assert made.connection
-        self._compute(made, clock)
-        kept = self.home.path / "kept.duckdb"
-        made.checkpoint()
-        shutil.copy(path, kept)
-        made.close()
-        return kept
-
-    def _compute(self, warehouse: Warehouse, clock: Clock) -> None:
-        self.refreshes += 1
-        # Small tables are computed as fast by one thread, at a fraction of the cost.
-        warehouse.connection.execute("SET threads = 1")
-        with patch.dict("os.environ", self.environment):
-            done = refresh(self.home, clock, f"refresh-{self.refreshes}", warehouse=warehouse, only=())
+        """Load what is landed and compute all that follows; a replay issues nothing."""
+        self._refreshes += 1
+        with self.warehouse.transaction() as connection:
+            load(connection, self.home.landing)
+        with patch.dict("os.environ", self._environment):
+            done = refresh(
+                self.home, clock, f"refresh-{self._refreshes}", layers=TABLES[1:], warehouse=self.warehouse, only=(),
+                is_documented=False,
+            )  # fmt: skip
         assert done.failure is None, done.failure
 
+    def close(self) -> None:
+        """As the process ends."""
+        self.warehouse.close()
 
-def differences(one: Path, other: Path, step: int, most: int = 2) -> list[Difference]:
-    """The published tables in which two warehouses differ by their checksums, and their first rows that do."""
+
+def land(fetches: Sequence[Fetch], landing: Path) -> None:
+    """Land fetches as a compaction leaves them: a file an endpoint and day."""
+    writers: dict[tuple[str, str, date], LandingWriter] = {}
+    for fetch in fetches:
+        key = (fetch.vendor, fetch.endpoint, fetch.fetched_at_utc.date())
+        writers.setdefault(key, LandingWriter(landing, *key)).add(fetch)
+    for writer in writers.values():
+        writer.close()
+
+
+def differences(connection: duckdb.DuckDBPyConnection, other: Path, step: int, most: int = 2) -> list[Difference]:
+    """The published tables that have other checksums in another warehouse, and the first rows that differ."""
+    [(own,)] = connection.execute("SELECT current_database()").fetchall()
+    connection.execute(f"ATTACH '{other}' AS other (READ_ONLY)")
     found = []
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for name, path in (("one", one), ("other", other)):
-            connection.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
+    try:
         for table in published():
-            if table.full_name in PER_BUILD_TABLES:
+            if table.full_name in (*PER_BUILD_TABLES, "marts.data_dictionary"):
                 continue
             columns = {each.name: str(each.column.type) for each in table.columns if each.name not in PER_BUILD_COLUMNS}
-            sums = [_checksum(connection, name, table.full_name, columns, table.is_view) for name in ("one", "other")]
-            if sums[0] != sums[1]:
-                found.append(Difference(step, table.full_name, _rows(connection, table.full_name, list(columns), most)))
+            query = checksum_query(table.full_name, columns)
+            steps, rebuilt = _in_both(connection, own, query)
+            if steps != rebuilt:
+                found.append(Difference(step, table.full_name, _rows(connection, own, table.full_name, list(columns), most)))
+    finally:
+        connection.execute(f"USE {own}")
+        connection.execute("DETACH other")
     return found
 
 
-def _checksum(connection: duckdb.DuckDBPyConnection, file: str, table: str, columns: dict[str, str], is_view: bool) -> Any:
+def _in_both(connection: duckdb.DuckDBPyConnection, own: str, query: str) -> list[list[tuple[Any, ...]]]:
     # A view names its tables without the file that they are in.
-    connection.execute(f"USE {file}")
-    return connection.execute(checksum_query(table, columns)).fetchall()
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str], most: int) -> tuple[str, ...]:
-    rows: dict[str, list[tuple[Any, ...]]] = {}
-    for file in ("one", "other"):
+    found = []
+    for file in (own, "other"):
         connection.execute(f"USE {file}")
-        rows[file] = connection.sql(f"SELECT {', '.join(columns)} FROM {table} ORDER BY ALL").fetchall()
+        found.append(connection.execute(query).fetchall())
+    return found
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, own: str, table: str, columns: Sequence[str], most: int
+) -> tuple[str, ...]:
+    steps, rebuilt = _in_both(connection, own, f"SELECT {', '.join(columns)} FROM {table} ORDER BY ALL")
     words = []
-    for sign, file, rest in (("-", "one", "other"), ("+", "other", "one")):
-        only = [row for row in rows[file] if row not in rows[rest]]
+    for sign, rows, rest in (("-", steps, rebuilt), ("+", rebuilt, steps)):
+        only = [row for row in rows if row not in rest]
         words += [f"{sign} {dict(zip(columns, map(str, row), strict=True))}" for row in only[:most]]
         words += [f"{sign} and {len(only) - most} more"] if len(only) > most else []
     return tuple(words)
 
 
-def compare(history: History, folder: Path, template: Path, *, change: str | None = None) -> list[Difference]:
+def compare(
+    history: History, folder: Path, template: Path, *, change: str | None = None, is_middle_compared: bool = True
+) -> list[Difference]:
     """Refresh a history step by step and hold a middle step and the last to a rebuild.
 
     With `change`, the SELECT of that model is another from the middle on.
     """
-    steps = Steps(folder, template)
-    middle = len(history.steps) // 2
+    steps = State(folder / "steps", template)
+    middle, last = len(history.steps) // 2, len(history.steps) - 1
+    compared = {middle, last} if is_middle_compared else {last}
     found: list[Difference] = []
-    try:
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(steps.close)
         for number, (fetches, at) in enumerate(zip(history.steps, history.clocks, strict=True)):
-            write(fetches, steps.home.landing)
-            is_last = number == len(history.steps) - 1
-            sql = with_another_meaning(change) if change and number >= middle else None
-            if sql and number == middle:
-                steps.reopen()
-            with changed_select(change, sql) if change and sql else _nothing():
-                steps.refresh(Clock(at))
-                if number == middle or is_last:
-                    found += differences(steps.home.warehouse, steps.rebuilt(Clock(at)), number)
-            if found:
-                break
-    finally:
-        steps.reopen()
-        shutil.rmtree(folder, ignore_errors=True)
+            land(fetches, steps.home.landing)
+            if change and number == middle:
+                steps.close()
+                stack.enter_context(changed_select(change, with_another_meaning(change)))
+                steps.open()
+            steps.refresh(Clock(at))
+            if number in compared and not found:
+                rebuilt = State(folder / "rebuilt", template, steps.home.landing)
+                rebuilt.refresh(Clock(at))
+                rebuilt.close()
+                found = differences(steps.warehouse.connection, rebuilt.home.warehouse, number)
     return found
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
