@@ -135,7 +135,9 @@ def differences(connection: duckdb.DuckDBPyConnection, other: Path, step: int, m
             query = checksum_query(table.full_name, columns)
             steps, rebuilt = _in_both(connection, own, query)
             if steps != rebuilt:
-                found.append(Difference(step, table.full_name, _rows(connection, own, table.full_name, list(columns), most)))
+                found.append(
+                    Difference(step, table.full_name, _rows(connection, own, table.full_name, list(columns), most))
+                )
     finally:
         connection.execute(f"USE {own}")
         connection.execute("DETACH other")

@@ -45,7 +45,9 @@ class History:
 
     def without(self, *, steps: Sequence[int] = (), accounts: Sequence[str] = ()) -> History:
         """The history without some refreshes, whose answers are landed before the next, and without some accounts."""
-        made = replace(self, accounts=tuple(each for each in self.accounts if each not in accounts), steps=[], clocks=[])
+        made = replace(
+            self, accounts=tuple(each for each in self.accounts if each not in accounts), steps=[], clocks=[]
+        )
         waiting: list[Fetch] = []
         for number, fetches in enumerate(self.steps):
             waiting += [each for each in fetches if each.account_id not in accounts]
@@ -88,12 +90,15 @@ def history(seed: int) -> History:
 
 class _Telling:
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 - repeatable worlds, not secrets
         self.landing = Landing(Path("nowhere"), ids=count(1))
         accounts = tuple(sorted(self.random.sample(sorted(VENDORS), self.random.choice([1, 2, 2, 3]))))
         self.made = History(seed, accounts)
         self.true = {
-            name: _Account(Decimal(self.random.choice([50, 500, 20_000])), self.random.choice(["signed", "signed", "inverted", "by_kind"]))
+            name: _Account(
+                Decimal(self.random.choice([50, 500, 20_000])),
+                self.random.choice(["signed", "signed", "inverted", "by_kind"]),
+            )
             for name in accounts
         }
         self.now = START
@@ -137,7 +142,12 @@ class _Telling:
     def settings_of_the_run(self, at: datetime, *, may_change: bool) -> list[Fetch]:
         if may_change and self.chance(4):
             name, values = self.random.choice(
-                [("team", [None, "a"]), ("price", [None, "0.1", "0.25"]), ("unit", [None, "INR", "USD"]), ("reporting", ["EUR", "USD"])]
+                [
+                    ("team", [None, "a"]),
+                    ("price", [None, "0.1", "0.25"]),
+                    ("unit", [None, "INR", "USD"]),
+                    ("reporting", ["EUR", "USD"]),
+                ]
             )
             self.settings[name] = self.random.choice(values)
         there = [name for name in self.made.accounts if not (may_change and self.chance(6))]
@@ -148,10 +158,14 @@ class _Telling:
                 accounts[name]["unit_code"] = self.settings["unit"]
             if name == "usage" and self.settings["price"]:
                 accounts[name] |= {"credit_price_amount": self.settings["price"], "credit_price_unit_code": "EUR"}
-        return [self.landing.fetch(OWN, RUNS, run_record(accounts, str(self.settings["reporting"])), account_id="*", at=at)]
+        return [
+            self.landing.fetch(OWN, RUNS, run_record(accounts, str(self.settings["reporting"])), account_id="*", at=at)
+        ]
 
     def rates(self, at: datetime) -> list[Fetch]:
-        days = sorted({(at - timedelta(days=self.random.randrange(90))).date() for _ in range(self.random.choice([2, 20]))})
+        days = sorted(
+            {(at - timedelta(days=self.random.randrange(90))).date() for _ in range(self.random.choice([2, 20]))}
+        )
         lines = [f"{day},{self.random.choice(['1.1', '1.25', 'N/A'])},1.95583,100," for day in reversed(days)]
         body = "\n".join(["Date,USD,BGN,INR,", *lines, ""])
         return [self.landing.fetch(OWN, FX_RATES, body, account_id="*", at=at)]
@@ -179,7 +193,11 @@ class _Telling:
     def polls(self, until: datetime) -> list[datetime]:
         """Dense for some hours, and then rare, or nearly none at all."""
         span = until - self.now
-        dense = [self.now + timedelta(hours=hour) for hour in range(1, self.random.choice([1, 2, 8])) if timedelta(hours=hour) < span]
+        dense = [
+            self.now + timedelta(hours=hour)
+            for hour in range(1, self.random.choice([1, 2, 8]))
+            if timedelta(hours=hour) < span
+        ]
         rare = [self.now + span * self.random.random() for _ in range(self.random.choice([0, 0, 1, 3]))]
         midnights = [(self.now + span / 2).replace(hour=0, minute=0, second=0, microsecond=0)] if self.chance(3) else []
         found = {at.replace(microsecond=0) for at in (*dense, *rare, *midnights) if self.now < at < until}
@@ -201,12 +219,16 @@ class _Telling:
                 at = until - timedelta(hours=self.random.choice([1, 1, 7, 30, 24 * 20, 24 * 95, 24 * 120]))
                 word = self.random.choice(sorted(_WORDS))
                 known_from = until + timedelta(days=self.random.choice([0, 0, 0, 5, 60]))
-                true.entries[len(true.entries)] = _Entry(at.replace(microsecond=0), word, _WORDS[word] * self.amount(), known_from)
+                true.entries[len(true.entries)] = _Entry(
+                    at.replace(microsecond=0), word, _WORDS[word] * self.amount(), known_from
+                )
             if true.entries and self.chance(3):
                 entry = true.entries[self.random.choice(sorted(true.entries))]
                 entry.moved = _WORDS[entry.word] * self.amount()
             if true.entries and self.chance(5):
-                true.entries[self.random.choice(sorted(true.entries))].status = self.random.choice(["cancelled", "pending", "paid"])
+                true.entries[self.random.choice(sorted(true.entries))].status = self.random.choice(
+                    ["cancelled", "pending", "paid"]
+                )
             if self.chance(7):
                 true.unit = self.random.choice(_UNITS)
 
@@ -246,14 +268,26 @@ class _Telling:
 
     def ledger(self, name: str, true: _Account, at: datetime, run_id: str) -> Fetch:
         if self.chance(10):
-            return self.landing.fetch("vpsbg", "transactions", b"", account_id=name, at=at, outcome="timeout", run_id=run_id)
+            return self.landing.fetch(
+                "vpsbg", "transactions", b"", account_id=name, at=at, outcome="timeout", run_id=run_id
+            )
         rows = []
         for number, each in sorted(true.entries.items(), key=lambda item: item[1].at, reverse=True):
             if each.known_from <= at:
                 amount = {"signed": each.moved, "inverted": -each.moved, "by_kind": abs(each.moved)}[true.convention]
-                rows.append({"id": number, "type": each.word, "amount": f"{amount:f}", "created_at": each.at.isoformat(), "status": each.status})
+                rows.append(
+                    {
+                        "id": number,
+                        "type": each.word,
+                        "amount": f"{amount:f}",
+                        "created_at": each.at.isoformat(),
+                        "status": each.status,
+                    }
+                )
         body = {"data": rows, "links": {"next": None}, "meta": {}}
-        return self.landing.fetch("vpsbg", "transactions", body, account_id=name, at=at, is_complete=not self.chance(6), run_id=run_id)
+        return self.landing.fetch(
+            "vpsbg", "transactions", body, account_id=name, at=at, is_complete=not self.chance(6), run_id=run_id
+        )
 
     def days(self, true: _Account, at: datetime, run_id: str) -> Fetch:
         first = at.date() - timedelta(days=self.random.choice([3, 10, 60]))
@@ -262,7 +296,9 @@ class _Telling:
             for day, used in sorted(true.usage.items(), reverse=True) if first <= day <= at.date()
         ]  # fmt: skip
         body = {"success": True, "data": {"usage": rows, "total": None}}
-        return self.landing.fetch("voxpria", "usage", body, account_id="usage", at=at, days=(first, at.date()), run_id=run_id)
+        return self.landing.fetch(
+            "voxpria", "usage", body, account_id="usage", at=at, days=(first, at.date()), run_id=run_id
+        )
 
     def billed(self, true: _Account, at: datetime, run_id: str) -> list[Fetch]:
         made = []
@@ -271,14 +307,20 @@ class _Telling:
             used = true.usage.get(day)
             rows = [{"attributes": {"id": "1"}, "metrics": {"incurred_bill": f"{used:f}"}}] if used is not None else []
             body = {"status": True, "message": "", "billing_history": {"billing_history": rows}}
-            made.append(self.landing.fetch("hyperstack", "history", body, account_id="gpu", at=at, days=(day, day), run_id=run_id))
+            made.append(
+                self.landing.fetch(
+                    "hyperstack", "history", body, account_id="gpu", at=at, days=(day, day), run_id=run_id
+                )
+            )
         if self.chance(2):
             when = at - timedelta(days=self.random.choice([0, 4, 50]))
             row = {
                 "payment_id": f"p{when:%m%d}", "amount": f"{self.amount():f}", "currency": "USD",
                 "status": self.random.choice(["completed", "pending"]), "created_at": when.isoformat(), "updated_at": when.isoformat(),
             }  # fmt: skip
-            made.append(self.landing.fetch("hyperstack", "payments", {"data": [row]}, account_id="gpu", at=at, run_id=run_id))
+            made.append(
+                self.landing.fetch("hyperstack", "payments", {"data": [row]}, account_id="gpu", at=at, run_id=run_id)
+            )
         return made
 
     def orders(self, true: _Account, at: datetime, run_id: str) -> list[Fetch]:
@@ -294,8 +336,12 @@ class _Telling:
         body = {"data": rows, "links": {"next": None}, "meta": {}}
         # One day its vendor shows the key a ledger.
         shows = at > START + timedelta(days=100) and self.chance(3)
-        own = self.ledger("refused", true, at, run_id) if shows else self.landing.fetch(
-            "vpsbg", "transactions", b"", account_id="refused", at=at, outcome="forbidden", run_id=run_id
+        own = (
+            self.ledger("refused", true, at, run_id)
+            if shows
+            else self.landing.fetch(
+                "vpsbg", "transactions", b"", account_id="refused", at=at, outcome="forbidden", run_id=run_id
+            )
         )
         return [self.landing.fetch("vpsbg", "orders", body, account_id="refused", at=at, run_id=run_id), own]
 

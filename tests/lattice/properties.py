@@ -166,7 +166,7 @@ def the_status_is_the_newest_good_reading(facts: Facts, told: Told) -> Iterator[
     newest = _newest(told)
     for row in facts.rows(told, "marts.account_status"):
         found = (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
-        wanted = (newest[0], newest[1], told.unit) if newest else (None, None, row["unit_code"])
+        wanted = (newest[0], newest[1], told.unit or row["unit_code"]) if newest else (None, None, row["unit_code"])
         if found != wanted:
             yield f"is {_words(found)}, and should be {_words(wanted)}"
         if newest is None and row["reading_state"] != "unknown":
@@ -181,7 +181,7 @@ def readings_keep_their_units(facts: Facts, told: Told) -> Iterator[str]:
         for row in facts.rows(told, "core.balance_snapshots")
         if row["balance_amount"] is not None
     }
-    wanted = {at: reading for at, reading in told.readings.items()}
+    wanted = told.readings
     for at in found.keys() | wanted.keys():
         amount, unit = wanted.get(at, (None, None))
         is_unit_right = unit is None or found.get(at, (None, None))[1] == unit
@@ -331,7 +331,7 @@ def the_bridge_telescopes_by_unit(facts: Facts, told: Told) -> Iterator[str]:
 
 def focus_is_what_the_facts_say_by_unit(facts: Facts, told: Told) -> Iterator[str]:
     """Charges of service by month and currency are the spend of entries or usage; day by day they are spend_daily."""
-    [account] = [row for row in facts.by_account["core.accounts"].get(told.account_id, [])] or [None]
+    account = next(iter(facts.by_account["core.accounts"].get(told.account_id, [])), None)
     if account is None or account["evidence_level"] == "balance":
         return
     basis = account["evidence_level"]
@@ -349,7 +349,7 @@ def estimates_are_the_falls_by_unit(facts: Facts, told: Told) -> Iterator[str]:
     """Of an account with balances alone, estimated charges are what spend_daily has, by unit."""
     if any(row for row in facts.rows(told, "core.ledger_entries")):
         return
-    [account] = [row for row in facts.by_account["core.accounts"].get(told.account_id, [])] or [None]
+    account = next(iter(facts.by_account["core.accounts"].get(told.account_id, [])), None)
     if account is None or account["evidence_level"] != "balance":
         return
     sums: dict[str, Decimal] = defaultdict(Decimal)
@@ -368,7 +368,7 @@ def forecasts_are_in_the_units_of_their_balances(facts: Facts, told: Told) -> It
     newest = _newest(told)
     for row in facts.rows(told, "forecasts.current_runway"):
         found = (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
-        if newest is None or found != (newest[0], newest[1], told.unit):
+        if newest is None or found != (newest[0], newest[1], told.unit or row["unit_code"]):
             yield f"is of {_words(found)}, and the newest reading is {_words(newest)}"
 
 

@@ -72,8 +72,8 @@ class Told:
     entries: dict[str, Entry] = field(default_factory=dict)
     usage: dict[date, Decimal] = field(default_factory=dict)
     """As last stated."""
-    unit: str = "unknown"
-    """Of the newest balance."""
+    unit: str | None = "unknown"
+    """Of the newest balance; None where it may be that of readings by hand, for nobody says."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -195,7 +195,8 @@ class _Teller:
         own = {"voxpria": "voxpria-credit", "hyperstack": "USD"}.get(self.state.vendor, "unknown")
         if self.state.vendor == "deepvue" and self.state["unit"] != "absent":
             own = "INR"
-        self.told.unit = stated or own
+        is_nobodys = own == "unknown" and self.state["csv"] != "none"
+        self.told.unit = stated or (None if is_nobodys else own)
 
     # -- what is true ------------------------------------------------------------------------------------------------
 
