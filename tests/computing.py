@@ -89,12 +89,13 @@ def refresh(
     warehouse: Warehouse | None = None,
     only: Iterable[str] = ("published/snapshot",),
     is_documented: bool = True,
+    without: Iterable[str] = (),
 ) -> Refresh:
     """Load what is landed, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
 
     `layers` are recomputed whole; `only` names assets beside them by their key paths. A warehouse that is given stays
     open. Where it is not documented, tables have no comments, and no dictionary is made of them: that is half of the
-    work on a small world.
+    work on a small world. Tables `without` which it is to do stay as they are.
     """
     done = Refresh()
     wanted, names = set(layers), set(only)
@@ -106,7 +107,7 @@ def refresh(
         "clock": clock,
     }
     with _without_pictures(is_documented=is_documented):
-        left_out = set() if is_documented else {_DICTIONARY}
+        left_out = {name.replace(".", "/") for name in without} | (set() if is_documented else {_DICTIONARY})
         _refresh_all(resources, wanted, names, left_out, done)
     if warehouse is None:
         own.close()
