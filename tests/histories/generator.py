@@ -140,7 +140,7 @@ class _Telling:
     # -- what is of no account ---------------------------------------------------------------------------------------
 
     def settings_of_the_run(self, at: datetime, *, may_change: bool) -> list[Fetch]:
-        if may_change and self.chance(4):
+        if may_change and self.chance(8):
             name, values = self.random.choice(
                 [
                     ("team", [None, "a"]),
@@ -150,7 +150,7 @@ class _Telling:
                 ]
             )
             self.settings[name] = self.random.choice(values)
-        there = [name for name in self.made.accounts if not (may_change and self.chance(6))]
+        there = [name for name in self.made.accounts if not (may_change and self.chance(16))]
         accounts: dict[str, dict[str, Any]] = {}
         for name in there:
             accounts[name] = {"vendor": VENDORS[name], "team": self.settings["team"]}
