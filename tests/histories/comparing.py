@@ -190,11 +190,13 @@ def compare(
         stack.callback(steps.close)
         for number, (fetches, at) in enumerate(zip(history.steps, history.clocks, strict=True)):
             land(fetches, steps.home.landing)
+            steps.refresh(Clock(at), is_looked_at=number in compared)
             if change and number == middle:
+                # Nothing new is landed: all that differs from now on is the SELECT.
                 steps.close()
                 stack.enter_context(changed_select(change, with_another_meaning(change)))
                 steps.open()
-            steps.refresh(Clock(at), is_looked_at=number in compared)
+                steps.refresh(Clock(at))
             if number in compared and not found:
                 rebuilt = State(folder / "rebuilt", template, steps.home.landing)
                 rebuilt.refresh(Clock(at))
