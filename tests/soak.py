@@ -50,6 +50,8 @@ _EACH_TEST, _EACH_FILE = (("--numprocesses=logical", f"--dist={dist}") for dist 
 SUITES = (
     Suite("faults", ("-m", "faults", *_EACH_FILE), {"DRAWDOWN_TEST_KILLS": 100}),
     Suite("fuzz", ("tests/fuzz", *_EACH_TEST), {"DRAWDOWN_TEST_BODIES": 10_000}),
+    Suite("lattice", ("tests/lattice", *_EACH_TEST), {"DRAWDOWN_TEST_COMBINATIONS": 20_160, "DRAWDOWN_TEST_RUNS": 12}),
+    Suite("histories", ("tests/histories", *_EACH_TEST), {"DRAWDOWN_TEST_HISTORIES": 300}),
     # Readers and writers have the machine to themselves.
     Suite("concurrency", ("tests/e2e/test_concurrency.py",), {"DRAWDOWN_TEST_BUILDS": 20}),
     Suite("replay", ("tests/replay", "tests/e2e/test_upgrade.py", "tests/e2e/test_backup.py", *_EACH_FILE), {}),

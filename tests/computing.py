@@ -1,0 +1,152 @@
+"""A refresh without Dagster's run around it: the bodies of the same assets, called one after the other.
+
+A run's own events cost ten times what the work on a small world does; what an asset does, its checks included, is what
+these tests are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from graphlib import TopologicalSorter
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import dagster as dg
+
+from pipeline import models, sqlassets
+from pipeline.alerts import assets as alerts_assets
+from pipeline.clock import Clock
+from pipeline.definitions import ASSETS
+from pipeline.errors import DrawdownError, first_line
+from pipeline.forecasts import assets as forecasts_assets
+from pipeline.forecasts import gallery
+from pipeline.home import Home
+from pipeline.staging import assets as staging_assets
+from pipeline.warehouse import Warehouse
+
+TABLES = ("staging", "core", "forecasts", "marts", "alerts")
+"""The layers of the warehouse's tables."""
+_DICTIONARY = "marts/data_dictionary"
+
+
+@dataclass
+class Refresh:
+    """What a refresh came to."""
+
+    problems: list[str] = field(default_factory=list)
+    """One line for each check that failed with an error."""
+    failure: str | None = None
+    """Why it was given up: an asset that raised, or a blocking check; None where it was not."""
+
+
+@cache
+def _in_order() -> tuple[dg.AssetsDefinition, ...]:
+    made = [each for each in ASSETS if isinstance(each, dg.AssetsDefinition) and each.is_executable]
+    by_key = {key: each for each in made for key in each.keys}
+    graph = {
+        each: {by_key[dep] for deps in each.asset_deps.values() for dep in deps if dep in by_key} - {each}
+        for each in made
+    }
+    return tuple(TopologicalSorter(graph).static_order())
+
+
+def _results(made: dg.AssetsDefinition, resources: dict[str, Any]) -> Iterator[dg.MaterializeResult[Any]]:
+    body: Any = made.op.compute_fn
+    done = body.decorated_fn(**{name: resources[name] for name in _arguments(made)})
+    yield from [done] if isinstance(done, dg.MaterializeResult) else done
+
+
+@cache
+def _arguments(made: dg.AssetsDefinition) -> tuple[str, ...]:
+    body: Any = made.op.compute_fn
+    code = body.decorated_fn.__code__
+    return tuple(code.co_varnames[: code.co_argcount])
+
+
+@contextmanager
+def _without_pictures(*, is_documented: bool) -> Iterator[None]:
+    """Leave out what an asset tells Dagster beside its work: column schemas, lineage and plots."""
+    with ExitStack() as stack:
+        if not is_documented:
+            stack.enter_context(patch.object(models, "comments", lambda *_, **__: []))
+        for module in (staging_assets, sqlassets, forecasts_assets, alerts_assets):
+            stack.enter_context(patch.object(module, "table_metadata", lambda *_: {}))
+        for name in ("current_plots", "calibration_plot"):
+            stack.enter_context(patch.object(gallery, name, lambda *_: ""))
+        yield
+
+
+def refresh(
+    home: Home,
+    clock: Clock,
+    run_id: str,
+    *,
+    layers: Iterable[str] = TABLES,
+    warehouse: Warehouse | None = None,
+    only: Iterable[str] = ("published/snapshot",),
+    is_documented: bool = True,
+    without: Iterable[str] = (),
+) -> Refresh:
+    """Load what is landed, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
+
+    `layers` are recomputed whole; `only` names assets beside them by their key paths. A warehouse that is given stays
+    open. Where it is not documented, tables have no comments, and no dictionary is made of them: that is half of the
+    work on a small world. Tables `without` which it is to do stay as they are.
+    """
+    done = Refresh()
+    wanted, names = set(layers), set(only)
+    own = warehouse or Warehouse(home)
+    resources = {
+        "context": SimpleNamespace(run=SimpleNamespace(run_id=run_id), run_id=run_id, log=_Quiet()),
+        "warehouse": own,
+        "home": home,
+        "clock": clock,
+    }
+    with _without_pictures(is_documented=is_documented):
+        left_out = {name.replace(".", "/") for name in without} | (set() if is_documented else {_DICTIONARY})
+        _refresh_all(resources, wanted, names, left_out, done)
+    if warehouse is None:
+        own.close()
+    return done
+
+
+def _refresh_all(
+    resources: dict[str, Any], wanted: set[str], names: set[str], left_out: set[str], done: Refresh
+) -> None:
+    for made in _in_order():
+        if not left_out.isdisjoint(key.to_user_string() for key in made.keys):
+            continue
+        layer = next(iter(made.keys)).path[0]
+        if layer in wanted or not names.isdisjoint(key.to_user_string() for key in made.keys):
+            _run(made, resources, done)
+        if done.failure:
+            return
+
+
+def _run(made: dg.AssetsDefinition, resources: dict[str, Any], done: Refresh) -> None:
+    blocking = {(spec.asset_key, spec.name) for spec in made.check_specs if spec.blocking}
+    try:
+        for result in _results(made, resources):
+            for check in result.check_results or []:
+                if check.passed or check.severity is not dg.AssetCheckSeverity.ERROR:
+                    continue
+                key = check.asset_key or next(iter(made.keys))
+                counts = ", ".join(f"{name} = {value.value}" for name, value in check.metadata.items())
+                words = check.description or f"{key.to_user_string()}: {check.check_name} does not hold: {counts}"
+                done.problems += words.splitlines()
+                if (key, check.check_name) in blocking:
+                    done.failure = words
+    except (DrawdownError, dg.Failure) as problem:
+        done.failure = f"{made.node_def.name}: {getattr(problem, 'description', None) or problem}"
+    except Exception as problem:
+        # What an asset raises ends the run, whatever it is.
+        done.failure = f"{made.node_def.name}: {type(problem).__name__}: {first_line(problem)}"
+
+
+class _Quiet:
+    def info(self, *_: object) -> None:
+        pass

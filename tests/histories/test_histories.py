@@ -1,0 +1,104 @@
+"""Refreshing step by step comes to what one rebuild comes to, in every published table, by their checksums.
+
+`DRAWDOWN_TEST_HISTORIES` says how many random histories are tried; the soak tries 300, and changes a model's SELECT in
+the middle of each sixth.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipeline.models import discover
+from tests.histories.comparing import CHANGES, Difference, changed_select, compare, with_another_meaning
+from tests.histories.generator import FEWEST, MOST, VENDORS, History, history
+
+HISTORIES = int(os.environ.get("DRAWDOWN_TEST_HISTORIES", "6"))
+_CHANGED = 6
+"""In the middle of every so manieth, a model's SELECT becomes another."""
+_PART = 3
+"""Histories of one test: the soak's workers take a test at a time."""
+PARTS = range(-(-HISTORIES // _PART))
+
+
+def _change(seed: int) -> str | None:
+    return sorted(CHANGES)[seed // _CHANGED % len(CHANGES)] if seed % _CHANGED == _CHANGED - 1 else None
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_refreshing_step_by_step_equals_one_rebuild(tmp_path: Path, template: Path, part: int) -> None:
+    seeds = range(part * _PART, min((part + 1) * _PART, HISTORIES))
+    steps = changed = 0
+    for seed in seeds:
+        told = history(seed)
+        found = compare(told, tmp_path / str(seed), template, change=_change(seed))
+        if found:
+            pytest.fail(_report(told, found, tmp_path / "less", template), pytrace=False)
+        steps += len(told.steps)
+        changed += _change(seed) is not None
+    print(
+        f"soak: {len(seeds)} histories of {steps} refreshes, {changed} with another SELECT from the middle on, 0 differences"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_a_select_that_is_changed_for_the_histories_means_something_else(name: str) -> None:
+    before = discover()[name].sql
+    with changed_select(name, with_another_meaning(name)):
+        assert discover()[name].sql != before
+        assert CHANGES[name][1] in discover()[name].select
+    assert discover()[name].sql == before
+
+
+def test_a_seed_has_one_history_of_several_months() -> None:
+    made = [history(seed) for seed in range(60)]
+    assert made[7].steps == history(7).steps
+    for each in made:
+        assert FEWEST <= len(each.steps) <= MOST
+        assert all(before < after for before, after in pairwise(each.clocks))
+    assert {name for each in made for name in each.accounts} == set(VENDORS)
+    assert sum((each.clocks[-1] - each.clocks[0]).days > 60 for each in made) > 20
+
+
+def test_a_difference_is_seen_and_told_with_both_rows(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A refresh that forgets what it owes is what all of this is about.
+    monkeypatch.setattr("pipeline.models.owed_months", lambda *_: "")
+    told = history(3)
+    found = compare(told, tmp_path / "forgetful", template)
+    assert found
+    assert any(row.startswith("+ ") for each in found for row in each.rows)
+
+
+def _report(told: History, found: list[Difference], folder: Path, template: Path) -> str:
+    """The differences, and the smallest history that was found to have one of the same table."""
+    change = _change(told.seed)
+    least, table = told, found[0].table
+
+    def still(made: History) -> bool:
+        if not made.accounts or len(made.steps) < 2:
+            return False
+        return any(each.table == table for each in compare(made, folder, template, change=change))
+
+    for name in told.accounts:
+        if len(least.accounts) > 1 and still(without := least.without(accounts=[name])):
+            least = without
+    for step in reversed(range(len(least.steps) - 1)):
+        if still(without := least.without(steps=[step])):
+            least = without
+    lines = [
+        f"history {told.seed} of {', '.join(told.accounts)}, {len(told.steps)} refreshes, SELECT changed: {change}",
+        *map(str, found),
+        f"{table} still differs with {len(least.steps)} refreshes of {', '.join(least.accounts)}:",
+    ]
+    for at, fetches in zip(least.clocks, least.steps, strict=True):
+        lines.append(f"  refresh of {at:%Y-%m-%d %H:%M}")
+        lines += [
+            f"    {each.fetched_at_utc:%m-%d %H:%M} {each.account_id} {each.endpoint} {each.outcome} {each.body[:160]!r}"
+            for each in fetches
+        ]
+    return "\n".join(lines[:160])

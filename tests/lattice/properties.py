@@ -1,0 +1,407 @@
+"""What holds of every build, whatever state its accounts are in; each property is held to an oracle of its own."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from pipeline.schema.tables import published
+from tests.lattice.telling import NOW, Told
+from tests.lattice.worlds import ORDINARY, Built
+
+_ZERO = Decimal(0)
+_FROM_FORECASTS = ("forecasts", "alerts")
+_FLEET = {
+    "marts.fleet_status": "totals of all accounts",
+    "marts.build_info": "when the build was made, and how large it is",
+    "marts.data_dictionary": "says nothing of accounts, and is compared where it is made",
+}
+"""Tables of no account, which may differ by who else is there."""
+_DRAWN_BY_TIME = ("fetch_id",)
+"""Landed by the run itself, forecasts and alerts have ids of the real time."""
+_COMPONENTS = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
+
+
+@dataclass(frozen=True, order=True)
+class Violation:
+    """A property that does not hold."""
+
+    name: str
+    account_id: str | None
+    """Whose rows break it; None where that is not plain to see."""
+    words: str
+
+
+@dataclass
+class Facts:
+    """The published rows by account, as the properties look at them."""
+
+    built: Built
+    told: dict[str, Told]
+    by_account: dict[str, dict[str, list[dict[str, Any]]]]
+
+    def rows(self, told: Told, table: str) -> Iterator[dict[str, Any]]:
+        """A table's rows of an account, under any of its names."""
+        for name in told.ids:
+            yield from self.by_account[table].get(name, [])
+
+
+_READ = (
+    "core.balance_snapshots", "core.ledger_entries", "core.usage_days", "core.spend_daily", "core.balance_bridge",
+    "core.accounts", "forecasts.current_runway", "marts.account_status", "marts.spend_monthly",
+    "marts.balance_bridge_daily", "marts.balance_bridge_monthly", "marts.focus_cost_and_usage",
+    "marts.focus_cost_and_usage_estimated",
+)  # fmt: skip
+
+
+def _facts(built: Built) -> Facts:
+    by_account: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for table in _READ:
+        found = by_account.setdefault(table, defaultdict(list))
+        for row in built.rows(table):
+            found[row.get("account_id") or row.get("x_AccountId")].append(row)
+    return Facts(built, {each.account_id: each for each in built.told}, by_account)
+
+
+# -- properties of the build as a whole ---------------------------------------------------------------------------
+
+
+def keys_are_unique(built: Built) -> Iterator[Violation]:
+    for table in published():
+        if not table.key:
+            continue
+        counts = Counter(tuple(row[name] for name in table.key) for row in built.rows(table.full_name))
+        whose = next((table.key.index(name) for name in ("account_id", "x_AccountId") if name in table.key), None)
+        for key, count in counts.items():
+            if count > 1:
+                account_id = None if whose is None else key[whose]
+                yield Violation("keys_are_unique", account_id, f"{table.full_name}: {count} rows of {key}")
+
+
+def the_fleet_counts_every_account(built: Built) -> Iterator[Violation]:
+    status = list(built.rows("marts.account_status"))
+    [fleet] = built.rows("marts.fleet_status")
+    severities = Counter(row["severity"] for row in status)
+    wanted = {f"{name}_account_count": severities[name] for name in ("ok", "watch", "warning", "critical", "unknown")}
+    wanted["account_count"] = len(status)
+    wanted["reporting_balance_amount"] = sum(
+        (row["reporting_balance_amount"] for row in status if row["reporting_balance_amount"] is not None), _ZERO
+    )
+    for name, value in wanted.items():
+        if (fleet[name] or 0) != value:
+            yield Violation("the_fleet_counts_every_account", None, f"{name} is {fleet[name]}, and should be {value}")
+
+
+def nobody_else_differs(built: Built, reference: Built, *, but_forecasts: bool = False) -> Iterator[Violation]:
+    """The ordinary accounts' rows are those of a build without the odd ones, value for value.
+
+    With `but_forecasts`, what follows from what accounts learn from each other is left out.
+    """
+    units = {row["unit_code"] for row in reference.rows("core.accounts")}
+    for table in published():
+        name = table.full_name
+        if name in _FLEET or (but_forecasts and table.layer in _FROM_FORECASTS):
+            continue
+        columns = reference.tables[name][0]
+        left_out = {column for column in columns if column in _DRAWN_BY_TIME and table.layer in _FROM_FORECASTS}
+        if but_forecasts and name == "marts.account_status":
+            left_out |= set(columns) - set(_OF_READINGS)
+        kept = [place for place, column in enumerate(columns) if column not in left_out]
+
+        def own(made: Built, name: str = name, kept: list[int] = kept) -> list[str]:
+            rows = (dict(row) for row in made.rows(name))
+            return sorted(
+                repr([list(row.values())[place] for place in kept]) for row in rows if _is_ordinary(row, units)
+            )
+
+        wanted, found = own(reference), own(built)
+        if wanted != found:
+            more, less = (Counter(one) - Counter(other) for one, other in ((found, wanted), (wanted, found)))
+            words = (
+                f"{name}: {sum(more.values())} rows more, {sum(less.values())} less: {next(iter(more or less))[:300]}"
+            )
+            yield Violation("nobody_else_differs", None, words)
+
+
+_OF_READINGS = (
+    "account_id", "vendor", "team", "balance_amount", "unit_code", "observed_at_utc", "age_seconds", "reading_state",
+    "threshold_amount", "unconfirmed_amount", "burn_7d_amount", "burn_28d_amount", "evidence_level", "fetch_id",
+)  # fmt: skip
+
+
+def _is_ordinary(row: Mapping[str, Any], units: set[str]) -> bool:
+    whose = row.get("account_id") or row.get("x_AccountId")
+    if whose is not None:
+        return whose in ORDINARY
+    if "team" in row:
+        return row["team"] == "ordinary"
+    # Rates are known of the units that accounts have.
+    return "unit_code" not in row or row["unit_code"] in units
+
+
+# -- properties of each account -----------------------------------------------------------------------------------
+
+
+def every_account_has_one_status_with_a_reason(facts: Facts, told: Told) -> Iterator[str]:
+    rows = list(facts.rows(told, "marts.account_status"))
+    if len(rows) != int(told.is_configured):
+        yield f"{len(rows)} rows, and it is {'' if told.is_configured else 'not '}configured"
+    for row in rows:
+        for column in ("reason", "severity", "reading_state", "method", "unit_code"):
+            if not row[column]:
+                yield f"{column} is {row[column]!r}"
+
+
+def _newest(told: Told) -> tuple[datetime, Decimal, str | None] | None:
+    past = [(at, *reading) for at, reading in told.readings.items() if at <= NOW]
+    return max(past, default=None, key=lambda each: each[0])
+
+
+def the_status_is_the_newest_good_reading(facts: Facts, told: Told) -> Iterator[str]:
+    newest = _newest(told)
+    for row in facts.rows(told, "marts.account_status"):
+        found = (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
+        wanted = (newest[0], newest[1], told.unit or row["unit_code"]) if newest else (None, None, row["unit_code"])
+        if found != wanted:
+            yield f"is {_words(found)}, and should be {_words(wanted)}"
+        if newest is None and row["reading_state"] != "unknown":
+            yield f"no balance was ever read, and it is {row['reading_state']}"
+        if newest is not None and newest[1] <= 0 and row["severity"] != "critical":
+            yield f"{newest[1]} is left, and it is {row['severity']} ({row['reading_state']})"
+
+
+def readings_keep_their_units(facts: Facts, told: Told) -> Iterator[str]:
+    found = {
+        row["observed_at_utc"]: (row["balance_amount"], row["unit_code"])
+        for row in facts.rows(told, "core.balance_snapshots")
+        if row["balance_amount"] is not None
+    }
+    wanted = told.readings
+    for at in found.keys() | wanted.keys():
+        amount, unit = wanted.get(at, (None, None))
+        is_unit_right = unit is None or found.get(at, (None, None))[1] == unit
+        if found.get(at, (None, None))[0] != amount or not is_unit_right:
+            yield f"{at} is {_words(found.get(at))}, and should be {_words((amount, unit))}"
+
+
+def entries_are_as_they_moved(facts: Facts, told: Told) -> Iterator[str]:
+    found = {row["entry_id"]: row for row in facts.rows(told, "core.ledger_entries") if row["entry_source"] == "ledger"}
+    readings = sorted(told.readings.items())
+    for name, row in found.items():
+        entry = told.entries[name]
+        unit = entry.unit
+        if unit is None:
+            # Of the balance that it moved, where both sides of it are known and in one unit.
+            before = [reading[1] for at, reading in readings if at < entry.at][-1:]
+            after = [reading[1] for at, reading in readings if at >= entry.at][:1]
+            unit = before[0] if before and before == after else None
+        if row["entry_amount"] != entry.moved:
+            yield f"{entry.word} of {entry.moved} is {row['entry_amount']}"
+        if unit is not None and row["unit_code"] != unit:
+            yield f"entry {name} of {entry.at} in {unit} is in {row['unit_code']}"
+
+
+def _is_spend(row: Mapping[str, Any]) -> bool:
+    """Whether an entry is spend: what left for service, and what was given back of that."""
+    kind, amount = row["entry_kind"], row["entry_amount"]
+    return row["entry_status"] in ("settled", "unknown") and (
+        kind in ("usage", "renewal", "tax", "adjustment")
+        or (kind == "refund" and amount > 0)
+        or (kind == "other" and amount < 0)
+    )
+
+
+def _day(instant: datetime) -> date:
+    return instant.astimezone(UTC).date()
+
+
+def _spent(facts: Facts, told: Told, basis: str) -> dict[tuple[date, str], Decimal]:
+    """By day and unit, what the facts of ledger or usage say was spent."""
+    spent: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    if basis == "ledger":
+        for row in facts.rows(told, "core.ledger_entries"):
+            if _is_spend(row):
+                spent[_day(row["effective_at_utc"]), row["unit_code"]] -= row["entry_amount"]
+    else:
+        for row in facts.rows(told, "core.usage_days"):
+            spent[row["usage_date"], row["unit_code"]] += row["credits_amount"]
+    return spent
+
+
+def spend_is_what_the_facts_say_by_unit(facts: Facts, told: Told) -> Iterator[str]:
+    rows = list(facts.rows(told, "core.spend_daily"))
+    daily: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for row in rows:
+        daily[row["spend_date"], row["unit_code"]] += row["spend_amount"]
+    bases = {row["basis"] for row in rows}
+    if bases <= {"balance"}:
+        yield from _falls_are_spend(facts, told, daily)
+        return
+    for basis in bases:
+        days = {row["spend_date"] for row in rows if row["basis"] == basis}
+        spent = _spent(facts, told, basis)
+        for key in {*spent, *daily}:
+            if min(days) <= key[0] <= max(days) and daily[key] != spent[key]:
+                yield f"{key[0]}: {daily[key]} {key[1]} is spent, and should be {spent[key]} by {basis}"
+
+
+def _falls_are_spend(facts: Facts, told: Told, daily: Mapping[tuple[date, str], Decimal]) -> Iterator[str]:
+    """Where only balances are known, what fell between two readings in one unit was spent, and nothing else."""
+    readings = sorted(
+        (
+            (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
+            for row in facts.rows(told, "core.balance_snapshots")
+            if row["balance_amount"] is not None
+        ),
+        key=lambda reading: reading[0],
+    )
+    fallen: dict[str, Decimal] = defaultdict(Decimal)
+    for (_, opening, unit), (_, closing, other) in pairwise(readings):
+        if unit == other and closing < opening:
+            fallen[unit] += opening - closing
+    spent: dict[str, Decimal] = defaultdict(Decimal)
+    for (_, unit), amount in daily.items():
+        spent[unit] += amount
+    for unit in {*fallen, *spent}:
+        if spent[unit] != fallen[unit]:
+            yield f"{spent[unit]} {unit} is spent, and the balance fell by {fallen[unit]}"
+
+
+def months_are_the_sums_of_their_days(facts: Facts, told: Told) -> Iterator[str]:
+    for one, other, day, month, amounts in (
+        ("core.spend_daily", "marts.spend_monthly", "spend_date", "spend_month", ("spend_amount",)),
+        ("marts.balance_bridge_daily", "marts.balance_bridge_monthly", "bridge_date", "bridge_month",
+         tuple(f"{name}_amount" for name in _COMPONENTS)),
+    ):  # fmt: skip
+        for amount in amounts:
+            sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+            for row in facts.rows(told, one):
+                sums[row[day].replace(day=1), row["unit_code"]] += row[amount]
+            for row in facts.rows(told, other):
+                sums[row[month], row["unit_code"]] -= row[amount]
+            for key, rest in sums.items():
+                if rest:
+                    yield f"{other}: {amount} of {key[0]} in {key[1]} is {rest} off its days"
+
+
+def the_bridge_telescopes_by_unit(facts: Facts, told: Told) -> Iterator[str]:
+    readings = sorted(
+        (
+            (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
+            for row in facts.rows(told, "core.balance_snapshots")
+            if row["balance_amount"] is not None
+        ),
+        key=lambda reading: reading[0],
+    )
+    wanted = {
+        closed[0]: (opened[0], opened[1], closed[1], closed[2])
+        for opened, closed in pairwise(readings)
+        if opened[2] == closed[2]
+    }
+    found = {}
+    for row in facts.rows(told, "core.balance_bridge"):
+        found[row["closed_at_utc"]] = (
+            row["opened_at_utc"], row["opening_amount"], row["closing_amount"], row["unit_code"],
+        )  # fmt: skip
+        explained = sum((row[f"{name}_amount"] for name in _COMPONENTS), _ZERO)
+        if row["opening_amount"] + explained != row["closing_amount"]:
+            yield f"{row['closed_at_utc']}: its parts do not add up to the change of the balance"
+    for at in found.keys() | wanted.keys():
+        if found.get(at) != wanted.get(at):
+            yield f"{at}: is {_words(found.get(at))}, and should be {_words(wanted.get(at))}"
+    entries = [
+        (row["effective_at_utc"], row["unit_code"], row["entry_kind"], row["entry_amount"])
+        for row in facts.rows(told, "core.ledger_entries")
+        if row["entry_status"] in ("settled", "unknown")
+    ]
+    for row in facts.rows(told, "core.balance_bridge"):
+        mine = [
+            amount
+            for at, unit, kind, amount in entries
+            if kind == "renewal" and unit == row["unit_code"] and row["opened_at_utc"] < at <= row["closed_at_utc"]
+        ]
+        if row["renewal_amount"] != sum(mine, _ZERO):
+            yield f"{row['closed_at_utc']}: renewals are {row['renewal_amount']}, and should be {sum(mine, _ZERO)}"
+
+
+def focus_is_what_the_facts_say_by_unit(facts: Facts, told: Told) -> Iterator[str]:
+    """Charges of service by month and currency are the spend of entries or usage; day by day they are spend_daily."""
+    account = next(iter(facts.by_account["core.accounts"].get(told.account_id, [])), None)
+    if account is None or account["evidence_level"] == "balance":
+        return
+    basis = account["evidence_level"]
+    spent = {key: amount for key, amount in _spent(facts, told, basis).items() if "-" not in key[1]}
+    charged: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for row in facts.rows(told, "marts.focus_cost_and_usage"):
+        if row["ChargeCategory"] != "Purchase" and row["x_CreditPrice"] is None:
+            charged[_day(row["ChargePeriodStart"]), row["BillingCurrency"]] += row["EffectiveCost"]
+    for key in {*charged, *spent}:
+        if key[1] != "unknown" and charged[key] != spent.get(key, _ZERO):
+            yield f"{key[0]}: {charged[key]} {key[1]} is charged, and {spent.get(key, _ZERO)} was spent"
+
+
+def estimates_are_the_falls_by_unit(facts: Facts, told: Told) -> Iterator[str]:
+    """Of an account with balances alone, estimated charges are what spend_daily has, by unit."""
+    if any(row for row in facts.rows(told, "core.ledger_entries")):
+        return
+    account = next(iter(facts.by_account["core.accounts"].get(told.account_id, [])), None)
+    if account is None or account["evidence_level"] != "balance":
+        return
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for row in facts.rows(told, "core.spend_daily"):
+        sums[row["unit_code"]] += row["spend_amount"]
+    for row in facts.rows(told, "marts.focus_cost_and_usage_estimated"):
+        if row["x_IsEstimated"]:
+            sums[row["PricingCurrency"]] -= row["PricingCurrencyEffectiveCost"]
+    for unit, rest in sums.items():
+        # What has no price in a currency is no charge.
+        if rest and unit != "unknown" and "-" not in unit and unit != "Credits":
+            yield f"estimated charges in {unit} are {-rest} beyond what was spent"
+
+
+def forecasts_are_in_the_units_of_their_balances(facts: Facts, told: Told) -> Iterator[str]:
+    newest = _newest(told)
+    for row in facts.rows(told, "forecasts.current_runway"):
+        found = (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
+        if newest is None or found != (newest[0], newest[1], told.unit or row["unit_code"]):
+            yield f"is of {_words(found)}, and the newest reading is {_words(newest)}"
+
+
+_OF_EACH: tuple[Callable[[Facts, Told], Iterable[str]], ...] = (
+    every_account_has_one_status_with_a_reason,
+    the_status_is_the_newest_good_reading,
+    readings_keep_their_units,
+    entries_are_as_they_moved,
+    spend_is_what_the_facts_say_by_unit,
+    months_are_the_sums_of_their_days,
+    the_bridge_telescopes_by_unit,
+    focus_is_what_the_facts_say_by_unit,
+    estimates_are_the_falls_by_unit,
+    forecasts_are_in_the_units_of_their_balances,
+)
+
+COUNT = len(_OF_EACH) + 4
+"""How many properties there are, `the build is published` among them."""
+
+
+def violations(built: Built, reference: Built | None = None) -> list[Violation]:
+    """All that does not hold of a build; `reference` is one of the ordinary accounts alone."""
+    if built.failure is not None:
+        return [Violation("the_build_is_published", None, built.failure)]
+    found = [*keys_are_unique(built), *the_fleet_counts_every_account(built)]
+    if reference is not None:
+        found += nobody_else_differs(built, reference)
+    facts = _facts(built)
+    for told in built.told:
+        for check in _OF_EACH:
+            found += [Violation(check.__name__, told.account_id, words) for words in check(facts, told)]
+    return sorted(set(found), key=repr)
+
+
+def _words(values: Iterable[Any] | None) -> str:
+    return "nothing" if values is None else ", ".join(str(value) for value in values)
