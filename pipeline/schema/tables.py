@@ -820,7 +820,8 @@ ALERTS: Final = (
         columns="fetch_id run_id fetched_at_utc entry_json",
         is_published=False,
         made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.loads, staging.rejects, "
-        "staging.schema_drift, staging.quarantine, core.accounts, core.balance_bridge, forecasts.anomalies, marts.account_status",
+        "staging.schema_drift, staging.quarantine, core.accounts, core.balance_bridge, "
+        "forecasts.anomalies, marts.account_status",
     ),
 )
 
