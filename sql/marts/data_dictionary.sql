@@ -31,16 +31,10 @@ documented as (
             tables.database_name = columns.database_name
             and tables.schema_name = columns.schema_name
             and tables.table_name = columns.table_name
-    where
-        tables.database_name = current_database()
-        and (
-            -- Steps on the way to the bridge, and to alerts, which say all that they do.
-            (
-                tables.schema_name in ('core', 'forecasts', 'marts', 'alerts')
-                and tables.table_name not in ('balance_intervals', 'balance_residuals', 'journal')
-            )
-            or (tables.schema_name = 'staging' and tables.table_name in ('rejects', 'schema_drift'))
-        )
+    -- Of the tables that readers get loading says where their columns come from, and of no others.
+    inner join (select distinct table_name from staging.column_sources) as readable
+        on tables.schema_name || '.' || tables.table_name = readable.table_name
+    where tables.database_name = current_database()
 )
 
 select

@@ -47,7 +47,7 @@ def test_a_transition_is_told_once_however_often_it_is_tried(told: Channel) -> N
 
 def test_several_transitions_are_one_message_with_the_most_urgent_first(channel: Channel) -> None:
     timeline = Timeline()
-    timeline.play("low fine fine small null dire")
+    timeline.play("low fine fine small old dire")
     channel.land(timeline)
     channel.deliver(9)
     [message] = channel.heard
@@ -144,7 +144,7 @@ def test_quiet_hours_hold_everything_but_what_is_critical_until_they_end(channel
     # The readings begin at 08:00 UTC.
     channel.policy = Policy(quiet_hours=(time(7), time(12)), timezone="UTC")
     timeline = Timeline()
-    timeline.play("low null small dire")
+    timeline.play("low old small dire")
     channel.land(timeline)
     assert channel.deliver(0) == []
     assert [message["title"] for message in channel.heard] == ["Drawdown: main is critical"]
@@ -174,7 +174,7 @@ def test_who_is_added_later_is_told_of_what_is_open_and_who_left_is_not(told: Ch
     assert len(told.heard) == 2
 
     timeline = Timeline()
-    timeline.play("fine null")
+    timeline.play("fine old")
     told.land(timeline)
     told.recipients = {"main": ()}
     assert told.deliver() == []
