@@ -199,7 +199,7 @@ def told_of(off: timedelta) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b'{"balance": 1}')
+            self.wfile.write(b'{"balance": 1, "currency": "EUR"}')
 
         def log_message(self, *_: object) -> None:
             pass
