@@ -18,7 +18,6 @@ from pipeline.home import Home
 from pipeline.landing.fetching import land_own
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
-from pipeline.staging.present import Present
 
 _TABLES: Final = {"backtest_scores": SCORES, "calibration": CALIBRATION}
 
@@ -38,7 +37,7 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
 
     Run inside a transaction. Raises OSError or ValueError for a landing file that is not whole.
     """
-    row = _newest(landing, known_at, Present.of_build(connection))
+    row = _newest(landing, known_at)
     held = connection.execute("SELECT DISTINCT fetch_id FROM forecasts.backtest_scores").fetchall()
     if held == ([(row["fetch_id"],)] if row else []):
         return
@@ -57,18 +56,13 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
             connection.unregister("incoming")
 
 
-def _newest(landing: Path, known_at: datetime | None, present: Present | None) -> Mapping[str, Any] | None:
+def _newest(landing: Path, known_at: datetime | None) -> Mapping[str, Any] | None:
     # A folder bears the day of what is in it, so the first one with a backtest that was known has the newest.
     for folder in reversed(day_folders(landing, OWN, BACKTESTS)):
         rows: list[Mapping[str, Any]] = [
             row for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body"]) for row in table.to_pylist()
         ]
-        known = [
-            row
-            for row in rows
-            if (known_at is None or row["fetched_at_utc"] <= known_at)
-            and not (present and present.is_future(row["fetch_id"], row["fetched_at_utc"]))
-        ]
+        known = [row for row in rows if known_at is None or row["fetched_at_utc"] <= known_at]
         if known:
             return max(known, key=lambda row: (row["fetched_at_utc"], row["fetch_id"]))
     return None

@@ -1,15 +1,18 @@
 -- The unit that an account's balance was held in, over time: consecutive good readings of one unit are one span, the
 -- first span reaches back to the beginning and the newest has no end. A reading that names no unit is in the one that
--- was named last; before any was, in the one that the owner configured.
+-- the vendor named last; before it named any, in the one that the owner configured, or else that the file kept by hand
+-- names.
 with
 
 first_named as (
     select
-        account_id,
-        min(observed_at_utc) as named_at_utc
-    from staging.balances
-    where unit_code is not null
-    group by account_id
+        balances.account_id,
+        min(balances.observed_at_utc) as named_at_utc
+    from staging.balances as balances
+    inner join staging.accounts as accounts
+        on balances.account_id = accounts.account_id and balances.vendor = accounts.vendor
+    where balances.unit_code is not null
+    group by balances.account_id
 ),
 
 counted as (

@@ -2,8 +2,8 @@
 -- ledger, its paid orders stand in: deposits with VAT, and what other orders took from the balance; refunds are not
 -- among them. Where nothing itemises what was spent, settled payments are the top-ups that are documented.
 --
--- An entry that names no unit is in the one that the balance was held in when the amount was first stated; where it has
--- been restated since, when it was stated last. A later change of the account's unit changes no entry.
+-- An entry that names no unit is in the one that the balance was held in when the entry took effect; where its amount
+-- has been restated, when it was stated last. A later change of the account's unit changes no entry.
 --
 -- Under by_kind an entry whose kind does not tell its direction keeps the sign that it was stated with.
 with
@@ -11,8 +11,7 @@ with
 stated as (
     select
         *,
-        case when stated_amount = first_stated_amount then first_observed_at_utc else observed_at_utc end
-            as stated_at_utc
+        case when stated_amount = first_stated_amount then effective_at_utc else observed_at_utc end as stated_at_utc
     from staging.ledger_entries
 ),
 

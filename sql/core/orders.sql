@@ -27,5 +27,5 @@ from staging.orders as orders
 inner join core.account_units as units
     on
         orders.account_id = units.account_id
-        and orders.first_observed_at_utc >= units.from_at_utc
-        and (units.to_at_utc is null or orders.first_observed_at_utc < units.to_at_utc)
+        and coalesce(orders.paid_at_utc, orders.ordered_at_utc) >= units.from_at_utc
+        and (units.to_at_utc is null or coalesce(orders.paid_at_utc, orders.ordered_at_utc) < units.to_at_utc)

@@ -26,5 +26,5 @@ from staging.payments as payments
 inner join core.account_units as units
     on
         payments.account_id = units.account_id
-        and payments.first_observed_at_utc >= units.from_at_utc
-        and (units.to_at_utc is null or payments.first_observed_at_utc < units.to_at_utc)
+        and coalesce(payments.paid_at_utc, payments.ordered_at_utc) >= units.from_at_utc
+        and (units.to_at_utc is null or coalesce(payments.paid_at_utc, payments.ordered_at_utc) < units.to_at_utc)

@@ -94,7 +94,7 @@ def test_three_vendors_in_trouble_are_three_lines_and_the_fourth_is_fresh(
     after = _status(bench)
     assert after["vpsbg-main"][1:3] == ("fresh", 0)
     for account_id in told:
-        assert after[account_id] == (before[account_id][0], "stale", 5 * 3600, "unknown")
+        assert after[account_id] == (before[account_id][0], "stale", 5 * 3600, before[account_id][3])
 
 
 def test_a_unit_that_nobody_named_is_unknown(bench: Bench) -> None:

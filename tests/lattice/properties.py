@@ -283,7 +283,11 @@ def months_are_the_sums_of_their_days(facts: Facts, told: Told) -> Iterator[str]
             for row in facts.rows(told, one):
                 sums[row[day].replace(day=1), row["unit_code"]] += row[amount]
             for row in facts.rows(told, other):
-                sums[row[month], row["unit_code"]] -= row[amount]
+                # What lies between two stretches of one unit is in the month, which begins and ends in it, and in no day.
+                if amount != "unexplained_amount" or row["unexplained_class"] not in ("unit_change", "unknown"):
+                    sums[row[month], row["unit_code"]] -= row[amount]
+                else:
+                    sums.pop((row[month], row["unit_code"]), None)
             for key, rest in sums.items():
                 if rest:
                     yield f"{other}: {amount} of {key[0]} in {key[1]} is {rest} off its days"
