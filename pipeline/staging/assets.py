@@ -37,6 +37,7 @@ _SHARED = (
     "fx_rates",
     "column_sources",
     "quarantine",
+    "account_aliases",
 )
 
 

@@ -138,7 +138,7 @@ suspects as materialized (
         or coalesce(
             bool_or(
                 round(
-                    try_cast(suspicious.entry_amount as decimal(18, 4)) * try_cast(accounts.tax_rate as decimal(9, 6)),
+                    cast(suspicious.entry_amount as decimal(25, 9)) * try_cast(accounts.tax_rate as decimal(9, 6)),
                     2
                 )
                 = suspicious.residual_amount
