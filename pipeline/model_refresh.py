@@ -80,8 +80,7 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
 def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broken]) -> None:
     """Note who is in quarantine, and let these accounts have their last published rows."""
     connection, name = warehouse.connection, table.full_name
-    is_noted = connection.execute("SELECT 1 FROM staging.quarantine WHERE table_name = ? LIMIT 1", [name]).fetchall()
-    if not (accounts or own or is_noted):
+    if not (accounts or own or quarantine.quarantined(connection, {name})):
         return
     with quarantine.last_published(connection, _current(warehouse)) as last, warehouse.transaction():
         quarantine.record(connection, name, own)

@@ -72,14 +72,14 @@ def ancestors(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def quarantined(connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> dict[str, list[str]]:
-    """The accounts that are quarantined for any of the tables, each with `table: rule` in words."""
+def quarantined(connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The accounts that are quarantined for any of the tables (None: for any at all), with `table: rule` in words."""
     rows = connection.execute(
         "SELECT account_id, table_name, rule_name FROM staging.quarantine ORDER BY account_id, table_name, rule_name"
     ).fetchall()
     found: dict[str, list[str]] = {}
     for account_id, table_name, rule in rows:
-        if table_name in names:
+        if names is None or table_name in names:
             found.setdefault(account_id, []).append(f"{table_name}: {rule}")
     return found
 
@@ -92,6 +92,9 @@ def upstream(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:
 def record(connection: duckdb.DuckDBPyConnection, name: str, broken: Iterable[Broken]) -> None:
     """Make `staging.quarantine` say which accounts break which rules of a table now, and since when."""
     rows = sorted(set(broken))
+    noted = connection.execute("SELECT 1 FROM staging.quarantine WHERE table_name = ? LIMIT 1", [name]).fetchall()
+    if not rows and not noted:
+        return
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE known AS SELECT * FROM staging.quarantine WHERE table_name = ?", [name]
     )
@@ -116,12 +119,8 @@ def lines(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [
         f"account {account_id}: {'; '.join(rules)}; its last published rows of that and of what is made from it are "
         "kept, the other accounts are published. See staging.quarantine"
-        for account_id, rules in quarantined(connection, set(ALL) | _every_table(connection)).items()
+        for account_id, rules in quarantined(connection).items()
     ]
-
-
-def _every_table(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT DISTINCT table_name FROM staging.quarantine").fetchall()}
 
 
 # -- a SELECT without some accounts -------------------------------------------------------------------------------

@@ -84,10 +84,10 @@ def _doubled(select: str) -> str:
 def _look_ahead_fails() -> Iterator[None]:
     real = outlook.look_ahead
 
-    def fails(inputs: Any) -> Any:
+    def fails(inputs: Any, **more: Any) -> Any:
         if "odd" in inputs.account_ids:
             raise ZeroDivisionError("of this account")
-        return real(inputs)
+        return real(inputs, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outlook, "look_ahead", fails)
