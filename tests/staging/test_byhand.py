@@ -262,7 +262,8 @@ def test_which_refused_row_is_or_may_be_the_newest(text: str, number: int | None
         ("a,b\r\n1,2\r\n3,4", [2, 3]),
         ("\ufeffa;b\n\n1;2\n\n\n3;4\n", [3, 6]),
         ('a,"b\nc"\n1,"2\n3\n"\n4,5\n', [3, 6]),
-        ('a,b\n"1,2",\n,\n3,4\n', [2, 3, 4]),
+        # Separators alone are a blank line.
+        ('a,b\n"1,2",\n,\n3,4\n', [2, 4]),
     ],
 )
 def test_a_row_is_on_the_line_that_an_editor_shows(body: str, lines: list[int]) -> None:
