@@ -66,7 +66,7 @@ def _fill(workshop: Workshop) -> None:
     service = "'v' AS ServiceProviderName, 'v' AS ServiceName, 'Other' AS ServiceCategory, 'o' AS ServiceSubcategory"
     connection.execute(
         "INSERT INTO core.accounts BY NAME SELECT account_id, 'vpsbg' AS vendor, is_configured, unit_code, "
-        "'gross' AS tax_basis, evidence_level, 'EUR' AS reporting_unit_code, 93600 AS stale_after_seconds, '{}' AS tags, "
+        "'gross' AS tax_basis, evidence_level, false AS has_documented_top_ups, 'EUR' AS reporting_unit_code, 93600 AS stale_after_seconds, '{}' AS tags, "
         f"alert_below_days, alert_below_amount, {service} FROM combinations"
     )
     connection.execute(

@@ -312,7 +312,8 @@ def test_no_rate_of_a_later_day_or_of_more_than_seven_days_before_is_used(
     first = date(2026, 1, 1)
     published = {first + timedelta(days=number): number + 1 for number in days}
     with new_workshop() as workshop:
-        insert(workshop.connection, "core.accounts", [{"unit_code": "INR"}])
+        units = [{"from_at_utc": "1970-01-01T00:00:00Z", "unit_code": "INR"}]
+        insert(workshop.connection, "core.account_units", units)
         insert(workshop.connection, "staging.build", [{"reporting_unit_code": "EUR"}])
         insert(
             workshop.connection,
