@@ -71,8 +71,10 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """The tables that metrics are made of, with rows made up; for looking only."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for schema in ("core", "marts"):
+        for schema in ("staging", "core", "marts"):
             connection.execute(f"CREATE SCHEMA {schema}")
+        # Publishing asks who is in quarantine.
+        connection.execute(create_table(ALL["staging.quarantine"]))
         for name, rows in ROWS.items():
             connection.execute(create_table(ALL[name]))
             opened = {"opened_at_utc": "2026-09-01T00:00:00Z"} if name == "core.balance_bridge" else {}
