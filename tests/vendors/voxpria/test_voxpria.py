@@ -77,7 +77,7 @@ def test_a_cost_that_could_mean_two_things_costs_itself_and_not_the_day(cost: ob
     assert [(each.column_name, each.check_name) for each in usage.drift] == [("cost_amount", "unreadable_field")]
 
 
-@pytest.mark.parametrize("calls", ["many", -1, "1e400", 10**16, True, [2]])
+@pytest.mark.parametrize("calls", ["many", "1e400", 10**16, True, [2]])
 def test_calls_that_are_no_number_cost_themselves_and_not_the_day(calls: object) -> None:
     usage, _ = _usage({"date": "2026-03-17", "calls": calls, "creditsUsed": 1, "cost": "$1"})
     assert usage.accepted.select("usage_quantity", "credits_amount", "cost_amount").rows() == [
