@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import quarantine
-from pipeline.models import Model, owe_what_changed, recompute
+from pipeline.models import Model, ancestors, owe_what_changed, recompute
 from pipeline.quarantine import Broken
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
@@ -90,7 +90,7 @@ def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broke
                 # Once they are out of quarantine, all of their months are to be made.
                 touch_everything(connection, [name])
         if name == quarantine.STATUS and accounts:
-            why = quarantine.quarantined(connection, quarantine.ancestors(name))
+            why = quarantine.quarantined(connection, ancestors(name))
             quarantine.mark_status(connection, why)
 
 

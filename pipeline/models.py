@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import DrawdownError
-from pipeline.fingerprints import select_hashes
+from pipeline.fingerprints import reads_of_view, select_hashes
 from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
@@ -182,7 +182,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
             ).fetchall()
         ):
             # What holds for an account holds for all of its days. What is not made from it may be recomputed already.
-            touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in _ancestors(name)))
+            touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
@@ -235,17 +235,22 @@ def _fed_months(table: Table) -> list[str]:
     return [name for name, model in discover().items() if model.table.month_column and table.full_name in model.reads]
 
 
-def _ancestors(name: str) -> set[str]:
-    """The tables that a model is made from, through all that lies between."""
+def ancestors(name: str) -> frozenset[str]:
+    """Full names of the table itself and of all that it is made from, views and vendors' tables included."""
     models = discover()
     found: set[str] = set()
     waiting = [name]
     while waiting:
-        model = models.get(waiting.pop())
-        new = set(model.reads) - found if model else set()
-        found |= new
-        waiting += new
-    return found
+        each = waiting.pop()
+        if each in found:
+            continue
+        found.add(each)
+        if each in models:
+            waiting += models[each].reads
+        elif each in ALL:
+            waiting += [source for source in ALL[each].made_from if source in ALL]
+        waiting += reads_of_view(each)
+    return frozenset(found)
 
 
 def _own(table: Table) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ import duckdb
 
 from pipeline.errors import first_line
 from pipeline.fingerprints import reads_of_view
-from pipeline.models import Model, discover
+from pipeline.models import Model, ancestors
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL, Table
 
@@ -52,24 +52,6 @@ class Broken:
 def account_column(table: Table) -> str | None:
     """The column that says whose row it is; None where a row is of no account."""
     return next((name for name in ("account_id", "x_AccountId") if name in table.column_names), None)
-
-
-def ancestors(name: str) -> frozenset[str]:
-    """Full names of the table itself and of all that it is made from, views and vendors' tables included."""
-    models = discover()
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        each = waiting.pop()
-        if each in found:
-            continue
-        found.add(each)
-        if each in models:
-            waiting += models[each].reads
-        elif each in ALL:
-            waiting += [source for source in ALL[each].made_from if source in ALL]
-        waiting += reads_of_view(each)
-    return frozenset(found)
 
 
 def quarantined(connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> dict[str, list[str]]:
