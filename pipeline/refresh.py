@@ -160,7 +160,8 @@ def materialize(request: Request) -> Outcome:
             run_config=run_config,
             raise_on_error=False,
         )
-        held = quarantine.lines(warehouse.connection) if warehouse.is_open else []
+        # A step that failed may have left a connection that answers nothing more.
+        held = quarantine.lines(warehouse.connection) if result.success and warehouse.is_open else []
         if result.success and request.target:
             write_build(warehouse.connection, request.target, published())
         elif result.success and request.is_rebuild:

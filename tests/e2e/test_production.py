@@ -120,7 +120,7 @@ def test_the_cron_line_prints_nothing_while_all_is_well_and_the_table_when_it_is
         line.replace("/etc/drawdown.env", str(settings))
         .replace("cd /opt/drawdown", f"cd {CLONE}")
         .replace(".venv/bin/drawdown run", f"{sys.executable} -m pipeline.cli run --as-of {NOW.isoformat()}")
-        .replace(".venv/bin/drawdown", f"{sys.executable} -m pipeline.cli")
+        .replace(".venv/bin/drawdown status", f"{sys.executable} -m pipeline.cli status --as-of {NOW.isoformat()}")
     )
 
     def cron() -> str:
