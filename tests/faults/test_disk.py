@@ -32,7 +32,7 @@ from tests.faults.aftermath import check
 from tests.faults.forks import Forks
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
-_DISK = "64m"
+_DISK = "128m"
 _NO_ROOM = r"no room on the disk: .*(No space left on device|File too large).*make room and run again"
 _LAND, _LOAD, _PUBLISH = "group:landing", "group:staging", 'key:"published/snapshot"'
 
