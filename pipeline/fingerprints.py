@@ -38,12 +38,9 @@ def canonical(sql: str) -> str:
     return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", comments=False, normalize=True)
 
 
-def select_hashes(models: Mapping[str, Model]) -> dict[str, str]:
-    """The hash of each model, by the table's full name."""
-    found: dict[str, str] = {}
-    for name in models:
-        _hash_of(name, models, found)
-    return {name: found[name] for name in models}
+def select_hash(name: str, models: Mapping[str, Model]) -> str:
+    """The hash of a model, by the table's full name."""
+    return _hash_of(name, models, {})
 
 
 def reads_of_view(name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import DrawdownError
-from pipeline.fingerprints import reads_of_view, select_hashes
+from pipeline.fingerprints import reads_of_view, select_hash
 from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
@@ -188,10 +188,12 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
 
 def owe_what_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     """Empty a table that was made with another SELECT than the model's, and let it owe all its months."""
+    if not model.table.month_column:
+        return
     name = model.table.full_name
-    own = select_hashes(discover())[name]
+    own = select_hash(name, discover())
     rows = connection.execute("SELECT select_hash FROM staging.model_hashes WHERE table_name = ?", [name]).fetchall()
-    if not model.table.month_column or rows == [(own,)]:
+    if rows == [(own,)]:
         return
     connection.execute("DELETE FROM staging.model_hashes WHERE table_name = ?", [name])
     connection.execute("INSERT INTO staging.model_hashes (table_name, select_hash) VALUES (?, ?)", [name, own])
