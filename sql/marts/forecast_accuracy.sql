@@ -96,10 +96,13 @@ dry as (
         due.account_id,
         due.issue_date,
         due.horizon_days,
-        power(
-            curve.depleted_probability
-            - case when due.came > runway.day_start_amount then 1 else 0 end,
-            2
+        -- Exact, so that the mean is the same in whatever order rows are read.
+        cast(
+            power(
+                curve.depleted_probability
+                - case when due.came > runway.day_start_amount then 1 else 0 end,
+                2
+            ) as decimal(18, 12)
         ) as brier
     from due
     inner join forecasts.runway_curve as curve
@@ -152,7 +155,7 @@ scored as (
         case when came < p10 then 1.0 else 0.0 end as is_below,
         case when came > p90 then 1.0 else 0.0 end as is_above,
         -- Halfway between the levels on either side of what came, so that ties, such as days without spend, are fair.
-        (
+        cast((
             greatest(
                 case when p05 < came then 0.05 else 0 end,
                 case when p10 < came then 0.10 else 0 end,
@@ -171,7 +174,7 @@ scored as (
                 case when p90 > came then 0.90 else 1 end,
                 case when p95 > came then 0.95 else 1 end
             )
-        ) / 2 as pit,
+        ) / 2 as decimal(4, 3)) as pit,
         brier
     from ours
 ),
