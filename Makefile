@@ -56,7 +56,7 @@ test-superset: $(INSTALLED) ## Try the dashboard in a real Superset and Chromium
 	CHROMIUM="$$(command -v $(CHROMIUM))" CHROMEDRIVER="$$(command -v $(CHROMEDRIVER))" PICTURES="$(VENV)-superset/pictures" \
 		$(VENV)-superset/bin/python -m pytest -q bi/superset/test_superset.py
 
-test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (half an hour; writes docs/reliability.md)
+test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (an hour and a half; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)

@@ -33,15 +33,27 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replace_between(page: Path, name: str, text: str) -> None:
-    """Replace what stands between `<!-- name -->` and `<!-- /name -->` of a page.
+def between(page: Path, name: str) -> str:
+    """The text between `<!-- name -->` and `<!-- /name -->` of a page.
 
     Raises ValueError where the page has no such marks.
     """
+    return _parts(page, name)[1]
+
+
+def replace_between(page: Path, name: str, text: str) -> None:
+    """Replace the text between `<!-- name -->` and `<!-- /name -->` of a page.
+
+    Raises ValueError where the page has no such marks.
+    """
+    before, _, after = _parts(page, name)
+    page.write_text(f"{before}{text}{after}", encoding="utf-8")
+
+
+def _parts(page: Path, name: str) -> tuple[str, str, str]:
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    old = page.read_text(encoding="utf-8")
-    before, found, rest = old.partition(begin)
-    _, closed, after = rest.partition(end)
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    text, closed, after = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"{page} has no {begin.strip()} ... {end}")
-    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    return before + begin, text, end + after

@@ -2,7 +2,7 @@
 
 Each suite is tests of the ordinary run whose share environment variables set. What they print in lines that begin with
 `soak: ` is the result, of lines that differ in nothing but numbers the sums; with --write it goes into
-docs/reliability.md, with the command and the date.
+docs/reliability.md, with the date and the versions. The rows there of suites that are not run are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.table import replace_between
+from benchmarks.table import between, replace_between
 from pipeline import __version__
 
 CLONE = Path(__file__).parent.parent
@@ -67,12 +67,16 @@ class Result:
     seconds: float
     is_passed: bool
     said: list[str]
+    ran: str = ""
+    """The date, and on what."""
 
     def row(self) -> str:
         """Its row of the page's table."""
         counts = ", ".join(f"`{name}={_part(value, self.share)}`" for name, value in self.suite.whole.items())
         verdict = "passed" if self.is_passed else "**failed**"
-        return f"| {self.suite.name} | {verdict} | {'; '.join(self.said)} | {self.seconds:.0f} s | {counts} |"
+        return (
+            f"| {self.suite.name} | {verdict} | {'; '.join(self.said)} | {self.seconds:.0f} s | {counts} | {self.ran} |"
+        )
 
 
 def _part(whole: int, share: float) -> int:
@@ -117,7 +121,23 @@ def soak(suite: Suite, share: float, seconds: float) -> Result:
             out, _ = process.communicate()
             out += f"\nsoak: not done within the time that all suites have together, after {seconds:.0f} s\n"
     sys.stderr.write(out)
-    return Result(suite, share, time.monotonic() - began, process.returncode == 0, summed(out.splitlines()))
+    took = time.monotonic() - began
+    return Result(suite, share, took, process.returncode == 0, summed(out.splitlines()), _today())
+
+
+def _today() -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Drawdown {__version__}, "
+        f"Python {platform.python_version()}, DuckDB {duckdb.__version__}"
+    )
+
+
+def table(before: str, results: Sequence[Result]) -> str:
+    """The page's table with the rows of these results; other suites keep the rows that they have in `before`."""
+    rows = {line.split("|")[1].strip(): line for line in before.splitlines() if line.startswith("| ")}
+    rows |= {each.suite.name: each.row() for each in results}
+    kept = [rows[each.name] for each in SUITES if each.name in rows]
+    return "\n".join(["| suite | | counts | took | set by | run |", "|---|---|---|---|---|---|", *kept, ""])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -125,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", help=f"which: {', '.join(each.name for each in SUITES)}; default: all")
     parser.add_argument("--share", type=float, default=100, metavar="PERCENT", help="of the whole; default: 100")
-    parser.add_argument("--minutes", type=float, default=30, help="for all of them together; default: 30")
+    parser.add_argument("--minutes", type=float, default=120, help="for all of them together; default: 120")
     parser.add_argument("--write", action="store_true", help="replace the table of docs/reliability.md")
     asked = parser.parse_args(arguments)
     if unknown := set(asked.suites) - {each.name for each in SUITES}:
@@ -137,13 +157,8 @@ def main(arguments: Sequence[str]) -> int:
             results.append(soak(suite, asked.share, end - time.monotonic()))
             print(results[-1].row(), flush=True)
     if asked.write:
-        head = (
-            f"`{' '.join(['python -m tests.soak', *arguments])}` on {datetime.now(UTC):%Y-%m-%d}, "
-            f"{sum(each.seconds for each in results) / 60:.0f} minutes on {os.cpu_count()} cores, Drawdown {__version__}, "
-            f"Python {platform.python_version()}, DuckDB {duckdb.__version__}:\n\n"
-        )
-        rows = "\n".join(each.row() for each in results)
-        replace_between(PAGE, "soak", f"{head}| suite | | counts | took | set by |\n|---|---|---|---|---|\n{rows}\n")
+        before = between(PAGE, "soak")
+        replace_between(PAGE, "soak", table(before, results))
     return 0 if all(each.is_passed for each in results) else 1
 
 

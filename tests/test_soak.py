@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.soak import SUITES, Result, summed
+from tests.soak import SUITES, Result, summed, table
 
 
 def test_what_differs_in_numbers_alone_is_added_up_and_the_rest_stays() -> None:
@@ -25,5 +25,17 @@ def test_what_differs_in_numbers_alone_is_added_up_and_the_rest_stays() -> None:
 
 def test_a_row_says_how_a_suite_ended_and_what_set_its_length() -> None:
     (fuzz,) = (each for each in SUITES if each.name == "fuzz")
-    row = Result(fuzz, 0.5, 12.3, False, ["19 failed"]).row()
-    assert row == "| fuzz | **failed** | 19 failed | 12 s | `DRAWDOWN_TEST_BODIES=50` |"
+    row = Result(fuzz, 0.5, 12.3, False, ["19 failed"], "2026-11-29, 2 cores").row()
+    assert row == "| fuzz | **failed** | 19 failed | 12 s | `DRAWDOWN_TEST_BODIES=50` | 2026-11-29, 2 cores |"
+
+
+def test_suites_that_are_not_run_keep_their_rows() -> None:
+    faults, fuzz, *_ = SUITES
+    first = table("", [Result(fuzz, 100, 1, True, ["a"], "May"), Result(faults, 100, 2, True, ["b"], "May")])
+    second = table(first, [Result(fuzz, 100, 3, False, ["c"], "June")])
+    head, rule, *rows = second.splitlines()
+    assert head.count("|") == rule.count("|") == 7
+    assert rows == [
+        "| faults | passed | b | 2 s | `DRAWDOWN_TEST_KILLS=100` | May |",
+        "| fuzz | **failed** | c | 3 s | `DRAWDOWN_TEST_BODIES=10000` | June |",
+    ]
