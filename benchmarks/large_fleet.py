@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,7 @@ class _Run:
     seconds: float
     """From the first request to the last answer, as the vendor saw them."""
     process_seconds: float
+    cpu_seconds: float
     peak_mb: float
     peak_files: int
     landing_files: int
@@ -133,7 +135,7 @@ def run(scratch: Path, accounts: int) -> _Run:
                 lines += ['vendor = "vpsbg"']
         (scratch / "accounts.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         command = [Path(sys.executable).parent / "drawdown", "run", "--select", "group:landing"]
-        began = time.perf_counter()
+        began, cpu_before = time.perf_counter(), _children_cpu_seconds()
         with (scratch / "output.txt").open("wb") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         peak_mb, peak_files = 0.0, 0
@@ -144,7 +146,7 @@ def run(scratch: Path, accounts: int) -> _Run:
                 peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
                 peak_mb = max(peak_mb, int(peak.split()[1]) * 1024 / 1e6)
             time.sleep(0.1)
-        took = time.perf_counter() - began
+        took, cpu = time.perf_counter() - began, _children_cpu_seconds() - cpu_before
         pipe.send(None)
         seen: _Seen = pipe.recv()
     files = list((scratch / "home" / "landing").glob("[!_]*/*/*/*/*/*.parquet"))
@@ -161,10 +163,16 @@ def run(scratch: Path, accounts: int) -> _Run:
         read=len(read),
         seconds=seen.last - seen.first,
         process_seconds=took,
+        cpu_seconds=cpu,
         peak_mb=peak_mb,
         peak_files=peak_files,
         landing_files=len(files),
     )
+
+
+def _children_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measure(scratch: Path) -> list[Row]:
@@ -184,7 +192,8 @@ def _row(accounts: int, done: _Run) -> Row:
         is_reached=is_reached,
         how=f"{done.seconds:.1f} s for {done.answered:,} answers of two vendors, ideally {ideal:.1f} s over "
         f"{CONNECTIONS} connections a vendor; at most {done.peak_files} open files and {done.peak_mb:.0f} MB; "
-        f"{done.landing_files} landing files; the process took {done.process_seconds:.0f} s",
+        f"{done.landing_files} landing files; the whole process took {done.process_seconds:.0f} s and "
+        f"{done.cpu_seconds:.0f} s of CPU",
     )
 
 

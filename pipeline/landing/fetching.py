@@ -68,7 +68,7 @@ class Visit:
             return None
         if abs(self.clock_skew_seconds or 0.0) > REFUSED_SECONDS:
             # The run was not refused: this vendor is alone with its time.
-            return f"account {self.account_id}: {words}, which other vendors do not say; see what its server's time is"
+            return f"account {self.account_id}: {words}, and no other vendor says so: its server's clock may be wrong"
         return f"account {self.account_id}: {words}; set it"
 
     @property
