@@ -60,9 +60,7 @@ class _Runs:
         self, run_id: str, *, days: int = 0, endpoints: tuple[str, ...] = ("balance", "transactions")
     ) -> list[Visit]:
         settings = load(self.accounts)
-        policy = FetchPolicy(
-            patience=HURRIED, on_visit=self.seen.append, is_limited=False, land_every_seconds=60
-        )
+        policy = FetchPolicy(patience=HURRIED, on_visit=self.seen.append, is_limited=False, land_every_seconds=60)
         clock = Clock(NOW + timedelta(days=days))
         fetcher = Fetcher(
             home=self.home, clock=clock, run_id=run_id, allow_http_loopback=True, policy=policy, formerly=self.formerly
