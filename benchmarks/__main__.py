@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import bridge, bulk, fetching, growth, rebuild, report, startup
+from benchmarks import bridge, bulk, fetching, growth, large_fleet, rebuild, report, startup
 from benchmarks.table import Row, markdown, replace_between
 
 MEASURES: dict[str, Callable[[Path], list[Row]]] = {
@@ -25,6 +25,7 @@ MEASURES: dict[str, Callable[[Path], list[Row]]] = {
     "bridge": bridge.measure,
     "startup": startup.measure,
     "fetching": fetching.measure,
+    "large_fleet": large_fleet.measure,
     "demo": startup.measure_demo,
     "report": report.measure,
 }

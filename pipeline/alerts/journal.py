@@ -19,7 +19,7 @@ import msgspec
 from pipeline.alerts.machine import Acknowledgement, Event, Key, State
 from pipeline.clock import Clock
 from pipeline.home import Home
-from pipeline.landing.fetching import land_own
+from pipeline.landing.own import land_own
 from pipeline.landing.store import OWN, day_folders, each
 from pipeline.staging.aliases import Aliases, read_aliases
 

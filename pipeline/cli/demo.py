@@ -90,8 +90,7 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
             allow_http_loopback=True,
             policy=FetchPolicy(is_limited=False),
         )
-        fetcher.land_run(record)
-        fetcher.fetch(calls)
+        fetcher.fetch(calls, record)
     screen.print(f"[green]✓[/green] {len(instants)} days polled into {home.landing}")
 
 

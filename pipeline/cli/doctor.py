@@ -14,7 +14,8 @@ from pipeline.cli.machine import Finding, look
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
-from pipeline.landing.fetching import Call, asks_for, calls_for, clock_words
+from pipeline.landing.fetching import Call, asks_for, calls_for
+from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
 from pipeline.landing.walk import Asks
 from pipeline.settings import Settings, load
 from pipeline.vendors import discover
@@ -62,6 +63,13 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
         asked = list(zip(clients, calls, answers, strict=True))
         told = await asyncio.gather(*(_permits(*each) for each in asked))
     findings: list[Finding] = []
+    clocks = VendorClocks(call.account for call in calls)
+    for call, answer in zip(calls, answers, strict=True):
+        clocks.hear(origin_of_account(call.account), clock_skew_seconds(answer))
+    if clocks.problem:
+        findings.append(
+            Finding("fail", "clock", f"{clocks.problem}; set it, or have NTP set it: no run lands before that")
+        )
     for call, answer, permits in zip(calls, answers, told, strict=True):
         findings += _judge(call, answer)
         if permits is not None:
@@ -111,10 +119,8 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
         return
     rest = "" if answer.rate_limit_remaining is None else f", {answer.rate_limit_remaining} requests left"
     yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
-    if answer.date is not None:
-        skew = (datetime.now(UTC) - answer.date).total_seconds()
-        if words := clock_words(skew, call.vendor.title):
-            yield Finding("warn", account_id, f"{words}; set it, or have NTP set it")
+    if words := clock_words(clock_skew_seconds(answer), call.vendor.title):
+        yield Finding("warn", account_id, f"{words}; set it, or have NTP set it")
 
 
 def _unread(call: Call, answer: Answer) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pipeline.clock import Clock
 from pipeline.forecasts.backtest import CALIBRATION, SCORES, Backtest
 from pipeline.forecasts.issues import CONTENT_TYPE, read_body
 from pipeline.home import Home
-from pipeline.landing.fetching import land_own
+from pipeline.landing.own import land_own
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 

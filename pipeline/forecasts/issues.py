@@ -18,7 +18,7 @@ import polars as pl
 from pipeline.clock import Clock
 from pipeline.forecasts.outlook import LEVELS, PLAN_COLUMNS
 from pipeline.home import Home
-from pipeline.landing.fetching import land_own
+from pipeline.landing.own import land_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 from pipeline.staging.present import Present

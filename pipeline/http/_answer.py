@@ -80,3 +80,5 @@ class Answer:
     """Requests left, as the vendor says in X-RateLimit-Remaining or the like."""
     date: datetime | None = None
     """The server's clock (Date header), in UTC."""
+    age_seconds: float = 0.0
+    """For how long a cache had kept the answer (Age header), by which the server's clock is later than `date`."""

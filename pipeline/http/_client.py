@@ -1,9 +1,13 @@
 """The network of a run, and the client of one account."""
 
 import hashlib
+import importlib.util
 import logging
 import ssl
-from collections.abc import Mapping
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Hashable, Mapping
+from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 
@@ -13,7 +17,8 @@ import pipeline
 from pipeline.http._address import carry_params, check_base_url, check_path, origin_of, resolve_link
 from pipeline.http._answer import Answer, Outcome
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
-from pipeline.http._limits import RateLimit, RateLimits
+from pipeline.http._limits import Limiter, RateLimit, RateLimits
+from pipeline.http._permits import Admission, Permits, QueueTime
 from pipeline.http._waits import Patience
 from pipeline.secret import Redactor, Secret
 
@@ -27,6 +32,15 @@ _TALKATIVE_LOGGERS = (
     "httpcore.proxy",
     "httpcore.socks",
 )
+
+
+# Connections that are kept open for the next request of their origin: open files, beside those of the permits.
+_MOST_IDLE = 128
+
+# httpcore imports it for each request. Where it is not installed, that is looked for in every folder, each time.
+if importlib.util.find_spec("sniffio") is None:
+    # None is how Python is told that a module is absent.
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
 def _drop(_: logging.LogRecord) -> bool:
@@ -54,10 +68,42 @@ class Network:
             raise ValueError("an SSL context must check certificates and host names")
         for name in _TALKATIVE_LOGGERS:
             logging.getLogger(name).addFilter(_drop)
+        # Made once: reading the certificate authorities takes longer than many a request.
+        self._verify = verify or httpx.create_ssl_context()
+        self._permits = Permits()
+        self._admissions: dict[tuple[object, ...], Admission] = {}
+        self._idle: OrderedDict[httpx.AsyncClient, Hashable] = OrderedDict()
+        self._idle_at: dict[Hashable, list[httpx.AsyncClient]] = {}
+
+    @asynccontextmanager
+    async def lane(self, origin: Hashable) -> AsyncIterator[httpx.AsyncClient]:
+        """A client for one request, with its connection, which the next request to the origin may use again.
+
+        Each request has a client to itself: one pool for all looks through all of its connections several times for
+        each request, which with 128 of them takes more time than anything else.
+        """
+        at_origin = self._idle_at.setdefault(origin, [])
+        if at_origin:
+            client = at_origin.pop()
+            del self._idle[client]
+        else:
+            client = self._new_client()
+        try:
+            yield client
+        finally:
+            at_origin.append(client)
+            self._idle[client] = origin
+        if len(self._idle) > _MOST_IDLE:
+            oldest, its_origin = self._idle.popitem(last=False)
+            self._idle_at[its_origin].remove(oldest)
+            await oldest.aclose()
+
+    def _new_client(self) -> httpx.AsyncClient:
         direct = ("http://", "all://localhost", "all://127.0.0.1", "all://[::1]")
-        self.http = httpx.AsyncClient(
-            verify=verify or True,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+        return httpx.AsyncClient(
+            verify=self._verify,
+            # Permits say how many there may be: a request that waits in here would be waiting on its vendor's time.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
             follow_redirects=False,
             event_hooks={"response": [_hide_location]},
             mounts=dict.fromkeys(direct),
@@ -70,12 +116,24 @@ class Network:
             },
         )
 
+    def expect(self, vendor: str, base_url: str) -> None:
+        """Keep permits for a vendor and its origin from the beginning, before anybody takes too many."""
+        self._permits.origin(vendor, origin_of(httpx.URL(base_url)))
+
+    def admission(self, vendor: str, base_url: str, limiter: Limiter) -> Admission:
+        """The queue for requests to an origin under a rate limit: always the same for the same three."""
+        origin = origin_of(httpx.URL(base_url))
+        key = (vendor, origin, id(limiter))
+        if key not in self._admissions:
+            self._admissions[key] = Admission(limiter, self._permits.origin(vendor, origin))
+        return self._admissions[key]
+
     async def __aenter__(self) -> Self:
-        await self.http.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.http.aclose()
+        for client in self._idle:
+            await client.aclose()
 
 
 class Client:
@@ -109,17 +167,26 @@ class Client:
                 scope_value = account_id
             case "address":
                 scope_value = str(origin_of(httpx.URL(self.base_url)))
+        limiter = rate_limits.limiter(vendor, rate_limit, scope_value)
+        self._queued = QueueTime()
         self._caller = Caller(
-            http=network.http,
+            network=network,
+            origin=origin_of(httpx.URL(self.base_url)),
             vendor=vendor,
             account_id=account_id,
             headers=dict(headers),
             secret_names=tuple(dict.fromkeys(secret.name for secret in secrets)),
             redactor=Redactor(secrets),
             rate_limit=rate_limit,
-            limiter=rate_limits.limiter(vendor, rate_limit, scope_value),
+            admission=network.admission(vendor, self.base_url, limiter),
+            queued=self._queued,
             patience=patience or Patience(),
         )
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long this client's requests have waited behind those of others, so far."""
+        return self._queued.seconds
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """GET `path`, which begins with a slash and is appended to the base URL, with `params` as its query.

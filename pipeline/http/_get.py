@@ -3,9 +3,11 @@
 import asyncio
 import io
 import ssl
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
@@ -13,8 +15,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random
 from pipeline.exact import NotJson, decode_json
 from pipeline.http._answer import Answer, Outcome
 from pipeline.http._body import BadEncoding, TooLarge, read_body
-from pipeline.http._limits import Limiter, RateLimit
-from pipeline.http._waits import Patience, asked_wait_seconds, parse_date, requests_left
+from pipeline.http._limits import RateLimit
+from pipeline.http._permits import GIVEN_UP_AFTER, Admission, QueueTime
+from pipeline.http._waits import Patience, asked_wait_seconds, parse_age_seconds, parse_date, requests_left
 from pipeline.secret import Redactor, Secret
 
 REFUSED_LOCATION = "x-drawdown-refused-location"
@@ -31,6 +34,7 @@ _OUTCOMES = {
     422: Outcome.unprocessable,
     429: Outcome.rate_limited,
 }
+_UNANSWERED = frozenset({Outcome.timeout, Outcome.deadline, Outcome.connection})
 _ADVICE = {
     Outcome.unauthorised: "check the value of {variables}",
     Outcome.forbidden: "check what the key in {variables} may read",
@@ -50,18 +54,28 @@ _ADVICE = {
 }
 
 
+class Lanes(Protocol):
+    """The part of the network that a GET needs."""
+
+    def lane(self, origin: Hashable) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        """A client for one request to an origin."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks: what all GETs of one account have in common."""
 
-    http: httpx.AsyncClient
+    network: Lanes
+    origin: Hashable
     vendor: str
     account_id: str
     headers: Mapping[str, str | Secret]
     secret_names: tuple[str, ...]
     redactor: Redactor
     rate_limit: RateLimit
-    limiter: Limiter
+    admission: Admission
+    queued: QueueTime
     patience: Patience
 
     @property
@@ -105,8 +119,10 @@ class Get:
         self._caller = caller
         self._url = url
         self._clock = loop.time
+        # Both are put off by each wait for a permit, so that they are the vendor's time alone.
         self._started = loop.time()
         self._deadline = self._started + caller.patience.deadline_seconds
+        self._timeout = asyncio.timeout(None)
         self._backoff = wait_random_exponential(
             multiplier=caller.patience.backoff_seconds, max=caller.patience.backoff_cap_seconds
         )
@@ -123,31 +139,63 @@ class Get:
             retry_error_callback=lambda _: None,
         )
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with self._timeout:
                 await retrying(self._exchange)
         except TimeoutError:
             # A refusal stays a refusal when its body never ends.
             if not self._judge_status(self._last) or self._last.is_transient:
                 self._last.outcome = Outcome.deadline
                 self._last.detail = f"did not end within {self._caller.patience.deadline_seconds:g} s"
+        if self._sent_count:
+            self._caller.admission.permits.note(is_answered=self._last.outcome not in _UNANSWERED)
         return self._conclude()
 
     async def _exchange(self) -> _Exchange:
-        caller, patience = self._caller, self._caller.patience
-        wait_seconds = await caller.limiter.take(deadline=self._deadline)
+        wait_seconds = await self._enter()
         if wait_seconds:
+            limit = self._caller.rate_limit
             self._last.outcome, self._last.is_transient = Outcome.rate_limited, False
             self._last.detail = (
-                f"would have to wait {wait_seconds:.0f} s for our own limit of {caller.rate_limit.requests} "
-                f"requests in {caller.rate_limit.per_seconds:g} s, which is past its deadline"
+                f"would have to wait {wait_seconds:.0f} s for our own limit of {limit.requests} "
+                f"requests in {limit.per_seconds:g} s, which is longer than a run waits for it"
             )
             return self._last
+        permits = self._caller.admission.permits
+        try:
+            if permits.is_given_up:
+                self._last.is_transient = False
+                if not self._sent_count:
+                    self._last.outcome = Outcome.connection
+                    self._last.detail = f"was not sent, because the last {GIVEN_UP_AFTER} to this host had no answer"
+                return self._last
+            return await self._send()
+        finally:
+            permits.release()
+
+    async def _enter(self) -> float:
+        """Wait until it is this request's turn, while its clock stands still."""
+        began = self._clock()
+        self._timeout.reschedule(None)
+        wait_seconds = await self._caller.admission.enter(
+            self._caller.queued, longest_wait_seconds=self._caller.patience.limit_wait_seconds
+        )
+        waited_seconds = self._clock() - began
+        self._started += waited_seconds
+        self._deadline += waited_seconds
+        self._timeout.reschedule(self._deadline)
+        return wait_seconds
+
+    async def _send(self) -> _Exchange:
+        caller, patience = self._caller, self._caller.patience
         exchange = self._last = _Exchange()
         received = io.BytesIO()
         timeout = httpx.Timeout(patience.read_timeout_seconds, connect=patience.connect_timeout_seconds, pool=None)
         self._sent_count += 1
         try:
-            async with caller.http.stream("GET", self._url, auth=_Headers(caller.headers), timeout=timeout) as response:
+            async with (
+                caller.network.lane(caller.origin) as http,
+                http.stream("GET", self._url, auth=_Headers(caller.headers), timeout=timeout) as response,
+            ):
                 exchange.status_code, exchange.headers = response.status_code, response.headers
                 await read_body(response, received, cap_bytes=patience.body_cap_bytes)
         except TooLarge:
@@ -227,6 +275,7 @@ class Get:
             elapsed_seconds=self._clock() - self._started,
             rate_limit_remaining=requests_left(last.headers),
             date=parse_date(last.headers.get("date")),
+            age_seconds=parse_age_seconds(last.headers.get("age")),
         )
 
     def _story(self) -> str:

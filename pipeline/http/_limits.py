@@ -1,21 +1,27 @@
 """Rate limits, kept by us so that the vendor need not enforce them."""
 
-import asyncio
 import hashlib
 import logging
 import math
 import os
 import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast
 
 from pyrate_limiter import InMemoryBucket, Rate, RateItem, SQLiteBucket
+from pyrate_limiter.buckets.sqlite_bucket import Queries
 
 _LOG = logging.getLogger(__name__)
 
 # Another process holds the file for about a millisecond, so this is rarely paid twice.
 _BUSY_POLL_SECONDS = 0.005
+# A process may open 1,024 files as a rule, of which a run's connections take half at most.
+_MOST_OPEN_FILES = 256
+# As the library names it.
+_TABLE = "rate_bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +44,31 @@ class RateLimits:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._limiters: dict[str, Limiter] = {}
+        self._open: OrderedDict[str, Limiter] = OrderedDict()
 
     def limiter(self, vendor: str, limit: RateLimit, scope_value: str) -> "Limiter":
         """Return the limiter for this scope value, which for a key must already be a hash of it."""
         label = "\0".join((vendor, str(limit.requests), str(limit.per_seconds), limit.scope, scope_value))
         name = hashlib.sha256(label.encode()).hexdigest()[:32]
         if name not in self._limiters:
-            self._limiters[name] = Limiter(limit, self._folder and self._folder / f"{name}.sqlite")
+            path = self._folder and self._folder / f"{name}.sqlite"
+            self._limiters[name] = Limiter(limit, path, lambda limiter: self._keep_open(name, limiter))
         return self._limiters[name]
+
+    def _keep_open(self, name: str, limiter: "Limiter") -> None:
+        """Close the file that was not used for longest, where there are many: each key may have a limit of its own."""
+        self._open[name] = limiter
+        self._open.move_to_end(name)
+        if len(self._open) > _MOST_OPEN_FILES:
+            _, longest_unused = self._open.popitem(last=False)
+            longest_unused.close()
 
     def close(self) -> None:
         """Close the files."""
         for limiter in self._limiters.values():
             limiter.close()
         self._limiters.clear()
+        self._open.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -63,44 +80,39 @@ class RateLimits:
 class Limiter:
     """One limit for one scope value."""
 
-    def __init__(self, limit: RateLimit, path: Path | None) -> None:
+    def __init__(self, limit: RateLimit, path: Path | None, on_use: "Callable[[Limiter], None]") -> None:
         self._rates = [Rate(limit.requests, math.ceil(limit.per_seconds * 1000))]
-        self._bucket: InMemoryBucket | SQLiteBucket = InMemoryBucket(self._rates)
-        if path:
+        self._path = path
+        self._on_use = on_use
+        self._file: SQLiteBucket | None = None
+        self._was_open = False
+        self._memory: InMemoryBucket | None = None
+
+    def take(self) -> float:
+        """Take one place, where there is one: 0.0; else the seconds to wait before it is worth trying again."""
+        if self._path is not None:
+            self._on_use(self)
             try:
-                self._bucket = _open_file(path, self._rates)
+                if self._file is None:
+                    self._file = _open_file(self._path, self._rates, is_first=not self._was_open)
+                    self._was_open = True
+                return self._take_in_file(self._file)
             except (OSError, sqlite3.Error) as error:
-                self._distrust_file(error)
-
-    async def take(self, *, deadline: float) -> float:
-        """Take one place, waiting for it where need be.
-
-        `deadline` is an instant of the event loop's clock. Returns 0.0 when the place was taken; else the
-        seconds still to wait, which pass the deadline, so that nothing was waited for them.
-        """
-        loop = asyncio.get_running_loop()
-        while wait_seconds := self._try():
-            if loop.time() + wait_seconds > deadline:
-                return wait_seconds
-            await asyncio.sleep(wait_seconds)
-        return 0.0
-
-    def close(self) -> None:
-        """Close the file."""
-        self._bucket.close()
-
-    def _try(self) -> float:
-        if isinstance(self._bucket, SQLiteBucket):
-            try:
-                return self._try_file(self._bucket)
-            except sqlite3.Error as error:
-                if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     return _BUSY_POLL_SECONDS
                 self._distrust_file(error)
-        self._bucket.leak(_now_ms(self._bucket))
-        return _wait_seconds(self._bucket)
+        if self._memory is None:
+            self._memory = InMemoryBucket(self._rates)
+        self._memory.leak(_now_ms(self._memory))
+        return _wait_seconds(self._memory)
 
-    def _try_file(self, bucket: SQLiteBucket) -> float:
+    def close(self) -> None:
+        """Close the file, until the next use."""
+        if self._file is not None:
+            self._file.close()  # type: ignore[no-untyped-call]
+            self._file = None
+
+    def _take_in_file(self, bucket: SQLiteBucket) -> float:
         # The library counts and inserts in two steps; this lock makes them one for all processes.
         with bucket.conn:
             bucket.conn.execute("BEGIN IMMEDIATE")
@@ -112,7 +124,8 @@ class Limiter:
 
     def _distrust_file(self, error: Exception) -> None:
         _LOG.warning("a rate limit holds within this process only: its file fails with %s", type(error).__name__)
-        self._bucket = InMemoryBucket(self._rates)
+        self._path = None
+        self.close()
 
 
 def _wait_seconds(bucket: InMemoryBucket | SQLiteBucket) -> float:
@@ -124,12 +137,24 @@ def _now_ms(bucket: InMemoryBucket | SQLiteBucket) -> int:
     return cast(int, bucket.now())  # type: ignore[no-untyped-call]
 
 
-def _open_file(path: Path, rates: list[Rate]) -> SQLiteBucket:
+def _open_file(path: Path, rates: list[Rate], *, is_first: bool) -> SQLiteBucket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite itself would make it readable to all
-    bucket = SQLiteBucket.init_from_file(rates, db_path=str(path))
-    # Losing the last requests in a power cut is harmless, and an fsync for each request is not.
-    bucket.conn.execute("PRAGMA synchronous = OFF").close()
-    bucket.leak(_now_ms(bucket))
-    bucket.conn.execute("PRAGMA busy_timeout = 0").close()
+    connection = sqlite3.connect(path)
+    try:
+        # Losing the last requests in a power cut is harmless, and an fsync for each request or new key is not: the
+        # library's own way of opening would sync before anybody could say so.
+        connection.execute("PRAGMA synchronous = OFF").close()
+        connection.execute(Queries.CREATE_BUCKET_TABLE.format(table=_TABLE)).close()
+        index = Queries.CREATE_INDEX_ON_TIMESTAMP.format(
+            index_name=f"idx_{_TABLE}_rate_item_timestamp", table_name=_TABLE
+        )
+        connection.execute(index).close()
+        bucket = SQLiteBucket(rates, connection, table=_TABLE)
+        if is_first:
+            bucket.leak(_now_ms(bucket))
+        connection.execute("PRAGMA busy_timeout = 0").close()
+    except BaseException:
+        connection.close()
+        raise
     return bucket

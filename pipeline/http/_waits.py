@@ -25,7 +25,11 @@ class Patience:
     """What one GET may cost in time, attempts and bytes. Vendors publish none of these: they are our own."""
 
     deadline_seconds: float = 60.0
-    """The whole GET: waits, retries and reading included."""
+    """The whole GET: retries, the waits before them and reading included; waiting for a permit or for room in our own
+    rate limit is not, for the vendor has no part in it."""
+    limit_wait_seconds: float = 75.0
+    """For room in our own rate limit, at most, once nobody else waits before: the longest limits are of a minute, and
+    an hour is for the next run to wait."""
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 15.0
     """Between two pieces of an answer, the headers included."""
@@ -47,6 +51,12 @@ def parse_date(text: str | None) -> datetime | None:
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def parse_age_seconds(text: str | None) -> float:
+    """Return the seconds of an Age header, or 0.0 where it is absent or unreadable."""
+    text = (text or "").strip()
+    return float(text) if re.fullmatch(r"[0-9]{1,10}", text) else 0.0
 
 
 def asked_wait_seconds(status_code: int, headers: Mapping[str, str], *, local_now: datetime) -> float | None:

@@ -111,9 +111,8 @@ def landing(
                 for each in accounts
             },
         )
-        fetcher.land_run(msgspec.json.encode(record, order="sorted"))
+        visits = fetcher.fetch(calls, msgspec.json.encode(record, order="sorted"))
         land_rates(home, clock, context.run.run_id)
-        visits = fetcher.fetch(calls)
     for visit in visits:
         if visit.news:
             # Once, and in marts.data_freshness for ever: a key without a right to something is no failure of each run.

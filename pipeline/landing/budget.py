@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,16 @@ _AT_LEAST: Final = 2
 """Answers that are waited for in any case, as long as one GET may take: each run gets on by a page."""
 
 
+_LOOK_SECONDS: Final = 0.05
+"""How long to wait at least before looking again whether a walk's time is over, while it stands still."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """How long one walk may take, and how many requests; our own choice.
 
     A run publishes nothing before its last walk has ended, so this is also how long one account may delay all others.
+    The time begins with the walk's first permit, and does not run while a request waits behind those of others.
     At 60 requests a minute and 100 rows a page, 90 seconds are some 12,000 rows: a longer first load takes several
     runs, each of which fails with that reason. A backfill is started by hand, by somebody who waits for it.
     """
@@ -31,10 +36,12 @@ class Budget:
 class Spending:
     """One walk's use of its budget, from now on."""
 
-    def __init__(self, budget: Budget, *, is_backfill: bool) -> None:
-        self._clock = asyncio.get_running_loop().time
+    def __init__(self, budget: Budget, *, is_backfill: bool, queued_seconds: Callable[[], float] = lambda: 0.0) -> None:
+        """`queued_seconds` tells how long the walk's requests have waited behind those of others, so far."""
+        self._loop = asyncio.get_running_loop()
+        self._queued_seconds = queued_seconds
         self._seconds = budget.backfill_seconds if is_backfill else budget.seconds
-        self._deadline = self._clock() + self._seconds
+        self._end = self._loop.time() + self._seconds - queued_seconds()
         self._most = budget.backfill_requests if is_backfill else budget.requests
         self._asked = 0
         self.used_up = Answer(url="", outcome=Outcome.pagination, reason="the walk has used up its budget")
@@ -45,19 +52,32 @@ class Spending:
         if self._asked < _AT_LEAST:
             self._asked += 1
             return await asking
-        if self._asked >= self._most or self._clock() >= self._deadline:
+        if self._asked >= self._most or self._seconds_left() <= 0:
             asking.close()
             return self.used_up
         self._asked += 1
         try:
-            async with asyncio.timeout_at(self._deadline):
-                return await asking
+            async with asyncio.timeout(None) as timeout:
+                watch = asyncio.ensure_future(self._strike_in_time(timeout))
+                try:
+                    return await asking
+                finally:
+                    watch.cancel()
         except TimeoutError:
             return self.used_up
+
+    async def _strike_in_time(self, timeout: asyncio.Timeout) -> None:
+        """Let the timeout strike when nothing is left; each wait behind others puts that off."""
+        while (left := self._seconds_left()) > 0:
+            await asyncio.sleep(max(left, _LOOK_SECONDS))
+        timeout.reschedule(self._loop.time())
+
+    def _seconds_left(self) -> float:
+        return self._end + self._queued_seconds() - self._loop.time()
 
     @property
     def words(self) -> str:
         """What of the budget is used up."""
-        if self._clock() >= self._deadline:
+        if self._seconds_left() <= 0:
             return f"the {self._seconds:g} s that a run has for it are over after {self._asked} requests"
         return f"the {self._most} requests that a run has for it are made"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
+from random import SystemRandom
 from typing import Final
 
 import msgspec
@@ -14,28 +15,29 @@ from pipeline.clock import Clock, FetchIds
 from pipeline.errors import UsageError
 from pipeline.home import Home, private_folder
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
+from pipeline.landing.batches import EVERY_SECONDS, LandingBatches
 from pipeline.landing.budget import Budget
+from pipeline.landing.interrupts import run_interruptible
 from pipeline.landing.localfile import LocalFile
-from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
+from pipeline.landing.own import own_fetch
+from pipeline.landing.store import RUNS, Fetch, resume_states
+from pipeline.landing.vendorclocks import (
+    REFUSED_SECONDS,
+    VendorClocks,
+    clock_skew_seconds,
+    clock_words,
+    origin_of_account,
+)
 from pipeline.landing.walk import Asks, Resume, Span, Step, Walk
 from pipeline.secret import Secret
 from pipeline.settings import AccountSettings, Settings
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
-CLOCK_SECONDS: Final = 120
-"""A clock further off than this from a vendor's puts entries into wrong intervals."""
-
-
-def clock_words(skew_seconds: float | None, vendor: str) -> str | None:
-    """How far this machine's clock, ahead by so much, is off from a vendor's; None where that is near enough."""
-    if skew_seconds is None or abs(skew_seconds) <= CLOCK_SECONDS:
-        return None
-    direction = "ahead of" if skew_seconds > 0 else "behind"
-    return f"this machine's clock is {abs(skew_seconds):.0f} s {direction} {vendor}'s"
-
-
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
+_WALKS_AT_ONCE: Final = 256
+"""Walks that are under way at one origin, four for each permit: one that waits between two requests costs nothing, and
+the others need no memory before their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,12 @@ class Visit:
     def clock_warning(self) -> str | None:
         """What is said of a clock that is wrong; None where it is not."""
         words = clock_words(self.clock_skew_seconds, self.vendor)
-        return f"account {self.account_id}: {words}; set it" if words else None
+        if words is None:
+            return None
+        if abs(self.clock_skew_seconds or 0.0) > REFUSED_SECONDS:
+            # The run was not refused: this vendor is alone with its time.
+            return f"account {self.account_id}: {words}, and no other vendor says so: its server's clock may be wrong"
+        return f"account {self.account_id}: {words}; set it"
 
     @property
     def is_ok(self) -> bool:
@@ -102,6 +109,8 @@ class FetchPolicy:
     on_visit: Callable[[Visit], None] = lambda _: None
     on_warning: Callable[[str], None] = lambda _: None
     """Gets each line that a run says of accounts that are, or look like, one."""
+    land_every_seconds: float = EVERY_SECONDS
+    """How long an answer may be in memory alone."""
     is_limited: bool = True
     """Keep to the vendors' rate limits. False only for a sandbox, which is asked for months within seconds."""
 
@@ -120,99 +129,36 @@ class Fetcher:
     """By account, the ids that it had before: its walks go on where theirs ended."""
     ids: FetchIds = field(default_factory=FetchIds)
 
-    def land_run(self, record: bytes) -> str:
-        """Land what this run is: its clock and its redacted settings. Returns the fetch id."""
-        return land_own(self.home, self.clock, self.run_id, RUNS, record, wanted=self.wanted)
+    def fetch(self, calls: Sequence[Call], record: bytes | None = None) -> list[Visit]:
+        """Make all calls side by side, and land the answers in batches as they come. Returns how each went.
 
-    def fetch(self, calls: Sequence[Call]) -> list[Visit]:
-        """Make all calls side by side and land the answers, one file an endpoint. Returns how each went."""
-        return asyncio.run(self._fetch(calls)) if calls else []
+        `record` is what the run is: its redacted settings, which are landed before the first answer. Raises
+        DrawdownError, with nothing landed, where the vendors tell another time than this machine by hours.
+        """
+        return run_interruptible(self._fetch(calls, record))
 
-    async def _fetch(self, calls: Sequence[Call]) -> list[Visit]:
-        day = self.clock.today()
-        by_endpoint: dict[tuple[str, str], list[Call]] = {}
-        for call in calls:
-            by_endpoint.setdefault((call.vendor.name, call.endpoint.name), []).append(call)
+    async def _fetch(self, calls: Sequence[Call], record: bytes | None = None) -> list[Visit]:
+        opening = None if record is None else own_fetch(self.clock, self.run_id, RUNS, record, wanted=self.wanted)
+        # A clock that is set for a sandbox is not the vendors'.
+        asked = [] if self.clock.as_of else [each.account for each in calls if each.vendor.base_url is not None]
+        clocks = VendorClocks(asked)
+        batches = LandingBatches(self.home, self.clock.today(), clocks, opening)
         # A sandbox is asked without limits, so there is no book to keep.
         folder = private_folder(self.home.limits) if self.policy.is_limited else None
-        async with Network() as network:
-            with RateLimits(folder) as limits:
-                done = await asyncio.gather(
-                    *(self._endpoint(key, each, network, limits, day) for key, each in by_endpoint.items())
-                )
-        return [visit for visits in done for visit in visits]
-
-    async def _endpoint(
-        self, key: tuple[str, str], calls: list[Call], network: Network, limits: RateLimits, day: date
-    ) -> list[Visit]:
-        writer = LandingWriter(self.home.landing, *key, day)
-        states = resume_states(
-            self.home.landing,
-            *key,
-            (call.account.account_id for call in calls),
-            now=self.clock.now(),
-            formerly=self.formerly,
-        )
+        done: dict[int, Visit] = {}
         try:
-            visits = await asyncio.gather(
-                *(self._visit(call, states.get(call.account.account_id), network, limits, writer) for call in calls)
-            )
-            writer.close()
-        finally:
-            writer.abandon()
-        return visits
+            async with Network() as network:
+                with RateLimits(folder) as limits:
+                    tour = _Tour(fetcher=self, network=network, limits=limits, batches=batches, clocks=clocks)
+                    await tour.make(calls, done)
+        except BaseException:
+            batches.finish_early()
+            raise
+        batches.finish()
+        return [done[place] for place in range(len(calls))]
 
-    async def _visit(
-        self, call: Call, state: str | None, network: Network, limits: RateLimits, writer: LandingWriter
-    ) -> Visit:
-        account, endpoint = call.account, call.endpoint
-        asks = asks_for(
-            call,
-            network,
-            limits,
-            patience=self.policy.patience,
-            allow_http_loopback=self.allow_http_loopback,
-            is_limited=self.policy.is_limited,
-        )
-        landed: list[tuple[int, float]] = []
-        before = Resume.from_json(state)
-
-        def land(answer: Answer, step: Step) -> None:
-            absent_as = _absent_as(endpoint, answer, before)
-            writer.add(self._row(call, answer, step, msgspec.structs.replace(step.resume, absent_as=absent_as)))
-            landed.append((len(answer.body), answer.elapsed_seconds))
-
-        walk = Walk(
-            asks=asks,
-            land=land,
-            resume=before,
-            today=self.clock.today(),
-            history_days=account.history_days,
-            wanted=self.wanted,
-            budget=self.policy.budget,
-            says_it_failed=endpoint.says_it_failed,
-        )
-        last = await walk.run(endpoint.listing)
-        visit = Visit(
-            account_id=account.account_id,
-            vendor=call.vendor.name,
-            endpoint=endpoint.name,
-            outcome=last.outcome,
-            reason=_reason(call, last) or "",
-            is_absent=_is_absent(endpoint, last, before),
-            is_news=(_absent_as(endpoint, last, before) is None) != (before.absent_as is None),
-            fetch_count=len(landed),
-            body_bytes=sum(size for size, _ in landed),
-            elapsed_seconds=sum(seconds for _, seconds in landed),
-            # A clock that is set for a sandbox stands where it was told to.
-            clock_skew_seconds=(datetime.now(UTC) - last.date).total_seconds()
-            if last.date and not self.clock.as_of
-            else None,
-        )
-        self.policy.on_visit(visit)
-        return visit
-
-    def _row(self, call: Call, answer: Answer, step: Step, resume: Resume) -> Fetch:
+    def row(self, call: Call, answer: Answer, step: Step, resume: Resume) -> Fetch:
+        """An answer as it is landed."""
         now = self.clock.now()
         started = now if self.clock.as_of else now - timedelta(seconds=answer.elapsed_seconds)
         return Fetch(
@@ -240,6 +186,116 @@ class Fetcher:
         )
 
 
+@dataclass(kw_only=True)
+class _Tour:
+    """All visits of one run, and what they share."""
+
+    fetcher: Fetcher
+    network: Network
+    limits: RateLimits
+    batches: LandingBatches
+    clocks: VendorClocks
+    states: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    """By vendor and endpoint, and by account: where the walk before this one ended."""
+
+    async def make(self, calls: Sequence[Call], done: dict[int, Visit]) -> None:
+        """Make each call; `done` gets its visit by its place. Raises what landing raises, and ends at once then."""
+        for key in dict.fromkeys((call.vendor.name, call.endpoint.name) for call in calls):
+            self.states[key] = resume_states(
+                self.fetcher.home.landing,
+                *key,
+                (call.account.account_id for call in calls if (call.vendor.name, call.endpoint.name) == key),
+                now=self.fetcher.clock.now(),
+                formerly=self.fetcher.formerly,
+            )
+        by_origin: dict[tuple[str, str], list[tuple[int, Call]]] = {}
+        for place, call in enumerate(calls):
+            origin = call.account.base_url if call.vendor.base_url is not None else ""
+            by_origin.setdefault((call.vendor.name, origin), []).append((place, call))
+            if origin:
+                self.network.expect(call.vendor.name, origin)
+        workers = [
+            asyncio.ensure_future(self._work(queue, done))
+            for each in by_origin.values()
+            for queue in [iter(_in_order(each))]
+            for _ in range(min(len(each), _WALKS_AT_ONCE))
+        ]
+        landing = asyncio.ensure_future(self.batches.land_each(self.fetcher.policy.land_every_seconds))
+        visits = asyncio.gather(*workers)
+        # Landing ends before the visits only where it fails, and then nothing more is worth asking.
+        landing.add_done_callback(lambda _: visits.cancel())
+        try:
+            await visits
+        except asyncio.CancelledError:
+            if landing.done() and not landing.cancelled():
+                landing.result()
+            raise
+        finally:
+            for task in (landing, *workers):
+                task.cancel()
+            await asyncio.gather(landing, *workers, return_exceptions=True)
+
+    async def _work(self, queue: Iterator[tuple[int, Call]], done: dict[int, Visit]) -> None:
+        for place, call in queue:
+            done[place] = await self._visit(call)
+
+    async def _visit(self, call: Call) -> Visit:
+        fetcher, account, endpoint = self.fetcher, call.account, call.endpoint
+        asks = asks_for(
+            call,
+            self.network,
+            self.limits,
+            patience=fetcher.policy.patience,
+            allow_http_loopback=fetcher.allow_http_loopback,
+            is_limited=fetcher.policy.is_limited,
+        )
+        landed: list[tuple[int, float]] = []
+        before = Resume.from_json(self.states[call.vendor.name, endpoint.name].get(account.account_id))
+
+        def land(answer: Answer, step: Step) -> None:
+            self.clocks.hear(origin_of_account(account), clock_skew_seconds(answer))
+            absent_as = _absent_as(endpoint, answer, before)
+            self.batches.add(fetcher.row(call, answer, step, msgspec.structs.replace(step.resume, absent_as=absent_as)))
+            landed.append((len(answer.body), answer.elapsed_seconds))
+
+        walk = Walk(
+            asks=asks,
+            land=land,
+            resume=before,
+            today=fetcher.clock.today(),
+            history_days=account.history_days,
+            wanted=fetcher.wanted,
+            budget=fetcher.policy.budget,
+            says_it_failed=endpoint.says_it_failed,
+        )
+        last = await walk.run(endpoint.listing)
+        visit = Visit(
+            account_id=account.account_id,
+            vendor=call.vendor.name,
+            endpoint=endpoint.name,
+            outcome=last.outcome,
+            reason=_reason(call, last) or "",
+            is_absent=_is_absent(endpoint, last, before),
+            is_news=(_absent_as(endpoint, last, before) is None) != (before.absent_as is None),
+            fetch_count=len(landed),
+            body_bytes=sum(size for size, _ in landed),
+            elapsed_seconds=sum(seconds for _, seconds in landed),
+            # A clock that is set for a sandbox stands where it was told to.
+            clock_skew_seconds=None if fetcher.clock.as_of else clock_skew_seconds(last),
+        )
+        fetcher.policy.on_visit(visit)
+        return visit
+
+
+def _in_order(calls: list[tuple[int, Call]]) -> list[tuple[int, Call]]:
+    """An origin's calls in the order in which they are made: balances of all accounts, then the next endpoint.
+
+    Accounts come in another order each time, so that none is always behind the same slow ones.
+    """
+    SystemRandom().shuffle(calls)
+    return sorted(calls, key=lambda each: each[1].vendor.endpoints.index(each[1].endpoint))
+
+
 def _reason(call: Call, answer: Answer) -> str | None:
     """Why an answer is no good; None where it is. A walk's own words do not say whose listing it is."""
     if answer.outcome is Outcome.ok:
@@ -262,53 +318,6 @@ def _absent_as(endpoint: Endpoint, answer: Answer, before: Resume) -> str | None
     if _is_absent(endpoint, answer, before):
         return str(answer.outcome)
     return before.absent_as
-
-
-def land_own(
-    home: Home,
-    clock: Clock,
-    run_id: str,
-    what: str,
-    record: bytes,
-    *,
-    wanted: Span | None = None,
-    content_type: str = "application/json",
-    resume_json: str | None = None,
-) -> str:
-    """Land something that Drawdown itself did, as a body under `landing/_drawdown/<what>`; returns its fetch id."""
-    now = clock.now()
-    fetch_id = FetchIds().draw()
-    writer = LandingWriter(home.landing, OWN, what, now.date())
-    try:
-        writer.add(
-            Fetch(
-                fetch_id=fetch_id,
-                run_id=run_id,
-                vendor=OWN,
-                account_id="*",
-                endpoint=what,
-                request_url="",
-                window_from_date=wanted.from_date if wanted else None,
-                window_to_date=wanted.to_date if wanted else None,
-                page_number=1,
-                is_complete=True,
-                started_at_utc=now,
-                fetched_at_utc=now,
-                status_code=None,
-                outcome="ok",
-                reason=None,
-                attempt_count=0,
-                elapsed_seconds=0.0,
-                content_type=content_type,
-                body=record,
-                is_redacted=False,
-                resume_json=resume_json,
-            )
-        )
-        writer.close()
-    finally:
-        writer.abandon()
-    return fetch_id
 
 
 def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: Clock, home: Home) -> None:

@@ -14,6 +14,9 @@ _CAP_BYTES = 64 * 1024 * 1024
 class LocalFile:
     """Answers every question with the file's bytes; what is wrong with it becomes the outcome."""
 
+    queued_seconds = 0.0
+    """Nobody waits for a file."""
+
     def __init__(self, path: Path, account_id: str) -> None:
         self._path = path
         self._who = f"account {account_id}: {path}"

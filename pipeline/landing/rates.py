@@ -19,7 +19,7 @@ import msgspec
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
-from pipeline.landing.fetching import land_own
+from pipeline.landing.own import land_own
 from pipeline.landing.store import FX_RATES, OWN, resume_states
 from pipeline.landing.walk import Span
 

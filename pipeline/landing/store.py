@@ -1,4 +1,4 @@
-"""Landing's files: one a run and endpoint, one row a fetch, never changed once they have their name.
+"""Landing's files: one for each endpoint and batch of a run, one row a fetch, never changed once they have their name.
 
 `landing/<vendor>/<endpoint>/<yyyy>/<mm>/<dd>/<first fetch id>.parquet`. What Drawdown itself did is landed the same
 way under `landing/_drawdown/`. A file appears whole or not at all (written aside, synced, renamed).
@@ -99,7 +99,7 @@ class Fetch:
 
 
 class LandingWriter:
-    """Collects the fetches of one run and endpoint, and lands them as one file on `close`."""
+    """Collects fetches of one endpoint, and lands them as one file on `close`."""
 
     def __init__(self, landing: Path, vendor: str, endpoint: str, day: date) -> None:
         self.folder = landing / vendor / endpoint / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"

@@ -40,6 +40,11 @@ _PASSING: Final = frozenset(
 class Asks(Protocol):
     """The part of the HTTP client that a walk needs."""
 
+    @property
+    def queued_seconds(self) -> float:
+        """How long its requests have waited behind those of others, so far: that is not the walk's own time."""
+        ...
+
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """GET a path below the account's base URL."""
         ...
@@ -139,9 +144,13 @@ class Walk:
             case Once():
                 return await self._once(listing)
             case Pages():
-                return await self._pages(listing, Spending(self.budget, is_backfill=self._is_backfill))
+                return await self._pages(listing, self._spending())
             case Window():
-                return await self._window(listing, Spending(self.budget, is_backfill=self._is_backfill))
+                return await self._window(listing, self._spending())
+
+    def _spending(self) -> Spending:
+        asks = self.asks
+        return Spending(self.budget, is_backfill=self._is_backfill, queued_seconds=lambda: asks.queued_seconds)
 
     @property
     def _is_backfill(self) -> bool:

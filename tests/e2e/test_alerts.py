@@ -20,7 +20,7 @@ from werkzeug import Request, Response
 
 from pipeline import sandbox as sandboxes
 from pipeline.clock import Clock
-from pipeline.landing.fetching import land_own
+from pipeline.landing.own import land_own
 from pipeline.landing.store import OWN
 from pipeline.refresh import rebuild, rebuild_as_of
 from pipeline.sandbox import Sandbox

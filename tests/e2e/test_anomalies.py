@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline.clock import Clock
 from pipeline.forecasts.issues import CONTENT_TYPE
-from pipeline.landing.fetching import land_own
+from pipeline.landing.own import land_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.refresh import rebuild
 from tests.bench import Bench, FirstRun

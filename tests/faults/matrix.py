@@ -58,6 +58,9 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     43: ("`t; drop table t` as account or identifier", "refused or kept as text; every table stands"),
     44: ("rates on a weekend, stale, missing", "the last known within 7 days, else nothing and a warning"),
     45: ("a run killed under the scheduler", "the lock is free, and a run stuck as started does not hold up the schedule"),
+    46: ("many accounts, or some whose vendor drips, beside others", "each vendor and origin has its share of requests; waiting for one's turn is no vendor's failure"),
+    47: ("a run interrupted or killed while it fetches", "every answer of a second ago stands, also in the middle of a listing, and the next run goes on"),
+    48: ("a clock hours off the vendors' Date headers", "nothing is landed and both times are told; one vendor's broken header is a warning"),
 }  # fmt: skip
 """By number: what goes wrong, and what holds all the same."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
 from pipeline.landing.fetching import FetchPolicy, Visit
 from pipeline.landing.store import iterate, read
@@ -20,7 +21,7 @@ from pipeline.schema.tables import published
 from tests.bench import HURRIED, Bench
 from tests.faults.storm import wallet
 from tests.http.conftest import CANARY
-from tests.http.fault_server import FaultServer, reply
+from tests.http.fault_server import FaultServer, Script, Wire, reply
 from tests.staging.landed import Workshop
 
 _ACCOUNT = 'vendor = "vpsbg"\napi_key_env = "QUIET_KEY"\n'
@@ -146,30 +147,100 @@ def test_formulas_in_vendors_words_are_defused_in_the_exports_and_numbers_are_no
         assert row["EffectiveCost"] == "1.500000000"
 
 
+def _clock_accounts(quiet: Quiet, *servers: FaultServer) -> None:
+    lines = ["allow_http_loopback = true"]
+    for number, server in enumerate(servers):
+        lines += [
+            f"[accounts.main-{number}]", 'vendor = "deepvue"', 'client_id_env = "QUIET_KEY"',
+            'api_key_env = "QUIET_KEY"', f'base_url = "{server.url}"',
+        ]  # fmt: skip
+    quiet.bench.accounts_toml = "\n".join(lines)
+    quiet.bench.accounts.write_text(quiet.bench.accounts_toml)
+
+
+def _dated(off: timedelta) -> Script:
+    """An answer of a server whose clock is so far off this machine's."""
+
+    def play(wire: Wire) -> bool | None:
+        date = f"{datetime.now(UTC) + off:%a, %d %b %Y %H:%M:%S GMT}"
+        return reply(200, wallet("5"), {"Date": date})(wire)
+
+    return play
+
+
+def _landed(quiet: Quiet) -> list[str]:
+    return [str(path.relative_to(quiet.home.landing).parent) for path in iterate(quiet.home.landing)]
+
+
 @pytest.mark.faults(38)
+@pytest.mark.faults(48)
 @pytest.mark.parametrize("days", [-1, 1])
-def test_a_clock_that_is_a_day_off_is_warned_of_and_marks_nothing_as_seen_that_was_not(quiet: Quiet, days: int) -> None:
-    """The vendor's Date header says what day it is."""
+def test_one_vendor_whose_date_is_a_day_off_is_warned_of_and_marks_nothing_as_seen_that_was_not(
+    quiet: Quiet, days: int
+) -> None:
+    """The other vendor's clock is this machine's."""
     now = datetime.now(UTC)
-    date = f"{now - timedelta(days=days):%a, %d %b %Y %H:%M:%S GMT}"
     told: list[Visit] = []
-    with FaultServer(reply(200, wallet("5"), {"Date": date})) as server:
-        quiet.bench.accounts_toml = (
-            f'allow_http_loopback = true\n[accounts.main]\nvendor = "deepvue"\nclient_id_env = "QUIET_KEY"\n'
-            f'api_key_env = "QUIET_KEY"\nbase_url = "{server.url}"\n'
-        )
-        quiet.bench.accounts.write_text(quiet.bench.accounts_toml)
+    with FaultServer(_dated(timedelta(days=-days))) as odd, FaultServer(_dated(timedelta())) as right:
+        _clock_accounts(quiet, odd, right)
         policy = FetchPolicy(patience=HURRIED.patience, on_visit=told.append, is_limited=False)
         quiet.bench.run(selection="group:landing", policy=policy)
 
-    [warning] = [visit.clock_warning for visit in told]
-    seconds, where = 86_400, "ahead of" if days > 0 else "behind"
+    warnings = {visit.account_id: visit.clock_warning for visit in told}
+    assert warnings["main-1"] is None
+    warning, seconds, where = warnings["main-0"], 86_400, "ahead of" if days > 0 else "behind"
     assert warning is not None
     assert where in warning
     assert any(f"{seconds + more} s" in warning for more in range(-120, 121))
-    [resume] = [row for path in iterate(quiet.home.landing) if "deepvue" in str(path) for row in _resumes(path)]
-    assert str(min(now.date(), (now - timedelta(days=days)).date())) in resume
+    assert "no other vendor says so" in warning
+    resumes = {
+        row["account_id"]: row["resume_json"]
+        for path in iterate(quiet.home.landing)
+        if "deepvue" in str(path)
+        for row in read(path, ["account_id", "resume_json"]).to_pylist()
+    }
+    assert str(min(now.date(), (now - timedelta(days=days)).date())) in resumes["main-0"]
+    assert set(resumes) == {"main-0", "main-1"}
 
 
-def _resumes(path: Path) -> list[str]:
-    return [str(each) for each in read(path, ["resume_json"]).column("resume_json").to_pylist()]
+@pytest.mark.faults(48)
+@pytest.mark.parametrize("offs", [[24], [-24], [3, 3], [-3, -3, 0]], ids=str)
+def test_a_clock_that_is_hours_off_the_vendors_lands_nothing_and_the_next_run_asks_for_all(
+    quiet: Quiet, offs: list[int]
+) -> None:
+    scripts = [_dated(timedelta(hours=off)) for off in offs]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(FaultServer(script)) for script in scripts]
+        _clock_accounts(quiet, *servers)
+        before = datetime.now(UTC)
+        with pytest.raises(DrawdownError) as caught:
+            quiet.bench.run(selection="group:landing")
+        sentence = str(caught.value)
+        assert _landed(quiet) == []
+        assert sentence.count("\n") == 0
+        assert f"{abs(offs[0])}.0 hours {'later' if offs[0] > 0 else 'earlier'}" in sentence
+        days = {
+            f"{each + timedelta(hours=off):%Y-%m-%d}" for each in (before, datetime.now(UTC)) for off in (0, offs[0])
+        }
+        assert len([day for day in days if day in sentence]) >= len(
+            {before.date(), (before + timedelta(hours=offs[0])).date()}
+        )
+        assert all(f"127.0.0.1:{each.port}" in sentence for each, off in zip(servers, offs, strict=True) if off)
+        assert "set the clock" in sentence
+        for server in servers:
+            server.scripts = (_dated(timedelta()),)
+        assert quiet.bench.run(selection="group:landing").problems == []
+    assert sorted(_landed(quiet))[-1].startswith("deepvue/wallet/")
+    fetched = [row for path in iterate(quiet.home.landing) if "deepvue" in str(path) for row in read(path).to_pylist()]
+    assert sorted(row["account_id"] for row in fetched) == [f"main-{number}" for number in range(len(offs))]
+
+
+@pytest.mark.faults(48)
+def test_an_age_in_a_cache_is_no_wrong_clock_and_a_set_clock_is_not_compared(quiet: Quiet) -> None:
+    date = f"{datetime.now(UTC) - timedelta(hours=9):%a, %d %b %Y %H:%M:%S GMT}"
+    with FaultServer(reply(200, wallet("5"), {"Date": date, "Age": str(9 * 3600)})) as server:
+        _clock_accounts(quiet, server)
+        quiet.bench.run(selection="group:landing")
+        server.scripts = (_dated(timedelta(days=200)),)
+        quiet.bench.run(datetime(2026, 3, 18, tzinfo=UTC), selection="group:landing")
+    assert len([each for each in _landed(quiet) if "deepvue" in each]) == 2

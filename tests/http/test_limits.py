@@ -80,9 +80,13 @@ def _take_all(folder: str, wanted: int) -> int:
     async def work() -> int:
         with RateLimits(Path(folder)) as limits:
             limiter = limits.limiter("vpsbg", RateLimit(50, 600, "address"), "here")
-            # A deadline of ten seconds is enough for a busy file and too little for the limit.
-            deadline = asyncio.get_running_loop().time() + 10
-            return sum([await limiter.take(deadline=deadline) == 0 for _ in range(wanted)])
+            granted = 0
+            for _ in range(wanted):
+                # Ten seconds are enough for a busy file and too little for the limit.
+                while 0 < (wait_seconds := limiter.take()) < 10:
+                    await asyncio.sleep(wait_seconds)
+                granted += not wait_seconds
+            return granted
 
     return asyncio.run(work())
 

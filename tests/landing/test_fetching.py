@@ -1,4 +1,4 @@
-"""A run's fetching: accounts side by side, a file an endpoint, no failure in the way of another account."""
+"""A run's fetching: accounts side by side, a file an endpoint and batch, no failure in the way of another account."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Runs:
         self, run_id: str, *, days: int = 0, endpoints: tuple[str, ...] = ("balance", "transactions")
     ) -> list[Visit]:
         settings = load(self.accounts)
-        policy = FetchPolicy(patience=HURRIED, on_visit=self.seen.append, is_limited=False)
+        policy = FetchPolicy(patience=HURRIED, on_visit=self.seen.append, is_limited=False, land_every_seconds=60)
         clock = Clock(NOW + timedelta(days=days))
         fetcher = Fetcher(
             home=self.home, clock=clock, run_id=run_id, allow_http_loopback=True, policy=policy, formerly=self.formerly
@@ -71,7 +71,7 @@ class _Runs:
         return [row for path in store.iterate(self.home.landing) for row in store.read(path).to_pylist()]
 
 
-def test_a_run_lands_one_file_an_endpoint_whatever_the_number_of_accounts(fetch: _Runs) -> None:
+def test_what_a_run_lands_at_once_is_one_file_an_endpoint_whatever_the_number_of_accounts(fetch: _Runs) -> None:
     fetch("run-1")
     files = [path.relative_to(fetch.home.landing).parts[:5] for path in store.iterate(fetch.home.landing)]
     assert files == [("vpsbg", "balance", "2026", "03", "18"), ("vpsbg", "transactions", "2026", "03", "18")]

@@ -129,6 +129,7 @@ class _Asks:
     today: date
     fails: list[bool]
     days: set[date] = field(default_factory=set)
+    queued_seconds: float = 0.0
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         assert params is not None

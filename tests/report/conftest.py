@@ -69,8 +69,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Bench:
                 allow_http_loopback=True,
                 policy=HURRIED,
             )
-            fetcher.land_run(record)
-            fetcher.fetch(calls)
+            fetcher.fetch(calls, record)
         run_backtest(bench.home, [], as_json=False)
         world.move_clock(NOW)
         world.put_fault("money_dollars", account="voxpria-main", path="/api/v1/credits", exact=True, times=2)
