@@ -57,6 +57,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     published_assets.report,
     published_assets.metrics,
     published_assets.postgres,
+    published_assets.messages,
 ]
 """Every asset, in the order of the layers."""
 

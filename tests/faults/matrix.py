@@ -58,6 +58,10 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     43: ("`t; drop table t` as account or identifier", "refused or kept as text; every table stands"),
     44: ("rates on a weekend, stale, missing", "the last known within 7 days, else nothing and a warning"),
     45: ("a run killed under the scheduler", "the lock is free, and a run stuck as started does not hold up the schedule"),
+    56: ("a webhook that is down for hours or days", "retries with growing waits, none given up while it is open; then one message with how things are"),
+    57: ("recipients who hang", "they cost one timeout together, after publishing and outside the lock, and the others nothing"),
+    58: ("a run that fails: disk full, warehouse damaged, lock taken", "it is told once, named in status, metrics and exit code, and over with the next good run"),
+    59: ("entries and settings of a later version", "skipped with one warning, or refused, naming the version; `drawdown rebuild` works"),
 }  # fmt: skip
 """By number: what goes wrong, and what holds all the same."""
 
