@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -16,17 +17,16 @@ from uuid import uuid4
 import dagster as dg
 
 from pipeline import quarantine
-from pipeline.alerts.run_failures import run_failed
 from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError, first_line
+from pipeline.failed_runs import failure_lines, note_failed_run
 from pipeline.home import Home, private_folder
 from pipeline.landing.assets import ENDPOINTS
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
 from pipeline.landing.store import day_folders
 from pipeline.layers import SQL_LAYERS
 from pipeline.notices import collected, warn
-from pipeline.published.metrics import publish_metrics
 from pipeline.published.snapshot import write_build
 from pipeline.schema.tables import published
 from pipeline.settings import load
@@ -130,7 +130,12 @@ def _selected(request: Request) -> set[dg.AssetKey]:
 def _selection(request: Request) -> dg.AssetSelection:
     """What a request materialises. Raises UsageError where its selection cannot be read."""
     try:
-        selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+        with warnings.catch_warnings():
+            # Groups are selected by a parameter that Dagster calls beta; that is no news to whoever selects one.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            selection = (
+                dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+            )
     except dg.DagsterError as problem:
         words = first_line(problem)
         raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {_SELECTION_HINT}") from None
@@ -148,9 +153,9 @@ def materialize(request: Request) -> Outcome:
     Raises RunFailed where a step failed, with its own words; vendors' failures are in the outcome instead. People are
     told of a run that failed before it is raised, but for a rebuild.
     """
-    with collected() as warnings:
+    with collected() as noticed:
         try:
-            return _materialize(request, warnings)
+            return _materialize(request, noticed)
         except UsageError:
             raise
         except Exception as problem:
@@ -169,16 +174,7 @@ def ending(problem: Exception) -> tuple[str, tuple[str, ...]]:
     return str(uuid4()), tuple(words.splitlines())
 
 
-def note_failed_run(home: Home, clock: Clock, run_id: str, lines: Sequence[str]) -> list[str]:
-    """Send the alert of a run that failed, and say so in the metrics; returns a line for what could not be done."""
-    problems = run_failed(home, clock, run_id, lines)
-    # The build is the last one; what the file says of runs is new. Where nothing is published, there are no metrics.
-    with suppress(DrawdownError, OSError):
-        publish_metrics(home, clock.now())
-    return problems
-
-
-def _materialize(request: Request, warnings: list[str]) -> Outcome:
+def _materialize(request: Request, noticed: list[str]) -> Outcome:
     selection = _selection(request)
     config = {
         "accounts": list(request.accounts),
@@ -233,7 +229,7 @@ def _materialize(request: Request, warnings: list[str]) -> Outcome:
         raise KeyboardInterrupt
     if not result.success:
         raise RunFailed(result.run_id, [*_failures(result), *problems] or ["the run failed"])
-    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=warnings)
+    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
 
 
 def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:
@@ -298,17 +294,7 @@ def _is_interruption(event: dg.DagsterEvent) -> bool:
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    lines = []
-    for event in result.get_step_failure_events():
-        data = event.step_failure_data
-        if data.user_failure_data and data.user_failure_data.description:
-            lines.append(data.user_failure_data.description)
-        elif data.error:
-            cause = data.error
-            while cause.cause:
-                cause = cause.cause
-            lines.append(f"{event.step_key}: {cause.message.strip()}")
-    return lines
+    return [line for event in result.get_step_failure_events() for line in failure_lines(event)]
 
 
 @contextmanager

@@ -113,8 +113,7 @@ def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: Last
             recipient
             for recipient in went.unwritten
             if recipient in recipients[EVERY_ACCOUNT]
-            and (made := ledger.deliveries.get((state.event_id, recipient))) is not None
-            and made.is_pending
+            and ((made := ledger.deliveries.get((state.event_id, recipient))) is None or made.delivered_at is None)
         ]
 
 

@@ -12,6 +12,7 @@ from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
+from pipeline.last_run import LastRun
 from pipeline.published.focus import publish_focus
 from pipeline.published.metrics import publish_metrics
 from pipeline.published.postgres import load_postgres
@@ -119,10 +120,14 @@ def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     kinds={"prometheus"},
     owners=OWNERS,
 )
-def metrics(home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]) -> dg.MaterializeResult:
+def metrics(
+    context: dg.AssetExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
+) -> dg.MaterializeResult:
     """Write the metrics of the current snapshot."""
+    # Whatever fails after this makes the run a failed one, and writes them again.
+    this_run = LastRun(run_id=context.run.run_id, ended_at_utc=clock.now(), is_ok=True)
     with clear_failures():
-        return _files([publish_metrics(home, clock.now())])
+        return _files([publish_metrics(home, clock.now(), this_run)])
 
 
 _POSTGRES = dg.AssetKey(["published", "postgres"])

@@ -13,8 +13,8 @@ from pytest_httpserver import HTTPServer
 
 from pipeline.alerts.channel import send
 from pipeline.alerts.delivery import TRIES
-from pipeline.alerts.pending import pending
 from pipeline.alerts.journal import Intent, Outcome, land
+from pipeline.alerts.pending import pending
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.secret import Secret

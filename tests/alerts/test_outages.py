@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.alerts import delivery as delivering
 from pipeline.alerts.delivery import TRIES, sole_deliverer
-from pipeline.alerts.journal import Intent, Outcome, Outage, Transitions, land
+from pipeline.alerts.journal import Intent, Outage, Outcome, Transitions, land
 from pipeline.alerts.machine import Acknowledgement
 from pipeline.alerts.pending import LONGEST_WAIT, next_attempt, pending
 from pipeline.clock import Clock

@@ -57,7 +57,7 @@ EMPTY = [
     Wrong("dictionary core.balances", r"there is no table 'core\.balances'; did you mean .*core\.balance_bridge.* `drawdown dictionary` lists them all"),
     Wrong("dictionary --format xml", r"--format xml: known formats are table, json, markdown"),
     Wrong("sql x --format xml", r"--format xml: known formats are table, csv, json, parquet"),
-    Wrong("status --fail-on urgent", r"--fail-on urgent: known are ok, watch, warning, critical, unknown and stale"),
+    Wrong("status --fail-on urgent", r"--fail-on urgent: known are ok, watch, warning, critical, unknown, stale and run_failed"),
     # What the parser of the command line says.
     Wrong("statsu", r"No such command 'statsu'\. Did you mean 'status'\?"),
     Wrong("status --jsn", r"No such option: --jsn.*--json"),
