@@ -7,11 +7,12 @@ nobody collects, as in Dagster's runs, a line goes where Python's warnings go.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_LOGGER: Final = logging.getLogger("pipeline.notices")
+_UNCOLLECTED: Final = logging.getLogger("pipeline.notices")
+_LOGGER: Final = logging.getLogger("pipeline.notices.line")
 
 
 def warn(line: str) -> None:
@@ -20,14 +21,24 @@ def warn(line: str) -> None:
 
 
 class _Collector(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
+    """Keeps each line once, and hands it on where somebody is to hear it at once."""
+
+    def __init__(self, lines: list[str], tell: Callable[[str], object] = lambda _: None) -> None:
         super().__init__(logging.WARNING)
         self._lines = lines
+        self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
         if line not in self._lines:
             self._lines.append(line)
+            self._tell(line)
+
+
+def tell_uncollected(tell: Callable[[str], object]) -> None:
+    """From now on, in this process, hand each line that nobody collects to `tell`, once."""
+    _UNCOLLECTED.handlers = [_Collector([], tell)]
+    _UNCOLLECTED.propagate = False
 
 
 @contextmanager

@@ -11,7 +11,7 @@ that a rebuild makes the same tables as the run did. Whoever delivers reads ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,11 +24,9 @@ from pipeline.alerts.machine import Acknowledgement, Event, Key, State
 from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.landing.fetching import land_own
+from pipeline.landing.own import ALERTS, ENVELOPE, read_own
 from pipeline.landing.store import OWN, day_folders, each
 from pipeline.staging.aliases import Aliases, read_aliases
-
-ALERTS: Final = "alerts"
-"""The place below `landing/_drawdown`."""
 
 
 class Transitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transitions"):
@@ -144,6 +142,9 @@ class Ledger:
     """Something was delivered, or failed, or a run ended, since a run last took the journal in."""
 
 
+_COPIED: Final = ("fetch_id", "run_id", "fetched_at_utc", "version_id", "format_version")
+
+
 def land(home: Home, clock: Clock, run_id: str, entry: Entry) -> str:
     """Land an entry durably; returns its fetch id."""
     return land_own(home, clock, run_id, ALERTS, msgspec.json.encode(entry))
@@ -158,13 +159,13 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     since = _since(max(known)) if known else 0
     # A compaction that runs meanwhile can show a row twice.
     fresh = {
-        row["fetch_id"]: [row["fetch_id"], row["run_id"], row["fetched_at_utc"], row["body"].decode()]
+        row["fetch_id"]: [*(row[name] for name in _COPIED), row["body"].decode(errors="replace")]
         for row in _landed(landing, since)
         if row["fetch_id"] not in known and (known_at is None or row["fetched_at_utc"] <= known_at)
     }
     if fresh:
         connection.executemany(
-            "INSERT INTO alerts.journal (fetch_id, run_id, fetched_at_utc, entry_json) VALUES (?, ?, ?, ?)",
+            f"INSERT INTO alerts.journal ({', '.join(_COPIED)}, entry_json) VALUES (?, ?, ?, ?, ?, ?)",
             [fresh[fetch_id] for fetch_id in sorted(fresh)],
         )
 
@@ -177,18 +178,14 @@ def _since(fetch_id: str) -> int:
 def _landed(landing: Path, since_ns: int) -> Iterator[dict[str, Any]]:
     for folder in day_folders(landing, OWN, ALERTS):
         if folder.stat().st_mtime_ns >= since_ns:
-            for _, table in each(folder, ["fetch_id", "run_id", "fetched_at_utc", "body"]):
+            for _, table in each(folder, ["fetch_id", "run_id", "fetched_at_utc", "body", *ENVELOPE]):
                 yield from table.to_pylist()
 
 
 def landed_entries(landing: Path, since: str = "") -> list[tuple[str, Entry]]:
     """What was landed after a fetch id, straight from landing, by fetch id and in its order."""
-    found = {
-        row["fetch_id"]: _decode(row["body"])
-        for row in _landed(landing, _since(since) if since else 0)
-        if row["fetch_id"] > since
-    }
-    return sorted(found.items())
+    rows = (row for row in _landed(landing, _since(since) if since else 0) if row["fetch_id"] > since)
+    return sorted(_readable(rows, Aliases()).items())
 
 
 def read_ledger(connection: duckdb.DuckDBPyConnection, *, is_for_tables: bool = False) -> Ledger:
@@ -211,9 +208,13 @@ class JournalCopy:
     @classmethod
     def of(cls, connection: duckdb.DuckDBPyConnection) -> JournalCopy:
         """Read it."""
-        rows = connection.execute("SELECT fetch_id, entry_json FROM alerts.journal ORDER BY fetch_id").fetchall()
+        names = ("fetch_id", "body", "endpoint", "version_id", "format_version")
+        rows = connection.execute(
+            "SELECT fetch_id, encode(entry_json), ?, version_id, format_version FROM alerts.journal ORDER BY fetch_id",
+            [ALERTS],
+        ).fetchall()
         aliases = read_aliases(connection)
-        return cls({fetch_id: _renamed(_decode(body), aliases) for fetch_id, body in rows}, aliases)
+        return cls(_readable((dict(zip(names, row, strict=True)) for row in rows), aliases), aliases)
 
     @classmethod
     def of_nothing(cls) -> JournalCopy:
@@ -223,11 +224,8 @@ class JournalCopy:
     def ledger(self, landing: Path) -> Ledger:
         """With what was landed since. Raises OSError or ValueError for a landing file that is not whole."""
         since = _since(max(self.entries)) if self.entries else 0
-        fresh = {
-            row["fetch_id"]: _renamed(_decode(row["body"]), self.aliases)
-            for row in _landed(landing, since)
-            if row["fetch_id"] not in self.entries
-        }
+        rows = (row for row in _landed(landing, since) if row["fetch_id"] not in self.entries)
+        fresh = _readable(rows, self.aliases)
         return fold(sorted({**self.entries, **fresh}.items()))
 
 
@@ -252,11 +250,17 @@ def _renamed(entry: Entry, aliases: Aliases) -> Entry:
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
-def _decode(body: bytes | str) -> Entry:
-    try:
-        return _DECODER.decode(body)
-    except msgspec.MsgspecError as problem:
-        raise ValueError(f"landing holds a damaged body under _drawdown/alerts: {problem}") from None
+def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, Entry]:
+    """The entries of rows of landing, by fetch id, under the names that accounts have today.
+
+    Without those that only a later version can read. Raises ValueError for one that is damaged.
+    """
+    found: dict[str, Entry] = {}
+    for row in rows:
+        entry = read_own(row, _DECODER.decode)
+        if entry is not None:
+            found[row["fetch_id"]] = _renamed(entry, aliases)
+    return found
 
 
 def fold(entries: Iterable[tuple[str, Entry]], *, is_for_tables: bool = False) -> Ledger:

@@ -13,6 +13,7 @@ import typer.core
 from pipeline import __version__
 from pipeline.cli import completion
 from pipeline.errors import DrawdownError
+from pipeline.notices import tell_uncollected
 
 
 class _Group(typer.core.TyperGroup):
@@ -59,6 +60,7 @@ def complain(problem: object) -> None:
 def main() -> None:
     """Run the command line; errors that a person is meant to read become lines on stderr."""
     os.umask(0o077)
+    tell_uncollected(complain)
     try:
         app(prog_name="drawdown")
     except DrawdownError as problem:

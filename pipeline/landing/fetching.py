@@ -16,6 +16,7 @@ from pipeline.home import Home, private_folder
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
 from pipeline.landing.budget import Budget
 from pipeline.landing.localfile import LocalFile
+from pipeline.landing.own import FORMATS
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter, resume_states
 from pipeline.landing.walk import Asks, Resume, Span, Step, Walk
 from pipeline.secret import Secret
@@ -303,6 +304,7 @@ def land_own(
                 body=record,
                 is_redacted=False,
                 resume_json=resume_json,
+                format_version=FORMATS.get(what),
             )
         )
         writer.close()

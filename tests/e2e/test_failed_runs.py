@@ -13,12 +13,16 @@ import dagster as dg
 import pytest
 from pytest_httpserver import HTTPServer
 
+from pipeline import __version__
 from pipeline import sandbox as sandboxes
 from pipeline.cli.alerting import read_open
 from pipeline.cli.status import is_reached, read_status
-from pipeline.errors import DrawdownError
+from pipeline.clock import Clock
+from pipeline.errors import DrawdownError, UsageError
 from pipeline.failed_runs import failed_runs
 from pipeline.home import Home
+from pipeline.landing.fetching import land_own
+from pipeline.landing.own import FORMATS
 from pipeline.last_run import read_last_run
 from pipeline.refresh import RunFailed, rebuild
 from pipeline.sandbox import Sandbox
@@ -26,6 +30,7 @@ from pipeline.warehouse import Warehouse
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
 from tests.e2e.test_alerts import ALERTS, Told, listen
+from tests.landing.test_own import later
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +211,32 @@ def test_a_run_that_fails_under_dagster_is_told_once(told: Told, monkeypatch: py
     last = read_last_run(told.home)
     assert last is not None
     assert (last.run_id, last.failed_run_count) == (result.run_id, 1)
+
+
+@pytest.mark.faults(59)
+def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Told) -> None:
+    home = told.home
+    checksums = told.bench.checksums()
+    with later(2):
+        for kind in FORMATS:
+            land_own(home, Clock(NOW), "later", kind, b'{"type":"unheard_of"}')
+    # A later version's own kinds of entries, and its vendors, are nobody's business here.
+    land_own(home, Clock(NOW), "later", "unheard_of", b"{}")
+    home.warehouse.unlink()
+
+    outcome = rebuild(home)
+
+    assert (outcome.is_ok, told.bench.checksums()) == (True, checksums)
+    assert len(outcome.warnings) == len(FORMATS)
+    for kind in FORMATS:
+        assert [line for line in outcome.warnings if f"_drawdown/{kind} that Drawdown 9.9.9 wrote" in line], kind
+    # And the next run goes on.
+    assert told.run_alerts(1) == []
+    assert told.titles() == ["voxpria-campaign is critical"]
+
+
+@pytest.mark.faults(59)
+def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(told: Told) -> None:
+    told.bench.accounts.write_text(f"snooze_hours = 3\n{told.bench.accounts.read_text()}")
+    with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known are "):
+        told.run_alerts()
