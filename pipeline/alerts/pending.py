@@ -76,9 +76,9 @@ def pending(ledger: Ledger, policy: Policy, recipients: Recipients) -> Pending:
         events.setdefault((event.account_id, event.rule), []).append(event)
     concerned: dict[Key, list[str]] = {}
     for (event_id, recipient), delivery in ledger.deliveries.items():
-        event = ledger.events.get(event_id)
-        if event is not None and delivery.is_pending:
-            concerned.setdefault((event.account_id, event.rule), []).append(recipient)
+        told = ledger.events.get(event_id)
+        if told is not None and delivery.is_pending:
+            concerned.setdefault((told.account_id, told.rule), []).append(recipient)
     for key, state in ledger.states.items():
         if state.alert_state == "open":
             concerned.setdefault(key, []).extend(recipients.get(state.account_id, ()))
@@ -145,7 +145,8 @@ def next_attempt(outage: Outage | None) -> datetime | None:
         return None
     # An exponent without a bound would overflow after years.
     doublings = min(outage.failed_run_count - 1, 16)
-    return outage.tried_at + min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+    wait: timedelta = FIRST_WAIT * int(2**doublings)
+    return outage.tried_at + min(wait, LONGEST_WAIT)
 
 
 def is_due(outage: Outage | None, tellings: Sequence[Telling], now: datetime) -> bool:

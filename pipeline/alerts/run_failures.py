@@ -65,20 +65,21 @@ def run_failed(home: Home, clock: Clock, run_id: str, problems: Sequence[str]) -
     ended = after_failure(before, run_id, clock.now(), tuple(problems))
     with _told(lines):
         write_last_run(home, ended)
-    settings: Settings | None = None
     with _told(lines):
-        settings = load_settings()
-    if settings is None:
-        return lines
-    done = Delivered()
+        _tell_people(load_settings(), home, clock, run_id, ended, lines)
+    return lines
+
+
+def _tell_people(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun, lines: list[str]) -> None:
+    done = Delivered(unwritten=list(settings.alert_recipients()[EVERY_ACCOUNT]))
     with _told(lines), sole_deliverer(home, wait_seconds=_LOCK_SECONDS) as is_sole:
         if not is_sole:
-            return [*lines, "alerts: another process is sending messages; the next run tells of this one"]
-        _tell(settings, home, clock, run_id, ended, done)
+            lines.append("alerts: another process is sending messages; the next run tells of this one")
+            return
+        done = _tell(settings, home, clock, run_id, ended)
+    # As it is where landing is full, damaged or not to be read.
     lines += done.problems
-    with _told(lines):
-        _tell_without_journal(settings, home, ended, done)
-    return lines
+    _tell_without_journal(settings, home, ended, done.unwritten)
 
 
 @contextlib.contextmanager
@@ -95,33 +96,29 @@ def _told(lines: list[str]) -> Iterator[None]:
         lines.append(f"alerts: the failed run cannot be told of: {type(problem).__name__}: {problem}")
 
 
-def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun, done: Delivered) -> None:
+def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun) -> Delivered:
+    """Land the alert and send all that is due; who was not told of the alert stands in the result as unwritten."""
     recipients = settings.alert_recipients()
     ledger = JournalCopy.of_nothing().ledger(home.landing)
     state = ledger.states.get(_KEY)
     if (state is None or not state.is_open) and settings.alerts.severity(RUN_FAILED) is not None:
-        try:
-            state = _open(settings, home, clock, run_id, state, ended)
-        except OSError:
-            done.unwritten += recipients[EVERY_ACCOUNT]
-            raise
+        state = _open(settings, home, clock, run_id, state, ended)
         ledger = JournalCopy.of_nothing().ledger(home.landing)
     went = deliver(ledger, settings.alerts, recipients, settings.notify_url, home, clock, run_id)
-    done.problems += went.problems
+    untold: list[str] = []
     if state is not None and state.alert_state == "open":
-        done.unwritten += [
-            recipient
-            for recipient in went.unwritten
-            if recipient in recipients[EVERY_ACCOUNT]
-            and ((made := ledger.deliveries.get((state.event_id, recipient))) is None or made.delivered_at is None)
-        ]
+        for recipient in went.unwritten:
+            made = ledger.deliveries.get((state.event_id, recipient))
+            if recipient in recipients[EVERY_ACCOUNT] and (made is None or made.delivered_at is None):
+                untold.append(recipient)
+    return Delivered(problems=went.problems, unwritten=untold)
 
 
-def _tell_without_journal(settings: Settings, home: Home, ended: LastRun, done: Delivered) -> None:
+def _tell_without_journal(settings: Settings, home: Home, ended: LastRun, recipients: Sequence[str]) -> None:
     """Tell whoever was not, once: that it was told stands in the file of the last run, which needs no more room."""
     policy = settings.alerts
     severity = policy.severity(RUN_FAILED)
-    untold = [each for each in dict.fromkeys(done.unwritten) if each not in ended.told_recipients]
+    untold = [each for each in dict.fromkeys(recipients) if each not in ended.told_recipients]
     if severity is None or not untold or not policy.is_told(severity) or policy.is_held(severity, ended.ended_at_utc):
         return
     urls: dict[str, Secret] = {}

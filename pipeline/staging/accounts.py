@@ -52,7 +52,8 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
             landed |= {row["fetch_id"]: row for row in table.to_pylist() if row["fetch_id"] in wanted}
     previous: bytes | None = None
     record: dict[str, Any] = {}
-    reporting = connection.execute("SELECT reporting_unit_code FROM staging.build").fetchone()
+    build = connection.execute("SELECT reporting_unit_code FROM staging.build").fetchone()
+    known_unit = build[0] if build else None
     for fetch_id in sorted(landed):
         body = landed[fetch_id]["body"]
         if body != previous:
@@ -63,7 +64,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
                 _load_accounts(connection, record["accounts"])
                 load_prices(connection, record["accounts"])
     last = landed[max(landed)]
-    if not record and reporting is None:
+    if not record and known_unit is None:
         raise DrawdownError(
             f"every run in landing was recorded by Drawdown {last['version_id']}, whose records this one, "
             f"{__version__}, cannot read. Install Drawdown {last['version_id']} or later; or begin with `drawdown run`"
@@ -74,7 +75,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
         "VALUES (?, ?, ?, ?, ?)",
         [
             last["fetched_at_utc"],
-            record["reporting_currency"] if record else reporting[0],
+            record["reporting_currency"] if record else known_unit,
             last["run_id"],
             last["version_id"],
             max(landed),
