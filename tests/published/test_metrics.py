@@ -36,6 +36,7 @@ NAMES = """
     drawdown_account_severity drawdown_account_topup drawdown_account_topup_order_timestamp_seconds
     drawdown_endpoint_last_success_timestamp_seconds drawdown_endpoint_last_attempt_timestamp_seconds
     drawdown_build_timestamp_seconds drawdown_build_as_of_timestamp_seconds drawdown_build_info
+    drawdown_last_run_failed drawdown_last_run_timestamp_seconds drawdown_failed_runs_in_a_row
 """.split()
 RULES = Path(__file__).parents[2] / "docs" / "deploy" / "prometheus-rules.yml"
 
