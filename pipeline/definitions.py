@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipeline.alerts import assets as alert_assets
 from pipeline.clock import Clock, parse_instant
+from pipeline.failed_runs import failed_runs
 from pipeline.forecasts import assets as forecast_assets
 from pipeline.home import Home
 from pipeline.landing import assets as landing_assets
@@ -57,6 +58,7 @@ ASSETS: list[dg.AssetsDefinition] = [
     published_assets.report,
     published_assets.metrics,
     published_assets.postgres,
+    published_assets.messages,
 ]
 """Every asset, in the order of the layers."""
 
@@ -102,6 +104,6 @@ defs = dg.Definitions(
         "clock": clock_resource,
         "fetch_policy": FetchPolicy(),
     },
-    sensors=[lost_runs],
+    sensors=[lost_runs, failed_runs],
     executor=_EXECUTOR,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline import __version__
+
 
 class DrawdownError(Exception):
     """Something is wrong that a person can mend; the message says what, where and what to do. Exit code 1."""
@@ -13,6 +15,11 @@ class UsageError(DrawdownError):
     """The request or the settings are wrong; nothing was fetched and nothing was written. Exit code 2."""
 
     exit_code = 2
+
+
+def unknown(what: str) -> str:
+    """That settings hold something which this version does not know; a later one may."""
+    return f"unknown {what} in Drawdown {__version__}"
 
 
 def first_line(problem: Exception, *, longest: int = 200) -> str:

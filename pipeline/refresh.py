@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
@@ -18,11 +20,13 @@ from pipeline import quarantine
 from pipeline.clock import Clock
 from pipeline.definitions import ASSETS, defs
 from pipeline.errors import DrawdownError, UsageError, first_line
+from pipeline.failed_runs import failure_lines, note_failed_run
 from pipeline.home import Home, private_folder
 from pipeline.landing.assets import ENDPOINTS
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
 from pipeline.landing.store import day_folders
 from pipeline.layers import SQL_LAYERS
+from pipeline.notices import collected, warn
 from pipeline.published.snapshot import write_build
 from pipeline.schema.tables import published
 from pipeline.settings import load
@@ -39,11 +43,23 @@ class Outcome:
     run_id: str
     problems: list[str] = field(default_factory=list)
     """One line for each vendor failure or broken rule; empty when all went well."""
+    warnings: list[str] = field(default_factory=list)
+    """One line for each thing that a person should know, and that makes no number wrong."""
 
     @property
     def is_ok(self) -> bool:
         """Nothing failed."""
         return not self.problems
+
+
+class RunFailed(DrawdownError):
+    """A refresh that came to no end; what readers have stays as it was."""
+
+    def __init__(self, run_id: str, lines: Sequence[str]) -> None:
+        """`lines` are one for each reason."""
+        super().__init__("; ".join(lines))
+        self.run_id = run_id
+        self.lines = tuple(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +84,11 @@ class Request:
     """Load nothing that arrived later."""
     target: Path | None = None
     """Fetch nothing and publish nothing; when all went well, write the tables that readers get to this file."""
+
+    @property
+    def is_replay(self) -> bool:
+        """It makes tables again from landing, and is no run: nobody is told of anything."""
+        return self.is_rebuild or self.target is not None
 
 
 def check_before(request: Request) -> None:
@@ -109,11 +130,16 @@ def _selected(request: Request) -> set[dg.AssetKey]:
 def _selection(request: Request) -> dg.AssetSelection:
     """What a request materialises. Raises UsageError where its selection cannot be read."""
     try:
-        selection = dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+        with warnings.catch_warnings():
+            # Groups are selected by a parameter that Dagster calls beta; that is no news to whoever selects one.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            selection = (
+                dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+            )
     except dg.DagsterError as problem:
         words = first_line(problem)
         raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {_SELECTION_HINT}") from None
-    if request.is_rebuild or request.target:
+    if request.is_replay:
         selection = selection - dg.AssetSelection.groups("landing")
     if request.target:
         selection = selection - dg.AssetSelection.groups("published")
@@ -124,8 +150,31 @@ def _selection(request: Request) -> dg.AssetSelection:
 def materialize(request: Request) -> Outcome:
     """Materialise the selected assets in this process.
 
-    Raises DrawdownError where a step failed, with its own words; vendors' failures are in the outcome instead.
+    Raises RunFailed where a step failed, with its own words; vendors' failures are in the outcome instead. People are
+    told of a run that failed before it is raised, but for a rebuild.
     """
+    with collected() as noticed:
+        try:
+            return _materialize(request, noticed)
+        except UsageError:
+            raise
+        except Exception as problem:
+            if not request.is_replay:
+                run_id, lines = ending(problem)
+                for line in note_failed_run(request.home, request.clock, run_id, lines):
+                    warn(line)
+            raise
+
+
+def ending(problem: Exception) -> tuple[str, tuple[str, ...]]:
+    """The run that failed, with an id of its own where it had none yet, and why, in lines."""
+    if isinstance(problem, RunFailed):
+        return problem.run_id, problem.lines
+    words = str(problem) or type(problem).__name__
+    return str(uuid4()), tuple(words.splitlines())
+
+
+def _materialize(request: Request, noticed: list[str]) -> Outcome:
     selection = _selection(request)
     config = {
         "accounts": list(request.accounts),
@@ -140,7 +189,7 @@ def materialize(request: Request) -> Outcome:
         request.home,
         path=request.warehouse_path,
         known_at=request.known_at,
-        is_replay=request.is_rebuild or request.target is not None,
+        is_replay=request.is_replay,
     )
     private_folder(request.home.path)
     with ExitStack() as stack:
@@ -174,14 +223,13 @@ def materialize(request: Request) -> Outcome:
     ]
     skipped = [str(event.step_key) for event in result.all_events if event.is_step_skipped]
     if result.success and skipped:
-        raise DrawdownError(
-            f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}. Try again"
-        )
+        line = f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}. Try again"
+        raise RunFailed(result.run_id, [line])
     if any(_is_interruption(event) for event in result.get_step_failure_events()):
         raise KeyboardInterrupt
     if not result.success:
-        raise DrawdownError("; ".join([*_failures(result), *problems]) or "the run failed")
-    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])))
+        raise RunFailed(result.run_id, [*_failures(result), *problems] or ["the run failed"])
+    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
 
 
 def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:
@@ -246,17 +294,7 @@ def _is_interruption(event: dg.DagsterEvent) -> bool:
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    lines = []
-    for event in result.get_step_failure_events():
-        data = event.step_failure_data
-        if data.user_failure_data and data.user_failure_data.description:
-            lines.append(data.user_failure_data.description)
-        elif data.error:
-            cause = data.error
-            while cause.cause:
-                cause = cause.cause
-            lines.append(f"{event.step_key}: {cause.message.strip()}")
-    return lines
+    return [line for event in result.get_step_failure_events() for line in failure_lines(event)]
 
 
 @contextmanager

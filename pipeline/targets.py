@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.errors import DrawdownError, UsageError
+from pipeline.errors import DrawdownError, UsageError, unknown
 from pipeline.secret import Secret
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
@@ -59,7 +59,7 @@ def read_publish(source: str, table: Any) -> PostgresTarget | None:
     if not isinstance(table, dict):
         raise ValueError("must be a table, such as [publish]")
     for key in sorted(table.keys() - {"postgres"}):
-        raise ValueError(f"{_shown(key)}: unknown key; known is postgres")
+        raise ValueError(f"{_shown(key)}: {unknown('key')}; known is postgres")
     postgres = table.get("postgres")
     if postgres is None:
         return None
@@ -67,8 +67,8 @@ def read_publish(source: str, table: Any) -> PostgresTarget | None:
         raise ValueError('postgres: must be a table, such as { dsn_env = "DRAWDOWN_POSTGRES_DSN" }')
     for key in sorted(postgres.keys() - set(_KEYS)):
         raise ValueError(
-            f"postgres: {_shown(key)}: unknown key; known are {', '.join(_KEYS)}. The connection string stands in the "
-            "environment, never here"
+            f"postgres: {_shown(key)}: {unknown('key')}; known are {', '.join(_KEYS)}. The connection string stands in "
+            "the environment, never here"
         )
     if "dsn_env" not in postgres:
         raise ValueError("postgres: dsn_env: is missing; give the NAME of the environment variable")

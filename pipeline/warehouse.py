@@ -52,6 +52,8 @@ class Warehouse:
         """What arrived later is not loaded; None: everything is."""
         self.is_replay = is_replay
         """It is made again from landing, so nothing is issued anew."""
+        self.has_published = False
+        """A build was made of it in this run."""
         self._wait_seconds = wait_seconds
         self._lock: IO[str] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None

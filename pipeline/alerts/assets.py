@@ -6,16 +6,15 @@ import dagster as dg
 import msgspec
 
 from pipeline import quarantine
-from pipeline.alerts.delivery import address, deliver
 from pipeline.alerts.inputs import READS, read_readings
 from pipeline.alerts.journal import Ledger, Transitions, land, load, read_ledger
 from pipeline.alerts.machine import step
+from pipeline.alerts.pending import address
 from pipeline.alerts.rules import findings
 from pipeline.alerts.tables import rebuild_tables
 from pipeline.alerts.takeover import take_over
 from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
 from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import ALERTS
 from pipeline.settings import Settings
@@ -23,7 +22,6 @@ from pipeline.settings import load as load_settings
 from pipeline.warehouse import Warehouse
 
 _PUBLISHED = [table for table in ALERTS if table.is_published]
-_EVENTS = asset_key("alerts.events")
 
 
 @dg.multi_asset(
@@ -40,76 +38,57 @@ _EVENTS = asset_key("alerts.events")
         for table in _PUBLISHED
     ],
     check_specs=[
-        *(
-            dg.AssetCheckSpec(
-                "matches_contract",
-                asset=asset_key(table.full_name),
-                blocking=True,
-                description=f"No key ({', '.join(table.key)}) stands twice.",
-            )
-            for table in _PUBLISHED
-        ),
         dg.AssetCheckSpec(
-            "is_delivered",
-            asset=_EVENTS,
-            description="Whoever is to be told was told; what was not delivered is tried again by the next run.",
-        ),
+            "matches_contract",
+            asset=asset_key(table.full_name),
+            blocking=True,
+            description=f"No key ({', '.join(table.key)}) stands twice.",
+        )
+        for table in _PUBLISHED
     ],
 )
 def alerts(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
-    home: dg.ResourceParam[Home],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Find what has changed, land it, tell people, and take over what is landed; a replay only takes over."""
-    problems: list[str] = []
+    """Find what has changed, land it, and take over what is landed; a replay only takes over.
+
+    People are told after publishing (`published/messages`).
+    """
     happened = 0
     with clear_failures():
         connection = warehouse.connection
         if not warehouse.is_replay:
-            settings = load_settings()
-            run_id = context.run.run_id
-            before = _ledger(warehouse)
-            happened = _advance(before, warehouse, settings, clock, run_id)
-            problems = deliver(
-                _ledger(warehouse), settings.alerts, settings.recipients(), settings.notify_url, home, clock, run_id
-            )
-        ledger = _ledger(warehouse)
+            happened = _advance(_ledger(warehouse), warehouse, load_settings(), clock, context.run.run_id)
+        _take_over(warehouse)
+        ledger = read_ledger(connection, is_for_tables=True)
         with warehouse.transaction():
             rebuild_tables(connection, ledger)
     say(f"alerts: {happened} new events, {sum(state.is_open for state in ledger.states.values())} open")
     for table in _PUBLISHED:
         key = asset_key(table.full_name)
         duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
-        checks = [
-            dg.AssetCheckResult(
-                check_name="matches_contract",
-                asset_key=key,
-                passed=not duplicates,
-                severity=dg.AssetCheckSeverity.ERROR,
-                metadata={"keys_standing_twice": duplicates},
-            )
-        ]
-        if key == _EVENTS:
-            checks.append(
-                dg.AssetCheckResult(
-                    check_name="is_delivered",
-                    asset_key=key,
-                    passed=not problems,
-                    severity=dg.AssetCheckSeverity.ERROR,
-                    description="\n".join(problems) or None,
-                )
-            )
+        check = dg.AssetCheckResult(
+            check_name="matches_contract",
+            asset_key=key,
+            passed=not duplicates,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={"keys_standing_twice": duplicates},
+        )
         yield dg.MaterializeResult(
-            asset_key=key, metadata=table_metadata(connection, table.full_name), check_results=checks
+            asset_key=key, metadata=table_metadata(connection, table.full_name), check_results=[check]
         )
 
 
-def _ledger(warehouse: Warehouse) -> Ledger:
+def _take_over(warehouse: Warehouse) -> None:
     with warehouse.transaction() as connection:
         load(connection, warehouse.home.landing, warehouse.known_at)
-    return read_ledger(connection)
+
+
+def _ledger(warehouse: Warehouse) -> Ledger:
+    _take_over(warehouse)
+    return read_ledger(warehouse.connection)
 
 
 def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Clock, run_id: str) -> int:
@@ -133,12 +112,17 @@ def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Cl
     waiting = sorted(before.waiting.items())
     after, events = step(before.states, found, [each for _, each in waiting], now)
     changed = tuple(after[key] for key in sorted(after) if after[key] != before.states.get(key))
-    if changed or waiting:
+    if changed or waiting or before.has_untaken:
+        recipients = settings.alert_recipients()
         addressed = tuple(
-            msgspec.structs.replace(each, recipients=address(each, policy, settings.recipients())) for each in events
+            msgspec.structs.replace(each, recipients=address(each, policy, recipients)) for each in events
         )
         entry = Transitions(
-            at=now, states=changed, events=addressed, acknowledgements=tuple(fetch_id for fetch_id, _ in waiting)
+            at=now,
+            states=changed,
+            events=addressed,
+            acknowledgements=tuple(fetch_id for fetch_id, _ in waiting),
+            through=before.newest,
         )
         land(home, clock, run_id, entry)
     return len(events)

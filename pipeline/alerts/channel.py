@@ -6,11 +6,14 @@ that taken for a delivery; after any of them, whoever answers there would be tol
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+import threading
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pipeline.alerts.messages import MOST_CHARACTERS
 from pipeline.secret import Redactor, Secret
@@ -37,41 +40,50 @@ class Failure:
 def most_characters(url: Secret) -> int:
     """The most characters of title and body together that every service behind a URL takes."""
     with _listening(_redactor(url)):
-        channel = _channel(url)
-        known = [int(service.body_maxlen) for service in channel or () if service.body_maxlen > 0]
+        known = [int(service.body_maxlen) for service in _services(url) if service.body_maxlen > 0]
     return min([MOST_CHARACTERS, *known])
 
 
 def send(url: Secret, title: str, body: str) -> Failure | None:
-    """Deliver a message once; returns what went wrong, or None."""
+    """Deliver a message once; returns what went wrong, or None. Several threads may send at a time."""
     # It says of a URL that it does not know what that URL is.
     with _listening(_redactor(url)) as heard:
-        channel = _channel(url)
-        if channel is None:
+        services = _services(url)
+        if not services:
             return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
-        delivered = channel.notify(title=title, body=body)
-    if delivered:
+        # Each by itself: together, Apprise would send in threads whose words nobody could tell from other recipients'.
+        delivered = [_notify(service, title, body) for service in services]
+    if all(delivered):
         return None
     told = [line for level, line in heard if level >= logging.WARNING]
     why = told[-1][:200] if told else "no reason was given"
     if _REDIRECTED.search(why):
         why += f" That is a redirect, which is not followed: put the address that it leads to into {url.name}"
     # Of several services behind one URL, one may have taken it.
-    is_unknown = len(channel) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in heard)
+    is_unknown = len(services) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in heard)
     return Failure(f"the message through {url.name} was not delivered: {why}", is_unknown=is_unknown)
 
 
-def _channel(url: Secret) -> Any | None:
-    """Apprise with the URL's services; None where it knows none. Apprise itself is untyped."""
+def _notify(service: Any, title: str, body: str) -> bool:
+    import apprise
+
+    channel = apprise.Apprise()
+    channel.add(service)
+    return bool(channel.notify(title=title, body=body))
+
+
+def _services(url: Secret) -> list[Any]:
+    """The services that a URL names; none where Apprise knows none. Apprise itself is untyped."""
     import apprise
 
     channel = apprise.Apprise()
     if not channel.add(url.reveal()):
-        return None
-    for service in channel:
+        return []
+    services = list(channel)
+    for service in services:
         # Set here, because a parameter of the URL would override it anywhere else.
         service.redirects = False
-    return channel
+    return services
 
 
 def _redactor(url: Secret) -> Redactor:
@@ -80,22 +92,34 @@ def _redactor(url: Secret) -> Redactor:
     return Redactor([url, *(Secret(part, name=url.name) for part in sorted(parts))])
 
 
-class _listening(logging.Handler):
-    """Keeps what Apprise says, and lets it go no further; meanwhile no log line of anybody's names the URL.
+@dataclass(slots=True, eq=False)
+class _Ear:
+    """Who listens in one thread."""
 
-    Which libraries Apprise sends with is its own affair, and at their lowest level they log whole addresses.
+    redactor: Redactor
+    thread_id: int
+    heard: list[tuple[int, str]]
+
+
+class _Ears(logging.Handler):
+    """Keeps what Apprise says in each sending thread, and lets it go no further.
+
+    While anybody sends, no log line of anybody's names a URL. Which libraries Apprise sends with is its own affair, and
+    at their lowest level they log whole addresses, in threads of their own, too: every line is redacted by all.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self._redactor = redactor
+        self._ears: list[_Ear] = []
+        self._guard = threading.Lock()
         self._make = logging.getLogRecordFactory()
-        self._heard: list[tuple[int, str]] = []
         self._logger = logging.getLogger("apprise")
-        self._before = (self._logger.propagate, self._logger.level)
+        self._before = (True, logging.NOTSET)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._heard.append((record.levelno, record.getMessage()))
+        for ear in tuple(self._ears):
+            if ear.thread_id == record.thread:
+                ear.heard.append((record.levelno, record.getMessage()))
 
     def _record(self, *arguments: Any, **more: Any) -> logging.LogRecord:
         record = self._make(*arguments, **more)
@@ -103,21 +127,47 @@ class _listening(logging.Handler):
             text = record.getMessage()
         except Exception:  # a library's line that does not fit its own values is no reason to lose the message
             text = str(record.msg)
-        record.msg, record.args = self._redactor.text(text), None
+        record.msg, record.args = self._redacted(text), None
         if record.exc_info:
-            record.exc_text = self._redactor.text("".join(traceback.format_exception(*record.exc_info)))
+            record.exc_text = self._redacted("".join(traceback.format_exception(*record.exc_info)))
             record.exc_info = None
         return record
 
-    def __enter__(self) -> list[tuple[int, str]]:
-        logging.setLogRecordFactory(self._record)
-        self._logger.propagate = False
-        self._logger.setLevel(logging.DEBUG)
-        self._logger.addHandler(self)
-        return self._heard
+    def _redacted(self, text: str) -> str:
+        for ear in tuple(self._ears):
+            text = ear.redactor.text(text)
+        return text
 
-    def __exit__(self, *_: object) -> None:
-        logging.setLogRecordFactory(self._make)
-        self._logger.removeHandler(self)
-        self._logger.propagate, level = self._before
-        self._logger.setLevel(level)
+    def join(self, ear: _Ear) -> None:
+        with self._guard:
+            self._ears.append(ear)
+            if len(self._ears) == 1:
+                self._make = logging.getLogRecordFactory()
+                self._before = (self._logger.propagate, self._logger.level)
+                logging.setLogRecordFactory(self._record)
+                self._logger.propagate = False
+                self._logger.setLevel(logging.DEBUG)
+                self._logger.addHandler(self)
+
+    def leave(self, ear: _Ear) -> None:
+        with self._guard:
+            self._ears.remove(ear)
+            if not self._ears:
+                logging.setLogRecordFactory(self._make)
+                self._logger.removeHandler(self)
+                self._logger.propagate, level = self._before
+                self._logger.setLevel(level)
+
+
+_EARS: Final = _Ears()
+
+
+@contextlib.contextmanager
+def _listening(redactor: Redactor) -> Iterator[list[tuple[int, str]]]:
+    """What Apprise says in this thread during the block, with its level."""
+    ear = _Ear(redactor, threading.get_ident(), [])
+    _EARS.join(ear)
+    try:
+        yield ear.heard
+    finally:
+        _EARS.leave(ear)

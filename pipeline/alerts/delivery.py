@@ -1,68 +1,83 @@
-"""Telling people: each transition once for each recipient, however often processes die.
+"""Telling people: after a build is published, outside the warehouse's lock, all recipients side by side.
 
-What does not fit into one message goes out in several, each on its own: one that fails repeats none that arrived.
 An intent is landed and synced before a message is sent, and its outcome after. Where a process died in between, nobody
-knows whether the message went out: it is sent once more, marked as possibly repeated, and then never again.
+knows whether the message went out: it is sent once more, marked as possibly repeated, and after that once a day.
+What does not fit into one message goes out in several, each on its own: one that fails repeats none that arrived.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import queue
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from pipeline.alerts.channel import Failure, most_characters, send
-from pipeline.alerts.journal import Delivery, Intent, Ledger, Outcome, land
-from pipeline.alerts.machine import Event
+from pipeline.alerts.journal import Entry, Intent, Ledger, Outcome, land
 from pipeline.alerts.messages import Message, compose
+from pipeline.alerts.pending import Recipients, Telling, is_due, next_attempt, pending
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
-from pipeline.home import Home
+from pipeline.home import Home, private_folder
 from pipeline.secret import Secret
 
 TRIES: Final = 3
-"""Attempts in one run."""
-MOST_ATTEMPTS: Final = 72
-"""Attempts in all: a day of hourly runs."""
-MOST_UNANSWERED: Final = 2
-"""Messages of which no process lived to say whether they went out."""
+"""Attempts of a message in one run."""
 MOST_FAILURES: Final = 2
-"""Messages in a row that a run fails to send to a recipient, who is then left in peace until the next one."""
+"""Messages in a row that a run fails to send to a recipient, who is then left in peace until the next attempt."""
+RECIPIENT_SECONDS: Final = 30.0
+"""For all messages of a run to one recipient."""
+ALL_SECONDS: Final = 45.0
+"""For all recipients together."""
+MOST_AT_ONCE: Final = 32
+"""Recipients who are told side by side."""
 _WAITS: Final = (0.5, 2.0)
 """Seconds between the attempts of a run."""
 
-Recipients = Mapping[str, Sequence[str]]
-"""By account, the names of the variables that hold the URLs."""
+_journal = threading.Lock()
+"""One entry is landed at a time, so that their ids differ and tell their order."""
 
 
-def address(event: Event, policy: Policy, recipients: Recipients) -> tuple[str, ...]:
-    """Who is told of an event."""
-    if event.is_silent or not policy.is_told(event.severity):
-        return ()
-    return tuple(recipients.get(event.account_id, ()))
+@dataclass(slots=True)
+class Delivered:
+    """How a run's messages went."""
+
+    problems: list[str] = field(default_factory=list)
+    """A line for each recipient to whom something could not be sent."""
+    unwritten: list[str] = field(default_factory=list)
+    """Recipients to whom nothing was sent, because the journal could not be written."""
 
 
-def pending(ledger: Ledger, policy: Policy, recipients: Recipients) -> dict[str, list[Event]]:
-    """By recipient, the events that are still to be told, in the order in which they happened.
+@contextlib.contextmanager
+def sole_deliverer(home: Home, *, wait_seconds: float = ALL_SECONDS + 15) -> Iterator[bool]:
+    """Hold `delivery.lock`, so that no other process sends the same messages meanwhile; False where another holds it.
 
-    Who was added to accounts.toml later is told of what is open now.
+    It is an flock, freed by the death of its holder. Raises OSError where the file cannot be made.
     """
-    wanted = [pair for pair, delivery in ledger.deliveries.items() if delivery.is_pending]
-    newest: dict[tuple[str, str], Event] = {}
-    for event in ledger.events.values():
-        if event.event in ("opened", "escalated"):
-            newest[event.account_id, event.rule] = event
-    for key, state in ledger.states.items():
-        if state.alert_state == "open" and key in newest:
-            for recipient in address(newest[key], policy, recipients):
-                if (newest[key].event_id, recipient) not in ledger.deliveries:
-                    wanted.append((newest[key].event_id, recipient))
-    order = {event_id: place for place, event_id in enumerate(ledger.events)}
-    found: dict[str, list[Event]] = {}
-    for event_id, recipient in sorted(wanted, key=lambda pair: order[pair[0]]):
-        found.setdefault(recipient, []).append(ledger.events[event_id])
-    return found
+    private_folder(home.path)
+    handle = os.open(home.path / "delivery.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + wait_seconds
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.05)
+            else:
+                yield True
+                return
+    finally:
+        os.close(handle)
 
 
 def deliver(
@@ -73,115 +88,280 @@ def deliver(
     home: Home,
     clock: Clock,
     run_id: str,
-) -> list[str]:
-    """Send what is due, in as few messages as its recipient's service takes; returns a line for each failure.
+) -> Delivered:
+    """Send what is due, in as few messages as each recipient's service takes.
 
-    Who calls it holds the warehouse's lock: nobody else delivers meanwhile. `url_of` raises UsageError, in words, for a
-    variable that holds no URL.
+    Who calls it is the sole deliverer. It returns within ALL_SECONDS; a recipient who hangs costs the others nothing.
+    `url_of` raises UsageError, in words, for a variable that holds no URL.
     """
     now = clock.now()
-    known = {name for names in recipients.values() for name in names}
-    problems = []
-    for recipient, events in pending(ledger, policy, recipients).items():
-
-        def settle(these: Sequence[Event], problem: str, name: str = recipient) -> None:
-            ids = tuple(each.event_id for each in these)
-            land(home, clock, run_id, Outcome(at=now, recipient=name, event_ids=ids, is_given_up=True, problem=problem))
-
-        if recipient not in known:
-            settle(events, f"accounts.toml no longer names {recipient}")
+    done = Delivered()
+    to_do = pending(ledger, policy, recipients)
+    for (recipient, reason), event_ids in to_do.settled.items():
+        settled = Outcome(at=now, recipient=recipient, event_ids=tuple(event_ids), is_given_up=True, problem=reason)
+        # On a full disk it is settled by a later run.
+        with contextlib.suppress(OSError):
+            land(home, clock, run_id, settled)
+    mailings = []
+    for recipient, tellings in to_do.tellings.items():
+        sendable = [each for each in tellings if not policy.is_held(each.event.severity, now)]
+        outage = ledger.outages.get(recipient)
+        if not sendable:
             continue
-        sendable = []
-        for event in events:
-            delivery = ledger.deliveries.get((event.event_id, recipient), Delivery())
-            problem = _hopeless(delivery)
-            if problem:
-                settle([event], problem)
-                problems.append(f"alerts: {event.event_id} through {recipient} is given up: {problem}")
-            elif not policy.is_held(event.severity, now):
-                sendable.append(event)
-        if sendable:
-            told = {
-                event.event_id: ledger.deliveries[event.event_id, recipient].told_length
-                for event in sendable
-                if (event.event_id, recipient) in ledger.deliveries
-            }
-            problems += _send_all(sendable, told, recipient, url_of, home, clock, run_id)
-    return problems
+        if not is_due(outage, sendable, now):
+            count = f"{len(sendable)} change{'s' if len(sendable) > 1 else ''}"
+            why = outage.problem if outage and outage.problem else "no process lived to say whether it was told"
+            done.problems.append(
+                f"alerts: {count} for {recipient} could not be told: {why}; {_again(ledger, recipient)}"
+            )
+            continue
+        try:
+            mailings.append(_mailing(recipient, url_of(recipient), sendable, ledger, home, clock, run_id))
+        except DrawdownError as unusable:
+            done.problems.append(f"alerts: {unusable}; the next run tries again")
+    _send_all(mailings)
+    for mailing in mailings:
+        done.problems += mailing.problems()
+        if mailing.is_unwritten:
+            done.unwritten.append(mailing.recipient)
+    return done
 
 
-def _hopeless(delivery: Delivery) -> str | None:
-    if delivery.unanswered_count >= MOST_UNANSWERED:
-        return f"it may have gone out {delivery.unanswered_count} times, and no process lived to say so"
-    if delivery.attempt_count >= MOST_ATTEMPTS:
-        return f"{delivery.attempt_count} attempts failed; the last: {delivery.problem}"
-    return None
+def _again(ledger: Ledger, recipient: str) -> str:
+    after = next_attempt(ledger.outages.get(recipient))
+    return f"tried again after {after:%Y-%m-%d %H:%M} UTC" if after else "the next run tries again"
 
 
-def _send_all(
-    events: Sequence[Event],
-    told: Mapping[str, int],
+def _mailing(
     recipient: str,
-    url_of: Callable[[str], Secret],
+    url: Secret,
+    tellings: Sequence[Telling],
+    ledger: Ledger,
     home: Home,
     clock: Clock,
     run_id: str,
-) -> list[str]:
-    """Send a recipient's messages, each with an intent and an outcome of its own; returns what went wrong."""
-    try:
-        url = url_of(recipient)
-    except DrawdownError as unusable:
-        return [f"alerts: {unusable}; the next run tries again"]
-    messages = compose(events, home.published / "report" / "index.html", limit=most_characters(url), told=told)
-    failures: list[str] = []
-    failed_in_a_row = 0
-    cut_off: set[str] = set()
-    for message in messages:
-        if cut_off & set(message.event_ids):
-            # Without what comes before it, it says nothing.
-            continue
-        problem = _send(message, url, recipient, home, clock, run_id)
-        failed_in_a_row = failed_in_a_row + 1 if problem else 0
-        if problem:
-            failures.append(problem)
-            cut_off |= set(message.event_ids)
-        if failed_in_a_row == MOST_FAILURES:
-            break
-    problems = [f"alerts: {problem}; the next run tries again" for problem in dict.fromkeys(failures)]
-    waiting = {event.event_id for event in events} - {each for message in messages for each in message.event_ids}
-    if waiting:
-        problems.append(
-            f"alerts: {len(waiting)} more than {len(messages)} messages through {recipient} can tell wait for the next "
-            "run; `drawdown alerts` lists them"
-        )
-    return problems
-
-
-def _send(message: Message, url: Secret, recipient: str, home: Home, clock: Clock, run_id: str) -> str | None:
-    """Land the intent, send, land the outcome; returns what went wrong."""
-    ids = message.event_ids
-    intent_id = land(home, clock, run_id, Intent(at=clock.now(), recipient=recipient, event_ids=ids))
-    failures: list[Failure] = []
-    for wait in (*_WAITS[: TRIES - 1], None):
-        failure = send(url, message.title, message.body)
-        if failure is None:
-            break
-        failures.append(failure)
-        if wait is not None:
-            time.sleep(wait)
-    is_delivered = len(failures) < TRIES
-    earlier = failures if is_delivered else failures[:-1]
-    outcome = Outcome(
-        at=clock.now(),
-        recipient=recipient,
-        event_ids=ids,
-        intent_id=intent_id,
-        is_delivered=is_delivered,
-        attempt_count=len(failures) + is_delivered,
-        is_possibly_repeated=any(each.is_unknown for each in earlier),
-        is_unknown=not is_delivered and any(each.is_unknown for each in failures),
-        problem=None if is_delivered else failures[-1].problem,
-        told_length=message.told_length,
+) -> _Mailing:
+    events = [each.event for each in tellings]
+    told = {
+        event.event_id: ledger.deliveries[event.event_id, recipient].told_length
+        for event in events
+        if (event.event_id, recipient) in ledger.deliveries
+    }
+    outage = ledger.outages.get(recipient)
+    preface = ""
+    # A paragraph that has begun goes on where it broke off.
+    if outage is not None and outage.since is not None and outage.failed_run_count and not any(told.values()):
+        preface = f"Messages did not arrive since {outage.since:%Y-%m-%d %H:%M} UTC. This is what matters now."
+    messages = compose(
+        events,
+        home.published / "report" / "index.html",
+        limit=most_characters(url),
+        told=told,
+        notes={each.event.event_id: each.note for each in tellings if each.note},
+        preface=preface,
     )
-    land(home, clock, run_id, outcome)
-    return outcome.problem
+    return _Mailing(
+        recipient=recipient,
+        url=url,
+        messages=messages,
+        covered={each.event.event_id: each.event_ids for each in tellings},
+        left_over=len(events) - len({each for message in messages for each in message.event_ids}),
+        land=lambda entry: land(home, clock, run_id, entry),
+        now=clock.now,
+        run_id=run_id,
+    )
+
+
+def _send_all(mailings: Sequence[_Mailing]) -> None:
+    """Send to all side by side; who has not taken it within the time is left."""
+    done: queue.SimpleQueue[_Mailing] = queue.SimpleQueue()
+    waiting = list(reversed(mailings))
+    running: dict[str, tuple[_Mailing, float]] = {}
+    end = time.monotonic() + ALL_SECONDS
+    while waiting or running:
+        while waiting and len(running) < MOST_AT_ONCE:
+            mailing = waiting.pop()
+            running[mailing.recipient] = mailing, time.monotonic() + RECIPIENT_SECONDS
+            _start(mailing, done)
+        first = min(deadline for _, deadline in running.values())
+        with contextlib.suppress(queue.Empty):
+            running.pop(done.get(timeout=max(min(first, end) - time.monotonic(), 0)).recipient, None)
+        now = time.monotonic()
+        for recipient, (mailing, deadline) in list(running.items()):
+            if now >= min(deadline, end):
+                mailing.leave()
+                del running[recipient]
+        if now >= end:
+            for mailing in waiting:
+                mailing.leave()
+            return
+
+
+def _start(mailing: _Mailing, done: queue.SimpleQueue[_Mailing]) -> None:
+    def work() -> None:
+        mailing.send()
+        done.put(mailing)
+
+    # Not waited for at the process's end: a connection that hangs must not hold up anything.
+    threading.Thread(target=work, name=f"alerts-{mailing.recipient}", daemon=True).start()
+
+
+@dataclass(kw_only=True)
+class _Mailing:
+    """A run's messages to one recipient, sent by a thread of its own."""
+
+    recipient: str
+    url: Secret
+    messages: Sequence[Message]
+    covered: dict[str, tuple[str, ...]]
+    """By told event, all that have arrived with it."""
+    left_over: int
+    """Events for which there was no message any more."""
+    land: Callable[[Entry], str]
+    now: Callable[[], datetime]
+    run_id: str
+    failures: list[str] = field(default_factory=list)
+    is_unwritten: bool = False
+    _sent: tuple[str, tuple[str, ...]] | None = None
+    """Of the message under way: the intent's fetch id, and what the message covers."""
+    _is_left: bool = False
+
+    def send(self) -> None:
+        """Send each message, with an intent and an outcome of its own."""
+        try:
+            self._send_each()
+        except OSError as problem:
+            self._fail_to_write(problem)
+        except Exception as problem:
+            # A thread's exception would be nobody's: it becomes a line.
+            self.failures.append(f"the message through {self.recipient} failed with {type(problem).__name__}")
+
+    def _fail_to_write(self, problem: OSError) -> None:
+        self.is_unwritten = self._sent is None and not self._is_left
+        self.failures.append(f"the journal cannot be written: {problem.strerror or problem}")
+
+    def _send_each(self) -> None:
+        failed_in_a_row = 0
+        cut_off: set[str] = set()
+        for message in self.messages:
+            if cut_off & set(message.event_ids):
+                # Without what comes before it, it says nothing.
+                continue
+            if not self._begin(message):
+                return
+            failures = self._try(message)
+            if not self._end(message, failures):
+                return
+            is_failed = len(failures) >= TRIES
+            failed_in_a_row = failed_in_a_row + 1 if is_failed else 0
+            if is_failed:
+                self.failures.append(failures[-1].problem)
+                cut_off |= set(message.event_ids)
+            if failed_in_a_row == MOST_FAILURES:
+                return
+
+    def _begin(self, message: Message) -> bool:
+        """Land the intent; False where the time is over."""
+        ids = message.event_ids
+        if message.told_length is None:
+            ids = tuple(dict.fromkeys(every for each in ids for every in self.covered[each]))
+        with _journal:
+            if self._is_left:
+                return False
+            self._sent = None
+            intent = Intent(at=self.now(), recipient=self.recipient, event_ids=ids)
+            self._sent = self.land(intent), ids
+            return True
+
+    def _try(self, message: Message) -> list[Failure]:
+        failures: list[Failure] = []
+        for wait in (*_WAITS[: TRIES - 1], None):
+            failure = send(self.url, message.title, message.body)
+            if failure is None:
+                break
+            failures.append(failure)
+            if wait is None or self._is_left:
+                break
+            time.sleep(wait)
+        return failures
+
+    def _end(self, message: Message, failures: Sequence[Failure]) -> bool:
+        """Land the outcome; False where the time was over before."""
+        is_delivered = len(failures) < TRIES
+        earlier = failures if is_delivered else failures[:-1]
+        with _journal:
+            if self._is_left or self._sent is None:
+                return False
+            intent_id, ids = self._sent
+            self.land(
+                Outcome(
+                    at=self.now(),
+                    recipient=self.recipient,
+                    event_ids=ids,
+                    intent_id=intent_id,
+                    is_delivered=is_delivered,
+                    attempt_count=len(failures) + is_delivered,
+                    is_possibly_repeated=any(each.is_unknown for each in earlier),
+                    is_unknown=not is_delivered and any(each.is_unknown for each in failures),
+                    problem=None if is_delivered else failures[-1].problem,
+                    told_length=message.told_length,
+                    run_id=self.run_id,
+                )
+            )
+            self._sent = None
+            return True
+
+    def leave(self) -> None:
+        """The time is over: what is under way may arrive or not, and whatever its thread finds out is not recorded."""
+        problem = f"the message through {self.recipient} was not taken within {RECIPIENT_SECONDS:.0f} s"
+        with _journal:
+            self._is_left = True
+            self.failures.append(problem)
+            if self._sent is not None:
+                intent_id, ids = self._sent
+                try:
+                    self.land(
+                        Outcome(
+                            at=self.now(),
+                            recipient=self.recipient,
+                            event_ids=ids,
+                            intent_id=intent_id,
+                            attempt_count=1,
+                            is_unknown=True,
+                            problem=problem,
+                            run_id=self.run_id,
+                        )
+                    )
+                except OSError as failure:
+                    self._fail_to_write(failure)
+
+    def problems(self) -> list[str]:
+        """A line for each failure, and for what had no room."""
+        lines = [f"alerts: {each}; it is tried again" for each in dict.fromkeys(self.failures)]
+        if self.left_over:
+            lines.append(
+                f"alerts: {self.left_over} more than {len(self.messages)} messages through {self.recipient} can tell "
+                "wait for the next run; `drawdown alerts` lists them"
+            )
+        return lines
+
+
+def send_without_journal(urls: dict[str, Secret], title: str, body: str) -> set[str]:
+    """Send one message to recipients, side by side and within the same time, where no journal can be written.
+
+    Returns the recipients who took it.
+    """
+    arrived: set[str] = set()
+
+    def tell(recipient: str, url: Secret) -> None:
+        with contextlib.suppress(Exception):
+            if send(url, title, body) is None:
+                arrived.add(recipient)
+
+    threads = [threading.Thread(target=tell, args=each, daemon=True) for each in urls.items()]
+    end = time.monotonic() + RECIPIENT_SECONDS
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+    return set(arrived)

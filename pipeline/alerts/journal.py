@@ -3,11 +3,15 @@
 Landing is the only source of truth: transitions with the states that they lead to, acknowledgements, and for each
 message an intent before it is sent and an outcome after. An intent without an outcome means that the process died in
 between: then nobody knows whether the message went out.
+
+Messages are sent after a build is published, so a build cannot hold what became of those of its own run. Transitions
+say up to where they have read the journal (`through`); tables are made of deliveries and of runs' ends up to there, so
+that a rebuild makes the same tables as the run did. Whoever delivers reads everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,12 +23,9 @@ import msgspec
 from pipeline.alerts.machine import Acknowledgement, Event, Key, State
 from pipeline.clock import Clock
 from pipeline.home import Home
-from pipeline.landing.own import land_own
+from pipeline.landing.own import ALERTS, ENVELOPE, land_own, read_own
 from pipeline.landing.store import OWN, day_folders, each
 from pipeline.staging.aliases import Aliases, read_aliases
-
-ALERTS: Final = "alerts"
-"""The place below `landing/_drawdown`."""
 
 
 class Transitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transitions"):
@@ -36,9 +37,19 @@ class Transitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     events: tuple[Event, ...] = ()
     acknowledgements: tuple[str, ...] = ()
     """Fetch ids of the acknowledgements that were taken in."""
+    through: str | None = None
+    """The newest entry of the journal that the run knew; None in entries of versions that told before publishing."""
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
+class RunTransitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="run_transitions"):
+    """What the end of a run made of the alert about runs."""
+
+    at: datetime
+    states: tuple[State, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="intent"):
     """A message is about to be sent."""
 
     at: datetime
@@ -56,7 +67,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     intent_id: str | None = None
     is_delivered: bool = False
     is_given_up: bool = False
+    """It will not be sent: it was acknowledged or over first, or its recipient is not named any more."""
     attempt_count: int = 0
+    run_id: str | None = None
+    """The run that tried: all its failures are one step of the backoff. None in entries of earlier versions."""
     is_possibly_repeated: bool = False
     """An attempt before the last may have arrived."""
     is_unknown: bool = False
@@ -66,7 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """The message, where it arrived, ended within its event's paragraph, after so many characters of it."""
 
 
-Entry = Transitions | Acknowledgement | Intent | Outcome
+Entry = Transitions | RunTransitions | Acknowledgement | Intent | Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +105,21 @@ class Delivery:
         return self.delivered_at is None and not self.is_given_up
 
 
+@dataclass(slots=True, kw_only=True)
+class Outage:
+    """What has failed with a recipient since something last arrived there."""
+
+    failed_run_count: int = 0
+    """Runs in which a message failed."""
+    unanswered_count: int = 0
+    """Messages of which no process lived to say whether they went out."""
+    since: datetime | None = None
+    tried_at: datetime | None = None
+    """The newest attempt."""
+    problem: str | None = None
+    last_run_id: str | None = None
+
+
 @dataclass(slots=True)
 class Ledger:
     """All that the journal says."""
@@ -104,6 +133,15 @@ class Ledger:
     """By event id and recipient."""
     waiting: dict[str, Acknowledgement] = field(default_factory=dict)
     """Acknowledgements that no run has taken in yet, by fetch id."""
+    outages: dict[str, Outage] = field(default_factory=dict)
+    """By recipient; who took the last message has none."""
+    newest: str = ""
+    """The newest entry's fetch id."""
+    has_untaken: bool = False
+    """Something was delivered, or failed, or a run ended, since a run last took the journal in."""
+
+
+_COPIED: Final = ("fetch_id", "run_id", "fetched_at_utc", "version_id", "format_version")
 
 
 def land(home: Home, clock: Clock, run_id: str, entry: Entry) -> str:
@@ -120,13 +158,13 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     since = _since(max(known)) if known else 0
     # A compaction that runs meanwhile can show a row twice.
     fresh = {
-        row["fetch_id"]: [row["fetch_id"], row["run_id"], row["fetched_at_utc"], row["body"].decode()]
+        row["fetch_id"]: [*(row[name] for name in _COPIED), row["body"].decode(errors="replace")]
         for row in _landed(landing, since)
         if row["fetch_id"] not in known and (known_at is None or row["fetched_at_utc"] <= known_at)
     }
     if fresh:
         connection.executemany(
-            "INSERT INTO alerts.journal (fetch_id, run_id, fetched_at_utc, entry_json) VALUES (?, ?, ?, ?)",
+            f"INSERT INTO alerts.journal ({', '.join(_COPIED)}, entry_json) VALUES (?, ?, ?, ?, ?, ?)",
             [fresh[fetch_id] for fetch_id in sorted(fresh)],
         )
 
@@ -139,25 +177,55 @@ def _since(fetch_id: str) -> int:
 def _landed(landing: Path, since_ns: int) -> Iterator[dict[str, Any]]:
     for folder in day_folders(landing, OWN, ALERTS):
         if folder.stat().st_mtime_ns >= since_ns:
-            for _, table in each(folder, ["fetch_id", "run_id", "fetched_at_utc", "body"]):
+            for _, table in each(folder, ["fetch_id", "run_id", "fetched_at_utc", "body", *ENVELOPE]):
                 yield from table.to_pylist()
 
 
 def landed_entries(landing: Path, since: str = "") -> list[tuple[str, Entry]]:
     """What was landed after a fetch id, straight from landing, by fetch id and in its order."""
-    found = {
-        row["fetch_id"]: _decode(row["body"])
-        for row in _landed(landing, _since(since) if since else 0)
-        if row["fetch_id"] > since
-    }
-    return sorted(found.items())
+    rows = (row for row in _landed(landing, _since(since) if since else 0) if row["fetch_id"] > since)
+    return sorted(_readable(rows, Aliases()).items())
 
 
-def read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
-    """Fold `alerts.journal`; what happened to an account under a former name happened to it."""
-    rows = connection.execute("SELECT fetch_id, entry_json FROM alerts.journal ORDER BY fetch_id").fetchall()
-    aliases = read_aliases(connection)
-    return fold((fetch_id, _renamed(_decode(body), aliases)) for fetch_id, body in rows)
+def read_ledger(connection: duckdb.DuckDBPyConnection, *, is_for_tables: bool = False) -> Ledger:
+    """Fold `alerts.journal`; what happened to an account under a former name happened to it.
+
+    For tables, without what no run has taken in yet.
+    """
+    journal = JournalCopy.of(connection)
+    return fold(journal.entries.items(), is_for_tables=is_for_tables)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCopy:
+    """`alerts.journal` as the warehouse holds it, for use when that is closed."""
+
+    entries: dict[str, Entry]
+    """By fetch id, and in its order."""
+    aliases: Aliases
+
+    @classmethod
+    def of(cls, connection: duckdb.DuckDBPyConnection) -> JournalCopy:
+        """Read it."""
+        names = ("fetch_id", "body", "endpoint", "version_id", "format_version")
+        rows = connection.execute(
+            "SELECT fetch_id, encode(entry_json), ?, version_id, format_version FROM alerts.journal ORDER BY fetch_id",
+            [ALERTS],
+        ).fetchall()
+        aliases = read_aliases(connection)
+        return cls(_readable((dict(zip(names, row, strict=True)) for row in rows), aliases), aliases)
+
+    @classmethod
+    def of_nothing(cls) -> JournalCopy:
+        """Where the warehouse cannot be read: landing alone has it all, under the names that accounts had then."""
+        return cls({}, Aliases())
+
+    def ledger(self, landing: Path) -> Ledger:
+        """With what was landed since. Raises OSError or ValueError for a landing file that is not whole."""
+        since = _since(max(self.entries)) if self.entries else 0
+        rows = (row for row in _landed(landing, since) if row["fetch_id"] not in self.entries)
+        fresh = _readable(rows, self.aliases)
+        return fold(sorted({**self.entries, **fresh}.items()))
 
 
 def _renamed(entry: Entry, aliases: Aliases) -> Entry:
@@ -165,7 +233,7 @@ def _renamed(entry: Entry, aliases: Aliases) -> Entry:
         return entry
     if isinstance(entry, Acknowledgement):
         return msgspec.structs.replace(entry, account_id=aliases.today(entry.account_id))
-    if isinstance(entry, Transitions):
+    if isinstance(entry, Transitions | RunTransitions):
         return msgspec.structs.replace(
             entry,
             states=tuple(
@@ -181,21 +249,40 @@ def _renamed(entry: Entry, aliases: Aliases) -> Entry:
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
-def _decode(body: bytes | str) -> Entry:
-    try:
-        return _DECODER.decode(body)
-    except msgspec.MsgspecError as problem:
-        raise ValueError(f"landing holds a damaged body under _drawdown/alerts: {problem}") from None
+def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, Entry]:
+    """The entries of rows of landing, by fetch id, under the names that accounts have today.
+
+    Without those that only a later version can read. Raises ValueError for one that is damaged.
+    """
+    found: dict[str, Entry] = {}
+    for row in rows:
+        entry = read_own(row, _DECODER.decode)
+        if entry is not None:
+            found[row["fetch_id"]] = _renamed(entry, aliases)
+    return found
 
 
-def fold(entries: Iterable[tuple[str, Entry]]) -> Ledger:
-    """What entries come to, given by fetch id and in its order."""
-    ledger = Ledger()
+def fold(entries: Iterable[tuple[str, Entry]], *, is_for_tables: bool = False) -> Ledger:
+    """What entries come to, given by fetch id and in its order.
+
+    For tables, deliveries and runs' ends count only as far as a run has taken them in; journals of versions that
+    delivered before publishing do not say how far, and count whole.
+    """
+    known = list(entries)
+    marks = [entry.through for _, entry in known if isinstance(entry, Transitions)]
+    through = max((mark for mark in marks if mark is not None), default=None)
+    ledger = Ledger(newest=known[-1][0] if known else "")
     open_intents: dict[str, Intent] = {}
     taken: set[str] = set()
-    for fetch_id, entry in entries:
+    for fetch_id, entry in known:
+        if isinstance(entry, Intent | Outcome | RunTransitions):
+            is_taken = through is not None and fetch_id <= through
+            ledger.has_untaken |= not is_taken
+            is_of_old = through is None and not isinstance(entry, RunTransitions)
+            if is_for_tables and not (is_taken or is_of_old):
+                continue
         match entry:
-            case Transitions():
+            case Transitions() | RunTransitions():
                 for event in entry.events:
                     ledger.events[event.event_id] = event
                     ledger.fetch_ids[event.event_id] = fetch_id
@@ -204,7 +291,8 @@ def fold(entries: Iterable[tuple[str, Entry]]) -> Ledger:
                 for state in entry.states:
                     ledger.states[state.account_id, state.rule] = state
                     ledger.fetch_ids[f"{state.account_id}/{state.rule}"] = fetch_id
-                taken.update(entry.acknowledgements)
+                if isinstance(entry, Transitions):
+                    taken.update(entry.acknowledgements)
             case Acknowledgement():
                 ledger.waiting[fetch_id] = entry
             case Intent():
@@ -216,12 +304,38 @@ def fold(entries: Iterable[tuple[str, Entry]]) -> Ledger:
                     delivery.unknown_count += 1
             case Outcome():
                 _settle(ledger, entry, is_of_intent=open_intents.pop(entry.intent_id or "", None) is not None)
+                if entry.is_delivered:
+                    # What was left without an answer before does not count against who answers now.
+                    for intent_id in [key for key, each in open_intents.items() if each.recipient == entry.recipient]:
+                        _leave_unanswered(ledger, open_intents.pop(intent_id))
+                _book_outage(ledger, entry)
     for intent in open_intents.values():
-        for delivery in _deliveries(ledger, intent):
-            delivery.unanswered_count += 1
+        _leave_unanswered(ledger, intent)
+        outage = ledger.outages.setdefault(intent.recipient, Outage())
+        outage.unanswered_count += 1
+        outage.since = outage.since or intent.at
+        outage.tried_at = intent.at if outage.tried_at is None else max(outage.tried_at, intent.at)
     for fetch_id in taken:
         ledger.waiting.pop(fetch_id, None)
     return ledger
+
+
+def _leave_unanswered(ledger: Ledger, intent: Intent) -> None:
+    for delivery in _deliveries(ledger, intent):
+        delivery.unanswered_count += 1
+
+
+def _book_outage(ledger: Ledger, outcome: Outcome) -> None:
+    if outcome.is_delivered:
+        ledger.outages.pop(outcome.recipient, None)
+    elif not outcome.is_given_up:
+        outage = ledger.outages.setdefault(outcome.recipient, Outage())
+        if outcome.run_id is None or outcome.run_id != outage.last_run_id:
+            outage.failed_run_count += 1
+        outage.last_run_id = outcome.run_id
+        outage.since = outage.since or outcome.at
+        outage.tried_at = outcome.at
+        outage.problem = outcome.problem
 
 
 def _settle(ledger: Ledger, outcome: Outcome, *, is_of_intent: bool) -> None:

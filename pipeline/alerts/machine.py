@@ -16,6 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from pipeline.alerts.policy import rank
+from pipeline.schema.severities import RUN_FAILED
 
 READINGS_TO_RECOVER: Final = 2
 """Good readings in a row, of different times, after which an alert is over."""
@@ -133,7 +134,7 @@ def step(
     """The states after these acknowledgements and findings, and what happened, in order.
 
     `findings` hold every watched account and rule, known or not: an open alert that is not among them is closed
-    without a message.
+    without a message. But for the one about runs, which their ends open and close (`pipeline.alerts.run_failures`).
     """
     after = dict(states)
     events: list[Event] = []
@@ -152,7 +153,7 @@ def step(
         if happened is not None:
             events.append(happened)
     for key in sorted(after.keys() - seen):
-        if after[key].is_open:
+        if after[key].is_open and after[key].rule != RUN_FAILED:
             after[key], event = _forgotten(after[key], now)
             events.append(event)
     return after, events
@@ -171,7 +172,7 @@ def _advance(state: State | None, finding: Finding, now: datetime) -> tuple[Stat
     if not finding.is_known:
         return state, None
     if state is None or not state.is_open:
-        return (state, None) if finding.severity is None else _opened(state, finding, finding.severity, now)
+        return (state, None) if finding.severity is None else opened(state, finding, finding.severity, now)
     if finding.severity is not None and rank(finding.severity) > rank(state.severity):
         return _escalated(state, finding, finding.severity, now)
     if rank(finding.held_severity) >= rank(state.severity):
@@ -195,14 +196,15 @@ def _advance(state: State | None, finding: Finding, now: datetime) -> tuple[Stat
         # The reading that has counted does not count again.
         eased = msgspec.structs.replace(_unsettled(better), better_read_at=finding.read_at)
         return msgspec.structs.replace(eased, severity=better.better_severity), None
-    return _recovered(better, finding.message, finding.evidence, now)
+    return recovered(better, finding.message, finding.evidence, now)
 
 
 def _unsettled(state: State) -> State:
     return msgspec.structs.replace(state, better_count=0, better_severity=None, better_read_at=None)
 
 
-def _opened(before: State | None, finding: Finding, severity: str, now: datetime) -> tuple[State, Event]:
+def opened(before: State | None, finding: Finding, severity: str, now: datetime) -> tuple[State, Event]:
+    """An alert that opens, after what it was before, if ever."""
     state = State(
         account_id=finding.account_id,
         rule=finding.rule,
@@ -244,7 +246,8 @@ def _acknowledged(before: State, acknowledgement: Acknowledgement) -> tuple[Stat
     return state, msgspec.structs.replace(event, is_silent=True)
 
 
-def _recovered(before: State, message: str, evidence: Evidence, now: datetime) -> tuple[State, Event]:
+def recovered(before: State, message: str, evidence: Evidence, now: datetime) -> tuple[State, Event]:
+    """An alert that is over."""
     state = State(
         account_id=before.account_id,
         rule=before.rule,
@@ -259,7 +262,7 @@ def _recovered(before: State, message: str, evidence: Evidence, now: datetime) -
 
 def _forgotten(before: State, now: datetime) -> tuple[State, Event]:
     words = "No longer watched: accounts.toml names the account, or what the rule needs, no more."
-    state, event = _recovered(before, words, Evidence(unit_code="unknown"), now)
+    state, event = recovered(before, words, Evidence(unit_code="unknown"), now)
     return state, msgspec.structs.replace(event, is_silent=True)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.alerts.machine import Event
-from pipeline.schema.severities import URGENCY
+from pipeline.schema.severities import EVERY_ACCOUNT, RUN_FAILED, URGENCY
 
 MOST_CHARACTERS: Final = 2_000
 """Of a message, its title included: what Discord takes, and the least of what chat services document. Where Apprise
@@ -37,16 +37,26 @@ _WORDS: Final = {
     "unit": "is held in another unit",
     "quarantine": "is in quarantine",
 }
+_RUNS: Final = {
+    "opened": "the last run failed",
+    "escalated": "runs still fail",
+    "acknowledged": "failed runs are in hand",
+    "recovered": "runs succeed again",
+}
 
 
 def headline(event: Event) -> str:
     """What happened, in a few words."""
+    if event.rule == RUN_FAILED:
+        return _RUNS[event.event]
     if event.event == "recovered":
         return f"{event.account_id} has recovered ({event.rule})"
     is_urgent = event.severity == "critical" and event.rule == "runway"
     if is_urgent:
         return f"{event.account_id} is critical"
-    return f"{event.account_id} {_WORDS[event.rule]}{', now ' + event.severity if event.event == 'escalated' else ''}"
+    # A rule that a later version knows has no words here.
+    words = _WORDS.get(event.rule, f"has an alert ({event.rule})")
+    return f"{event.account_id} {words}{', now ' + event.severity if event.event == 'escalated' else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,22 +71,35 @@ class Message:
 
 
 def compose(
-    events: Sequence[Event], report: Path, *, limit: int = MOST_CHARACTERS, told: Mapping[str, int] | None = None
+    events: Sequence[Event],
+    report: Path,
+    *,
+    limit: int = MOST_CHARACTERS,
+    told: Mapping[str, int] | None = None,
+    notes: Mapping[str, str] | None = None,
+    preface: str = "",
 ) -> list[Message]:
     """The messages of a run: what, when, how sure, how much to pay, and where to look; the most urgent events first.
 
     `limit` is the most characters of a title and a body together. `told` says, by event id, how much of an event's
-    paragraph has already arrived: it is continued there. At most MOST_MESSAGES; the events of no message wait.
+    paragraph has already arrived: it is continued there. `notes`, by event id, follow an event's own words; `preface`
+    begins the first message, where the limit has room for it. At most MOST_MESSAGES; the events of no message wait.
     """
+    notes = notes or {}
     ordered = sorted(events, key=lambda each: (each.event == "recovered", URGENCY.index(each.severity)))
     tail = _tail(ordered, report, limit)
+    head = preface if len(preface) <= limit // 4 else ""
     # The longest that a title becomes, and the empty lines between title, paragraphs and tail.
-    reserve = len(_title(ordered, ordered, "(message 99 of 99)", limit)) + 2 + (len(tail) + 2 if tail else 0)
+    reserve = (
+        len(_title(ordered, ordered, "(message 99 of 99)", limit))
+        + 2
+        + sum(len(each) + 2 for each in (head, tail) if each)
+    )
     room = max(limit - reserve, _LEAST_ROOM)
-    parts = _packed([(event, _paragraph(event)) for event in ordered], room, told or {})
+    parts = _packed([(event, _paragraph(event, notes)) for event in ordered], room, told or {})
     if len(parts) > MOST_IN_FULL:
         full = {event.event_id for part in parts[:MOST_IN_FULL] for event in part.whole}
-        in_full = [(event, _paragraph(event)) for event in ordered if event.event_id in full]
+        in_full = [(event, _paragraph(event, notes)) for event in ordered if event.event_id in full]
         in_brief = [(event, f"{headline(event)}.") for event in ordered if event.event_id not in full]
         parts = _packed(in_full, room, told or {}) + _packed(in_brief, room, {}, gap="\n")
         parts = parts[:MOST_MESSAGES]
@@ -86,7 +109,7 @@ def compose(
         messages.append(
             Message(
                 title=_title(part.events, ordered, place, limit),
-                body=f"{part.text}\n\n{tail}" if tail else part.text,
+                body="\n\n".join(filter(None, (head if number == 1 else "", part.text, tail))),
                 event_ids=tuple(event.event_id for event in part.events),
                 told_length=part.told_length,
             )
@@ -145,14 +168,16 @@ def cut_at(text: str, room: int) -> int:
     return room
 
 
-def _paragraph(event: Event) -> str:
-    told = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)}).\n{event.message}"
-    return told.rstrip()
+def _paragraph(event: Event, notes: Mapping[str, str]) -> str:
+    about = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)})."
+    words = " ".join(filter(None, (event.message, notes.get(event.event_id))))
+    return f"{about}\n{words}".rstrip()
 
 
 def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:
-    accounts = list(dict.fromkeys(each.account_id for each in ordered))
-    where = f"Where to look: drawdown explain {accounts[0] if len(accounts) == 1 else 'ACCOUNT'}"
+    accounts = list(dict.fromkeys(each.account_id for each in ordered if each.account_id != EVERY_ACCOUNT))
+    command = f"explain {accounts[0] if len(accounts) == 1 else 'ACCOUNT'}" if accounts else "status"
+    where = f"Where to look: drawdown {command}"
     tails = (f"{where}, or {report}", where, "")
     return next(each for each in tails if len(each) <= limit // 4)
 

@@ -9,6 +9,7 @@ from datetime import datetime, time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pipeline.errors import unknown
 from pipeline.schema.severities import ALERT_RULES, LEVELS
 
 OFF: Final = "off"
@@ -59,7 +60,7 @@ def read_policy(table: Any) -> Policy:
         raise ValueError("must be a table: [alerts]")
     for key in sorted(table.keys() - _READERS.keys()):
         shown = key if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ascii(key[:40])
-        raise ValueError(f"{shown}: unknown key; known are {', '.join(_READERS)}")
+        raise ValueError(f"{shown}: {unknown('key')}; known are {', '.join(_READERS)}")
     values = {}
     for key, value in table.items():
         try:
@@ -103,7 +104,7 @@ def _severities(value: Any) -> dict[str, str]:
     for rule, severity in value.items():
         if rule not in ALERT_RULES:
             shown = rule if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", rule) else ascii(rule[:40])
-            raise ValueError(f"{shown}: unknown rule; known are {', '.join(ALERT_RULES)}")
+            raise ValueError(f"{shown}: {unknown('rule')}; known are {', '.join(ALERT_RULES)}")
         if severity not in known:
             raise ValueError(f"{rule}: must be one of {', '.join(known)}")
     return dict(value)

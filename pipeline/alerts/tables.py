@@ -27,7 +27,7 @@ def delivery_state(deliveries: Sequence[Delivery]) -> str:
         return "not_told"
     if any(each.is_pending for each in deliveries):
         return "pending"
-    return "given_up" if any(each.is_given_up for each in deliveries) else "delivered"
+    return "withdrawn" if any(each.is_given_up for each in deliveries) else "delivered"
 
 
 def _events(ledger: Ledger) -> Iterable[dict[str, Any]]:

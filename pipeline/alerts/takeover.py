@@ -15,6 +15,7 @@ import msgspec
 from pipeline.alerts.journal import Transitions
 from pipeline.alerts.machine import Event, Evidence, State
 from pipeline.alerts.policy import Policy
+from pipeline.landing.own import ENVELOPE, read_own
 from pipeline.landing.store import OWN, day_folders, files, read
 
 _NOTIFICATIONS: Final = "notifications"
@@ -25,14 +26,21 @@ class _Told(msgspec.Struct, frozen=True):
     is_stale: bool = False
 
 
+_DECODER: Final = msgspec.json.Decoder(dict[str, _Told])
+
+
 def take_over(landing: Path, policy: Policy) -> Transitions | None:
     """The alerts that were open when an older version last told of them; None where it never did."""
     for folder in reversed(day_folders(landing, OWN, _NOTIFICATIONS)):
-        rows = [row for path in files(folder) for row in read(path, ["fetch_id", "fetched_at_utc", "body"]).to_pylist()]
+        rows = [
+            row
+            for path in files(folder)
+            for row in read(path, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]).to_pylist()
+        ]
         if rows:
             newest = max(rows, key=lambda row: str(row["fetch_id"]))
-            told = msgspec.json.decode(newest["body"], type=dict[str, _Told])
-            pairs = list(_opened(told, policy, newest["fetched_at_utc"]))
+            told = read_own(newest, _DECODER.decode)
+            pairs = list(_opened(told or {}, policy, newest["fetched_at_utc"]))
             return Transitions(
                 at=newest["fetched_at_utc"],
                 states=tuple(state for state, _ in pairs),

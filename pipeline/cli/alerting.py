@@ -5,13 +5,16 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.terminal import age_words, console, sentence, show_cells, show_findings, write_json
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.reader import reading
-from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY
+from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY, URGENCY
+
+if TYPE_CHECKING:
+    from pipeline.alerts.journal import Entry
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
@@ -37,30 +40,69 @@ class Open:
 
 
 def read_open(home: Home) -> Open:
-    """The open alerts of the newest build, with the acknowledgements that were landed since.
+    """The open alerts of the newest build, with what was landed since: it is published by the next run.
 
     Raises DrawdownError where there is no build, or none that this version can read.
     """
+    from pipeline.alerts.journal import landed_entries
+
     with reading(home.current) as connection:
         result = connection.execute(_QUERY)
         names = [column[0] for column in result.description or []]
         alerts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         ((newest,),) = connection.execute(_NEWEST).fetchall()
         ((as_of,),) = connection.execute(_AS_OF).fetchall()
-    if alerts:
-        from pipeline.alerts.journal import landed_entries
-        from pipeline.alerts.machine import Acknowledgement
-
-        for each in (entry for _, entry in landed_entries(home.landing, newest) if isinstance(entry, Acknowledgement)):
-            for alert in _matching(alerts, each.account_id, each.rule):
-                alert |= {
-                    "alert_state": "acknowledged",
-                    "since_at_utc": each.at,
-                    "acknowledged_by": each.by,
-                    "acknowledged_at_utc": each.at,
-                    "acknowledgement_note": each.note,
-                }
+    for fetch_id, entry in landed_entries(home.landing, newest):
+        alerts = _after(alerts, fetch_id, entry)
+    alerts.sort(key=lambda each: (URGENCY.index(each["severity"]), each["account_id"], each["rule"]))
     return Open(alerts, datetime.fromisoformat(as_of))
+
+
+def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: Entry) -> list[dict[str, Any]]:
+    """The open alerts after an entry of the journal that no build holds yet."""
+    from pipeline.alerts.journal import Outcome, RunTransitions, Transitions
+    from pipeline.alerts.machine import Acknowledgement
+
+    if isinstance(entry, Acknowledgement):
+        for alert in _matching(alerts, entry.account_id, entry.rule):
+            alert |= {
+                "alert_state": "acknowledged",
+                "since_at_utc": entry.at,
+                "acknowledged_by": entry.by,
+                "acknowledged_at_utc": entry.at,
+                "acknowledgement_note": entry.note,
+            }
+    elif isinstance(entry, Outcome):
+        if entry.is_delivered and entry.told_length is None:
+            told = {event_id.rpartition("/")[0] for event_id in entry.event_ids}
+            for alert in alerts:
+                if f"{alert['account_id']}/{alert['rule']}" in told:
+                    alert["told_at_utc"] = entry.at
+    elif isinstance(entry, Transitions | RunTransitions):
+        for state in entry.states:
+            key = (state.account_id, state.rule)
+            mine = [alert for alert in alerts if (alert["account_id"], alert["rule"]) == key]
+            alerts = [alert for alert in alerts if alert not in mine]
+            if state.is_open:
+                words = [each.message for each in entry.events if (each.account_id, each.rule) == key]
+                before = mine[0] if mine else {"message": "", "told_at_utc": None}
+                alerts.append(
+                    {
+                        "account_id": state.account_id,
+                        "rule": state.rule,
+                        "alert_state": state.alert_state,
+                        "severity": state.severity,
+                        "since_at_utc": state.since_at_utc,
+                        "message": words[-1] if words else before["message"],
+                        "acknowledged_by": state.acknowledged_by,
+                        "acknowledged_at_utc": state.acknowledged_at_utc,
+                        "acknowledgement_note": state.acknowledgement_note,
+                        "told_at_utc": before["told_at_utc"],
+                        "event_id": state.event_id,
+                        "fetch_id": fetch_id,
+                    }
+                )
+    return alerts
 
 
 def _matching(alerts: list[dict[str, Any]], account_id: str, rule: str | None) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,6 +13,7 @@ import typer.core
 from pipeline import __version__
 from pipeline.cli import completion
 from pipeline.errors import DrawdownError
+from pipeline.notices import tell_uncollected
 
 
 class _Group(typer.core.TyperGroup):
@@ -49,13 +51,20 @@ INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as in every shell."""
 
 
+def complain(problem: object) -> None:
+    """Say on stderr what is wrong; each line of it tells who says so."""
+    for line in str(problem).splitlines() or [""]:
+        print(f"drawdown: {line}", file=sys.stderr)
+
+
 def main() -> None:
-    """Run the command line; errors that a person is meant to read become one line on stderr."""
+    """Run the command line; errors that a person is meant to read become lines on stderr."""
     os.umask(0o077)
+    tell_uncollected(complain)
     try:
         app(prog_name="drawdown")
     except DrawdownError as problem:
-        print(f"drawdown: {problem}", file=sys.stderr)
+        complain(problem)
         sys.exit(problem.exit_code)
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does.
@@ -63,16 +72,20 @@ def main() -> None:
         sys.exit(1)
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
-        print(
-            f"drawdown: {where}{problem.strerror or problem}; see that the place is there, is yours and has room "
-            "(DRAWDOWN_HOME names the state folder)",
-            file=sys.stderr,
+        complain(
+            f"{where}{problem.strerror or problem}; see that the place is there, is yours and has room "
+            "(DRAWDOWN_HOME names the state folder)"
         )
+        sys.exit(1)
+    except Exception:
+        # A mistake of ours: where it happened is all that helps whoever mends it.
+        complain("this should not have happened; please report these lines")
+        complain(traceback.format_exc())
         sys.exit(1)
     except SystemExit as ending:
         # Typer makes Ctrl-C an exit of its own, without a word.
         if ending.code == INTERRUPTED:
-            print("drawdown: interrupted; what was landed stays, the next run goes on from there", file=sys.stderr)
+            complain("interrupted; what was landed stays, the next run goes on from there")
         raise
 
 

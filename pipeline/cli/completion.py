@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 
 from pipeline.home import Home
-from pipeline.schema.severities import SEVERITIES
+from pipeline.schema.severities import RUN_FAILED, SEVERITIES
 
 _ACCOUNTS = "SELECT account_id FROM marts.account_status ORDER BY account_id"
 
@@ -23,7 +23,7 @@ def one_of(*names: str) -> Callable[[str], list[str]]:
     return complete
 
 
-fail_on = one_of(*SEVERITIES, "stale")
+fail_on = one_of(*SEVERITIES, "stale", RUN_FAILED)
 
 
 def accounts(incomplete: str) -> list[str]:

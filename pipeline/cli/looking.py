@@ -11,7 +11,7 @@ from pipeline.cli import completion
 from pipeline.cli.app import Json, app
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
-from pipeline.schema.severities import ALERT_RULES, SEVERITIES
+from pipeline.schema.severities import ALERT_RULES, RUN_FAILED, SEVERITIES
 
 
 def _instant(text: str) -> datetime | None:
@@ -34,7 +34,7 @@ def status(
         typer.Option(
             metavar="SEVERITY",
             help="Exit 1 when an account is this urgent or more; `stale`: when a reading is not fresh; `unknown`: when "
-            "that, or nothing is known to judge by. For cron. Repeatable.",
+            "that, or nothing is known to judge by; `run_failed`: when the last run failed. For cron. Repeatable.",
             autocompletion=completion.fail_on,
         ),
     ] = [],  # noqa: B006 - typer reads it as the default
@@ -46,8 +46,8 @@ def status(
     from pipeline.cli.status import STALE, is_reached, print_status, read_status
 
     for severity in fail_on:
-        if severity not in (*SEVERITIES, STALE):
-            raise UsageError(f"--fail-on {severity}: known are {', '.join(SEVERITIES)} and {STALE}")
+        if severity not in (*SEVERITIES, STALE, RUN_FAILED):
+            raise UsageError(f"--fail-on {severity}: known are {', '.join(SEVERITIES)}, {STALE} and {RUN_FAILED}")
     found = read_status(Home.from_environment(), _instant(as_of))
     print_status(found, as_json=as_json)
     if is_reached(found, fail_on):

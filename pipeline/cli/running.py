@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import completion
-from pipeline.cli.app import Accounts, AsOf, Json, app
+from pipeline.cli.app import Accounts, AsOf, Json, app, complain
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
 
@@ -24,23 +24,27 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
-    from pipeline.clock import Clock, parse_instant
 
-    try:
-        clock = Clock(parse_instant(as_of) if as_of else None)
-    except ValueError as problem:
-        raise UsageError(f"--as-of: {problem}") from None
+    def work() -> Outcome:
+        from pipeline.clock import Clock, parse_instant
 
-    from pipeline.refresh import Request, check_before
+        try:
+            clock = Clock(parse_instant(as_of) if as_of else None)
+        except ValueError as problem:
+            raise UsageError(f"--as-of: {problem}") from None
 
-    request = Request(
-        home=Home.from_environment(),
-        selection=select or None,
-        accounts=tuple(account),
-        clock=clock,
-    )
-    check_before(request)
-    _finish(_watched(request), as_json=as_json)
+        from pipeline.refresh import Request, check_before
+
+        request = Request(
+            home=Home.from_environment(),
+            selection=select or None,
+            accounts=tuple(account),
+            clock=clock,
+        )
+        check_before(request)
+        return _watched(request)
+
+    _report(work, as_json=as_json)
 
 
 @app.command()
@@ -52,27 +56,31 @@ def backfill(
     as_json: Json = False,
 ) -> None:
     """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
-    from pipeline.clock import Clock, parse_day, parse_instant
 
-    try:
-        clock = Clock(parse_instant(as_of) if as_of else None)
-        first, last = parse_day(from_date), parse_day(to_date) if to_date else clock.today()
-    except ValueError as problem:
-        raise UsageError(str(problem)) from None
-    if last < first:
-        raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
+    def work() -> Outcome:
+        from pipeline.clock import Clock, parse_day, parse_instant
 
-    from pipeline.refresh import Request, check_before
+        try:
+            clock = Clock(parse_instant(as_of) if as_of else None)
+            first, last = parse_day(from_date), parse_day(to_date) if to_date else clock.today()
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+        if last < first:
+            raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
 
-    request = Request(
-        home=Home.from_environment(),
-        accounts=tuple(account),
-        clock=clock,
-        from_date=str(first),
-        to_date=str(last),
-    )
-    check_before(request)
-    _finish(_watched(request), as_json=as_json)
+        from pipeline.refresh import Request, check_before
+
+        request = Request(
+            home=Home.from_environment(),
+            accounts=tuple(account),
+            clock=clock,
+            from_date=str(first),
+            to_date=str(last),
+        )
+        check_before(request)
+        return _watched(request)
+
+    _report(work, as_json=as_json)
 
 
 @app.command()
@@ -84,27 +92,32 @@ def rebuild(
     as_json: Json = False,
 ) -> None:
     """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
-    from pathlib import Path
 
-    from pipeline.clock import parse_instant
+    def work() -> Outcome:
+        from pathlib import Path
 
-    if bool(as_of) != bool(to):
-        raise UsageError("--as-of and --to go together: an instant, and the file for what was known then")
-    try:
-        known_at = parse_instant(as_of) if as_of else None
-    except ValueError as problem:
-        raise UsageError(f"--as-of: {problem}") from None
+        from pipeline.clock import parse_instant
 
-    from pipeline.cli.progress import steps
-    from pipeline.refresh import Request, rebuild_as_of, step_count
-    from pipeline.refresh import rebuild as rebuild_all
+        if bool(as_of) != bool(to):
+            raise UsageError("--as-of and --to go together: an instant, and the file for what was known then")
+        try:
+            known_at = parse_instant(as_of) if as_of else None
+        except ValueError as problem:
+            raise UsageError(f"--as-of: {problem}") from None
 
-    home = Home.from_environment()
+        from pipeline.cli.progress import steps
+        from pipeline.refresh import Request, rebuild_as_of, step_count
+        from pipeline.refresh import rebuild as rebuild_all
 
-    like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
-    with steps("Rebuilding", step_count(like)) as told:
-        outcome = rebuild_as_of(home, known_at, Path(to), on_step=told) if known_at else rebuild_all(home, on_step=told)
-    _finish(outcome, as_json=as_json)
+        home = Home.from_environment()
+
+        like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+        with steps("Rebuilding", step_count(like)) as told:
+            if known_at:
+                return rebuild_as_of(home, known_at, Path(to), on_step=told)
+            return rebuild_all(home, on_step=told)
+
+    _report(work, as_json=as_json)
 
 
 def _watched(request: Request) -> Outcome:
@@ -112,38 +125,64 @@ def _watched(request: Request) -> Outcome:
 
     from pipeline.cli.progress import steps
     from pipeline.landing.fetching import FetchPolicy, Visit
+    from pipeline.notices import warn
     from pipeline.refresh import materialize, step_count
 
     warned: set[str] = set()
-    lines: list[str] = []
-    try:
-        with steps("Refreshing", step_count(request)) as told:
+    with steps("Refreshing", step_count(request)) as told:
 
-            def visited(visit: Visit) -> None:
-                line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
-                if visit.clock_warning and visit.account_id not in warned:
-                    warned.add(visit.account_id)
-                    line = f"{line}; {visit.clock_warning}"
-                told(visit.news if visit.is_absent else line)
+        def visited(visit: Visit) -> None:
+            line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            if visit.clock_warning and visit.account_id not in warned:
+                warned.add(visit.account_id)
+                line = f"{line}; {visit.clock_warning}"
+            told(visit.news if visit.is_absent else line)
 
-            policy = FetchPolicy(on_visit=visited, on_warning=lines.append)
-            return materialize(replace(request, on_step=told, policy=policy))
-    finally:
-        # Also where the run failed. No number is wrong, so these lines alone leave the exit code at 0.
-        for line in lines:
-            print(f"drawdown: {line}", file=sys.stderr)
+        policy = FetchPolicy(on_visit=visited, on_warning=warn)
+        return materialize(replace(request, on_step=told, policy=policy))
 
 
-def _finish(outcome: Outcome, *, as_json: bool) -> None:
+def _report(work: Callable[[], Outcome], *, as_json: bool) -> None:
+    """Do it, and print how it ended, also where it failed: then what it raised goes on from here."""
+    from pipeline.notices import collected
+
+    with collected() as warnings:
+        try:
+            outcome = work()
+        except (Exception, KeyboardInterrupt) as problem:
+            if as_json:
+                run_id, lines = _ending(problem)
+                _print_outcome(run_id, lines, warnings)
+            raise
+        finally:
+            # No number is wrong, so these lines alone leave the exit code at 0.
+            for line in warnings:
+                complain(line)
     if as_json:
-        from pipeline.cli.terminal import write_json
-
-        write_json(["run_id", "is_ok", "problems"], [[outcome.run_id, outcome.is_ok, outcome.problems]])
+        _print_outcome(outcome.run_id, outcome.problems, warnings)
     else:
         for line in outcome.problems:
-            print(f"drawdown: {line}", file=sys.stderr)
+            complain(line)
     if not outcome.is_ok:
         raise typer.Exit(1)
+
+
+def _ending(problem: BaseException) -> tuple[str | None, list[str]]:
+    """Which run failed, where one had begun, and why."""
+    from pipeline.refresh import RunFailed
+
+    if isinstance(problem, RunFailed):
+        return problem.run_id, list(problem.lines)
+    if isinstance(problem, KeyboardInterrupt):
+        return None, ["interrupted"]
+    return None, str(problem).splitlines() or [type(problem).__name__]
+
+
+def _print_outcome(run_id: str | None, problems: Sequence[str], warnings: Sequence[str]) -> None:
+    from pipeline.cli.terminal import write_json
+
+    names = ["run_id", "is_ok", "problems", "warnings"]
+    write_json(names, [[run_id, not problems, list(problems), list(warnings)]])
 
 
 @app.command()

@@ -118,6 +118,7 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
     from starlette.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
+    from pipeline.last_run import read_last_run
     from pipeline.published.metrics import content_type, read_metrics
 
     # Plain functions: each runs in a thread of its own, and a slow disk holds up nobody else.
@@ -131,7 +132,7 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
 
     def metrics(request: Request) -> Response:
         try:
-            text = read_metrics(home.current, datetime.now(UTC))
+            text = read_metrics(home.current, datetime.now(UTC), read_last_run(home))
         except DrawdownError as problem:
             return PlainTextResponse(f"{problem}\n", status_code=503)
         return Response(text.encode(), headers={"content-type": content_type(request.headers.get("accept", ""))})

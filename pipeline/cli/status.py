@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import duckdb
 
-from pipeline.cli.terminal import age_words, console, fleet_words, sentence, status_table, write_json
+from pipeline.cli.terminal import age_words, console, fleet_words, paragraph, sentence, status_table, write_json
+from pipeline.errors import DrawdownError
 from pipeline.home import Home
+from pipeline.last_run import LastRun, read_last_run
 from pipeline.published.aging import status_at
 from pipeline.reader import reading
-from pipeline.schema.severities import LEVELS, SQL_URGENCY
+from pipeline.schema.severities import LEVELS, RUN_FAILED, SQL_URGENCY
 
 _COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_utc, age_seconds, reading_state,
     stale_after_seconds, expected_balance_amount, burn_7d_amount, burn_28d_amount, method, auto_topup_model,
@@ -42,6 +44,8 @@ class Status:
     """When the build was made."""
     read_at: datetime | None = None
     """What ages are judged by."""
+    last_run: LastRun | None = None
+    """How the last run ended; None where nothing tells."""
 
 
 def read_status(home: Home, at: datetime | None = None) -> Status:
@@ -50,6 +54,9 @@ def read_status(home: Home, at: datetime | None = None) -> Status:
     Raises DrawdownError where there is no build, or none that this version can read.
     """
     now = at or datetime.now(UTC)
+    last_run = read_last_run(home)
+    if last_run is not None and not last_run.is_ok and not home.current.exists():
+        raise DrawdownError(f"nothing is published yet. {failed_words(last_run)}")
     with reading(home.current) as connection:
         accounts = _rows(
             connection,
@@ -64,7 +71,18 @@ def read_status(home: Home, at: datetime | None = None) -> Status:
         fleet[0] if fleet else None,
         datetime.fromisoformat(built) if built else None,
         now,
+        last_run,
     )
+
+
+def failed_words(last_run: LastRun) -> str:
+    """That runs fail, since when and why."""
+    words = f"The last run failed, {last_run.ended_at_utc:%Y-%m-%d %H:%M} UTC"
+    if last_run.failed_run_count > 1 and last_run.failed_since_utc:
+        words += (
+            f", the last of {last_run.failed_run_count} in a row since {last_run.failed_since_utc:%Y-%m-%d %H:%M} UTC"
+        )
+    return f"{words}: {'; '.join(last_run.problems)}"
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
@@ -76,11 +94,21 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 def print_status(found: Status, *, as_json: bool) -> None:
     """Print the table, a sentence for each account that is not fine and one for the fleet, or all columns as JSON.
 
-    In JSON each account has the times of the build as well, and that by which it was judged.
+    In JSON each account has the times of the build as well, that by which it was judged, and how the last run ended.
     """
     read_at = found.read_at or datetime.now(UTC)
     if as_json:
-        times = {"as_of_utc": found.as_of, "built_at_utc": found.built_at, "read_at_utc": read_at}
+        last = found.last_run
+        times = {
+            "as_of_utc": found.as_of,
+            "built_at_utc": found.built_at,
+            "read_at_utc": read_at,
+            "last_run_at_utc": last.ended_at_utc if last else None,
+            "last_run_is_ok": last.is_ok if last else None,
+            "runs_failed_since_utc": last.failed_since_utc if last else None,
+            "failed_run_count": last.failed_run_count if last else None,
+            "run_problems": list(last.problems) if last else None,
+        }
         rows = [account | times for account in found.accounts]
         write_json(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
         return
@@ -100,6 +128,9 @@ def print_status(found: Status, *, as_json: bool) -> None:
         sentences.append(sentence("Fleet", fleet_words(found.fleet), width))
     if sentences:
         screen.print("\n".join(sentences), markup=False, soft_wrap=True)
+    if found.last_run is not None and not found.last_run.is_ok:
+        words = f"{failed_words(found.last_run)}. This is the last build."
+        screen.print(paragraph(words, width), markup=False, soft_wrap=True, style="bold red")
     age = (read_at - found.as_of).total_seconds()
     screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
 
@@ -117,9 +148,12 @@ STALE: Final = "stale"
 def is_reached(found: Status, fail_on: list[str]) -> bool:
     """Tell whether an account is as urgent as one of the severities, or more, or its reading is not fresh.
 
-    `unknown` and `ok` count only as such; `stale`, and `unknown` too, is every account without a fresh reading.
+    `unknown` and `ok` count only as such; `stale`, and `unknown` too, is every account without a fresh reading;
+    `run_failed` is about no account: the last run failed.
     """
     wanted = set(fail_on)
+    if RUN_FAILED in wanted and found.last_run is not None and not found.last_run.is_ok:
+        return True
     lowest = min((LEVELS.index(each) for each in wanted if each in LEVELS), default=None)
     if lowest is not None:
         wanted |= set(LEVELS[lowest:])

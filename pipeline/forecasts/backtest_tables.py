@@ -13,9 +13,9 @@ import polars as pl
 
 from pipeline.clock import Clock
 from pipeline.forecasts.backtest import CALIBRATION, SCORES, Backtest
-from pipeline.forecasts.issues import CONTENT_TYPE, read_body
+from pipeline.forecasts.issues import CONTENT_TYPE, read_parquet
 from pipeline.home import Home
-from pipeline.landing.own import land_own
+from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 
@@ -37,13 +37,11 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
 
     Run inside a transaction. Raises OSError or ValueError for a landing file that is not whole.
     """
-    row = _newest(landing, known_at)
+    row, body = _newest(landing, known_at)
     held = connection.execute("SELECT DISTINCT fetch_id FROM forecasts.backtest_scores").fetchall()
     if held == ([(row["fetch_id"],)] if row else []):
         return
-    rows = None
-    if row:
-        rows = read_aliases(connection).renamed_rows(read_body(row), [])
+    rows = None if body is None else read_aliases(connection).renamed_rows(body, [])
     for name, schema in _TABLES.items():
         connection.execute(f"DELETE FROM forecasts.{name}")
         if row is not None and rows is not None:
@@ -56,13 +54,18 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
             connection.unregister("incoming")
 
 
-def _newest(landing: Path, known_at: datetime | None) -> Mapping[str, Any] | None:
+def _newest(landing: Path, known_at: datetime | None) -> tuple[Mapping[str, Any] | None, pl.DataFrame | None]:
+    """The newest backtest that this version can read: its row in landing, and its body."""
     # A folder bears the day of what is in it, so the first one with a backtest that was known has the newest.
     for folder in reversed(day_folders(landing, OWN, BACKTESTS)):
         rows: list[Mapping[str, Any]] = [
-            row for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body"]) for row in table.to_pylist()
+            row
+            for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE])
+            for row in table.to_pylist()
         ]
         known = [row for row in rows if known_at is None or row["fetched_at_utc"] <= known_at]
-        if known:
-            return max(known, key=lambda row: (row["fetched_at_utc"], row["fetch_id"]))
-    return None
+        for row in sorted(known, key=lambda row: (row["fetched_at_utc"], row["fetch_id"]), reverse=True):
+            body = read_own(row, read_parquet)
+            if body is not None:
+                return row, body
+    return None, None

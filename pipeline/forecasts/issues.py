@@ -7,7 +7,7 @@ they were, so that they can be scored when the days have come; a rebuild replays
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ import polars as pl
 from pipeline.clock import Clock
 from pipeline.forecasts.outlook import LEVELS, PLAN_COLUMNS
 from pipeline.home import Home
-from pipeline.landing.own import land_own
+from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 from pipeline.staging.present import Present
@@ -59,24 +59,27 @@ def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datet
         if present is not None and present.is_future(row["fetch_id"], row["fetched_at_utc"]):
             continue
         taken.add(row["fetch_id"])
-        frame = aliases.renamed_rows(read_body(row), ["account_id", "issue_date", "horizon_days"])
+        body = read_own(row, read_parquet)
+        if body is None:
+            continue
+        frame = aliases.renamed_rows(body, ["account_id", "issue_date", "horizon_days"])
         _store(connection, frame, row["fetch_id"], row["fetched_at_utc"])
         count += 1
     return count
 
 
-def read_body(row: Mapping[str, Any]) -> pl.DataFrame:
-    """The Parquet body of a landed row (`fetch_id`, `body`); raises ValueError for one that is damaged."""
+def read_parquet(body: bytes) -> pl.DataFrame:
+    """A Parquet body; raises ValueError for one that is damaged."""
     try:
-        return pl.read_parquet(io.BytesIO(row["body"]))
+        return pl.read_parquet(io.BytesIO(body))
     except pl.exceptions.PolarsError as problem:
-        raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {type(problem).__name__}") from None
+        raise ValueError(type(problem).__name__) from None
 
 
 def _landed(landing: Path, since: Any) -> Iterator[dict[str, Any]]:
     for folder in day_folders(landing, OWN, FORECASTS):
         if since is None or "-".join(folder.parts[-3:]) >= f"{since:%Y-%m-%d}":
-            for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body"]):
+            for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]):
                 yield from table.to_pylist()
 
 

@@ -1,11 +1,34 @@
-"""What Drawdown itself did, landed as a vendor's answer is: runs, rates, forecasts, backtests, alerts."""
+"""What Drawdown itself did, landed as a vendor's answer is, and read back: one envelope and one rule for every kind.
+
+Each row under `landing/_drawdown/` says which version of Drawdown wrote it (`version_id`) and in which format of its
+kind (`format_version`). A body in a later format is passed over with one warning that names the version. So is one that
+cannot be read and was written by a later version; whatever else cannot be read is damaged.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from pipeline import __version__
 from pipeline.clock import Clock, FetchIds
 from pipeline.home import Home
-from pipeline.landing.store import OWN, Fetch, LandingWriter
+from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, Fetch, LandingWriter
 from pipeline.landing.walk import Span
+from pipeline.notices import warn
+
+_Read = TypeVar("_Read")
+
+ALERTS: Final = "alerts"
+"""Under OWN: what happened to alerts, and what became of messages."""
+
+FORMATS: Final[Mapping[str, int]] = MappingProxyType({RUNS: 1, ALERTS: 1, FORECASTS: 1, BACKTESTS: 1, FX_RATES: 1})
+"""By kind, the format that is written; raised where an earlier version would not understand a body. NULL reads as 1."""
+
+ENVELOPE: Final = ("endpoint", "version_id", "format_version")
+"""The columns of landing that the rule needs beside a body."""
 
 
 def own_fetch(
@@ -42,6 +65,7 @@ def own_fetch(
         body=record,
         is_redacted=False,
         resume_json=resume_json,
+        format_version=FORMATS.get(what),
     )
 
 
@@ -70,3 +94,46 @@ def land_own(
     fetch = own_fetch(clock, run_id, what, record, wanted=wanted, content_type=content_type, resume_json=resume_json)
     land_fetch(home, fetch)
     return fetch.fetch_id
+
+
+def read_own(row: Mapping[str, Any], decode: Callable[[bytes], _Read]) -> _Read | None:
+    """A row's body, decoded; None where only a later version can read it, which is said once.
+
+    `row` has the ENVELOPE, `fetch_id` and `body`. Raises ValueError, in words, for a body that is damaged: one that
+    `decode` raises ValueError, KeyError or TypeError for.
+    """
+    if is_later_format(row):
+        _pass_over(row)
+        return None
+    try:
+        return decode(row["body"])
+    except (ValueError, KeyError, TypeError) as problem:
+        if is_later_version(row["version_id"]):
+            _pass_over(row)
+            return None
+        raise ValueError(
+            f"landing holds a damaged body under {OWN}/{row['endpoint']}: fetch {row['fetch_id']}: "
+            f"{type(problem).__name__}"
+        ) from None
+
+
+def is_later_format(row: Mapping[str, Any]) -> bool:
+    """Whether a body is in a format that this version does not know."""
+    return (row["format_version"] or 1) > FORMATS.get(row["endpoint"], 1)
+
+
+def is_later_version(version_id: str | None) -> bool:
+    """Whether a version of Drawdown is later than this one."""
+    return _numbers(version_id or "") > _numbers(__version__)
+
+
+def _numbers(version_id: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(?:\.\d+)*", version_id)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _pass_over(row: Mapping[str, Any]) -> None:
+    warn(
+        f"landing holds entries under {OWN}/{row['endpoint']} that Drawdown {row['version_id']} wrote and this one, "
+        f"{__version__}, cannot read: they are passed over. Install Drawdown {row['version_id']} or later to have them"
+    )

@@ -12,6 +12,7 @@ import msgspec
 
 from pipeline.errors import DrawdownError
 from pipeline.landing import store
+from pipeline.landing.own import ENVELOPE, read_own
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 
@@ -49,13 +50,21 @@ def _records(path: Path, now: datetime) -> Iterator[dict[str, Any]]:
     """The records of a file that are not later than the clock, in the order of their runs."""
     # A compaction may have moved it, too.
     with contextlib.suppress(FileNotFoundError, DrawdownError):
-        rows = store.read(path, ["fetch_id", "fetched_at_utc", "body"]).to_pylist()
+        rows = store.read(path, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]).to_pylist()
         for row in sorted(rows, key=lambda row: (row["fetched_at_utc"], row["fetch_id"])):
             if row["fetched_at_utc"] <= now:
-                with contextlib.suppress(msgspec.DecodeError):
-                    record = msgspec.json.decode(row["body"])
-                    if isinstance(record, dict) and isinstance(record.get("accounts"), dict):
+                with contextlib.suppress(ValueError):
+                    record = read_own(row, read_record)
+                    if record is not None:
                         yield record
+
+
+def read_record(body: bytes) -> dict[str, Any]:
+    """A run record; raises ValueError for a body that is none."""
+    record = msgspec.json.decode(body)
+    if not isinstance(record, dict) or not isinstance(record.get("accounts"), dict):
+        raise ValueError("a run record has accounts")
+    return record
 
 
 def holds_account(landing: Path, vendor: Vendor, account_id: str) -> bool:

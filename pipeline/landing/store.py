@@ -60,6 +60,7 @@ SCHEMA: Final = pa.schema(
         ("is_redacted", pa.bool_()),
         ("resume_json", pa.string()),
         ("version_id", pa.string()),
+        ("format_version", pa.int64()),
     ]
 )
 """The columns of a landing file. Files of older versions may lack later columns; readers take them as NULL."""
@@ -96,6 +97,8 @@ class Fetch:
     is_redacted: bool
     resume_json: str | None
     """What the next walk of this listing needs to know; a failure carries the earlier state on."""
+    format_version: int | None = None
+    """Of a body that Drawdown itself wrote (`pipeline.landing.own`); None for what a vendor answered."""
 
 
 class LandingWriter:

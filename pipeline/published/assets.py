@@ -5,10 +5,14 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline import quarantine, settings
+from pipeline.alerts.delivery import deliver, sole_deliverer
+from pipeline.alerts.journal import JournalCopy
+from pipeline.alerts.run_failures import run_succeeded
 from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
+from pipeline.last_run import LastRun
 from pipeline.published.focus import publish_focus
 from pipeline.published.metrics import publish_metrics
 from pipeline.published.postgres import load_postgres
@@ -41,6 +45,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     with clear_failures():
         warehouse.checkpoint()
         build = publish(warehouse.connection, warehouse.home, published())
+        warehouse.has_published = True
         held = quarantine.lines(warehouse.connection)
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(
@@ -115,13 +120,18 @@ def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     kinds={"prometheus"},
     owners=OWNERS,
 )
-def metrics(home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]) -> dg.MaterializeResult:
+def metrics(
+    context: dg.AssetExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
+) -> dg.MaterializeResult:
     """Write the metrics of the current snapshot."""
+    # Whatever fails after this makes the run a failed one, and writes them again.
+    this_run = LastRun(run_id=context.run.run_id, ended_at_utc=clock.now(), is_ok=True)
     with clear_failures():
-        return _files([publish_metrics(home, clock.now())])
+        return _files([publish_metrics(home, clock.now(), this_run)])
 
 
 _POSTGRES = dg.AssetKey(["published", "postgres"])
+_MESSAGES = dg.AssetKey(["published", "messages"])
 
 
 @dg.asset(
@@ -176,6 +186,59 @@ def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
             )
         ],
     )
+
+
+@dg.asset(
+    key=_MESSAGES,
+    deps=[_SNAPSHOT, parquet, focus, report, metrics, postgres],
+    group_name="published",
+    description="Messages to people, of what has changed in their accounts' alerts; sent when all else is published.",
+    kinds={"python"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_delivered",
+            asset=_MESSAGES,
+            description="Whoever is to be told was told; what was not delivered is tried again.",
+        )
+    ],
+)
+def messages(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    home: dg.ResourceParam[Home],
+    clock: dg.ResourceParam[Clock],
+) -> dg.MaterializeResult:
+    """Free the warehouse, note that the run has published, and tell people; a replay tells nobody."""
+    problems: list[str] = []
+    if not warehouse.is_replay:
+        with clear_failures():
+            problems = _tell(warehouse, home, clock, context.run.run_id)
+    return dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="is_delivered",
+                passed=not problems,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description="\n".join(problems) or None,
+            )
+        ]
+    )
+
+
+def _tell(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> list[str]:
+    own = settings.load()
+    journal = JournalCopy.of(warehouse.connection)
+    # Recipients may take their time: whoever else wants to write need not wait for them.
+    warehouse.close()
+    with sole_deliverer(home) as is_sole:
+        if not is_sole:
+            return ["alerts: another process is sending messages; the next run sends what is left"]
+        ledger = journal.ledger(home.landing)
+        if warehouse.has_published:
+            run_succeeded(ledger, own, home, clock, run_id)
+            ledger = journal.ledger(home.landing)
+        return deliver(ledger, own.alerts, own.alert_recipients(), own.notify_url, home, clock, run_id).problems
 
 
 def _files(written: list[Path]) -> dg.MaterializeResult:

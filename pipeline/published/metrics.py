@@ -20,6 +20,7 @@ import duckdb
 
 from pipeline import __version__
 from pipeline.home import Home, atomic_file
+from pipeline.last_run import LastRun
 from pipeline.published.aging import status_at
 from pipeline.reader import reading
 from pipeline.schema.severities import SEVERITIES
@@ -149,6 +150,13 @@ BUILDS: Final = (
     _one("build_as_of_timestamp_seconds", _instant("as_of_utc"), "The instant that the published build speaks of."),
 )
 
+RUNS: Final = (
+    _one("last_run_failed", "", "1 where the last run failed and the build is that of a run before it; else 0."),
+    _one("last_run_timestamp_seconds", "", "When the last run ended, by its own clock."),
+    _one("failed_runs_in_a_row", "", "How many runs have failed since one last published a build."),
+)
+"""Not of the build but of how the last run ended; absent where nothing tells."""
+
 _UNEXPLAINED = f"""
     SELECT account_id, unit_code, sum(abs(unexplained_amount)) AS unexplained_amount
     FROM core.balance_bridge
@@ -166,28 +174,28 @@ _BUILD_ROW = """
 """
 
 
-def read_metrics(current: Path, now: datetime) -> str:
-    """The metrics of the newest build; `now` is what ages are counted to.
+def read_metrics(current: Path, now: datetime, last_run: LastRun | None = None) -> str:
+    """The metrics of the newest build, and of how the last run ended; `now` is what ages are counted to.
 
     Raises DrawdownError where nothing is published, or what is there is another version's.
     """
     with reading(current) as connection:
-        return metrics_text(connection, now)
+        return metrics_text(connection, now, last_run)
 
 
-def publish_metrics(home: Home, now: datetime) -> Path:
-    """Write `published/metrics/drawdown.prom` from the current build, replaced whole.
+def publish_metrics(home: Home, now: datetime, last_run: LastRun | None) -> Path:
+    """Write `published/metrics/drawdown.prom` from the current build and how the last run ended, replaced whole.
 
     Raises DrawdownError as `read_metrics` does, OSError; then the file stays as it was.
     """
     path = home.published / "metrics" / "drawdown.prom"
-    text = read_metrics(home.current, now)
+    text = read_metrics(home.current, now, last_run)
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def metrics_text(connection: duckdb.DuckDBPyConnection, now: datetime) -> str:
+def metrics_text(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: LastRun | None = None) -> str:
     """The metrics of an open build, ages and severities as they are at `now`."""
     lines: list[str] = []
     accounts = (
@@ -213,7 +221,20 @@ def metrics_text(connection: duckdb.DuckDBPyConnection, now: datetime) -> str:
         _sample(info, {"version": version or __version__, "reporting_unit": reporting or "unknown"}, 1)
         for reporting, version in made
     ]
+    lines += _of_runs(last_run)
     return "\n".join([*lines, "# EOF\n"])
+
+
+def _of_runs(last_run: LastRun | None) -> list[str]:
+    if last_run is None:
+        return []
+    ended = Decimal(round(last_run.ended_at_utc.timestamp() * 1_000_000)).scaleb(-6)
+    values: tuple[Decimal | int, ...] = (int(not last_run.is_ok), ended, last_run.failed_run_count)
+    return [
+        line
+        for metric, value in zip(RUNS, values, strict=True)
+        for line in (*_header(metric), _sample(metric, {}, value))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ METHODS: Final = ("none", "mean_28d", "prior", "donors", "weeks", "blocks", "ful
 ANOMALY_KINDS: Final = ("spike", "step", "stop", "restatement", "unit_changed", "convention_changed")
 ALERT_STATES: Final = ("open", "acknowledged", "recovered")
 ALERT_EVENTS: Final = ("opened", "escalated", "acknowledged", "recovered")
-DELIVERY_STATES: Final = ("delivered", "pending", "given_up", "not_told")
+DELIVERY_STATES: Final = ("delivered", "pending", "withdrawn", "not_told")
 FX_SOURCES: Final = ("same_unit", "ecb", "credit_price", "credit_price+ecb")
 
 SERVICE_CATEGORIES: Final = (
@@ -673,7 +673,7 @@ _DEFINITIONS: Final = (
     _flag("is_nullable", "May be NULL."),
     _flag("is_key", "Part of the table's key."),
     # -- alerts
-    _text("event_id", "Account, rule and a running number: `vpsbg-main/runway/3`."),
+    _text("event_id", "Account (`*` for all), rule and a running number: `vpsbg-main/runway/3`, `*/run_failed/1`."),
     _text("rule", "What is watched: see docs/alerts.md.", *ALERT_RULES),
     _text("event", "What happened to the alert.", *ALERT_EVENTS),
     _text("alert_state", "open; acknowledged: somebody has it in hand; or recovered.", *ALERT_STATES),
@@ -681,20 +681,28 @@ _DEFINITIONS: Final = (
     _text("recipients", "The variables whose URLs are told of it, comma-separated; NULL where nobody is."),
     _text(
         "delivery_state",
-        "pending: held for the quiet hours, or to be tried again; given_up: a recipient could not be told; not_told: "
-        "it is for nobody.",
+        "pending: held for the quiet hours, or to be tried again; withdrawn: it was over, acknowledged, or its "
+        "recipient no longer named, before it was told; not_told: it is for nobody.",
         *DELIVERY_STATES,
     ),
     _text("delivery_problem", "Why a recipient was not told, without the URL; NULL where all is well."),
     _text("acknowledged_by", "Who has it in hand, by the name of the user on the machine."),
     _text("acknowledgement_note", "What was said at that."),
+    Column(
+        name="format_version",
+        type=Type.INTEGER,
+        doc="The format of what Drawdown itself landed, by its kind; NULL where it was landed before there was one.",
+        minimum=1,
+    ),
     _text("entry_json", "An entry of the journal, as landed."),
     _measure("happened_at_utc", "When it happened: the clock of the run that saw it, or of the acknowledgement."),
     _measure("quarantined_at_utc", "The clock of the run that first found the rule broken."),
     _measure("since_at_utc", "When alert_state became what it is."),
     _measure("acknowledged_at_utc", "When somebody took it in hand; NULL where nobody has."),
-    _measure("told_at_utc", "When somebody was last told of it; NULL where nobody was."),
-    _measure("delivered_at_utc", "When the last of the recipients was told; NULL until then."),
+    _measure(
+        "told_at_utc", "When somebody was last told of it, as far as the build's run knew; NULL where nobody was."
+    ),
+    _measure("delivered_at_utc", "When the last of the recipients was told, as far as the build's run knew."),
     _measure("delivery_attempt_count", "Attempts to send it, over all recipients.", minimum=0),
     _flag("is_possibly_repeated", "A recipient may have had it twice: a process died or a connection broke."),
     # -- currencies

@@ -18,6 +18,12 @@ LEVELS: Final = ("watch", "warning", "critical")
 SQL_URGENCY: Final = f"list_position({list(URGENCY)}, severity)"
 """What rows with a severity are ordered by in SQL, the most urgent first."""
 
+RUN_FAILED: Final = "run_failed"
+"""The rule that is about runs, and not about an account."""
+
+EVERY_ACCOUNT: Final = "*"
+"""What stands in the place of an account's id where something is about no account by itself."""
+
 ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "runway": "warning",
@@ -29,6 +35,7 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         "drift": "watch",
         "unit": "warning",
         "quarantine": "warning",
+        RUN_FAILED: "warning",
     }
 )
 """Every rule of alerts, and how severe it is unless the owner says otherwise; `runway` has two, by the days left."""

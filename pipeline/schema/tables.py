@@ -817,7 +817,7 @@ ALERTS: Final = (
         "alerts.journal",
         "What Drawdown did about alerts, as landed: transitions, acknowledgements, messages.",
         key="fetch_id",
-        columns="fetch_id run_id fetched_at_utc entry_json",
+        columns="fetch_id run_id fetched_at_utc version_id? format_version? entry_json",
         is_published=False,
         made_from="landing _drawdown/alerts, staging.build, staging.fetches, staging.loads, staging.rejects, "
         "staging.schema_drift, staging.quarantine, core.accounts, core.balance_bridge, "

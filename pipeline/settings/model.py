@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pipeline.alerts.policy import Policy
 from pipeline.errors import UsageError
+from pipeline.schema.severities import EVERY_ACCOUNT
 from pipeline.secret import Secret
 from pipeline.targets import PostgresTarget
 from pipeline.vendors._port import Vendor
@@ -127,6 +128,15 @@ class Settings:
             each.account_id: tuple(dict.fromkeys(filter(None, (self.notify_variable, each.notify_variable))))
             for each in self.accounts.values()
         }
+
+    def alert_recipients(self) -> dict[str, tuple[str, ...]]:
+        """`recipients`, and under EVERY_ACCOUNT whom to tell of what concerns runs as a whole.
+
+        Those are who is told of every account; where there is nobody such, all who are told of any.
+        """
+        by_account = self.recipients()
+        everybody = tuple(dict.fromkeys(name for names in by_account.values() for name in names))
+        return {**by_account, EVERY_ACCOUNT: (self.notify_variable,) if self.notify_variable else everybody}
 
     def notify_url(self, variable: str) -> Secret:
         """The Apprise URL that a variable holds.

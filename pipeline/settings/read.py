@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.alerts.policy import read_policy
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, unknown
 from pipeline.http import check_base_url
 from pipeline.settings.model import AccountSettings, Settings
 from pipeline.settings.values import ACCOUNT_ID, READERS, currency, notify_variable, secret_variable, shown_key
@@ -83,7 +83,7 @@ class _Reader:
         for key in sorted(document.keys() - {*_TOP, "alerts", "accounts"}):
             if _SECRET_LIKE.search(key):
                 raise self.fail(_PLAIN_TEXT, key=key)
-            raise self.fail(f"unknown key; known are {', '.join(_TOP)}, [alerts], [accounts.ID]", key=key)
+            raise self.fail(f"{unknown('key')}; known are {', '.join(_TOP)}, [alerts], [accounts.ID]", key=key)
         try:
             reporting_currency = currency(document.get("reporting_currency", "EUR"))
         except ValueError as problem:
@@ -131,7 +131,7 @@ class _Reader:
         vendors = discover()
         name = table.get("vendor")
         if not isinstance(name, str) or name not in vendors:
-            wrong = "is missing" if name is None else "unknown vendor"
+            wrong = "is missing" if name is None else unknown("vendor")
             raise self.fail(f"{wrong}; known are {', '.join(vendors)}", account_id, "vendor")
         vendor = vendors[name]
         secret_keys = tuple(dict.fromkeys(header.setting for header in vendor.auth))
@@ -144,7 +144,7 @@ class _Reader:
             if _SECRET_LIKE.search(key):
                 raise self.fail(_PLAIN_TEXT, account_id, key)
             raise self.fail(
-                f"unknown key for {vendor.title}; known are {', '.join(sorted(known_keys))}", account_id, key
+                f"{unknown(f'key for {vendor.title}')}; known are {', '.join(sorted(known_keys))}", account_id, key
             )
         variables = {}
         for key in secret_keys:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from pipeline.errors import unknown
 from pipeline.schema.units import IN_USE, MONEY_PRECISION, MONEY_SCALE, is_unit_code
 from pipeline.settings.model import CreditPrice
 
@@ -147,7 +148,7 @@ def _credit_prices(value: Any) -> tuple[CreditPrice, ...]:
 def _credit_price(entry: dict[str, Any], where: str) -> CreditPrice:
     known = ", ".join(_PRICE_KEYS)
     for key in sorted(entry.keys() - set(_PRICE_KEYS)):
-        raise ValueError(f"{where}: {shown_key(key)}: unknown key; known are {known}")
+        raise ValueError(f"{where}: {shown_key(key)}: {unknown('key')}; known are {known}")
     for key in _PRICE_KEYS:
         if key not in entry:
             raise ValueError(f"{where}: {key}: is missing; a price has {known}")

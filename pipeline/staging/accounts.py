@@ -10,7 +10,11 @@ import duckdb
 import msgspec
 import polars as pl
 
+from pipeline import __version__
+from pipeline.errors import DrawdownError
 from pipeline.landing import store
+from pipeline.landing.own import read_own
+from pipeline.landing.runs import read_record
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
 from pipeline.staging.rates import load_prices
@@ -48,21 +52,30 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
             landed |= {row["fetch_id"]: row for row in table.to_pylist() if row["fetch_id"] in wanted}
     previous: bytes | None = None
     record: dict[str, Any] = {}
+    build = connection.execute("SELECT reporting_unit_code FROM staging.build").fetchone()
+    known_unit = build[0] if build else None
     for fetch_id in sorted(landed):
         body = landed[fetch_id]["body"]
         if body != previous:
-            record = msgspec.json.decode(body)
-            _load_accounts(connection, record["accounts"])
-            load_prices(connection, record["accounts"])
             previous = body
+            # What only a later version can read changes no account. Its run has been all the same.
+            record = read_own(landed[fetch_id], read_record) or record
+            if record:
+                _load_accounts(connection, record["accounts"])
+                load_prices(connection, record["accounts"])
     last = landed[max(landed)]
+    if not record and known_unit is None:
+        raise DrawdownError(
+            f"every run in landing was recorded by Drawdown {last['version_id']}, whose records this one, "
+            f"{__version__}, cannot read. Install Drawdown {last['version_id']} or later; or begin with `drawdown run`"
+        )
     connection.execute("DELETE FROM staging.build")
     connection.execute(
         "INSERT INTO staging.build (as_of_utc, reporting_unit_code, run_id, version_id, fetch_id) "
         "VALUES (?, ?, ?, ?, ?)",
         [
             last["fetched_at_utc"],
-            record["reporting_currency"],
+            record["reporting_currency"] if record else known_unit,
             last["run_id"],
             last["version_id"],
             max(landed),

@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from pipeline.landing.own import read_own
 from pipeline.landing.store import FX_RATES, OWN
 from pipeline.schema.tables import ALL
 from pipeline.staging.months import RATES, touch
@@ -28,14 +29,22 @@ def load_rates(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> None:
     A rate that cannot be held exactly is kept out, with its reason in staging.rejects. Run inside a transaction.
     """
     for row in batch.sort_by("fetch_id").to_pylist():
-        _load_list(connection, row)
+        table = read_own(row, _read_list)
+        if table is not None:
+            _load_list(connection, row, table)
 
 
-def _load_list(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> None:
+def _read_list(body: bytes) -> pl.DataFrame:
     try:
-        table = pl.read_csv(io.BytesIO(row["body"]), infer_schema=False, truncate_ragged_lines=True)
+        table = pl.read_csv(io.BytesIO(body), infer_schema=False, truncate_ragged_lines=True)
     except pl.exceptions.PolarsError as problem:
-        raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {type(problem).__name__}") from None
+        raise ValueError(type(problem).__name__) from None
+    if "Date" not in table.columns:
+        raise ValueError("no column of days")
+    return table
+
+
+def _load_list(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any], table: pl.DataFrame) -> None:
     currencies = [name for name in table.columns if re.fullmatch("[A-Z]{3}", name)]
     stated = (
         table.with_row_index("row_number", offset=1)

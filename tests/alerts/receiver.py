@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -39,7 +39,7 @@ from pipeline.secret import Secret
 home = Home(Path(sys.argv[1]))
 clock = Clock(datetime.fromisoformat(sys.argv[2]))
 url = Secret(os.environ["TOLD"], name="TOLD")
-print(deliver(fold(landed_entries(home.landing)), Policy(), {"main": ("TOLD",)}, lambda _: url, home, clock, "r"))
+print(deliver(fold(landed_entries(home.landing)), Policy(), {"main": ("TOLD",)}, lambda _: url, home, clock, "r").problems)
 """
 
 
@@ -56,6 +56,8 @@ class Channel:
     """So many messages are taken, and the connection is closed without a word."""
     policy: Policy = field(default_factory=Policy)
     recipients: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"main": ("TOLD",)})
+    urls: dict[str, str] = field(default_factory=dict)
+    """Of recipients who are not at `url`."""
 
     def hear(self, request: Request) -> Response:
         self.heard.append({"title": request.json["title"], "message": request.json["message"]})
@@ -64,10 +66,10 @@ class Channel:
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         return Response(status=self.before_answer())
 
-    def land(self, timeline: Timeline) -> None:
-        """Land what a timeline came to, as a run does."""
+    def land(self, timeline: Timeline, since: int = 0) -> None:
+        """Land what a timeline came to, as a run does; without the events that were landed before."""
         changed = tuple(timeline.states.values())
-        for each in timeline.events:
+        for each in timeline.events[since:]:
             told = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
             addressed = msgspec.structs.replace(each, recipients=told)
             entry = Transitions(at=each.happened_at_utc, states=changed, events=(addressed,))
@@ -76,11 +78,19 @@ class Channel:
     def ledger(self) -> Ledger:
         return fold(landed_entries(self.home.landing))
 
+    def ledger_for_tables(self) -> Ledger:
+        return fold(landed_entries(self.home.landing), is_for_tables=True)
+
     def deliver(self, hours: int = 1) -> list[str]:
         """Deliver in this process, so many hours after the beginning."""
-        clock = Clock(START + timedelta(hours=hours))
-        url = Secret(self.url, name="TOLD")
-        return deliver(self.ledger(), self.policy, self.recipients, lambda _: url, self.home, clock, "r")
+        return self.deliver_at(START + timedelta(hours=hours))
+
+    def deliver_at(self, at: datetime) -> list[str]:
+        def url_of(name: str) -> Secret:
+            return Secret(self.urls.get(name, self.url), name=name)
+
+        run_id = f"run-{at.isoformat()}"
+        return deliver(self.ledger(), self.policy, self.recipients, url_of, self.home, Clock(at), run_id).problems
 
     def process(self) -> subprocess.Popen[str]:
         """Deliver in a process of its own."""

@@ -12,8 +12,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from pipeline.alerts.channel import send
-from pipeline.alerts.delivery import MOST_ATTEMPTS, TRIES, pending
+from pipeline.alerts.delivery import TRIES
 from pipeline.alerts.journal import Intent, Outcome, land
+from pipeline.alerts.pending import pending
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.secret import Secret
@@ -51,7 +52,8 @@ def test_several_transitions_are_one_message_with_the_most_urgent_first(channel:
     channel.land(timeline)
     channel.deliver(9)
     [message] = channel.heard
-    assert message["title"] == "Drawdown: 5 changes: 1 critical, 3 warning, 1 recovered"
+    # What opened, recovered and opened again is told once, as it is.
+    assert message["title"] == "Drawdown: 3 changes: 1 critical, 2 warning"
     assert message["message"].split("\n")[0] == "main is critical (runway, opened 2026-03-02 13:00 UTC)."
     assert message["message"].endswith(
         f"Where to look: drawdown explain main, or {channel.home.path}/published/report/index.html"
@@ -81,7 +83,7 @@ def test_a_process_killed_between_sending_and_recording_sends_once_more_and_says
     assert (repeated.is_pending, repeated.is_possibly_repeated, repeated.attempt_count) == (False, True, 2)
 
 
-def test_killed_twice_it_is_never_sent_a_third_time(told: Channel) -> None:
+def test_killed_twice_it_is_sent_once_more_a_day_later_for_nothing_open_is_given_up(told: Channel) -> None:
     for _ in range(2):
         process = told.process()
 
@@ -93,17 +95,23 @@ def test_killed_twice_it_is_never_sent_a_third_time(told: Channel) -> None:
         told.before_answer = die
         process.communicate(timeout=60)
     told.before_answer = _raises(200)
-    [problem] = told.deliver()
-    assert "may have gone out 2 times" in problem
-    assert told.deliver() == []
-    assert len(told.heard) == 2
-    assert (told.delivery().is_given_up, told.delivery().is_possibly_repeated) == (True, True)
+    [problem] = told.deliver(1)
+    assert problem == (
+        "alerts: 1 change for TOLD could not be told: no process lived to say whether it was told; "
+        "tried again after 2026-03-03 08:00 UTC"
+    )
+    assert (len(told.heard), told.delivery().is_pending) == (2, True)
+    assert told.deliver(24) == []
+    assert len(told.heard) == 3
+    assert (told.delivery().is_pending, told.delivery().is_possibly_repeated) == (False, True)
+    assert told.deliver(48) == []
+    assert len(told.heard) == 3
 
 
 def test_a_refused_message_is_tried_again_now_and_by_the_next_run_and_is_no_repetition(told: Channel) -> None:
     told.before_answer = _raises(503)
     [problem] = told.deliver()
-    assert problem.endswith("error=503.; the next run tries again")
+    assert problem.endswith("error=503.; it is tried again")
     assert CANARY not in problem
     assert len(told.heard) == TRIES
     assert told.delivery().is_pending
@@ -130,16 +138,6 @@ def test_an_answer_that_is_lost_may_mean_a_repetition(told: Channel) -> None:
     assert told.delivery().is_possibly_repeated
 
 
-def test_attempts_are_bounded(told: Channel) -> None:
-    told.before_answer = _raises(500)
-    for hours in range(MOST_ATTEMPTS // TRIES):
-        assert "tries again" in told.deliver(hours)[0]
-    [problem] = told.deliver(99)
-    assert f"{MOST_ATTEMPTS} attempts failed" in problem
-    assert told.deliver(100) == []
-    assert len(told.heard) == MOST_ATTEMPTS
-
-
 def test_quiet_hours_hold_everything_but_what_is_critical_until_they_end(channel: Channel) -> None:
     # The readings begin at 08:00 UTC.
     channel.policy = Policy(quiet_hours=(time(7), time(12)), timezone="UTC")
@@ -151,7 +149,7 @@ def test_quiet_hours_hold_everything_but_what_is_critical_until_they_end(channel
     channel.deliver(3)
     assert len(channel.heard) == 1
     channel.deliver(4)
-    assert channel.heard[1]["title"] == "Drawdown: 4 changes: 3 warning, 1 recovered"
+    assert channel.heard[1]["title"] == "Drawdown: 2 changes: 1 warning, 1 recovered"
     channel.deliver(5)
     assert len(channel.heard) == 2
 
@@ -168,7 +166,7 @@ def test_quiet_hours_are_by_the_clock_of_their_place_and_may_hold_what_is_critic
 def test_who_is_added_later_is_told_of_what_is_open_and_who_left_is_not(told: Channel) -> None:
     told.deliver()
     told.recipients = {"main": ("TOLD", "TEAM")}
-    assert pending(told.ledger(), told.policy, told.recipients).keys() == {"TEAM"}
+    assert pending(told.ledger(), told.policy, told.recipients).tellings.keys() == {"TEAM"}
     told.deliver()
     told.deliver()
     assert len(told.heard) == 2

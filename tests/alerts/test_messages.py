@@ -192,7 +192,7 @@ def test_of_several_messages_only_the_one_that_failed_is_sent_again(channel: Cha
     taken = _refusing(channel, lambda message: "agency-7 " in message["message"])
     land_events(channel, events(14))
     [problem] = channel.deliver()
-    assert problem.endswith("error=400.; the next run tries again")
+    assert problem.endswith("error=400.; it is tried again")
     assert [message["title"][-7:] for message in taken] == ["1 of 3)", "3 of 3)"]
     states = {key[0]: each for key, each in channel.ledger().deliveries.items()}
     pending = [event_id for event_id, each in states.items() if each.is_pending]

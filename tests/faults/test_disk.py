@@ -19,11 +19,15 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from pipeline import sandbox as sandboxes
+from pipeline.alerts.journal import ALERTS, fold, landed_entries
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.landing.store import iterate, read
+from pipeline.last_run import read_last_run
 from pipeline.refresh import rebuild
 from pipeline.sandbox import Sandbox
 from pipeline.warehouse import Warehouse
@@ -96,13 +100,15 @@ class World:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, most))
 
     def landed(self) -> set[str]:
-        return {fetch_id for path in iterate(self.home.landing) for fetch_id in _ids(path)}
+        """Answers and records; what a run that failed said of itself is loaded by the next one."""
+        return {fetch_id for path in iterate(self.home.landing) if ALERTS not in path.parts for fetch_id in _ids(path)}
 
     def loaded(self) -> set[str]:
-        """What a reopened warehouse holds."""
+        """What a reopened warehouse holds of it."""
         warehouse = Warehouse(self.home)
+        query = f"SELECT fetch_id FROM staging.fetches WHERE endpoint <> '{ALERTS}'"
         try:
-            return {row[0] for row in warehouse.connection.execute("SELECT fetch_id FROM staging.fetches").fetchall()}
+            return {row[0] for row in warehouse.connection.execute(query).fetchall()}
         finally:
             warehouse.close()
 
@@ -235,6 +241,54 @@ def test_a_disk_that_fills_while_publishing_leaves_the_build_that_readers_have(
     assert world.loaded() == world.landed()
     at = NOW + timedelta(hours=world.hours)
     assert world.bench.rows("SELECT DISTINCT observed_at_utc FROM marts.account_status") == [(at,)]
+
+
+@pytest.mark.faults(58)
+def test_a_full_disk_is_told_once_though_nothing_can_be_landed_and_its_end_is_told_too(
+    world: World, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if not world.is_mounted:
+        pytest.skip("a limit of files lets nothing be written in place either")
+    heard: list[str] = []
+
+    def hear(got: Request) -> Response:
+        heard.append(f"{got.json['title']}\n{got.json['message']}")
+        return Response(status=200)
+
+    httpserver.expect_request("/hook").respond_with_handler(hear)
+    monkeypatch.setenv("TOLD", f"json://127.0.0.1:{httpserver.port}/hook")
+    settings = world.bench.accounts.read_text(encoding="utf-8")
+    quiet = '[alerts]\nseverities = { runway = "off", stale = "off", drift = "off", anomaly = "off" }\n'
+    world.bench.accounts.write_text(f'notify_url_env = "TOLD"\n{settings}\n{quiet}', encoding="utf-8")
+    request.addfinalizer(lambda: world.bench.accounts.write_text(settings, encoding="utf-8"))
+    world.tick()
+    world.fill()
+    before = read_last_run(world.home)
+    assert before is not None
+
+    for _ in range(2):
+        with pytest.raises(DrawdownError, match=_NO_ROOM):
+            world.run(_LAND)
+
+    [message] = heard
+    assert message.startswith("Drawdown: the last run failed\nNothing new was published; readers keep the last build.")
+    assert "No space left on device" in message
+    last = read_last_run(world.home)
+    assert last is not None
+    assert (last.is_ok, last.failed_run_count) == (False, before.failed_run_count + 2)
+    assert last.told_recipients == ("TOLD",)
+
+    world.empty()
+    world.tick()
+    world.run()
+    assert [each.split("\n")[0] for each in heard[1:]] == ["Drawdown: runs succeed again"]
+    last = read_last_run(world.home)
+    assert last is not None
+    assert last.is_ok
+    # The journal has caught up with what it could not hold then.
+    deliveries = fold(landed_entries(world.home.landing)).deliveries
+    assert all(each.delivered_at for (_, recipient), each in deliveries.items() if recipient == "TOLD")
+    assert [event_id for event_id, recipient in deliveries if recipient == "TOLD"]
 
 
 def _scribble(path: Path, *, every: int, first: int) -> None:

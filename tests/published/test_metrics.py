@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from pipeline.last_run import LastRun, read_last_run
 from pipeline.published import metrics
 from pipeline.published.metrics import (
     OPENMETRICS,
@@ -35,13 +36,14 @@ NAMES = """
     drawdown_account_severity drawdown_account_topup drawdown_account_topup_order_timestamp_seconds
     drawdown_endpoint_last_success_timestamp_seconds drawdown_endpoint_last_attempt_timestamp_seconds
     drawdown_build_timestamp_seconds drawdown_build_as_of_timestamp_seconds drawdown_build_info
+    drawdown_last_run_failed drawdown_last_run_timestamp_seconds drawdown_failed_runs_in_a_row
 """.split()
 RULES = Path(__file__).parents[2] / "docs" / "deploy" / "prometheus-rules.yml"
 
 
 @pytest.fixture(scope="session")
 def text(connection: duckdb.DuckDBPyConnection) -> str:
-    return metrics_text(connection, NOW)
+    return metrics_text(connection, NOW, LastRun(run_id="r", ended_at_utc=NOW, is_ok=True))
 
 
 @pytest.fixture(scope="session")
@@ -179,6 +181,20 @@ def test_a_value_that_cannot_be_spelled_costs_its_account_only(
     assert samples(families["drawdown_account_metrics_complete"]) == {"main": 0, "long": 1, "unread": 1}
 
 
+def test_how_the_last_run_ended_stands_beside_the_build(connection: duckdb.DuckDBPyConnection) -> None:
+    at = datetime(2026, 10, 7, 9, 0, 1, 250000, tzinfo=UTC)
+    failed = LastRun(run_id="r", ended_at_utc=at, is_ok=False, failed_since_utc=at, failed_run_count=3)
+    for last_run, values in (
+        (failed, (1, 1791363601.25, 3)),
+        (LastRun(run_id="r", ended_at_utc=at, is_ok=True), (0, 1791363601.25, 0)),
+    ):
+        found = {family.name: family for family in openmetrics(metrics_text(connection, NOW, last_run))}
+        names = ("drawdown_last_run_failed", "drawdown_last_run_timestamp_seconds", "drawdown_failed_runs_in_a_row")
+        assert tuple(sample.value for name in names for sample in found[name].samples) == values
+    # Where nothing tells, nothing is said.
+    assert "drawdown_last_run" not in metrics_text(connection, NOW)
+
+
 def test_money_stands_there_with_every_digit(text: str) -> None:
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("drawdown_account_balance{"))
     values = {re.findall(r'account="([^"]+)"', name)[0]: value for name, value in lines.items()}
@@ -214,7 +230,7 @@ def test_a_run_writes_the_file_of_its_build(world: World) -> None:
     home = world.bench.home
     path = home.published / "metrics" / "drawdown.prom"
 
-    assert path.read_text(encoding="utf-8") == read_metrics(home.current, NOW)
+    assert path.read_text(encoding="utf-8") == read_metrics(home.current, NOW, read_last_run(home))
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in path.parent.iterdir()] == [path.name]
     families = {family.name: family for family in openmetrics(path.read_text(encoding="utf-8"))}

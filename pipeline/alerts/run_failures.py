@@ -1,0 +1,169 @@
+"""The alert about runs: it opens when one fails, and is over with the next one that publishes a build.
+
+A run that failed has kept the last build in its place, and may have failed because the warehouse or the disk cannot be
+used. So nothing here needs the warehouse, each step is tried by itself, and nothing hides why the run failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from pipeline.alerts.delivery import Delivered, deliver, send_without_journal, sole_deliverer
+from pipeline.alerts.journal import JournalCopy, Ledger, Outcome, RunTransitions, land
+from pipeline.alerts.machine import Event, Evidence, Finding, Key, State, opened, recovered
+from pipeline.alerts.pending import address
+from pipeline.clock import Clock
+from pipeline.errors import DrawdownError
+from pipeline.home import Home
+from pipeline.last_run import LastRun, after_failure, read_last_run, write_last_run
+from pipeline.schema.severities import ALERT_RULES, EVERY_ACCOUNT, RUN_FAILED
+from pipeline.secret import Secret
+from pipeline.settings import Settings
+from pipeline.settings import load as load_settings
+
+_KEY: Final[Key] = (EVERY_ACCOUNT, RUN_FAILED)
+_EVIDENCE: Final = Evidence(unit_code="unknown")
+_MOST_LINES: Final = 5
+"""Of why it failed, in a message."""
+_LOCK_SECONDS: Final = 20.0
+"""Whoever delivers already tells of this run with the next one."""
+
+
+def run_succeeded(ledger: Ledger, settings: Settings, home: Home, clock: Clock, run_id: str) -> None:
+    """Note that a run has published a build; where runs had failed, land that this is over.
+
+    Who calls it is the sole deliverer, and sends what is landed. Raises OSError where the disk fails.
+    """
+    now = clock.now()
+    before = read_last_run(home)
+    state = ledger.states.get(_KEY)
+    is_open = state is not None and state.is_open
+    if is_open or (before is not None and not before.is_ok):
+        if not is_open and before is not None and settings.alerts.severity(RUN_FAILED) is not None:
+            # It failed while nothing could be landed.
+            state, is_open = _open(settings, home, clock, run_id, state, before), True
+        if is_open and state is not None:
+            since = before.failed_since_utc if before is not None and before.failed_since_utc else state.since_at_utc
+            over, event = recovered(state, f"Runs had failed since {since:%Y-%m-%d %H:%M} UTC.", _EVIDENCE, now)
+            _land(settings, home, clock, run_id, over, event)
+    write_last_run(home, LastRun(run_id=run_id, ended_at_utc=now, is_ok=True))
+
+
+def run_failed(home: Home, clock: Clock, run_id: str, problems: Sequence[str]) -> list[str]:
+    """Note that a run has failed, land and send its alert and whatever else is still to be told.
+
+    Never raises; returns a line for each thing that could not be done. What was noted of a run is not noted again.
+    """
+    before = read_last_run(home)
+    if before is not None and before.run_id == run_id:
+        return []
+    lines: list[str] = []
+    ended = after_failure(before, run_id, clock.now(), tuple(problems))
+    with _told(lines):
+        write_last_run(home, ended)
+    with _told(lines):
+        _tell_people(load_settings(), home, clock, run_id, ended, lines)
+    return lines
+
+
+def _tell_people(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun, lines: list[str]) -> None:
+    done = Delivered(unwritten=list(settings.alert_recipients()[EVERY_ACCOUNT]))
+    with _told(lines), sole_deliverer(home, wait_seconds=_LOCK_SECONDS) as is_sole:
+        if not is_sole:
+            lines.append("alerts: another process is sending messages; the next run tells of this one")
+            return
+        done = _tell(settings, home, clock, run_id, ended)
+    # As it is where landing is full, damaged or not to be read.
+    lines += done.problems
+    _tell_without_journal(settings, home, ended, done.unwritten)
+
+
+@contextlib.contextmanager
+def _told(lines: list[str]) -> Iterator[None]:
+    """What fails here becomes a line: the run's own failure must not be hidden by it."""
+    try:
+        yield
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        lines.append(f"alerts: {where}{problem.strerror or problem}")
+    except DrawdownError as problem:
+        lines.append(f"alerts: {problem}")
+    except Exception as problem:
+        lines.append(f"alerts: the failed run cannot be told of: {type(problem).__name__}: {problem}")
+
+
+def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun) -> Delivered:
+    """Land the alert and send all that is due; who was not told of the alert stands in the result as unwritten."""
+    recipients = settings.alert_recipients()
+    ledger = JournalCopy.of_nothing().ledger(home.landing)
+    state = ledger.states.get(_KEY)
+    if (state is None or not state.is_open) and settings.alerts.severity(RUN_FAILED) is not None:
+        state = _open(settings, home, clock, run_id, state, ended)
+        ledger = JournalCopy.of_nothing().ledger(home.landing)
+    went = deliver(ledger, settings.alerts, recipients, settings.notify_url, home, clock, run_id)
+    untold: list[str] = []
+    if state is not None and state.alert_state == "open":
+        for recipient in went.unwritten:
+            made = ledger.deliveries.get((state.event_id, recipient))
+            if recipient in recipients[EVERY_ACCOUNT] and (made is None or made.delivered_at is None):
+                untold.append(recipient)
+    return Delivered(problems=went.problems, unwritten=untold)
+
+
+def _tell_without_journal(settings: Settings, home: Home, ended: LastRun, recipients: Sequence[str]) -> None:
+    """Tell whoever was not, once: that it was told stands in the file of the last run, which needs no more room."""
+    policy = settings.alerts
+    severity = policy.severity(RUN_FAILED)
+    untold = [each for each in dict.fromkeys(recipients) if each not in ended.told_recipients]
+    if severity is None or not untold or not policy.is_told(severity) or policy.is_held(severity, ended.ended_at_utc):
+        return
+    urls: dict[str, Secret] = {}
+    for recipient in untold:
+        with contextlib.suppress(DrawdownError):
+            urls[recipient] = settings.notify_url(recipient)
+    body = f"{_words(ended)}\n\nWhere to look: drawdown status"
+    arrived = send_without_journal(urls, "Drawdown: the last run failed", body)
+    told = tuple(dict.fromkeys((*ended.told_recipients, *sorted(arrived))))
+    write_last_run(home, msgspec.structs.replace(ended, told_recipients=told))
+
+
+def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: State | None, ended: LastRun) -> State:
+    """Land that runs fail, and to whom that was told without the journal; returns the alert."""
+    at = ended.failed_since_utc or ended.ended_at_utc
+    severity = settings.alerts.severity(RUN_FAILED) or ALERT_RULES[RUN_FAILED]
+    finding = Finding(
+        account_id=EVERY_ACCOUNT,
+        rule=RUN_FAILED,
+        is_known=True,
+        is_fresh=True,
+        severity=severity,
+        held_severity=severity,
+        read_at=at,
+        message=_words(ended),
+        evidence=_EVIDENCE,
+    )
+    state, event = opened(before, finding, severity, at)
+    _land(settings, home, clock, run_id, state, event)
+    for recipient in ended.told_recipients:
+        told = Outcome(
+            at=at, recipient=recipient, event_ids=(event.event_id,), is_delivered=True, attempt_count=1, run_id=run_id
+        )
+        land(home, clock, run_id, told)
+    return state
+
+
+def _land(settings: Settings, home: Home, clock: Clock, run_id: str, state: State, event: Event) -> None:
+    recipients = address(event, settings.alerts, settings.alert_recipients())
+    addressed = msgspec.structs.replace(event, recipients=recipients)
+    land(home, clock, run_id, RunTransitions(at=clock.now(), states=(state,), events=(addressed,)))
+
+
+def _words(ended: LastRun) -> str:
+    lines = ended.problems[:_MOST_LINES]
+    more = len(ended.problems) - len(lines)
+    why = "\n".join([*lines, *([f"and {more} lines more"] if more else [])])
+    return f"Nothing new was published; readers keep the last build.\n{why}"

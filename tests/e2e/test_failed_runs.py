@@ -1,0 +1,241 @@
+"""A run that fails is told, named and over again: through the command, over real sockets and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pytest_httpserver import HTTPServer
+
+from pipeline import __version__
+from pipeline import sandbox as sandboxes
+from pipeline.cli.alerting import read_open
+from pipeline.cli.status import is_reached, read_status
+from pipeline.clock import Clock
+from pipeline.errors import DrawdownError, UsageError
+from pipeline.failed_runs import failed_runs
+from pipeline.home import Home
+from pipeline.landing.own import FORMATS, land_own
+from pipeline.last_run import read_last_run
+from pipeline.refresh import RunFailed, rebuild
+from pipeline.sandbox import Sandbox
+from pipeline.warehouse import Warehouse
+from tests.bench import Bench, only
+from tests.e2e.conftest import NOW
+from tests.e2e.test_alerts import ALERTS, Told, listen
+from tests.landing.test_own import later
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Sandbox]]:
+    """One refresh of one account that is critical; nobody is to be told."""
+    with sandboxes.start(seed=3, days=40, now=NOW, vendors=["voxpria"]) as world:
+        bench = Bench(tmp_path_factory.mktemp("built"), only(world.accounts_toml(), "voxpria-campaign"), world.keys)
+        before = dict(os.environ)
+        bench.run(NOW)
+        os.environ.clear()
+        os.environ.update(before)
+        yield bench, world
+
+
+@pytest.fixture
+def told(built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer) -> Iterator[Told]:
+    """A copy of what was built, and from now on somebody is told; no key may stand in it afterwards."""
+    bench = Bench(tmp_path, built[0].accounts_toml, built[0].keys)
+    shutil.copytree(built[0].home.path, bench.home.path, symlinks=True)
+    made = listen(bench, httpserver)
+    yield made
+    assert bench.leaks() == []
+
+
+def _metrics(home: Home) -> dict[str, str]:
+    text = (home.published / "metrics" / "drawdown.prom").read_text(encoding="utf-8")
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+
+@pytest.mark.faults(58)
+def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_one(told: Told) -> None:
+    bench = told.bench
+    shown = bench.home.current.resolve()
+    whole = bench.home.warehouse.read_bytes()
+    bench.home.warehouse.write_bytes(b"hello" * 5000)
+    with pytest.raises(RunFailed, match="run `drawdown rebuild`"):
+        told.run_alerts(1)
+    at = (NOW + timedelta(hours=2)).isoformat()
+    done = bench.command("run", "--json", "--as-of", at, "--select", ALERTS)
+    assert done.returncode == 1
+    [outcome] = json.loads(done.stdout)
+    assert (outcome["is_ok"], outcome["warnings"]) == (False, [])
+    assert "run `drawdown rebuild`" in outcome["problems"][0]
+    assert [line for line in done.stderr.splitlines() if not line.startswith("drawdown: ")] == []
+    assert told.titles() == ["2 changes: 1 critical, 1 warning"]
+    assert "the last run failed (run_failed, opened 2026-10-07 10:00 UTC)." in told.heard[0]["message"]
+    assert "run `drawdown rebuild`" in told.heard[0]["message"]
+
+    assert bench.home.current.resolve() == shown
+    status = bench.command("status", "--fail-on", "run_failed")
+    assert status.returncode == 1
+    words = " ".join(status.stdout.split())
+    assert "The last run failed, 2026-10-07 11:00 UTC, the last of 2 in a row since 2026-10-07 10:00 UTC: " in words
+    [account] = json.loads(bench.command("status", "--json").stdout)
+    assert (account["last_run_is_ok"], account["failed_run_count"]) == (False, 2)
+    assert account["run_problems"] == outcome["problems"]
+    assert (
+        _metrics(bench.home)["drawdown_last_run_failed"],
+        _metrics(bench.home)["drawdown_failed_runs_in_a_row"],
+    ) == (
+        "1",
+        "2",
+    )
+    alerts = read_open(bench.home).alerts
+    assert [(each["account_id"], each["rule"]) for each in alerts if each["told_at_utc"]] == [
+        ("voxpria-campaign", "runway"),
+        ("*", "run_failed"),
+    ]
+
+    bench.home.warehouse.write_bytes(whole)
+    assert told.run_alerts(3) == []
+    assert told.titles()[1:] == ["runs succeed again"]
+    assert told.heard[1]["message"].startswith(
+        "runs succeed again (run_failed, recovered 2026-10-07 12:00 UTC).\nRuns had failed since 2026-10-07 10:00 UTC."
+    )
+    assert not is_reached(read_status(bench.home), ["run_failed"])
+    assert [each["rule"] for each in read_open(bench.home).alerts] == ["runway"]
+    bench.run(NOW + timedelta(hours=4), selection=f'{ALERTS} or key:"published/metrics"')
+    assert _metrics(bench.home)["drawdown_last_run_failed"] == "0"
+    assert len(told.heard) == 2
+    assert bench.rows(
+        "SELECT event, delivery_state FROM alerts.events WHERE rule = 'run_failed' ORDER BY event_id"
+    ) == [
+        ("opened", "delivered"),
+        ("recovered", "delivered"),
+    ]
+    checksums = bench.checksums()
+    rebuild(bench.home)
+    assert bench.checksums() == checksums
+
+
+@pytest.mark.faults(57)
+def test_who_hangs_holds_up_neither_publishing_nor_the_next_writer(told: Told) -> None:
+    """While a message is under way the build is published, and the warehouse is free."""
+    seen: list[tuple[bool, bool]] = []
+    before = told.bench.home.current.resolve()
+
+    def look() -> int:
+        warehouse = Warehouse(told.bench.home, wait_seconds=0)
+        try:
+            warehouse.connection.execute("SELECT 1")
+        finally:
+            warehouse.close()
+        seen.append((told.bench.home.current.resolve() != before, True))
+        return 200
+
+    told.before_answer = look
+    assert told.run_alerts(1) == []
+    assert seen == [(True, True)]
+
+
+@pytest.mark.faults(56)
+def test_a_rebuild_is_the_build_whatever_was_delivered_after_it(told: Told) -> None:
+    told.before_answer = lambda: 503
+    assert told.run_alerts(1) != []
+    told.before_answer = lambda: 200
+    assert told.run_alerts(2) == []
+    checksums = told.bench.checksums()
+    assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("pending", 3)]
+    rebuild(told.bench.home)
+    assert told.bench.checksums() == checksums
+    assert len(told.heard) == 4
+    assert told.run_alerts(3) == []
+    assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("delivered", 4)]
+
+
+@pytest.mark.faults(58)
+def test_a_run_that_waits_in_vain_for_the_lock_is_told(told: Told) -> None:
+    bench = told.bench
+    holder = Warehouse(bench.home)
+    assert holder.connection
+    try:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(DrawdownError, match="is being written by process"):
+            patch.setattr(
+                "pipeline.refresh.Warehouse", lambda *given, **more: Warehouse(*given, wait_seconds=0.1, **more)
+            )
+            told.run_alerts(1)
+    finally:
+        holder.close()
+    # The account's own alert is told as well: it must not wait until runs are well again.
+    assert told.titles() == ["2 changes: 1 critical, 1 warning"]
+    assert "is being written by process" in told.heard[0]["message"]
+
+
+def test_json_tells_of_a_request_that_is_refused(told: Told) -> None:
+    done = told.bench.command("run", "--json", "--account", "nobody")
+    assert done.returncode == 2
+    [outcome] = json.loads(done.stdout)
+    assert (outcome["run_id"], outcome["is_ok"]) == (None, False)
+    assert "there is no account 'nobody'" in outcome["problems"][0]
+    assert done.stderr == f"drawdown: {outcome['problems'][0]}\n"
+    # It was no run, so nobody is told.
+    assert told.heard == []
+
+
+def test_a_run_that_fails_under_dagster_is_told_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in told.bench.environment.items():
+        monkeypatch.setenv(name, value)
+
+    @dg.asset
+    def broken() -> None:
+        raise dg.Failure(description="account main: it broke")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([broken], instance=instance, raise_on_error=False)
+        [failure] = [each for each in result.all_events if each.event_type is dg.DagsterEventType.RUN_FAILURE]
+        for _ in range(2):
+            context = dg.build_run_status_sensor_context(
+                sensor_name="failed_runs",
+                dagster_event=failure,
+                dagster_instance=instance,
+                dagster_run=result.dagster_run,
+            )
+            failed_runs(context.for_run_failure())
+    [message] = told.heard
+    assert "the last run failed" in message["message"]
+    assert "\naccount main: it broke" in message["message"]
+    last = read_last_run(told.home)
+    assert last is not None
+    assert (last.run_id, last.failed_run_count) == (result.run_id, 1)
+
+
+@pytest.mark.faults(59)
+def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Told) -> None:
+    home = told.home
+    checksums = told.bench.checksums()
+    with later(2):
+        for kind in FORMATS:
+            land_own(home, Clock(NOW), "later", kind, b'{"type":"unheard_of"}')
+    # A later version's own kinds of entries, and its vendors, are nobody's business here.
+    land_own(home, Clock(NOW), "later", "unheard_of", b"{}")
+    home.warehouse.unlink()
+
+    outcome = rebuild(home)
+
+    assert (outcome.is_ok, told.bench.checksums()) == (True, checksums)
+    assert len(outcome.warnings) == len(FORMATS)
+    for kind in FORMATS:
+        assert [line for line in outcome.warnings if f"_drawdown/{kind} that Drawdown 9.9.9 wrote" in line], kind
+    # And the next run goes on.
+    assert told.run_alerts(1) == []
+    assert told.titles() == ["voxpria-campaign is critical"]
+
+
+@pytest.mark.faults(59)
+def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(told: Told) -> None:
+    told.bench.accounts.write_text(f"snooze_hours = 3\n{told.bench.accounts.read_text()}")
+    with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known are "):
+        told.run_alerts()
