@@ -28,7 +28,7 @@ LATER = "9.9.9"
 def later(format_version: int) -> Iterator[None]:
     """As a later version lands things."""
     formats = dict.fromkeys(FORMATS, format_version)
-    with patch("pipeline.landing.fetching.FORMATS", formats), patch.object(store, "__version__", LATER):
+    with patch("pipeline.landing.own.FORMATS", formats), patch.object(store, "__version__", LATER):
         yield
 
 
