@@ -240,8 +240,8 @@ STAGING: Final = (
     ),
     table(
         "staging.usage_statements",
-        "What one answer stated of an account's usage on one UTC day; every statement is kept. The amount is NULL where "
-        "it was refused.",
+        "What one answer stated of an account's usage on one UTC day; every statement is kept. The amount is NULL "
+        "where it was refused.",
         key="account_id usage_date observed_at_utc fetch_id",
         columns="account_id usage_date observed_at_utc fetch_id credits_amount? is_partial",
         is_published=False,
