@@ -13,7 +13,7 @@ from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.landing.runs import holds_account, recent_records
 from pipeline.settings import Settings, compare, identify, known_key, load
-from pipeline.settings.identity import duplicate_words, lookalike_words, reused_words
+from pipeline.settings.identity import dropped_words, duplicate_words, lookalike_words, reused_words
 
 _DAYS: Final = 7
 """How long an account that looks like an earlier one is shown: until somebody has read it, not for ever."""
@@ -33,6 +33,8 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
         yield Finding("warn", new, lookalike_words(new, alike, settings.source))
     for old, new in compare(records[-2] if records[1:] else None, now).reused.items():
         yield Finding("warn", new, reused_words(old, new))
+    for new, lost in _dropped(records).items():
+        yield Finding("warn", new, dropped_words(new, lost))
     for account in settings.accounts.values():
         for old in account.formerly:
             if not holds_account(home.landing, account.vendor, old):
@@ -42,6 +44,17 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
                     f"formerly names {old}, of which landing holds no answer from {account.vendor.title}; write it as "
                     "it was, or take it out",
                 )
+
+
+def _dropped(records: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Accounts, and former ids that were taken out of their settings lately and are not there again."""
+    accounts = records[-1]["accounts"]
+    said = {name for each in accounts.values() for name in each["formerly"]}
+    found: dict[str, tuple[str, ...]] = {}
+    for earlier, later in pairwise(records):
+        found |= compare(earlier, later).dropped
+    still = {new: tuple(old for old in lost if old not in {*said, *accounts}) for new, lost in found.items()}
+    return {new: lost for new, lost in still.items() if lost and new in accounts}
 
 
 def new_id(home: Home, account_id: str) -> str | None:

@@ -13,8 +13,9 @@ from typing import Final
 
 from pipeline.schema.columns import Type
 
-PER_BUILD_COLUMNS: Final = ("loaded_at_utc",)
-"""Columns that say when something was built: left out wherever they stand."""
+PER_BUILD_COLUMNS: Final = ("loaded_at_utc", "quarantined_at_utc")
+"""Columns that say when something was built, or found while building: left out wherever they stand. Since when an
+account is in quarantine is known to the builds in between, and not to landing."""
 
 PER_BUILD_TABLES: Final = {
     "marts.build_info": "when and by whom the build was made",

@@ -210,6 +210,7 @@ _DEFINITIONS: Final = (
     _text("vendor", "The vendor's folder name in pipeline/vendors."),
     _text("endpoint", "The vendor's endpoint, by its name in the vendor's folder."),
     _text("fetch_id", "One request's answer in landing; sorts by the real time of the request."),
+    _text("named_fetch_id", "The record in landing of the newest run whose accounts.toml names the account."),
     _text("opening_fetch_id", "The answer that stated the opening balance."),
     _text("closing_fetch_id", "The answer that stated the closing balance."),
     _text("run_id", "The run that made the request, as Dagster names it."),

@@ -240,7 +240,8 @@ STAGING: Final = (
     ),
     table(
         "staging.usage_statements",
-        "What one answer stated of an account's usage on one UTC day; every statement is kept.",
+        "What one answer stated of an account's usage on one UTC day; every statement is kept. The amount is NULL "
+        "where it was refused.",
         key="account_id usage_date observed_at_utc fetch_id",
         columns="account_id usage_date observed_at_utc fetch_id credits_amount? is_partial",
         is_published=False,
@@ -269,7 +270,7 @@ STAGING: Final = (
         columns="account_id vendor is_configured same_as_account_id? identity? formerly_json? unit_code? tax_basis "
         "stale_after_seconds team? tags "
         "alert_below_days? alert_below_amount? topup_lead_days? topup_minimum_amount? tax_rate? "
-        "ServiceProviderName ServiceName ServiceCategory ServiceSubcategory PricingCurrency?",
+        "ServiceProviderName ServiceName ServiceCategory ServiceSubcategory PricingCurrency? named_fetch_id?",
         is_published=False,
         made_from="accounts.toml of the newest run",
     ),

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -141,6 +141,8 @@ class Likeness:
     """A new account, and the earlier ones of its vendor and address, no longer configured, that it may be."""
     reused: Mapping[str, str]
     """An id that another account has now, and the id of the account that had it."""
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """An account, and the ids that its `formerly` names no longer, though no account has them."""
 
 
 def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likeness:
@@ -178,7 +180,13 @@ def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likene
         and accounts[old].get("identity") not in (None, was["identity"])
         and each.get("identity") == was["identity"] != before.get(new, {}).get("identity")
     }
-    return Likeness({first: tuple(others) for first, others in duplicates.items()}, renames, lookalikes, reused)
+    said = {name for each in accounts.values() for name in each.get("formerly", ())}
+    dropped = {
+        new: tuple(lost)
+        for new, each in before.items()
+        if new in accounts and (lost := [old for old in each.get("formerly", ()) if old not in {*said, *accounts}])
+    }
+    return Likeness({one: tuple(others) for one, others in duplicates.items()}, renames, lookalikes, reused, dropped)
 
 
 def _is_alike(was: dict[str, Any], each: dict[str, Any], earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -222,6 +230,17 @@ def reused_words(old: str, new: str) -> str:
     )
 
 
+def dropped_words(new: str, lost: Iterable[str]) -> str:
+    """One line on former ids that were taken out of the settings, and what to do."""
+    lost = list(lost)
+    remedy = ", ".join(f'"{old}"' for old in lost[:_MOST_NAMED])
+    return (
+        f"account {new} is not formerly {_listed(lost, 'or')} any more: what is known under the former name counts as "
+        f"another account's, unless it had the same address and key. If it is the same account, put formerly = "
+        f"[{remedy}] back into [accounts.{new}], so that its spend is not counted twice; if not, there is nothing to do"
+    )
+
+
 def warnings(likeness: Likeness, now: Mapping[str, Any], source: str) -> list[str]:
     """What a run says of all that: one line each."""
     vendors = {account_id: each["vendor"] for account_id, each in now["accounts"].items()}
@@ -230,6 +249,7 @@ def warnings(likeness: Likeness, now: Mapping[str, Any], source: str) -> list[st
         *(rename_words(old, new) for old, new in likeness.renames.items()),
         *(lookalike_words(new, alike, source) for new, alike in likeness.lookalikes.items()),
         *(reused_words(old, new) for old, new in likeness.reused.items()),
+        *(dropped_words(new, lost) for new, lost in likeness.dropped.items()),
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pipeline.errors import unknown
-from pipeline.schema.units import IN_USE, MONEY_PRECISION, MONEY_SCALE, is_unit_code
+from pipeline.schema.units import IN_USE, MONEY_PRECISION, MONEY_SCALE, MOST_AMOUNT, is_unit_code
 from pipeline.settings.model import CreditPrice
 
 _Read = TypeVar("_Read")
@@ -39,7 +39,11 @@ def _decimal(value: Any) -> Decimal:
     is_small = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40
     if not (isinstance(value, str) or is_small) or not _DECIMAL.fullmatch(str(value)):
         raise ValueError(f'must be an exact number in quotes, such as "12.50", with at most {MONEY_SCALE} decimals')
-    return Decimal(value)
+    number = Decimal(value)
+    # What vendors are not believed beyond, the arithmetic need not hold, either.
+    if abs(number) > MOST_AMOUNT:
+        raise ValueError(f"must not be further from zero than {MOST_AMOUNT:,}")
+    return number
 
 
 def _not_negative(value: Any) -> Decimal:

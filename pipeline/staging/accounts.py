@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,17 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
         folder = landing / store.OWN / store.RUNS / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
         for _, table in store.each(folder):
             landed |= {row["fetch_id"]: row for row in table.to_pylist() if row["fetch_id"] in wanted}
-    previous: bytes | None = None
     record: dict[str, Any] = {}
     build = connection.execute("SELECT reporting_unit_code FROM staging.build").fetchone()
     known_unit = build[0] if build else None
-    for fetch_id in sorted(landed):
-        body = landed[fetch_id]["body"]
-        if body != previous:
-            previous = body
-            # What only a later version can read changes no account. Its run has been all the same.
-            record = read_own(landed[fetch_id], read_record) or record
-            if record:
-                _load_accounts(connection, record["accounts"])
-                load_prices(connection, record["accounts"])
+    for _, group in groupby(sorted(landed), key=lambda fetch_id: landed[fetch_id]["body"]):
+        alike = list(group)
+        # What only a later version can read changes no account. Its run has been all the same.
+        readable = read_own(landed[alike[0]], read_record)
+        if readable:
+            record = readable
+            _load_accounts(connection, record["accounts"], named_by=max(alike))
+            load_prices(connection, record["accounts"])
     last = landed[max(landed)]
     if not record and known_unit is None:
         raise DrawdownError(
@@ -83,7 +82,9 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     )
 
 
-def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, dict[str, Any]]) -> None:
+def _load_accounts(
+    connection: duckdb.DuckDBPyConnection, accounts: dict[str, dict[str, Any]], *, named_by: str
+) -> None:
     table = ALL["staging.accounts"]
     schema = polars_schema(table)
     known = {
@@ -100,6 +101,7 @@ def _load_accounts(connection: duckdb.DuckDBPyConnection, accounts: dict[str, di
             **{name: settings[name] for name in settings.keys() & schema.keys()},
             "account_id": account_id,
             "is_configured": True,
+            "named_fetch_id": named_by,
             **_known_identity(account_id, settings, known),
             "formerly_json": msgspec.json.encode(settings.get("formerly", [])).decode(),
             "tags": msgspec.json.encode(settings["tags"], order="sorted").decode(),

@@ -1,8 +1,9 @@
 """Former names of accounts: an account that was renamed keeps its history.
 
-Landing keeps what was asked for under the name that the account had then. Such an answer belongs to an account of today
-whose `formerly` names it, or which has the same vendor, address and key (`identity` in the records of runs) as the
-account of that name had, last. Only a name that no account of today bears can be a former one.
+Landing keeps what was asked for under the name that the account had then. Such an answer belongs to the account whose
+`formerly` names it, or which has the same vendor, address and key (`identity` in the records of runs) as the account of
+that name had, last. Only a name that no account of today bears can be a former one. An account that has been taken out
+since keeps what it was formerly: else one history would be there under both names.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Aliases:
-    """The account of today for each former name."""
+    """The last name of the account for each former one."""
 
     names: dict[str, str] = field(default_factory=dict)
 
     def renamed(self, fetches: pa.Table) -> pa.Table:
-        """The fetches of a batch under the names that their accounts have today."""
+        """The fetches of a batch under the last names of their accounts."""
         whose = fetches.column("account_id").to_pylist()
         if not self.names.keys() & set(whose):
             return fetches
@@ -45,35 +46,35 @@ class Aliases:
 def known_aliases(connection: duckdb.DuckDBPyConnection) -> Aliases:
     """What the settings of all loaded runs come to."""
     rows = connection.execute(
-        "SELECT account_id, vendor, is_configured, identity, formerly_json, same_as_account_id FROM staging.accounts "
-        "ORDER BY account_id"
+        "SELECT account_id, vendor, is_configured, identity, formerly_json, same_as_account_id, named_fetch_id "
+        "FROM staging.accounts ORDER BY is_configured, named_fetch_id NULLS FIRST, account_id DESC"
     ).fetchall()
     vendors = {account_id: vendor for account_id, vendor, *_ in rows}
     current = {account_id for account_id, _, is_configured, *_ in rows if is_configured}
+    named_by = {account_id: "~" if account_id in current else (by or "") for account_id, *_, by in rows}
     successors: dict[str, str] = {}
-    by_identity = {
-        identity: account_id
-        for account_id, _, is_configured, identity, _, same_as in reversed(rows)
-        if is_configured and identity and same_as is None
+    places = {account_id: place for place, (account_id, *_) in enumerate(rows)}
+    # What was only another name of an account has no history of its own. Of several, the last to be named holds it.
+    holders = {
+        identity: account_id for account_id, _, _, identity, _, same_as, _ in rows if identity and same_as is None
     }
-    for account_id, _, is_configured, identity, _, same_as in rows:
-        # What was only another name of an account has no history of its own.
-        if not is_configured and same_as is None and identity in by_identity:
-            successors[account_id] = by_identity[identity]
-    for account_id, vendor, _, _, formerly, _ in rows:
+    for account_id, _, _, identity, _, same_as, _ in rows:
+        if account_id not in current and same_as is None and holders.get(identity, account_id) != account_id:
+            successors[account_id] = holders[identity]
+    for account_id, vendor, _, _, formerly, _, _ in rows:
         for former in msgspec.json.decode(formerly or "[]", type=list[str]):
-            # A name of another vendor's account would bring answers that mean something else.
-            if former not in current and vendors.get(former, vendor) == vendor:
+            # A name of another vendor's account would bring answers that mean something else. One that was named again
+            # after it had been a former one is none.
+            if vendors.get(former, vendor) != vendor or named_by.get(former, "") >= named_by[account_id]:
+                continue
+            if account_id in current or places[account_id] >= places.get(successors.get(former, ""), -1):
                 successors[former] = account_id
-    names = {former: _last(former, successors, current) for former in successors}
-    return Aliases({former: account_id for former, account_id in names.items() if account_id in current})
+    return Aliases({former: _last(former, successors) for former in successors})
 
 
-def _last(former: str, successors: dict[str, str], current: set[str]) -> str:
-    """Who an account is today, over several renamings."""
-    seen = set()
-    while former in successors and former not in seen and former not in current:
-        seen.add(former)
+def _last(former: str, successors: dict[str, str]) -> str:
+    """The last name of an account, over several renamings. Each was named after the one before it, so they end."""
+    while former in successors:
         former = successors[former]
     return former
 

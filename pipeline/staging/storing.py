@@ -46,7 +46,7 @@ def store_reading(
     else:
         upsert(connection, table, rows.select(table.column_names))
     if kind == "usage_days":
-        _store_statements(connection, rows)
+        _store_statements(connection, rows, reading)
     received, accepted, rejected = reading.received, reading.accepted_rows(), reading.rejected_rows()
     connection.register(
         "incoming",
@@ -86,10 +86,22 @@ def store_reading(
     _store_drift(connection, vendor, endpoint, reading, answers)
 
 
-def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame) -> None:
-    """Keep what each answer stated of a day, beside what the newest one does."""
+def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, reading: Reading) -> None:
+    """Keep what each answer stated of a day, beside what the newest one does.
+
+    Of a day whose row was refused, beside others of the same answer that were accepted, the amount is NULL: something
+    was stated, so that the day is not free.
+    """
     table = ALL["staging.usage_statements"]
     stated = rows.sort("row_number").unique(subset=list(table.key), keep="last").select(table.column_names)
+    if reading.rejects:
+        refused = (
+            reading.candidates.filter(pl.col("usage_date").is_not_null())
+            .join(reading.accepted, on="_answer", how="semi")
+            .join(reading.accepted, on=["_answer", "usage_date"], how="anti")
+            .with_columns(pl.lit(None, dtype=stated.schema["credits_amount"]).alias("credits_amount"))
+        )
+        stated = pl.concat([stated, refused.select(table.column_names).unique(subset=list(table.key))])
     if stated.height:
         connection.register("incoming", stated)
         touch_statements(connection)

@@ -140,6 +140,16 @@ whole_days as (
             and stated.read_date > meter.usage_date
 ),
 
+read_statements as (
+    select
+        account_id,
+        usage_date,
+        observed_at_utc,
+        credits_amount
+    from staging.usage_statements
+    where credits_amount is not null
+),
+
 metered as (
     select
         whole_days.account_id,
@@ -157,7 +167,7 @@ metered as (
             whole_days.account_id = read_days.account_id
             and whole_days.read_date = read_days.usage_date
             and whole_days.unit_code = read_days.unit_code
-    asof left join staging.usage_statements as today
+    asof left join read_statements as today
         on
             whole_days.account_id = today.account_id
             and whole_days.read_date = today.usage_date

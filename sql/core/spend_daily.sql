@@ -246,13 +246,24 @@ rows_wanted as (
     from unknown_spend
 ),
 
--- A day that is not over is not over in any unit.
+-- A day that is not over is not over in any unit. Nor is a day known of which the vendor stated what could not be
+-- read, unless another answer states it.
 partial_days as (
     select
         account_id,
         spend_date
     from usage_spend
     where is_partial
+    union distinct
+    select
+        statements.account_id,
+        statements.usage_date as spend_date
+    from staging.usage_statements as statements
+    inner join months
+        on statements.usage_date >= months.first_date and statements.usage_date < months.next_first_date
+    left join usage_spend
+        on statements.account_id = usage_spend.account_id and statements.usage_date = usage_spend.spend_date
+    where statements.credits_amount is null and usage_spend.account_id is null
 ),
 
 spend as (

@@ -171,3 +171,31 @@ def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_th
     )
     assert misspelt in doctor(bench)
     assert bench.leaks() == []
+
+
+def test_an_account_that_was_renamed_and_then_taken_out_is_there_once(new_bench: NewBench) -> None:
+    stays = '[accounts.stays]\nvendor = "manual"\npath = "stays.csv"\n'
+    moved = '[accounts.{name}]\nvendor = "manual"\npath = "{path}"\n'
+    bench = new_bench(stays)
+    lines = [f"{NOW - timedelta(days=back):%Y-%m-%d},{100 + back}.00,EUR" for back in range(20, 0, -1)]
+    for name in ("stays", "first", "second"):
+        (bench.folder / f"{name}.csv").write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *lines]))
+
+    # Renamed with the file as it is, then with another one and so said, then taken out.
+    for hours, more in enumerate((
+        moved.format(name="one", path="first.csv"),
+        moved.format(name="two", path="first.csv"),
+        moved.format(name="three", path="second.csv") + 'formerly = ["two"]\n',
+        "",
+    )):  # fmt: skip
+        bench.accounts.write_text(stays + more)
+        bench.run(NOW + timedelta(hours=hours))
+
+    assert bench.rows("SELECT DISTINCT account_id FROM core.spend_daily ORDER BY 1") == [("stays",), ("three",)]
+    assert bench.rows("SELECT account_id, is_configured FROM core.accounts ORDER BY 1") == [
+        ("stays", True),
+        ("three", False),
+    ]
+    stepwise = bench.checksums()
+    assert bench.command("rebuild").returncode == 0
+    assert bench.checksums() == stepwise

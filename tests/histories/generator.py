@@ -292,7 +292,7 @@ class _Telling:
     def days(self, true: _Account, at: datetime, run_id: str) -> Fetch:
         first = at.date() - timedelta(days=self.random.choice([3, 10, 60]))
         rows = [
-            {"date": str(day), "calls": 1, "creditsUsed": f"{used:f}"}
+            {"date": str(day), "calls": 1, "creditsUsed": "n/a" if self.chance(40) else f"{used:f}"}
             for day, used in sorted(true.usage.items(), reverse=True) if first <= day <= at.date()
         ]  # fmt: skip
         body = {"success": True, "data": {"usage": rows, "total": None}}

@@ -329,6 +329,22 @@ def test_two_records_tell_renames_lookalikes_and_duplicates(what: str) -> None:
     assert found.reused == {}
 
 
+def test_a_former_name_that_is_taken_out_of_the_settings_is_told_once() -> None:
+    said = record(shop={"is": "x/2", "formerly": ["old", "older", "other"]}, stays="x/3")
+    now = record(shop={"is": "x/2", "formerly": ["older"]}, stays={"is": "x/3", "formerly": ["other"]})
+    found = compare(said, now)
+    assert found.dropped == {"shop": ("old",)}
+    assert warnings(found, now, "accounts.toml") == [
+        "account shop is not formerly old any more: what is known under the former name counts as another account's, "
+        'unless it had the same address and key. If it is the same account, put formerly = ["old"] back into '
+        "[accounts.shop], so that its spend is not counted twice; if not, there is nothing to do"
+    ]
+    # An account of that name is no former one, and nothing is dropped of what is gone, or was never said.
+    assert compare(said, record(shop="x/2", old="x/1", older="x/4", other="x/5")).dropped == {}
+    assert compare(said, record(stays="x/3")).dropped == {}
+    assert compare(now, now).dropped == {}
+
+
 @pytest.mark.parametrize("what", REUSED)
 def test_an_id_that_another_account_got_is_told_by_what_follows_it_elsewhere(what: str) -> None:
     earlier, now, expected = REUSED[what]

@@ -88,8 +88,8 @@ def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
     }
 
 
-def test_the_largest_amount_that_a_column_holds_is_taken(loaded: Loaded) -> None:
-    most = "9" * 29 + "." + "9" * 9
+@pytest.mark.parametrize("most", ["1000000000000000", "-999999999999999.999999999"])
+def test_the_largest_amount_that_is_believed_is_taken(loaded: Loaded, most: str) -> None:
     assert loaded(f'{ONE}alert_below_amount = "{most}"').accounts["main"].alert_below_amount == Decimal(most)
 
 

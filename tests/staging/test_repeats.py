@@ -86,6 +86,15 @@ def test_a_day_of_which_a_part_was_rejected_is_rejected_whole(workshop: Workshop
         (4, "usage_date", "has_all_parts", _DAY),
     ]
     assert _counts(workshop, "voxpria", "usage_days") == (4, 1, 3)
+    # Something was stated of that day, so that it does not count as free.
+    statements = "SELECT usage_date::VARCHAR, credits_amount FROM staging.usage_statements ORDER BY usage_date"
+    assert workshop.rows(statements) == [("2026-03-16", Decimal(1)), (_DAY, None)]
+
+
+def test_an_answer_that_is_refused_whole_states_nothing_of_any_day(workshop: Workshop) -> None:
+    workshop.landing.answer("voxpria", "usage", _usage(_part("five"), _part("one", day="2026-03-16")))
+    workshop.load()
+    assert workshop.rows("SELECT * FROM staging.usage_statements") == []
 
 
 def test_parts_that_add_up_beyond_belief_are_rejected(workshop: Workshop) -> None:

@@ -71,6 +71,19 @@ def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_cl
     assert _matches_contract(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))[0].passed
 
 
+@pytest.mark.parametrize("side", [{"shortfall": "none"}, {"estimated_expenses": "N/A", "shortfall": "9e28"}])
+def test_an_estimate_that_cannot_be_read_costs_the_estimate_and_fails_no_run(
+    workshop: Workshop, side: dict[str, Any]
+) -> None:
+    body = {key: value for key, value in _BALANCE.items() if key not in ("estimated_expenses", "shortfall")}
+    workshop.landing.answer("vpsbg", "balance", body | side)
+    workshop.load()
+    assert len(workshop.rows("SELECT * FROM staging.balances")) == 1
+    rejected = {kind.partition(":")[2] for (kind,) in workshop.rows("SELECT record_kind FROM staging.rejects")}
+    assert rejected == set(side)
+    assert _readable(workshop, "vpsbg", "vendor_claims") is None
+
+
 @pytest.mark.faults(23)
 def test_usage_without_a_readable_amount_in_any_row_refuses_its_total_too(workshop: Workshop) -> None:
     rows = [{"date": f"2026-03-{day}", "creditsUsed": "12 credits", "calls": 1} for day in (16, 17)]

@@ -43,7 +43,8 @@ VENDOR = Vendor(
     ),
     assumptions=(
         "Days are UTC days and endDate is inclusive; otherwise today's row is missing from core.usage_days.",
-        "A day without a row had no usage; a day that comes later replaces that.",
+        "A day without a row had no usage; a day that comes later replaces that. A day whose row was refused is not "
+        "known: `is_complete` is false in core.spend_daily until an answer states it.",
         "Rows of one day in one answer are parts of it, and add up; the claim usage_total tells whether they do.",
         "An answer whose `success` is there and not true is not read, whatever it holds.",
         "Today's row is partial until the day is over; it is asked for again for 3 days.",
