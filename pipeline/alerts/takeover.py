@@ -15,7 +15,7 @@ import msgspec
 from pipeline.alerts.journal import Transitions
 from pipeline.alerts.machine import Event, Evidence, State
 from pipeline.alerts.policy import Policy
-from pipeline.landing.store import OWN, day_folders, files, read
+from pipeline.landing.store import OWN, day_folders, each
 
 _NOTIFICATIONS: Final = "notifications"
 
@@ -28,7 +28,8 @@ class _Told(msgspec.Struct, frozen=True):
 def take_over(landing: Path, policy: Policy) -> Transitions | None:
     """The alerts that were open when an older version last told of them; None where it never did."""
     for folder in reversed(day_folders(landing, OWN, _NOTIFICATIONS)):
-        rows = [row for path in files(folder) for row in read(path, ["fetch_id", "fetched_at_utc", "body"]).to_pylist()]
+        columns = ["fetch_id", "fetched_at_utc", "body"]
+        rows = [row for _, table in each(folder, columns) for row in table.to_pylist()]
         if rows:
             newest = max(rows, key=lambda row: str(row["fetch_id"]))
             told = msgspec.json.decode(newest["body"], type=dict[str, _Told])
@@ -42,10 +43,10 @@ def take_over(landing: Path, policy: Policy) -> Transitions | None:
 
 
 def _opened(told: dict[str, _Told], policy: Policy, at: datetime) -> Iterator[tuple[State, Event]]:
-    for account_id, each in sorted(told.items()):
+    for account_id, known in sorted(told.items()):
         for rule, severity, is_open in (
-            ("runway", "critical", each.is_critical),
-            ("stale", policy.severity("stale"), each.is_stale),
+            ("runway", "critical", known.is_critical),
+            ("stale", policy.severity("stale"), known.is_stale),
         ):
             if is_open and severity is not None:
                 state = State(
