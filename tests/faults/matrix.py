@@ -59,6 +59,7 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     44: ("rates on a weekend, stale, missing", "the last known within 7 days, else nothing and a warning"),
     45: ("a run killed under the scheduler", "the lock is free, and a run stuck as started does not hold up the schedule"),
     46: ("two compactions at once, one that is killed, an answer that lands late", "the second waits and names the first; no merged file is replaced, and no answer is lost"),
+    47: ("a key echoed in another spelling: JSON, URL, HTML, Base64, one in another", "it is found once decoded; neither landing nor a table, file or log holds it in any spelling"),
 }  # fmt: skip
 """By number: what goes wrong, and what holds all the same."""
 
