@@ -13,7 +13,7 @@ from pipeline.alerts.machine import step
 from pipeline.alerts.rules import findings
 from pipeline.alerts.tables import rebuild_tables
 from pipeline.alerts.takeover import take_over
-from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
+from pipeline.assetkit import OWNERS, asset_key, clear_failures, described, say, table_metadata
 from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.schema.render import duplicate_keys
@@ -98,7 +98,7 @@ def alerts(
                     asset_key=key,
                     passed=not problems,
                     severity=dg.AssetCheckSeverity.ERROR,
-                    description="\n".join(problems) or None,
+                    description=described(problems),
                 )
             )
         yield dg.MaterializeResult(

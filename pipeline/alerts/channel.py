@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.alerts.messages import MOST_CHARACTERS
+from pipeline.printable import printable, printable_lines
 from pipeline.secret import Redactor, Secret
 
 # Apprise tells a refusal by the receiver's status, and in its debug lines why no connection came about.
@@ -49,7 +50,7 @@ def send(url: Secret, title: str, body: str) -> Failure | None:
         channel = _channel(url)
         if channel is None:
             return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
-        delivered = channel.notify(title=title, body=body)
+        delivered = channel.notify(title=printable(title), body=printable_lines(body.split("\n")))
     if delivered:
         return None
     told = [line for level, line in heard if level >= logging.WARNING]

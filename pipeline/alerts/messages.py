@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.alerts.machine import Event
+from pipeline.printable import printable
 from pipeline.schema.severities import URGENCY
 
 MOST_CHARACTERS: Final = 2_000
@@ -146,8 +147,8 @@ def cut_at(text: str, room: int) -> int:
 
 
 def _paragraph(event: Event) -> str:
-    told = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)}).\n{event.message}"
-    return told.rstrip()
+    told = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)})."
+    return f"{told}\n{printable(event.message)}".rstrip()
 
 
 def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:

@@ -12,6 +12,7 @@ import typer.core
 from pipeline import __version__
 from pipeline.cli import completion
 from pipeline.errors import DrawdownError
+from pipeline.printable import printable_lines
 
 
 class _Group(typer.core.TyperGroup):
@@ -49,13 +50,18 @@ INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as in every shell."""
 
 
+def complain(problem: object) -> None:
+    """Say on stderr what is wrong: in one line, and one more for each note of an exception."""
+    print(f"drawdown: {printable_lines([problem, *getattr(problem, '__notes__', ())])}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; errors that a person is meant to read become one line on stderr."""
     os.umask(0o077)
     try:
         app(prog_name="drawdown")
     except DrawdownError as problem:
-        print(f"drawdown: {problem}", file=sys.stderr)
+        complain(problem)
         sys.exit(problem.exit_code)
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does.
@@ -63,16 +69,15 @@ def main() -> None:
         sys.exit(1)
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
-        print(
-            f"drawdown: {where}{problem.strerror or problem}; see that the place is there, is yours and has room "
-            "(DRAWDOWN_HOME names the state folder)",
-            file=sys.stderr,
+        complain(
+            f"{where}{problem.strerror or problem}; see that the place is there, is yours and has room "
+            "(DRAWDOWN_HOME names the state folder)"
         )
         sys.exit(1)
     except SystemExit as ending:
         # Typer makes Ctrl-C an exit of its own, without a word.
         if ending.code == INTERRUPTED:
-            print("drawdown: interrupted; what was landed stays, the next run goes on from there", file=sys.stderr)
+            complain("interrupted; what was landed stays, the next run goes on from there")
         raise
 
 

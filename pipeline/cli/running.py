@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import completion
-from pipeline.cli.app import Accounts, AsOf, Json, app
+from pipeline.cli.app import Accounts, AsOf, Json, app, complain
 from pipeline.errors import DrawdownError, UsageError
 from pipeline.home import Home
 
@@ -131,7 +130,7 @@ def _watched(request: Request) -> Outcome:
     finally:
         # Also where the run failed. No number is wrong, so these lines alone leave the exit code at 0.
         for line in lines:
-            print(f"drawdown: {line}", file=sys.stderr)
+            complain(line)
 
 
 def _finish(outcome: Outcome, *, as_json: bool) -> None:
@@ -141,7 +140,7 @@ def _finish(outcome: Outcome, *, as_json: bool) -> None:
         write_json(["run_id", "is_ok", "problems"], [[outcome.run_id, outcome.is_ok, outcome.problems]])
     else:
         for line in outcome.problems:
-            print(f"drawdown: {line}", file=sys.stderr)
+            complain(line)
     if not outcome.is_ok:
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline import quarantine, settings
-from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
+from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, described, say
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
@@ -49,7 +49,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
                 check_name="is_whole",
                 passed=not held,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description="\n".join(held) or None,
+                description=described(held),
                 metadata={"accounts_in_quarantine": len(held)},
             )
         ],
@@ -172,7 +172,8 @@ def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
                 check_name="is_loaded",
                 passed=problem is None,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description=problem or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
+                description=described([problem] if problem else [])
+                or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
             )
         ],
     )

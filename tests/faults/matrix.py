@@ -60,6 +60,7 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     45: ("a run killed under the scheduler", "the lock is free, and a run stuck as started does not hold up the schedule"),
     46: ("two compactions at once, one that is killed, an answer that lands late", "the second waits and names the first; no merged file is replaced, and no answer is lost"),
     47: ("a key echoed in another spelling: JSON, URL, HTML, Base64, one in another", "it is found once decoded; neither landing nor a table, file or log holds it in any spelling"),
+    48: ("control characters in a URL, a body, a header, a file's name", "shown spelled out, in one line, on stderr, in logs, Dagster, alerts and CSV; nothing forges a line"),
 }  # fmt: skip
 """By number: what goes wrong, and what holds all the same."""
 
