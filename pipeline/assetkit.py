@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import dagster as dg
 import duckdb
 
 from pipeline.errors import DrawdownError
+from pipeline.printable import printable, printable_lines
 from pipeline.trouble import in_words
 
 _STEPS = logging.getLogger("pipeline.steps")
@@ -34,10 +35,10 @@ def clear_failures() -> Iterator[None]:
     try:
         yield
     except DrawdownError as problem:
-        raise dg.Failure(description=str(problem), allow_retries=False) from None
+        raise dg.Failure(description=printable(problem), allow_retries=False) from None
     except (duckdb.Error, OSError) as problem:
         if words := in_words(problem):
-            raise dg.Failure(description=words, allow_retries=False) from None
+            raise dg.Failure(description=printable(words), allow_retries=False) from None
         raise
 
 
@@ -82,6 +83,16 @@ def _column_lineage(full_name: str) -> dict[str, dg.TableColumnLineage]:
     return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps)}
 
 
+def described(lines: Iterable[str]) -> str | None:
+    """What a check found, a line each, as Dagster and the command line show it; None where it found nothing."""
+    return printable_lines(lines) or None
+
+
+def note(context: dg.AssetExecutionContext, what: str, *, is_warning: bool = False) -> None:
+    """Leave a line in the run's log."""
+    (context.log.warning if is_warning else context.log.info)(printable(what))
+
+
 def say(what: str) -> None:
     """Tell whoever watches the run that something is done."""
-    _STEPS.info(what)
+    _STEPS.info(printable(what))

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import dagster as dg
 
 from pipeline.alerts import assets as alert_assets
+from pipeline.assetkit import clear_failures
 from pipeline.clock import Clock, parse_instant
 from pipeline.failed_runs import failed_runs
 from pipeline.forecasts import assets as forecast_assets
 from pipeline.home import Home
 from pipeline.landing import assets as landing_assets
+from pipeline.landing.compact import compact
 from pipeline.landing.fetching import FetchPolicy
 from pipeline.lost_runs import lost_runs
 from pipeline.published import assets as published_assets
@@ -74,12 +76,30 @@ refresh_balances = dg.define_asset_job(
     description="Ask the endpoints that tell balances and recent movements, and rebuild all that follows from them.",
 )
 
+
+@dg.op(description="Merge landing's files of finished days, one for each day and endpoint.")
+def compact_landing(
+    context: dg.OpExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
+) -> None:
+    """Compact landing; runs go ahead beside it."""
+    with clear_failures():
+        if home.landing.is_dir():
+            done = compact(home.landing, clock.today())
+            context.add_output_metadata({"files_before": done.files_before, "files_after": done.files_after})
+
+
+@dg.job(description="Merge landing's files of finished days. The rows stay what they are; runs go ahead beside it.")
+def compaction() -> None:
+    """Landing's compaction, as `drawdown compact` does it."""
+    compact_landing()
+
+
 # On one machine a second process for each step costs more than the step.
 _EXECUTOR = dg.in_process_executor
 
 defs = dg.Definitions(
     assets=ASSETS,
-    jobs=[refresh_all, refresh_balances],
+    jobs=[refresh_all, refresh_balances, compaction],
     schedules=[
         dg.ScheduleDefinition(
             name="refresh_balances_hourly",
@@ -96,6 +116,14 @@ defs = dg.Definitions(
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
             description="Once a day at 04:35 UTC, between two hourly refreshes.",
+        ),
+        dg.ScheduleDefinition(
+            name="compaction_daily",
+            job=compaction,
+            cron_schedule="45 3 * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Once a day at 03:45 UTC, between two hourly refreshes.",
         ),
     ],
     resources={

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from typing import Never
 from urllib.parse import quote, quote_plus
 
+from pipeline.spellings import SHORTEST, Spellings
+
 # Below this length a key such as a sandbox's "test" is looked for as a whole word only, else it would shred
-# every body that holds the word; base64 of so little would match by chance.
-_SHORT_LENGTH = 8
+# every body that holds the word.
+_SHORT_LENGTH = SHORTEST
 
 
 class Secret:
@@ -60,11 +62,12 @@ class Secret:
 class Redactor:
     """Replaces secrets in text and bytes by `[redacted:NAME]`.
 
-    Looked for are the key itself and its usual disguises: escaped for JSON or HTML, percent-encoded, and in
-    base64 at any offset (`user:key` is often encoded as one).
+    Looked for are the key itself and every other spelling of it in JSON, HTML, a URL or Base64, also in one of these
+    within another; see `pipeline.spellings`. The usual ones are replaced at the speed of a search for bytes, and leave
+    little to be decoded.
     """
 
-    __slots__ = ("_forms", "_names")
+    __slots__ = ("_forms", "_marks", "_names", "_spellings")
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         secrets = list(secrets)
@@ -75,23 +78,27 @@ class Redactor:
             ((form.encode("ascii"), mark.encode()) for form, mark in marked),
             key=lambda pair: (-len(pair[0]), pair),
         )
+        self._marks = {secret.reveal(): f"[redacted:{secret.name}]".encode() for secret in reversed(secrets)}
+        self._spellings = Spellings(tuple(self._marks))
 
     def body(self, body: bytes) -> tuple[bytes, bool]:
         """Return the bytes without secrets, and whether any stood there.
 
         A body that breaks off in the middle of a key loses that beginning of a key too.
         """
-        redacted = self._replace(body)
+        redacted = self._replace_usual(body)
         for form, mark in self._forms:
             for length in range(len(form) - 1, _SHORT_LENGTH - 1, -1):
                 if redacted.endswith(form[:length]):
                     redacted = redacted[:-length] + mark
                     break
+        redacted = self._replace_unusual(redacted)
         return redacted, redacted != body
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
-        return self._replace(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        raw = self._replace_usual(text.encode("utf-8", "surrogatepass"))
+        return self._replace_unusual(raw).decode("utf-8", "surrogatepass")
 
     def __repr__(self) -> str:
         return f"Redactor({', '.join(self._names)})"
@@ -99,7 +106,15 @@ class Redactor:
     def __reduce_ex__(self, protocol: object) -> Never:
         raise TypeError(f"{self!r} is never copied or serialised")
 
-    def _replace(self, body: bytes) -> bytes:
+    def _replace_unusual(self, body: bytes) -> bytes:
+        pieces: list[bytes] = []
+        done = 0
+        for start, end, key in self._spellings.find(body):
+            pieces += [body[done:start], self._marks[key]]
+            done = end
+        return b"".join((*pieces, body[done:])) if pieces else body
+
+    def _replace_usual(self, body: bytes) -> bytes:
         for form, mark in self._forms:
             if len(form) >= _SHORT_LENGTH:
                 body = body.replace(form, mark)

@@ -4,7 +4,7 @@ from datetime import date
 
 import dagster as dg
 
-from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say, table_metadata
+from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, described, say, table_metadata
 from pipeline.model_refresh import Refreshed, refresh_model
 from pipeline.models import Model, discover
 from pipeline.schema.units import UNKNOWN_UNIT
@@ -98,7 +98,7 @@ def _matches_contract(name: str, done: Refreshed) -> dg.AssetCheckResult:
         check_name="matches_contract",
         passed=not (is_ours or done.broken),
         severity=dg.AssetCheckSeverity.ERROR if is_ours else dg.AssetCheckSeverity.WARN,
-        description="\n".join(f"account {each.account_id}: {name}: {each.rule}" for each in done.broken) or None,
+        description=described(f"account {each.account_id}: {name}: {each.rule}" for each in done.broken),
         metadata={
             "keys_standing_twice": done.doubled_keys,
             "months_still_owed": done.months_owed,
@@ -113,13 +113,12 @@ def _adds_up(name: str, done: Refreshed) -> dg.AssetCheckResult:
         check_name="adds_up",
         passed=not (done.rules or done.broken),
         severity=dg.AssetCheckSeverity.ERROR if done.rules else dg.AssetCheckSeverity.WARN,
-        description="\n".join(
+        description=described(
             [
                 *(f"{name}: does not hold: {rule}" for rule in done.rules),
                 *(f"{name}: account {each.account_id}: does not hold: {each.rule}" for each in done.broken),
             ]
-        )
-        or None,
+        ),
         metadata={"broken_rules": len(done.rules) + len(done.broken)},
     )
 
@@ -132,7 +131,7 @@ def _is_fresh(warehouse: Warehouse) -> dg.AssetCheckResult:
         check_name="is_fresh",
         passed=not stale,
         severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(f"{account_id}: {reason}" for account_id, reason in stale) or None,
+        description=described(f"{account_id}: {reason}" for account_id, reason in stale),
         metadata={"stale_accounts": [row[0] for row in stale]},
     )
 
@@ -165,7 +164,7 @@ def _is_converted(warehouse: Warehouse) -> dg.AssetCheckResult:
         check_name="is_converted",
         passed=not left_over,
         severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(f"{row[0]}: {_why_not(*row[1:])}" for row in left_over) or None,
+        description=described(f"{row[0]}: {_why_not(*row[1:])}" for row in left_over),
         metadata={"unconverted_accounts": [row[0] for row in left_over]},
     )
 

@@ -8,6 +8,7 @@ import sys
 
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
+from pipeline.printable import printable
 
 
 def make_anew(home: Home, why: str) -> None:
@@ -55,7 +56,7 @@ def main() -> int:
     try:
         rebuild(Home.from_environment(), is_published=False)
     except DrawdownError as problem:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
         return problem.exit_code
     return 0
 

@@ -7,10 +7,7 @@ however sudden; who holds it stands in it.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -22,6 +19,7 @@ import duckdb
 
 from pipeline import __version__
 from pipeline.errors import DrawdownError, first_line
+from pipeline.filelock import take_lock
 from pipeline.home import Home, private_folder, sync_folder
 from pipeline.schema.version import SCHEMA_VERSION
 from pipeline.trouble import in_words, who_locks
@@ -94,7 +92,9 @@ class Warehouse:
         try:
             private_folder(self.home.path)
             deadline = time.monotonic() + self._wait_seconds
-            self._lock = _lock(self.home.path / "warehouse.lock", self._wait_seconds)
+            self._lock = take_lock(
+                self.home.path / "warehouse.lock", self._wait_seconds, what="the warehouse is being written"
+            )
             if self._is_temporary:
                 self._remove()
             self._connection = _open_writer(self.path, deadline)
@@ -152,37 +152,6 @@ class Warehouse:
         if self._umask is not None:
             os.umask(self._umask)
             self._umask = None
-
-
-def _lock(path: Path, wait_seconds: float) -> IO[str]:
-    handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
-            if problem.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            if time.monotonic() >= deadline:
-                holder = handle.read().strip() or "another process"
-                handle.close()
-                raise DrawdownError(
-                    f"the warehouse is being written by {holder}; waited {wait_seconds:.0f} s. "
-                    "Try again when it has finished, or end it"
-                ) from None
-            time.sleep(0.05)
-        else:
-            try:
-                handle.seek(0)
-                handle.truncate()
-                handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})")
-                handle.flush()
-            except OSError:
-                # A full disk: nobody holds the lock, so it must not stay with a file that nobody closes.
-                with contextlib.suppress(OSError):
-                    handle.close()
-                raise
-            return handle
 
 
 def _open_writer(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.alerts.messages import MOST_CHARACTERS
+from pipeline.printable import printable, printable_lines
 from pipeline.secret import Redactor, Secret
 
 # Apprise tells a refusal by the receiver's status, and in its debug lines why no connection came about.
@@ -69,7 +70,7 @@ def _notify(service: Any, title: str, body: str) -> bool:
 
     channel = apprise.Apprise()
     channel.add(service)
-    return bool(channel.notify(title=title, body=body))
+    return bool(channel.notify(title=printable(title), body=printable_lines(body.split("\n"))))
 
 
 def _services(url: Secret) -> list[Any]:

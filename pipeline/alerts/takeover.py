@@ -16,7 +16,7 @@ from pipeline.alerts.journal import Transitions
 from pipeline.alerts.machine import Event, Evidence, State
 from pipeline.alerts.policy import Policy
 from pipeline.landing.own import ENVELOPE, read_own
-from pipeline.landing.store import OWN, day_folders, files, read
+from pipeline.landing.store import OWN, day_folders, each
 
 _NOTIFICATIONS: Final = "notifications"
 
@@ -32,11 +32,8 @@ _DECODER: Final = msgspec.json.Decoder(dict[str, _Told])
 def take_over(landing: Path, policy: Policy) -> Transitions | None:
     """The alerts that were open when an older version last told of them; None where it never did."""
     for folder in reversed(day_folders(landing, OWN, _NOTIFICATIONS)):
-        rows = [
-            row
-            for path in files(folder)
-            for row in read(path, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]).to_pylist()
-        ]
+        columns = ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]
+        rows = [row for _, table in each(folder, columns) for row in table.to_pylist()]
         if rows:
             newest = max(rows, key=lambda row: str(row["fetch_id"]))
             told = read_own(newest, _DECODER.decode)
@@ -50,10 +47,10 @@ def take_over(landing: Path, policy: Policy) -> Transitions | None:
 
 
 def _opened(told: dict[str, _Told], policy: Policy, at: datetime) -> Iterator[tuple[State, Event]]:
-    for account_id, each in sorted(told.items()):
+    for account_id, known in sorted(told.items()):
         for rule, severity, is_open in (
-            ("runway", "critical", each.is_critical),
-            ("stale", policy.severity("stale"), each.is_stale),
+            ("runway", "critical", known.is_critical),
+            ("stale", policy.severity("stale"), known.is_stale),
         ):
             if is_open and severity is not None:
                 state = State(

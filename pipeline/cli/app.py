@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.cli import completion
 from pipeline.errors import DrawdownError
 from pipeline.notices import tell_uncollected
+from pipeline.printable import printable
 
 
 class _Group(typer.core.TyperGroup):
@@ -52,9 +53,9 @@ INTERRUPTED: Final = 130
 
 
 def complain(problem: object) -> None:
-    """Say on stderr what is wrong; each line of it tells who says so."""
-    for line in str(problem).splitlines() or [""]:
-        print(f"drawdown: {line}", file=sys.stderr)
+    """Say on stderr what is wrong: in one line, and one more for each note of an exception. Each tells who says so."""
+    for line in (problem, *getattr(problem, "__notes__", ())):
+        print(f"drawdown: {printable(line)}", file=sys.stderr)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import duckdb
 
 from pipeline.errors import UsageError
 from pipeline.home import Home
+from pipeline.printable import printable_lines
 from pipeline.published.aging import status_at
 from pipeline.reader import reading
 
@@ -60,12 +61,13 @@ def write_bytes(home: Home, fetch_id: str) -> None:
     from pipeline.landing.lookup import find_answer
 
     answer = find_answer(home.landing, fetch_id)
-    print(
+    what = (
         f"{answer.vendor} {answer.endpoint} for {answer.account_id}, {answer.fetched_at_utc:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{answer.outcome}, status {answer.status_code}\n{answer.request_url}\n{len(answer.body)} bytes, "
-        f"SHA-256 {answer.body_sha256}, checked",
-        file=sys.stderr,
+        f"{answer.outcome}, status {answer.status_code}",
+        answer.request_url,
+        f"{len(answer.body)} bytes, SHA-256 {answer.body_sha256}, checked",
     )
+    print(printable_lines(what), file=sys.stderr)
     sys.stdout.flush()
     sys.stdout.buffer.write(answer.body)
     if sys.stdout.isatty():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.cli.terminal import console
+from pipeline.printable import printable
 
 Told = Callable[[str | None], None]
 """To be called as each step ends, with what it came to; None where nothing is worth a line."""
@@ -20,7 +21,7 @@ def steps(what: str, total: int | None) -> Iterator[Told]:
     """
     screen = console(stderr=True)
     if not screen.is_terminal:
-        yield lambda line: print(line, file=sys.stderr, flush=True) if line is not None else None
+        yield lambda line: print(printable(line), file=sys.stderr, flush=True) if line is not None else None
         return
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -31,7 +32,7 @@ def steps(what: str, total: int | None) -> Iterator[Told]:
 
         def told(line: str | None) -> None:
             if line is not None:
-                progress.console.print(f"[green]✓[/green] {escape(line)}", soft_wrap=True)
+                progress.console.print(f"[green]✓[/green] {escape(printable(line))}", soft_wrap=True)
             done = progress.tasks[bar].completed + 1
             known = progress.tasks[bar].total
             progress.update(bar, completed=done, total=None if known is None else max(known, done + 1))

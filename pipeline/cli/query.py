@@ -42,23 +42,36 @@ def show(home: Home, query: str, output_format: str) -> None:
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
     except duckdb.Error as problem:
-        raise DrawdownError(in_words(problem) or f"{str(problem).strip()}{_hint(home, problem)}") from None
+        raise _refusal(home, problem) from None
     write = {"table": terminal.show_rows, "csv": terminal.write_csv, "json": terminal.write_json}[output_format]
     write(names, rows)
     if output_format == "table":
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
 
 
+def _refusal(home: Home, problem: duckdb.Error) -> DrawdownError:
+    """What DuckDB says, in as many lines. Those after the first are indented: they may quote what is in the tables."""
+    if words := in_words(problem):
+        return DrawdownError(words)
+    said, *more = str(problem).strip().split("\n")
+    refusal = DrawdownError(said)
+    for line in more:
+        refusal.add_note(f"  {line}" if line.strip() else "")
+    if hint := _hint(home, problem):
+        refusal.add_note(hint)
+    return refusal
+
+
 def _hint(home: Home, problem: Exception) -> str:
     """Where the names stand, after an error about a name; what the command is for, after one about anything more."""
     if isinstance(problem, duckdb.PermissionException) or any(each in str(problem) for each in _NOT_READING):
         return (
-            "\n`drawdown sql` reads the published tables and nothing else; for files, settings and tables of your own, "
+            "`drawdown sql` reads the published tables and nothing else; for files, settings and tables of your own, "
             f"open {home.current.resolve()} in DuckDB with read_only"
         )
 
     if isinstance(problem, duckdb.CatalogException):
-        return "\n`drawdown dictionary` lists the tables"
+        return "`drawdown dictionary` lists the tables"
     if isinstance(problem, duckdb.BinderException):
-        return "\n`drawdown dictionary TABLE` lists a table's columns"
+        return "`drawdown dictionary TABLE` lists a table's columns"
     return ""

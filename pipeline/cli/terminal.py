@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pipeline.errors import DrawdownError
+from pipeline.printable import printable, printable_json
 from pipeline.tabular import FORMULA_STARTS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
 # Names have a line of their own rather than less room than this.
 _LEAST_NAME_WIDTH: Final = 16
-_CSV_SPECIAL: Final = re.compile(r'[",\r\n]')
+_CSV_SPECIAL: Final = re.compile(r'[",]')
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -129,12 +130,8 @@ def _rule(width: int) -> str:
 
 def _visible(text: str) -> str:
     """The text in one line, with what a terminal would obey, or not show, spelled out; other letters stay."""
-    if text.isprintable():
-        shown = text
-    else:
-        shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     encoding = sys.stdout.encoding or "utf-8"
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def cell(value: Any) -> str:
@@ -161,7 +158,7 @@ def cell(value: Any) -> str:
 def write_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows as CSV; text that a spreadsheet would run as a formula gets an apostrophe in front.
 
-    NULL is nothing, and an empty text is `""`.
+    NULL is nothing, and an empty text is `""`. Control characters are spelled out; JSON and Parquet keep them.
     """
     print(",".join(map(_csv_field, names)))
     for row in rows:
@@ -169,10 +166,9 @@ def write_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _csv_field(value: Any) -> str:
-    text = cell(value)
+    text = printable(cell(value))
     if isinstance(value, str) and text.startswith(FORMULA_STARTS):
         text = f"'{text}"
-    # Python's csv module leaves a lone carriage return unquoted, which readers take for the end of a row.
     return '"' + text.replace('"', '""') + '"' if _CSV_SPECIAL.search(text) or text == value == "" else text
 
 
@@ -187,14 +183,14 @@ def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if list(names).count(name) > 1:
             raise DrawdownError(f"two columns are called {name!r}; give one of them another name with AS")
     objects = [dict(zip(names, map(_jsonable, row), strict=True)) for row in rows]
-    print(msgspec.json.format(msgspec.json.encode(objects), indent=2).decode())
+    print(printable_json(msgspec.json.format(msgspec.json.encode(objects), indent=2).decode()))
 
 
 def write_json_object(found: dict[str, Any]) -> None:
     """Print one JSON object, nested as it is; decimals are exact JSON numbers."""
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(_jsonable(found)), indent=2).decode())
+    print(printable_json(msgspec.json.format(msgspec.json.encode(_jsonable(found)), indent=2).decode()))
 
 
 def _jsonable(value: Any) -> Any:
@@ -252,7 +248,7 @@ def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
     for row in cells:
         first, *others = textwrap.wrap(row[0], room, break_on_hyphens=False)
         folded += [(first, *row[1:]), *((other, *[""] * (len(names) - 1)) for other in others)]
-    header, rule, *body = _aligned(names, folded, is_right)
+    header, rule, *body = _aligned(names, [tuple(map(_visible, row)) for row in folded], is_right)
     lines = [Text(header, style="bold"), Text(rule, style="dim")]
     start = header.index("severity")
     for line, row in zip(body, folded, strict=True):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from pipeline import quarantine
-from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
+from pipeline.assetkit import OWNERS, asset_key, clear_failures, described, say, table_metadata
 from pipeline.clock import Clock
 from pipeline.home import Home
 from pipeline.layers import LAYERS
@@ -163,6 +163,6 @@ def _is_expected(warehouse: Warehouse) -> dg.AssetCheckResult:
         asset_key=asset_key(_ANOMALIES.full_name),
         passed=not recent,
         severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(f"{account_id}: {kind}: {reason}" for account_id, kind, reason in recent) or None,
+        description=described(f"{account_id}: {kind}: {reason}" for account_id, kind, reason in recent),
         metadata={"accounts": list(dict.fromkeys(account_id for account_id, _, _ in recent))},
     )

@@ -6,7 +6,7 @@ import dagster as dg
 import msgspec
 from pydantic import Field
 
-from pipeline.assetkit import FRESHNESS, OWNERS, clear_failures
+from pipeline.assetkit import FRESHNESS, OWNERS, clear_failures, described, note
 from pipeline.clock import Clock, parse_day
 from pipeline.errors import UsageError
 from pipeline.home import Home
@@ -14,6 +14,7 @@ from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, ch
 from pipeline.landing.rates import land_rates
 from pipeline.landing.runs import newest_record
 from pipeline.landing.walk import Span
+from pipeline.printable import printable_lines
 from pipeline.settings import compare, identify, identity_key, load, warnings
 from pipeline.vendors import discover
 
@@ -94,7 +95,7 @@ def landing(
         record = settings.to_record(identify(settings.accounts.values(), identity_key(home)))
         likeness = compare(newest_record(home.landing, clock.now()), record)
         for line in warnings(likeness, record, settings.source):
-            context.log.warning(line)
+            note(context, line, is_warning=True)
             fetch_policy.on_warning(line)
         fetcher = Fetcher(
             home=home,
@@ -116,10 +117,10 @@ def landing(
     for visit in visits:
         if visit.news:
             # Once, and in marts.data_freshness for ever: a key without a right to something is no failure of each run.
-            context.log.info(visit.news)
+            note(context, visit.news)
     for warning in {visit.account_id: visit.clock_warning for visit in visits}.values():
         if warning:
-            context.log.warning(warning)
+            note(context, warning, is_warning=True)
     for key in sorted(context.selected_asset_keys, key=lambda each: each.path):
         vendor, endpoint = ENDPOINTS[key]
         own = [each for each in visits if (each.vendor, each.endpoint) == (vendor.name, endpoint.name)]
@@ -135,7 +136,9 @@ def _metadata(visits: list[Visit]) -> dict[str, dg.MetadataValue]:
         "accounts_without_it": dg.MetadataValue.int(sum(each.is_absent for each in visits)),
         "fetches": dg.MetadataValue.int(sum(each.fetch_count for each in visits)),
         "body_bytes": dg.MetadataValue.int(sum(each.body_bytes for each in visits)),
-        "answers": dg.MetadataValue.md("\n".join(["| account | outcome | fetches | reason |", "|-|-|-|-|", *lines])),
+        "answers": dg.MetadataValue.md(
+            printable_lines(["| account | outcome | fetches | reason |", "|-|-|-|-|", *lines])
+        ),
     }
 
 
@@ -146,6 +149,6 @@ def _is_fetched(key: dg.AssetKey, visits: list[Visit]) -> dg.AssetCheckResult:
         check_name="is_fetched",
         passed=not failed,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(each.reason for each in failed) or None,
+        description=described(each.reason for each in failed),
         metadata={"failed_accounts": [each.account_id for each in failed]},
     )

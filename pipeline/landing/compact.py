@@ -1,16 +1,30 @@
-"""Compaction: the files of a finished day become one. The rows stay what they were, byte for byte."""
+"""Compaction: the files of a finished day become one. The rows stay what they were, byte for byte.
+
+One compaction runs at a time. Runs land beside it and loads read beside it without a lock: a file that is merged keeps
+its name until the merged one has another, and no file is ever replaced.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.filelock import take_lock
 from pipeline.landing import store
+
+LOCK: Final = ".compact.lock"
+"""Below landing; no backup needs it."""
 
 _LEFTOVER_SECONDS: Final = 86_400
 """No run writes for so long: an unfinished file of that age was left by a crash."""
@@ -31,43 +45,68 @@ def folder_count(landing: Path) -> int:
     return len(store.day_folders(landing))
 
 
-def compact(landing: Path, today: date, on_folder: Callable[[], None] = lambda: None) -> Compaction:
+def compact(
+    landing: Path, today: date, on_folder: Callable[[], None] = lambda: None, *, wait_seconds: float = 60.0
+) -> Compaction:
     """Merge each endpoint's files of every day before `today` into one; `on_folder` is called after each folder.
 
     The merged file has its name before the others lose theirs, so a crash in between only leaves fetches standing
     twice, which loading (by fetch id) does not notice and the next compaction mends.
+
+    Raises DrawdownError where another compaction runs for longer than the wait, or where a file is not whole.
     """
-    counts = [0, 0, 0, 0]
-    for folder in store.day_folders(landing):
-        day = date(*(int(part) for part in folder.parts[-3:]))
-        paths = store.files(folder)
-        counts[0] += len(paths)
-        counts[2] += _size(paths)
-        if day < today:
-            for leftover in folder.glob(".*.tmp"):
-                # A run that began before midnight may still be writing its file, and so may another compaction.
-                with contextlib.suppress(FileNotFoundError):
-                    if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
-                        leftover.unlink()
-            if len(paths) > 1:
-                paths = _merge(folder, paths)
-        counts[1] += len(paths)
-        counts[3] += _size(paths)
-        on_folder()
+    with take_lock(landing / LOCK, wait_seconds, what="landing is being compacted"):
+        counts = [0, 0, 0, 0]
+        for folder in store.day_folders(landing):
+            paths = store.files(folder)
+            counts[0] += len(paths)
+            counts[2] += _size(paths)
+            if date(*(int(part) for part in folder.parts[-3:])) < today:
+                _sweep(folder)
+                if len(paths) > 1:
+                    paths = [_merge(folder, paths)]
+            counts[1] += len(paths)
+            counts[3] += _size(paths)
+            on_folder()
     return Compaction(files_before=counts[0], files_after=counts[1], bytes_before=counts[2], bytes_after=counts[3])
 
 
-def _merge(folder: Path, paths: list[Path]) -> list[Path]:
-    target = folder / f"{paths[0].stem.removesuffix('-merged')}-merged.parquet"
-    try:
-        store.merge(paths, target)
-    except FileNotFoundError:
-        # Another compaction was faster, and its merged file holds these rows.
-        return store.files(folder)
+def _sweep(folder: Path) -> None:
+    for leftover in folder.glob(".*.tmp"):
+        # A run that began before midnight may still be writing its file.
+        with contextlib.suppress(FileNotFoundError):
+            if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+def _merge(folder: Path, paths: list[Path]) -> Path:
+    """Write the fetches of several files, each once and by fetch id, into one, and take the files away."""
+    table = pa.concat_tables([table for _, table in store.read_together(paths)]).sort_by("fetch_id")
+    ids = table.column("fetch_id").to_pylist()
+    places = [place for place, fetch_id in enumerate(ids) if place == 0 or fetch_id != ids[place - 1]]
+    table = table.take(places)
+    ids = [ids[place] for place in places]
+    # Named after what it holds, so that a file of this name holds the same, whoever wrote it.
+    target = folder / f"{ids[0]}-{sha256(''.join(ids).encode()).hexdigest()[:16]}-merged.parquet"
+    if target not in paths:
+        _write(table, target)
     for path in paths:
         if path != target:
             path.unlink(missing_ok=True)
-    return [target]
+    return target
+
+
+def _write(table: pa.Table, target: Path) -> None:
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        pq.write_table(table, name, compression="zstd")
+        # Another compaction that no lock keeps out may have written the same.
+        with contextlib.suppress(FileExistsError):
+            store.settle(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _size(paths: list[Path]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,8 @@ def newest_record(landing: Path, now: datetime) -> dict[str, Any] | None:
     A damaged file is passed over here: loading names it, and it must not keep a run from asking vendors.
     """
     for folder in reversed(store.day_folders(landing, store.OWN, store.RUNS)):
-        for path in reversed(store.files(folder)):
-            records = list(_records(path, now))
-            if records:
+        for rows in _newest_first(folder):
+            if records := _records(rows, now):
                 return records[-1]
     return None
 
@@ -41,22 +40,38 @@ def recent_records(landing: Path, now: datetime, days: int) -> list[dict[str, An
     for day in past:
         if day < past[-1] - timedelta(days=days):
             continue
-        for path in store.files(folders[day]):
-            found += _records(path, now)
+        rows = {row["fetch_id"]: row for file_rows in _newest_first(folders[day]) for row in file_rows}
+        found += _records(rows.values(), now)
     return [record for place, record in enumerate(found) if place == 0 or record != found[place - 1]]
 
 
-def _records(path: Path, now: datetime) -> Iterator[dict[str, Any]]:
-    """The records of a file that are not later than the clock, in the order of their runs."""
-    # A compaction may have moved it, too.
-    with contextlib.suppress(FileNotFoundError, DrawdownError):
-        rows = store.read(path, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]).to_pylist()
-        for row in sorted(rows, key=lambda row: (row["fetched_at_utc"], row["fetch_id"])):
-            if row["fetched_at_utc"] <= now:
-                with contextlib.suppress(ValueError):
-                    record = read_own(row, read_record)
-                    if record is not None:
-                        yield record
+def _newest_first(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each file of a day; a damaged one is passed over.
+
+    A compaction that runs meanwhile takes files away, the newest last: their rows come with the merged file.
+    """
+    done: set[Path] = set()
+    while fresh := [path for path in store.files(folder) if path not in done]:
+        for path in reversed(fresh):
+            done.add(path)
+            try:
+                yield store.read(path, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]).to_pylist()
+            except FileNotFoundError:
+                break
+            except DrawdownError:
+                continue
+
+
+def _records(rows: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """The records that are not later than the clock, in the order of their runs."""
+    found = []
+    for row in sorted(rows, key=lambda row: (row["fetched_at_utc"], row["fetch_id"])):
+        if row["fetched_at_utc"] <= now:
+            with contextlib.suppress(ValueError):
+                record = read_own(row, read_record)
+                if record is not None:
+                    found.append(record)
+    return found
 
 
 def read_record(body: bytes) -> dict[str, Any]:

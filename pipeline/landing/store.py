@@ -7,6 +7,7 @@ way under `landing/_drawdown/`. A file appears whole or not at all (written asid
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,6 +68,11 @@ SCHEMA: Final = pa.schema(
 
 # Bodies are buffered up to this size before they become a row group, so that a long listing needs little memory.
 _ROW_GROUP_BYTES = 16 * 1024 * 1024
+# What is done with the rows of a file costs more than reading a small one, so it is done for many files at once.
+_GROUP_BYTES: Final = 16 * 1024 * 1024
+_GROUP_FILES: Final = 512
+_SMALL_BYTES: Final = 256 * 1024
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +145,7 @@ class LandingWriter:
             return None
         self._writer.close()
         path = self.folder / f"{self._first_id}.parquet"
-        _settle(self._temporary, path)
+        settle(self._temporary, path)
         self._writer = None
         return path
 
@@ -153,11 +159,23 @@ class LandingWriter:
         self._rows, self._writer = [], None
 
 
-def _settle(temporary: Path, path: Path) -> None:
+def settle(temporary: Path, path: Path) -> None:
+    """Give a file that is written its name, durably. Raises FileExistsError rather than replace another file."""
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.chmod(0o600)
-    temporary.rename(path)
+    # A rename would replace what stands there.
+    try:
+        os.link(temporary, path)
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise
+        # A file system without links.
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.rename(path)
+    else:
+        temporary.unlink()
     sync_folder(path.parent)
 
 
@@ -187,9 +205,11 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
     """
     wanted = list(columns) if columns is not None else SCHEMA.names
     try:
+        # Threads cost more than they gain where a column of a file is a few bytes.
+        is_small = path.stat().st_size < _SMALL_BYTES
         with pq.ParquetFile(path) as parquet:
             there = set(parquet.schema_arrow.names)
-            table = parquet.read(columns=[name for name in wanted if name in there])
+            table = parquet.read(columns=[name for name in wanted if name in there], use_threads=not is_small)
     except (OSError, ValueError) as problem:
         # An error of the system has a number and names the file; pyarrow's own have neither.
         if isinstance(problem, OSError) and problem.errno is not None:
@@ -201,31 +221,43 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
     for name in wanted:
         if name not in there:
             table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
-    return table.select(wanted).cast(pa.schema([SCHEMA.field(name) for name in wanted]))
+    schema = pa.schema([SCHEMA.field(name) for name in wanted])
+    table = table.select(wanted)
+    return table if table.schema.equals(schema) else table.cast(schema)
 
 
-def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
-    """Each landed file of a day folder, read.
+def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[list[Path], pa.Table]]:
+    """The landed files of a day folder, read; of small files many at once, in their order.
 
     A compaction that runs meanwhile takes files away: their rows are in the merged file, which comes later then. So
     no fetch is missed, and one may come twice.
     """
-    done: set[tuple[Path, int]] = set()
-    while True:
-        fresh = []
-        for path in files(folder):
-            with contextlib.suppress(FileNotFoundError):
-                fresh.append((path, path.stat().st_ino))
-        fresh = [found for found in fresh if found not in done]
-        if not fresh:
-            return
-        for path, inode in fresh:
-            done.add((path, inode))
-            try:
-                table = read(path, columns)
-            except FileNotFoundError:
-                continue
-            yield path, table
+    wanted = list(columns) if columns is not None else SCHEMA.names
+    done: set[Path] = set()
+    # No file is ever replaced by another of its name.
+    while fresh := [path for path in files(folder) if path not in done]:
+        done.update(fresh)
+        yield from read_together(fresh, wanted)
+
+
+def read_together(paths: Iterable[Path], columns: Iterable[str] | None = None) -> Iterator[tuple[list[Path], pa.Table]]:
+    """Several files as `read` gives them, in groups that take little memory; files that are gone are passed over."""
+    group: list[Path] = []
+    tables: list[pa.Table] = []
+    size = 0
+    for path in paths:
+        try:
+            table = read(path, columns)
+        except FileNotFoundError:
+            continue
+        group.append(path)
+        tables.append(table)
+        size += table.nbytes
+        if size >= _GROUP_BYTES or len(group) == _GROUP_FILES:
+            yield group, pa.concat_tables(tables)
+            group, tables, size = [], [], 0
+    if group:
+        yield group, pa.concat_tables(tables)
 
 
 def resume_states(
@@ -269,23 +301,6 @@ def resume_states(
             if resume_json is not None:
                 states[account_id] = resume_json
     return states
-
-
-def merge(paths: list[Path], target: Path) -> int:
-    """Write the fetches of several files, each once and by fetch id, into `target`; returns how many."""
-    table = pa.concat_tables([read(path) for path in paths]).sort_by("fetch_id")
-    ids = table.column("fetch_id").to_pylist()
-    keep = [index for index, fetch_id in enumerate(ids) if index == 0 or fetch_id != ids[index - 1]]
-    table = table.take(keep)
-    # A name of its own, so that two compactions at once do not write into one file.
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    try:
-        pq.write_table(table, name, compression="zstd")
-        _settle(Path(name), target)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return int(table.num_rows)
 
 
 def iterate(landing: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pipeline import quarantine, settings
 from pipeline.alerts.delivery import deliver, sole_deliverer
 from pipeline.alerts.journal import JournalCopy
 from pipeline.alerts.run_failures import run_succeeded
-from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, say
+from pipeline.assetkit import FRESHNESS, OWNERS, asset_key, clear_failures, described, say
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
@@ -54,7 +54,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
                 check_name="is_whole",
                 passed=not held,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description="\n".join(held) or None,
+                description=described(held),
                 metadata={"accounts_in_quarantine": len(held)},
             )
         ],
@@ -182,7 +182,8 @@ def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
                 check_name="is_loaded",
                 passed=problem is None,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description=problem or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
+                description=described([problem] if problem else [])
+                or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
             )
         ],
     )
@@ -220,7 +221,7 @@ def messages(
                 check_name="is_delivered",
                 passed=not problems,
                 severity=dg.AssetCheckSeverity.ERROR,
-                description="\n".join(problems) or None,
+                description=described(problems),
             )
         ]
     )

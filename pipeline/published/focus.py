@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+from duckdb.sqltypes import VARCHAR
 
 from pipeline.home import Home, atomic_file, private_folder
+from pipeline.printable import printable
 from pipeline.schema.columns import Type
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL, Table
@@ -22,6 +24,8 @@ TABLES: Final = tuple(ALL[f"marts.{name}"] for name in ("focus_cost_and_usage", 
 
 # FOCUS has instants in whole seconds, so the bounds of an estimated interval are cut there; Parquet keeps them whole.
 _INSTANT = "'%Y-%m-%dT%H:%M:%SZ'"
+# A function of Python's costs more than the copy, so it is asked only where it may change something.
+_SHOWN = "(CASE WHEN regexp_full_match({0}, '[ -~]*') THEN {0} ELSE printable({0}) END)"
 _FORMULAS = ", ".join(map(quoted, FORMULA_STARTS))
 
 
@@ -34,6 +38,7 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
     written = []
     with duckdb.connect(build, read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.create_function("printable", printable, [VARCHAR], VARCHAR)
         for table in TABLES:
             for suffix, select, options in (
                 ("csv", _as_text(table), "FORMAT csv, HEADER"),
@@ -48,10 +53,10 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
 
 
 def _as_text(table: Table) -> str:
-    """The SELECT of a table with its instants as FOCUS spells them, and no text that a spreadsheet would run."""
+    """The SELECT of a table with its instants as FOCUS has them, and no text that a spreadsheet or a terminal obeys."""
     written = {
         Type.INSTANT: f"strftime({{0}} AT TIME ZONE 'UTC', {_INSTANT}) AS {{0}}",
-        Type.TEXT: f"CASE WHEN left({{0}}, 1) IN ({_FORMULAS}) THEN '''' || {{0}} ELSE {{0}} END AS {{0}}",
+        Type.TEXT: f"CASE WHEN left({_SHOWN}, 1) IN ({_FORMULAS}) THEN '''' || {_SHOWN} ELSE {_SHOWN} END AS {{0}}",
     }
     columns = (written.get(each.column.type, "{0}").format(each.name) for each in table.columns)
     return f"SELECT {', '.join(columns)} FROM {table.full_name}"

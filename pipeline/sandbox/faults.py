@@ -254,6 +254,14 @@ async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "pla
 
 
 @_fault
+async def echo_key_in_rows(x: Exchange) -> None:
+    """Put the caller's key into every description of the proper answer, each of its characters escaped."""
+    key = msgspec.Raw(b'"%s"' % "".join(f"\\u{ord(each):04X}" for each in x.key).encode())
+    body = _on_objects(x.answer.body, lambda found: {**found, "description": key} if "description" in found else found)
+    await x.give(Answer(x.answer.status, body, x.answer.headers))
+
+
+@_fault
 async def echo_key_in_headers(x: Exchange, *, code: int = 302) -> None:
     """Put the caller's key into where a redirect leads, into the body's type and into a cookie."""
     key = quote(x.key)

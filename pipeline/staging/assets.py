@@ -7,7 +7,7 @@ import dagster as dg
 import duckdb
 
 from pipeline import quarantine
-from pipeline.assetkit import OWNERS, asset_key, clear_failures, say, table_metadata
+from pipeline.assetkit import OWNERS, asset_key, clear_failures, described, note, say, table_metadata
 from pipeline.landing.assets import landing_key
 from pipeline.quarantine import Broken
 from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
@@ -125,7 +125,7 @@ def staging(
         f"staging: {report.fetches} new fetches, {report.failed_fetches} of them failures; "
         f"{report.received} rows received = {report.accepted} accepted + {report.rejected} rejected"
     )
-    context.log.info(done)
+    note(context, done)
     say(done)
     if report.future_fetches:
         late = (
@@ -133,7 +133,7 @@ def staging(
             "whose clock was ahead: they are left out until their time has come. If it is this clock that is wrong, "
             "set it"
         )
-        context.log.warning(late)
+        note(context, late, is_warning=True)
         say(late)
     for spec in _specs():
         full_name = ".".join(spec.key.path)
@@ -228,6 +228,6 @@ def _is_readable(
         check_name="is_readable",
         passed=not (found.errors or found.warnings),
         severity=dg.AssetCheckSeverity.ERROR if found.errors else dg.AssetCheckSeverity.WARN,
-        description="\n".join(found.errors or found.warnings) or None,
+        description=described(found.errors or found.warnings),
         metadata={"unreadable_accounts": found.accounts},
     )

@@ -40,6 +40,7 @@ class Gathering:
         a file that is not whole.
         """
         known = dict(self.connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
+        loaded = set(self.connection.sql("SELECT DISTINCT vendor, endpoint FROM staging.fetches").fetchall())
         waiting: dict[tuple[str, str], _Batch] = {}
         seen: set[str] = set()
         for folder in folders:
@@ -48,26 +49,27 @@ class Gathering:
             modified = folder.stat().st_mtime_ns
             if known.get(name) == modified:
                 continue
-            batch = waiting.setdefault((folder.parts[-5], folder.parts[-4]), _Batch())
+            endpoint = folder.parts[-5], folder.parts[-4]
+            batch = waiting.setdefault(endpoint, _Batch())
             left_out = 0
-            for path, ids in store.each(folder, ["fetch_id"]):
-                # A compaction cut short leaves fetches standing in two files.
-                new = [each for each in _unloaded(self.connection, ids) if each not in seen]
-                if not new:
-                    continue
-                try:
-                    table = store.read(path)
-                except FileNotFoundError:
-                    # Merged away just now: its rows come with the merged file.
-                    continue
-                seen.update(new)
-                table = table.filter(pc.is_in(table.column("fetch_id"), pa.array(new)))
-                wanted = self._wanted(table)
-                left_out += table.num_rows - wanted.num_rows
-                for part in _slices(wanted):
-                    batch.add(part)
-                    if batch.size >= _BATCH_BYTES:
-                        yield batch.take()
+            # Of an endpoint that was never loaded all is wanted, and read at once.
+            is_first = endpoint not in loaded
+            for paths, table in store.each(folder, None if is_first else ["fetch_id"]):
+                new = set(table.column("fetch_id").to_pylist()) - seen
+                if not is_first:
+                    new &= _unloaded(self.connection, table)
+                    paths = [path for path in paths if new and _holds(path, new)]
+                for _, whole in [(paths, table)] if is_first else store.read_together(paths):
+                    # A compaction cut short leaves fetches standing in two files.
+                    fresh = _once(whole, new)
+                    new.difference_update(fresh.column("fetch_id").to_pylist())
+                    seen.update(fresh.column("fetch_id").to_pylist())
+                    wanted = self._wanted(fresh)
+                    left_out += fresh.num_rows - wanted.num_rows
+                    for part in _slices(wanted):
+                        batch.add(part)
+                        if batch.size >= _BATCH_BYTES:
+                            yield batch.take()
             if not left_out and datetime.now(UTC).timestamp() * 1e9 - modified > _SETTLED_NS:
                 self.connection.execute("DELETE FROM staging.landing_folders WHERE folder = ?", [name])
                 self.connection.execute("INSERT INTO staging.landing_folders VALUES (?, ?)", [name, modified])
@@ -105,7 +107,21 @@ class _Batch:
         return table
 
 
-def _unloaded(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> list[str]:
+def _holds(path: Path, wanted: set[str]) -> bool:
+    return any(
+        not wanted.isdisjoint(table.column("fetch_id").to_pylist())
+        for _, table in store.read_together([path], ["fetch_id"])
+    )
+
+
+def _once(table: pa.Table, wanted: set[str]) -> pa.Table:
+    """The rows of the wanted fetches, each once."""
+    ids = table.column("fetch_id").to_pylist()
+    places = {fetch_id: place for place, fetch_id in enumerate(ids) if fetch_id in wanted}
+    return table if len(places) == len(ids) else table.take(pa.array(places.values(), pa.int64()))
+
+
+def _unloaded(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> set[str]:
     candidates = pc.unique(ids.column("fetch_id"))
     # A list parameter would be converted element by element, at a thousand times the cost of a table.
     connection.register("candidates", pa.table({"fetch_id": candidates}))
@@ -116,7 +132,7 @@ def _unloaded(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> list[str]
         [bounds["min"], bounds["max"]],
     ).fetchall()
     connection.unregister("candidates")
-    return [row[0] for row in found]
+    return {row[0] for row in found}
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:

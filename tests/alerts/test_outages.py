@@ -49,7 +49,7 @@ def _runs_that_try(channel: Channel, *, minutes: int, every: int = 5) -> list[in
     return tried
 
 
-@pytest.mark.faults(56)
+@pytest.mark.faults(49)
 def test_a_webhook_that_is_down_for_three_days_is_tried_less_and_less_and_told_when_it_is_back(told: Channel) -> None:
     told.before_answer = lambda: 503
     tried = _runs_that_try(told, minutes=12 * 60)
@@ -71,7 +71,7 @@ def test_a_webhook_that_is_down_for_three_days_is_tried_less_and_less_and_told_w
     assert len(told.heard) == 1
 
 
-@pytest.mark.faults(56)
+@pytest.mark.faults(49)
 def test_after_an_outage_one_message_tells_how_things_are_and_no_storm_what_has_happened(channel: Channel) -> None:
     timeline = Timeline()
     channel.before_answer = lambda: 503
@@ -153,7 +153,7 @@ def test_the_wait_is_bounded_however_long_an_outage_lasts() -> None:
     assert next_attempt(None) is None
 
 
-@pytest.mark.faults(57)
+@pytest.mark.faults(50)
 def test_recipients_who_hang_cost_one_timeout_together_and_the_others_nothing(
     told: Channel, hanging: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

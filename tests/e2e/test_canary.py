@@ -33,6 +33,7 @@ ECHOES: dict[tuple[str, str], dict[str, Any]] = {
     ("deepvue-main", "/v1/internal/wallet-balance"): {"code": 403, "disguise": "base64"},
     ("voxpria-main", "/api/v1/credits/usage"): {"code": 422, "disguise": "percent"},
 }
+IN_ROWS = ("vpsbg-idle", "/balance/transactions")
 REDIRECTED = ("voxpria-campaign", "/api/v1/credits")
 
 
@@ -58,12 +59,14 @@ class Swept:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     folder = tmp_path_factory.mktemp("swept")
     with sandboxes.start(seed=5, days=40, now=NOW) as world:
-        accounts = {account for account, _ in (*ECHOES, REDIRECTED)}
+        accounts = {account for account, _ in (*ECHOES, IN_ROWS, REDIRECTED)}
         bench = Bench(folder, only(world.accounts_toml(), *sorted(accounts)), world.keys)
         environment = {"DAGSTER_HOME": str(folder / "dagster")}
         bench.command("init", "--dagster", **environment)
         for (account, path), how in ECHOES.items():
             world.put_fault("echo_key", account=account, path=path, exact=True, **how)
+        account, path = IN_ROWS
+        world.put_fault("echo_key_in_rows", account=account, path=path, exact=True)
         account, path = REDIRECTED
         world.put_fault("echo_key_in_headers", account=account, path=path, exact=True)
         ran = bench.command("run", "--as-of", NOW.isoformat(), **environment)
@@ -107,6 +110,15 @@ def test_each_key_that_came_back_was_landed_as_the_name_of_its_variable(swept: S
             assert row["is_redacted"], row
             assert f"[redacted:{variable}]".encode() in row["body"], path
     assert {row["account_id"] for row in rows if not row["is_redacted"]} > {"vpsbg-main"}
+
+
+def test_a_key_that_was_escaped_in_each_description_is_in_no_decoded_one(swept: Swept) -> None:
+    rows = swept.bench.rows(
+        "SELECT DISTINCT description FROM core.ledger_entries WHERE account_id = 'vpsbg-idle' AND entry_source = 'ledger'"
+    )
+    assert rows == [("[redacted:SANDBOX_VPSBG_IDLE_KEY]",)]
+    exported = swept.bench.home.published / "focus"
+    assert sum(b"[redacted:SANDBOX_VPSBG_IDLE_KEY]" in path.read_bytes() for path in exported.glob("*.csv")) == 2
 
 
 def test_what_dagster_keeps_was_looked_through(swept: Swept) -> None:

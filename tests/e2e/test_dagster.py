@@ -11,10 +11,12 @@ import dagster as dg
 import pytest
 
 from pipeline.definitions import defs
+from pipeline.landing.store import iterate, read
 from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 from tests.e2e.webserver import CLONE, run_job, webserver
+from tests.staging.landed import Landing
 
 
 def test_every_asset_has_a_group_a_description_kinds_and_an_owner() -> None:
@@ -44,11 +46,21 @@ def test_the_layers_hold_the_assets_that_others_build_on() -> None:
 def test_schedules_run_without_being_started() -> None:
     schedules = {schedule.name: schedule for schedule in defs.schedules or []}
 
-    assert set(schedules) == {"refresh_balances_hourly", "refresh_all_daily"}
+    assert set(schedules) == {"refresh_balances_hourly", "refresh_all_daily", "compaction_daily"}
     for schedule in schedules.values():
         assert isinstance(schedule, dg.ScheduleDefinition)
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
         assert schedule.execution_timezone == "UTC"
+
+
+def test_the_daily_job_merges_the_files_of_finished_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAWDOWN_HOME", str(tmp_path))
+    landed = Landing(tmp_path / "landing")
+    answers = {landed.answer("vpsbg", "balance", {"balance": number}) for number in range(3)}
+    config = {"resources": {"clock": {"config": {"as_of": "2026-03-19T03:45:00Z"}}}}
+    assert defs.resolve_job_def("compaction").execute_in_process(run_config=config).success
+    [path] = iterate(tmp_path / "landing")
+    assert set(read(path)["fetch_id"].to_pylist()) == answers
 
 
 def test_only_our_own_arithmetic_blocks() -> None:

@@ -59,7 +59,7 @@ def _metrics(home: Home) -> dict[str, str]:
     return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
 
-@pytest.mark.faults(58)
+@pytest.mark.faults(51)
 def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_one(told: Told) -> None:
     bench = told.bench
     shown = bench.home.current.resolve()
@@ -121,7 +121,7 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
     assert bench.checksums() == checksums
 
 
-@pytest.mark.faults(57)
+@pytest.mark.faults(50)
 def test_who_hangs_holds_up_neither_publishing_nor_the_next_writer(told: Told) -> None:
     """While a message is under way the build is published, and the warehouse is free."""
     seen: list[tuple[bool, bool]] = []
@@ -141,7 +141,7 @@ def test_who_hangs_holds_up_neither_publishing_nor_the_next_writer(told: Told) -
     assert seen == [(True, True)]
 
 
-@pytest.mark.faults(56)
+@pytest.mark.faults(49)
 def test_a_rebuild_is_the_build_whatever_was_delivered_after_it(told: Told) -> None:
     told.before_answer = lambda: 503
     assert told.run_alerts(1) != []
@@ -156,7 +156,7 @@ def test_a_rebuild_is_the_build_whatever_was_delivered_after_it(told: Told) -> N
     assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("delivered", 4)]
 
 
-@pytest.mark.faults(58)
+@pytest.mark.faults(51)
 def test_a_run_that_waits_in_vain_for_the_lock_is_told(told: Told) -> None:
     bench = told.bench
     holder = Warehouse(bench.home)
@@ -212,7 +212,7 @@ def test_a_run_that_fails_under_dagster_is_told_once(told: Told, monkeypatch: py
     assert (last.run_id, last.failed_run_count) == (result.run_id, 1)
 
 
-@pytest.mark.faults(59)
+@pytest.mark.faults(52)
 def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Told) -> None:
     home = told.home
     checksums = told.bench.checksums()
@@ -234,7 +234,7 @@ def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Tol
     assert told.titles() == ["voxpria-campaign is critical"]
 
 
-@pytest.mark.faults(59)
+@pytest.mark.faults(52)
 def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(told: Told) -> None:
     told.bench.accounts.write_text(f"snooze_hours = 3\n{told.bench.accounts.read_text()}")
     with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known are "):

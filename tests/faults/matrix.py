@@ -61,10 +61,13 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     46: ("many accounts, or some whose vendor drips, beside others", "each vendor and origin has its share of requests; waiting for one's turn is no vendor's failure"),
     47: ("a run interrupted or killed while it fetches", "every answer of a second ago stands, also in the middle of a listing, and the next run goes on"),
     48: ("a clock hours off the vendors' Date headers", "nothing is landed and both times are told; one vendor's broken header is a warning"),
-    56: ("a webhook that is down for hours or days", "retries with growing waits, none given up while it is open; then one message with how things are"),
-    57: ("recipients who hang", "they cost one timeout together, after publishing and outside the lock, and the others nothing"),
-    58: ("a run that fails: disk full, warehouse damaged, lock taken", "it is told once, named in status, metrics and exit code, and over with the next good run"),
-    59: ("entries and settings of a later version", "skipped with one warning, or refused, naming the version; `drawdown rebuild` works"),
+    49: ("a webhook that is down for hours or days", "retries with growing waits, none given up while it is open; then one message with how things are"),
+    50: ("recipients who hang", "they cost one timeout together, after publishing and outside the lock, and the others nothing"),
+    51: ("a run that fails: disk full, warehouse damaged, lock taken", "it is told once, named in status, metrics and exit code, and over with the next good run"),
+    52: ("entries and settings of a later version", "skipped with one warning, or refused, naming the version; `drawdown rebuild` works"),
+    53: ("two compactions at once, one that is killed, an answer that lands late", "the second waits and names the first; no merged file is replaced, and no answer is lost"),
+    54: ("a key echoed in another spelling: JSON, URL, HTML, Base64, one in another", "it is found once decoded; neither landing nor a table, file or log holds it in any spelling"),
+    55: ("control characters in a URL, a body, a header, a file's name", "shown spelled out, in one line, on stderr, in logs, Dagster, alerts and CSV; nothing forges a line"),
 }  # fmt: skip
 """By number: what goes wrong, and what holds all the same."""
 

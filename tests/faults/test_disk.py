@@ -243,7 +243,7 @@ def test_a_disk_that_fills_while_publishing_leaves_the_build_that_readers_have(
     assert world.bench.rows("SELECT DISTINCT observed_at_utc FROM marts.account_status") == [(at,)]
 
 
-@pytest.mark.faults(58)
+@pytest.mark.faults(51)
 def test_a_full_disk_is_told_once_though_nothing_can_be_landed_and_its_end_is_told_too(
     world: World, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

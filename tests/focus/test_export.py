@@ -136,7 +136,7 @@ def test_the_parquet_holds_exact_decimals_and_instants(folder: Path) -> None:
 def test_the_owners_words_and_the_vendors_come_through(folder: Path) -> None:
     rows = {row["x_ChargeId"]: row for row in _rows(folder / "focus_cost_and_usage.csv")}
 
-    assert rows["entry/t0"]["ChargeDescription"] == 'Card, "main"\nsecond line'
+    assert rows["entry/t0"]["ChargeDescription"] == 'Card, "main"\\nsecond line'
     assert rows["entry/t0"]["Tags"] == '{"team":"web","product":"shop"}'
     assert rows["usage/2026-03-05"]["Tags"] == ""
 

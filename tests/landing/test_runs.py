@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.landing import store
 from pipeline.landing.compact import compact
 from pipeline.landing.runs import holds_account, newest_record, recent_records
 from pipeline.landing.store import OWN, RUNS, files
@@ -54,6 +55,28 @@ def test_what_was_compacted_is_found_as_well(landing: Landing) -> None:
     assert names(landing) == ["run-2"]
     found = recent_records(landing.folder, NOW, 7)
     assert [list(each["accounts"]) for each in found] == [["run-0"], ["run-1"], ["run-2"]]
+
+
+def test_a_run_that_is_merged_away_while_it_is_looked_for_is_found(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        landing.run({f"run-{number}": {}}, at=NOW - DAY + timedelta(minutes=number))
+    listed, merged = store.files, []
+
+    def merged_after_the_listing(folder: Path) -> list[Path]:
+        found = listed(folder)
+        if not merged:
+            merged.append(folder)
+            compact(landing.folder, NOW.date())
+        return found
+
+    monkeypatch.setattr(store, "files", merged_after_the_listing)
+    assert names(landing) == ["run-2"]
+    merged.clear()
+    landing.run({"run-3": {}}, at=NOW - DAY + timedelta(minutes=3))
+    found = recent_records(landing.folder, NOW, 7)
+    assert [list(each["accounts"]) for each in found] == [["run-0"], ["run-1"], ["run-2"], ["run-3"]]
 
 
 def test_a_damaged_file_is_passed_over(landing: Landing) -> None:

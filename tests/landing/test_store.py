@@ -128,7 +128,7 @@ for number in range(5):
     writer.add(made.fetch("vpsbg", "balance", {"balance": number}))
 if sys.argv[2] == "settling":
     # Written and synced, and not yet under its name.
-    Path.rename = lambda *_: (print("ready", flush=True), time.sleep(60))
+    store.os.link = lambda *_: (print("ready", flush=True), time.sleep(60))
     writer.close()
 print("ready", flush=True)
 time.sleep(60)
@@ -253,6 +253,30 @@ def test_a_file_that_is_not_whole_is_told_and_not_passed_over(workshop: Workshop
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DrawdownError, match=rf"{path} is damaged: .*from your backup"):
         workshop.load()
+
+
+def test_among_many_files_the_one_that_is_not_whole_is_named(tmp_path: Path) -> None:
+    [*paths] = write(_fetches(9), tmp_path)
+    paths[4].write_bytes(paths[4].read_bytes()[:-20])
+    with pytest.raises(DrawdownError, match=rf"^{paths[4]} is damaged"):
+        list(store.each(paths[0].parent))
+    with pytest.raises(DrawdownError, match=rf"^{paths[4]} is damaged"):
+        compact(tmp_path, _TODAY + timedelta(days=1))
+    assert len(store.files(paths[0].parent)) == 9
+
+
+def test_small_files_are_read_together_and_large_ones_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_GROUP_BYTES", 50_000)
+    monkeypatch.setattr(store, "_GROUP_FILES", 4)
+    sizes = [1] * 6 + [60_000, 60_000] + [1] * 2
+    fetches = [replace(fetch, body=b"x" * size) for fetch, size in zip(_fetches(10), sizes, strict=True)]
+    [folder] = {path.parent for path in write(fetches, tmp_path)}
+    groups = list(store.each(folder))
+    assert [table.num_rows for _, table in groups] == [4, 3, 1, 2]
+    assert [path for paths, _ in groups for path in paths] == store.files(folder)
+    assert [row for _, table in groups for row in table["fetch_id"].to_pylist()] == [each.fetch_id for each in fetches]
 
 
 @settings(max_examples=20, deadline=None)

@@ -144,6 +144,13 @@ def check_echo_key(probe: Probe) -> None:
     assert f"Basic {disguised}" in probe.ask("echo_key", disguise="basic").text
 
 
+def check_echo_key_in_rows(probe: Probe) -> None:
+    key = probe.get(*BALANCE).request.headers["authorization"].removeprefix("Bearer ")
+    response = probe.ask("echo_key_in_rows", ROWS)
+    assert key not in response.text
+    assert {row["description"] for row in response.json()["data"]} == {key}
+
+
 def check_echo_key_in_headers(probe: Probe) -> None:
     key = probe.get(*BALANCE).request.headers["authorization"].removeprefix("Bearer ")
     response = probe.ask("echo_key_in_headers", code=303)

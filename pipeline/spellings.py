@@ -1,0 +1,257 @@
+"""Finding texts in bytes however they are spelled there: in JSON, a URL, HTML or Base64, also in one within another.
+
+What is searched is decoded, and not what is looked for encoded: a character has too many spellings to list them all.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from html.entities import html5
+from itertools import accumulate
+from typing import Final
+
+SHORTEST: Final = 8
+"""Characters; Base64 of less would match by chance."""
+
+_LEVELS: Final = 3
+"""How many times escapes are decoded: escapes within escapes, and once more."""
+_NESTED_BASE64: Final = 2
+_BOUNDARY: Final = 6
+"""What stands before a text may be read as one escape together with so many of its first characters."""
+_QUAD, _TRIPLE = 4, 3
+_TAIL_BYTES: Final = 4096
+"""More than a key is long."""
+
+_NAMES: Final = {
+    name.encode(): value.encode() for name, value in html5.items() if len(value) == 1 and " " < value < "~"
+}
+# Only what stands for a printable ASCII character: no other can be part of a key, or of an escape within an escape.
+_JSON: Final = rb'\\(?:u00[2-7][0-9a-fA-F]|["\\/])'
+_URL: Final = rb"%[2-7][0-9a-fA-F]"
+_LONGEST_FIRST: Final = sorted(_NAMES, key=lambda name: -len(name))
+_CLOSED: Final = b"|".join(name for name in _LONGEST_FIRST if name.endswith(b";"))
+_OPEN: Final = b"|".join(name for name in _LONGEST_FIRST if not name.endswith(b";"))
+_NUMBER: Final = (
+    rb"#0*+(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?:;|(?![0-9])%s)|#[xX]0*+[2-7][0-9a-fA-F](?:;|(?![0-9a-fA-F])%s)"
+)
+# HTML lets the semicolon be left out. Before another escape it may be what that escape stands for.
+_UNLESS_ESCAPED: Final = rb"(?![\\%])"
+_HTML: Final = b"&(?:%s|(?:%s)%s|%s)" % (_CLOSED, _OPEN, _UNLESS_ESCAPED, _NUMBER % ((_UNLESS_ESCAPED,) * 2))
+_HTML_OPEN: Final = b"&(?:%s|%s|%s)" % (_CLOSED, _OPEN, _NUMBER % (b"", b""))
+_ALL: Final = re.compile(b"|".join((_JSON, _URL, _HTML)))
+_ALL_OPEN: Final = re.compile(b"|".join((_JSON, _URL, _HTML_OPEN)))
+_EACH: Final = (re.compile(_JSON), re.compile(_URL), re.compile(_HTML_OPEN))
+_LEFT_OUT: Final = re.compile(rb"&(?:#[0-9a-fA-FxX]++|%s)[\\%%]" % _OPEN)
+_STARTS: Final = (b"\\", b"%", b"&")
+_BROKEN_OFF: Final = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?|%[0-9a-fA-F]?|&[#0-9a-zA-Z]{0,24})\Z")
+"""An escape of which the end of a body has cut something off."""
+_IS_LAST: Final = re.compile(rb"[A-Za-z0-9+/_=\\%&#;-]{0,64}")
+"""What may stand at the end of a body after the beginning of a text: what is left of an escape, or of Base64."""
+_IS_PRINTABLE: Final = bytes(0x20 <= code < 0x7F for code in range(256))
+_IS_BASE64: Final = bytes((chr(code).isalnum() and code < 0x80) or chr(code) in "+/-_" for code in range(256))
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Bytes as a reader of some format sees them, and where each part of them stands in what was searched."""
+
+    text: bytes
+    place_of: Callable[[int, int], Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Spellings:
+    """Texts to look for, all of them ASCII; those shorter than SHORTEST are found as whole words, and not in Base64."""
+
+    texts: tuple[str, ...]
+    _needles: dict[bytes, str] = field(init=False, repr=False)
+    _decoded_needles: dict[bytes, str] = field(init=False, repr=False)
+    _words: dict[str, re.Pattern[bytes]] = field(init=False, repr=False)
+    _patterns: tuple[re.Pattern[bytes], ...] = field(init=False, repr=False)
+    _shortest: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        needles: dict[bytes, str] = {}
+        decoded: dict[bytes, str] = {}
+        words: dict[str, re.Pattern[bytes]] = {}
+        for text in self.texts:
+            raw = text.encode("ascii")
+            if len(raw) < SHORTEST:
+                words[text] = re.compile(rb"(?<![A-Za-z0-9])" + re.escape(raw) + rb"(?![A-Za-z0-9])")
+                continue
+            for form in (raw, raw.replace(b" ", b"+")):
+                needles.setdefault(form, text)
+            # A text that holds escapes itself is decoded along with what stands around it.
+            for form in (*_levels_of(raw), raw[_BOUNDARY:]):
+                if len(form) >= SHORTEST:
+                    decoded.setdefault(form, text)
+        own_escapes = any(start in text for text in needles for start in _STARTS)
+        for name, value in {
+            "_needles": needles,
+            "_decoded_needles": needles | {form: text for form, text in decoded.items() if form not in needles},
+            "_words": words,
+            "_patterns": (_ALL, *_EACH) if own_escapes else (_ALL,),
+            "_shortest": min(map(len, (*needles, *words)), default=0),
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def find(self, body: bytes) -> list[tuple[int, int, str]]:
+        """Where the texts stand, as (start, end, text) in order and apart from each other.
+
+        A beginning of a text with which the body breaks off counts as well, from SHORTEST characters on.
+        """
+        found = {(*span, text) for span, text in self._occurrences(body)}
+        apart: list[tuple[int, int, str]] = []
+        for start, end, text in sorted(found, key=lambda each: (each[0], -each[1], each[2])):
+            if apart and start < apart[-1][1]:
+                before = apart[-1]
+                apart[-1] = (before[0], max(before[1], end), before[2])
+            else:
+                apart.append((start, end, text))
+        return apart
+
+    def _occurrences(self, body: bytes) -> Iterator[tuple[Span, str]]:
+        for view, is_base64 in self._views(_View(body, lambda start, end: (start, end)), _NESTED_BASE64):
+            needles = self._needles if view.text is body else self._decoded_needles
+            for needle, text in needles.items():
+                at = view.text.find(needle)
+                while at >= 0:
+                    yield view.place_of(at, at + len(needle)), text
+                    at = view.text.find(needle, at + len(needle))
+            for text, word in self._words.items() if not is_base64 else ():
+                for match in word.finditer(view.text):
+                    yield view.place_of(*match.span()), text
+            yield from self._broken_off(view, body, is_base64=is_base64)
+
+    def _broken_off(self, view: _View, body: bytes, *, is_base64: bool) -> Iterator[tuple[Span, str]]:
+        # The last bytes of Base64 may be what the decoder made of characters that are missing.
+        begin = max(0, len(view.text) - _TAIL_BYTES)
+        ends = [view.text[begin : len(view.text) - missing] for missing in range(_QUAD if is_base64 else 1)]
+        for tail in {each for end in ends for each in (end, _BROKEN_OFF.sub(b"", end))}:
+            for needle, text in self._needles.items():
+                last = tail[-len(needle) :]
+                for length in range(min(len(last), len(needle) - 1), SHORTEST - 1, -1):
+                    if last.endswith(needle[:length]):
+                        start, end = view.place_of(begin + len(tail) - length, begin + len(tail))
+                        if _IS_LAST.fullmatch(body, end):
+                            yield (start, len(body)), text
+                        break
+
+    def _views(self, view: _View, nested: int, *, is_base64: bool = False) -> Iterator[tuple[_View, bool]]:
+        for level in self._unescaped(view, _LEVELS):
+            yield level, is_base64
+            if nested and self._needles:
+                # The characters that hold nothing but the shortest text.
+                for decoded in _from_base64(level, max(SHORTEST, self._shortest) * 8 // 6 - 1):
+                    yield from self._views(decoded, nested - 1, is_base64=True)
+
+    def _unescaped(self, view: _View, levels: int) -> Iterator[_View]:
+        yield view
+        if not levels or not any(start in view.text for start in _STARTS):
+            return
+        # Bytes that are no text hold escapes by chance.
+        if not _holds_run(view.text, _IS_PRINTABLE, self._shortest):
+            return
+        known = {view.text}
+        also = (_ALL_OPEN,) if b"&" in view.text and _LEFT_OUT.search(view.text) else ()
+        for pattern in (*self._patterns, *also):
+            text = pattern.sub(_character, view.text)
+            if text not in known:
+                known.add(text)
+                yield from self._unescaped(_View(text, _through_escapes(pattern, view)), levels - 1)
+
+
+def _holds_run(text: bytes, classes: bytes, length: int) -> bool:
+    return b"\1" * length in text.translate(classes)
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    escape = match[0]
+    return _CHARACTERS.get(escape) or _decode(escape)
+
+
+def _decode(escape: bytes) -> bytes:
+    if escape.startswith(b"\\u"):
+        return bytes.fromhex(escape[4:].decode())
+    if escape.startswith(b"\\"):
+        return escape[1:]
+    if escape.startswith(b"%"):
+        return bytes.fromhex(escape[1:].decode())
+    return html.unescape(escape.decode()).encode()
+
+
+_CHARACTERS: Final = (
+    {
+        escape: _decode(escape)
+        for code in range(0x20, 0x80)
+        for form in ("\\u00{:02x}", "\\u00{:02X}", "%{:02x}", "%{:02X}", "&#{:d};", "&#x{:x};", "&#x{:X};")
+        for escape in [form.format(code).encode()]
+    }
+    | {b'\\"': b'"', b"\\\\": b"\\", b"\\/": b"/"}
+    | {b"&" + name: value for name, value in _NAMES.items()}
+)
+"""The usual escapes; others, such as those with zeros before a number, are decoded when they come."""
+
+
+def _levels_of(text: bytes) -> Iterable[bytes]:
+    for _ in range(_LEVELS):
+        yield text
+        text = _ALL.sub(_character, text)
+
+
+def _through_escapes(pattern: re.Pattern[bytes], view: _View) -> Callable[[int, int], Span]:
+    """Where parts of `view`, decoded by `pattern`, stand; worked out when it is first asked for."""
+    starts: list[int] = []
+    lengths: list[int] = []
+    gained: list[int] = []
+
+    def place_of(start: int, end: int) -> Span:
+        if not gained:
+            for match in pattern.finditer(view.text):
+                starts.append(match.start())
+                lengths.append(match.end() - match.start())
+            gained.extend(accumulate((length - 1 for length in lengths), initial=0))
+            # Each escape is one character; `starts` are those characters' own places from here on.
+            starts[:] = [at - before for at, before in zip(starts, gained, strict=False)]
+
+        def before(at: int) -> int:
+            # Escapes before `at`, without one that stands there.
+            return at + gained[bisect_right(starts, at - 1)]
+
+        return view.place_of(before(start), before(end))
+
+    return place_of
+
+
+def _from_base64(view: _View, shortest: int) -> Iterator[_View]:
+    """What stands in Base64 of so many characters, in either alphabet, wherever in them it begins."""
+    if not _holds_run(view.text, _IS_BASE64, shortest):
+        return
+    spans = [match.span() for match in re.finditer(rb"[A-Za-z0-9+/_-]{%d,}" % shortest, view.text)]
+    # All runs are decoded at once: each four characters are three bytes, whatever stands before and after them.
+    joined = b"A".join(view.text[start:end] for start, end in spans).translate(_TO_STANDARD)
+    begins = list(accumulate((end - start + 1 for start, end in spans), initial=0))
+
+    def source(at: int) -> int:
+        number = bisect_right(begins, at) - 1
+        start, end = spans[number]
+        return min(start + at - begins[number], end - 1)
+
+    for phase in range(_QUAD):
+        padded = joined[phase:] + b"A" * (-(len(joined) - phase) % _QUAD)
+        decoded = binascii.a2b_base64(padded)
+
+        def place_of(start: int, end: int, phase: int = phase) -> Span:
+            first = phase + start // _TRIPLE * _QUAD + start % _TRIPLE
+            last = phase + (end - 1) // _TRIPLE * _QUAD + (end - 1) % _TRIPLE + 1
+            return view.place_of(source(min(first, len(joined) - 1)), source(min(last, len(joined) - 1)) + 1)
+
+        yield _View(decoded, place_of)
