@@ -33,7 +33,7 @@ run: $(INSTALLED) ## Refresh your own accounts once (accounts.toml)
 
 dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/drawdown init --dagster
-	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/python -m pipeline.webinterface dev -w workspace.yaml -h 127.0.0.1
 
 test: $(INSTALLED) ## Run every test, or those that TESTS=... names
 	$(BIN)/python $(PYTEST) $(TESTS)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _GIB: Final = 1024**3
+_OURS: Final = "drawdown serve"
+_GUARDED: Final = "pipeline.webinterface"
+"""Starts Dagster's web server so that it answers to its own names only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def _room(home: Home, least_free_bytes: int) -> Finding:
 
 
 def reachable_servers() -> Iterator[Finding]:
-    """Each web server of Dagster's or ours that other machines reach: neither has a login.
+    """Each web server of Dagster's or ours that other machines reach, and what Dagster's show: none has a login.
 
     Of a process whose sockets may not be looked at, as another user's, its command line tells.
     """
@@ -115,14 +118,25 @@ def reachable_servers() -> Iterator[Finding]:
         except psutil.Error:
             continue  # it has ended, or is nobody's to look at
         for host, port in addresses:
+            shown = f"[{host}]" if ":" in host else host
+            where = f"listens on {shown}{f':{port}' if port else ''}"
+            about = f"{name} (process {process.pid})"
             if not _is_loopback(host):
-                shown = f"[{host}]" if ":" in host else host
                 yield Finding(
                     "warn",
-                    f"{name} (process {process.pid})",
-                    f"listens on {shown}{f':{port}' if port else ''}, where other machines reach it, and it has no "
-                    "login; start it on 127.0.0.1, and put a proxy with a login and TLS before it",
+                    about,
+                    f"{where}, where other machines reach it, and it has no login; start it on 127.0.0.1, and put a "
+                    "proxy with a login and TLS before it",
                 )
+            elif name != _OURS and not _is_guarded(words):
+                yield Finding(
+                    "warn",
+                    about,
+                    f"{where} and answers to any name, so that a page on the Internet can read balances and start runs "
+                    f"there through a browser of this machine; start it with `python -m {_GUARDED}`",
+                )
+            elif name != _OURS:
+                yield Finding("ok", about, f"{where}: this machine's users see every balance there, and can start runs")
 
 
 def _server_name(words: Sequence[str]) -> str | None:
@@ -130,13 +144,17 @@ def _server_name(words: Sequence[str]) -> str | None:
     # An interpreter and its options may stand before the command.
     for place, word in enumerate(words[:4]):
         command, following = Path(word).name, words[place + 1 : place + 2]
-        if command in ("dagster-webserver", "dagster_webserver"):
+        if command in ("dagster-webserver", "dagster_webserver", _GUARDED):
             return "Dagster's web server"
         if command in ("dagster", "dg") and following == ["dev"]:
             return "dagster dev"
         if command == "drawdown" and following == ["serve"]:
-            return "drawdown serve"
+            return _OURS
     return None
+
+
+def _is_guarded(words: Sequence[str]) -> bool:
+    return any(Path(word).name == _GUARDED for word in words[:4])
 
 
 def _listens_on(process: psutil.Process, words: Sequence[str]) -> list[tuple[str, int | None]]:

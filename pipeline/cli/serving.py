@@ -7,17 +7,18 @@ answer is read anew from the build that is current, which is never locked.
 from __future__ import annotations
 
 import html
-import re
+import os
 import signal
 import socket
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
+from pipeline.cli.app import complain
 from pipeline.errors import DrawdownError, UsageError, first_line
 from pipeline.home import Home
+from pipeline.webhosts import HOST_NAME, LOOPBACK_NAMES, LiteralHosts
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -25,14 +26,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
-_BRACKETED = re.compile(r"\[([0-9a-fA-F:.]+)\](:[0-9]+)?\Z")
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # What a page of ours may do: its own inline scripts and styles, and nothing that leaves it.
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_PIECE_BYTES: Final = 256 * 1024
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", _POLICY.encode()),
@@ -86,36 +85,11 @@ class _Guarded:
         await self._app(scope, receive, guarded)
 
 
-class _LiteralHosts:
-    """Lets through what is asked of an IP address or of a name that is known.
-
-    A page on the Internet may make its own name lead to this machine, and then read what a browser is shown under it.
-    That takes a name, so an address in its place is always well.
-    """
-
-    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-
-        self._app = app
-        self._named = TrustedHostMiddleware(app, allowed_hosts=list(names), www_redirect=False)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"").decode("latin-1")
-        bracketed = _BRACKETED.match(host)
-        inside = bracketed[1] if bracketed else host.partition(":")[0]
-        try:
-            ip_address(inside)
-        except ValueError:
-            await self._named(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
 def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Starlette:
     """The web application over a state folder's published builds; `names` are the hosts that it may be asked as."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.responses import HTMLResponse, PlainTextResponse, Response
+    from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 
     from pipeline.last_run import read_last_run
@@ -124,11 +98,15 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
     # Plain functions: each runs in a thread of its own, and a slow disk holds up nobody else.
     def report(_: Request) -> Response:
         try:
-            # The whole file at once: it is replaced by each run.
-            body = (home.published / "report" / "index.html").read_bytes()
+            # Each run puts another file in its place; this one stays whole.
+            file = (home.published / "report" / "index.html").open("rb")
         except FileNotFoundError:
             return HTMLResponse(_NO_REPORT.replace("{state}", html.escape(health(home, max_age)[1])))
-        return Response(body, media_type="text/html; charset=utf-8")
+        # In pieces, so that who takes it slowly costs little memory.
+        size = os.fstat(file.fileno()).st_size
+        return StreamingResponse(
+            _pieces(file), headers={"content-length": str(size)}, media_type="text/html; charset=utf-8"
+        )
 
     def metrics(request: Request) -> Response:
         try:
@@ -146,8 +124,14 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
             Route(path, answer, methods=["GET"])
             for path, answer in (("/", report), ("/metrics", metrics), ("/healthz", healthz))
         ],
-        middleware=[Middleware(_Guarded), Middleware(_LiteralHosts, names=names)],
+        middleware=[Middleware(_Guarded), Middleware(LiteralHosts, names=names)],
     )
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
 
 
 def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
@@ -189,22 +173,23 @@ def serve(
     """
     import uvicorn
 
+    from pipeline.cli.slow_clients import ClientLimits, limited
+
     for name in names:
-        if not _NAME.fullmatch(name):
+        if not HOST_NAME.fullmatch(name):
             raise UsageError(f"--name {name[:80]!a}: is no host name")
     listener, is_loopback = _listen(host, port, is_public=is_public)
     with listener:
-        known = [*_LOOPBACK_NAMES, *names]
+        known = [*LOOPBACK_NAMES, *names]
         if not is_loopback:
             known += [host, socket.gethostname(), socket.getfqdn()]
-            print(
-                f"drawdown: {host} is reached from other machines, and whoever reaches it reads every balance: there "
-                "is no login and no encryption. Put a proxy with both before it",
-                file=sys.stderr,
+            complain(
+                f"{host} is reached from other machines, and whoever reaches it reads every balance: there "
+                "is no login and no encryption. Put a proxy with both before it"
             )
         config = uvicorn.Config(
             application(home, names=known, max_age=timedelta(minutes=max_age_minutes)),
-            http="h11",
+            http=limited(ClientLimits()),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -213,7 +198,6 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=64,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=5,
         )

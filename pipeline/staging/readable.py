@@ -94,6 +94,14 @@ def _is_optional(vendor: str, kind: str) -> bool:
     )
 
 
+def _of_first(column: str) -> str:
+    """A column of the one reject that a message names: all its columns must be of the same."""
+    order = ", ".join(
+        f"rejects.{name}" for name in ("fetch_id", "record_kind", "row_number", "column_name", "check_name")
+    )
+    return f"first({column} ORDER BY {order})"
+
+
 def _failed(
     connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
 ) -> list[tuple[str, str, str, str | None, str]]:
@@ -101,8 +109,8 @@ def _failed(
     return connection.execute(
         f"""
         WITH {_NEWEST}
-        SELECT newest.account_id, newest.endpoint, min(rejects.check_name), min(rejects.redacted_value),
-            min(newest.fetch_id)
+        SELECT newest.account_id, newest.endpoint, {_of_first("rejects.check_name")},
+            {_of_first("rejects.redacted_value")}, {_of_first("newest.fetch_id")}
         FROM newest
         INNER JOIN staging.rejects AS rejects ON newest.fetch_id = rejects.fetch_id
         WHERE split_part(rejects.record_kind, ':', 1) = $kind AND (
@@ -122,8 +130,8 @@ def _unreadable(
     return connection.execute(
         f"""
         WITH {_NEWEST}
-        SELECT newest.account_id, newest.endpoint, min(rejects.column_name), min(rejects.check_name),
-            min(rejects.redacted_value)
+        SELECT newest.account_id, newest.endpoint, {_of_first("rejects.column_name")},
+            {_of_first("rejects.check_name")}, {_of_first("rejects.redacted_value")}
         FROM newest
         INNER JOIN staging.loads AS loads ON newest.fetch_id = loads.fetch_id AND loads.record_kind = $kind
         LEFT JOIN staging.rejects AS rejects

@@ -126,11 +126,19 @@ def test_a_web_server_that_other_machines_reach_is_warned_of(web_server: Path, h
     assert said_of(pid) == []
 
 
-def test_a_web_server_on_loopback_is_well(web_server: Path) -> None:
-    for host in ("127.0.0.1", "::1"):
-        with running(sys.executable, web_server, "-h", host) as (pid, port):
-            assert [each.laddr.port for each in psutil.Process(pid).net_connections("tcp")] == [int(port)]
-            assert said_of(pid) == []
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_of_a_web_server_on_loopback_it_is_said_what_it_shows_and_whether_it_answers_to_any_name(
+    web_server: Path, host: str
+) -> None:
+    with running(sys.executable, web_server, "-h", host) as (pid, port):
+        assert [each.laddr.port for each in psutil.Process(pid).net_connections("tcp")] == [int(port)]
+        ((about, words),) = said_of(pid)
+    assert about == f"Dagster's web server (process {pid})"
+    assert f":{port} and answers to any name" in words
+    guarded = web_server.rename(web_server.with_name("pipeline.webinterface"))
+    with running(sys.executable, guarded, "-h", host) as (pid, port):
+        ((_, words),) = said_of(pid)
+    assert words.endswith(f":{port}: this machine's users see every balance there, and can start runs")
 
 
 def test_another_program_may_listen_where_it_likes(tmp_path: Path) -> None:
@@ -171,6 +179,7 @@ def test_what_a_command_line_serves_and_where() -> None:
         "/x/.venv/bin/python /x/.venv/bin/dagster dev -h 0.0.0.0": "dagster dev",
         "/x/.venv/bin/python3 -m dagster_webserver --port 3000": "Dagster's web server",
         "/opt/drawdown/.venv/bin/python /opt/drawdown/.venv/bin/dagster-webserver -h 10.0.0.1": "Dagster's web server",
+        "/x/.venv/bin/python -m pipeline.webinterface dev -h 10.0.0.1": "Dagster's web server",
         "python /usr/bin/drawdown serve --host 0.0.0.0": "drawdown serve",
         "drawdown run": None,
         "dagster-daemon run": None,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import httpx
 import pytest
 
 from pipeline.definitions import defs
@@ -15,7 +16,7 @@ from pipeline.landing.store import iterate, read
 from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
-from tests.e2e.webserver import CLONE, run_job, webserver
+from tests.e2e.webserver import CLONE, run_job, wait_for, webserver
 from tests.staging.landed import Landing
 
 
@@ -90,6 +91,7 @@ def test_definitions_are_valid_from_a_clone(command: list[str], tmp_path: Path) 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.faults(57)
 def test_a_materialization_through_the_web_interface_equals_one_from_the_command_line(
     bench: Bench, first_run: FirstRun, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -97,6 +99,16 @@ def test_a_materialization_through_the_web_interface_equals_one_from_the_command
     twin = Bench(tmp_path / "twin", sandbox.accounts_toml(), sandbox.keys)
     first_run(twin)
     with webserver(bench) as url:
+        wait_for(url)
+        for headers, code in (
+            ({}, 200),
+            ({"Host": "rebound.example:3000"}, 400),
+            ({"Host": "127.0.0.1.rebound.example"}, 400),
+            ({"Origin": "https://page.example"}, 403),
+            ({"Origin": url.removesuffix("/graphql")}, 200),
+        ):
+            asked = httpx.post(url, json={"query": "{ version }"}, headers=headers, timeout=60)
+            assert (asked.status_code, "version" in asked.text) == (code, code == 200), headers
         assert (
             run_job(url, "refresh_all", {"resources": {"clock": {"config": {"as_of": NOW.isoformat()}}}}) == "SUCCESS"
         )

@@ -29,7 +29,9 @@ def webserver(bench: Bench) -> Iterator[str]:
     bench.command("init", "--dagster", DAGSTER_HOME=str(dagster_home))
     server = subprocess.Popen(
         [
-            str(Path(sys.executable).parent / "dagster"),
+            sys.executable,
+            "-m",
+            "pipeline.webinterface",
             "dev",
             "-w",
             "workspace.yaml",
@@ -71,6 +73,11 @@ def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
+
+
+def wait_for(url: str) -> None:
+    """Until the server answers."""
+    _ask(url, "{ version }")
 
 
 def run_job(url: str, job: str, run_config: dict[str, Any] | None = None) -> str:

@@ -68,6 +68,8 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     53: ("two compactions at once, one that is killed, an answer that lands late", "the second waits and names the first; no merged file is replaced, and no answer is lost"),
     54: ("a key echoed in another spelling: JSON, URL, HTML, Base64, one in another", "it is found once decoded; neither landing nor a table, file or log holds it in any spelling"),
     55: ("control characters in a URL, a body, a header, a file's name", "shown spelled out, in one line, on stderr, in logs, Dagster, alerts and CSV; nothing forges a line"),
+    56: ("clients of `drawdown serve` that say nothing, drip, or read nothing", "a scrape is answered; who waits longest makes room, and deadlines cut off the rest"),
+    57: ("a page whose name leads to the web interface, or that has a browser ask it", "refused under any name but its own, and where the page is of another site"),
 }  # fmt: skip
 """By number: what goes wrong, and what holds all the same."""
 

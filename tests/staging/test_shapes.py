@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,28 @@ def _drift(workshop: Workshop) -> set[tuple[str, str]]:
 def _readable(workshop: Workshop, vendor: str, kind: str) -> str | None:
     check = _is_readable(workshop.connection, vendor, vendor_table(vendor, kind))
     return None if check.passed else check.description
+
+
+_WRONG = [
+    {"amount": "zzz"}, {"created_at": None}, {"amount": None}, {"created_at": "aaa"}, {"id": None}, {"amount": "1e999999"},
+]  # fmt: skip
+
+
+def test_a_message_about_several_rejects_names_one_of_them(workshop: Workshop) -> None:
+    pairs = {f"account-{number}": pair for number, pair in enumerate(permutations(_WRONG, 2))}
+    for account_id, pair in pairs.items():
+        rows = [_entry(number, **wrong) for number, wrong in enumerate(pair, 1)]
+        workshop.landing.answer("vpsbg", "transactions", _page(*rows), account_id=account_id)
+    workshop.load()
+    told = (_readable(workshop, "vpsbg", "ledger_entries") or "").splitlines()
+    assert len(told) == len(pairs)
+    for line, account_id in zip(told, sorted(pairs), strict=True):
+        rejects = workshop.rows(
+            f"SELECT column_name, check_name, redacted_value FROM staging.rejects WHERE account_id = '{account_id}'"
+        )
+        assert len(rejects) >= 2
+        assert f"account {account_id}: " in line
+        assert [each for each in rejects if f"({each[0]}: {each[1]}, found {each[2]!r})" in line], (line, rejects)
 
 
 @pytest.mark.faults(23)
