@@ -143,7 +143,7 @@ def test_the_focus_export_is_a_line_a_row(workshop: Workshop) -> None:
 
 def test_dagster_keeps_lines_and_failures_that_forge_nothing() -> None:
     @dg.asset(check_specs=[dg.AssetCheckSpec("is_well", asset="noted")])
-    def noted(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg] - Dagster knows the bare class
+    def noted(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         note(context, ALL, is_warning=True)
         note(context, ALL)
         return dg.MaterializeResult(
