@@ -68,7 +68,7 @@ def test_the_state_folder_is_as_described(published: Bench) -> None:
 
 
 def test_the_schedules_are_those_of_the_code() -> None:
-    times = {"5 * * * *": "at five past each hour", "35 4 * * *": "at 04:35"}
+    times = {"5 * * * *": "at five past each hour", "45 3 * * *": "at 03:45", "35 4 * * *": "at 04:35"}
     text = PAGE.read_text(encoding="utf-8")
     for schedule in defs.schedules or []:
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -62,7 +62,8 @@ def test_a_run_that_is_merged_away_while_it_is_looked_for_is_found(
 ) -> None:
     for number in range(3):
         landing.run({f"run-{number}": {}}, at=NOW - DAY + timedelta(minutes=number))
-    listed, merged = store.files, []
+    listed = store.files
+    merged: list[Path] = []
 
     def merged_after_the_listing(folder: Path) -> list[Path]:
         found = listed(folder)

@@ -43,7 +43,7 @@ def _readable(workshop: Workshop, vendor: str, kind: str) -> str | None:
     return None if check.passed else check.description
 
 
-_WRONG = [
+_WRONG: list[dict[str, Any]] = [
     {"amount": "zzz"}, {"created_at": None}, {"amount": None}, {"created_at": "aaa"}, {"id": None}, {"amount": "1e999999"},
 ]  # fmt: skip
 
