@@ -10,10 +10,10 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html.entities import html5
 from itertools import accumulate
-from typing import Final
+from typing import Final, Never
 
 SHORTEST: Final = 8
 """Characters; Base64 of less would match by chance."""
@@ -67,25 +67,22 @@ class _View:
     place_of: Callable[[int, int], Span]
 
 
-@dataclass(frozen=True, slots=True)
 class Spellings:
-    """Texts to look for, all of them ASCII; those shorter than SHORTEST are found as whole words, and not in Base64."""
+    """Texts to look for, all of them ASCII; those shorter than SHORTEST are found as whole words, and not in Base64.
 
-    texts: tuple[str, ...]
-    _needles: dict[bytes, str] = field(init=False, repr=False)
-    _decoded_needles: dict[bytes, str] = field(init=False, repr=False)
-    _words: dict[str, re.Pattern[bytes]] = field(init=False, repr=False)
-    _patterns: tuple[re.Pattern[bytes], ...] = field(init=False, repr=False)
-    _shortest: int = field(init=False, repr=False)
+    They may be keys: it is never shown, copied or serialised with them.
+    """
 
-    def __post_init__(self) -> None:
+    __slots__ = ("_decoded_needles", "_needles", "_patterns", "_shortest", "_words")
+
+    def __init__(self, texts: Iterable[str]) -> None:
         needles: dict[bytes, str] = {}
         decoded: dict[bytes, str] = {}
-        words: dict[str, re.Pattern[bytes]] = {}
-        for text in self.texts:
+        self._words: dict[str, re.Pattern[bytes]] = {}
+        for text in texts:
             raw = text.encode("ascii")
             if len(raw) < SHORTEST:
-                words[text] = re.compile(rb"(?<![A-Za-z0-9])" + re.escape(raw) + rb"(?![A-Za-z0-9])")
+                self._words[text] = re.compile(rb"(?<![A-Za-z0-9])" + re.escape(raw) + rb"(?![A-Za-z0-9])")
                 continue
             for form in (raw, raw.replace(b" ", b"+")):
                 needles.setdefault(form, text)
@@ -94,14 +91,16 @@ class Spellings:
                 if len(form) >= SHORTEST:
                     decoded.setdefault(form, text)
         own_escapes = any(start in text for text in needles for start in _STARTS)
-        for name, value in {
-            "_needles": needles,
-            "_decoded_needles": needles | {form: text for form, text in decoded.items() if form not in needles},
-            "_words": words,
-            "_patterns": (_ALL, *_EACH) if own_escapes else (_ALL,),
-            "_shortest": min(map(len, (*needles, *words)), default=0),
-        }.items():
-            object.__setattr__(self, name, value)
+        self._needles = needles
+        self._decoded_needles = needles | {form: text for form, text in decoded.items() if form not in needles}
+        self._patterns = (_ALL, *_EACH) if own_escapes else (_ALL,)
+        self._shortest = min(map(len, (*needles, *self._words)), default=0)
+
+    def __repr__(self) -> str:
+        return f"Spellings of {len(set(self._needles.values())) + len(self._words)} texts"
+
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise TypeError(f"{self!r} are never copied or serialised")
 
     def find(self, body: bytes) -> list[tuple[int, int, str]]:
         """Where the texts stand, as (start, end, text) in order and apart from each other.

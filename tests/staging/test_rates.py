@@ -143,7 +143,9 @@ def test_a_rate_that_cannot_be_held_exactly_is_kept_out_with_its_reason(workshop
 
 def test_a_damaged_list_is_not_passed_over(workshop: Workshop) -> None:
     workshop.landing.answer(OWN, FX_RATES, b"", account_id="*")
-    with pytest.raises(ValueError, match="landing holds a damaged body: fetch 0000000000000001"):
+    with pytest.raises(
+        ValueError, match="landing holds a damaged body under _drawdown/fx_rates: fetch 0000000000000001"
+    ):
         workshop.load()
 
 
