@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.alerts.machine import Event
-from pipeline.printable import printable
+from pipeline.printable import printable, printable_lines
 from pipeline.schema.severities import EVERY_ACCOUNT, RUN_FAILED, URGENCY
 
 MOST_CHARACTERS: Final = 2_000
@@ -172,7 +172,9 @@ def cut_at(text: str, room: int) -> int:
 def _paragraph(event: Event, notes: Mapping[str, str]) -> str:
     about = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)})."
     words = " ".join(filter(None, (event.message, notes.get(event.event_id))))
-    return f"{about}\n{printable(words)}".rstrip()
+    # A failed run has a line for each of its problems, which are printable already; all else is one line.
+    shown = printable_lines(words.split("\n")) if event.rule == RUN_FAILED else printable(words)
+    return f"{about}\n{shown}".rstrip()
 
 
 def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:

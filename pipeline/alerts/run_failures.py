@@ -20,6 +20,7 @@ from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
 from pipeline.home import Home
 from pipeline.last_run import LastRun, after_failure, read_last_run, write_last_run
+from pipeline.printable import printable
 from pipeline.schema.severities import ALERT_RULES, EVERY_ACCOUNT, RUN_FAILED
 from pipeline.secret import Secret
 from pipeline.settings import Settings
@@ -163,7 +164,7 @@ def _land(settings: Settings, home: Home, clock: Clock, run_id: str, state: Stat
 
 
 def _words(ended: LastRun) -> str:
-    lines = ended.problems[:_MOST_LINES]
+    lines = tuple(map(printable, ended.problems[:_MOST_LINES]))
     more = len(ended.problems) - len(lines)
     why = "\n".join([*lines, *([f"and {more} lines more"] if more else [])])
     return f"Nothing new was published; readers keep the last build.\n{why}"
