@@ -80,6 +80,8 @@ def _open(path: Path, build: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=_CONFIGURATION)
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        # DuckDB would draw it on stdout, among the rows.
+        connection.execute("SET enable_progress_bar = false")
         name = str(build).replace("'", "''")
         connection.execute(f"ATTACH '{name}' AS {CATALOG} (READ_ONLY)")
         connection.execute(f"USE {CATALOG}")

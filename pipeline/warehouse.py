@@ -159,6 +159,8 @@ def _open_writer(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:
     while (connection := _try_to_open(path, is_last=time.monotonic() >= deadline)) is None:
         time.sleep(0.05)
     connection.execute("SET TimeZone = 'UTC'")
+    # DuckDB would draw it on stdout, among the rows.
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 

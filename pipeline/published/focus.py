@@ -38,6 +38,8 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
     written = []
     with duckdb.connect(build, read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        # DuckDB would draw it on stdout, among the rows.
+        connection.execute("SET enable_progress_bar = false")
         connection.create_function("printable", printable, [VARCHAR], VARCHAR)
         for table in TABLES:
             for suffix, select, options in (

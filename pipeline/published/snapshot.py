@@ -158,6 +158,8 @@ def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> list[Pa
     # A connection of its own reads the published file, so that the twins hold what readers get.
     with duckdb.connect(build, read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        # DuckDB would draw it on stdout, among the rows.
+        connection.execute("SET enable_progress_bar = false")
         for table in tables:
             path = folder / f"{table.full_name}.parquet"
             with atomic_file(path) as temporary:

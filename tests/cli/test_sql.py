@@ -284,6 +284,11 @@ def test_what_is_read_is_the_newest_build_and_nothing_beside_it(desk: Desk) -> N
     assert desk("sql", catalogs, "--format", "csv").stdout == "database_name\ndrawdown\n"
 
 
+def test_a_query_that_takes_long_draws_nothing_among_its_rows(desk: Desk) -> None:
+    shown = desk("sql", "SELECT current_setting('enable_progress_bar') AS is_drawn", "--format", "csv").stdout
+    assert shown == "is_drawn\nfalse\n"
+
+
 def test_a_request_that_means_nothing_is_refused_as_such(desk: Desk) -> None:
     wrong = {
         ("", "--format", "table"): NO_STATEMENT,
