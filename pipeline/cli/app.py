@@ -81,7 +81,8 @@ def main() -> None:
     except Exception:
         # A mistake of ours: where it happened is all that helps whoever mends it.
         complain("this should not have happened; please report these lines")
-        complain(traceback.format_exc())
+        for line in traceback.format_exc().splitlines():
+            complain(line)
         sys.exit(1)
     except SystemExit as ending:
         # Typer makes Ctrl-C an exit of its own, without a word.

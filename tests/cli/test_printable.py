@@ -87,6 +87,18 @@ def test_what_goes_wrong_is_one_line_of_stderr(text: str) -> None:
     assert heard.getvalue().startswith("drawdown: ")
 
 
+def test_a_mistake_of_ours_is_told_line_by_line() -> None:
+    code = (
+        "import sys; from pipeline.cli.app import main; sys.modules['pipeline.cli.app'].app = lambda **_: 1 / 0; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert all(line.startswith("drawdown: ") for line in lines)
+    assert "drawdown: Traceback (most recent call last):" in lines
+    assert lines[-1] == "drawdown: ZeroDivisionError: division by zero"
+
+
 def test_a_value_that_duckdb_quotes_forges_no_line(desk: Desk) -> None:
     said = desk.here("sql", f"SELECT CAST('x' || chr(10) || '{FORGED}' || chr(27) AS INTEGER)").stderr
     assert FORGED in said
