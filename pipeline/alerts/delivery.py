@@ -8,7 +8,6 @@ What does not fit into one message goes out in several, each on its own: one tha
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import queue
 import threading
@@ -25,6 +24,7 @@ from pipeline.alerts.pending import Recipients, Telling, is_due, next_attempt, p
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.errors import DrawdownError
+from pipeline.filelock import wait_for_lock
 from pipeline.home import Home, private_folder
 from pipeline.secret import Secret
 
@@ -59,23 +59,13 @@ class Delivered:
 def sole_deliverer(home: Home, *, wait_seconds: float = ALL_SECONDS + 15) -> Iterator[bool]:
     """Hold `delivery.lock`, so that no other process sends the same messages meanwhile; False where another holds it.
 
-    It is an flock, freed by the death of its holder. Raises OSError where the file cannot be made.
+    Its holder's death frees it. Nothing is written to it, so that it can be held on a full disk. Raises OSError where
+    the file cannot be made.
     """
     private_folder(home.path)
     handle = os.open(home.path / "delivery.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_seconds
     try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    yield False
-                    return
-                time.sleep(0.05)
-            else:
-                yield True
-                return
+        yield wait_for_lock(handle, wait_seconds)
     finally:
         os.close(handle)
 
