@@ -34,6 +34,13 @@ _SEALS: Final = (
 )
 
 
+def set_session(connection: duckdb.DuckDBPyConnection) -> None:
+    """What holds for every connection of ours, whether it reads or writes: instants are in UTC, stdout is for rows."""
+    connection.execute("SET TimeZone = 'UTC'")
+    # DuckDB draws it on stdout.
+    connection.execute("SET enable_progress_bar = false")
+
+
 def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a published file, or the newest build behind the symlink, read-only and without reach beyond it.
 
@@ -79,9 +86,7 @@ def _open(path: Path, build: Path) -> duckdb.DuckDBPyConnection:
         )
     connection = duckdb.connect(":memory:", config=_CONFIGURATION)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        # DuckDB would draw it on stdout, among the rows.
-        connection.execute("SET enable_progress_bar = false")
+        set_session(connection)
         name = str(build).replace("'", "''")
         connection.execute(f"ATTACH '{name}' AS {CATALOG} (READ_ONLY)")
         connection.execute(f"USE {CATALOG}")

@@ -21,6 +21,7 @@ from pipeline import __version__
 from pipeline.errors import DrawdownError, first_line
 from pipeline.filelock import take_lock
 from pipeline.home import Home, private_folder, sync_folder
+from pipeline.reader import set_session
 from pipeline.schema.version import SCHEMA_VERSION
 from pipeline.trouble import in_words, who_locks
 
@@ -158,9 +159,7 @@ def _open_writer(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:
     # A reader that only looks in is waited for, as a writer is.
     while (connection := _try_to_open(path, is_last=time.monotonic() >= deadline)) is None:
         time.sleep(0.05)
-    connection.execute("SET TimeZone = 'UTC'")
-    # DuckDB would draw it on stdout, among the rows.
-    connection.execute("SET enable_progress_bar = false")
+    set_session(connection)
     return connection
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import duckdb
 
 from pipeline.errors import DrawdownError, UsageError, first_line
+from pipeline.reader import set_session
 
 _COLUMNS: Final = (
     "vendor, account_id, endpoint, request_url, status_code, outcome, fetched_at_utc, content_type, body, body_sha256"
@@ -64,7 +65,7 @@ def _patterns(landing: Path, fetch_id: str) -> list[str]:
 
 def _read(landing: Path, pattern: str, fetch_id: str) -> Answer | None:
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        set_session(connection)
         # A path may hold what DuckDB takes for a pattern, so the files are found here.
         files = [str(path) for path in landing.glob(pattern) if not path.name.startswith(".")]
         try:

@@ -14,6 +14,7 @@ from duckdb.sqltypes import VARCHAR
 
 from pipeline.home import Home, atomic_file, private_folder
 from pipeline.printable import printable
+from pipeline.reader import set_session
 from pipeline.schema.columns import Type
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL, Table
@@ -37,9 +38,7 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
     folder = private_folder(home.published / "focus")
     written = []
     with duckdb.connect(build, read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        # DuckDB would draw it on stdout, among the rows.
-        connection.execute("SET enable_progress_bar = false")
+        set_session(connection)
         connection.create_function("printable", printable, [VARCHAR], VARCHAR)
         for table in TABLES:
             for suffix, select, options in (

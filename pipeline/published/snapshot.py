@@ -19,6 +19,7 @@ import duckdb
 from pipeline.clock import FetchIds
 from pipeline.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
 from pipeline.quarantine import last_published, view_rows
+from pipeline.reader import set_session
 from pipeline.schema.render import comments, create_table, quoted
 from pipeline.schema.tables import Table
 
@@ -157,9 +158,7 @@ def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> list[Pa
     written = []
     # A connection of its own reads the published file, so that the twins hold what readers get.
     with duckdb.connect(build, read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        # DuckDB would draw it on stdout, among the rows.
-        connection.execute("SET enable_progress_bar = false")
+        set_session(connection)
         for table in tables:
             path = folder / f"{table.full_name}.parquet"
             with atomic_file(path) as temporary:

@@ -29,6 +29,7 @@ from pipeline.errors import first_line
 from pipeline.home import build_id
 from pipeline.published.postgres._swap import Waits, name_of, name_of_fresh, one, swap, take_turn
 from pipeline.published.postgres._types import copied, is_quoted, postgres_type
+from pipeline.reader import set_session
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL
 from pipeline.secret import Redactor, Secret
@@ -162,7 +163,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
             # What is newest is known only now: while this one waited, another may have published.
             path = current.resolve()
             with duckdb.connect(path, read_only=True) as build:
-                build.execute("SET TimeZone = 'UTC'")
+                set_session(build)
                 tables = _tables(build)
                 schemas = list(dict.fromkeys(table.schema for table in tables))
                 old = _ours(cursor, schemas, target)
@@ -272,7 +273,7 @@ def _piped(build: duckdb.DuckDBPyConnection, source: str, options: str) -> Itera
     def write() -> None:
         try:
             with build.cursor() as own:
-                own.execute("SET TimeZone = 'UTC'")
+                set_session(own)
                 own.execute(f"COPY ({source}) TO '/dev/fd/{writing}' ({options})")
         except BaseException as problem:
             problems.append(problem)
