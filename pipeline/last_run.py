@@ -72,15 +72,16 @@ def write_last_run(home: Home, run: LastRun) -> None:
 
 def after_failure(before: LastRun | None, run_id: str, at: datetime, problems: tuple[str, ...]) -> LastRun:
     """What stands after a run that failed."""
-    is_first = before is None or before.is_ok
-    return LastRun(
-        run_id=run_id,
-        ended_at_utc=at,
-        is_ok=False,
-        problems=problems,
-        failed_since_utc=at if is_first or before is None else before.failed_since_utc,
-        failed_run_count=1 if is_first or before is None else before.failed_run_count + 1,
-        told_recipients=() if is_first or before is None else before.told_recipients,
+    ended = LastRun(
+        run_id=run_id, ended_at_utc=at, is_ok=False, problems=problems, failed_since_utc=at, failed_run_count=1
+    )
+    if before is None or before.is_ok:
+        return ended
+    return msgspec.structs.replace(
+        ended,
+        failed_since_utc=before.failed_since_utc,
+        failed_run_count=before.failed_run_count + 1,
+        told_recipients=before.told_recipients,
     )
 
 
