@@ -112,3 +112,12 @@ def channel(tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPa
     made = Channel(Home(tmp_path / "data"), f"json://127.0.0.1:{httpserver.port}/{CANARY}")
     httpserver.expect_request(f"/{CANARY}").respond_with_handler(made.hear)
     return made
+
+
+@pytest.fixture
+def told(channel: Channel) -> Channel:
+    """A channel with one message to tell."""
+    timeline = Timeline()
+    timeline.play("fine dire")
+    channel.land(timeline)
+    return channel

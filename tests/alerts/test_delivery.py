@@ -18,20 +18,11 @@ from pipeline.alerts.pending import pending
 from pipeline.alerts.policy import Policy
 from pipeline.clock import Clock
 from pipeline.secret import Secret
-from tests.alerts.receiver import CANARY, Channel, channel
+from tests.alerts.receiver import CANARY, Channel, channel, told
 from tests.alerts.timelines import START, Timeline
 from tests.canary import leaks
 
-__all__ = ["channel"]
-
-
-@pytest.fixture
-def told(channel: Channel) -> Channel:
-    """A channel with one message to tell."""
-    timeline = Timeline()
-    timeline.play("fine dire")
-    channel.land(timeline)
-    return channel
+__all__ = ["channel", "told"]
 
 
 def _raises(status: int) -> Callable[[], int]:

@@ -16,19 +16,10 @@ from pipeline.alerts.journal import Intent, Outage, Outcome, Transitions, land
 from pipeline.alerts.machine import Acknowledgement
 from pipeline.alerts.pending import LONGEST_WAIT, next_attempt, pending
 from pipeline.clock import Clock
-from tests.alerts.receiver import Channel, channel
+from tests.alerts.receiver import Channel, channel, told
 from tests.alerts.timelines import START, Timeline
 
-__all__ = ["channel"]
-
-
-@pytest.fixture
-def told(channel: Channel) -> Channel:
-    """A channel with one message to tell."""
-    timeline = Timeline()
-    timeline.play("fine dire")
-    channel.land(timeline)
-    return channel
+__all__ = ["channel", "told"]
 
 
 @pytest.fixture

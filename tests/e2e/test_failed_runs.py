@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
-from pytest_httpserver import HTTPServer
 
 from pipeline import __version__
 from pipeline import sandbox as sandboxes
@@ -28,8 +25,10 @@ from pipeline.sandbox import Sandbox
 from pipeline.warehouse import Warehouse
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
-from tests.e2e.test_alerts import ALERTS, Told, listen
+from tests.e2e.test_alerts import ALERTS, Told, told
 from tests.landing.test_own import later
+
+__all__ = ["told"]
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +41,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, San
         os.environ.clear()
         os.environ.update(before)
         yield bench, world
-
-
-@pytest.fixture
-def told(built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer) -> Iterator[Told]:
-    """A copy of what was built, and from now on somebody is told; no key may stand in it afterwards."""
-    bench = Bench(tmp_path, built[0].accounts_toml, built[0].keys)
-    shutil.copytree(built[0].home.path, bench.home.path, symlinks=True)
-    made = listen(bench, httpserver)
-    yield made
-    assert bench.leaks() == []
 
 
 def _metrics(home: Home) -> dict[str, str]:
