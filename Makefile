@@ -33,7 +33,7 @@ run: $(INSTALLED) ## Refresh your own accounts once (accounts.toml)
 
 dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/drawdown init --dagster
-	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/python -m pipeline.webinterface dev -w workspace.yaml -h 127.0.0.1
+	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/python -m pipeline.orchestration.web_interface dev -w workspace.yaml -h 127.0.0.1
 
 test: $(INSTALLED) ## Run every test, or those that TESTS=... names
 	$(BIN)/python $(PYTEST) $(TESTS)
@@ -70,10 +70,11 @@ bench-forecast: ## Measure the forecasts beside other methods (three minutes; wr
 docs: $(INSTALLED) ## Write the generated pages anew: vendors, dictionary, accounts.example.toml
 	$(BIN)/python -m tests.docs.generate
 
-lint: $(INSTALLED) ## Check style of Python and SQL
+lint: $(INSTALLED) ## Check style of Python and SQL, and which way imports point
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(BIN)/lint-imports --no-cache
 
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy

@@ -10,9 +10,10 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.table import Row
-from pipeline.home import Home
-from pipeline.models import discover, recompute
-from pipeline.warehouse import Warehouse
+from pipeline.models.discovery import discover
+from pipeline.models.recompute import recompute
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 
 ACCOUNTS = 20
 ENTRIES = 2_000_000

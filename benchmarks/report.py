@@ -15,9 +15,9 @@ import duckdb
 
 from benchmarks.command import Drawdown, median
 from benchmarks.table import Row
-from pipeline.home import BUILD_FILE, Home
 from pipeline.published.report import publish_report
 from pipeline.schema.tables import published
+from pipeline.support.home import BUILD_FILE, Home
 
 _DEMO_DAYS: Final = 65
 """Polled days: more than the 60 of which a card shows readings."""

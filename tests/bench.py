@@ -19,11 +19,11 @@ import duckdb
 import pytest
 
 from pipeline.cli.checksum import checksums
-from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy
-from pipeline.refresh import Outcome, Request, check_before, materialize
+from pipeline.orchestration.refresh import Outcome, Request, check_before, materialize
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from tests.canary import leaks
 
 HURRIED = FetchPolicy(

@@ -17,16 +17,17 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from pipeline import models, sqlassets
-from pipeline.alerts import assets as alerts_assets
-from pipeline.clock import Clock
-from pipeline.definitions import ASSETS
-from pipeline.errors import DrawdownError, first_line
-from pipeline.forecasts import assets as forecasts_assets
+from pipeline.alerts import alert_assets as alerts_assets
+from pipeline.forecasts import forecast_assets as forecasts_assets
 from pipeline.forecasts import gallery
-from pipeline.home import Home
-from pipeline.staging import assets as staging_assets
-from pipeline.warehouse import Warehouse
+from pipeline.models import recompute
+from pipeline.orchestration import sql_assets as sqlassets
+from pipeline.orchestration.definitions import ASSETS
+from pipeline.staging import staging_assets
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError, first_line
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 
 TABLES = ("staging", "core", "forecasts", "marts", "alerts")
 """The layers of the warehouse's tables."""
@@ -72,7 +73,7 @@ def _without_pictures(*, is_documented: bool) -> Iterator[None]:
     """Leave out what an asset tells Dagster beside its work: column schemas, lineage and plots."""
     with ExitStack() as stack:
         if not is_documented:
-            stack.enter_context(patch.object(models, "comments", lambda *_, **__: []))
+            stack.enter_context(patch.object(recompute, "comments", lambda *_, **__: []))
         for module in (staging_assets, sqlassets, forecasts_assets, alerts_assets):
             stack.enter_context(patch.object(module, "table_metadata", lambda *_: {}))
         for name in ("current_plots", "calibration_plot"):

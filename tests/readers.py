@@ -9,7 +9,7 @@ from types import TracebackType
 
 import duckdb
 
-from pipeline.home import Home, build_id
+from pipeline.support.home import Home, build_id
 
 # Two tables made from the same answers at different times of a run: in a torn build they would differ.
 _IS_ONE_BUILD = """

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.alerts.messages import MOST_CHARACTERS
-from pipeline.printable import printable, printable_lines
-from pipeline.secret import Redactor, Secret
+from pipeline.support.printable import printable, printable_lines
+from pipeline.support.secret import Redactor, Secret
 
 # Apprise tells a refusal by the receiver's status, and in its debug lines why no connection came about.
 _NOT_ARRIVED = re.compile(

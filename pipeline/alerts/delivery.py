@@ -21,12 +21,12 @@ from pipeline.alerts.channel import Failure, most_characters, send
 from pipeline.alerts.journal import Entry, Intent, Ledger, Outcome, land
 from pipeline.alerts.messages import Message, compose
 from pipeline.alerts.pending import Recipients, Telling, is_due, next_attempt, pending
-from pipeline.alerts.policy import Policy
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError
-from pipeline.filelock import wait_for_lock
-from pipeline.home import Home, private_folder
-from pipeline.secret import Secret
+from pipeline.settings.alert_policy import Policy
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError
+from pipeline.support.file_lock import wait_for_lock
+from pipeline.support.home import Home, private_folder
+from pipeline.support.secret import Secret
 
 TRIES: Final = 3
 """Attempts of a message in one run."""

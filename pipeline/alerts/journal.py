@@ -20,12 +20,12 @@ from typing import Any, Final
 import duckdb
 import msgspec
 
-from pipeline.alerts.machine import Acknowledgement, Event, Key, State
-from pipeline.clock import Clock
-from pipeline.home import Home
+from pipeline.alerts.state_machine import Acknowledgement, Event, Key, State
 from pipeline.landing.own import ALERTS, ENVELOPE, land_own, read_own
 from pipeline.landing.store import OWN, day_folders, each
 from pipeline.staging.aliases import Aliases, read_aliases
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 
 
 class Transitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transitions"):

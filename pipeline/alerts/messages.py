@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from pipeline.alerts.machine import Event
-from pipeline.printable import printable, printable_lines
+from pipeline.alerts.state_machine import Event
 from pipeline.schema.severities import EVERY_ACCOUNT, RUN_FAILED, URGENCY
+from pipeline.support.printable import printable, printable_lines
 
 MOST_CHARACTERS: Final = 2_000
 """Of a message, its title included: what Discord takes, and the least of what chat services document. Where Apprise

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.alerts.journal import Delivery, Ledger, Outage
-from pipeline.alerts.machine import Event, Key, matches
-from pipeline.alerts.policy import Policy
+from pipeline.alerts.state_machine import Event, Key, matches
+from pipeline.settings.alert_policy import Policy
 
 FIRST_WAIT: Final = timedelta(minutes=15)
 """After the first run that failed to reach a recipient, by the run's clock; doubled by each further one."""

@@ -12,9 +12,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from pipeline.alerts.machine import Evidence, Finding
-from pipeline.alerts.policy import Policy, rank
-from pipeline.published.aging import CRITICAL_DAYS, WARNING_DAYS
+from pipeline.alerts.state_machine import Evidence, Finding
+from pipeline.models.status_at import CRITICAL_DAYS, WARNING_DAYS
+from pipeline.settings.alert_policy import Policy, rank
 
 STALE_AFTER_POLLS: Final = 3
 """So many requests in a row without a balance are an alert,"""

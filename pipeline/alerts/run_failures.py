@@ -14,17 +14,17 @@ import msgspec
 
 from pipeline.alerts.delivery import Delivered, deliver, send_without_journal, sole_deliverer
 from pipeline.alerts.journal import JournalCopy, Ledger, Outcome, RunTransitions, land
-from pipeline.alerts.machine import Event, Evidence, Finding, Key, State, opened, recovered
 from pipeline.alerts.pending import address
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
-from pipeline.last_run import LastRun, after_failure, read_last_run, write_last_run
-from pipeline.printable import printable
+from pipeline.alerts.state_machine import Event, Evidence, Finding, Key, State, opened, recovered
 from pipeline.schema.severities import ALERT_RULES, EVERY_ACCOUNT, RUN_FAILED
-from pipeline.secret import Secret
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.support.last_run import LastRun, after_failure, read_last_run, write_last_run
+from pipeline.support.printable import printable
+from pipeline.support.secret import Secret
 
 _KEY: Final[Key] = (EVERY_ACCOUNT, RUN_FAILED)
 _EVIDENCE: Final = Evidence(unit_code="unknown")

@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from pipeline.alerts.journal import Transitions
-from pipeline.alerts.machine import Event, Evidence, State
-from pipeline.alerts.policy import Policy
+from pipeline.alerts.state_machine import Event, Evidence, State
 from pipeline.landing.own import ENVELOPE, read_own
 from pipeline.landing.store import OWN, day_folders, each
+from pipeline.settings.alert_policy import Policy
 
 _NOTIFICATIONS: Final = "notifications"
 

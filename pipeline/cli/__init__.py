@@ -3,9 +3,11 @@
 What is heavy is imported where it is used, so that `status` and `sql` answer at once.
 """
 
-from pipeline.cli.app import app, main
+from pipeline.cli import read_commands as looking
 
 # In the order of the help.
-from pipeline.cli import running, looking, beginning  # isort: skip
+from pipeline.cli import run_commands as running
+from pipeline.cli import setup_commands as beginning
+from pipeline.cli.app import app, main
 
 __all__ = ["app", "beginning", "looking", "main", "running"]

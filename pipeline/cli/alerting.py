@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.cli.terminal import age_words, console, sentence, show_cells, show_findings, write_json
-from pipeline.errors import UsageError
-from pipeline.home import Home
-from pipeline.reader import reading
 from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY, URGENCY
+from pipeline.support.errors import UsageError
+from pipeline.support.home import Home
+from pipeline.warehouse.reader import reading
 
 if TYPE_CHECKING:
     from pipeline.alerts.journal import Entry
@@ -61,7 +61,7 @@ def read_open(home: Home) -> Open:
 def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: Entry) -> list[dict[str, Any]]:
     """The open alerts after an entry of the journal that no build holds yet."""
     from pipeline.alerts.journal import Outcome, RunTransitions, Transitions
-    from pipeline.alerts.machine import Acknowledgement
+    from pipeline.alerts.state_machine import Acknowledgement
 
     if isinstance(entry, Acknowledgement):
         for alert in _matching(alerts, entry.account_id, entry.rule):
@@ -169,8 +169,8 @@ def acknowledge(home: Home, account_id: str, rule: str | None, note: str | None)
     from uuid import uuid4
 
     from pipeline.alerts.journal import land
-    from pipeline.alerts.machine import Acknowledgement
-    from pipeline.clock import Clock
+    from pipeline.alerts.state_machine import Acknowledgement
+    from pipeline.support.clock import Clock
 
     clock = Clock()
     entry = Acknowledgement(account_id=account_id, rule=rule, by=getpass.getuser(), at=clock.now(), note=note)

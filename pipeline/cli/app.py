@@ -12,9 +12,9 @@ import typer.core
 
 from pipeline import __version__
 from pipeline.cli import completion
-from pipeline.errors import DrawdownError
-from pipeline.notices import tell_uncollected
-from pipeline.printable import printable
+from pipeline.support.errors import DrawdownError
+from pipeline.support.notices import tell_uncollected
+from pipeline.support.printable import printable
 
 
 class _Group(typer.core.TyperGroup):

@@ -11,13 +11,14 @@ from uuid import uuid4
 import polars as pl
 
 from pipeline.cli.terminal import console, paragraph, sentence, show_cells, write_json
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError, UsageError
 from pipeline.forecasts.backtest import ALL, HORIZONS, Backtest, backtest, verdict
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
-from pipeline.forecasts.inputs import build_date, read_spend
-from pipeline.home import Home
-from pipeline.warehouse import Warehouse
+from pipeline.forecasts.forecast_inputs import build_date, read_spend
+from pipeline.orchestration.upgrade import rebuild_outdated
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 
 _WIDEST: Final = 100
 """Beyond this the eye loses the line."""
@@ -63,7 +64,7 @@ def read_history(home: Home, asked: list[str]) -> History:
     """
     if not home.warehouse.exists():
         raise DrawdownError(f"{home.warehouse} does not exist: there is no history yet. `drawdown run` begins one")
-    warehouse = Warehouse(home)
+    warehouse = Warehouse(home, rebuild=rebuild_outdated)
     try:
         connection = warehouse.connection
         as_of = build_date(connection)
@@ -127,7 +128,7 @@ def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
     else:
         _print(found, asked)
     # Where a run holds the warehouse, the user has read it all by now.
-    warehouse = Warehouse(home)
+    warehouse = Warehouse(home, rebuild=rebuild_outdated)
     try:
         with warehouse.transaction() as connection:
             replay_backtest(connection, home.landing)

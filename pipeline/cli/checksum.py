@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 
 from pipeline.cli.terminal import show_rows, write_json
-from pipeline.errors import DrawdownError, UsageError, first_line
-from pipeline.home import Home
-from pipeline.reader import open_reader
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query, digest, overall
 from pipeline.schema.tables import ALL
+from pipeline.support.errors import DrawdownError, UsageError, first_line
+from pipeline.support.home import Home
+from pipeline.warehouse.reader import open_reader
 
 ALL_TABLES = "*"
 """Stands for all tables together."""

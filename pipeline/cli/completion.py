@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from pipeline.home import Home
 from pipeline.schema.severities import RUN_FAILED, SEVERITIES
+from pipeline.support.home import Home
 
 _ACCOUNTS = "SELECT account_id FROM marts.account_status ORDER BY account_id"
 
@@ -69,8 +69,8 @@ def _published() -> list[str]:
         return []
     import duckdb
 
-    from pipeline.errors import DrawdownError
-    from pipeline.reader import open_reader
+    from pipeline.support.errors import DrawdownError
+    from pipeline.warehouse.reader import open_reader
 
     with contextlib.suppress(DrawdownError, duckdb.Error), open_reader(home.current) as connection:
         return [name for (name,) in connection.execute(_ACCOUNTS).fetchall()]

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.cli.terminal import console
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.home import Home, atomic_file, private_folder
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home, atomic_file, private_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +97,7 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
 def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
     from pipeline.cli.progress import steps
     from pipeline.landing.fetching import FetchPolicy
-    from pipeline.refresh import Request, check_before, materialize, step_count
+    from pipeline.orchestration.refresh import Request, check_before, materialize, step_count
 
     world.move_clock(end)
     request = Request(home=home, clock=Clock(end))

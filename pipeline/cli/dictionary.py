@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from pipeline.errors import UsageError
-from pipeline.lineage import direct_sources, vendor_fields
-from pipeline.models import discover
+from pipeline.models.discovery import discover
+from pipeline.models.lineage import direct_sources, vendor_fields
 from pipeline.schema.tables import ALL, RECORDS, Table, TableColumn, published
+from pipeline.support.errors import UsageError
 
 FORMATS: Final = ("table", "json", "markdown")
 _WIDEST: Final = 100

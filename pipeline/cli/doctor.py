@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pipeline.cli.former import same_accounts
-from pipeline.cli.machine import Finding, look
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
+from pipeline.cli.account_names import same_accounts
+from pipeline.cli.machine_checks import Finding, look
 from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
 from pipeline.landing.fetching import Call, asks_for, calls_for
+from pipeline.landing.listing_walk import Asks
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
-from pipeline.landing.walk import Asks
 from pipeline.settings import Settings, load
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -126,7 +126,7 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
 def _unread(call: Call, answer: Answer) -> Iterator[Finding]:
     """What of an answer a run could not read, found out by reading it as a run does."""
     from pipeline.staging.byhand import problems
-    from pipeline.staging.read import Landed, read_endpoint
+    from pipeline.staging.record_reading import Landed, read_endpoint
 
     account_id = call.account.account_id
     landed = Landed(

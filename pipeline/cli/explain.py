@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import duckdb
 
-from pipeline.errors import UsageError
-from pipeline.home import Home
-from pipeline.printable import printable_lines
-from pipeline.published.aging import status_at
-from pipeline.reader import reading
+from pipeline.models.status_at import status_at
+from pipeline.support.errors import UsageError
+from pipeline.support.home import Home
+from pipeline.support.printable import printable_lines
+from pipeline.warehouse.reader import reading
 
 Row = dict[str, Any]
 Section = dict[str, Any]
@@ -42,7 +42,7 @@ def explain(home: Home, account_id: str, at: datetime | None = None) -> Section:
         try:
             return _Build(connection, account_id, at or datetime.now(UTC)).sections()
         except UsageError:
-            from pipeline.cli.former import new_id
+            from pipeline.cli.account_names import new_id
 
             now_called = new_id(home, account_id)
             if now_called is None:

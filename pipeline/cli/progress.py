@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.cli.terminal import console
-from pipeline.printable import printable
+from pipeline.support.printable import printable
 
 Told = Callable[[str | None], None]
 """To be called as each step ends, with what it came to; None where nothing is worth a line."""

@@ -8,10 +8,10 @@ from typing import Final
 import duckdb
 
 from pipeline.cli import terminal
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.home import Home
-from pipeline.reader import open_reader
-from pipeline.trouble import in_words
+from pipeline.support.error_words import in_words
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
+from pipeline.warehouse.reader import open_reader
 
 _NOT_READING: Final = ("attached in read-only mode", "the configuration has been locked", "LocalFileSystem disabled")
 """How DuckDB says that a statement does more than read."""

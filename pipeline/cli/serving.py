@@ -16,9 +16,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pipeline.cli.app import complain
-from pipeline.errors import DrawdownError, UsageError, first_line
-from pipeline.home import Home
-from pipeline.webhosts import HOST_NAME, LOOPBACK_NAMES, LiteralHosts
+from pipeline.support.errors import DrawdownError, UsageError, first_line
+from pipeline.support.home import Home
+from pipeline.support.web_hosts import HOST_NAME, LOOPBACK_NAMES, LiteralHosts
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -92,8 +92,8 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
     from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 
-    from pipeline.last_run import read_last_run
     from pipeline.published.metrics import content_type, read_metrics
+    from pipeline.support.last_run import read_last_run
 
     # Plain functions: each runs in a thread of its own, and a slow disk holds up nobody else.
     def report(_: Request) -> Response:
@@ -139,7 +139,7 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     import duckdb
 
     from pipeline.cli.terminal import age_words
-    from pipeline.reader import open_reader
+    from pipeline.warehouse.reader import open_reader
 
     try:
         with open_reader(home.current) as connection:

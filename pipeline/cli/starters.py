@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.errors import UsageError
-from pipeline.home import Home, private_folder
 from pipeline.settings import accounts_path
+from pipeline.support.errors import UsageError
+from pipeline.support.home import Home, private_folder
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 import duckdb
 
 from pipeline.cli.terminal import age_words, console, fleet_words, paragraph, sentence, status_table, write_json
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
-from pipeline.last_run import LastRun, read_last_run
-from pipeline.published.aging import status_at
-from pipeline.reader import reading
+from pipeline.models.status_at import status_at
 from pipeline.schema.severities import LEVELS, RUN_FAILED, SQL_URGENCY
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.support.last_run import LastRun, read_last_run
+from pipeline.warehouse.reader import reading
 
 _COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_utc, age_seconds, reading_state,
     stale_after_seconds, expected_balance_amount, burn_7d_amount, burn_28d_amount, method, auto_topup_model,

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from pipeline.errors import DrawdownError
-from pipeline.printable import printable, printable_json
-from pipeline.tabular import FORMULA_STARTS
+from pipeline.support.errors import DrawdownError
+from pipeline.support.printable import printable, printable_json
+from pipeline.support.tabular import FORMULA_STARTS
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,13 +11,13 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from pipeline.clock import Clock
 from pipeline.forecasts.backtest import CALIBRATION, SCORES, Backtest
 from pipeline.forecasts.issues import CONTENT_TYPE, read_parquet
-from pipeline.home import Home
 from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 
 _TABLES: Final = {"backtest_scores": SCORES, "calibration": CALIBRATION}
 

@@ -9,9 +9,9 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.drawing import data_uri
 from pipeline.forecasts.outlook import LEVELS
 from pipeline.forecasts.plots import HISTORY_DAYS, Row, calibration, curve, fan
+from pipeline.support.svg import data_uri
 
 MOST_BYTES: Final = 96_000
 """What one run's plots may take of Dagster's event log, which keeps them for ever."""

@@ -15,13 +15,13 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from pipeline.clock import Clock
 from pipeline.forecasts.outlook import LEVELS, PLAN_COLUMNS
-from pipeline.home import Home
 from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 from pipeline.staging.present import Present
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.forecasts.engine import Forecast, forecast, learn_pool
 from pipeline.forecasts.engine.simulate import Paths
-from pipeline.forecasts.inputs import HORIZON_DAYS, Inputs
+from pipeline.forecasts.forecast_inputs import HORIZON_DAYS, Inputs
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit

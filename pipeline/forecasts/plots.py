@@ -1,7 +1,7 @@
 """Plots of forecasts as SVG, written by hand: a balance with its fan, the runway curve, calibration.
 
 Each function takes rows as the tables' SELECTs give them and returns one `<svg>` that stands alone
-(`pipeline.drawing`). `width` is 640 pixels where there is room; with NARROW the words stay readable on a phone.
+(`pipeline.support.svg`). `width` is 640 pixels where there is room; with NARROW the words stay readable on a phone.
 ValueError is raised for numbers that cannot be drawn.
 """
 
@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
-from pipeline.drawing import (
+from pipeline.support.svg import (
     ACCENT,
     WIDTH,
     Frame,

@@ -71,7 +71,7 @@ class Answer:
     is_redacted: bool = False
     """The vendor echoed a secret, which was replaced in `body`."""
     payload: object = field(default=None, repr=False)
-    """The decoded JSON when ok, with exact numbers (see `pipeline.exact`); else None."""
+    """The decoded JSON when ok, with exact numbers (see `pipeline.support.exact_json`); else None."""
     attempt_count: int = 0
     """Requests sent, the first included."""
     elapsed_seconds: float = 0.0

@@ -20,7 +20,7 @@ from pipeline.http._get import REFUSED_LOCATION, Caller, Get
 from pipeline.http._limits import Limiter, RateLimit, RateLimits
 from pipeline.http._permits import Admission, Permits, QueueTime
 from pipeline.http._waits import Patience
-from pipeline.secret import Redactor, Secret
+from pipeline.support.secret import Redactor, Secret
 
 # What servers send (header lists, the words after a status) reaches these loggers' messages as it is, and a
 # vendor may echo a key there. An Answer says more than they do.

@@ -12,13 +12,13 @@ from typing import Protocol
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
-from pipeline.exact import NotJson, decode_json
 from pipeline.http._answer import Answer, Outcome
 from pipeline.http._body import BadEncoding, TooLarge, read_body
 from pipeline.http._limits import RateLimit
 from pipeline.http._permits import GIVEN_UP_AFTER, Admission, QueueTime
 from pipeline.http._waits import Patience, asked_wait_seconds, parse_age_seconds, parse_date, requests_left
-from pipeline.secret import Redactor, Secret
+from pipeline.support.exact_json import NotJson, decode_json
+from pipeline.support.secret import Redactor, Secret
 
 REFUSED_LOCATION = "x-drawdown-refused-location"
 """Where the network puts the Location header, so that no library can act on it."""

@@ -8,11 +8,11 @@ import threading
 from datetime import date
 from typing import Final
 
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
 from pipeline.landing.own import land_fetch
 from pipeline.landing.store import Fetch, LandingWriter
 from pipeline.landing.vendorclocks import VendorClocks
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
 
 EVERY_SECONDS: Final = 1.0
 """So much of what was answered may be lost to a kill or a power cut; the next run asks for it once more. It is a file

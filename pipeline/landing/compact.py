@@ -20,8 +20,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.filelock import take_lock
 from pipeline.landing import store
+from pipeline.support.file_lock import take_lock
 
 LOCK: Final = ".compact.lock"
 """Below landing; no backup needs it."""

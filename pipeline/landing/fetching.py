@@ -11,13 +11,11 @@ from typing import Final
 
 import msgspec
 
-from pipeline.clock import Clock, FetchIds
-from pipeline.errors import UsageError
-from pipeline.home import Home, private_folder
 from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
 from pipeline.landing.batches import EVERY_SECONDS, LandingBatches
 from pipeline.landing.budget import Budget
 from pipeline.landing.interrupts import run_interruptible
+from pipeline.landing.listing_walk import Asks, Resume, Span, Step, Walk
 from pipeline.landing.localfile import LocalFile
 from pipeline.landing.own import own_fetch
 from pipeline.landing.store import RUNS, Fetch, resume_states
@@ -28,9 +26,11 @@ from pipeline.landing.vendorclocks import (
     clock_words,
     origin_of_account,
 )
-from pipeline.landing.walk import Asks, Resume, Span, Step, Walk
-from pipeline.secret import Secret
 from pipeline.settings import AccountSettings, Settings
+from pipeline.support.clock import Clock, FetchIds
+from pipeline.support.errors import UsageError
+from pipeline.support.home import Home, private_folder
+from pipeline.support.secret import Secret
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.http import Answer, Outcome
-from pipeline.tabular import NotCsv, decode_csv, surplus_value
+from pipeline.support.tabular import NotCsv, decode_csv, surplus_value
 
 _CAP_BYTES = 64 * 1024 * 1024
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import duckdb
 
-from pipeline.errors import DrawdownError, UsageError, first_line
-from pipeline.reader import set_session
+from pipeline.support.duckdb_session import set_session
+from pipeline.support.errors import DrawdownError, UsageError, first_line
 
 _COLUMNS: Final = (
     "vendor, account_id, endpoint, request_url, status_code, outcome, fetched_at_utc, content_type, body, body_sha256"

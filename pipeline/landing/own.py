@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from pipeline import __version__
-from pipeline.clock import Clock, FetchIds
-from pipeline.home import Home
+from pipeline.landing.listing_walk import Span
 from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, Fetch, LandingWriter
-from pipeline.landing.walk import Span
-from pipeline.notices import warn
+from pipeline.support.clock import Clock, FetchIds
+from pipeline.support.home import Home
+from pipeline.support.notices import warn
 
 _Read = TypeVar("_Read")
 

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, Final, cast
 
 from pipeline.http import Answer, page_key
-from pipeline.paths import dig
+from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Pages
 
 REPEATS_AT_THE_END: Final = 2

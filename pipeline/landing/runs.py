@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from pipeline.errors import DrawdownError
 from pipeline.landing import store
 from pipeline.landing.own import ENVELOPE, read_own
+from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import __version__
-from pipeline.errors import DrawdownError, first_line
-from pipeline.home import private_folder, sync_folder
+from pipeline.support.errors import DrawdownError, first_line
+from pipeline.support.home import private_folder, sync_folder
 
 OWN: Final = "_drawdown"
 """The vendor's place in the path for what Drawdown itself did."""

@@ -8,9 +8,9 @@ from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
 
-from pipeline.errors import DrawdownError
 from pipeline.http import Answer
 from pipeline.settings import AccountSettings
+from pipeline.support.errors import DrawdownError
 
 WARNED_SECONDS: Final = 120
 """A clock further off than this from a vendor's puts entries into wrong intervals."""

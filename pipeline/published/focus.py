@@ -12,13 +12,13 @@ from typing import Final
 import duckdb
 from duckdb.sqltypes import VARCHAR
 
-from pipeline.home import Home, atomic_file, private_folder
-from pipeline.printable import printable
-from pipeline.reader import set_session
 from pipeline.schema.columns import Type
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL, Table
-from pipeline.tabular import FORMULA_STARTS
+from pipeline.support.duckdb_session import set_session
+from pipeline.support.home import Home, atomic_file, private_folder
+from pipeline.support.printable import printable
+from pipeline.support.tabular import FORMULA_STARTS
 
 TABLES: Final = tuple(ALL[f"marts.{name}"] for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated"))
 """What is exported."""

@@ -19,11 +19,11 @@ from typing import Any, Final
 import duckdb
 
 from pipeline import __version__
-from pipeline.home import Home, atomic_file
-from pipeline.last_run import LastRun
-from pipeline.published.aging import status_at
-from pipeline.reader import reading
+from pipeline.models.status_at import status_at
 from pipeline.schema.severities import SEVERITIES
+from pipeline.support.home import Home, atomic_file
+from pipeline.support.last_run import LastRun
+from pipeline.warehouse.reader import reading
 
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """The content type of the text."""

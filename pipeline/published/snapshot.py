@@ -16,12 +16,12 @@ from typing import Final
 
 import duckdb
 
-from pipeline.clock import FetchIds
-from pipeline.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
-from pipeline.quarantine import last_published, view_rows
-from pipeline.reader import set_session
+from pipeline.models.quarantine import last_published, view_rows
 from pipeline.schema.render import comments, create_table, quoted
 from pipeline.schema.tables import Table
+from pipeline.support.clock import FetchIds
+from pipeline.support.duckdb_session import set_session
+from pipeline.support.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
 
 KEPT_VERSIONS: Final = 3
 """Builds that stay in published/versions; older ones are pruned."""

@@ -14,7 +14,7 @@ from pipeline.sandbox.world import World
 if TYPE_CHECKING:
     import uvicorn
 
-    from pipeline.sandbox.app import Received
+    from pipeline.sandbox.http_app import Received
 
 _HOST = "127.0.0.1"
 _SETTINGS = {
@@ -33,7 +33,7 @@ class Sandbox:
     def __init__(self, world: World, port: int = 0) -> None:
         import uvicorn
 
-        from pipeline.sandbox import app
+        from pipeline.sandbox import http_app as app
         from pipeline.sandbox.api._base import Credentials
 
         self.world = world

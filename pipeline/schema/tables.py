@@ -296,7 +296,7 @@ STAGING: Final = (
         key="table_name",
         columns="table_name select_hash",
         is_published=False,
-        made_from="sql/, pipeline/schema/views.py",
+        made_from="sql/, pipeline/models/views.py",
     ),
     table(
         "staging.quarantine",

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.home import Home, private_folder
-from pipeline.settings.model import AccountSettings
+from pipeline.settings.model import AccountSettings, Identities, Identity
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home, private_folder
 from pipeline.vendors import discover
 
 _KEY_BYTES: Final = 32
@@ -28,27 +28,6 @@ _DIGITS: Final = 16
 """Of a hash in a run record: 64 bits, so that no two accounts meet by chance."""
 _MOST_NAMED: Final = 5
 """Accounts in one line; the others are counted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Where an account's answers come from, hashed with the state folder's key."""
-
-    identity: str | None
-    """Of vendor, address and secrets; None where a secret cannot be read."""
-    address_hash: str
-    """Of vendor and address alone."""
-    same_as: str | None = None
-    """The account that this one duplicates: the first in accounts.toml with the same identity."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identities:
-    """The identities of all configured accounts, by account id."""
-
-    key_id: str
-    """Names the key: hashes made with two keys cannot be compared."""
-    accounts: Mapping[str, Identity]
 
 
 # -- hashing --------------------------------------------------------------------------------------------------------

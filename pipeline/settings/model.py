@@ -9,18 +9,15 @@ from datetime import date
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pipeline.alerts.policy import Policy
-from pipeline.errors import UsageError
 from pipeline.schema.severities import EVERY_ACCOUNT
-from pipeline.secret import Secret
-from pipeline.targets import PostgresTarget
+from pipeline.settings.alert_policy import Policy
+from pipeline.settings.publish_targets import PostgresTarget
+from pipeline.support.errors import UsageError
+from pipeline.support.secret import Secret
 from pipeline.vendors._port import Vendor
-
-if TYPE_CHECKING:
-    from pipeline.settings.identity import Identities
 
 DEFAULT_HISTORY_DAYS: Final = 400
 """How far the first look at a ledger or usage listing goes back."""
@@ -106,6 +103,27 @@ class AccountSettings:
             except ValueError as problem:
                 raise UsageError(f"{where}: {problem}") from None
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Where an account's answers come from, hashed with the state folder's key."""
+
+    identity: str | None
+    """Of vendor, address and secrets; None where a secret cannot be read."""
+    address_hash: str
+    """Of vendor and address alone."""
+    same_as: str | None = None
+    """The account that this one duplicates: the first in accounts.toml with the same identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The identities of all configured accounts, by account id."""
+
+    key_id: str
+    """Names the key: hashes made with two keys cannot be compared."""
+    accounts: Mapping[str, Identity]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pipeline.errors import unknown
 from pipeline.schema.units import IN_USE, MONEY_PRECISION, MONEY_SCALE, MOST_AMOUNT, is_unit_code
 from pipeline.settings.model import CreditPrice
+from pipeline.support.errors import unknown
 
 _Read = TypeVar("_Read")
 _MOST_DAYS: Final = 36_500

@@ -12,13 +12,13 @@ import msgspec
 import polars as pl
 
 from pipeline import __version__
-from pipeline.errors import DrawdownError
 from pipeline.landing import store
 from pipeline.landing.own import read_own
 from pipeline.landing.runs import read_record
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
-from pipeline.staging.rates import load_prices
+from pipeline.staging.rate_tables import load_prices
+from pipeline.support.errors import DrawdownError
 from pipeline.vendors._port import Service
 
 # Runs from before an account's service was landed say nothing of it.

@@ -10,7 +10,7 @@ from itertools import pairwise
 import polars as pl
 
 from pipeline.staging.answers import Landed, Reading, Reject, shown
-from pipeline.tabular import line_of_row
+from pipeline.support.tabular import line_of_row
 from pipeline.vendors._port import Records
 
 TIME = "observed_at_utc"

@@ -1,7 +1,7 @@
 """Values out of JSON, a column at a time: exact or refused, never approximated.
 
-Decoded JSON holds fractions as their own text (`pipeline.exact.decode_json`), so a column of money is a column of
-texts until it is known to fit DECIMAL(38, 9).
+Decoded JSON holds fractions as their own text (`pipeline.support.exact_json.decode_json`), so a column of money is a
+column of texts until it is known to fit DECIMAL(38, 9).
 """
 
 from __future__ import annotations

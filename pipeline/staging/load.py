@@ -14,24 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.exact import NotJson, decode_json
 from pipeline.landing import store
-from pipeline.lineage import direct_sources, vendor_fields
-from pipeline.schema.render import polars_schema
-from pipeline.schema.tables import ALL, published, vendor_table
+from pipeline.models.months import Spans, begin, settle, touch_attempts, touch_polls
+from pipeline.schema.tables import ALL, vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
 from pipeline.staging.gathering import Gathering
-from pipeline.staging.months import Spans, begin, settle, touch_attempts, touch_polls
 from pipeline.staging.present import Present
-from pipeline.staging.rates import load_rates
-from pipeline.staging.read import Landed, Reading, read_endpoint
+from pipeline.staging.rate_tables import load_rates
+from pipeline.staging.record_reading import Landed, Reading, read_endpoint
 from pipeline.staging.storing import insert, store_reading
-from pipeline.tabular import NotCsv, decode_csv
+from pipeline.support.exact_json import NotJson, decode_json
+from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -98,7 +95,6 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     report.future_fetches = gathered.future_fetches
     spans.touch_differences()
     settle(connection)
-    _tell_sources(connection)
     return report
 
 
@@ -146,23 +142,6 @@ def _empty(connection: duckdb.DuckDBPyConnection) -> None:
     for (name,) in rows:
         if name not in _KEPT_WHEN_EMPTIED:
             connection.execute(f"DELETE FROM {name}")
-
-
-def _tell_sources(connection: duckdb.DuckDBPyConnection) -> None:
-    """Say of every published column where it comes from: the database's own catalogue does not."""
-    rows = [
-        (table.full_name, column, ", ".join(sources) or None, ", ".join(vendor_fields(table.full_name, column)) or None)
-        for table in published()
-        for column, sources in direct_sources()[table.full_name].items()
-    ]
-    known = connection.execute("SELECT table_name, column_name, source, vendor_fields FROM staging.column_sources")
-    if set(known.fetchall()) == set(rows):
-        return
-    told = pl.DataFrame(rows, schema=polars_schema(ALL["staging.column_sources"]), orient="row")
-    connection.register("told", told)
-    connection.execute("DELETE FROM staging.column_sources")
-    connection.execute("INSERT INTO staging.column_sources BY NAME SELECT * FROM told")
-    connection.unregister("told")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.errors import DrawdownError
 from pipeline.landing.lookup import find_answer
 from pipeline.schema.tables import Table
 from pipeline.staging.byhand import problems
+from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover
 
 # The last good answers of each account that is not known to be gone, and all that came in the same run.

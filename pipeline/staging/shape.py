@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from pipeline.paths import dig
 from pipeline.staging.answers import Drift, Landed, Refusal, shown
+from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Endpoint, Records
 
 # Where vendors say why, beside the flag.

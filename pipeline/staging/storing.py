@@ -9,11 +9,11 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from pipeline.models.months import touch_rows, touch_statements, touching_retracted
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.byhand import names_its_time
-from pipeline.staging.months import touch_rows, touch_statements, touching_retracted
-from pipeline.staging.read import Landed, Reading
+from pipeline.staging.record_reading import Landed, Reading
 from pipeline.vendors._port import Endpoint, Vendor
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pipeline.http import Outcome, RateLimit
-from pipeline.paths import dig
+from pipeline.support.json_paths import dig
 
 # How a flag or a status says yes; whatever else is there does not say it.
 _SUCCEEDED = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
@@ -211,7 +211,7 @@ class Pages:
     look_back_days: int = 0
     page_cap: int = 20_000
     """Pages, over all runs that a walk takes, after which it is given up as endless. How much of it one run walks is
-    in `pipeline.landing.walk.Budget`."""
+    in `pipeline.landing.listing_walk.Budget`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

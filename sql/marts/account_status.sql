@@ -4,7 +4,7 @@
 -- same limits. Days are counted from the build's clock, however old the reading is: a failed request does not make an
 -- account less urgent, and reading_state stands beside the severity. Unknown is only that of which nothing is known: no
 -- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
--- pipeline/published/aging.py applies the same rules to the time between the build and the moment of reading.
+-- pipeline/models/status_at.py applies the same rules to the time between the build and the moment of reading.
 with
 
 limits as (

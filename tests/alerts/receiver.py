@@ -19,10 +19,10 @@ from werkzeug import Request, Response
 from pipeline.alerts import delivery as delivering
 from pipeline.alerts.delivery import deliver
 from pipeline.alerts.journal import Delivery, Ledger, Transitions, fold, land, landed_entries
-from pipeline.alerts.policy import Policy
-from pipeline.clock import Clock
-from pipeline.home import Home
-from pipeline.secret import Secret
+from pipeline.settings.alert_policy import Policy
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
+from pipeline.support.secret import Secret
 from tests.alerts.timelines import START, Timeline
 
 CANARY = "canary-hook-5512"
@@ -32,10 +32,10 @@ from datetime import datetime
 from pathlib import Path
 from pipeline.alerts.delivery import deliver
 from pipeline.alerts.journal import fold, landed_entries
-from pipeline.alerts.policy import Policy
-from pipeline.clock import Clock
-from pipeline.home import Home
-from pipeline.secret import Secret
+from pipeline.settings.alert_policy import Policy
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
+from pipeline.support.secret import Secret
 home = Home(Path(sys.argv[1]))
 clock = Clock(datetime.fromisoformat(sys.argv[2]))
 url = Secret(os.environ["TOLD"], name="TOLD")

@@ -15,9 +15,9 @@ from pipeline.alerts.channel import send
 from pipeline.alerts.delivery import TRIES
 from pipeline.alerts.journal import Intent, Outcome, land
 from pipeline.alerts.pending import pending
-from pipeline.alerts.policy import Policy
-from pipeline.clock import Clock
-from pipeline.secret import Secret
+from pipeline.settings.alert_policy import Policy
+from pipeline.support.clock import Clock
+from pipeline.support.secret import Secret
 from tests.alerts.receiver import CANARY, Channel, channel, told
 from tests.alerts.timelines import START, Timeline
 from tests.canary import leaks

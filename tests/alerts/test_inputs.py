@@ -11,14 +11,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import models
-from pipeline.alerts.inputs import READS, read_readings
-from pipeline.alerts.policy import Policy
+from pipeline.alerts.rule_inputs import READS, read_readings
 from pipeline.alerts.rules import Reading, findings
-from pipeline.published.aging import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
+from pipeline.models import discovery
+from pipeline.models.status_at import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.columns import Type
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
+from pipeline.settings.alert_policy import Policy
 
 NOW = datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
 _ANYTHING = {Type.NUMBER: 1.0, Type.MONEY: Decimal(0), Type.INSTANT: NOW, Type.DATE: NOW.date(), Type.BOOLEAN: False}
@@ -158,7 +158,7 @@ def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: T
 
 
 def test_the_limits_of_days_are_those_of_the_account_table() -> None:
-    sql = models.discover()["marts.account_status"].sql
+    sql = discovery.discover()["marts.account_status"].sql
     limits = {name: float(days) for days, name in re.findall(r"([0-9.]+) as (\w+_days)", sql)}
     assert (limits["critical_days"], limits["warning_days"], limits["watch_days"]) == (
         CRITICAL_DAYS,

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.alerts.journal import Entry, Outcome, Transitions, fold
-from pipeline.alerts.machine import Acknowledgement, step
-from pipeline.alerts.policy import Policy, rank
 from pipeline.alerts.rules import findings, runway_severity
+from pipeline.alerts.state_machine import Acknowledgement, step
+from pipeline.settings.alert_policy import Policy, rank
 from tests.alerts.timelines import AGED, BAD, FINE, READINGS, START, Timeline
 
 GOLDEN = {

@@ -17,10 +17,10 @@ from werkzeug import Request, Response
 from pipeline.alerts.channel import most_characters, send
 from pipeline.alerts.delivery import MOST_FAILURES, TRIES
 from pipeline.alerts.journal import Transitions, land
-from pipeline.alerts.machine import Event, Evidence
 from pipeline.alerts.messages import MOST_CHARACTERS, MOST_IN_FULL, MOST_MESSAGES, Message, compose, cut_at
-from pipeline.clock import Clock
-from pipeline.secret import Secret
+from pipeline.alerts.state_machine import Event, Evidence
+from pipeline.support.clock import Clock
+from pipeline.support.secret import Secret
 from tests.alerts.receiver import CANARY, Channel, channel
 from tests.alerts.timelines import START
 

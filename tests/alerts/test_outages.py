@@ -13,9 +13,9 @@ import pytest
 from pipeline.alerts import delivery as delivering
 from pipeline.alerts.delivery import TRIES, sole_deliverer
 from pipeline.alerts.journal import Intent, Outage, Outcome, Transitions, land
-from pipeline.alerts.machine import Acknowledgement
 from pipeline.alerts.pending import LONGEST_WAIT, next_attempt, pending
-from pipeline.clock import Clock
+from pipeline.alerts.state_machine import Acknowledgement
+from pipeline.support.clock import Clock
 from tests.alerts.receiver import Channel, channel, told
 from tests.alerts.timelines import START, Timeline
 

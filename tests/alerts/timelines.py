@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.alerts.machine import Event, Key, State, step
-from pipeline.alerts.policy import Policy
 from pipeline.alerts.rules import Reading, findings
+from pipeline.alerts.state_machine import Event, Key, State, step
+from pipeline.settings.alert_policy import Policy
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 FINE = Reading(

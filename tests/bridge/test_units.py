@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.models import discover
+from pipeline.models.discovery import discover
 from tests.staging.landed import NewWorkshop, Workshop
 
 WORLDS = int(os.environ.get("DRAWDOWN_TEST_UNIT_WORLDS", "3"))

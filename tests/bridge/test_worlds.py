@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from pipeline.models import discover, in_order, recompute
+from pipeline.models.discovery import discover, in_order
+from pipeline.models.recompute import recompute
 from tests.staging.landed import NewWorkshop, Workshop
 
 WORLDS = int(os.environ.get("DRAWDOWN_TEST_WORLDS", "4"))

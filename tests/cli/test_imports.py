@@ -16,7 +16,7 @@ HEAVY = [
     "httpx",
     "pipeline.vendors",
     "pipeline.settings",
-    "pipeline.refresh",
+    "pipeline.orchestration.refresh",
 ]
 CODE = """
 import json, sys

@@ -18,9 +18,9 @@ from threading import Thread
 import psutil
 import pytest
 
-from pipeline.cli.machine import _hosts_named, _is_loopback, _server_name, look, reachable_servers
-from pipeline.home import Home
+from pipeline.cli.machine_checks import _hosts_named, _is_loopback, _server_name, look, reachable_servers
 from pipeline.sandbox import start
+from pipeline.support.home import Home
 from tests.cli.conftest import DRAWDOWN, NOW, Desk
 
 NO_LOGIN = "where other machines reach it, and it has no login; start it on 127.0.0.1, and put a proxy with a login"
@@ -135,7 +135,7 @@ def test_of_a_web_server_on_loopback_it_is_said_what_it_shows_and_whether_it_ans
         ((about, words),) = said_of(pid)
     assert about == f"Dagster's web server (process {pid})"
     assert f":{port} and answers to any name" in words
-    guarded = web_server.rename(web_server.with_name("pipeline.webinterface"))
+    guarded = web_server.rename(web_server.with_name("pipeline.orchestration.web_interface"))
     with running(sys.executable, guarded, "-h", host) as (pid, port):
         ((_, words),) = said_of(pid)
     assert words.endswith(f":{port}: this machine's users see every balance there, and can start runs")
@@ -179,7 +179,7 @@ def test_what_a_command_line_serves_and_where() -> None:
         "/x/.venv/bin/python /x/.venv/bin/dagster dev -h 0.0.0.0": "dagster dev",
         "/x/.venv/bin/python3 -m dagster_webserver --port 3000": "Dagster's web server",
         "/opt/drawdown/.venv/bin/python /opt/drawdown/.venv/bin/dagster-webserver -h 10.0.0.1": "Dagster's web server",
-        "/x/.venv/bin/python -m pipeline.webinterface dev -h 10.0.0.1": "Dagster's web server",
+        "/x/.venv/bin/python -m pipeline.orchestration.web_interface dev -h 10.0.0.1": "Dagster's web server",
         "python /usr/bin/drawdown serve --host 0.0.0.0": "drawdown serve",
         "drawdown run": None,
         "dagster-daemon run": None,

@@ -19,16 +19,16 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from pipeline.alerts.channel import send
-from pipeline.alerts.machine import Event, Evidence
 from pipeline.alerts.messages import compose
-from pipeline.assetkit import clear_failures, described, note
+from pipeline.alerts.state_machine import Event, Evidence
 from pipeline.cli import progress, terminal
 from pipeline.cli.app import complain
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
-from pipeline.printable import printable, printable_json, printable_lines
 from pipeline.published.focus import TABLES, publish_focus
-from pipeline.secret import Secret
+from pipeline.support.dagster_steps import clear_failures, described, note
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.support.printable import printable, printable_json, printable_lines
+from pipeline.support.secret import Secret
 from tests.alerts.receiver import Channel, channel
 from tests.bench import Bench
 from tests.cli.conftest import Desk

@@ -14,17 +14,17 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import reader
 from pipeline.cli.alerting import read_open
 from pipeline.cli.completion import published_accounts
 from pipeline.cli.explain import explain
 from pipeline.cli.serving import health
 from pipeline.cli.status import read_status
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
 from pipeline.published.metrics import read_metrics
-from pipeline.published.report.read import read_snapshot
-from pipeline.reader import open_reader, reading
+from pipeline.published.report.report_queries import read_snapshot
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.warehouse import reader
+from pipeline.warehouse.reader import open_reader, reading
 from tests.cli.conftest import Desk
 
 SEALS = {

@@ -12,9 +12,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from pipeline.errors import UsageError
-from pipeline.webhosts import LOOPBACK_NAMES, LiteralHosts, SameOrigin
-from pipeline.webinterface import NAMES_VARIABLE, names
+from pipeline.orchestration.web_interface import NAMES_VARIABLE, names
+from pipeline.support.errors import UsageError
+from pipeline.support.web_hosts import LOOPBACK_NAMES, LiteralHosts, SameOrigin
 
 
 async def _accept(socket: WebSocket) -> None:
@@ -76,7 +76,7 @@ def test_further_names_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
 def test_a_name_that_is_none_is_one_line_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAMES_VARIABLE, "*")
     for arguments in ([], ["dev"]):
-        command = [sys.executable, "-m", "pipeline.webinterface", *arguments]
+        command = [sys.executable, "-m", "pipeline.orchestration.web_interface", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == f"drawdown: {NAMES_VARIABLE}: '*' is no host name\n"

@@ -97,7 +97,7 @@ def test_a_vendor_added_by_the_page_has_its_balance_in_the_account_table(copy: P
 def test_the_new_vendors_assets_are_those_that_the_page_names(copy: Path) -> None:
     _write_files(copy, [block for block in blocks(VENDOR_PAGE) if block.language in ("python", "json")])
     code = (
-        "from pipeline.definitions import defs\n"
+        "from pipeline.orchestration.definitions import defs\n"
         "print(*(spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()))"
     )
     done = subprocess.run(

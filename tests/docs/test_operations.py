@@ -9,10 +9,10 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline.cli.app import INTERRUPTED
-from pipeline.definitions import defs
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.home import Home
+from pipeline.orchestration.definitions import defs
 from pipeline.published.snapshot import KEPT_VERSIONS
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
 from tests.bench import Bench
 from tests.docs.pages import DOCS, blocks_under, section
 from tests.docs.shell import all_well, type_in

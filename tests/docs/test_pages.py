@@ -14,7 +14,7 @@ from pipeline import __version__
 from pipeline.cli import app
 from pipeline.cli.starters import ACCOUNTS_TOML, accounts_toml
 from pipeline.schema.tables import ALL, RECORDS, published
-from pipeline.warehouse import layout
+from pipeline.warehouse.layout import layout
 from tests.docs.generate import GENERATED
 from tests.docs.pages import (
     CLONE,

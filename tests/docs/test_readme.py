@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import sandbox
-from pipeline.layers import LAYERS
+from pipeline.schema.layers import LAYERS
 from pipeline.vendors import discover
 from tests.bench import Bench
 from tests.docs.pages import CLONE, README, Block, blocks, blocks_under, section

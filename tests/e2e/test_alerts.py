@@ -19,12 +19,12 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from pipeline import sandbox as sandboxes
-from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.landing.own import land_own
 from pipeline.landing.store import OWN
-from pipeline.refresh import rebuild, rebuild_as_of
+from pipeline.orchestration.refresh import rebuild, rebuild_as_of
 from pipeline.sandbox import Sandbox
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
 

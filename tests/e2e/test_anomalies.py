@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.clock import Clock
 from pipeline.forecasts.issues import CONTENT_TYPE
 from pipeline.landing.own import land_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
-from pipeline.refresh import rebuild
+from pipeline.orchestration.refresh import rebuild
+from pipeline.support.clock import Clock
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 

@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 
 from pipeline.cli.backtesting import History, compare
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError
 from pipeline.forecasts.backtest import Backtest, backtest
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
 from pipeline.landing.store import BACKTESTS, OWN
-from pipeline.refresh import rebuild, rebuild_as_of
+from pipeline.orchestration.refresh import rebuild, rebuild_as_of
 from pipeline.sandbox import Sandbox
-from pipeline.warehouse import Warehouse
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 

@@ -9,9 +9,9 @@ import tarfile
 import time
 from pathlib import Path
 
-from pipeline.home import Home
 from pipeline.landing.store import iterate, read
-from pipeline.refresh import rebuild
+from pipeline.orchestration.refresh import rebuild
+from pipeline.support.home import Home
 from tests.bench import Bench
 from tests.docs.pages import DOCS, blocks_under
 from tests.docs.shell import type_in

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.checksum import checksums
-from pipeline.errors import DrawdownError
-from pipeline.home import Home, build_id
+from pipeline.orchestration.refresh import rebuild
 from pipeline.published.snapshot import publish
-from pipeline.refresh import rebuild
 from pipeline.schema.tables import published
-from pipeline.warehouse import Warehouse
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home, build_id
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench
 from tests.e2e.conftest import NOW
 from tests.readers import Readers
@@ -55,8 +55,8 @@ def test_twenty_readers_see_whole_builds_while_new_ones_are_published(new_worksh
 _HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.home import Home, build_id
-from pipeline.warehouse import Warehouse
+from pipeline.support.home import Home, build_id
+from pipeline.warehouse.writer import Warehouse
 warehouse = Warehouse(Home(Path(sys.argv[1])))
 warehouse.connection
 print("held", flush=True)

@@ -11,8 +11,8 @@ import dagster as dg
 import httpx
 import pytest
 
-from pipeline.definitions import defs
 from pipeline.landing.store import iterate, read
+from pipeline.orchestration.definitions import defs
 from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW

@@ -14,15 +14,15 @@ from pipeline import __version__
 from pipeline import sandbox as sandboxes
 from pipeline.cli.alerting import read_open
 from pipeline.cli.status import is_reached, read_status
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.failed_runs import failed_runs
-from pipeline.home import Home
 from pipeline.landing.own import FORMATS, land_own
-from pipeline.last_run import read_last_run
-from pipeline.refresh import RunFailed, rebuild
+from pipeline.orchestration.failed_runs import failed_runs
+from pipeline.orchestration.refresh import RunFailed, rebuild
 from pipeline.sandbox import Sandbox
-from pipeline.warehouse import Warehouse
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
+from pipeline.support.last_run import read_last_run
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
 from tests.e2e.test_alerts import ALERTS, Told, told
@@ -153,7 +153,8 @@ def test_a_run_that_waits_in_vain_for_the_lock_is_told(told: Told) -> None:
     try:
         with pytest.MonkeyPatch.context() as patch, pytest.raises(DrawdownError, match="is being written by process"):
             patch.setattr(
-                "pipeline.refresh.Warehouse", lambda *given, **more: Warehouse(*given, wait_seconds=0.1, **more)
+                "pipeline.orchestration.refresh.Warehouse",
+                lambda *given, **more: Warehouse(*given, wait_seconds=0.1, **more),
             )
             told.run_alerts(1)
     finally:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.forecasts.gallery import MOST_BYTES
 from pipeline.landing.store import FORECASTS, OWN
-from pipeline.refresh import rebuild, rebuild_as_of
+from pipeline.orchestration.refresh import rebuild, rebuild_as_of
 from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 
-from pipeline.refresh import rebuild
+from pipeline.orchestration.refresh import rebuild
 from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW

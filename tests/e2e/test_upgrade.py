@@ -19,10 +19,10 @@ import duckdb
 import pytest
 
 from pipeline import __version__
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
 from pipeline.schema.version import SCHEMA_VERSION
-from pipeline.warehouse import Warehouse
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench
 from tests.e2e.conftest import NOW
 from tests.e2e.webserver import run_job, webserver

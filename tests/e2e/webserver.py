@@ -31,7 +31,7 @@ def webserver(bench: Bench) -> Iterator[str]:
         [
             sys.executable,
             "-m",
-            "pipeline.webinterface",
+            "pipeline.orchestration.web_interface",
             "dev",
             "-w",
             "workspace.yaml",

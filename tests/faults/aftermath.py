@@ -21,10 +21,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.home import Home
 from pipeline.landing.store import OWN, day_folders, each
+from pipeline.support.home import Home
 from pipeline.vendors import discover
-from pipeline.warehouse import Warehouse
+from pipeline.warehouse.writer import Warehouse
 from tests.faults.summary import CHECKED
 
 _checked: dict[Path, list[tuple[str, int]]] = {}

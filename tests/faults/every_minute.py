@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline import definitions
+from pipeline.orchestration import definitions
 
 
 @dg.schedule(

@@ -23,12 +23,12 @@ import gc, json, os, sys
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
 from pipeline.landing.compact import compact
-from pipeline.refresh import Request, materialize, rebuild
-from pipeline.warehouse import Warehouse
+from pipeline.orchestration.refresh import Request, materialize, rebuild
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import HURRIED
 
 pipe = os.dup(1)

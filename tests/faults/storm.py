@@ -16,9 +16,9 @@ import duckdb
 import trustme
 
 from pipeline.cli.starters import DAGSTER_YAML
-from pipeline.home import Home
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy
+from pipeline.support.home import Home
 from tests.bench import Bench
 from tests.faults.aftermath import listening
 from tests.http.conftest import CANARY

@@ -24,13 +24,13 @@ from werkzeug import Request, Response
 
 from pipeline import sandbox as sandboxes
 from pipeline.alerts.journal import ALERTS, fold, landed_entries
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
 from pipeline.landing.store import iterate, read
-from pipeline.last_run import read_last_run
-from pipeline.refresh import rebuild
+from pipeline.orchestration.refresh import rebuild
 from pipeline.sandbox import Sandbox
-from pipeline.warehouse import Warehouse
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.support.last_run import read_last_run
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench
 from tests.faults.aftermath import check
 from tests.faults.forks import Forks

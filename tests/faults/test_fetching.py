@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.home import Home
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy, Visit
+from pipeline.landing.listing_walk import Resume
 from pipeline.landing.store import files, iterate, read
-from pipeline.landing.walk import Resume
+from pipeline.support.home import Home
 from tests.bench import HURRIED, Bench
 from tests.faults.storm import wallet
 from tests.http.conftest import CANARY
@@ -149,8 +149,8 @@ def test_ctrl_c_lands_what_was_answered_by_then(fleet: Fleet) -> None:
 
 
 _KILLED = """
-from pipeline.clock import Clock
-from pipeline.home import Home
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for
 from pipeline.settings import load
 settings = load()

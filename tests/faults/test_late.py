@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from pytest_httpserver import HTTPServer
 
-from pipeline.landing.walk import Span
+from pipeline.landing.listing_walk import Span
 from tests.landing.walking import LEDGER, TODAY, Vendor, Walker, ledger
 from tests.staging.landed import Workshop
 

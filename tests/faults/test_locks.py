@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
-from pipeline.warehouse import Warehouse
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 
 _WRITER = """
 import sys
 from pathlib import Path
-from pipeline.home import Home
-from pipeline.warehouse import Warehouse
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 warehouse = Warehouse(Home(Path(sys.argv[1])))
 warehouse.connection
 print("open", flush=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.home import Home
 from pipeline.landing.fetching import FetchPolicy, Visit
 from pipeline.landing.store import iterate, read
 from pipeline.published.focus import publish_focus
 from pipeline.published.snapshot import publish
 from pipeline.schema.tables import published
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
 from tests.bench import HURRIED, Bench
 from tests.faults.storm import wallet
 from tests.http.conftest import CANARY

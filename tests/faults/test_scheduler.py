@@ -16,9 +16,9 @@ import dagster as dg
 import pytest
 
 from pipeline import sandbox as sandboxes
-from pipeline.lost_runs import _is_alive, _process_id
+from pipeline.orchestration.lost_runs import _is_alive, _process_id
 from pipeline.sandbox import Sandbox
-from pipeline.warehouse import Warehouse
+from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench
 
 CLONE = Path(__file__).parents[2]

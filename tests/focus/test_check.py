@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.models import discover, recompute
+from pipeline.models.discovery import discover
+from pipeline.models.recompute import recompute
 from tests.focus.conftest import LEDGER, USAGE
 from tests.staging.landed import Workshop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 from pipeline.landing.store import Fetch
-from pipeline.models import discover
+from pipeline.models.discovery import discover
 from pipeline.published.focus import TABLES
 from tests.staging.histories import histories
 from tests.staging.landed import NewWorkshop, write

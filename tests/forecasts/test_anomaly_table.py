@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from pipeline.forecasts.anomaly_table import rebuild_anomalies
-from pipeline.forecasts.assets import _is_expected
+from pipeline.forecasts.forecast_assets import _is_expected
 from tests.sql.rows import insert
 from tests.staging.landed import Workshop
 

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from pipeline.forecasts import outlook
-from pipeline.forecasts.inputs import Inputs
+from pipeline.forecasts.forecast_inputs import Inputs
 from pipeline.forecasts.outlook import look_ahead
 
 TODAY = date(2026, 3, 18)

@@ -14,9 +14,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline import drawing
 from pipeline.forecasts import gallery, plots
 from pipeline.forecasts.outlook import LEVELS
+from pipeline.support import svg as drawing
 
 ISSUED = date(2026, 10, 7)
 MIDNIGHT = datetime(2026, 10, 7, tzinfo=UTC)

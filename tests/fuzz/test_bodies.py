@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.exact import NotJson, decode_json
 from pipeline.schema.columns import COLUMNS
 from pipeline.schema.tables import vendor_table
-from pipeline.tabular import NotCsv, decode_csv
+from pipeline.support.exact_json import NotJson, decode_json
+from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors._port import Endpoint, Field, Reads, Records, Vendor
 from tests.fuzz import oracle
 from tests.fuzz.bodies import body

@@ -13,14 +13,14 @@ from unittest.mock import patch
 
 import duckdb
 
-from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.landing.store import Fetch, LandingWriter
-from pipeline.models import discover
+from pipeline.models.discovery import discover
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query
 from pipeline.schema.tables import published
 from pipeline.staging.load import load
-from pipeline.warehouse import Warehouse
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 from tests.computing import TABLES, refresh
 from tests.histories.generator import History
 

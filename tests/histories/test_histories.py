@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.models import discover
+from pipeline.models.discovery import discover
 from tests.histories.comparing import CHANGES, Difference, changed_select, compare, with_another_meaning
 from tests.histories.generator import FEWEST, MOST, VENDORS, History, history
 
@@ -67,7 +67,7 @@ def test_a_difference_is_seen_and_told_with_both_rows(
     tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A refresh that forgets what it owes is what all of this is about.
-    monkeypatch.setattr("pipeline.models.owed_months", lambda *_: "")
+    monkeypatch.setattr("pipeline.models.recompute.owed_months", lambda *_: "")
     told = history(3)
     found = compare(told, tmp_path / "forgetful", template)
     assert found

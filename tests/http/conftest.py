@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from pipeline.http import Answer, Client, Network, Patience, RateLimit, RateLimits
-from pipeline.secret import Secret
+from pipeline.support.secret import Secret
 from tests.http.fault_server import FaultServer
 
 T = TypeVar("T")

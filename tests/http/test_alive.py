@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 import pipeline
-from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.http import Patience
 from pipeline.landing.fetching import Fetcher, FetchPolicy, calls_for
 from pipeline.settings import Settings, load
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from tests.canary import forms
 
 CANARY = "canary-4d8c1Kp7w2xZ"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.exact import NotJson, decode_json
 from pipeline.http import Answer, Network, Outcome
+from pipeline.support.exact_json import NotJson, decode_json
 from tests.http.conftest import ACCOUNT_ID, CANARY, QUICK, VARIABLE, Lab
 from tests.http.fault_server import FaultServer, Script, Wire, cut, hang, pack, raw, reply
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.http import Answer, Network, Outcome, RateLimit, RateLimits
-from pipeline.secret import Secret
+from pipeline.support.secret import Secret
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
 

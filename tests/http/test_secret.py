@@ -16,7 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.http import Network
-from pipeline.secret import Redactor, Secret
+from pipeline.support.secret import Redactor, Secret
 from tests.http.conftest import CANARY, VARIABLE
 
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60)
@@ -48,7 +48,9 @@ def test_a_key_that_no_header_can_hold_fails_at_once_with_its_value_hidden(value
     assert CANARY not in shown
     assert CANARY[:8] not in shown
     frames = traceback.StackSummary.extract(traceback.walk_tb(caught.tb), capture_locals=True)
-    assert all("value" not in (frame.locals or {}) for frame in frames if frame.filename.endswith("pipeline/secret.py"))
+    assert all(
+        "value" not in (frame.locals or {}) for frame in frames if frame.filename.endswith("pipeline/support/secret.py")
+    )
 
 
 def test_a_secret_shows_its_name_only() -> None:

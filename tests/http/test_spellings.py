@@ -16,8 +16,8 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.secret import Redactor, Secret
-from pipeline.spellings import Spellings
+from pipeline.support.secret import Redactor, Secret
+from pipeline.support.spellings import Spellings
 
 NAME = "CANARY_KEY"
 KEYS = st.one_of(

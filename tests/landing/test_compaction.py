@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DrawdownError
 from pipeline.landing import store
 from pipeline.landing.compact import LOCK, compact
+from pipeline.support.errors import DrawdownError
 from tests.staging.landed import NOW, Landing, Workshop
 
 _ROOT = Path(__file__).parents[2]

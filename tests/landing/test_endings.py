@@ -19,7 +19,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from pipeline.landing.budget import Budget
-from pipeline.landing.walk import Resume, Span, Unfinished
+from pipeline.landing.listing_walk import Resume, Span, Unfinished
 from pipeline.vendors._port import Pages
 from tests.landing.walking import TODAY, USAGE, Vendor, Walker, entry, ledger
 from tests.staging.landed import Workshop

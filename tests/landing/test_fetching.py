@@ -11,11 +11,11 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.landing import store
 from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for
 from pipeline.settings import load
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from tests.landing.walking import HURRIED, entry
 from tests.staging.landed import NOW
 

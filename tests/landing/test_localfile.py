@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.http import Answer
 from pipeline.landing.localfile import LocalFile
-from pipeline.tabular import NotCsv, decode_csv, line_of_row
+from pipeline.support.tabular import NotCsv, decode_csv, line_of_row
 
 HEADER = "observed_at_utc,balance_amount,unit_code"
 ROWS = [

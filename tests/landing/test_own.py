@@ -12,13 +12,13 @@ import pytest
 
 from pipeline import __version__
 from pipeline.alerts.journal import fold, land, landed_entries
-from pipeline.alerts.machine import Acknowledgement
-from pipeline.clock import Clock
-from pipeline.home import Home
+from pipeline.alerts.state_machine import Acknowledgement
 from pipeline.landing import store
 from pipeline.landing.own import ALERTS, ENVELOPE, FORMATS, is_later_version, land_own, read_own
 from pipeline.landing.runs import newest_record
-from pipeline.notices import collected, tell_uncollected
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
+from pipeline.support.notices import collected, tell_uncollected
 from tests.alerts.timelines import START
 
 LATER = "9.9.9"
@@ -101,7 +101,7 @@ def test_a_warning_that_nobody_collects_is_a_line_of_the_command(home: Home) -> 
     with later(2):
         land_own(home, Clock(START), "r", ALERTS, b"{}")
     lines: list[str] = []
-    with patch.object(logging.getLogger("pipeline.notices"), "handlers", []):
+    with patch.object(logging.getLogger("pipeline.support.notices"), "handlers", []):
         tell_uncollected(lines.append)
         landed_entries(home.landing)
         landed_entries(home.landing)

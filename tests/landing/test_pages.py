@@ -11,7 +11,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from pipeline.landing.walk import Resume, Span
+from pipeline.landing.listing_walk import Resume, Span
 from pipeline.vendors._port import Pages
 from tests.landing.walking import LEDGER, TODAY, Vendor, Walker, entry, ledger
 from tests.staging.landed import Workshop

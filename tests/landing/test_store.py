@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import DrawdownError
 from pipeline.landing import store
 from pipeline.landing.compact import compact
 from pipeline.landing.store import Fetch, LandingWriter
+from pipeline.support.errors import DrawdownError
 from tests.staging.landed import NOW, Landing, Workshop, write
 
 _TODAY = NOW.date()
@@ -118,7 +118,7 @@ _KILLED = """
 import sys, time
 from datetime import date
 from pathlib import Path
-from pipeline.errors import DrawdownError
+from pipeline.support.errors import DrawdownError
 from pipeline.landing import store
 from tests.staging.landed import Landing
 store._ROW_GROUP_BYTES = 1

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DrawdownError
 from pipeline.http import Answer, Outcome
 from pipeline.landing.budget import Budget, Spending
 from pipeline.landing.vendorclocks import VendorClocks
 from pipeline.settings import AccountSettings
+from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover
 
 HOUR = 3600.0
@@ -122,7 +122,7 @@ def test_a_walks_time_stands_still_while_it_waits_behind_others() -> None:
 
 def test_the_doctor_says_that_no_run_lands_under_such_a_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.cli.doctor import examine
-    from pipeline.home import Home
+    from pipeline.support.home import Home
     from tests.http.fault_server import FaultServer, reply
 
     date = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT"}

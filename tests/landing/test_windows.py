@@ -16,7 +16,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from pipeline.http import Answer, Outcome
-from pipeline.landing.walk import Resume, Span, Step, Walk
+from pipeline.landing.listing_walk import Resume, Span, Step, Walk
 from pipeline.vendors._port import Once, Window
 from tests.landing.walking import TODAY, USAGE, Vendor, Visit, Walker
 

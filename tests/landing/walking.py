@@ -15,9 +15,9 @@ from werkzeug import Request, Response
 
 from pipeline.http import Answer, Client, Network, Patience, RateLimit, RateLimits
 from pipeline.landing.budget import Budget
+from pipeline.landing.listing_walk import Resume, Span, Step, Walk
 from pipeline.landing.store import LandingWriter, resume_states
-from pipeline.landing.walk import Resume, Span, Step, Walk
-from pipeline.secret import Secret
+from pipeline.support.secret import Secret
 from pipeline.vendors._port import Once, Pages, Window
 from tests.staging.landed import Landing
 

@@ -14,11 +14,11 @@ from unittest.mock import patch
 import duckdb
 import polars as pl
 
-from pipeline.clock import Clock
 from pipeline.forecasts import outlook
-from pipeline.home import Home
 from pipeline.landing.store import FX_RATES, OWN, RUNS, Fetch
 from pipeline.schema.tables import published
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from tests.computing import refresh
 from tests.lattice.combinations import Combination, plain
 from tests.lattice.telling import NOW, POLLS, RECORDS, Told, tell

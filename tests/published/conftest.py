@@ -17,8 +17,8 @@ import duckdb
 import pytest
 
 from pipeline import sandbox
-from pipeline.published.assets import postgres
-from pipeline.refresh import Outcome
+from pipeline.orchestration.refresh import Outcome
+from pipeline.published.publishing_assets import postgres
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
 from tests.bench import Bench

@@ -15,7 +15,6 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from pipeline.last_run import LastRun, read_last_run
 from pipeline.published import metrics
 from pipeline.published.metrics import (
     OPENMETRICS,
@@ -25,6 +24,7 @@ from pipeline.published.metrics import (
     read_metrics,
 )
 from pipeline.schema.severities import SEVERITIES
+from pipeline.support.last_run import LastRun, read_last_run
 from tests.published.conftest import EXACT, NOW, TEAM, World
 
 NAMES = """

@@ -13,10 +13,10 @@ import dagster as dg
 import duckdb
 import pytest
 
-from pipeline.errors import DrawdownError, UsageError
-from pipeline.published.assets import postgres
 from pipeline.published.postgres import MARK, Waits, load_postgres
-from pipeline.targets import PostgresTarget
+from pipeline.published.publishing_assets import postgres
+from pipeline.settings.publish_targets import PostgresTarget
+from pipeline.support.errors import DrawdownError, UsageError
 from tests.bench import Bench
 from tests.canary import found_in, postgres_contents
 from tests.published.conftest import DEAD_DSN, DSN_VARIABLE, NOW, PASSWORD, Copy, Database, World, load_by_asset

@@ -20,10 +20,10 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from pipeline.home import Home, private_folder
 from pipeline.published.metrics import OPENMETRICS, PROMETHEUS
 from pipeline.published.snapshot import publish
 from pipeline.schema.tables import ALL
+from pipeline.support.home import Home, private_folder
 from tests.published.conftest import ROWS
 
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "serve"]

@@ -20,7 +20,7 @@ import uvicorn
 
 from pipeline.cli.serving import application
 from pipeline.cli.slow_clients import ClientLimits, limited
-from pipeline.home import Home, private_folder
+from pipeline.support.home import Home, private_folder
 from tests.published.test_serving import published_at, serving
 from tests.staging.workshops import template
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.home import Home
 from pipeline.published.snapshot import KEPT_VERSIONS, publish
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
+from pipeline.support.home import Home
 
 TABLES = [ALL["marts.build_info"]]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.alerts import assets as alert_assets
+from pipeline.alerts import alert_assets
 from pipeline.forecasts import outlook
-from pipeline.models import discover
-from pipeline.refresh import rebuild
+from pipeline.models.discovery import discover
+from pipeline.orchestration.refresh import rebuild
 from tests.bench import Bench
 
 NOW = datetime.fromisoformat("2026-10-07T09:00:00Z")

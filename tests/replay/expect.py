@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from pipeline.cli.checksum import ALL_TABLES, checksums
-from pipeline.home import Home
-from pipeline.refresh import rebuild
+from pipeline.orchestration.refresh import rebuild
+from pipeline.support.home import Home
 
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("landing-*.tar.xz"))

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.home import Home
 from pipeline.landing.compact import compact
 from pipeline.landing.store import iterate, read
-from pipeline.refresh import rebuild
+from pipeline.orchestration.refresh import rebuild
+from pipeline.support.home import Home
 from tests.replay.expect import ARCHIVES, expectation, found, unpack
 
 # Before the state machine, what was told was landed otherwise: a rebuild tells of no alert then.

@@ -14,10 +14,10 @@ import pytest
 
 from pipeline import sandbox
 from pipeline.cli.backtesting import run_backtest
-from pipeline.clock import Clock
-from pipeline.home import Home
 from pipeline.landing.fetching import Fetcher, calls_for, every_endpoint
 from pipeline.settings import load
+from pipeline.support.clock import Clock
+from pipeline.support.home import Home
 from tests.bench import HURRIED, Bench
 from tests.report.chromium import FOUND, Tab, browser
 

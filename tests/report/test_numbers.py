@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.home import Home
 from pipeline.published.report import publish_report
 from pipeline.published.report.charts import STEPS
+from pipeline.support.home import Home
 from tests.bench import Bench
 from tests.report.conftest import NOW
 from tests.report.reading import Element, amount, is_shown, parse

@@ -16,13 +16,13 @@ import duckdb
 import pytest
 
 from benchmarks.report import replicate
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
-from pipeline.published.aging import status_at
+from pipeline.models.status_at import status_at
 from pipeline.published.report import cards, current_report, publish_report
 from pipeline.published.report import page as page_module
-from pipeline.published.report.read import Row, read_snapshot
-from pipeline.reader import open_reader
+from pipeline.published.report.report_queries import Row, read_snapshot
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.warehouse.reader import open_reader
 from tests.bench import Bench
 from tests.report.chromium import FOUND, Tab
 from tests.report.conftest import HOSTILE, NOW
@@ -293,7 +293,7 @@ def _spoilt_for(account_id: str, before: dict[str, Element]) -> Callable[..., st
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
 def test_the_script_judges_an_account_as_every_other_reader_does(published: Bench, tmp_path: Path) -> None:
-    """The rule of `pipeline.published.aging` and that of the script, on the same rows at the same instants."""
+    """The rule of `pipeline.models.status_at` and that of the script, on the same rows at the same instants."""
     script = (Path(page_module.__file__).parent / "templates" / "script.js").read_text()
     rule = script[script.index("  const DAY =") : script.index("  // end of the rules")]
     found = read_snapshot(published.home.current)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import duckdb
 import pytest
 
-from pipeline import models
-from pipeline.lineage import direct_sources, vendor_fields
+from pipeline.models import discovery
+from pipeline.models.lineage import direct_sources, vendor_fields
 from pipeline.published.snapshot import publish
-from pipeline.reader import open_reader
 from pipeline.schema.columns import Type
 from pipeline.schema.render import column_comment, duplicate_keys, table_comment
 from pipeline.schema.tables import Table, published
-from pipeline.warehouse import LAYERS_IN_DUCKDB, layout
+from pipeline.warehouse.layout import LAYERS_IN_DUCKDB, layout
+from pipeline.warehouse.reader import open_reader
 from tests.staging.landed import NewWorkshop, Workshop
 
 
@@ -156,7 +156,7 @@ def test_the_database_refuses_what_the_definitions_do_not_allow(
 
 def test_a_key_that_stands_twice_is_counted(databases: Databases) -> None:
     connection = databases.workshop.connection
-    made = models.discover()["core.ledger_conventions"].table
+    made = discovery.discover()["core.ledger_conventions"].table
     connection.execute("BEGIN")
     for _ in range(3):
         connection.execute("INSERT INTO core.ledger_conventions VALUES ('a', 'signed', 'stated', 'assumed', 0, 0, 0)")

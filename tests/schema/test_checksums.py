@@ -14,10 +14,10 @@ import duckdb
 import pytest
 
 from pipeline.cli.checksum import ALL_TABLES, Checksum, checksums
-from pipeline.errors import DrawdownError
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES
 from pipeline.schema.columns import COLUMNS, Type
 from pipeline.schema.tables import ALL
+from pipeline.support.errors import DrawdownError
 
 COLUMNS_DDL = (
     "word VARCHAR, amount DECIMAL(38,9), number BIGINT, ratio DOUBLE, flag BOOLEAN, day DATE, instant TIMESTAMPTZ"

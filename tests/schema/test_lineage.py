@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import lineage, models
-from pipeline.lineage import direct_sources, vendor_fields
+from pipeline.models import discovery, lineage
+from pipeline.models.lineage import direct_sources, vendor_fields
 from pipeline.schema.tables import ALL, RECORDS
 from pipeline.vendors import discover
 
@@ -24,7 +24,7 @@ def test_every_table_of_a_select_and_every_record_has_every_column() -> None:
 
 def test_every_source_that_is_a_column_is_there_and_in_no_later_layer() -> None:
     seen = 0
-    for name, model in models.discover().items():
+    for name, model in discovery.discover().items():
         own = _LAYERS.index(model.table.layer)
         for sources in direct_sources()[name].values():
             for source in sources:
@@ -38,7 +38,7 @@ def test_every_source_that_is_a_column_is_there_and_in_no_later_layer() -> None:
 
 def test_a_table_that_python_makes_names_tables_that_are_there() -> None:
     for made in ALL.values():
-        if made.full_name in models.discover():
+        if made.full_name in discovery.discover():
             assert made.made_from == (), made.full_name
             continue
         for name in made.made_from:

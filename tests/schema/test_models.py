@@ -8,16 +8,16 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from pipeline import models
-from pipeline.definitions import defs
-from pipeline.errors import DrawdownError
-from pipeline.layers import LAYERS, SQL_LAYERS
-from pipeline.models import Model
+from pipeline.models import discovery, recompute
+from pipeline.models.model import Model, reads_of
+from pipeline.orchestration.definitions import defs
+from pipeline.schema.layers import LAYERS, SQL_LAYERS
 from pipeline.schema.tables import ALL
+from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover as discover_vendors
 from tests.staging.landed import Workshop
 
-_MODELS = models.discover()
+_MODELS = discovery.discover()
 _EACH = pytest.mark.parametrize("model", _MODELS.values(), ids=lambda model: model.table.full_name)
 
 
@@ -28,17 +28,17 @@ def sql_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / model.path.removeprefix("sql/")
         path.parent.mkdir(exist_ok=True)
         path.write_text(model.sql, encoding="utf-8")
-    monkeypatch.setattr(models, "SQL_FOLDER", tmp_path)
+    monkeypatch.setattr(discovery, "SQL_FOLDER", tmp_path)
     return tmp_path
 
 
 def _discover_anew() -> dict[str, Model]:
-    return models.discover.__wrapped__()
+    return discovery.discover.__wrapped__()
 
 
 def test_every_file_is_a_table_and_every_table_a_file(sql_folder: Path) -> None:
     assert set(_discover_anew()) == {name for name, table in ALL.items() if table.layer in SQL_LAYERS}
-    files = {f"{path.parent.name}.{path.stem}" for path in models.SQL_FOLDER.glob("*/*.sql")}
+    files = {f"{path.parent.name}.{path.stem}" for path in discovery.SQL_FOLDER.glob("*/*.sql")}
     assert files == set(_MODELS)
 
 
@@ -70,7 +70,7 @@ def test_a_definition_without_a_file_is_refused(sql_folder: Path) -> None:
 )
 def test_what_is_not_one_select_from_named_schemas_is_refused(sql: str, words: str) -> None:
     with pytest.raises(DrawdownError, match=words):
-        models.reads_of(sql, "things.sql")
+        reads_of(sql, "things.sql")
 
 
 def test_reads_are_found_through_ctes_joins_and_subqueries() -> None:
@@ -79,7 +79,7 @@ def test_reads_are_found_through_ctes_joins_and_subqueries() -> None:
         select * from newest inner join core.accounts using (account_id)
         where account_id in (select account_id from staging.fetches)
     """
-    assert models.reads_of(sql, "things.sql") == ("core.accounts", "staging.balances", "staging.fetches")
+    assert reads_of(sql, "things.sql") == ("core.accounts", "staging.balances", "staging.fetches")
 
 
 def _with(model: Model, old: str, new: str) -> Model:
@@ -102,7 +102,7 @@ def test_a_select_whose_columns_differ_from_its_table_is_refused_in_one_clear_li
 ) -> None:
     model = _with(_MODELS["core.usage_days"], old, new)
     with pytest.raises(DrawdownError) as caught, workshop.warehouse.transaction() as connection:
-        models.recompute(connection, model)
+        recompute.recompute(connection, model)
     assert str(caught.value) == f"sql/core/usage_days.sql differs from its definition: {line}"
     assert workshop.rows("SELECT count(*) FROM core.usage_days") == [(0,)]
 
@@ -122,7 +122,7 @@ def test_a_model_reads_from_its_own_or_an_earlier_layer(model: Model) -> None:
 
 def test_models_come_after_what_they_read() -> None:
     seen: set[str] = set()
-    for model in models.in_order():
+    for model in discovery.in_order():
         assert {name for name in (*model.reads, *model.check_reads) if name in _MODELS} <= seen
         seen.add(model.table.full_name)
     assert seen == set(_MODELS)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UsageError
 from pipeline.settings import Settings, load
+from pipeline.support.errors import UsageError
 
 Line = Callable[[str | bytes], str]
 

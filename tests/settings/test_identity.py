@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
 from pipeline.settings import Settings, compare, identify, identity_key, known_key, load, warnings
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
 
 Loaded = Callable[[str], Settings]
 
@@ -217,7 +217,9 @@ def test_a_folder_in_the_place_of_the_key_is_named_with_what_to_do(tmp_path: Pat
 
 
 def test_first_runs_side_by_side_end_up_with_one_key(tmp_path: Path) -> None:
-    code = "from pathlib import Path; from pipeline.home import Home; from pipeline.settings import identity_key; "
+    code = (
+        "from pathlib import Path; from pipeline.support.home import Home; from pipeline.settings import identity_key; "
+    )
     code += f"print(identity_key(Home(Path({str(tmp_path)!r}))).hex())"
     started = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ))

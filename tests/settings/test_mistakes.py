@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.errors import UsageError, unknown
 from pipeline.schema.severities import ALERT_RULES
 from pipeline.settings import accounts_path, load
+from pipeline.support.errors import UsageError, unknown
 from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 from tests.settings.conftest import Line

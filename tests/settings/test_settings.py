@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UsageError
 from pipeline.settings import DEFAULT_HISTORY_DAYS, CreditPrice, Settings
+from pipeline.support.errors import UsageError
 from pipeline.vendors import discover
 
 CANARY = "canary-5d1e8Wm2c9t"

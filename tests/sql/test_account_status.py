@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from pipeline import models
+from pipeline.models import discovery, recompute
 from pipeline.schema.tables import ALL
 from tests.staging.landed import NewWorkshop, Workshop
 
@@ -101,7 +101,7 @@ def _fill(workshop: Workshop) -> None:
         "CROSS JOIN (VALUES (0), (1)) AS days(number) WHERE spend_amount IS NOT NULL"
     )
     with workshop.warehouse.transaction():
-        models.recompute(connection, models.discover()["marts.account_status"])
+        recompute.recompute(connection, discovery.discover()["marts.account_status"])
 
 
 def _rows(values: str) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import models
+from pipeline.models import discovery, recompute
 from tests.sql.rows import fill_in, insert
 from tests.staging.landed import NewWorkshop, Workshop
 
@@ -43,7 +43,7 @@ def test_daily_spend_adds_up_to_the_falls_exactly_and_is_never_negative(
         connection = workshop.connection
         _put(workshop, readings)
         with workshop.warehouse.transaction():
-            models.recompute(connection, models.discover()["core.spend_daily"])
+            recompute.recompute(connection, discovery.discover()["core.spend_daily"])
         rows: list[tuple[date, Decimal]] = connection.sql(
             "SELECT spend_date, spend_amount FROM core.spend_daily ORDER BY spend_date"
         ).fetchall()

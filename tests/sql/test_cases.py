@@ -21,7 +21,7 @@ import duckdb
 import pytest
 import yaml
 
-from pipeline import models
+from pipeline.models import discovery, recompute
 from tests.sql.rows import expand, fill_in, insert, types
 from tests.staging.landed import Workshop
 
@@ -69,7 +69,7 @@ def test_the_rows_are_as_expected(case: Path, workshop: Workshop) -> None:
     steps = _STEPS.get(name, [name]) if layer != "staging" else []
     for step in steps:
         with workshop.warehouse.transaction():
-            models.recompute(connection, models.discover()[step])
+            recompute.recompute(connection, discovery.discover()[step])
     expected = _read(case / "expected.yaml") or []
     columns = types(connection, name)
     wanted = list(dict.fromkeys(column for row in expected for column in row)) or list(columns)
@@ -102,7 +102,7 @@ def test_every_column_is_expected_somewhere() -> None:
         expected.setdefault(".".join(case.parts[-3:-1]), set()).update(column for row in rows for column in row)
     unnamed = {
         f"{name}.{column}"
-        for name, model in models.discover().items()
+        for name, model in discovery.discover().items()
         if name in expected
         for column in model.table.column_names
         if column not in expected[name]
@@ -113,4 +113,4 @@ def test_every_column_is_expected_somewhere() -> None:
 def test_every_model_has_a_case() -> None:
     covered = {".".join(case.parts[-3:-1]) for case in _CASES}
     # The dictionary has one input, the database itself: tests/schema holds it to the definitions.
-    assert set(models.discover()) - covered == {"marts.data_dictionary"}
+    assert set(discovery.discover()) - covered == {"marts.data_dictionary"}

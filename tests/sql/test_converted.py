@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from pipeline.sqlassets import _is_converted
+from pipeline.orchestration.sql_assets import _is_converted
 from tests.sql.rows import insert
 from tests.staging.landed import Workshop
 

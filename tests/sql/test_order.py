@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from pipeline import models
+from pipeline.models import discovery, recompute
 from tests.sql.rows import fill_in, insert
 from tests.staging.landed import NewWorkshop, Workshop
 
@@ -39,7 +39,7 @@ def _accuracy(workshop: Workshop, rows: dict[str, list[dict[str, str]]]) -> Sequ
         insert(connection, table, each)
     fill_in(connection)
     with workshop.warehouse.transaction():
-        models.recompute(connection, models.discover()["marts.forecast_accuracy"])
+        recompute.recompute(connection, discovery.discover()["marts.forecast_accuracy"])
     return connection.execute("SELECT * FROM marts.forecast_accuracy ORDER BY ALL").fetchall()
 
 

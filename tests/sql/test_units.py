@@ -15,8 +15,8 @@ from itertools import combinations
 import pytest
 
 from pipeline.landing.store import FX_RATES, OWN
-from pipeline.layers import SQL_LAYERS
 from pipeline.schema.columns import Type
+from pipeline.schema.layers import SQL_LAYERS
 from pipeline.schema.tables import ALL, Table
 from tests.staging.landed import NewWorkshop, Workshop
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import duckdb
 
-from pipeline.home import Home
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
-from pipeline.models import in_order, recompute
+from pipeline.models.discovery import in_order
+from pipeline.models.recompute import recompute
 from pipeline.settings import load as load_settings
 from pipeline.staging.load import LoadReport, load
+from pipeline.support.home import Home
 from pipeline.vendors import discover
-from pipeline.warehouse import Warehouse
+from pipeline.warehouse.writer import Warehouse
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 

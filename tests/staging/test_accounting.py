@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import models
+from pipeline.models import discovery
 from pipeline.schema.render import duplicate_keys, polars_schema
 from pipeline.schema.tables import RECORDS, vendor_table
-from pipeline.staging.assets import _is_readable, _matches_contract
-from pipeline.staging.read import Landed, read_endpoint
+from pipeline.staging.record_reading import Landed, read_endpoint
+from pipeline.staging.staging_assets import _is_readable, _matches_contract
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 from tests.staging.landed import NOW, NewWorkshop
@@ -77,5 +77,5 @@ def test_what_is_loaded_adds_up_in_the_warehouse_and_all_that_follows_takes_it(
                 assert check.passed, check.metadata
                 _is_readable(workshop.connection, vendor.name, table)
         workshop.recompute("core", "marts")
-        for model in models.discover().values():
+        for model in discovery.discover().values():
             assert workshop.rows(duplicate_keys(model.table)) == [(0,)], model.path

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.assets import _is_readable, _matches_contract
 from pipeline.staging.byhand import Row, refused_newest
-from pipeline.tabular import decode_csv, line_of_row
+from pipeline.staging.staging_assets import _is_readable, _matches_contract
+from pipeline.support.tabular import decode_csv, line_of_row
 from tests.staging.landed import NOW, Landing, NewWorkshop, Workshop, contents, write
 
 _BALANCES = vendor_table("manual", "balances")

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.models import discover
+from pipeline.models.discovery import discover
 from tests.staging.landed import NOW, NewWorkshop, Workshop
 
 # No computation gives it, so that a row which has it was not made again.

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import models
+from pipeline.models import discovery
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.assets import _is_readable, _matches_contract
+from pipeline.staging.staging_assets import _is_readable, _matches_contract
 from tests.staging.landed import NOW, NewWorkshop, Workshop
 from tests.vendors.examples import example
 
@@ -71,9 +71,9 @@ def test_a_row_that_was_tampered_with_breaks_matches_contract(loaded: Workshop, 
     assert check.metadata[broken].value > 0
 
 
-@pytest.mark.parametrize("name", sorted(models.discover()))
+@pytest.mark.parametrize("name", sorted(discovery.discover()))
 def test_a_key_that_stands_twice_breaks_a_models_contract(loaded: Workshop, name: str) -> None:
-    table = models.discover()[name].table
+    table = discovery.discover()[name].table
     if loaded.rows(f"SELECT count(*) FROM {name}") == [(0,)]:
         pytest.skip("no row to double")
     loaded.connection.execute("BEGIN")

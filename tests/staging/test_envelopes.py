@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.schema.tables import vendor_table
-from pipeline.staging import read as reading_module
-from pipeline.staging.assets import _is_readable, _matches_contract
+from pipeline.staging import record_reading as reading_module
+from pipeline.staging.staging_assets import _is_readable, _matches_contract
 from tests.staging.landed import NOW, Workshop
 
 _FAILED = {"success": False, "message": "temporarily unavailable"}

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.exact import decode_json
 from pipeline.schema.columns import Type
 from pipeline.schema.render import polars_type
 from pipeline.staging.convert import convert, exact_money
+from pipeline.support.exact_json import decode_json
 from pipeline.vendors._port import dollars, money
 from tests.staging.landed import NewWorkshop, Workshop
 

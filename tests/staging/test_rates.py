@@ -15,13 +15,14 @@ from currency_converter import CurrencyConverter, RateNotFoundError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.clock import Clock
-from pipeline.errors import DrawdownError
-from pipeline.home import Home
-from pipeline.landing.rates import FIRST_DAY, land_rates
+from pipeline.landing.ecb_rates import FIRST_DAY, land_rates
 from pipeline.landing.store import FX_RATES, OWN, day_folders, files, read
-from pipeline.models import discover, recompute
+from pipeline.models.discovery import discover
+from pipeline.models.recompute import recompute
 from pipeline.schema.units import MONEY_SCALE
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
 from tests.sql.rows import insert
 from tests.staging.landed import NOW, NewWorkshop, Workshop, contents
 

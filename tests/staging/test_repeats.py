@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.assets import _matches_contract
+from pipeline.staging.staging_assets import _matches_contract
 from pipeline.vendors import discover
 from tests.staging.landed import NewWorkshop, Workshop
 

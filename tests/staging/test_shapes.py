@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.published import report
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.assets import _is_readable, _matches_contract
+from pipeline.staging.staging_assets import _is_readable, _matches_contract
 from tests.staging.landed import NOW, Workshop
 
 _BALANCE = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.home import Home
-from pipeline.warehouse import Warehouse
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
 from tests.staging.landed import NewWorkshop, Workshop
 
 

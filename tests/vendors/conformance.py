@@ -14,10 +14,10 @@ from typing import ClassVar
 import pytest
 
 from pipeline.http import Client, Network, Outcome, RateLimits, check_base_url
-from pipeline.landing.walk import Resume, Span, Walk
+from pipeline.landing.listing_walk import Resume, Span, Walk
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.schema.units import is_unit_code
-from pipeline.secret import Secret
+from pipeline.support.secret import Secret
 from pipeline.vendors._port import Endpoint, Field, Once, Pages, Reads, Records, Vendor, Window
 from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read, read_example
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from pipeline.exact import decode_json
-from pipeline.staging.read import Landed, Reading, read_endpoint
-from pipeline.tabular import decode_csv
+from pipeline.staging.record_reading import Landed, Reading, read_endpoint
+from pipeline.support.exact_json import decode_json
+from pipeline.support.tabular import decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 

@@ -21,8 +21,8 @@ from pipeline.forecasts.engine.learn import (
     wander,
     weeks_of,
 )
+from pipeline.forecasts.engine.level_walk import deviation, factors, generator, shocks
 from pipeline.forecasts.engine.pool import HORIZONS, LADDER, Pool, nobody, prior_excess
-from pipeline.forecasts.engine.walk import deviation, factors, generator, shocks
 
 TEACHERS: Final = 600
 """Accounts that the pool is made of, at most: chosen by a hash of their ids, so by nothing that they do."""

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pipeline.forecasts.engine import histories as reading
 from pipeline.forecasts.engine.calibrate import build
 from pipeline.forecasts.engine.histories import QUANTILES, Floats, Histories, InputError
+from pipeline.forecasts.engine.level_walk import generator
 from pipeline.forecasts.engine.passage import passed_by_day
 from pipeline.forecasts.engine.pool import Pool, from_frame, to_frame
 from pipeline.forecasts.engine.regimes import newest_regime
 from pipeline.forecasts.engine.scoring import quantiles_of
 from pipeline.forecasts.engine.simulate import BLOCK_DAYS, Paths, draw, draw_few, method_of, ready
-from pipeline.forecasts.engine.walk import generator
 
 CHUNK: Final = 256
 """Accounts that are looked at together: bounds memory, changes no number."""

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.errors import DrawdownError
+from pipeline.support.errors import DrawdownError
 
 QUANTILES: Final = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 """The quantiles that the tables hold."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.forecasts.engine.histories import Floats
 from pipeline.forecasts.engine.learn import AGES, BLOCK_WEEKS, Learned, block_chances, learn, mean_where, wander
+from pipeline.forecasts.engine.level_walk import deviation, factors, growth, shocks
 from pipeline.forecasts.engine.pool import HORIZONS, Pool
-from pipeline.forecasts.engine.walk import deviation, factors, growth, shocks
 
 FULL_DAYS, BLOCK_DAYS, OWN_DAYS = 84, 28, 7
 """Days of history from which the next rung of the ladder is stood on."""

@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
 
-from pipeline.errors import first_line
-from pipeline.home import build_id
 from pipeline.published.postgres._swap import Waits, name_of, name_of_fresh, one, swap, take_turn
 from pipeline.published.postgres._types import copied, is_quoted, postgres_type
-from pipeline.reader import set_session
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL
-from pipeline.secret import Redactor, Secret
-from pipeline.targets import PostgresTarget
+from pipeline.settings.publish_targets import PostgresTarget
+from pipeline.support.duckdb_session import set_session
+from pipeline.support.errors import first_line
+from pipeline.support.home import build_id
+from pipeline.support.secret import Redactor, Secret
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor

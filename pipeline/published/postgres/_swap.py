@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.targets import PostgresTarget
+from pipeline.settings.publish_targets import PostgresTarget
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor

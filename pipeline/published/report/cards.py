@@ -10,12 +10,10 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipeline.drawing import NARROW
-from pipeline.errors import first_line
 from pipeline.forecasts.plots import curve, fan
 from pipeline.published.report.charts import STEPS, months, waterfall
-from pipeline.published.report.read import Row, Snapshot, sql_of
-from pipeline.published.report.tables import Spell, Table, drawn, table
+from pipeline.published.report.html_tables import Spell, Table, drawn, table
+from pipeline.published.report.report_queries import Row, Snapshot, sql_of
 from pipeline.published.report.words import (
     CLASSES,
     EVIDENCE,
@@ -30,6 +28,8 @@ from pipeline.published.report.words import (
     percent,
 )  # fmt: skip
 from pipeline.schema.severities import URGENCY
+from pipeline.support.errors import first_line
+from pipeline.support.svg import NARROW
 
 _LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
 _SLUG: Final = re.compile(r"[^A-Za-z0-9_-]+")

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from pipeline.drawing import (
+from pipeline.published.report.words import in_unit, money
+from pipeline.support.svg import (
     ACCENT,
     NARROW,
     Frame,
@@ -21,7 +22,6 @@ from pipeline.drawing import (
     tick_label,
     ticks_between,
 )
-from pipeline.published.report.words import in_unit, money
 
 Row = dict[str, Any]
 

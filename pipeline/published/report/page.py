@@ -12,14 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.drawing import fit
-from pipeline.errors import first_line
-from pipeline.home import Home, atomic_file, build_id, private_folder
 from pipeline.published.report.cards import Card, cards
-from pipeline.published.report.read import Snapshot, read_snapshot
+from pipeline.published.report.report_queries import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
 from pipeline.published.report.words import FILTERS
 from pipeline.schema.severities import URGENCY
+from pipeline.support.errors import first_line
+from pipeline.support.home import Home, atomic_file, build_id, private_folder
+from pipeline.support.svg import fit
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from markupsafe import Markup
 
-from pipeline.drawing import NARROW
 from pipeline.forecasts.plots import calibration
 from pipeline.published.report.cards import Card
-from pipeline.published.report.read import Row, Snapshot
-from pipeline.published.report.tables import Spell, Table, drawn, table
+from pipeline.published.report.html_tables import Spell, Table, drawn, table
+from pipeline.published.report.report_queries import Row, Snapshot
 from pipeline.published.report.words import converted, count, day, days, in_unit, instant, money, percent, ratio
 from pipeline.schema.severities import URGENCY
+from pipeline.support.svg import NARROW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

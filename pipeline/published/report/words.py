@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from pipeline.drawing import minus
-from pipeline.drawing import percent as rounded_percent
+from pipeline.support.svg import minus
+from pipeline.support.svg import percent as rounded_percent
 
 NOT_KNOWN: Final = "not known"
 NOT_CONVERTED: Final = "not converted"

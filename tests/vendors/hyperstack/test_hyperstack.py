@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.staging.read import Reading
+from pipeline.staging.record_reading import Reading
 from pipeline.vendors.hyperstack import VENDOR
 from tests.vendors.examples import example, read
 

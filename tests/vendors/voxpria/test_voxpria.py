@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.staging.read import Reading
+from pipeline.staging.record_reading import Reading
 from pipeline.vendors.voxpria import VENDOR
 from tests.vendors.examples import example, read
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.schema.units import MOST_AMOUNT
-from pipeline.staging.read import Reading
+from pipeline.staging.record_reading import Reading
 from pipeline.vendors._port import Pages
 from pipeline.vendors.vpsbg import VENDOR
 from tests.vendors.examples import NOW, example, read

@@ -3,7 +3,7 @@
   const at = (id) => document.getElementById(id);
   const box = at("cards"), cards = [...box.children], tools = at("tools");
 
-  // Readings become stale and days run out also where nobody makes a new page: the rules of pipeline/published/aging.py.
+  // Readings become stale and days run out also where nobody makes a new page: the rules of pipeline/models/status_at.py.
   const DAY = 86400000, CRITICAL_DAYS = 7, WARNING_DAYS = 14, WATCH_DAYS = 30;
   const RANKS = ["critical", "warning", "unknown", "watch", "ok"];
   const judge = (facts, asOf, now) => {

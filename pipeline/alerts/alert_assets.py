@@ -1,0 +1,129 @@
+"""Alerts' assets: what happened to each account's alerts, how they stand, and whether people were told."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import msgspec
+
+from pipeline.alerts.alert_tables import rebuild_tables
+from pipeline.alerts.journal import Ledger, Transitions, land, load, read_ledger
+from pipeline.alerts.pending import address
+from pipeline.alerts.rule_inputs import READS, read_readings
+from pipeline.alerts.rules import findings
+from pipeline.alerts.state_machine import step
+from pipeline.alerts.takeover import take_over
+from pipeline.models import quarantine
+from pipeline.models.asset_metadata import table_metadata
+from pipeline.schema.render import duplicate_keys
+from pipeline.schema.tables import ALERTS
+from pipeline.settings import Settings
+from pipeline.settings import load as load_settings
+from pipeline.support.clock import Clock
+from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, say
+from pipeline.warehouse.writer import Warehouse
+
+_PUBLISHED = [table for table in ALERTS if table.is_published]
+
+
+@dg.multi_asset(
+    name="alerts",
+    specs=[
+        dg.AssetSpec(
+            asset_key(table.full_name),
+            deps=[asset_key(name) for name in READS],
+            group_name="alerts",
+            description=table.doc,
+            kinds={"python", "duckdb"},
+            owners=OWNERS,
+        )
+        for table in _PUBLISHED
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "matches_contract",
+            asset=asset_key(table.full_name),
+            blocking=True,
+            description=f"No key ({', '.join(table.key)}) stands twice.",
+        )
+        for table in _PUBLISHED
+    ],
+)
+def alerts(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    clock: dg.ResourceParam[Clock],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Find what has changed, land it, and take over what is landed; a replay only takes over.
+
+    People are told after publishing (`published/messages`).
+    """
+    happened = 0
+    with clear_failures():
+        connection = warehouse.connection
+        if not warehouse.is_replay:
+            happened = _advance(_ledger(warehouse), warehouse, load_settings(), clock, context.run.run_id)
+        _take_over(warehouse)
+        ledger = read_ledger(connection, is_for_tables=True)
+        with warehouse.transaction():
+            rebuild_tables(connection, ledger)
+    say(f"alerts: {happened} new events, {sum(state.is_open for state in ledger.states.values())} open")
+    for table in _PUBLISHED:
+        key = asset_key(table.full_name)
+        duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+        check = dg.AssetCheckResult(
+            check_name="matches_contract",
+            asset_key=key,
+            passed=not duplicates,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={"keys_standing_twice": duplicates},
+        )
+        yield dg.MaterializeResult(
+            asset_key=key, metadata=table_metadata(connection, table.full_name), check_results=[check]
+        )
+
+
+def _take_over(warehouse: Warehouse) -> None:
+    with warehouse.transaction() as connection:
+        load(connection, warehouse.home.landing, warehouse.known_at)
+
+
+def _ledger(warehouse: Warehouse) -> Ledger:
+    _take_over(warehouse)
+    return read_ledger(warehouse.connection)
+
+
+def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Clock, run_id: str) -> int:
+    """Land what the state machine makes of the readings, where that is anything; returns how many events."""
+    home, policy = warehouse.home, settings.alerts
+    if not before.states:
+        told = take_over(home.landing, policy)
+        if told is not None:
+            land(home, clock, run_id, told)
+            before = _ledger(warehouse)
+    now = clock.now()
+    found, broken = [], []
+    for reading in read_readings(warehouse.connection):
+        try:
+            found += list(findings(reading, policy))
+        except Exception as problem:
+            # One account's alerts stay as they are; the others go on.
+            broken.append(quarantine.Broken(reading.account_id, f"its rules fail with {type(problem).__name__}"))
+    with warehouse.transaction() as connection:
+        quarantine.record(connection, "alerts.states", broken)
+    waiting = sorted(before.waiting.items())
+    after, events = step(before.states, found, [each for _, each in waiting], now)
+    changed = tuple(after[key] for key in sorted(after) if after[key] != before.states.get(key))
+    if changed or waiting or before.has_untaken:
+        recipients = settings.alert_recipients()
+        addressed = tuple(
+            msgspec.structs.replace(each, recipients=address(each, policy, recipients)) for each in events
+        )
+        entry = Transitions(
+            at=now,
+            states=changed,
+            events=addressed,
+            acknowledgements=tuple(fetch_id for fetch_id, _ in waiting),
+            through=before.newest,
+        )
+        land(home, clock, run_id, entry)
+    return len(events)

@@ -1,0 +1,285 @@
+"""The state machine of alerts: what was known, what is found, and the clock give states and events.
+
+Pure: no file, no network, no clock of its own. An alert opens and escalates at once. It recovers, or its severity goes
+down, after two good readings in a row that are clearly better: findings carry a second severity with a margin for
+that. A finding that knows nothing changes nothing, and one without a fresh reading makes nothing better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, Literal
+
+import msgspec
+
+from pipeline.schema.severities import RUN_FAILED
+from pipeline.settings.alert_policy import rank
+
+READINGS_TO_RECOVER: Final = 2
+"""Good readings in a row, of different times, after which an alert is over."""
+
+Key = tuple[str, str]
+"""account_id, rule."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The numbers that a finding rests on, in columns of `alerts.events`."""
+
+    unit_code: str
+    balance_amount: Decimal | None = None
+    observed_at_utc: datetime | None = None
+    runway_days: float | None = None
+    runway_p50_date: date | None = None
+    depleted_7d_probability: float | None = None
+    alert_below_amount: Decimal | None = None
+    threshold_amount: Decimal | None = None
+    unexplained_amount: Decimal | None = None
+    topup_amount: Decimal | None = None
+    topup_gross_amount: Decimal | None = None
+    order_by_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a rule says of an account now."""
+
+    account_id: str
+    rule: str
+    is_known: bool
+    """False where nothing is known that the rule could be held to."""
+    is_fresh: bool
+    """It rests on a fresh reading, and not on an older one that is aged to now: only then can an alert get better."""
+    severity: str | None
+    """How bad it is; None where all is well."""
+    held_severity: str | None
+    """The same with a margin: never milder than `severity`, and what an alert must fall below to get better."""
+    read_at: datetime | None
+    """Which reading it is."""
+    message: str
+    evidence: Evidence
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An alert of an account and a rule: open, in somebody's hands, or over."""
+
+    account_id: str
+    rule: str
+    alert_state: Literal["open", "acknowledged", "recovered"]
+    severity: str
+    """Of an alert that is over: the worst that it had been."""
+    worst_severity: str
+    since_at_utc: datetime
+    """When alert_state became what it is."""
+    event_count: int
+    """Events of this account and rule so far; the newest one's id ends with it."""
+    acknowledged_by: str | None = None
+    acknowledged_at_utc: datetime | None = None
+    acknowledgement_note: str | None = None
+    better_count: int = 0
+    """Good readings in a row that are clearly better."""
+    better_severity: str | None = None
+    """The worst of them."""
+    better_read_at: datetime | None = None
+    """The newest of them."""
+
+    @property
+    def is_open(self) -> bool:
+        """It is not over."""
+        return self.alert_state != "recovered"
+
+    @property
+    def event_id(self) -> str:
+        """The newest event."""
+        return f"{self.account_id}/{self.rule}/{self.event_count}"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A transition of an alert, and whom it is told."""
+
+    event_id: str
+    account_id: str
+    rule: str
+    event: Literal["opened", "escalated", "acknowledged", "recovered"]
+    severity: str
+    """Of the alert after it; where it recovered, the worst that it had been."""
+    happened_at_utc: datetime
+    message: str
+    evidence: Evidence
+    is_silent: bool = False
+    """Not worth a message to anybody."""
+    recipients: tuple[str, ...] = ()
+    """Names of the variables that hold their URLs."""
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="acknowledgement"):
+    """Somebody has it in hand."""
+
+    account_id: str
+    by: str
+    at: datetime
+    rule: str | None = None
+    """None: every open alert of the account."""
+    note: str | None = None
+
+
+def step(
+    states: Mapping[Key, State],
+    findings: Iterable[Finding],
+    acknowledgements: Iterable[Acknowledgement],
+    now: datetime,
+) -> tuple[dict[Key, State], list[Event]]:
+    """The states after these acknowledgements and findings, and what happened, in order.
+
+    `findings` hold every watched account and rule, known or not: an open alert that is not among them is closed
+    without a message. But for the one about runs, which their ends open and close (`pipeline.alerts.run_failures`).
+    """
+    after = dict(states)
+    events: list[Event] = []
+    for acknowledgement in acknowledgements:
+        for key in sorted(after):
+            if matches(acknowledgement, after[key]):
+                after[key], event = _acknowledged(after[key], acknowledgement)
+                events.append(event)
+    seen: set[Key] = set()
+    for finding in sorted(findings, key=lambda each: (each.account_id, each.rule)):
+        key = (finding.account_id, finding.rule)
+        seen.add(key)
+        state, happened = _advance(after.get(key), finding, now)
+        if state is not None:
+            after[key] = state
+        if happened is not None:
+            events.append(happened)
+    for key in sorted(after.keys() - seen):
+        if after[key].is_open and after[key].rule != RUN_FAILED:
+            after[key], event = _forgotten(after[key], now)
+            events.append(event)
+    return after, events
+
+
+def matches(acknowledgement: Acknowledgement, state: State) -> bool:
+    """Tell whether somebody takes this alert in hand: it is open, and nobody has it yet."""
+    return (
+        state.alert_state == "open"
+        and state.account_id == acknowledgement.account_id
+        and acknowledgement.rule in (None, state.rule)
+    )
+
+
+def _advance(state: State | None, finding: Finding, now: datetime) -> tuple[State | None, Event | None]:
+    if not finding.is_known:
+        return state, None
+    if state is None or not state.is_open:
+        return (state, None) if finding.severity is None else opened(state, finding, finding.severity, now)
+    if finding.severity is not None and rank(finding.severity) > rank(state.severity):
+        return _escalated(state, finding, finding.severity, now)
+    if rank(finding.held_severity) >= rank(state.severity):
+        return (_unsettled(state) if state.better_count else state), None
+    if not finding.is_fresh:
+        return state, None
+    # A time that is yet to come was read by a run whose clock was ahead: it holds up nothing.
+    counted = state.better_read_at if state.better_read_at is not None and state.better_read_at <= now else None
+    if finding.read_at is None or (counted is not None and finding.read_at <= counted):
+        return state, None
+    better = msgspec.structs.replace(
+        state,
+        better_count=state.better_count + 1,
+        better_severity=max(state.better_severity, finding.held_severity, key=rank),
+        better_read_at=finding.read_at,
+    )
+    if better.better_count < READINGS_TO_RECOVER:
+        return better, None
+    if better.better_severity is not None:
+        # It goes down without a word, so that it is told when it becomes worse again.
+        # The reading that has counted does not count again.
+        eased = msgspec.structs.replace(_unsettled(better), better_read_at=finding.read_at)
+        return msgspec.structs.replace(eased, severity=better.better_severity), None
+    return recovered(better, finding.message, finding.evidence, now)
+
+
+def _unsettled(state: State) -> State:
+    return msgspec.structs.replace(state, better_count=0, better_severity=None, better_read_at=None)
+
+
+def opened(before: State | None, finding: Finding, severity: str, now: datetime) -> tuple[State, Event]:
+    """An alert that opens, after what it was before, if ever."""
+    state = State(
+        account_id=finding.account_id,
+        rule=finding.rule,
+        alert_state="open",
+        severity=severity,
+        worst_severity=severity,
+        since_at_utc=now,
+        event_count=(before.event_count if before else 0) + 1,
+    )
+    return state, _event(state, "opened", now, finding.message, finding.evidence)
+
+
+def _escalated(before: State, finding: Finding, severity: str, now: datetime) -> tuple[State, Event]:
+    # Whoever had it in hand had something milder in hand.
+    state = State(
+        account_id=before.account_id,
+        rule=before.rule,
+        alert_state="open",
+        severity=severity,
+        worst_severity=max(before.worst_severity, severity, key=rank),
+        since_at_utc=before.since_at_utc if before.alert_state == "open" else now,
+        event_count=before.event_count + 1,
+    )
+    return state, _event(state, "escalated", now, finding.message, finding.evidence)
+
+
+def _acknowledged(before: State, acknowledgement: Acknowledgement) -> tuple[State, Event]:
+    state = msgspec.structs.replace(
+        before,
+        alert_state="acknowledged",
+        since_at_utc=acknowledgement.at,
+        event_count=before.event_count + 1,
+        acknowledged_by=acknowledgement.by,
+        acknowledged_at_utc=acknowledgement.at,
+        acknowledgement_note=acknowledgement.note,
+    )
+    words = f"{acknowledgement.by} has it in hand" + (f": {acknowledgement.note}" if acknowledgement.note else ".")
+    event = _event(state, "acknowledged", acknowledgement.at, words, Evidence(unit_code="unknown"))
+    return state, msgspec.structs.replace(event, is_silent=True)
+
+
+def recovered(before: State, message: str, evidence: Evidence, now: datetime) -> tuple[State, Event]:
+    """An alert that is over."""
+    state = State(
+        account_id=before.account_id,
+        rule=before.rule,
+        alert_state="recovered",
+        severity=before.worst_severity,
+        worst_severity=before.worst_severity,
+        since_at_utc=now,
+        event_count=before.event_count + 1,
+    )
+    return state, _event(state, "recovered", now, message, evidence)
+
+
+def _forgotten(before: State, now: datetime) -> tuple[State, Event]:
+    words = "No longer watched: accounts.toml names the account, or what the rule needs, no more."
+    state, event = recovered(before, words, Evidence(unit_code="unknown"), now)
+    return state, msgspec.structs.replace(event, is_silent=True)
+
+
+def _event(
+    state: State,
+    event: Literal["opened", "escalated", "acknowledged", "recovered"],
+    at: datetime,
+    message: str,
+    evidence: Evidence,
+) -> Event:
+    return Event(
+        event_id=state.event_id,
+        account_id=state.account_id,
+        rule=state.rule,
+        event=event,
+        severity=state.severity,
+        happened_at_utc=at,
+        message=message,
+        evidence=evidence,
+    )

@@ -1,0 +1,183 @@
+"""What `drawdown doctor` looks at on this machine: who may read files and reach web servers, and room on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.support.home import Home
+
+if TYPE_CHECKING:
+    import psutil
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_GIB: Final = 1024**3
+_OURS: Final = "drawdown serve"
+_GUARDED: Final = "pipeline.orchestration.web_interface"
+"""Starts Dagster's web server so that it answers to its own names only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: str
+    """`ok`, `warn` or `fail`."""
+    about: str
+    finding: str
+
+
+def look(home: Home, accounts: Path, *, least_free_bytes: int) -> Iterator[Finding]:
+    """Look at the settings' file, the state folder, Dagster's records, the web servers and the disk."""
+    yield from _settings(accounts)
+    yield from reachable_servers()
+    yield from _records(home)
+    if not home.path.exists():
+        yield Finding("ok", str(home.path), "not there yet; the first run makes it")
+        return
+    yield from _private(home)
+    if home.sandbox_accounts.exists() and accounts.absolute() != home.sandbox_accounts:
+        yield Finding("warn", str(home.path), "holds the demo's data; set DRAWDOWN_HOME to another folder for accounts")
+    if not os.access(home.path, os.W_OK):
+        yield Finding("fail", str(home.path), "cannot be written to")
+    yield _room(home, least_free_bytes)
+
+
+def _settings(accounts: Path) -> Iterator[Finding]:
+    # base_url says where a key is sent.
+    if accounts.stat().st_mode & stat.S_IWOTH:
+        yield Finding("warn", str(accounts), f"anybody may change where keys are sent; chmod o-w {accounts}")
+    folder = accounts.absolute().parent
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        yield Finding("warn", str(folder), f"anybody may put another {accounts.name} in its place; chmod o-w {folder}")
+
+
+def _private(home: Home) -> Iterator[Finding]:
+    loose = [home.path] if _is_for_others(home.path) else []
+    for folder, folders, files in os.walk(home.path):
+        here = Path(folder)
+        loose += [path for path in map(here.joinpath, sorted(folders + files)) if _is_for_others(path)]
+        # Dagster makes its files as it likes; nobody comes to them through a folder that is its owner's.
+        folders[:] = [name for name in folders if here / name != home.dagster]
+    if loose:
+        count = f"{len(loose)} of its files and folders" if len(loose) > 1 else "it"
+        yield Finding(
+            "warn", str(home.path), f"others may read or change {count}, such as {loose[0]}; chmod -R go= {home.path}"
+        )
+
+
+def _records(home: Home) -> Iterator[Finding]:
+    """Dagster's records, where they are not in the state folder: they tell of balances."""
+    folder = os.environ.get("DAGSTER_HOME")
+    if folder and home.path not in Path(folder).parents and _is_for_others(Path(folder)):
+        yield Finding("warn", folder, f"others may read what Dagster keeps of each run; chmod 700 {folder}")
+
+
+def _is_for_others(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISLNK(mode) and bool(mode & _OTHERS)
+
+
+def _room(home: Home, least_free_bytes: int) -> Finding:
+    free = shutil.disk_usage(home.path).free
+    # A rebuild makes another warehouse beside the old one, and a build out of it.
+    needed = max(least_free_bytes, 2 * home.warehouse.stat().st_size if home.warehouse.exists() else 0)
+    if free > needed:
+        return Finding("ok", str(home.path), f"{free / _GIB:.1f} GiB free")
+    return Finding(
+        "warn",
+        str(home.path),
+        f"{free / _GIB:.1f} GiB free, and a rebuild wants {needed / _GIB:.1f}; make room, or move the folder to a "
+        "larger disk and set DRAWDOWN_HOME",
+    )
+
+
+def reachable_servers() -> Iterator[Finding]:
+    """Each web server of Dagster's or ours that other machines reach, and what Dagster's show: none has a login.
+
+    Of a process whose sockets may not be looked at, as another user's, its command line tells.
+    """
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            name = _server_name(words)
+            addresses = _listens_on(process, words) if name else []
+        except psutil.Error:
+            continue  # it has ended, or is nobody's to look at
+        for host, port in addresses:
+            shown = f"[{host}]" if ":" in host else host
+            where = f"listens on {shown}{f':{port}' if port else ''}"
+            about = f"{name} (process {process.pid})"
+            if not _is_loopback(host):
+                yield Finding(
+                    "warn",
+                    about,
+                    f"{where}, where other machines reach it, and it has no login; start it on 127.0.0.1, and put a "
+                    "proxy with a login and TLS before it",
+                )
+            elif name != _OURS and not _is_guarded(words):
+                yield Finding(
+                    "warn",
+                    about,
+                    f"{where} and answers to any name, so that a page on the Internet can read balances and start runs "
+                    f"there through a browser of this machine; start it with `python -m {_GUARDED}`",
+                )
+            elif name != _OURS:
+                yield Finding("ok", about, f"{where}: this machine's users see every balance there, and can start runs")
+
+
+def _server_name(words: Sequence[str]) -> str | None:
+    """What is served by a command line; None where it is none of the web servers."""
+    # An interpreter and its options may stand before the command.
+    for place, word in enumerate(words[:4]):
+        command, following = Path(word).name, words[place + 1 : place + 2]
+        if command in ("dagster-webserver", "dagster_webserver", _GUARDED):
+            return "Dagster's web server"
+        if command in ("dagster", "dg") and following == ["dev"]:
+            return "dagster dev"
+        if command == "drawdown" and following == ["serve"]:
+            return _OURS
+    return None
+
+
+def _is_guarded(words: Sequence[str]) -> bool:
+    return any(Path(word).name == _GUARDED for word in words[:4])
+
+
+def _listens_on(process: psutil.Process, words: Sequence[str]) -> list[tuple[str, int | None]]:
+    import psutil
+
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.AccessDenied:
+        return [(host, None) for host in _hosts_named(words)]
+    return [(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN]
+
+
+def _hosts_named(words: Sequence[str]) -> list[str]:
+    """The addresses after `-h` and `--host`."""
+    hosts = [following for word, following in pairwise(words) if word in ("-h", "--host")]
+    return hosts + [word.removeprefix("--host=") for word in words if word.startswith("--host=")]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback

@@ -1,0 +1,221 @@
+"""The commands that read what is published."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import completion
+from pipeline.cli.app import Json, app
+from pipeline.schema.severities import ALERT_RULES, RUN_FAILED, SEVERITIES
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
+
+
+def _instant(text: str) -> datetime | None:
+    """The instant of an option; UsageError for what is none, None where it is not given."""
+    if not text:
+        return None
+    from pipeline.support.clock import parse_instant
+
+    try:
+        return parse_instant(text)
+    except ValueError as problem:
+        raise UsageError(f"--as-of: {problem}") from None
+
+
+@app.command()
+def status(
+    as_json: Json = False,
+    fail_on: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SEVERITY",
+            help="Exit 1 when an account is this urgent or more; `stale`: when a reading is not fresh; `unknown`: when "
+            "that, or nothing is known to judge by; `run_failed`: when the last run failed. For cron. Repeatable.",
+            autocompletion=completion.fail_on,
+        ),
+    ] = [],  # noqa: B006 - typer reads it as the default
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
+    ] = "",
+) -> None:
+    """Show every account: what is left, how long it lasts, how urgent it is by now."""
+    from pipeline.cli.status import STALE, is_reached, print_status, read_status
+
+    for severity in fail_on:
+        if severity not in (*SEVERITIES, STALE, RUN_FAILED):
+            raise UsageError(f"--fail-on {severity}: known are {', '.join(SEVERITIES)}, {STALE} and {RUN_FAILED}")
+    found = read_status(Home.from_environment(), _instant(as_of))
+    print_status(found, as_json=as_json)
+    if is_reached(found, fail_on):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SQL statement over the published tables.")],
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, csv, json or parquet (to stdout).",
+            autocompletion=completion.one_of("table", "csv", "json", "parquet"),
+        ),
+    ] = "table",
+) -> None:
+    """Query the published tables, read-only."""
+    from pipeline.cli.query import show
+
+    show(Home.from_environment(), query, output_format)
+
+
+@app.command()
+def explain(
+    account: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="The account's name in accounts.toml.",
+            autocompletion=completion.published_accounts,
+        ),
+    ],
+    fetch_id: Annotated[
+        str, typer.Option("--bytes", metavar="FETCH_ID", help="Print the answer of this id instead, byte for byte.")
+    ] = "",
+    as_json: Json = False,
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
+    ] = "",
+) -> None:
+    """Tell where an account's money went, why it is forecast so, and how each number is known."""
+    from pipeline.cli.explain import explain as find
+
+    home = Home.from_environment()
+    found = find(home, account, _instant(as_of))
+    if fetch_id:
+        from pipeline.cli.explain import write_bytes
+
+        write_bytes(home, fetch_id)
+    elif as_json:
+        from pipeline.cli.terminal import write_json_object
+
+        write_json_object(found)
+    else:
+        from pipeline.cli.explain_text import show
+
+        show(found)
+
+
+@app.command()
+def dictionary(
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A table, such as marts.account_status, or a schema; default: all.",
+            autocompletion=completion.tables,
+        ),
+    ] = "",
+    as_json: Json = False,
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, json or markdown.",
+            autocompletion=completion.one_of("table", "json", "markdown"),
+        ),
+    ] = "table",
+) -> None:
+    """Tell every published table and column: key, type, unit, meaning, and where it comes from."""
+    from pipeline.cli.dictionary import show
+
+    show(table, "json" if as_json else output_format)
+
+
+@app.command()
+def report(
+    is_opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Print where the report of the newest build is: one HTML page, made anew where it is older than the build."""
+    from pipeline.published.report import current_report
+
+    address = current_report(Home.from_environment()).as_uri()
+    print(address)
+    if is_opened:
+        import webbrowser
+
+        if not webbrowser.open(address):
+            raise DrawdownError("no browser could be opened; the address above opens in any")
+
+
+@app.command()
+def alerts(
+    acknowledge: Annotated[
+        str,
+        typer.Option(
+            metavar="ACCOUNT",
+            help="Say that somebody has the account's alerts in hand.",
+            autocompletion=completion.published_accounts,
+        ),
+    ] = "",
+    rule: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="With --acknowledge: only the alert of this rule.",
+            autocompletion=completion.one_of(*ALERT_RULES),
+        ),
+    ] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="With --acknowledge: a line about it.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every recipient.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the open alerts; acknowledge some; or try whether messages arrive."""
+    from pipeline.cli import alerting
+
+    if (rule or note) and not acknowledge:
+        raise UsageError("--rule and --note go with --acknowledge")
+    if test and acknowledge:
+        raise UsageError("--test and --acknowledge are two things; do one after the other")
+    if test:
+        if not alerting.try_recipients(as_json=as_json):
+            raise typer.Exit(1)
+    elif acknowledge:
+        alerting.acknowledge(Home.from_environment(), acknowledge, rule or None, note or None)
+    else:
+        alerting.show(Home.from_environment(), as_json=as_json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8710,
+    public: Annotated[bool, typer.Option("--public", help="Let --host be reached from other machines.")] = False,
+    name: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Another host name that it may be asked as. Repeatable.")
+    ] = [],  # noqa: B006 - typer reads it as the default
+    max_age: Annotated[
+        int, typer.Option(metavar="MINUTES", min=1, help="How old the newest build may be for /healthz.")
+    ] = 180,
+) -> None:
+    """Serve the report, /metrics and /healthz over HTTP, read-only, until interrupted."""
+    from pipeline.cli.serving import serve as serve_forever
+
+    serve_forever(Home.from_environment(), host=host, port=port, is_public=public, names=name, max_age_minutes=max_age)
+
+
+@app.command()
+def checksum(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A DuckDB file; default: the published build.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print each table's rows and a checksum of what they hold, to compare two builds."""
+    from pathlib import Path
+
+    from pipeline.cli.checksum import print_checksums
+
+    print_checksums(Path(file) if file else Home.from_environment().current, as_json=as_json)

@@ -1,0 +1,226 @@
+"""The commands that ask vendors, or make tables anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import completion
+from pipeline.cli.app import Accounts, AsOf, Json, app, complain
+from pipeline.support.errors import DrawdownError, UsageError
+from pipeline.support.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.orchestration.refresh import Outcome, Request
+
+
+@app.command()
+def run(
+    select: Annotated[str, typer.Option(metavar="SELECTION", help="Dagster's asset selection; default: all.")] = "",
+    account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    as_of: AsOf = "",
+    as_json: Json = False,
+) -> None:
+    """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
+
+    def work() -> Outcome:
+        from pipeline.support.clock import Clock, parse_instant
+
+        try:
+            clock = Clock(parse_instant(as_of) if as_of else None)
+        except ValueError as problem:
+            raise UsageError(f"--as-of: {problem}") from None
+
+        from pipeline.orchestration.refresh import Request, check_before
+
+        request = Request(
+            home=Home.from_environment(),
+            selection=select or None,
+            accounts=tuple(account),
+            clock=clock,
+        )
+        check_before(request)
+        return _watched(request)
+
+    _report(work, as_json=as_json)
+
+
+@app.command()
+def backfill(
+    from_date: Annotated[str, typer.Option("--from", metavar="DATE", help="First UTC day.")],
+    to_date: Annotated[str, typer.Option("--to", metavar="DATE", help="Last UTC day; default: today.")] = "",
+    account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    as_of: AsOf = "",
+    as_json: Json = False,
+) -> None:
+    """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
+
+    def work() -> Outcome:
+        from pipeline.support.clock import Clock, parse_day, parse_instant
+
+        try:
+            clock = Clock(parse_instant(as_of) if as_of else None)
+            first, last = parse_day(from_date), parse_day(to_date) if to_date else clock.today()
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+        if last < first:
+            raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
+
+        from pipeline.orchestration.refresh import Request, check_before
+
+        request = Request(
+            home=Home.from_environment(),
+            accounts=tuple(account),
+            clock=clock,
+            from_date=str(first),
+            to_date=str(last),
+        )
+        check_before(request)
+        return _watched(request)
+
+    _report(work, as_json=as_json)
+
+
+@app.command()
+def rebuild(
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="As it was known then: into a file of its own, all else as it is.")
+    ] = "",
+    to: Annotated[str, typer.Option(metavar="FILE", help="The DuckDB file that --as-of writes.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
+
+    def work() -> Outcome:
+        from pathlib import Path
+
+        from pipeline.support.clock import parse_instant
+
+        if bool(as_of) != bool(to):
+            raise UsageError("--as-of and --to go together: an instant, and the file for what was known then")
+        try:
+            known_at = parse_instant(as_of) if as_of else None
+        except ValueError as problem:
+            raise UsageError(f"--as-of: {problem}") from None
+
+        from pipeline.cli.progress import steps
+        from pipeline.orchestration.refresh import Request, rebuild_as_of, step_count
+        from pipeline.orchestration.refresh import rebuild as rebuild_all
+
+        home = Home.from_environment()
+
+        like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+        with steps("Rebuilding", step_count(like)) as told:
+            if known_at:
+                return rebuild_as_of(home, known_at, Path(to), on_step=told)
+            return rebuild_all(home, on_step=told)
+
+    _report(work, as_json=as_json)
+
+
+def _watched(request: Request) -> Outcome:
+    from dataclasses import replace
+
+    from pipeline.cli.progress import steps
+    from pipeline.landing.fetching import FetchPolicy, Visit
+    from pipeline.orchestration.refresh import materialize, step_count
+    from pipeline.support.notices import warn
+
+    warned: set[str] = set()
+    with steps("Refreshing", step_count(request)) as told:
+
+        def visited(visit: Visit) -> None:
+            line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
+            if visit.clock_warning and visit.account_id not in warned:
+                warned.add(visit.account_id)
+                line = f"{line}; {visit.clock_warning}"
+            told(visit.news if visit.is_absent else line)
+
+        policy = FetchPolicy(on_visit=visited, on_warning=warn)
+        return materialize(replace(request, on_step=told, policy=policy))
+
+
+def _report(work: Callable[[], Outcome], *, as_json: bool) -> None:
+    """Do it, and print how it ended, also where it failed: then what it raised goes on from here."""
+    from pipeline.support.notices import collected
+
+    with collected() as warnings:
+        try:
+            outcome = work()
+        except (Exception, KeyboardInterrupt) as problem:
+            if as_json:
+                run_id, lines = _ending(problem)
+                _print_outcome(run_id, lines, warnings)
+            raise
+        finally:
+            # No number is wrong, so these lines alone leave the exit code at 0.
+            for line in warnings:
+                complain(line)
+    if as_json:
+        _print_outcome(outcome.run_id, outcome.problems, warnings)
+    else:
+        for line in outcome.problems:
+            complain(line)
+    if not outcome.is_ok:
+        raise typer.Exit(1)
+
+
+def _ending(problem: BaseException) -> tuple[str | None, list[str]]:
+    """Which run failed, where one had begun, and why."""
+    from pipeline.orchestration.refresh import RunFailed
+
+    if isinstance(problem, RunFailed):
+        return problem.run_id, list(problem.lines)
+    if isinstance(problem, KeyboardInterrupt):
+        return None, ["interrupted"]
+    return None, str(problem).splitlines() or [type(problem).__name__]
+
+
+def _print_outcome(run_id: str | None, problems: Sequence[str], warnings: Sequence[str]) -> None:
+    from pipeline.cli.terminal import write_json
+
+    names = ["run_id", "is_ok", "problems", "warnings"]
+    write_json(names, [[run_id, not problems, list(problems), list(warnings)]])
+
+
+@app.command()
+def backtest(
+    account: Annotated[
+        list[str],
+        typer.Option(
+            "--account",
+            metavar="ID",
+            help="Show this account, too; may be repeated.",
+            autocompletion=completion.accounts,
+        ),
+    ] = [],  # noqa: B006 - typer reads it as the default
+    as_json: Json = False,
+) -> None:
+    """Forecast every account from its past days, and tell whether these forecasts would have held."""
+    from pipeline.cli.backtesting import run_backtest
+
+    run_backtest(Home.from_environment(), account, as_json=as_json)
+
+
+@app.command()
+def compact() -> None:
+    """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
+    from pipeline.cli.progress import steps
+    from pipeline.landing.compact import compact as compact_landing
+    from pipeline.landing.compact import folder_count
+    from pipeline.support.clock import Clock
+
+    landing = Home.from_environment().landing
+    if not landing.is_dir():
+        raise DrawdownError(
+            f"{landing} does not exist: there is nothing to compact. `drawdown run` begins it, or set DRAWDOWN_HOME to "
+            "the folder that has it"
+        )
+    with steps("Merging files, a day and endpoint at a time", folder_count(landing)) as told:
+        done = compact_landing(landing, Clock().today(), on_folder=lambda: told(None))
+    print(
+        f"{done.files_before} files, {done.bytes_before:,} bytes -> "
+        f"{done.files_after} files, {done.bytes_after:,} bytes"
+    )

@@ -1,0 +1,75 @@
+"""The commands to begin with, and those that look after the place."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import Json, app
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+
+
+@app.command()
+def init(
+    dagster: Annotated[bool, typer.Option("--dagster", help="Write dagster.yaml for the scheduler instead.")] = False,
+) -> None:
+    """Write a commented accounts.toml to start from; an existing one is never touched."""
+    from pipeline.cli import starters
+
+    if dagster:
+        path, is_new = starters.write_dagster_yaml(Home.from_environment())
+        print(f"wrote {path}" if is_new else f"{path} is there already and stays as it is")
+    else:
+        print(f"wrote {starters.write_accounts()}; set the variables that it names, then try `drawdown doctor`")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check each account with one GET, and this machine: reachable, authorised, clock, disk, permissions."""
+    from pipeline.cli.doctor import examine
+    from pipeline.cli.terminal import show_findings, write_json
+
+    findings = examine(Home.from_environment())
+    rows = [(each.state, each.about, each.finding) for each in findings]
+    if as_json:
+        write_json(["state", "about", "finding"], rows)
+    else:
+        show_findings(rows)
+    if any(each.state == "fail" for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
+    days: Annotated[
+        int, typer.Option(min=1, max=400, help="Days that are polled, once a day, before the last refresh.")
+    ] = 30,
+) -> None:
+    """Start the sandbox vendors on loopback, poll them for some weeks, and show the accounts."""
+    from pipeline.cli.demo import play
+
+    play(Home.from_environment(), seed=seed, days=days)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
+    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
+    days: Annotated[int, typer.Option(min=1, max=4000, help="Days of history.")] = 400,
+) -> None:
+    """Serve the four vendors' APIs over a simulated world, faults on request, until interrupted."""
+    import errno
+
+    from pipeline.sandbox import serve_forever
+
+    try:
+        serve_forever(port=port, seed=seed, days=days)
+    except OSError as problem:
+        if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise DrawdownError(
+            f"port {port} on 127.0.0.1 cannot be taken: {problem.strerror}; `--port 0` takes a free one"
+        ) from None

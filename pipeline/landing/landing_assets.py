@@ -1,0 +1,154 @@
+"""Landing's assets: one for each vendor's endpoint, fetched together by one step, any subset of which can be chosen."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import msgspec
+from pydantic import Field
+
+from pipeline.landing.ecb_rates import land_rates
+from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, check_world
+from pipeline.landing.listing_walk import Span
+from pipeline.landing.runs import newest_record
+from pipeline.settings import compare, identify, identity_key, load, warnings
+from pipeline.support.clock import Clock, parse_day
+from pipeline.support.dagster_steps import FRESHNESS, OWNERS, clear_failures, described, note
+from pipeline.support.errors import UsageError
+from pipeline.support.home import Home
+from pipeline.support.printable import printable_lines
+from pipeline.vendors import discover
+
+
+class LandingConfig(dg.Config):
+    """What to fetch. Empty: every account, from where the last run left off."""
+
+    accounts: list[str] = Field(default_factory=list, description="Account ids; empty means all.")
+    from_date: str | None = Field(default=None, description="First UTC day of a backfill, such as 2026-01-01.")
+    to_date: str | None = Field(default=None, description="Last UTC day of a backfill; today where absent.")
+
+    def span(self) -> Span:
+        """The days asked for; UsageError where they are no days, or end before they begin."""
+        try:
+            first = parse_day(self.from_date) if self.from_date else None
+            last = parse_day(self.to_date) if self.to_date else None
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+        if last and not first:
+            raise UsageError("a backfill with a last day needs a first day: set from_date")
+        if first and last and last < first:
+            raise UsageError(
+                f"the backfill ends on {last}, before it begins on {first}; give the earlier day as from_date"
+            )
+        return Span(from_date=first, to_date=last)
+
+
+def landing_key(vendor: str, endpoint: str) -> dg.AssetKey:
+    """The asset key of a vendor's endpoint: `landing/<vendor>_<endpoint>`."""
+    return dg.AssetKey(["landing", f"{vendor}_{endpoint}"])
+
+
+ENDPOINTS = {
+    landing_key(vendor.name, endpoint.name): (vendor, endpoint)
+    for vendor in discover().values()
+    for endpoint in vendor.endpoints
+}
+
+
+@dg.multi_asset(
+    name="landing",
+    specs=[
+        dg.AssetSpec(
+            key,
+            group_name="landing",
+            description=f"{vendor.title}: {endpoint.doc} Exact bytes of every answer, good or bad.",
+            kinds={"python", "parquet"},
+            owners=OWNERS,
+            freshness_policy=FRESHNESS,
+        )
+        for key, (vendor, endpoint) in ENDPOINTS.items()
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_fetched",
+            asset=key,
+            description="Every account's newest request to this endpoint was answered, or the account has no such "
+            "evidence and need not have it.",
+        )
+        for key in ENDPOINTS
+    ],
+    can_subset=True,
+)
+def landing(
+    context: dg.AssetExecutionContext,
+    config: LandingConfig,
+    home: dg.ResourceParam[Home],
+    clock: dg.ResourceParam[Clock],
+    fetch_policy: dg.ResourceParam[FetchPolicy],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Ask every account's endpoints, side by side, and land what they answer."""
+    with clear_failures():
+        settings = load()
+        wanted = {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys}
+        accounts = settings.select(config.accounts)
+        check_world(settings, accounts, clock, home)
+        calls = calls_for(accounts, wanted)
+        record = settings.to_record(identify(settings.accounts.values(), identity_key(home)))
+        likeness = compare(newest_record(home.landing, clock.now()), record)
+        for line in warnings(likeness, record, settings.source):
+            note(context, line, is_warning=True)
+            fetch_policy.on_warning(line)
+        fetcher = Fetcher(
+            home=home,
+            clock=clock,
+            run_id=context.run.run_id,
+            allow_http_loopback=settings.allow_http_loopback,
+            wanted=config.span(),
+            policy=fetch_policy,
+            formerly={
+                each.account_id: (
+                    *each.formerly,
+                    *(old for old, new in likeness.renames.items() if new == each.account_id),
+                )
+                for each in accounts
+            },
+        )
+        visits = fetcher.fetch(calls, msgspec.json.encode(record, order="sorted"))
+        land_rates(home, clock, context.run.run_id)
+    for visit in visits:
+        if visit.news:
+            # Once, and in marts.data_freshness for ever: a key without a right to something is no failure of each run.
+            note(context, visit.news)
+    for warning in {visit.account_id: visit.clock_warning for visit in visits}.values():
+        if warning:
+            note(context, warning, is_warning=True)
+    for key in sorted(context.selected_asset_keys, key=lambda each: each.path):
+        vendor, endpoint = ENDPOINTS[key]
+        own = [each for each in visits if (each.vendor, each.endpoint) == (vendor.name, endpoint.name)]
+        # Also without an account to ask: what follows must go ahead for the others.
+        yield dg.MaterializeResult(asset_key=key, metadata=_metadata(own), check_results=[_is_fetched(key, own)])
+
+
+def _metadata(visits: list[Visit]) -> dict[str, dg.MetadataValue]:
+    lines = [f"| {each.account_id} | {each.outcome} | {each.fetch_count} | {each.reason} |" for each in visits]
+    return {
+        "accounts": dg.MetadataValue.int(len(visits)),
+        "failed_accounts": dg.MetadataValue.int(sum(each.is_failed for each in visits)),
+        "accounts_without_it": dg.MetadataValue.int(sum(each.is_absent for each in visits)),
+        "fetches": dg.MetadataValue.int(sum(each.fetch_count for each in visits)),
+        "body_bytes": dg.MetadataValue.int(sum(each.body_bytes for each in visits)),
+        "answers": dg.MetadataValue.md(
+            printable_lines(["| account | outcome | fetches | reason |", "|-|-|-|-|", *lines])
+        ),
+    }
+
+
+def _is_fetched(key: dg.AssetKey, visits: list[Visit]) -> dg.AssetCheckResult:
+    failed = [each for each in visits if each.is_failed]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name="is_fetched",
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=described(each.reason for each in failed),
+        metadata={"failed_accounts": [each.account_id for each in failed]},
+    )

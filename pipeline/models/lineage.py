@@ -1,0 +1,199 @@
+"""Where each column comes from: the columns that its SELECT reads, and the vendors' fields at their far end.
+
+A SELECT is parsed; a staging table of records is followed into the vendors' declarations; a table that Python makes
+states in its definition what it is made from (`Table.made_from`). Conditions in joins and WHERE are no source of a
+column: they say which rows there are, not what stands in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from pipeline.models.discovery import discover
+from pipeline.models.model import Model
+from pipeline.models.views import evidence_view
+from pipeline.schema.tables import ALL, RECORDS, Table, published
+from pipeline.vendors import discover as discover_vendors
+from pipeline.vendors._port import Field, Records
+
+if TYPE_CHECKING:
+    import duckdb
+
+Sources = dict[str, tuple[str, ...]]
+"""A table's columns, each with the full names of the columns, or else of the tables and files, that it is made of."""
+
+_EVIDENCE: Final = "staging.evidence"
+_EVIDENCE_COLUMNS: Final = ("account_id", "basis", "is_fallback", "first_date", "through_date")
+_OF_THE_ANSWER: Final = {
+    "account_id": "landing account_id",
+    "fetch_id": "landing fetch_id",
+    "observed_at_utc": "landing fetched_at_utc",
+    "row_number": "the row's place in the answer",
+    "loaded_at_utc": "the clock at loading",
+    "extra_json": "the row's other keys",
+    "first_observed_at_utc": "landing fetched_at_utc of the earliest answer",
+    "first_stated_amount": "stated_amount of the earliest answer",
+    "is_partial": "landing fetched_at_utc: a day that was not over",
+    "usage_date": "landing window_from_date",
+    "covers_from_date": "landing fetched_at_utc or window_from_date",
+    "covers_to_date": "landing fetched_at_utc or window_to_date",
+}
+"""Columns of records that no field of the vendor's answer holds; where one does, the field is told instead."""
+
+
+@cache
+def direct_sources() -> dict[str, Sources]:
+    """The direct sources of every column of every table and view, vendors' own staging tables aside.
+
+    Empty for what is counted or constant in a SELECT.
+    """
+    models = discover()
+    found: dict[str, Sources] = {}
+    for name, table in {**{each.full_name: each for each in RECORDS.values()}, **ALL}.items():
+        if name in models:
+            found[name] = _of_model(models[name])
+        elif table.made_from:
+            found[name] = dict.fromkeys(table.column_names, table.made_from)
+        else:
+            found[name] = dict.fromkeys(table.column_names, ())
+    for name, record in RECORDS.items():
+        found[record.full_name] = {column: _fields(name, column) for column in ("vendor", *record.column_names)}
+    found[_EVIDENCE] = _of_select(evidence_view().partition(" AS")[2], _EVIDENCE_COLUMNS)
+    return found
+
+
+@cache
+def vendor_fields(table: str, column: str) -> tuple[str, ...]:
+    """The vendors' fields that a column is made of, through all tables in between: `vpsbg balance: balance`.
+
+    Empty where none is, and where a table that Python makes stands in between: what it does with them is told there.
+    """
+    return tuple(sorted(set(_far(table, column, frozenset()))))
+
+
+def record_lineage(connection: duckdb.DuckDBPyConnection) -> None:
+    """Record where every published column comes from, for `marts.data_dictionary`. Run inside a transaction."""
+    rows = [
+        (table.full_name, column, ", ".join(sources) or None, ", ".join(vendor_fields(table.full_name, column)) or None)
+        for table in published()
+        for column, sources in direct_sources()[table.full_name].items()
+    ]
+    known = connection.execute("SELECT table_name, column_name, source, vendor_fields FROM staging.column_sources")
+    if set(known.fetchall()) == set(rows):
+        return
+    connection.execute("DELETE FROM staging.column_sources")
+    connection.executemany(
+        "INSERT INTO staging.column_sources (table_name, column_name, source, vendor_fields) VALUES (?, ?, ?, ?)", rows
+    )
+
+
+def _far(table: str, column: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:
+    if (table, column) in seen:
+        return
+    sources = direct_sources().get(table, {}).get(column, ())
+    if table.removeprefix("staging.") in RECORDS:
+        yield from (each for each in sources if _is_field(each))
+        return
+    for source in sources:
+        if source.count(".") == 2 and not _is_field(source):
+            upstream, _, name = source.rpartition(".")
+            yield from _far(upstream, name, seen | {(table, column)})
+
+
+def _is_field(source: str) -> bool:
+    return source.split(" ")[0] in discover_vendors()
+
+
+# -- records ------------------------------------------------------------------------------------------------------
+
+
+def _fields(kind: str, column: str) -> tuple[str, ...]:
+    """Where the answers hold a column of a kind of record, by vendor and endpoint."""
+    if column == "vendor":
+        return ("accounts.toml vendor",)
+    read = [
+        (f"{vendor.name} {endpoint.name}", tuple(_places(records, column)))
+        for vendor in discover_vendors().values()
+        for endpoint in vendor.endpoints
+        for records in endpoint.records
+        if records.kind == kind
+    ]
+    found = [f"{where}: {place}" for where, places in read for place in places]
+    if column in _OF_THE_ANSWER and not all(places for _, places in read):
+        found.append(_OF_THE_ANSWER[column])
+    return tuple(dict.fromkeys(found))
+
+
+def _places(records: Records, column: str) -> Iterator[str]:
+    if column in records.constants:
+        yield f"always {records.constants[column]}"
+    for field in records.fields:
+        if field.column == column:
+            yield _place(records.at, field)
+    if column == "usage_date" and records.is_of_window:
+        yield "the day that was asked for"
+
+
+def _place(at: str, field: Field) -> str:
+    paths = [f"{at}.{source}" if at else source for source in field.sources]
+    words = paths[0] + (f" (or {', '.join(paths[1:])})" if paths[1:] else "")
+    return f"{words}, computed" if field.compute else words
+
+
+# -- SELECTs ------------------------------------------------------------------------------------------------------
+
+
+def _of_model(model: Model) -> Sources:
+    return _of_select(model.sql, model.table.column_names)
+
+
+def _of_select(sql: str, columns: tuple[str, ...]) -> Sources:
+    import sqlglot
+    from sqlglot.lineage import lineage
+    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.optimizer.scope import build_scope
+
+    query = qualify(
+        sqlglot.parse_one(sql, read="duckdb"), schema=_schema(), dialect="duckdb", validate_qualify_columns=False
+    )
+    scope = build_scope(query)
+    found = {}
+    for column in columns:
+        node = lineage(column, query, {}, dialect="duckdb", scope=scope, trim_selects=False, copy=False)
+        names = {_full_name(each.source, each.name) for each in node.walk() if not each.downstream}
+        found[column] = tuple(sorted(filter(None, names)))
+    return found
+
+
+def _full_name(source: object, name: str) -> str | None:
+    from sqlglot import exp
+
+    if not isinstance(source, exp.Table) or not source.db:
+        return None
+    # The parser's names are in lower case; FOCUS writes its own in CamelCase.
+    column = name.rpartition(".")[2].strip('"')
+    by_lower = {each.lower(): each for each in _tables()[f"{source.db}.{source.name}"]}
+    return f"{source.db}.{source.name}.{by_lower[column.lower()]}"
+
+
+@cache
+def _tables() -> dict[str, dict[str, str]]:
+    def typed(table: Table) -> dict[str, str]:
+        return {column.name: str(column.column.type) for column in table.columns}
+
+    return {
+        **{name: typed(table) for name, table in ALL.items()},
+        **{record.full_name: {"vendor": "VARCHAR", **typed(record)} for record in RECORDS.values()},
+        _EVIDENCE: dict.fromkeys(_EVIDENCE_COLUMNS, "VARCHAR"),
+    }
+
+
+@cache
+def _schema() -> dict[str, object]:
+    schema: dict[str, dict[str, dict[str, str]]] = {}
+    for name, columns in _tables().items():
+        layer, table = name.split(".")
+        schema.setdefault(layer, {})[table] = columns
+    return {**schema}

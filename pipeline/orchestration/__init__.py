@@ -1,0 +1,1 @@
+"""Wiring: Dagster definitions, whole refreshes, upgrades, and what watches runs."""

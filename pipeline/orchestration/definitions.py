@@ -1,0 +1,138 @@
+"""Wiring only: the layers' assets, the resources that they use, and when they run."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline.alerts import alert_assets
+from pipeline.forecasts import forecast_assets
+from pipeline.landing import landing_assets
+from pipeline.landing.compact import compact
+from pipeline.landing.fetching import FetchPolicy
+from pipeline.orchestration.failed_runs import failed_runs
+from pipeline.orchestration.lost_runs import lost_runs
+from pipeline.orchestration.sql_assets import sql_assets
+from pipeline.orchestration.upgrade import rebuild_outdated
+from pipeline.published import publishing_assets as published_assets
+from pipeline.staging import staging_assets
+from pipeline.support.clock import Clock, parse_instant
+from pipeline.support.dagster_steps import clear_failures
+from pipeline.support.home import Home
+from pipeline.warehouse.writer import Warehouse
+
+
+@dg.resource(description="The state folder that DRAWDOWN_HOME names.")
+def home_resource(_: dg.InitResourceContext) -> Home:
+    """The state folder."""
+    return Home.from_environment()
+
+
+@dg.resource(description="The writer's DuckDB file, locked from its first use to the end of the run.")
+def warehouse_resource(_: dg.InitResourceContext) -> Iterator[Warehouse]:
+    """The warehouse, closed when the run ends."""
+    warehouse = Warehouse(Home.from_environment(), rebuild=rebuild_outdated)
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+@dg.resource(
+    config_schema={
+        "as_of": dg.Field(str, is_required=False, description="An instant to stand still at: sandboxes only.")
+    },
+    description="The run's clock: the present, or one instant that stands still.",
+)
+def clock_resource(context: dg.InitResourceContext) -> Clock:
+    """The clock."""
+    as_of = context.resource_config.get("as_of")
+    return Clock(parse_instant(as_of) if as_of else None)
+
+
+ASSETS: list[dg.AssetsDefinition] = [
+    landing_assets.landing,
+    staging_assets.staging,
+    *sql_assets(),
+    forecast_assets.forecasts,
+    alert_assets.alerts,
+    published_assets.snapshot,
+    published_assets.parquet,
+    published_assets.focus,
+    published_assets.report,
+    published_assets.metrics,
+    published_assets.postgres,
+    published_assets.messages,
+]
+"""Every asset, in the order of the layers."""
+
+_HOURLY = [key for key, (_, endpoint) in landing_assets.ENDPOINTS.items() if endpoint.refresh == "hourly"]
+
+refresh_all = dg.define_asset_job(
+    "refresh_all", description="Ask every endpoint of every account, and rebuild all that follows from it."
+)
+refresh_balances = dg.define_asset_job(
+    "refresh_balances",
+    # Staging is loaded as a whole, also what nobody asked for this time.
+    selection=(dg.AssetSelection.assets(*_HOURLY) | dg.AssetSelection.groups("staging")).downstream(),
+    description="Ask the endpoints that tell balances and recent movements, and rebuild all that follows from them.",
+)
+
+
+@dg.op(description="Merge landing's files of finished days, one for each day and endpoint.")
+def compact_landing(
+    context: dg.OpExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
+) -> None:
+    """Compact landing; runs go ahead beside it."""
+    with clear_failures():
+        if home.landing.is_dir():
+            done = compact(home.landing, clock.today())
+            context.add_output_metadata({"files_before": done.files_before, "files_after": done.files_after})
+
+
+@dg.job(description="Merge landing's files of finished days. The rows stay what they are; runs go ahead beside it.")
+def compaction() -> None:
+    """Landing's compaction, as `drawdown compact` does it."""
+    compact_landing()
+
+
+# On one machine a second process for each step costs more than the step.
+_EXECUTOR = dg.in_process_executor
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    jobs=[refresh_all, refresh_balances, compaction],
+    schedules=[
+        dg.ScheduleDefinition(
+            name="refresh_balances_hourly",
+            job=refresh_balances,
+            cron_schedule="5 * * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Five past every hour.",
+        ),
+        dg.ScheduleDefinition(
+            name="refresh_all_daily",
+            job=refresh_all,
+            cron_schedule="35 4 * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Once a day at 04:35 UTC, between two hourly refreshes.",
+        ),
+        dg.ScheduleDefinition(
+            name="compaction_daily",
+            job=compaction,
+            cron_schedule="45 3 * * *",
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description="Once a day at 03:45 UTC, between two hourly refreshes.",
+        ),
+    ],
+    resources={
+        "home": home_resource,
+        "warehouse": warehouse_resource,
+        "clock": clock_resource,
+        "fetch_policy": FetchPolicy(),
+    },
+    sensors=[lost_runs, failed_runs],
+    executor=_EXECUTOR,
+)

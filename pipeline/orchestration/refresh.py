@@ -1,0 +1,335 @@
+"""A whole refresh in this process: the same assets that the schedules run, without a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
+from pipeline.landing.landing_assets import ENDPOINTS
+from pipeline.landing.store import day_folders
+from pipeline.models import quarantine
+from pipeline.orchestration.definitions import ASSETS, defs
+from pipeline.orchestration.failed_runs import failure_lines, note_failed_run
+from pipeline.orchestration.upgrade import rebuild_outdated
+from pipeline.published.snapshot import write_build
+from pipeline.schema.layers import SQL_LAYERS
+from pipeline.schema.tables import published
+from pipeline.settings import load
+from pipeline.support.clock import Clock
+from pipeline.support.errors import DrawdownError, UsageError, first_line
+from pipeline.support.home import Home, private_folder
+from pipeline.support.notices import collected, warn
+from pipeline.warehouse.writer import Warehouse
+
+_SELECTION_HINT = "try 'group:core' or 'key:\"marts/*\"'"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a refresh ended."""
+
+    run_id: str
+    problems: list[str] = field(default_factory=list)
+    """One line for each vendor failure or broken rule; empty when all went well."""
+    warnings: list[str] = field(default_factory=list)
+    """One line for each thing that a person should know, and that makes no number wrong."""
+
+    @property
+    def is_ok(self) -> bool:
+        """Nothing failed."""
+        return not self.problems
+
+
+class RunFailed(DrawdownError):
+    """A refresh that came to no end; what readers have stays as it was."""
+
+    def __init__(self, run_id: str, lines: Sequence[str]) -> None:
+        """`lines` are one for each reason."""
+        super().__init__("; ".join(lines))
+        self.run_id = run_id
+        self.lines = tuple(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to run."""
+
+    home: Home
+    selection: str | None = None
+    """Dagster's asset selection syntax; None for everything."""
+    accounts: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock)
+    from_date: str | None = None
+    to_date: str | None = None
+    policy: FetchPolicy = field(default_factory=FetchPolicy)
+    on_step: Callable[[str], object] = lambda _: None
+    """Told of each asset's key path as it is materialised."""
+    warehouse_path: Path | None = None
+    """Another file than the state folder's warehouse: it begins empty, and is removed where it took no place."""
+    is_rebuild: bool = False
+    """Fetch nothing; and when all went well, put that file in the warehouse's place, while the lock is held."""
+    known_at: datetime | None = None
+    """Load nothing that arrived later."""
+    target: Path | None = None
+    """Fetch nothing and publish nothing; when all went well, write the tables that readers get to this file."""
+
+    @property
+    def is_replay(self) -> bool:
+        """It makes tables again from landing, and is no run: nobody is told of anything."""
+        return self.is_rebuild or self.target is not None
+
+
+def check_before(request: Request) -> None:
+    """Raise UsageError for what would only fail later, before any request is made.
+
+    Unknown accounts, absent secrets, a clock set against a vendor that lives in the present, real accounts in a
+    state folder that holds a sandbox's data.
+    """
+    settings = load()
+    accounts = settings.select(list(request.accounts))
+    check_world(settings, accounts, request.clock, request.home)
+    calls_for(accounts, every_endpoint())
+    settings.check_recipients()
+    if settings.postgres is not None:
+        settings.postgres.dsn()
+
+
+def step_count(request: Request) -> int:
+    """How many steps a refresh will tell of: a visit of each endpoint of each account, and what says its rows."""
+    keys = _selected(request)
+    wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
+    calls = calls_for(load().select(list(request.accounts)), wanted) if wanted else []
+    tables = [key for key in keys if key.path[0] in SQL_LAYERS]
+    whole = {key.path[0] for key in keys} & {"staging", "forecasts", "alerts", "published"}
+    return len(calls) + len(tables) + len(whole)
+
+
+def _selected(request: Request) -> set[dg.AssetKey]:
+    """The assets that a request materialises. Raises UsageError where there is none."""
+    try:
+        keys = set(_selection(request).resolve(defs.resolve_asset_graph()))
+    except dg.DagsterInvalidSubsetError:
+        keys = set()
+    if not keys:
+        raise UsageError(f"--select {request.selection!r} matches no asset; {_SELECTION_HINT}")
+    return keys
+
+
+def _selection(request: Request) -> dg.AssetSelection:
+    """What a request materialises. Raises UsageError where its selection cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            # Groups are selected by a parameter that Dagster calls beta; that is no news to whoever selects one.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            selection = (
+                dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
+            )
+    except dg.DagsterError as problem:
+        words = first_line(problem)
+        raise UsageError(f"--select {request.selection!r} cannot be read: {words}; {_SELECTION_HINT}") from None
+    if request.is_replay:
+        selection = selection - dg.AssetSelection.groups("landing")
+    if request.target:
+        selection = selection - dg.AssetSelection.groups("published")
+    # Tables that are made in one go come together, also where somebody asked for one of them.
+    return selection.required_multi_asset_neighbors()
+
+
+def materialize(request: Request) -> Outcome:
+    """Materialise the selected assets in this process.
+
+    Raises RunFailed where a step failed, with its own words; vendors' failures are in the outcome instead. People are
+    told of a run that failed before it is raised, but for a rebuild.
+    """
+    with collected() as noticed:
+        try:
+            return _materialize(request, noticed)
+        except UsageError:
+            raise
+        except Exception as problem:
+            if not request.is_replay:
+                run_id, lines = ending(problem)
+                for line in note_failed_run(request.home, request.clock, run_id, lines):
+                    warn(line)
+            raise
+
+
+def ending(problem: Exception) -> tuple[str, tuple[str, ...]]:
+    """The run that failed, with an id of its own where it had none yet, and why, in lines."""
+    if isinstance(problem, RunFailed):
+        return problem.run_id, problem.lines
+    words = str(problem) or type(problem).__name__
+    return str(uuid4()), tuple(words.splitlines())
+
+
+def _materialize(request: Request, noticed: list[str]) -> Outcome:
+    selection = _selection(request)
+    config = {
+        "accounts": list(request.accounts),
+        **({"from_date": request.from_date} if request.from_date else {}),
+        **({"to_date": request.to_date} if request.to_date else {}),
+    }
+    run_config: dict[str, Any] = dict(_QUIET)
+    keys = _selected(request)
+    if any(key.path[0] == "landing" for key in keys):
+        run_config["ops"] = {"landing": {"config": config}}
+    warehouse = Warehouse(
+        request.home,
+        path=request.warehouse_path,
+        known_at=request.known_at,
+        is_replay=request.is_replay,
+        rebuild=rebuild_outdated,
+    )
+    private_folder(request.home.path)
+    with ExitStack() as stack:
+        instance = stack.enter_context(_instance())
+        stack.callback(warehouse.close)
+        stack.enter_context(_following(request.on_step))
+        result = dg.materialize(
+            ASSETS,
+            selection=selection,
+            instance=instance,
+            resources={
+                "home": request.home,
+                "warehouse": warehouse,
+                "clock": request.clock,
+                "fetch_policy": request.policy,
+            },
+            run_config=run_config,
+            raise_on_error=False,
+        )
+        # A step that failed may have left a connection that answers nothing more.
+        held = quarantine.lines(warehouse.connection) if result.success and warehouse.is_open else []
+        if result.success and request.target:
+            write_build(warehouse.connection, request.target, published())
+        elif result.success and request.is_rebuild:
+            warehouse.take_place()
+    problems = [
+        line
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+        for line in _check_lines(check)
+    ]
+    skipped = [str(event.step_key) for event in result.all_events if event.is_step_skipped]
+    if result.success and skipped:
+        line = f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}. Try again"
+        raise RunFailed(result.run_id, [line])
+    if any(_is_interruption(event) for event in result.get_step_failure_events()):
+        raise KeyboardInterrupt
+    if not result.success:
+        raise RunFailed(result.run_id, [*_failures(result), *problems] or ["the run failed"])
+    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
+
+
+def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:
+    """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
+
+    The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
+    """
+    _need_landing(home)
+    return materialize(
+        Request(
+            home=home,
+            selection=None if is_published else "not group:published",
+            on_step=on_step,
+            is_rebuild=True,
+            warehouse_path=home.path / "warehouse.rebuilding.duckdb",
+        )
+    )
+
+
+def rebuild_as_of(
+    home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], object] = lambda _: None
+) -> Outcome:
+    """Make the tables that readers get, as they were known at an instant, in a file of their own.
+
+    Landing holds when each answer arrived: what came later, restatements and late entries among it, is left out. The
+    warehouse and what is published stay as they are. Raises UsageError where the file exists or nothing had arrived
+    yet, DrawdownError where landing is absent or damaged.
+    """
+    _need_landing(home)
+    if target.exists():
+        raise UsageError(f"{target} exists already; name another file, or remove it first")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is no folder; make it first")
+    first = min((date(*map(int, folder.parts[-3:])) for folder in day_folders(home.landing)), default=None)
+    if first is None or known_at.date() < first:
+        raise UsageError(
+            f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}: "
+            "give a later --as-of"
+        )
+    fresh = home.path / "warehouse.as-of.duckdb"
+    return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
+
+
+def _need_landing(home: Home) -> None:
+    if not home.landing.is_dir():
+        raise DrawdownError(
+            f"{home.landing} does not exist: there is nothing to rebuild from. `drawdown run` begins it, or set "
+            "DRAWDOWN_HOME to the folder that has it"
+        )
+
+
+def _check_lines(check: dg.AssetCheckEvaluation) -> list[str]:
+    if check.description:
+        return check.description.splitlines()
+    counts = ", ".join(f"{name} = {value.value}" for name, value in check.metadata.items())
+    return [f"{check.asset_key.to_user_string()}: {check.check_name} does not hold: {counts}"]
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [line for event in result.get_step_failure_events() for line in failure_lines(event)]
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """The instance that DAGSTER_HOME names, else one that is forgotten after the run."""
+    if os.environ.get("DAGSTER_HOME"):
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    else:
+        with (
+            tempfile.TemporaryDirectory(prefix="drawdown-") as folder,
+            dg.DagsterInstance.ephemeral(tempdir=folder) as instance,
+        ):
+            yield instance
+
+
+class _StepHandler(logging.Handler):
+    def __init__(self, on_step: Callable[[str], object]) -> None:
+        super().__init__(logging.DEBUG)
+        self._on_step = on_step
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._on_step(record.getMessage())
+
+
+@contextmanager
+def _following(on_step: Callable[[str], object]) -> Iterator[None]:
+    handler = _StepHandler(on_step)
+    logger = logging.getLogger("pipeline.steps")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

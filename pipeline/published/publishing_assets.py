@@ -1,0 +1,249 @@
+"""Publishing's assets: the snapshot that readers open, and what is made of it for other tools."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from pipeline import settings
+from pipeline.alerts.delivery import deliver, sole_deliverer
+from pipeline.alerts.journal import JournalCopy
+from pipeline.alerts.run_failures import run_succeeded
+from pipeline.models import quarantine
+from pipeline.published.focus import publish_focus
+from pipeline.published.metrics import publish_metrics
+from pipeline.published.postgres import load_postgres
+from pipeline.published.report import publish_report
+from pipeline.published.snapshot import publish, publish_parquet
+from pipeline.schema.tables import published
+from pipeline.support.clock import Clock
+from pipeline.support.dagster_steps import FRESHNESS, OWNERS, asset_key, clear_failures, described, say
+from pipeline.support.errors import DrawdownError
+from pipeline.support.home import Home
+from pipeline.support.last_run import LastRun
+from pipeline.warehouse.writer import Warehouse
+
+_SNAPSHOT = dg.AssetKey(["published", "snapshot"])
+
+
+@dg.asset(
+    key=_SNAPSHOT,
+    deps=[asset_key(table.full_name) for table in published()],
+    group_name="published",
+    description="published/current.duckdb: the tables that readers get, in one file, swapped whole.",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    freshness_policy=FRESHNESS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_whole",
+            asset=_SNAPSHOT,
+            description="No account is in quarantine: readers get rows of this build for all of them.",
+        )
+    ],
+)
+def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """Copy what readers get into a new file and turn the symlink to it."""
+    with clear_failures():
+        warehouse.checkpoint()
+        build = publish(warehouse.connection, warehouse.home, published())
+        warehouse.has_published = True
+        held = quarantine.lines(warehouse.connection)
+    say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
+    return dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="is_whole",
+                passed=not held,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=described(held),
+                metadata={"accounts_in_quarantine": len(held)},
+            )
+        ],
+        metadata={
+            "path": dg.MetadataValue.path(build.path),
+            "size_bytes": build.size_bytes,
+            "dagster/row_count": sum(build.table_rows.values()),
+            "table_rows": dg.MetadataValue.json(build.table_rows),
+        },
+    )
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "parquet"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/parquet/<schema>.<table>.parquet: the same tables for tools that read files.",
+    kinds={"parquet"},
+    owners=OWNERS,
+)
+def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """Write each table of the current snapshot as a Parquet file."""
+    with clear_failures():
+        return _files(publish_parquet(warehouse.home.current.resolve(), warehouse.home, published()))
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "focus"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/focus/: charges in FOCUS 1.4 as CSV and Parquet, as reported and with estimates.",
+    kinds={"csv", "parquet"},
+    owners=OWNERS,
+)
+def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """Write the FOCUS exports of the current snapshot."""
+    with clear_failures():
+        return _files(publish_focus(warehouse.home.current.resolve(), warehouse.home))
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "report"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/report/index.html: one page of the snapshot, for people who open no database.",
+    kinds={"html"},
+    owners=OWNERS,
+)
+def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    """Write the report of the current snapshot."""
+    with clear_failures():
+        path = publish_report(warehouse.home.current, warehouse.home)
+    return dg.MaterializeResult(
+        metadata={"path": dg.MetadataValue.path(path), "url": path.as_uri(), "size_bytes": path.stat().st_size}
+    )
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "metrics"]),
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="published/metrics/drawdown.prom: the accounts as OpenMetrics, for Prometheus and node_exporter.",
+    kinds={"prometheus"},
+    owners=OWNERS,
+)
+def metrics(
+    context: dg.AssetExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
+) -> dg.MaterializeResult:
+    """Write the metrics of the current snapshot."""
+    # Whatever fails after this makes the run a failed one, and writes them again.
+    this_run = LastRun(run_id=context.run.run_id, ended_at_utc=clock.now(), is_ok=True)
+    with clear_failures():
+        return _files([publish_metrics(home, clock.now(), this_run)])
+
+
+_POSTGRES = dg.AssetKey(["published", "postgres"])
+_MESSAGES = dg.AssetKey(["published", "messages"])
+
+
+@dg.asset(
+    key=_POSTGRES,
+    deps=[_SNAPSHOT],
+    group_name="published",
+    description="The same tables in the PostgreSQL database that accounts.toml names under publish.postgres, swapped "
+    "whole; nothing where it names none.",
+    kinds={"postgres"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_loaded",
+            asset=_POSTGRES,
+            description="PostgreSQL has the newest build, where it is to have one; the next run tries again.",
+        )
+    ],
+)
+def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+    """Copy the current snapshot into PostgreSQL; what fails there is a failed check, and all else stands."""
+    problem = loaded = target = None
+    try:
+        # A rebuild needs no accounts.toml.
+        target = settings.load().postgres if settings.accounts_path().exists() else None
+        if target is not None:
+            loaded = load_postgres(home.current, target)
+    except DrawdownError as failure:
+        problem = str(failure)
+    if loaded:
+        say(f"postgres: {len(loaded.table_rows)} tables, build {loaded.build}")
+    elif problem:
+        say("postgres: not loaded")
+    return dg.MaterializeResult(
+        metadata={
+            "is_configured": target is not None,
+            **(
+                {
+                    "build": loaded.build,
+                    "dagster/row_count": sum(loaded.table_rows.values()),
+                    "table_rows": dg.MetadataValue.json(loaded.table_rows),
+                }
+                if loaded
+                else {}
+            ),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="is_loaded",
+                passed=problem is None,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=described([problem] if problem else [])
+                or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
+            )
+        ],
+    )
+
+
+@dg.asset(
+    key=_MESSAGES,
+    deps=[_SNAPSHOT, parquet, focus, report, metrics, postgres],
+    group_name="published",
+    description="Messages to people, of what has changed in their accounts' alerts; sent when all else is published.",
+    kinds={"python"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "is_delivered",
+            asset=_MESSAGES,
+            description="Whoever is to be told was told; what was not delivered is tried again.",
+        )
+    ],
+)
+def messages(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    home: dg.ResourceParam[Home],
+    clock: dg.ResourceParam[Clock],
+) -> dg.MaterializeResult:
+    """Free the warehouse, note that the run has published, and tell people; a replay tells nobody."""
+    problems: list[str] = []
+    if not warehouse.is_replay:
+        with clear_failures():
+            problems = _tell(warehouse, home, clock, context.run.run_id)
+    return dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="is_delivered",
+                passed=not problems,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=described(problems),
+            )
+        ]
+    )
+
+
+def _tell(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> list[str]:
+    own = settings.load()
+    journal = JournalCopy.of(warehouse.connection)
+    # Recipients may take their time: whoever else wants to write need not wait for them.
+    warehouse.close()
+    with sole_deliverer(home) as is_sole:
+        if not is_sole:
+            return ["alerts: another process is sending messages; the next run sends what is left"]
+        ledger = journal.ledger(home.landing)
+        if warehouse.has_published:
+            run_succeeded(ledger, own, home, clock, run_id)
+            ledger = journal.ledger(home.landing)
+        return deliver(ledger, own.alerts, own.alert_recipients(), own.notify_url, home, clock, run_id).problems
+
+
+def _files(written: list[Path]) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata={"files": len(written), "size_bytes": sum(path.stat().st_size for path in written)}
+    )

@@ -1,0 +1,140 @@
+"""Exchange rates and credit prices, from what runs landed of them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from pipeline.landing.own import read_own
+from pipeline.landing.store import FX_RATES, OWN
+from pipeline.models.months import RATES, touch
+from pipeline.schema.tables import ALL
+
+# What DECIMAL(18,9) holds without rounding.
+_RATE: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
+_ABSENT: Final = ("N/A", "")
+"""The ECB's words for a currency without a rate on the day."""
+_FOR_EVER: Final = "1970-01-01"
+
+
+def load_rates(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> None:
+    """Merge landed lists of rates into staging.fx_rates; of a day and currency the newest landed rate stands.
+
+    A rate that cannot be held exactly is kept out, with its reason in staging.rejects. Run inside a transaction.
+    """
+    for row in batch.sort_by("fetch_id").to_pylist():
+        table = read_own(row, _read_list)
+        if table is not None:
+            _load_list(connection, row, table)
+
+
+def _read_list(body: bytes) -> pl.DataFrame:
+    try:
+        table = pl.read_csv(io.BytesIO(body), infer_schema=False, truncate_ragged_lines=True)
+    except pl.exceptions.PolarsError as problem:
+        raise ValueError(type(problem).__name__) from None
+    if "Date" not in table.columns:
+        raise ValueError("no column of days")
+    return table
+
+
+def _load_list(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any], table: pl.DataFrame) -> None:
+    currencies = [name for name in table.columns if re.fullmatch("[A-Z]{3}", name)]
+    stated = (
+        table.with_row_index("row_number", offset=1)
+        .unpivot(currencies, index=["row_number", "Date"], variable_name="unit_code", value_name="text")
+        .filter(pl.col("text").is_not_null() & ~pl.col("text").is_in(_ABSENT))
+    )
+    is_good = (
+        pl.col("text").str.contains(_RATE)
+        & pl.col("text").str.contains("[1-9]")
+        & pl.col("Date").str.to_date("%Y-%m-%d", strict=False).is_not_null()
+    )
+    good = stated.filter(is_good).unique(subset=["Date", "unit_code"], keep="first", maintain_order=True)
+    _store(connection, good, row["fetch_id"])
+    _reject(connection, stated.filter(~is_good), row)
+
+
+def _store(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, fetch_id: str) -> None:
+    connection.register("incoming", rates)
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE arrived AS
+        SELECT CAST(new."Date" AS DATE) AS rate_date, new.unit_code, CAST(new.text AS DECIMAL(18, 9)) AS eur_rate
+        FROM incoming AS new
+        """
+    )
+    connection.unregister("incoming")
+    connection.execute(
+        """
+        DELETE FROM arrived AS new USING staging.fx_rates AS old
+        WHERE old.rate_date = new.rate_date AND old.unit_code = new.unit_code AND old.fetch_id > ?
+        """,
+        [fetch_id],
+    )
+    # The fetch that stated a rate stands beside it, so its months are owed where only that is new, too.
+    touch(connection, [RATES], "SELECT rate_date AS day FROM arrived")
+    connection.execute(
+        """
+        DELETE FROM staging.fx_rates AS old USING arrived AS new
+        WHERE old.rate_date = new.rate_date AND old.unit_code = new.unit_code
+        """
+    )
+    connection.execute(
+        "INSERT INTO staging.fx_rates (rate_date, unit_code, eur_rate, fetch_id) "
+        "SELECT rate_date, unit_code, eur_rate, ? FROM arrived",
+        [fetch_id],
+    )
+    connection.execute("DROP TABLE arrived")
+
+
+def _reject(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, row: Mapping[str, Any]) -> None:
+    if not rates.height:
+        return
+    table = ALL["staging.rejects"]
+    rejects = rates.select(
+        pl.lit(row["fetch_id"]).alias("fetch_id"),
+        pl.lit(OWN).alias("vendor"),
+        pl.lit(row["account_id"]).alias("account_id"),
+        pl.lit(FX_RATES).alias("endpoint"),
+        pl.lit(FX_RATES).alias("record_kind"),
+        pl.col("row_number").cast(pl.Int64),
+        pl.col("unit_code").alias("column_name"),
+        pl.lit("is_exact_rate").alias("check_name"),
+        pl.col("text").str.slice(0, 80).alias("redacted_value"),
+        pl.lit(row["fetched_at_utc"]).cast(pl.Datetime("us", "UTC")).alias("observed_at_utc"),
+    )
+    connection.register("incoming", rejects.select(table.column_names))
+    columns = ", ".join(table.column_names)
+    connection.execute(f"INSERT INTO staging.rejects ({columns}) SELECT {columns} FROM incoming")
+    connection.unregister("incoming")
+
+
+def load_prices(connection: duckdb.DuckDBPyConnection, accounts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace the credit prices of these accounts by those of their landed settings.
+
+    The single price holds for ever, so it stands from 1970 on. Runs that were landed before there was a list of
+    prices have none.
+    """
+    rows: list[Sequence[str]] = []
+    for account_id, settings in accounts.items():
+        if settings["credit_price_amount"] is not None:
+            rows.append((account_id, _FOR_EVER, settings["credit_price_amount"], settings["credit_price_unit_code"]))
+        rows += [
+            (account_id, price["from_date"], price["price_amount"], price["price_unit_code"])
+            for price in settings.get("credit_prices", ())
+        ]
+    for account_id in accounts:
+        connection.execute("DELETE FROM staging.credit_prices WHERE account_id = ?", [account_id])
+    for row in rows:
+        connection.execute(
+            "INSERT INTO staging.credit_prices (account_id, from_date, price_amount, price_unit_code) "
+            "VALUES (?, CAST(? AS DATE), CAST(? AS DECIMAL(38, 9)), ?)",
+            row,
+        )

@@ -1,0 +1,89 @@
+"""How the last run ended: a small file that `drawdown status` and the metrics read beside the build.
+
+A run that fails leaves the last build in its place, so the build cannot tell of it. The file has its size from the
+first run on and is written in place, because a run may have failed for want of room on the disk. It can be lost: the
+next run writes it again.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from pipeline.support.home import Home, private_folder
+
+FORMAT: Final = 1
+"""Raised where an earlier version would misread the file. What a later version wrote tells nothing."""
+_BYTES: Final = 8192
+_MOST_LINES: Final = 10
+_LONGEST_LINE: Final = 300
+
+
+class LastRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a run ended, and how long runs have ended like that."""
+
+    run_id: str
+    ended_at_utc: datetime
+    """By the run's clock."""
+    is_ok: bool
+    """A build was published. Vendors that failed are no failed run: their accounts are stale."""
+    problems: tuple[str, ...] = ()
+    """Why it failed: the first lines of it."""
+    failed_since_utc: datetime | None = None
+    """When the first of the runs ended that have failed in a row; None where it did not fail."""
+    failed_run_count: int = 0
+    """Runs that have failed in a row."""
+    told_recipients: tuple[str, ...] = ()
+    """Who was told of it while landing could not be written."""
+    format_version: int = FORMAT
+
+
+def read_last_run(home: Home) -> LastRun | None:
+    """How the last run ended; None where nothing tells."""
+    try:
+        digest, _, rest = _path(home).read_bytes().partition(b"\n")
+        body = rest.split(b"\n", 1)[0]
+        if digest.decode("ascii") != sha256(body).hexdigest():
+            return None
+        found = msgspec.json.decode(body, type=LastRun)
+    except (OSError, ValueError):
+        return None
+    return found if found.format_version <= FORMAT else None
+
+
+def write_last_run(home: Home, run: LastRun) -> None:
+    """Write it, synced. Raises OSError where the file is not there yet and the disk has no room for it."""
+    lines = tuple(" ".join(line.split())[:_LONGEST_LINE] for line in run.problems[:_MOST_LINES])
+    body = msgspec.json.encode(msgspec.structs.replace(run, problems=lines))
+    text = sha256(body).hexdigest().encode() + b"\n" + body + b"\n"
+    private_folder(home.path)
+    handle = os.open(_path(home), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(handle, text.ljust(_BYTES), 0)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def after_failure(before: LastRun | None, run_id: str, at: datetime, problems: tuple[str, ...]) -> LastRun:
+    """What stands after a run that failed."""
+    ended = LastRun(
+        run_id=run_id, ended_at_utc=at, is_ok=False, problems=problems, failed_since_utc=at, failed_run_count=1
+    )
+    if before is None or before.is_ok:
+        return ended
+    return msgspec.structs.replace(
+        ended,
+        failed_since_utc=before.failed_since_utc,
+        failed_run_count=before.failed_run_count + 1,
+        told_recipients=before.told_recipients,
+    )
+
+
+def _path(home: Home) -> Path:
+    return home.path / "last_run"

@@ -1,0 +1,102 @@
+"""The warehouse's layout: every schema, table, macro and view, and by which version a file was laid out."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline import __version__
+from pipeline.models.discovery import in_order
+from pipeline.models.views import conversion_macros, evidence_view, record_view, status_macros
+from pipeline.schema.render import comments, create_table
+from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
+from pipeline.schema.version import SCHEMA_VERSION
+from pipeline.support.errors import DrawdownError
+from pipeline.vendors import discover as discover_vendors
+
+LAYERS_IN_DUCKDB: Final = ("staging", "core", "forecasts", "marts", "alerts")
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
+    """Make every table and view, empty, where the file is new.
+
+    Returns why the file must be made anew, None where it need not. Raises DrawdownError for a file that a newer
+    version laid out.
+    """
+    tables, views = layout()
+    schemas = [f"CREATE SCHEMA IF NOT EXISTS {layer}" for layer in LAYERS_IN_DUCKDB]
+    structure = [*schemas, *(create_table(table) for table in tables)]
+    # What can be put in place at any time: it holds no row. A model's view is part of its SELECT's hash as well.
+    definitions = [*(line for table in tables for line in comments(table)), *views]
+    fingerprint, definitions_hash = _digest(structure), _digest(definitions)
+    found = _layout_of(connection)
+    if found is None:
+        _execute(connection, [*structure, *definitions])
+    else:
+        schema_version, version_id, known_fingerprint, known_hash = found
+        this = f"{__version__} (schema {SCHEMA_VERSION})"
+        if schema_version > SCHEMA_VERSION:
+            raise DrawdownError(
+                f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), which is newer than this "
+                f"one, {this}. Install Drawdown {version_id} or later; or, to go back for good, run `drawdown "
+                "rebuild`, which rebuilds the warehouse from landing"
+            )
+        if schema_version < SCHEMA_VERSION:
+            return f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), this is {this}"
+        if known_fingerprint != fingerprint:
+            return f"{path} was laid out by other definitions than those of this Drawdown, {this}"
+        if known_hash == definitions_hash:
+            return None
+        _execute(connection, definitions)
+    own = (SCHEMA_VERSION, __version__, fingerprint, definitions_hash)
+    connection.execute("DELETE FROM staging.layout")
+    connection.execute(
+        "INSERT INTO staging.layout (schema_version, version_id, fingerprint, definitions_hash) VALUES (?, ?, ?, ?)",
+        own,
+    )
+    return None
+
+
+def _digest(statements: list[str]) -> str:
+    return sha256("\n".join(statements).encode()).hexdigest()[:16]
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
+    connection.execute("BEGIN TRANSACTION")
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _layout_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, str, str, str] | None:
+    """Schema version, Drawdown's version, fingerprint and hash by which a file was laid out; None for a new file.
+
+    What a file does not say, because its version did not know it, is 0, `unknown` or empty.
+    """
+    columns = connection.sql(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'staging' AND table_name = 'layout'"
+    ).fetchall()
+    if not columns:
+        is_new = connection.sql("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]
+        return None if is_new else (0, "unknown", "", "")
+    names = {name for (name,) in columns}
+    wanted = ("schema_version", "version_id", "fingerprint", "definitions_hash")
+    said = [name if name in names else "NULL" for name in wanted]
+    rows = connection.sql(f"SELECT {', '.join(said)} FROM staging.layout LIMIT 1").fetchall()
+    schema_version, version_id, fingerprint, definitions = rows[0] if rows else (None, None, None, None)
+    return int(schema_version or 0), str(version_id or "unknown"), str(fingerprint or ""), str(definitions or "")
+
+
+def layout() -> tuple[list[Table], list[str]]:
+    """Every table of the warehouse, and the statements that make its macros and views."""
+    vendors = discover_vendors()
+    tables = [vendor_table(name, kind) for name, vendor in vendors.items() for kind in vendor.kinds]
+    views = [record_view(record, vendors) for record in RECORDS.values()]
+    views += [evidence_view(), *conversion_macros(), *status_macros()]
+    for model in in_order():
+        if model.table.is_view:
+            views += [model.create_view(), *comments(model.table, kind="VIEW")]
+    return [*(each for each in ALL.values() if not each.is_view), *tables], views
