@@ -19,6 +19,7 @@ import duckdb
 import pytest
 
 from pipeline import __version__
+from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.schema.version import SCHEMA_VERSION
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
@@ -163,7 +164,11 @@ def test_what_keeps_a_warehouse_from_being_made_anew_is_said_in_a_line(bench: Be
 
 def test_other_definitions_of_the_same_version_are_an_upgrade_too(bench: Bench) -> None:
     _change(bench.home, "UPDATE staging.layout SET fingerprint = 'abc'", "DROP TABLE core.invoices")
-    warehouse = Warehouse(bench.home)
+    # By itself a warehouse only opens: who wants it rebuilt says by what.
+    with pytest.raises(DrawdownError, match=r"by other definitions .*: run `drawdown rebuild`"):
+        _ = Warehouse(bench.home).connection
+
+    warehouse = Warehouse(bench.home, rebuild=rebuild_outdated)
     try:
         assert warehouse.connection.sql("SELECT count(*) FROM core.invoices").fetchall() == [(0,)]
         # The lock was kept all the while.
