@@ -68,7 +68,7 @@ bench-forecast: ## Measure the forecasts beside other methods (three minutes; wr
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
 
 docs: $(INSTALLED) ## Write the generated pages anew: vendors, dictionary, accounts.example.toml
-	$(BIN)/python -m tests.docs.generate
+	$(BIN)/python -m docs.generate
 
 lint: $(INSTALLED) ## Check style of Python and SQL
 	$(BIN)/ruff check .

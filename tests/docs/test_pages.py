@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from docs.generate import GENERATED
 from pipeline import __version__
 from pipeline.cli import app
 from pipeline.cli.starters import ACCOUNTS_TOML, accounts_toml
 from pipeline.schema.tables import ALL, RECORDS, published
 from pipeline.warehouse import layout
-from tests.docs.generate import GENERATED
 from tests.docs.pages import (
     CLONE,
     DICTIONARY,
