@@ -62,7 +62,7 @@ test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
 
-bench-forecast: ## Measure the forecasts beside other methods (three minutes; writes docs/forecasting*.md)
+bench-forecast: ## Measure the forecasts beside other methods (three minutes; writes docs/forecast-method.md)
 	$(PYTHON) -m venv $(VENV)-bench-forecast
 	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
