@@ -34,10 +34,10 @@ def fault_table() -> str:
     for row, path, _ in marked():
         files[row][str(path.relative_to(TESTS))] = None
     lines = [
-        f"| {row} | {_cell(fault)} | {_cell(holds)} | {', '.join(f'`{each}`' for each in files[row])} |"
+        f"| {row} | {_cell(fault)} | {_cell(holds)} | {', '.join(f'`tests/{each}`' for each in files[row])} |"
         for row, (fault, holds) in ROWS.items()
     ]
-    return "\n".join(["| row | fault | what holds | tested in `tests/` |", "|---|---|---|---|", *lines, ""])
+    return "\n".join(["| row | fault | what holds | tested in |", "|---|---|---|---|", *lines, ""])
 
 
 def _cell(text: str) -> str:
