@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-faults test-soak test-duckdb2 test-superset bench bench-forecast docs lint types check wheel lock clean
+.PHONY: help demo run dev test test-faults test-soak test-duckdb2 test-superset bench bench-forecast docs site lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,13 +62,16 @@ test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full 
 bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
 
-bench-forecast: ## Measure the forecasts beside other methods (three minutes; writes docs/forecasting*.md)
+bench-forecast: ## Measure the forecasts beside other methods (three minutes; writes docs/forecast-method.md)
 	$(PYTHON) -m venv $(VENV)-bench-forecast
 	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
 
-docs: $(INSTALLED) ## Write the generated pages anew: vendors, dictionary, accounts.example.toml
-	$(BIN)/python -m tests.docs.generate
+docs: $(INSTALLED) ## Update the generated pages: vendors, dictionary, fault matrix, accounts.example.toml
+	$(BIN)/python -m docs.generate
+
+site: $(INSTALLED) ## Build the documentation site into site/, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: $(INSTALLED) ## Check style of Python and SQL, and which way imports point
 	$(BIN)/ruff check .
@@ -79,7 +82,7 @@ lint: $(INSTALLED) ## Check style of Python and SQL, and which way imports point
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
-check: lint types ## Check everything but the tests; validate the Dagster definitions
+check: lint types site ## Check everything but the tests: style, types, the site, the Dagster definitions
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	$(BIN)/dg check defs
 
@@ -95,5 +98,5 @@ lock: ## Pin every dependency anew (needs uv)
 		bi/superset/requirements.in --output-file bi/superset/requirements.lock
 
 clean: ## Remove what make made; ./data only where it holds the demo
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-superset dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-superset site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

@@ -1,7 +1,7 @@
 """`make bench-forecast`: the forecaster beside other methods, by rolling origin.
 
 python -m benchmarks.forecast            both data sets, the made-up worlds, and the cost; about three minutes
-python -m benchmarks.forecast --write    the same, and the tables of docs/forecasting*.md anew
+python -m benchmarks.forecast --write    the same, and replace the tables of docs/forecast-method.md
 python -m benchmarks.forecast --quick    a tenth of the series, to see that it runs
 """
 
@@ -18,8 +18,7 @@ from benchmarks.forecast.methods import METHODS, SLOW
 from benchmarks.forecast.rolling import Scored, interval, mean, run
 from benchmarks.table import replace_between
 
-PAGE = Path(__file__).parents[2] / "docs" / "forecasting.md"
-BACKTESTS = PAGE.with_name("forecasting-backtests.md")
+PAGE = Path(__file__).parents[2] / "docs" / "forecast-method.md"
 SEVEN, MONTH, NAIVE = "mean of the last 7 days", "mean of the last 28 days", "SeasonalNaive"
 
 _COLUMNS = {
@@ -110,7 +109,7 @@ def _costs() -> Iterator[str]:
 def main() -> int:
     """Measure, print, and with `--write` keep what came out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecast", description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="replace the tables of both pages")
+    parser.add_argument("--write", action="store_true", help="replace the tables of the page")
     parser.add_argument("--quick", action="store_true", help="a tenth of the series")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "drawdown", help="where data is kept")
     asked = parser.parse_args()
@@ -138,8 +137,8 @@ def main() -> int:
     if asked.write:
         when = f"Measured on {datetime.now(UTC).date()} by `make bench-forecast`."
         replace_between(PAGE, "goals", f"{when}\n\n" + "\n".join(goals) + "\n\n" + "\n".join(costs) + "\n")
-        replace_between(BACKTESTS, "methods", "\n".join(methods))
-        replace_between(BACKTESTS, "guards", "\n".join(guards) + "\n")
+        replace_between(PAGE, "methods", "\n".join(methods))
+        replace_between(PAGE, "guards", "\n".join(guards) + "\n")
     return 0
 
 

@@ -297,8 +297,8 @@ def test_readers_under_load_see_whole_builds_and_no_error_while_the_file_is_swap
 
 
 def test_the_example_for_sqlalchemy_runs(world: World) -> None:
-    page = (CLONE / "docs" / "bi" / "sqlalchemy.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    page = (CLONE / "docs" / "clients.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(import sqlalchemy\n.*?)```", page, re.DOTALL)
     example = example.replace("/absolute/path/to/published/current.duckdb", str(world.current))
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=300, check=False)
 

@@ -592,7 +592,7 @@ _DEFINITIONS: Final = (
         *SEVERITIES,
     ),
     _text("reason", "Why, in a sentence or two."),
-    _text("anomaly_kind", "What was seen: see docs/backtest.md.", *ANOMALY_KINDS),
+    _text("anomaly_kind", "What was seen: see docs/forecasts.md.", *ANOMALY_KINDS),
     _text(
         "forecaster",
         "Who forecast: Drawdown, the mean of the last 7 or 28 days, each weekday as it was last, or the vendor's own "
@@ -611,7 +611,7 @@ _DEFINITIONS: Final = (
         "modelled",
         "not_modelled",
     ),
-    _text("method", "How an estimate was made: see docs/forecasting.md.", *METHODS),
+    _text("method", "How an estimate was made: see docs/forecast-method.md.", *METHODS),
     _text("outcome", "How the request ended: ok, or the kind of failure."),
     _text("record_kind", "The kind of record that a row was read as."),
     _text("check_name", "The rule that a row or an answer broke."),

@@ -308,7 +308,7 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What the vendor sells, in the words of FOCUS (docs/focus.md)."""
+    """What the vendor sells, in the terms of FOCUS (docs/focus.md)."""
 
     name: str | None = None
     """What it is called; None: as the vendor is."""

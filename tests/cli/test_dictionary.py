@@ -50,7 +50,8 @@ def test_a_schema_and_a_table_that_readers_do_not_get_are_told_too(desk: Desk) -
 def test_markdown_is_a_page(desk: Desk) -> None:
     done = desk.here("dictionary", "core.fx_rates", "--format", "markdown")
     assert done.stdout.startswith("# Tables: core.fx_rates\n")
-    assert "\n| **`rate_date`** | DATE | UTC day |" in done.stdout
+    assert "\n| **`rate_date`** | The day " in done.stdout
+    assert done.stdout.index("| DATE | UTC day |") < done.stdout.index("<summary>Where it comes from</summary>")
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.docs.pages import CLONE, CONTRIBUTING, DOCS, Block, blocks, blocks_under
+from tests.docs.pages import CLONE, DOCS, Block, blocks
 from tests.docs.shell import all_well, type_in
 
 VENDOR_PAGE = DOCS / "adding-a-vendor.md"
+TABLE_PAGE = DOCS / "adding-a-table.md"
 KEY = "canary-acme-5f1c"
 
 
@@ -117,12 +118,9 @@ def test_the_new_vendors_assets_are_those_that_the_page_names(copy: Path) -> Non
 
 
 def test_a_table_added_by_the_page_passes_its_case_and_is_published(copy: Path, published_home: Path) -> None:
-    labelled = [
-        *blocks_under(CONTRIBUTING, "Adding a table", "sql"),
-        *blocks_under(CONTRIBUTING, "Adding a table", "yaml"),
-    ]
+    labelled = [*blocks(TABLE_PAGE, "sql"), *blocks(TABLE_PAGE, "yaml")]
     _write_files(copy, labelled)
-    (listed,) = blocks_under(CONTRIBUTING, "Adding a table", "python")
+    (listed,) = blocks(TABLE_PAGE, "python")
     tables = copy / str(listed.label)
     text = tables.read_text(encoding="utf-8")
     assert text.count("MARTS: Final = (\n") == 1
@@ -130,7 +128,7 @@ def test_a_table_added_by_the_page_passes_its_case_and_is_published(copy: Path, 
     _lint(copy, str(listed.label))
     shutil.copytree(published_home, copy / "data", symlinks=True)
 
-    (block,) = blocks_under(CONTRIBUTING, "Adding a table", "console")
+    (block,) = blocks(TABLE_PAGE, "console")
     query = "select count(*) as column_count from marts.data_dictionary where table_name = 'marts.open_entries'"
     commands = [
         *block.commands(),

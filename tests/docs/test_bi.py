@@ -1,4 +1,4 @@
-"""docs/bi: the examples run, and the dashboard for Superset fits what is published."""
+"""docs/clients.md: the examples run, and the dashboard for Superset fits what is published."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.bench import Bench
-from tests.docs.pages import CLONE, DOCS, blocks
+from tests.docs.pages import CLONE, DOCS, blocks_under
 
 EXPORT = CLONE / "bi" / "superset" / "export"
 
@@ -104,7 +104,7 @@ def test_no_chart_adds_amounts_of_different_units(packed: dict[str, Any]) -> Non
 
 
 def test_the_example_for_polars_runs(state: Path) -> None:
-    [example] = blocks(DOCS / "bi" / "parquet.md", "python")
+    [example] = blocks_under(DOCS / "clients.md", "Polars, pandas and Arrow", "python")
     done = subprocess.run(
         [sys.executable, "-c", example.text], cwd=state, capture_output=True, text=True, timeout=120, check=False
     )

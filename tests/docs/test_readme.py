@@ -11,7 +11,7 @@ from pipeline import sandbox
 from pipeline.schema.layers import LAYERS
 from pipeline.vendors import discover
 from tests.bench import Bench
-from tests.docs.pages import CLONE, README, Block, blocks, blocks_under, section
+from tests.docs.pages import CLONE, DOCS, README, Block, blocks, blocks_under, section
 from tests.docs.shell import Ran, all_well, type_in
 
 
@@ -30,7 +30,7 @@ def _table(lines: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def test_the_demo_prints_the_table_that_is_shown(tmp_path: Path) -> None:
     assert "$(BIN)/drawdown demo" in (CLONE / "Makefile").read_text(encoding="utf-8")
-    (shown,) = blocks_under(README, "See it", "text")
+    (shown,) = blocks_under(README, "Try it", "text")
 
     (ran,) = type_in(["drawdown demo"], tmp_path, {"COLUMNS": "80"})
 
@@ -54,7 +54,7 @@ def _start(folder: Path, world: sandbox.Sandbox) -> list[Ran]:
         "sed -i '1i allow_http_loopback = true' accounts.toml",
         f"""sed -i '/^vendor = "vpsbg"/a base_url = "{world.base_url("vpsbg")}"' accounts.toml""",
     ]
-    (cron,) = [block for block in blocks_under(README, "Running it for good", "console") if "&&" in block.text]
+    (cron,) = [block for block in blocks_under(README, "Run it on a schedule", "console") if "&&" in block.text]
     return type_in([*commands, *cron.commands()], folder)
 
 
@@ -82,7 +82,7 @@ def test_a_snippet_for_analysts_prints_every_account(published: Bench, state: Pa
 
 
 def test_the_picture_shows_the_layers_in_order_and_folders_that_are_there() -> None:
-    (picture,) = blocks_under(README, "The way of the data", "text")
+    (picture,) = blocks_under(README, "How data flows", "text")
 
     assert tuple(word for word in re.findall(r"^[ |-]*(\w+)  ", picture.text, re.MULTILINE) if word in LAYERS) == LAYERS
     for folder in re.findall(r"(?:pipeline|sql)/[\w/]*", picture.text):
@@ -111,11 +111,11 @@ def test_the_limits_of_urgency_are_those_of_the_sql() -> None:
     days = {name: float(number) for number, name in re.findall(r"([\d.]+) as (\w+)_days", sql)}
 
     assert (days["critical"], days["warning"], days["watch"]) == (7, 14, 30)
-    text = " ".join(section(README, "For analysts").split())
+    text = " ".join(section(DOCS / "queries.md", "What the numbers mean").split())
     for words in (
-        "`critical` where it is as likely as not to be dry within 7 days",
-        "`warning` within 14, with 1 chance in 10 within 7,",
-        "`watch` within 30, with 1 chance in 10 within 14,",
+        "`critical`: an even chance of running dry within 7 days,",
+        "`warning`: an even chance within 14, 1 chance in 10 within 7,",
+        "`watch`: an even chance within 30, 1 chance in 10 within 14,",
     ):
         assert words in text
 

@@ -1,4 +1,4 @@
-"""docs/topup.md: the worked example is what the code makes of it."""
+"""docs/forecasts.md: the worked example is what the code makes of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.forecasts.topup import TopUpPlan
 from tests.docs.pages import DOCS, blocks, section
 from tests.forecasts.test_topup import TODAY, example
 
-PAGE = DOCS / "topup.md"
+PAGE = DOCS / "forecasts.md"
 
 
 def _rows() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""docs/tracing.md: the commands lead from a mart to the bytes, and the number stands in them."""
+"""docs/reconciliation.md: the commands lead from a mart to the bytes, which contain the number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.docs.pages import DOCS, blocks
 from tests.docs.shell import all_well, same_columns, type_in
 
-PAGE = DOCS / "tracing.md"
+PAGE = DOCS / "reconciliation.md"
 
 
 def test_every_command_works_and_shows_what_the_page_shows(state: Path) -> None:

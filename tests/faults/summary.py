@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.faults.matrix import ROWS
+from docs.fault_matrix import ROWS
 
 ROW = "fault_row"
 CHECKED = "fault_aftermath"

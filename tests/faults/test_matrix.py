@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.matrix import ROWS, marked
+from docs.fault_matrix import ROWS, marked
 from tests.faults.summary import CHECKED, ROW, Summary
 
 _ALL = [str(row) for row in ROWS]

@@ -43,7 +43,7 @@ def ladder() -> Paths:
 
 
 def example() -> TopUpPlan:
-    """What docs/topup.md works through: twenty paths, of which one spends 15 a day and the others 10."""
+    """What docs/forecasts.md works through: twenty paths, of which one spends 15 a day and the others 10."""
     amounts = np.full((20, 60), 10.0)
     amounts[7] = 15.0
     return advise(

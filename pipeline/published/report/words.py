@@ -31,7 +31,7 @@ CLASSES: Final = {
     "unit_change": "moved while the balance was in another unit",
     "unknown": "no rule fits",
 }
-"""What each unexplained_class says, in short: docs/bridge.md."""
+"""What each unexplained_class says, in short: docs/reconciliation.md."""
 
 
 def money(amount: Decimal | None) -> str:

@@ -1,4 +1,4 @@
-"""docs/bridge.md: its queries run on a published build, and its classes are those that there are."""
+"""docs/reconciliation.md: its queries run on a published build, and its classes are those that there are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.schema.columns import COLUMNS
 from tests.bench import Bench
 from tests.docs.pages import DOCS, Block, blocks
 
-_PAGE = DOCS / "bridge.md"
+_PAGE = DOCS / "reconciliation.md"
 
 
 @pytest.mark.parametrize("query", blocks(_PAGE, "sql"), ids=lambda block: block.name)

@@ -1,0 +1,60 @@
+"""Files made from the code: docs/vendors.md, docs/dictionary, the fault matrix in docs/reliability.md and
+accounts.example.toml. `make docs`, or `python -m docs.generate`. Nothing of tests/ is imported or run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from docs.fault_matrix import ROWS, TESTS, marked
+from pipeline.cli.starters import accounts_toml
+from pipeline.published.pages.dictionary import pages
+from pipeline.published.pages.vendors import vendors_page
+
+DOCS: Final = Path(__file__).parent
+CLONE: Final = DOCS.parent
+DICTIONARY: Final = DOCS / "dictionary"
+RELIABILITY: Final = DOCS / "reliability.md"
+
+
+def reliability_page() -> str:
+    """The text of docs/reliability.md, its fault matrix made again and the rest as it is."""
+    begin, end = "<!-- faults -->\n", "<!-- /faults -->"
+    before, _, rest = RELIABILITY.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}{fault_table()}{end}{after}"
+
+
+def fault_table() -> str:
+    """The fault matrix as a Markdown table, with the files that test each row."""
+    files: dict[int, dict[str, None]] = {row: {} for row in ROWS}
+    for row, path, _ in marked():
+        files[row][str(path.relative_to(TESTS))] = None
+    lines = [
+        f"| {row} | {_cell(fault)} | {_cell(holds)} | {', '.join(f'`tests/{each}`' for each in files[row])} |"
+        for row, (fault, holds) in ROWS.items()
+    ]
+    return "\n".join(["| row | fault | what holds | tested in |", "|---|---|---|---|", *lines, ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+GENERATED: Final[dict[Path, Callable[[], str]]] = {
+    DOCS / "vendors.md": vendors_page,
+    RELIABILITY: reliability_page,
+    CLONE / "accounts.example.toml": accounts_toml,
+    **{DICTIONARY / name: partial(str, text) for name, text in pages().items()},
+}
+"""Each file, and what makes its text."""
+
+if __name__ == "__main__":
+    DICTIONARY.mkdir(exist_ok=True)
+    for stale in set(DICTIONARY.glob("*.md")) - GENERATED.keys():
+        stale.unlink()
+    for path, make in GENERATED.items():
+        path.write_text(make(), encoding="utf-8")
