@@ -227,5 +227,5 @@ def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Tol
 @pytest.mark.faults(52)
 def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(told: Told) -> None:
     told.bench.accounts.write_text(f"snooze_hours = 3\n{told.bench.accounts.read_text()}")
-    with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known are "):
+    with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known keys: "):
         told.run_alerts()
