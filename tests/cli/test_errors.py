@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox import Sandbox
 from tests.cli.conftest import Desk, Publish
 from tests.cli.test_status import account
+from tests.sandbox_faults import Sandbox
 
 
 @dataclass(frozen=True)

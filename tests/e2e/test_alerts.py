@@ -18,13 +18,13 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline import sandbox as sandboxes
 from pipeline.landing.store import OWN
 from pipeline.orchestration.refresh import rebuild, rebuild_as_of
-from pipeline.sandbox import Sandbox
 from pipeline.support.home import Home
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 CANARY = "canary-hook-5512"
 ALERTS = 'group:alerts or key:"published/snapshot" or key:"published/messages"'
