@@ -5,10 +5,9 @@ own it has a ground and an ink for light and for dark; inside an HTML page it ta
 Amounts are placed as floats: a plot is for the eye.
 
 Why no charting library: the 180 charts of a report of 54 accounts were drawn with this module and with Altair 6.3.0 and
-vl-convert-python 1.9.0, both on one core. They took 0.2 s and 0.5 MB here, 35 s and 1.8 MB there: a page of 1.7 MB
-instead of 3.0 MB. With Vega in the page instead (0.9 MB, and 1.0 MB of specifications) each chart needs a script. Side by
-side, Altair's charts had fixed colours on a dark page, an axis stretched by what lies far below zero, and no amounts
-beside the bars; the two packages take 94 MB.
+vl-convert-python 1.9.0, on one core. They took 0.2 s and 0.5 MB here, 35 s and 1.8 MB there: a page of 1.7 MB instead
+of 3.0 MB. With Vega in the page instead (0.9 MB, and 1.0 MB of specifications) every chart needs a script. The pictures
+looked alike, but Altair's have fixed colours, which do not follow a dark page, and the two packages take 94 MB.
 """
 
 from __future__ import annotations
