@@ -11,7 +11,6 @@ from pipeline.alerts.pending import address
 from pipeline.alerts.rule_inputs import READS, read_readings
 from pipeline.alerts.rules import findings
 from pipeline.alerts.state_machine import step
-from pipeline.alerts.takeover import take_over
 from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
 from pipeline.schema.render import duplicate_keys
@@ -53,7 +52,7 @@ def alerts(
     warehouse: dg.ResourceParam[Warehouse],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Find what has changed, land it, and take over what is landed; a replay only takes over.
+    """Find what has changed, land it, and load what is landed; a replay only loads.
 
     People are told after publishing (`published/messages`).
     """
@@ -62,7 +61,7 @@ def alerts(
         connection = warehouse.connection
         if not warehouse.is_replay:
             happened = _advance(_ledger(warehouse), warehouse, load_settings(), clock, context.run.run_id)
-        _take_over(warehouse)
+        _load_landed(warehouse)
         ledger = read_ledger(connection, is_for_tables=True)
         with warehouse.transaction():
             rebuild_tables(connection, ledger)
@@ -82,24 +81,19 @@ def alerts(
         )
 
 
-def _take_over(warehouse: Warehouse) -> None:
+def _load_landed(warehouse: Warehouse) -> None:
     with warehouse.transaction() as connection:
         load(connection, warehouse.home.landing, warehouse.known_at)
 
 
 def _ledger(warehouse: Warehouse) -> Ledger:
-    _take_over(warehouse)
+    _load_landed(warehouse)
     return read_ledger(warehouse.connection)
 
 
 def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Clock, run_id: str) -> int:
     """Land what the state machine makes of the readings, where that is anything; returns how many events."""
     home, policy = warehouse.home, settings.alerts
-    if not before.states:
-        told = take_over(home.landing, policy)
-        if told is not None:
-            land(home, clock, run_id, told)
-            before = _ledger(warehouse)
     now = clock.now()
     found, broken = [], []
     for reading in read_readings(warehouse.connection):

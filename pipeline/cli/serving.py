@@ -87,12 +87,13 @@ class _Guarded:
 
 def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Starlette:
     """The web application over a state folder's published builds; `names` are the hosts that it may be asked as."""
+    from prometheus_client.exposition import choose_encoder
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 
-    from pipeline.published.metrics import content_type, read_metrics
+    from pipeline.published.metrics import read_metrics
     from pipeline.support.last_run import read_last_run
 
     # Plain functions: each runs in a thread of its own, and a slow disk holds up nobody else.
@@ -110,10 +111,11 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
 
     def metrics(request: Request) -> Response:
         try:
-            text = read_metrics(home.current, datetime.now(UTC), read_last_run(home))
+            found = read_metrics(home.current, datetime.now(UTC), read_last_run(home))
         except DrawdownError as problem:
             return PlainTextResponse(f"{problem}\n", status_code=503)
-        return Response(text.encode(), headers={"content-type": content_type(request.headers.get("accept", ""))})
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(found), headers={"content-type": content_type})
 
     def healthz(_: Request) -> Response:
         is_well, words = health(home, max_age)

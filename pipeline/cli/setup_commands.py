@@ -60,7 +60,7 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
     days: Annotated[int, typer.Option(min=1, max=4000, help="Days of history.")] = 400,
 ) -> None:
-    """Serve the four vendors' APIs over a simulated world, faults on request, until interrupted."""
+    """Serve the four vendors' APIs over a simulated world, until interrupted."""
     import errno
 
     from pipeline.sandbox import serve_forever

@@ -117,7 +117,7 @@ def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     key=dg.AssetKey(["published", "metrics"]),
     deps=[_SNAPSHOT],
     group_name="published",
-    description="published/metrics/drawdown.prom: the accounts as OpenMetrics, for Prometheus and node_exporter.",
+    description="published/metrics/drawdown.prom: the accounts as metrics, for Prometheus and node_exporter.",
     kinds={"prometheus"},
     owners=OWNERS,
 )

@@ -28,8 +28,8 @@ KEPT_VERSIONS: Final = 3
 
 # The oldest storage that today's clients can all read: BI tools lag behind the newest DuckDB.
 _STORAGE_VERSION = "v1.0.0"
-_BUILD_NAME = re.compile(r"[0-9a-f]{16}(\.duckdb)?")
-"""A build's folder, or the file that an earlier version wrote in its place."""
+_BUILD_NAME = re.compile(r"[0-9a-f]{16}")
+"""A build's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,7 @@ def _prune(versions: Path, keep: Path) -> None:
     builds = []
     for path in sorted(versions.iterdir()):
         # What a killed run left behind is no build.
-        is_build = _BUILD_NAME.fullmatch(path.name) and (path.is_file() or (path / BUILD_FILE).exists())
-        if is_build:
+        if _BUILD_NAME.fullmatch(path.name) and (path / BUILD_FILE).exists():
             builds.append(path)
         else:
             _remove(path)

@@ -2,10 +2,8 @@
 
 | control | does |
 |---|---|
-| `GET /_sandbox/state` | tells the clock, the accounts with their balances, the faults |
+| `GET /_sandbox/state` | tells the clock and the accounts with their balances |
 | `POST /_sandbox/clock` `{"now"}` | moves the clock to an ISO 8601 instant with an offset |
-| `POST /_sandbox/faults` `{"fault", ...}`, the fields of `faultbox.Fault` | puts a fault in place |
-| `DELETE /_sandbox/faults` | takes every fault away |
 | `GET /_sandbox/requests` | lists the vendors' requests so far, without keys |
 
 The controls ask for no credentials: the server listens on the loopback interface only.
@@ -14,10 +12,10 @@ The controls ask for no credentials: the server listens on the loopback interfac
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, QueryParams
@@ -33,8 +31,6 @@ from pipeline.sandbox.api.voxpria import VoxpriaApi
 from pipeline.sandbox.api.vpsbg import VpsbgApi
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import Exchange
-from pipeline.sandbox.faultbox import Fault, FaultBox
-from pipeline.sandbox.faults import describe
 from pipeline.sandbox.world import World
 
 APIS: tuple[type[Api[Any]], ...] = (VpsbgApi, HyperstackApi, VoxpriaApi, DeepvueApi)
@@ -42,6 +38,19 @@ APIS: tuple[type[Api[Any]], ...] = (VpsbgApi, HyperstackApi, VoxpriaApi, Deepvue
 # Enough for any test; a sandbox left running for days must not fill the memory.
 _REQUESTS_KEPT = 100_000
 _RECENT_KEPT = 2_000
+
+
+class Fault(Protocol):
+    """What a test does to an exchange instead of answering it."""
+
+    name: str
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Spoil one exchange."""
+
+
+Spoil = Callable[[str, str | None, str], Fault | None]
+"""From vendor, account and path of a request to what happens to it, if anything."""
 
 
 @dataclass(slots=True)
@@ -64,7 +73,7 @@ class Vendors:
 
     def __init__(self, world: World, credentials: Mapping[str, Credentials]) -> None:
         self.world = world
-        self.faults = FaultBox()
+        self.spoil: Spoil = lambda *_: None
         self.received: deque[Received] = deque(maxlen=_REQUESTS_KEPT)
         self._secrets = {secret for pair in credentials.values() for secret in asdict(pair).values() if secret}
         self._recent: dict[str, deque[float]] = {}
@@ -97,7 +106,7 @@ class Vendors:
         def answer(asked: Request) -> Answer:
             return api.answer(scope["method"], account, headers, asked)
 
-        fault = self.faults.take(api.vendor, account_id, request.path)
+        fault = self.spoil(api.vendor, account_id, request.path)
         received = self._receive(api.vendor, account_id, scope, request.path, fault)
         found = answer(request)
         recent = self._recent.setdefault(f"{api.vendor}/{account_id}", deque(maxlen=_RECENT_KEPT))
@@ -175,8 +184,6 @@ def create(world: World, credentials: Mapping[str, Credentials]) -> tuple[Starle
                     }
                     for account in world.accounts.values()
                 ],
-                "faults": vendors.faults.listed(),
-                "known_faults": describe(),
                 "requests": len(vendors.received),
             }
         )
@@ -188,26 +195,12 @@ def create(world: World, credentials: Mapping[str, Credentials]) -> tuple[Starle
             return _json({"message": f"not a clock: {refused}"}, 422)
         return _json({"now": world.now.isoformat()})
 
-    async def put_fault(request: HttpRequest) -> Response:
-        try:
-            given = await request.json()
-            vendors.faults.put(Fault(name=given.pop("fault"), **given))
-        except (AttributeError, KeyError, TypeError, ValueError) as refused:
-            return _json({"message": f"not a fault: {refused}"}, 422)
-        return _json({"faults": vendors.faults.listed()}, 201)
-
-    async def clear_faults(_: HttpRequest) -> Response:
-        vendors.faults.clear()
-        return _json({"faults": []})
-
     async def requests(_: HttpRequest) -> Response:
         return _json({"requests": [asdict(received) for received in vendors.received]})
 
     routes = [
         Route("/_sandbox/state", state),
         Route("/_sandbox/clock", clock, methods=["POST"]),
-        Route("/_sandbox/faults", put_fault, methods=["POST"]),
-        Route("/_sandbox/faults", clear_faults, methods=["DELETE"]),
         Route("/_sandbox/requests", requests),
         Mount("/", app=vendors),
     ]

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 from pipeline.sandbox.world import World
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from pipeline.sandbox.http_app import Received
+    from pipeline.sandbox.http_app import Received, Spoil
 
 _HOST = "127.0.0.1"
 _SETTINGS = {
@@ -65,6 +65,25 @@ class Sandbox:
         self._thread.start()
         _await_start(self._server, self._thread)
 
+    @classmethod
+    def start(
+        cls,
+        port: int = 0,
+        seed: int = 0,
+        days: int = 400,
+        now: datetime | None = None,
+        *,
+        vendors: Iterable[str] | None = None,
+        ticking: bool = False,
+    ) -> Self:
+        """Start a sandbox in a daemon thread and return it once it answers.
+
+        `port` 0 takes a free one. The world has `days` days of history before `now` (aware; the real time if
+        None) and the accounts of `vendors` (all if None). The clock stands still until moved, unless `ticking`.
+        Raises OSError for a port in use and ValueError as `World` does.
+        """
+        return cls(World(seed=seed, days=days, now=now, vendors=vendors, ticking=ticking), port)
+
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
 
@@ -86,26 +105,9 @@ class Sandbox:
         """Set the world's clock; raises ValueError for a naive instant or one outside the world's span."""
         self.world.move_clock(instant)
 
-    def put_fault(
-        self,
-        fault: str,
-        *,
-        vendor: str | None = None,
-        account: str | None = None,
-        path: str | None = None,
-        exact: bool = False,
-        after: int = 0,
-        times: int | None = None,
-        **params: Any,
-    ) -> None:
-        """Put a fault in place; see `pipeline.sandbox.faults`. Raises ValueError for an unknown one."""
-        from pipeline.sandbox.faultbox import Fault
-
-        self._vendors.faults.put(Fault(fault, vendor, account, path, exact, after, times, params))
-
-    def clear_faults(self) -> None:
-        """Take every fault away."""
-        self._vendors.faults.clear()
+    def spoil_with(self, spoil: "Spoil") -> None:
+        """Let a test decide what happens to each request from now on."""
+        self._vendors.spoil = spoil
 
     def requests(self) -> "list[Received]":
         """Return the vendors' requests so far, oldest first, without keys."""
@@ -145,22 +147,7 @@ class Sandbox:
         self.close()
 
 
-def start(
-    port: int = 0,
-    seed: int = 0,
-    days: int = 400,
-    now: datetime | None = None,
-    *,
-    vendors: Iterable[str] | None = None,
-    ticking: bool = False,
-) -> Sandbox:
-    """Start a sandbox in a daemon thread and return it once it answers.
-
-    `port` 0 takes a free one. The world has `days` days of history before `now` (aware; the real time if
-    None) and the accounts of `vendors` (all if None). The clock stands still until moved, unless `ticking`.
-    Raises OSError for a port in use and ValueError as `World` does.
-    """
-    return Sandbox(World(seed=seed, days=days, now=now, vendors=vendors, ticking=ticking), port)
+start = Sandbox.start
 
 
 def serve_forever(

@@ -2,107 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass
 from decimal import Decimal
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.schema.severities import EVERY_ACCOUNT
+from pipeline.settings.account import AccountSettings
 from pipeline.settings.alert_policy import Policy
-from pipeline.settings.publish_targets import PostgresTarget
+from pipeline.settings.publish_targets import PostgresTarget, Publish
+from pipeline.settings.table import Requirement, Table, mistake
+from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, UrlVariable
 from pipeline.support.errors import UsageError
-from pipeline.support.secret import Secret
-from pipeline.vendors._port import Vendor
-
-DEFAULT_HISTORY_DAYS: Final = 400
-"""How far the first look at a ledger or usage listing goes back."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditPrice:
-    """What one credit cost from a day on."""
-
-    from_date: date
-    amount: Decimal
-    currency: str
-    """ISO 4217."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSettings:
-    """One account: where its answers are and what its owner wants of it."""
-
-    account_id: str
-    vendor: Vendor
-    base_url: str
-    """Empty where the account has no API."""
-    path: Path | None = None
-    """A CSV file of readings kept by hand: the account's only ones, or history from before Drawdown. Absolute."""
-    secret_variables: Mapping[str, str]
-    """accounts.toml key -> environment variable, such as `api_key_env` -> `VPSBG_API_KEY`."""
-    history_days: int = DEFAULT_HISTORY_DAYS
-    team: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    alert_below_days: Decimal | None = None
-    alert_below_amount: Decimal | None = None
-    topup_lead_days: Decimal | None = None
-    topup_minimum_amount: Decimal | None = None
-    tax_rate: Decimal | None = None
-    unit: str | None = None
-    credit_price_amount: Decimal | None = None
-    credit_price_currency: str | None = None
-    credit_prices: tuple[CreditPrice, ...] = ()
-    """By day; before the first of them `credit_price_amount` holds, where it is given."""
-    notify_variable: str | None = None
-    """The environment variable that holds the Apprise URL of whom to tell of this account, too."""
-    formerly: tuple[str, ...] = ()
-    """Ids that the account had before, whose history is its own."""
-    source: str = "accounts.toml"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Its answers come from this machine, as a sandbox's do."""
-        if not self.base_url:
-            return True
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
-
-    def service(self) -> dict[str, str | None]:
-        """What FOCUS calls the vendor and what it sells; readings kept by hand are of what the account is named for."""
-        provider = self.account_id if self.vendor.base_url is None else self.vendor.title
-        service = self.vendor.service
-        return {
-            "ServiceProviderName": provider,
-            "ServiceName": service.name or provider,
-            "ServiceCategory": service.category,
-            "ServiceSubcategory": service.subcategory,
-            "PricingCurrency": service.virtual_currency,
-        }
-
-    def secrets(self) -> dict[str, Secret]:
-        """The account's secrets by accounts.toml key, read from the environment now.
-
-        Raises UsageError naming the account and the variable, never a value, where one is absent or unusable.
-        """
-        found = {}
-        for setting, variable in self.secret_variables.items():
-            where = f"{self.source}: account {self.account_id}: {setting}"
-            value = os.environ.get(variable)
-            if value is None:
-                raise UsageError(f"{where}: the environment variable {variable} is not set; export it first")
-            try:
-                found[setting] = Secret(value, name=variable)
-            except ValueError as problem:
-                raise UsageError(f"{where}: {problem}") from None
-        return found
+from pipeline.support.secret import Secret, read_secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,19 +40,57 @@ class Identities:
     accounts: Mapping[str, Identity]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+def _account_id(value: str) -> str:
+    if not ACCOUNT_ID.fullmatch(value):
+        raise mistake(f"unsafe account id {value[:40]!a}; use small letters, digits, - and _, at most 63")
+    return value
+
+
+def _named(accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
+    return {account_id: each.model_copy(update={"account_id": account_id}) for account_id, each in accounts.items()}
+
+
+class Settings(Table):
     """All of accounts.toml."""
 
     source: str
-    reporting_currency: str
-    allow_http_loopback: bool
-    notify_variable: str | None
+    reporting_currency: Currency = "EUR"
+    allow_http_loopback: Flag = False
+    notify_variable: UrlVariable | None = Field(default=None, validation_alias="notify_url_env")
     """The environment variable that holds the Apprise URL of whom to tell of every account."""
-    accounts: Mapping[str, AccountSettings]
-    alerts: Policy = field(default_factory=Policy)
-    postgres: PostgresTarget | None = None
-    """Which PostgreSQL gets a copy of each build."""
+    publish: Publish = Publish()
+    alerts: Policy = Field(default=Policy(), title="[alerts]")
+    accounts: Annotated[
+        dict[Annotated[str, AfterValidator(_account_id)], AccountSettings],
+        Field(min_length=1),
+        AfterValidator(_named),
+        Requirement("names no account; add a table such as [accounts.vpsbg-main]"),
+    ] = Field(default={}, title="[accounts.ID]", validate_default=True)
+
+    @property
+    def postgres(self) -> PostgresTarget | None:
+        """Which PostgreSQL gets a copy of each build."""
+        return self.publish.postgres
+
+    @model_validator(mode="after")
+    def _former_ids_are_free(self) -> Self:
+        """A history belongs to one account: `formerly` must not give it to two."""
+        owners: dict[str, str] = {}
+        for account_id, account in self.accounts.items():
+            for number, old in enumerate(account.formerly, 1):
+                if old == account_id:
+                    problem = f"id {number} is the account's own; remove it"
+                elif old in self.accounts:
+                    problem = (
+                        f"id {number} is account {old} of this file, which keeps its own history; remove one of them"
+                    )
+                elif old in owners:
+                    problem = f"id {number} is also listed for account {owners[old]}; keep it in one of them"
+                else:
+                    owners[old] = account_id
+                    continue
+                raise mistake(f"account {account_id}: formerly: {problem}")
+        return self
 
     def recipients(self) -> dict[str, tuple[str, ...]]:
         """By account, the variables that hold the Apprise URLs of whom to tell of it; none twice."""
@@ -163,14 +115,7 @@ class Settings:
         """
         account = next((each.account_id for each in self.accounts.values() if each.notify_variable == variable), None)
         whose = f"account {account}: " if account and variable != self.notify_variable else ""
-        where = f"{self.source}: {whose}notify_url_env"
-        value = os.environ.get(variable)
-        if value is None:
-            raise UsageError(f"{where}: the environment variable {variable} is not set; export it first")
-        try:
-            return Secret(value, name=variable)
-        except ValueError as problem:
-            raise UsageError(f"{where}: {problem}") from None
+        return read_secret(variable, f"{self.source}: {whose}notify_url_env")
 
     def check_recipients(self) -> None:
         """Raise UsageError where a variable that the settings name for messages is not set or holds no URL."""
@@ -231,5 +176,5 @@ class Settings:
         }
 
 
-def _plain(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")
+def _plain(value: Decimal | int | None) -> str | None:
+    return None if value is None else format(Decimal(value), "f")

@@ -3,11 +3,13 @@
 import base64
 import html
 import json
+import os
 import re
 from collections.abc import Iterable
 from typing import Never
 from urllib.parse import quote, quote_plus
 
+from pipeline.support.errors import UsageError
 from pipeline.support.spellings import SHORTEST, Spellings
 
 # Below this length a key such as a sandbox's "test" is looked for as a whole word only, else it would shred
@@ -57,6 +59,20 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> Never:
         raise TypeError(f"{self!r} is never copied or serialised")
+
+
+def read_secret(variable: str, where: str) -> Secret:
+    """The secret that an environment variable holds now; `where` is the setting that names it, for the message.
+
+    Raises UsageError with `where` and the variable, never the value, where it is not set or cannot be used.
+    """
+    value = os.environ.get(variable)
+    if value is None:
+        raise UsageError(f"{where}: the environment variable {variable} is not set; export it first")
+    try:
+        return Secret(value, name=variable)
+    except ValueError as problem:
+        raise UsageError(f"{where}: {problem}") from None
 
 
 class Redactor:

@@ -3,6 +3,11 @@
 Each picture stands alone: no script, no reference to anything outside, every word escaped. As an image or a file of its
 own it has a ground and an ink for light and for dark; inside an HTML page it takes the page's colour (`currentColor`).
 Amounts are placed as floats: a plot is for the eye.
+
+Why no charting library: the 180 charts of a report of 54 accounts were drawn with this module and with Altair 6.3.0 and
+vl-convert-python 1.9.0, on one core. They took 0.2 s and 0.5 MB here, 35 s and 1.8 MB there: a page of 1.7 MB instead
+of 3.0 MB. With Vega in the page instead (0.9 MB, and 1.0 MB of specifications) every chart needs a script. The pictures
+looked alike, but Altair's have fixed colours, which do not follow a dark page, and the two packages take 94 MB.
 """
 
 from __future__ import annotations

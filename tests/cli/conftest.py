@@ -18,10 +18,10 @@ import duckdb
 import pytest
 
 from pipeline.cli import main
-from pipeline.sandbox import Sandbox, start
 from pipeline.schema.columns import Type
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
+from tests.sandbox_faults import Sandbox, start
 
 NOW = datetime(2026, 3, 18, 13, 37, tzinfo=UTC)
 DRAWDOWN = Path(sys.executable).with_name("drawdown")

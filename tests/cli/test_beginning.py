@@ -11,10 +11,10 @@ import pytest
 import typer.main
 
 from pipeline.cli import app
-from pipeline.sandbox import Sandbox
 from pipeline.settings import load
 from pipeline.vendors import discover
 from tests.cli.conftest import Desk
+from tests.sandbox_faults import Sandbox
 
 CANARY = "canary-9h4s7Jx5v2b"
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import Desk
 
+# Typer reads its own parameters with pydantic, so that one is there; the models of accounts.toml are not.
 HEAVY = [
     "dagster",
     "polars",

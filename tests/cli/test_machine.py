@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from pipeline.cli.machine_checks import _hosts_named, _is_loopback, _server_name, look, reachable_servers
-from pipeline.sandbox import start
 from pipeline.support.home import Home
 from tests.cli.conftest import DRAWDOWN, NOW, Desk
+from tests.sandbox_faults import start
 
 NO_LOGIN = "where other machines reach it, and it has no login; start it on 127.0.0.1, and put a proxy with a login"
 

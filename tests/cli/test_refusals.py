@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox import Sandbox
 from tests.cli.conftest import NOW, Desk, Done
+from tests.sandbox_faults import Sandbox
 
 REAL = '[accounts.real]\nvendor = "vpsbg"\napi_key_env = "SOME_KEY"\nbase_url = "https://api.example.com/v1"\n'
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.sandbox import Sandbox
 from tests.canary import contents_of, leaks
 from tests.cli.conftest import NOW, Built, Desk, Done
+from tests.sandbox_faults import Sandbox
 
 CANARY = 'canary-7f3b/Zq+9<&"k3y'
 VARIABLE = "SANDBOX_VPSBG_MAIN_KEY"

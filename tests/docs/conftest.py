@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sandbox
+from tests import sandbox_faults as sandbox
 from tests.bench import Bench
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sandbox
 from pipeline.schema.layers import LAYERS
 from pipeline.vendors import discover
+from tests import sandbox_faults as sandbox
 from tests.bench import Bench
 from tests.docs.pages import CLONE, DOCS, README, Block, blocks, blocks_under, section
 from tests.docs.shell import Ran, all_well, type_in

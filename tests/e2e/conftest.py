@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sandbox as sandboxes
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, FirstRun
 from tests.staging.workshops import new_workshop, template
 

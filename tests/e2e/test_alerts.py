@@ -18,15 +18,13 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline import sandbox as sandboxes
-from pipeline.landing.own import land_own
 from pipeline.landing.store import OWN
 from pipeline.orchestration.refresh import rebuild, rebuild_as_of
-from pipeline.sandbox import Sandbox
-from pipeline.support.clock import Clock
 from pipeline.support.home import Home
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 CANARY = "canary-hook-5512"
 ALERTS = 'group:alerts or key:"published/snapshot" or key:"published/messages"'
@@ -163,23 +161,6 @@ def test_a_run_killed_while_it_tells_tells_once_more_and_says_so(told: Told) -> 
     assert told.bench.rows(
         "SELECT delivery_state, is_possibly_repeated, delivery_attempt_count FROM alerts.events"
     ) == [("delivered", True, 2)]
-
-
-def test_what_an_earlier_version_has_told_is_not_told_again(told: Told) -> None:
-    shutil.rmtree(told.bench.home.landing / OWN / "alerts")
-    told.bench.home.warehouse.unlink()
-    rebuild(told.bench.home)
-    known = json.dumps({"voxpria-campaign": {"is_critical": True}, "vpsbg-main": {"is_stale": True}}).encode()
-    land_own(told.bench.home, Clock(NOW - timedelta(hours=1)), "r", "notifications", known)
-
-    told.run_alerts()
-    told.run_alerts(1)
-
-    assert told.heard == []
-    assert told.bench.rows("SELECT account_id, rule, event, message FROM alerts.events ORDER BY ALL") == [
-        ("voxpria-campaign", "runway", "opened", "Told by an earlier version."),
-        ("vpsbg-main", "stale", "opened", "Told by an earlier version."),
-    ]
 
 
 def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(told: Told) -> None:

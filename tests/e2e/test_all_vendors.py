@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import sandbox as sandboxes
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, FirstRun, only
 from tests.e2e.conftest import NOW
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 
 def test_a_rebuild_as_of_an_instant_is_what_was_published_then(

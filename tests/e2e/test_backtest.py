@@ -17,12 +17,12 @@ from pipeline.forecasts.backtest import Backtest, backtest
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
 from pipeline.landing.store import BACKTESTS, OWN
 from pipeline.orchestration.refresh import rebuild, rebuild_as_of
-from pipeline.sandbox import Sandbox
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
 from pipeline.warehouse.writer import Warehouse
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 _TABLES = ("forecasts.backtest_scores", "forecasts.calibration")
 

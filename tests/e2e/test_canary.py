@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import sandbox as sandboxes
 from pipeline.landing.runs import newest_record
 from pipeline.landing.store import iterate
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.canary import contents_of, leaks
 from tests.e2e.conftest import NOW

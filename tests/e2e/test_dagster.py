@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.landing.store import iterate, read
 from pipeline.orchestration.definitions import defs
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 from tests.e2e.webserver import CLONE, run_job, wait_for, webserver
+from tests.sandbox_faults import Sandbox
 from tests.staging.landed import Landing
 
 

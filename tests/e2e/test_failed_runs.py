@@ -11,22 +11,22 @@ import dagster as dg
 import pytest
 
 from pipeline import __version__
-from pipeline import sandbox as sandboxes
 from pipeline.cli.alerting import read_open
 from pipeline.cli.status import is_reached, read_status
 from pipeline.landing.own import FORMATS, land_own
 from pipeline.orchestration.failed_runs import failed_runs
 from pipeline.orchestration.refresh import RunFailed, rebuild
-from pipeline.sandbox import Sandbox
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 from pipeline.support.last_run import read_last_run
 from pipeline.warehouse.writer import Warehouse
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
 from tests.e2e.test_alerts import ALERTS, Told, told
 from tests.landing.test_own import later
+from tests.sandbox_faults import Sandbox
 
 __all__ = ["told"]
 
@@ -227,5 +227,5 @@ def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Tol
 @pytest.mark.faults(52)
 def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(told: Told) -> None:
     told.bench.accounts.write_text(f"snooze_hours = 3\n{told.bench.accounts.read_text()}")
-    with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known are "):
+    with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known keys: "):
         told.run_alerts()

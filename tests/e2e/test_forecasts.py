@@ -11,9 +11,9 @@ import pytest
 from pipeline.forecasts.gallery import MOST_BYTES
 from pipeline.landing.store import FORECASTS, OWN
 from pipeline.orchestration.refresh import rebuild, rebuild_as_of
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 _ISSUED = ("forecasts.cost_daily", "forecasts.cost_total", "forecasts.runway_curve", "forecasts.runway")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import sandbox as sandboxes
 from pipeline.landing.runs import newest_record
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.canary import contents_of
 from tests.e2e.conftest import NOW

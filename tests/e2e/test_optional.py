@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sandbox as sandboxes
-from pipeline.sandbox import Sandbox
 from pipeline.sandbox.world.hyperstack import HyperstackAccount
 from pipeline.sandbox.world.vpsbg import VpsbgAccount
 from pipeline.vendors import discover
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, FirstRun, only
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 LATER = NOW + timedelta(hours=2)
 _ACCOUNTS = {"vpsbg": "vpsbg-main", "hyperstack": "hyperstack-main"}

@@ -6,9 +6,9 @@ import shutil
 from datetime import timedelta
 
 from pipeline.orchestration.refresh import rebuild
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 # Columns that say when and by which answer a fact was last stated.
 OBSERVED = {"fetch_id", "x_FetchId", "observed_at_utc", "last_attempt_at_utc", "last_observed_at_utc", "fetch_count"}

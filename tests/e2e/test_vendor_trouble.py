@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
+from tests.sandbox_faults import Sandbox
 
 LATER = NOW + timedelta(hours=2)
 

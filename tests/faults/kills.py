@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.landing.compact import folder_count
-from pipeline.sandbox import Sandbox
 from tests.bench import Bench
 from tests.faults.forks import Forks
+from tests.sandbox_faults import Sandbox
 
 PHASES: Final = ("staging", "publish", "rebuild", "landing", "core", "forecasts", "compaction")
 """In which order they take turns."""

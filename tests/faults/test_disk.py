@@ -22,18 +22,18 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline import sandbox as sandboxes
 from pipeline.alerts.journal import ALERTS, fold, landed_entries
 from pipeline.landing.store import iterate, read
 from pipeline.orchestration.refresh import rebuild
-from pipeline.sandbox import Sandbox
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.support.last_run import read_last_run
 from pipeline.warehouse.writer import Warehouse
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
 from tests.faults.aftermath import check
 from tests.faults.forks import Forks
+from tests.sandbox_faults import Sandbox
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 _DISK = "128m"

@@ -18,13 +18,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline import sandbox as sandboxes
-from pipeline.sandbox import Sandbox
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
 from tests.faults.aftermath import check
 from tests.faults.forks import Forks
 from tests.faults.kills import PHASES, Killer
 from tests.readers import Readers
+from tests.sandbox_faults import Sandbox
 
 NOW = datetime(2026, 10, 7, 6, 0, tzinfo=UTC)
 DAY = timedelta(hours=17)

@@ -15,11 +15,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline import sandbox as sandboxes
 from pipeline.orchestration.lost_runs import _is_alive, _process_id
-from pipeline.sandbox import Sandbox
 from pipeline.warehouse.writer import Warehouse
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
+from tests.sandbox_faults import Sandbox
 
 CLONE = Path(__file__).parents[2]
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)

@@ -15,7 +15,6 @@ import duckdb
 import pytest
 from focus_data_toolkit.model.validator import lint_focus_1_4_structure, load_model
 
-from pipeline import sandbox as sandboxes
 from pipeline.landing.store import OWN, RUNS
 from pipeline.published.focus import TABLES, publish_focus
 from pipeline.published.snapshot import publish
@@ -23,6 +22,7 @@ from pipeline.schema.columns import COLUMNS, SERVICE_CATEGORIES, is_focus_name
 from pipeline.schema.tables import published
 from pipeline.vendors import discover
 from pipeline.vendors._port import Service
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
 from tests.docs.pages import DOCS, blocks
 from tests.focus.conftest import USAGE, land

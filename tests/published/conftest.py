@@ -16,11 +16,11 @@ import dagster as dg
 import duckdb
 import pytest
 
-from pipeline import sandbox
 from pipeline.orchestration.refresh import Outcome
 from pipeline.published.publishing_assets import postgres
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
+from tests import sandbox_faults as sandbox
 from tests.bench import Bench
 from tests.sql.rows import insert
 

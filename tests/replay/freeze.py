@@ -18,12 +18,12 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from pipeline import __version__
-from pipeline import sandbox as sandboxes
 from pipeline.alerts.journal import land
 from pipeline.alerts.state_machine import Acknowledgement
 from pipeline.landing import ecb_rates as rates
 from pipeline.landing.compact import compact
 from pipeline.support.clock import Clock
+from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
 
 HERE = Path(__file__).parent

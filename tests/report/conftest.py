@@ -12,12 +12,12 @@ import duckdb
 import msgspec
 import pytest
 
-from pipeline import sandbox
 from pipeline.cli.backtesting import run_backtest
 from pipeline.landing.fetching import Fetcher, calls_for, every_endpoint
 from pipeline.settings import load
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
+from tests import sandbox_faults as sandbox
 from tests.bench import HURRIED, Bench
 from tests.report.chromium import FOUND, Tab, browser
 

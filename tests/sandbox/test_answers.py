@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.sandbox import Sandbox, start
 from pipeline.sandbox.encoding import encode, number_text
+from tests.sandbox_faults import Sandbox, start
 
 NOW = datetime(2026, 3, 18, 13, 37, tzinfo=UTC)
 

@@ -12,19 +12,17 @@ import httpx
 import pytest
 
 import pipeline.sandbox
-from pipeline.sandbox import Sandbox, start
+from tests.sandbox_faults import Sandbox, start
 
 NOW = datetime(2026, 3, 18, 13, 37, tzinfo=UTC)
 
 Get = Callable[..., httpx.Response]
 
 
-def test_the_state_tells_clock_accounts_and_faults(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_the_state_tells_clock_and_accounts(sandbox: Sandbox, client: httpx.Client) -> None:
     state = client.get(f"{sandbox.url}/_sandbox/state").json()
     assert datetime.fromisoformat(state["now"]) == datetime.fromisoformat(state["initial_now"]) == NOW
     assert [account["id"] for account in state["accounts"]] == list(sandbox.world.accounts)
-    assert state["faults"] == []
-    assert "hang(seconds=None)" in state["known_faults"]
 
 
 def test_the_clock_moves_over_http(sandbox: Sandbox, client: httpx.Client, get: Get) -> None:
@@ -43,29 +41,18 @@ def test_a_clock_that_is_none_is_refused(sandbox: Sandbox, client: httpx.Client,
     assert sandbox.now == NOW
 
 
-def test_faults_are_put_and_cleared_over_http(sandbox: Sandbox, client: httpx.Client, get: Get) -> None:
-    url = f"{sandbox.url}/_sandbox/faults"
-    body = {"fault": "status", "vendor": "vpsbg", "path": "/orders", "times": 1, "params": {"code": 503}}
-    put = client.post(url, json=body)
-    assert (put.status_code, put.json()["faults"][0]["name"]) == (201, "status")
+def test_a_fault_happens_so_many_times_and_until_it_is_cleared(sandbox: Sandbox, get: Get) -> None:
+    sandbox.put_fault("status", vendor="vpsbg", path="/orders", times=1, code=503)
     assert [get("vpsbg-main", "/orders").status_code for _ in range(2)] == [503, 200]
-    client.post(url, json={"fault": "html"})
-    assert client.delete(url).json() == {"faults": []}
-    assert get("vpsbg-main", "/orders").status_code == 200
+    sandbox.put_fault("html")
+    sandbox.clear_faults()
+    assert get("vpsbg-main", "/orders").headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"fault": "earthquake"},
-        {"fault": "hang", "params": {"minutes": 1}},
-        {"fault": "hang", "colour": "red"},
-        [],
-    ],
-)
-def test_a_fault_that_is_none_is_refused(sandbox: Sandbox, client: httpx.Client, body: Any) -> None:
-    assert client.post(f"{sandbox.url}/_sandbox/faults", json=body).status_code == 422
+@pytest.mark.parametrize(("name", "params"), [("earthquake", {}), ("hang", {"minutes": 1})])
+def test_a_fault_that_is_none_is_refused(sandbox: Sandbox, name: str, params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{name} takes|unknown fault"):
+        sandbox.put_fault(name, **params)
 
 
 def test_requests_are_listed_without_keys(sandbox: Sandbox, client: httpx.Client, get: Get) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.sandbox import Sandbox
-from pipeline.sandbox.faults import FAULTS, describe
+from tests.sandbox_faults import Sandbox
+from tests.sandbox_faults.faults import FAULTS, describe
 
 Get = Callable[..., httpx.Response]
 

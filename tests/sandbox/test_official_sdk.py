@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import hyperstack
 
-from pipeline import sandbox
+from tests import sandbox_faults as sandbox
 
 
 def test_the_official_hyperstack_sdk_reads_the_sandboxs_credit() -> None:

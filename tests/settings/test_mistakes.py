@@ -18,7 +18,7 @@ from tests.settings.conftest import Line
 CANARY = "canary-7f3b9Zq4k3y"
 VARIABLE = "DRAWDOWN_TEST_KEY"
 VENDORS = ", ".join(discover())
-TOP = f"{unknown('key')}; known are reporting_currency, allow_http_loopback, notify_url_env, publish, [alerts], [accounts.ID]"
+TOP = f"{unknown('key')}; known keys: reporting_currency, allow_http_loopback, notify_url_env, publish, [alerts], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
     "here"
@@ -65,7 +65,7 @@ TOP_MISTAKES = {
     f'notify_url_env = "slack://{CANARY}"': f"notify_url_env: {NOTIFY}",
     "notify_url_env = ['DRAWDOWN_NOTIFY_URL']": f"notify_url_env: {NOTIFY}",
     "alerts = 1": "alerts: must be a table: [alerts]",
-    "[alerts]\ncolour = 1": f"alerts: colour: {unknown('key')}; known are {', '.join(ALERT_KEYS)}",
+    "[alerts]\ncolour = 1": f"alerts: colour: {unknown('key')}; known keys: {', '.join(ALERT_KEYS)}",
     f"[alerts]\nlowest_severity = '{CANARY}'": "alerts: lowest_severity: must be one of watch, warning, critical",
     '[alerts]\nlowest_severity = "ok"': "alerts: lowest_severity: must be one of watch, warning, critical",
     '[alerts]\nquiet_hours = "22:00"': f"alerts: quiet_hours: {HOURS}",
@@ -81,7 +81,7 @@ TOP_MISTAKES = {
         'alerts: severities: must be a table of severities by rule, such as { stale = "critical", anomaly = "off" }'
     ),
     "[alerts]\nseverities = { runways = 'off' }": (
-        f"alerts: severities: runways: {unknown('rule')}; known are {', '.join(ALERT_RULES)}"
+        f"alerts: severities: runways: {unknown('rule')}; known rules: {', '.join(ALERT_RULES)}"
     ),
     f"[alerts]\nseverities = {{ stale = '{CANARY}' }}": (
         "alerts: severities: stale: must be one of watch, warning, critical, off"
@@ -155,8 +155,8 @@ ACCOUNT_MISTAKES = {
     'team = "a\\nb"': f"team: {TEXT}",
     f'team = "{"a" * 201}"': f"team: {TEXT}",
     'tags = "shop"': f"tags: {TAGS}",
-    "tags = { product = 1 }": f"tags: {TAGS}",
-    'tags = { product = "a\\u001b[2Jb" }': f"tags: {TEXT}",
+    "tags = { product = 1 }": f"tags: product: {TEXT}",
+    'tags = { product = "a\\u001b[2Jb" }': f"tags: product: {TEXT}",
     'tags = { "" = "shop" }': f"tags: {TEXT}",
     "path = 5": f"path: {TEXT}",
     'path = ""': f"path: {TEXT}",
@@ -173,13 +173,13 @@ def test_a_mistake_in_an_account_names_the_account_and_its_key(line: Line, more:
 
 
 VENDOR_MISTAKES = {
-    'vendor = "vpsgb"': f"{unknown('vendor')}; known are {VENDORS}",
-    f'vendor = "{CANARY}"': f"{unknown('vendor')}; known are {VENDORS}",
-    'vendor = "Vpsbg"': f"{unknown('vendor')}; known are {VENDORS}",
-    "vendor = 5": f"{unknown('vendor')}; known are {VENDORS}",
-    'vendor = ["vpsbg"]': f"{unknown('vendor')}; known are {VENDORS}",
-    "vendor = { name = 'vpsbg' }": f"{unknown('vendor')}; known are {VENDORS}",
-    "": f"is missing; known are {VENDORS}",
+    'vendor = "vpsgb"': f"{unknown('vendor')}; known vendors: {VENDORS}",
+    f'vendor = "{CANARY}"': f"{unknown('vendor')}; known vendors: {VENDORS}",
+    'vendor = "Vpsbg"': f"{unknown('vendor')}; known vendors: {VENDORS}",
+    "vendor = 5": f"{unknown('vendor')}; known vendors: {VENDORS}",
+    'vendor = ["vpsbg"]': f"{unknown('vendor')}; known vendors: {VENDORS}",
+    "vendor = { name = 'vpsbg' }": f"{unknown('vendor')}; known vendors: {VENDORS}",
+    "": f"is missing; known vendors: {VENDORS}",
 }
 
 
@@ -194,7 +194,7 @@ def test_an_unknown_vendor_is_told_the_known_ones(line: Line, text: str) -> None
 def test_an_unknown_key_is_told_the_known_ones(line: Line, key: str) -> None:
     shown = "'bad\\x00key'" if "bad" in key else key
     words = line(account(f'"{key}" = "{CANARY}"'))
-    begin, known = words.split("; known are ")
+    begin, known = words.split("; known keys: ")
     assert begin == f"account main: {shown}: {unknown('key for VPSBG')}"
     assert known.split(", ") == sorted(known.split(", "))
     assert {"vendor", "base_url", "api_key_env", "team", "history_days"} <= set(known.split(", "))
@@ -205,13 +205,13 @@ def test_readings_kept_by_hand_need_their_file_and_have_no_address(line: Line, v
     table = f'[accounts.main]\nvendor = "{vendor.name}"\n'
     assert line(table) == "account main: path: is missing; give the path of the CSV file"
     words = line(f'{table}path = "a.csv"\nbase_url = "https://api.example.com"')
-    assert words.startswith(f"account main: base_url: {unknown(f'key for {vendor.title}')}; known are ")
+    assert words.startswith(f"account main: base_url: {unknown(f'key for {vendor.title}')}; known keys: ")
     assert line(f'{table}path = "a.csv"\napi_key = "{CANARY}"') == f"account main: api_key: {PLAIN}"
 
 
 def test_a_key_of_another_vendor_is_unknown(line: Line) -> None:
     words = line(account('credit_price_amount = "0.10"'))
-    assert words.startswith(f"account main: credit_price_amount: {unknown('key for VPSBG')}; known are ")
+    assert words.startswith(f"account main: credit_price_amount: {unknown('key for VPSBG')}; known keys: ")
 
 
 NOT_NAMES = [
@@ -290,9 +290,9 @@ FORMER_MISTAKES = {
     f"['{'a' * 64}']": IDS,
     "['../old']": IDS,
     f"['old', {CANARY!r}]": IDS,
-    "['old', 'main']": "id 2 is the account's own; take it out",
-    "['other']": "id 1 is account other of this file, which keeps its own history; take one of them out",
-    "['old', 'before']": "id 2 stands in formerly of account other, too; leave it to one of them",
+    "['old', 'main']": "id 2 is the account's own; remove it",
+    "['other']": "id 1 is account other of this file, which keeps its own history; remove one of them",
+    "['old', 'before']": "id 2 is also listed for account other; keep it in one of them",
 }
 
 
@@ -303,21 +303,22 @@ def test_a_former_id_belongs_to_one_account_and_to_no_configured_one(line: Line,
 
 
 PRICES = 'must be a list of prices, such as [{ from = 2026-06-01, amount = "0.008", currency = "USD" }]'
+PRICE = 'must be a table, such as { from = 2026-06-01, amount = "0.008", currency = "USD" }'
 FROM = "must be a day without quotes, such as 2026-06-01, not before 2000"
 GOOD = '{ from = 2026-01-01, amount = "0.10", currency = "USD" }'
 PRICE_MISTAKES = {
     '"0.10"': PRICES,
     "[]": PRICES,
     "{}": PRICES,
-    f"[{GOOD}, {CANARY!r}]": PRICES,
+    f"[{GOOD}, {CANARY!r}]": f"price 2: {PRICE}",
     "[{}]": "price 1: from: is missing; a price has from, amount, currency",
     f"[{GOOD}, {{ from = 2026-06-01, amount = '1' }}]": (
         "price 2: currency: is missing; a price has from, amount, currency"
     ),
     f"[{{ from = 2026-06-01, price = {CANARY!r} }}]": (
-        f"price 1: price: {unknown('key')}; known are from, amount, currency"
+        f"price 1: price: {unknown('key')}; known keys: from, amount, currency"
     ),
-    '[{ "a\\u001b" = 1 }]': f"price 1: 'a\\x1b': {unknown('key')}; known are from, amount, currency",
+    '[{ "a\\u001b" = 1 }]': f"price 1: 'a\\x1b': {unknown('key')}; known keys: from, amount, currency",
     "[{ from = '2026-06-01', amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",
     "[{ from = 2026-06-01T00:00:00Z, amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",
     "[{ from = 1999-12-31, amount = '1', currency = 'USD' }]": f"price 1: from: {FROM}",

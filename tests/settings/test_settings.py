@@ -1,6 +1,5 @@
 """What settings mean when they are as they should be."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from datetime import date
@@ -61,7 +60,7 @@ def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
 
 def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
     full = loaded(FULL).accounts["full"]
-    given = {field.name: getattr(full, field.name) for field in dataclasses.fields(full)}
+    given = {name: getattr(full, name) for name in type(full).model_fields}
     del given["source"], given["vendor"]
     assert given == {
         "account_id": "full",

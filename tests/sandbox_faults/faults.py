@@ -1,7 +1,7 @@
 """What can go wrong: `FAULTS` maps each name to its behaviour, `describe()` to a line about it.
 
-A fault is put on a vendor, an account and a path prefix for a number of requests or for ever, over HTTP
-(`POST /_sandbox/faults`) or with `Sandbox.put_fault`. Parameters are the behaviour's keyword arguments.
+A fault is put on a vendor, an account and a path prefix for a number of requests or for ever, with
+`Sandbox.put_fault`. Parameters are the behaviour's keyword arguments.
 Where a behaviour names a money field and none is given, it is the one that the endpoint is read for
 (`money_field`).
 """

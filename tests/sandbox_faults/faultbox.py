@@ -4,10 +4,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from pipeline.sandbox.exchange import Exchange
-from pipeline.sandbox.faults import FAULTS, parameters
+from tests.sandbox_faults.faults import FAULTS, parameters
 
 
 @dataclass(slots=True)
@@ -61,11 +59,6 @@ class FaultBox:
         """Take every fault away."""
         with self._lock:
             self._faults.clear()
-
-    def listed(self) -> list[dict[str, Any]]:
-        """Return the faults in place, with what is left of `after` and `times`."""
-        with self._lock:
-            return [msgspec.to_builtins(fault) for fault in self._faults]
 
     def take(self, vendor: str, account: str | None, path: str) -> Fault | None:
         """Return the fault that happens to this request, and count it."""

@@ -1,0 +1,197 @@
+"""One account as accounts.toml has it."""
+
+from __future__ import annotations
+
+from datetime import date
+from ipaddress import ip_address
+from typing import Annotated, Any, ClassVar, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, InstanceOf, ValidationInfo, model_validator
+
+from pipeline.http import check_base_url
+from pipeline.settings.table import Requirement, Table, check_keys, mistake
+from pipeline.settings.values import (
+    VARIABLE,
+    AccountId,
+    Amount,
+    Currency,
+    Days,
+    FilePath,
+    HistoryDays,
+    LeadDays,
+    NotNegative,
+    Share,
+    Tags,
+    Text,
+    Unit,
+    UrlVariable,
+    VariableName,
+)
+from pipeline.support.errors import unknown
+from pipeline.support.secret import Secret, read_secret
+from pipeline.vendors import discover
+from pipeline.vendors._port import Vendor
+
+DEFAULT_HISTORY_DAYS: Final = 400
+"""How far the first look at a ledger or usage listing goes back."""
+
+
+class CreditPrice(Table):
+    """What one credit cost from a day on."""
+
+    must_be: ClassVar[str] = 'must be a table, such as { from = 2026-06-01, amount = "0.008", currency = "USD" }'
+    missing: ClassVar[str] = "a price has from, amount, currency"
+
+    from_date: Annotated[
+        date,
+        # No credit was bought before. A price without a day comes before all that have one.
+        Field(ge=date(2000, 1, 1)),
+        Requirement("must be a day without quotes, such as 2026-06-01, not before 2000"),
+    ] = Field(validation_alias="from")
+    amount: NotNegative
+    currency: Currency
+    """ISO 4217."""
+
+
+def _by_day(prices: tuple[CreditPrice, ...]) -> tuple[CreditPrice, ...]:
+    days: set[date] = set()
+    for number, price in enumerate(prices, 1):
+        if price.from_date in days:
+            raise mistake(f"price {number}: from: a second price from {price.from_date} on")
+        days.add(price.from_date)
+    return tuple(sorted(prices, key=lambda price: price.from_date))
+
+
+KeyVariable = Annotated[VariableName, Requirement(f"{VARIABLE}VPSBG_API_KEY; never put a secret here")]
+
+
+class OwnerSettings(Table):
+    """What the owner may say of an account of any vendor."""
+
+    path: FilePath | None = None
+    """A CSV file of readings kept by hand: the account's only ones, or history from before Drawdown."""
+    history_days: HistoryDays = DEFAULT_HISTORY_DAYS
+    team: Text | None = None
+    tags: Tags = Field(default={})
+    alert_below_days: Days | None = None
+    alert_below_amount: Amount | None = None
+    topup_lead_days: LeadDays | None = None
+    topup_minimum_amount: NotNegative | None = None
+    tax_rate: Share | None = None
+    notify_variable: UrlVariable | None = Field(default=None, validation_alias="notify_url_env")
+    """The environment variable that holds the Apprise URL of whom to tell of this account, too."""
+    formerly: Annotated[
+        tuple[AccountId, ...],
+        Field(strict=False),
+        AfterValidator(lambda ids: tuple(dict.fromkeys(ids))),
+        # One sentence for the list and its ids, none of which a line would show.
+        Requirement('must be a list of account ids that it had before, such as ["old-id"]', is_for_parts=True),
+    ] = ()
+    """Ids that the account had before, whose history is its own."""
+
+
+class AccountSettings(OwnerSettings):
+    """One account: where its answers are and what its owner wants of it."""
+
+    account_id: str = ""
+    vendor: InstanceOf[Vendor]
+    base_url: str
+    """Empty where the account has no API."""
+    secret_variables: dict[str, KeyVariable]
+    """accounts.toml key -> environment variable, such as `api_key_env` -> `VPSBG_API_KEY`."""
+    source: str = "accounts.toml"
+
+    # What some vendors' accounts have: `Vendor.settings` names it.
+    unit: Unit | None = None
+    credit_price_amount: NotNegative | None = None
+    credit_price_currency: Currency | None = None
+    credit_prices: Annotated[
+        tuple[CreditPrice, ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(_by_day),
+        Requirement('must be a list of prices, such as [{ from = 2026-06-01, amount = "0.008", currency = "USD" }]'),
+    ] = ()
+    """By day; before the first of them `credit_price_amount` holds, where it is given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, table: Any, info: ValidationInfo) -> Any:
+        if info.context is None:
+            return table
+        if not isinstance(table, dict):
+            raise mistake("must be a table: [accounts.ID]")
+        vendors = discover()
+        name = table.get("vendor")
+        if not isinstance(name, str) or name not in vendors:
+            wrong = "is missing" if name is None else unknown("vendor")
+            raise mistake(f"vendor: {wrong}; known vendors: {', '.join(vendors)}")
+        vendor = vendors[name]
+        secrets = tuple(dict.fromkeys(header.setting for header in vendor.auth))
+        keys = {"vendor", *secrets, *OwnerSettings.keys(), *vendor.settings}
+        if vendor.base_url is not None:
+            keys.add("base_url")
+        elif "path" not in table:
+            raise mistake("path: is missing; give the path of the CSV file")
+        check_keys(table, keys, sorted(keys), what=f"key for {vendor.title}")
+        for key in secrets:
+            if key not in table:
+                raise mistake(f"{key}: is missing; give the NAME of the environment variable")
+        return {
+            **{key: value for key, value in table.items() if key not in secrets},
+            "vendor": vendor,
+            "base_url": ""
+            if vendor.base_url is None
+            else _base_url(table.get("base_url", vendor.base_url), loopback=info.context["loopback"]),
+            "secret_variables": {key: table[key] for key in secrets},
+            "source": info.context["source"],
+        }
+
+    @model_validator(mode="after")
+    def _price_has_its_currency(self) -> Self:
+        pair = ("credit_price_amount", "credit_price_currency")
+        for one, other in (pair, pair[::-1]):
+            if getattr(self, one) is not None and getattr(self, other) is None:
+                raise mistake(f"{other}: is missing; {one} and {other} go together")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Its answers come from this machine, as a sandbox's do."""
+        if not self.base_url:
+            return True
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    def service(self) -> dict[str, str | None]:
+        """What FOCUS calls the vendor and what it sells; readings kept by hand are of what the account is named for."""
+        provider = self.account_id if self.vendor.base_url is None else self.vendor.title
+        service = self.vendor.service
+        return {
+            "ServiceProviderName": provider,
+            "ServiceName": service.name or provider,
+            "ServiceCategory": service.category,
+            "ServiceSubcategory": service.subcategory,
+            "PricingCurrency": service.virtual_currency,
+        }
+
+    def secrets(self) -> dict[str, Secret]:
+        """The account's secrets by accounts.toml key, read from the environment now.
+
+        Raises UsageError naming the account and the variable, never a value, where one is absent or unusable.
+        """
+        where = f"{self.source}: account {self.account_id}"
+        return {key: read_secret(variable, f"{where}: {key}") for key, variable in self.secret_variables.items()}
+
+
+def _base_url(given: Any, *, loopback: bool) -> str:
+    if not isinstance(given, str):
+        raise mistake("base_url: must be a text in quotes, such as https://api.example.com/v1")
+    try:
+        return check_base_url(given, allow_http_loopback=loopback)
+    except ValueError as problem:
+        # The address is left out: it may hold a key, and the line names its place already.
+        raise mistake(f"base_url: {str(problem).removeprefix('base_url').replace(repr(given), '').strip()}") from None

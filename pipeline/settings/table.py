@@ -1,0 +1,122 @@
+"""What all tables of accounts.toml share: known keys, strict types, and one line for each mistake.
+
+The words of a mistake never hold the value: it may be a secret in the wrong place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from pipeline.support.errors import unknown
+
+_MISTAKE: Final = "mistake"
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET_LIKE: Final = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
+_PLAIN_TEXT: Final = (
+    "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key "
+    "such as api_key_env"
+)
+
+
+def mistake(words: str) -> PydanticCustomError:
+    """What a validator raises: `words` follow the file, the account and the key in the line that a person reads."""
+    return PydanticCustomError(_MISTAKE, words)
+
+
+def shown_key(key: str) -> str:
+    """A key as a message may hold it: one in quotes may be anything, and the line stays one line."""
+    return key if _PLAIN_KEY.fullmatch(key) else ascii(key[:40])
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One sentence for everything that the type and the limits before it refuse; mistakes within a value stay."""
+
+    words: str
+    is_for_parts: bool = False
+    """The sentence is also for what is refused within the value."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of the annotated type, with its errors in these words."""
+
+        def check(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            try:
+                return inner(value)
+            except ValidationError as problem:
+                first = problem.errors(include_url=False, include_input=False)[0]
+                if (first["loc"] and not self.is_for_parts) or first["type"] == _MISTAKE:
+                    raise
+                raise mistake(self.words) from None
+
+        return core_schema.no_info_wrap_validator_function(check, handler(source))
+
+
+class Table(BaseModel):
+    """A table of accounts.toml, or an object made in Python: only a file's keys have to be told of."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+    must_be: ClassVar[str] = "must be a table"
+    missing: ClassVar[str] = ""
+    """What to do about a required key that is missing."""
+    advice: ClassVar[str] = ""
+    """What else an unknown key is answered with."""
+
+    @classmethod
+    def keys(cls) -> dict[str, FieldInfo]:
+        """By key of the file, the field that it fills; `source` is filled with the file's name."""
+        fields = cls.model_fields.items()
+        return {str(field.validation_alias or name): field for name, field in fields if name != "source"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, table: Any, info: ValidationInfo) -> Any:
+        if info.context is None:
+            return table
+        if not isinstance(table, dict):
+            raise mistake(cls.must_be)
+        keys = cls.keys()
+        check_keys(table, keys, [field.title or key for key, field in keys.items()], advice=cls.advice)
+        for key, field in keys.items():
+            if field.is_required() and key not in table:
+                raise mistake(f"{key}: is missing; {cls.missing}")
+        return table | {"source": info.context["source"]} if "source" in cls.model_fields else table
+
+
+def check_keys(
+    table: dict[str, Any], keys: Iterable[str], shown: Iterable[str], *, what: str = "key", advice: str = ""
+) -> None:
+    """Raise the mistake of the first key, by name, that is not among `keys`; `shown` is how the known ones are told."""
+    for key in sorted(table.keys() - set(keys)):
+        if _SECRET_LIKE.search(key):
+            raise mistake(f"{shown_key(key)}: {_PLAIN_TEXT}")
+        raise mistake(f"{shown_key(key)}: {unknown(what)}; known keys: {', '.join(shown)}{advice}")
+
+
+def first_mistake(problem: ValidationError) -> str:
+    """The first of the errors in one line: `account main: alerts: quiet_hours: must be ...`."""
+    error = problem.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = error["loc"]
+    if place[-1:] == ("[key]",):
+        # Such a key is not shown as it is: what is wrong with it says how it reads.
+        place = place[:-2]
+    # `secret_variables` gathers keys that the file has beside the others.
+    place = tuple(each for each in place if each != "secret_variables")
+    words = [f"price {each + 1}" if isinstance(each, int) else shown_key(each) for each in place]
+    if words[:1] == ["accounts"] and len(words) > 1:
+        words[:2] = [f"account {words[1]}"]
+    return ": ".join([*words, error["msg"]])

@@ -1,0 +1,40 @@
+"""The sandbox with vendors that fail on request: hanging, lying, breaking off, echoing keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import sandbox
+from pipeline.sandbox.world import World
+from tests.sandbox_faults.faultbox import Fault, FaultBox
+
+
+class Sandbox(sandbox.Sandbox):
+    """A running sandbox whose answers `put_fault` spoils."""
+
+    def __init__(self, world: World, port: int = 0) -> None:
+        super().__init__(world, port)
+        self.faults = FaultBox()
+        self.spoil_with(self.faults.take)
+
+    def put_fault(
+        self,
+        fault: str,
+        *,
+        vendor: str | None = None,
+        account: str | None = None,
+        path: str | None = None,
+        exact: bool = False,
+        after: int = 0,
+        times: int | None = None,
+        **params: Any,
+    ) -> None:
+        """Put a fault in place; see `tests.sandbox_faults.faults`. Raises ValueError for an unknown one."""
+        self.faults.put(Fault(fault, vendor, account, path, exact, after, times, params))
+
+    def clear_faults(self) -> None:
+        """Take every fault away."""
+        self.faults.clear()
+
+
+start = Sandbox.start
