@@ -14,14 +14,14 @@ from pipeline.alerts.state_machine import step
 from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
 from pipeline.schema.render import duplicate_keys
-from pipeline.schema.tables import ALERTS
+from pipeline.schema.tables import of_layer
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
 from pipeline.support.clock import Clock
 from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, say
 from pipeline.warehouse.writer import Warehouse
 
-_PUBLISHED = [table for table in ALERTS if table.is_published]
+_PUBLISHED = [table for table in of_layer("alerts") if table.is_published]
 
 
 @dg.multi_asset(

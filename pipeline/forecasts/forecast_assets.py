@@ -9,16 +9,17 @@ from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
 from pipeline.schema.layers import LAYERS
 from pipeline.schema.render import duplicate_keys
-from pipeline.schema.tables import ALL, FORECASTS
+from pipeline.schema.tables import ALL, of_layer
 from pipeline.support.clock import Clock
 from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, described, say
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
+_FORECASTS = of_layer("forecasts")
 _READ = sorted(
     {
         name
-        for table in FORECASTS
+        for table in _FORECASTS
         for name in table.made_from
         if name.partition(".")[0] in LAYERS and name.partition(".")[0] != "forecasts"
     }
@@ -40,7 +41,7 @@ _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_
             kinds={"python", "duckdb"},
             owners=OWNERS,
         )
-        for table in FORECASTS
+        for table in _FORECASTS
     ],
     check_specs=[
         dg.AssetCheckSpec(
@@ -49,7 +50,7 @@ _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_
             blocking=True,
             description=f"No key ({', '.join(table.key)}) stands twice.",
         )
-        for table in FORECASTS
+        for table in _FORECASTS
     ]
     + [
         dg.AssetCheckSpec(
@@ -127,7 +128,7 @@ def forecasts(
             plots["forecasts.current_runway"] = current_plots(connection, outlook)
         plots["forecasts.calibration"] = calibration_plot(connection)
     say(f"forecasts: {issued} accounts issued")
-    for table in FORECASTS:
+    for table in _FORECASTS:
         metadata = table_metadata(connection, table.full_name)
         if plots.get(table.full_name):
             metadata["plots"] = dg.MetadataValue.md(plots[table.full_name])

@@ -1,55 +1,51 @@
-"""SQL models: a file in `sql/<layer>/` is one SELECT, and by being there it is a table and an asset.
+"""SQL models: `sql/<layer>/<table>/model.sql` is one SELECT, and by being there it is a table and an asset.
 
-What it reads from is found by parsing it. Its columns must be those of its definition in `pipeline.schema.tables`,
-name for name and type for type.
+What it reads from is found by parsing it. Its columns must be those of `table.yaml` beside it, name for name and type
+for type.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Final
 
-from pipeline.models.model import CHECK_SUFFIX, Model, reads_of
+from pipeline.models.model import Model, reads_of
 from pipeline.models.views import reads_of_view
-from pipeline.schema.layers import SQL_LAYERS
-from pipeline.schema.tables import ALL
+from pipeline.schema.sql_folder import shown
+from pipeline.schema.tables import ALL, CHECKS_FILE, MODEL_FILE, Table
 from pipeline.support.errors import DrawdownError
-
-_PACKAGE: Final = Path(__file__).parent.parent
-_PACKED: Final = _PACKAGE / "_sql"
-SQL_FOLDER = _PACKED if _PACKED.is_dir() else _PACKAGE.parent / "sql"
-"""The models: beside the package in a clone, inside it in an installed wheel."""
 
 
 @cache
 def discover() -> dict[str, Model]:
     """Every model by its table's full name.
 
-    Raises DrawdownError for a file without a definition, a definition without a file, or a file that is not one
+    Raises DrawdownError for a table that neither a SELECT nor Python makes, or both do, and for a file that is not one
     SELECT.
     """
-    found: dict[str, Model] = {}
-    for layer in SQL_LAYERS:
-        for path in sorted((SQL_FOLDER / layer).glob("*.sql")):
-            if path.name.endswith(CHECK_SUFFIX):
-                continue
-            name = f"{layer}.{path.stem}"
-            if name not in ALL:
-                raise DrawdownError(f"sql/{layer}/{path.name} has no list of columns in pipeline/schema/tables.py")
-            sql = path.read_text(encoding="utf-8")
-            check = path.with_name(path.stem + CHECK_SUFFIX)
-            found[name] = Model(
-                ALL[name],
-                sql,
-                f"sql/{layer}/{path.name}",
-                reads_of(sql, path.name),
-                check.read_text(encoding="utf-8") if check.exists() else None,
-            )
+    found = {}
     for name, table in ALL.items():
-        if table.layer in SQL_LAYERS and name not in found:
-            raise DrawdownError(f"{name} has a list of columns, but no sql/{table.layer}/{table.name}.sql")
+        path = table.folder / MODEL_FILE
+        if path.is_file() == bool(table.made_from):
+            raise DrawdownError(
+                f"{shown(path)} is there, and made_from in table.yaml says that Python makes {name}: remove one"
+                if table.made_from
+                else f"{shown(path)} is missing; where Python makes {name}, table.yaml says from what in made_from"
+            )
+        if path.is_file():
+            found[name] = _model(table)
     return found
+
+
+def _model(table: Table) -> Model:
+    path, checks = table.folder / MODEL_FILE, table.folder / CHECKS_FILE
+    sql = path.read_text(encoding="utf-8")
+    return Model(
+        table,
+        sql,
+        shown(path),
+        reads_of(sql, shown(path)),
+        checks.read_text(encoding="utf-8") if checks.is_file() else None,
+    )
 
 
 def in_order() -> list[Model]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
 
-from pipeline.schema.tables import Table
+from pipeline.schema.tables import CHECKS_FILE, MODEL_FILE, Table
 from pipeline.support.errors import DrawdownError
-
-CHECK_SUFFIX: Final = ".check.sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +16,11 @@ class Model:
     table: Table
     sql: str
     path: str
-    """`sql/<layer>/<table>.sql`."""
+    """`sql/<layer>/<table>/model.sql`."""
     reads: tuple[str, ...]
     """Full names of the tables and views that the SELECT names, in alphabetical order."""
     check: str | None
-    """`<table>.check.sql` beside the model, if any: a SELECT of account_id and rule, a row for each rule that an
+    """`checks.sql` beside the model, if any: a SELECT of account_id and rule, a row for each rule that an
     account breaks. It holds the table to what it was not made from."""
 
     @property
@@ -31,7 +28,7 @@ class Model:
         """Full names of what the check reads besides the table itself: it can only run after those."""
         if self.check is None:
             return ()
-        names = reads_of(self.check, self.path.replace(".sql", CHECK_SUFFIX))
+        names = reads_of(self.check, self.path.replace(MODEL_FILE, CHECKS_FILE))
         return tuple(name for name in names if name != self.table.full_name)
 
     def create_view(self) -> str:

@@ -8,4 +8,4 @@ LAYERS: Final = ("landing", "staging", "core", "forecasts", "marts", "alerts", "
 """A layer is a folder of this package, a schema of the warehouse and a group of the asset graph."""
 
 SQL_LAYERS: Final = ("core", "marts")
-"""Layers whose tables are made by a SELECT in `sql/<layer>/<table>.sql`."""
+"""Layers whose tables are made by a SELECT in `sql/<layer>/<table>/model.sql`."""

@@ -31,7 +31,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     structure = [*schemas, *(create_table(table) for table in tables)]
     # What can be put in place at any time: it holds no row. A model's view is part of its SELECT's hash as well.
     definitions = [*(line for table in tables for line in comments(table)), *views]
-    fingerprint, definitions_hash = _digest(structure), _digest(definitions)
+    # The order in which tables are made means nothing.
+    fingerprint, definitions_hash = _digest(sorted(structure)), _digest(definitions)
     found = _layout_of(connection)
     if found is None:
         _execute(connection, [*structure, *definitions])

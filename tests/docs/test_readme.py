@@ -107,7 +107,7 @@ def test_days_left_end_on_the_day_of_even_odds_or_without_one_beyond_the_horizon
 
 
 def test_the_limits_of_urgency_are_those_of_the_sql() -> None:
-    sql = (CLONE / "sql/marts/account_status.sql").read_text(encoding="utf-8")
+    sql = (CLONE / "sql/marts/account_status/model.sql").read_text(encoding="utf-8")
     days = {name: float(number) for number, name in re.findall(r"([\d.]+) as (\w+)_days", sql)}
 
     assert (days["critical"], days["warning"], days["watch"]) == (7, 14, 30)

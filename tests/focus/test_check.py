@@ -1,4 +1,4 @@
-"""sql/marts/focus_cost_and_usage.check.sql: it passes what is right, and names what is not."""
+"""sql/marts/focus_cost_and_usage/checks.sql: it passes what is right, and names what is not."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from pipeline.models import discovery
-from pipeline.models.lineage import direct_sources, vendor_fields
+from pipeline.models.lineage import direct_sources, record_lineage, vendor_fields
 from pipeline.published.snapshot import publish
 from pipeline.schema.columns import Type
 from pipeline.schema.render import column_comment, duplicate_keys, table_comment
@@ -34,6 +34,8 @@ def databases(new_workshop: NewWorkshop) -> Iterator[Databases]:
         workshop.landing.run({"main": {}})
         workshop.landing.answer("vpsbg", "balance", {"balance": 10, "currency": "EUR"})
         workshop.load()
+        with workshop.warehouse.transaction() as connection:
+            record_lineage(connection)
         workshop.recompute("core", "marts")
         publish(workshop.connection, workshop.home, published())
         with open_reader(workshop.home.current) as build:

@@ -1,14 +1,16 @@
-"""Columns and tables are each defined once, and agree with themselves."""
+"""Columns and tables are each defined once, in files that are refused where they contradict themselves."""
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pipeline.schema.columns import COLUMNS, Column, Type, is_focus_name, suffix_of, suffix_problem
+from pipeline.schema.columns import COLUMNS, Column, Type, is_focus_name, load_columns, suffix_of, suffix_problem
 from pipeline.schema.render import contract, create_table, unused_columns
-from pipeline.schema.tables import ALL, RECORDS, Table, published, table, vendor_table
+from pipeline.schema.tables import ALL, RECORDS, Table, load_tables, published, vendor_table
 from pipeline.schema.units import ISO_4217, is_unit_code
+from pipeline.support.errors import DrawdownError
 
 EVERY_TABLE = [*ALL.values(), *RECORDS.values()]
 
@@ -91,13 +93,100 @@ def test_a_table_lists_no_column_twice_and_its_key_first_of_all_exists(made: Tab
     assert made.doc.endswith(".")
 
 
-def test_a_table_refuses_an_undefined_column_and_a_key_that_may_be_null() -> None:
-    with pytest.raises(KeyError, match="not_defined"):
-        table("core.things", "A thing.", key="account_id", columns="account_id not_defined")
-    with pytest.raises(ValueError, match="key column team must be one of its columns, and never NULL"):
-        table("core.things", "A thing.", key="team", columns="account_id team?")
-    with pytest.raises(ValueError, match="key column vendor must be one of its columns"):
-        table("core.things", "A thing.", key="vendor", columns="account_id")
+_THINGS = "doc: A thing.\ngrain: account\nkey: [account_id]\ncolumns: [account_id, team?]\n"
+
+
+def _load(folder: Path, definition: str) -> Table:
+    (folder / "sql/core/things").mkdir(parents=True)
+    (folder / "sql/core/things/table.yaml").write_text(definition)
+    return load_tables(folder / "sql", COLUMNS)[1]["core.things"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("account_id, team?", "account_id, not_defined", "columns: not_defined is in no file of sql/columns"),
+        ("[account_id]", "[team]", "key column team must be one of its columns, and never NULL"),
+        ("[account_id]", "[vendor]", "key column vendor must be one of its columns"),
+        ("doc:", "docs:", "unknown key `docs`; known keys are doc, grain, key"),
+        ("grain: account\n", "", "missing key `grain`"),
+        ("grain: account", "is_view: perhaps", "Expected `bool`"),
+        ("grain: account", "month_column: spend_date\ngrain: account", "month_column spend_date must be one of"),
+        ("grain: account", "doc: Another.", "line 1: the key doc occurs twice"),
+        ("key: [", "key: {", "line 3: did not find"),
+        ("team?]", "{team: {}, vendor: {}}]", "each column is an item of its own, not team, vendor together"),
+    ],
+)  # fmt: skip
+def test_a_definition_with_a_mistake_is_refused_with_its_file(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(DrawdownError) as caught:
+        _load(tmp_path, _THINGS.replace(old, new))
+    assert str(caught.value).startswith("sql/core/things/table.yaml")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_may_give_a_column_another_meaning(tmp_path: Path) -> None:
+    meaning = "{team?: {meaning: Who pays.}}"
+    team = _load(tmp_path, _THINGS.replace("team?", meaning)).columns[1]
+    assert (team.is_nullable, team.column.doc) == (True, "Who pays.")
+    assert replace(team.column, doc=COLUMNS["team"].doc) == COLUMNS["team"]
+
+
+def test_a_warning_is_part_of_what_a_row_is(tmp_path: Path) -> None:
+    made = _load(tmp_path, f"{_THINGS}warnings: [Never add it up.]\n")
+    assert (made.doc, made.warnings) == ("A thing. Never add it up.", ("Never add it up.",))
+
+
+def test_what_is_no_layer_and_what_is_no_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "sql/silver").mkdir(parents=True)
+    with pytest.raises(DrawdownError, match=r"^sql/silver is no layer; the layers are landing, staging"):
+        load_tables(tmp_path / "sql", COLUMNS)
+    (tmp_path / "sql/silver").rename(tmp_path / "sql/core")
+    (tmp_path / "sql/core/things.sql").write_text("select 1 as one")
+    with pytest.raises(DrawdownError, match=r"^sql/core/things\.sql is no folder; a table is sql/core/<table>/"):
+        load_tables(tmp_path / "sql", COLUMNS)
+
+
+def _columns(folder: Path, **files: str) -> dict[str, Column]:
+    (folder / "columns").mkdir()
+    for theme, text in files.items():
+        (folder / "columns" / f"{theme}.yaml").write_text(text)
+    return load_columns(folder / "columns")
+
+
+def test_a_columns_name_gives_what_its_definition_leaves_out(tmp_path: Path) -> None:
+    found = _columns(
+        tmp_path,
+        money="fee_amount: A fee.\nfee_count: {doc: Fees., maximum: 9}",
+        words="kind: {doc: A kind., allowed: [off, 1]}\nother: {doc: Another., allowed_like: kind, allowed: [on]}",
+    )
+    assert found == {
+        "fee_amount": Column(name="fee_amount", type=Type.MONEY, doc="A fee.", unit="unit_code"),
+        "fee_count": Column(name="fee_count", type=Type.INTEGER, doc="Fees.", minimum=0, maximum=9),
+        "kind": Column(name="kind", type=Type.TEXT, doc="A kind.", allowed=("off", "1")),
+        "other": Column(name="other", type=Type.TEXT, doc="Another.", allowed=("off", "1", "on")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fee: {doc: A fee., units: days}", "sql/columns/money.yaml: fee: unknown key `units`"),
+        ("fee: {doc: A fee., type: decimal}", "sql/columns/money.yaml: fee: Invalid enum value 'decimal'"),
+        ("fee: {minimum: 0}", "sql/columns/money.yaml: fee: missing key `doc`"),
+        (
+            "fee: {doc: A fee., allowed_like: kind}",
+            "fee: allowed_like names kind, which no file of sql/columns defines",
+        ),
+        ("fee: {doc: A fee., allowed: FEES}", "or a name of pipeline/schema/severities.py, not FEES"),
+        ("taken: A fee.", "money.yaml: taken is defined in sql/columns/flags.yaml as well: remove one"),
+        ("[fee]", "sql/columns/money.yaml must hold `key: value` lines"),
+    ],
+)
+def test_a_column_with_a_mistake_is_refused_with_its_file(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(DrawdownError) as caught:
+        _columns(tmp_path, flags="taken: Taken.", money=text)
+    assert words in str(caught.value)
 
 
 def test_a_vendors_table_is_its_record_under_another_name() -> None:

@@ -1,6 +1,7 @@
-"""SQL models: one file, one SELECT, one table; what they read; what other engines can take of them."""
+"""SQL models: one folder, one SELECT, one table; what they read; what other engines can take of them."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from sqlglot import exp
 from pipeline.models import discovery, recompute
 from pipeline.models.model import Model, reads_of
 from pipeline.orchestration.definitions import defs
+from pipeline.schema import tables
+from pipeline.schema.columns import COLUMNS
 from pipeline.schema.layers import LAYERS, SQL_LAYERS
-from pipeline.schema.tables import ALL
+from pipeline.schema.sql_folder import SQL_FOLDER
+from pipeline.schema.tables import ALL, load_tables
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover as discover_vendors
 from tests.staging.landed import Workshop
@@ -23,39 +27,50 @@ _EACH = pytest.mark.parametrize("model", _MODELS.values(), ids=lambda model: mod
 
 @pytest.fixture
 def sql_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the models that a test may change."""
-    for model in _MODELS.values():
-        path = tmp_path / model.path.removeprefix("sql/")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(model.sql, encoding="utf-8")
-    monkeypatch.setattr(discovery, "SQL_FOLDER", tmp_path)
-    return tmp_path
+    """A copy of the folder `sql` that a test may change."""
+    copied = shutil.copytree(SQL_FOLDER, tmp_path / "sql")
+    monkeypatch.setattr(tables, "SQL_FOLDER", copied)
+    return copied
 
 
-def _discover_anew() -> dict[str, Model]:
+def _discover_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
+    _, found = load_tables(folder, COLUMNS)
+    monkeypatch.setattr(discovery, "ALL", found)
     return discovery.discover.__wrapped__()
 
 
-def test_every_file_is_a_table_and_every_table_a_file(sql_folder: Path) -> None:
-    assert set(_discover_anew()) == {name for name, table in ALL.items() if table.layer in SQL_LAYERS}
-    files = {f"{path.parent.name}.{path.stem}" for path in discovery.SQL_FOLDER.glob("*/*.sql")}
-    assert files == set(_MODELS)
+def test_every_table_of_core_and_marts_is_a_select() -> None:
+    made = {name for name in _MODELS if name.split(".")[0] in SQL_LAYERS}
+    assert made == {name for name, table in ALL.items() if table.layer in SQL_LAYERS}
 
 
-def test_a_file_without_a_definition_is_refused(sql_folder: Path) -> None:
-    (sql_folder / "core" / "surprises.sql").write_text("select 1 as one")
-    with pytest.raises(
-        DrawdownError, match=r"^sql/core/surprises\.sql has no list of columns in pipeline/schema/tables"
-    ):
-        _discover_anew()
+def test_a_new_folder_is_a_new_model(sql_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sql_folder / "core" / "surprises").mkdir()
+    (sql_folder / "core" / "surprises" / "table.yaml").write_text(
+        "doc: An account.\ngrain: account\nkey: [account_id]\ncolumns: [account_id]\n"
+    )
+    (sql_folder / "core" / "surprises" / "model.sql").write_text("select account_id from core.accounts")
+    found = _discover_again(sql_folder, monkeypatch)["core.surprises"]
+    assert (found.path, found.reads) == ("sql/core/surprises/model.sql", ("core.accounts",))
 
 
-def test_a_definition_without_a_file_is_refused(sql_folder: Path) -> None:
-    (sql_folder / "core" / "usage_days.sql").unlink()
-    with pytest.raises(
-        DrawdownError, match=r"^core\.usage_days has a list of columns, but no sql/core/usage_days\.sql$"
-    ):
-        _discover_anew()
+def test_a_folder_without_a_definition_is_refused(sql_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sql_folder / "core" / "surprises").mkdir()
+    (sql_folder / "core" / "surprises" / "model.sql").write_text("select 1 as one")
+    with pytest.raises(DrawdownError, match=r"^sql/core/surprises/table\.yaml is missing"):
+        _discover_again(sql_folder, monkeypatch)
+
+
+def test_a_definition_without_a_select_is_refused(sql_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sql_folder / "core" / "usage_days" / "model.sql").unlink()
+    with pytest.raises(DrawdownError, match=r"^sql/core/usage_days/model\.sql is missing"):
+        _discover_again(sql_folder, monkeypatch)
+
+
+def test_a_select_for_a_table_that_python_makes_is_refused(sql_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sql_folder / "alerts" / "states" / "model.sql").write_text("select 1 as one")
+    with pytest.raises(DrawdownError, match=r"made_from in table\.yaml says that Python makes alerts\.states"):
+        _discover_again(sql_folder, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +118,7 @@ def test_a_select_whose_columns_differ_from_its_table_is_refused_in_one_clear_li
     model = _with(_MODELS["core.usage_days"], old, new)
     with pytest.raises(DrawdownError) as caught, workshop.warehouse.transaction() as connection:
         recompute.recompute(connection, model)
-    assert str(caught.value) == f"sql/core/usage_days.sql differs from its definition: {line}"
+    assert str(caught.value) == f"sql/core/usage_days/model.sql differs from its definition: {line}"
     assert workshop.rows("SELECT count(*) FROM core.usage_days") == [(0,)]
 
 

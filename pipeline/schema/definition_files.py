@@ -1,0 +1,65 @@
+"""Definitions in YAML: read as text, checked against a type, and refused with the file, the key and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from pipeline.support.errors import DrawdownError, first_line
+
+Definition = TypeVar("Definition")
+
+
+class _Loader(yaml.CBaseLoader):  # type: ignore[misc] # PyYAML has no types
+    """Keeps every scalar as the text that it is (`off` is no boolean), and refuses a key that occurs twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        made: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        if len(made) != len(node.value):
+            names = [key.value for key, _ in node.value]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice} occurs twice", node.start_mark)
+        return made
+
+
+def read_mapping(path: Path, where: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds: of texts, lists and mappings.
+
+    `where` names the file in errors. Raises DrawdownError for a file that cannot be read, is no YAML or holds
+    something else.
+    """
+    try:
+        # _Loader builds nothing but text, lists and mappings.
+        found = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506
+    except OSError as problem:
+        raise DrawdownError(f"{where} cannot be read: {problem.strerror}") from None
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise DrawdownError(f"{where}{line}: {problem.problem}") from None
+    except yaml.YAMLError as problem:
+        raise DrawdownError(f"{where}: {first_line(problem)}") from None
+    if not isinstance(found, dict):
+        raise DrawdownError(f"{where} must hold `key: value` lines")
+    return found
+
+
+def checked(found: object, kind: type[Definition], where: str) -> Definition:
+    """What was read as a typed definition; texts become numbers and booleans where the type wants them.
+
+    Raises DrawdownError, with `where`, for an unknown key, a missing one, or a value of another type.
+    """
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except msgspec.ValidationError as problem:
+        words = str(problem).replace("Object contains unknown field", "unknown key")
+        words = words.replace("Object missing required field", "missing key").replace(" - at `$.", " at `")
+        raise DrawdownError(f"{where}: {words}; known keys are {', '.join(_keys(kind))}") from None
+
+
+def _keys(kind: type) -> list[str]:
+    return [each.name for each in msgspec.structs.fields(kind)]
