@@ -135,7 +135,7 @@ def test_a_new_dataset_has_the_comments_as_descriptions(world: World) -> None:
 
     comments = world.rows("select column_name, comment from duckdb_columns() where table_name = 'spend_daily'")
     assert {column["column_name"]: column["description"] for column in columns} == dict(comments)
-    assert {column["column_name"]: column["type"] for column in columns}["spend_amount"] == "NUMERIC(38, 9)"
+    assert {column["column_name"]: column["type"] for column in columns}["spend_amount"] == "NUMERIC(27, 9)"
 
 
 def test_what_was_packed_is_what_superset_itself_finds(world: World) -> None:

@@ -32,8 +32,9 @@ class Model:
         return tuple(name for name in names if name != self.table.full_name)
 
     def create_view(self) -> str:
-        """`CREATE VIEW`, for a model that is one."""
-        return f"CREATE OR REPLACE VIEW {self.table.full_name} AS\n{self.select}"
+        """`CREATE VIEW`, for a model that is one: its columns have the types of their definitions."""
+        columns = ", ".join(f"CAST({each.name} AS {each.column.type}) AS {each.name}" for each in self.table.columns)
+        return f"CREATE OR REPLACE VIEW {self.table.full_name} AS\nSELECT {columns} FROM (\n{self.select}\n)"
 
     @property
     def select(self) -> str:

@@ -14,6 +14,7 @@ from pipeline.models.months import MONTHLY_TABLES, touch_days, touch_everything
 from pipeline.schema.columns import Type
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import Table
+from pipeline.schema.units import MONEY_SCALE
 from pipeline.support.errors import DrawdownError
 
 
@@ -141,7 +142,8 @@ def _differing(columns: tuple[str, ...], full_name: str) -> str:
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     described = connection.sql(f"DESCRIBE {model.select}").fetchall()
-    there = {row[0]: row[1] for row in described}
+    # SQL computes amounts with more digits than are stored: storing them is exact, or fails.
+    there = {row[0]: Type.MONEY.value if _is_amount(row[1]) else row[1] for row in described}
     wanted = {column.name: str(column.column.type) for column in model.table.columns}
     if there != wanted:
         differences = [
@@ -150,3 +152,7 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
             if there.get(name) != wanted.get(name)
         ]
         raise DrawdownError(f"{model.path} differs from its definition: {'; '.join(differences)}")
+
+
+def _is_amount(data_type: str) -> bool:
+    return data_type.startswith("DECIMAL(") and data_type.endswith(f",{MONEY_SCALE})") and data_type != Type.RATE

@@ -25,6 +25,7 @@ import msgspec
 from pipeline.schema import severities
 from pipeline.schema.definition_files import checked, read_mapping
 from pipeline.schema.sql_folder import COLUMNS_FOLDER, shown
+from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE
 from pipeline.support.errors import DrawdownError
 
 
@@ -36,7 +37,7 @@ class Type(StrEnum):
     INTEGER = "BIGINT"
     DATE = "DATE"
     INSTANT = "TIMESTAMP WITH TIME ZONE"
-    MONEY = "DECIMAL(38,9)"
+    MONEY = f"DECIMAL({MONEY_PRECISION},{MONEY_SCALE})"
     RATE = "DECIMAL(18,9)"
     NUMBER = "DOUBLE"
 

@@ -9,16 +9,23 @@ from __future__ import annotations
 import re
 from typing import Final
 
-MONEY_PRECISION: Final = 38
+MONEY_PRECISION: Final = 27
 MONEY_SCALE: Final = 9
-"""Amounts are DECIMAL(38, 9): nine decimals hold a GPU minute's price, 29 digits before them hold any balance."""
+"""Stored amounts are DECIMAL(27, 9): nine decimals hold the price of a GPU minute, 18 integer digits any balance.
+
+27 is the widest precision with which every engine that readers use adds, subtracts and sums without losing a decimal.
+Spark widens a sum by ten digits and a difference by one; where that exceeds 38, it drops decimals. PyArrow and pandas
+refuse such an addition. The table in docs/queries.md has what each engine does at 38, 37, 28 and 27 digits.
+"""
+
+WIDEST_PRECISION: Final = 38
+"""The most digits that a decimal has in any of these engines: SQL computes with it, and tables store fewer."""
 
 MOST_AMOUNT: Final = 10**15
 """The furthest from zero that a single amount or number of a vendor or a file is believed to be, in any unit.
 
-A quadrillion is far beyond any account, and it leaves 14 of the 29 digits that DECIMAL(38, 9) has before its point:
-sums over millions of rows, differences of sums, and an amount times a tax rate, a number of months or a number of days
-stay far within them.
+A quadrillion is far beyond any account. Stored sums have room for a thousand such amounts, or for millions of rows of
+ordinary ones; intermediate results have 29 integer digits.
 """
 
 UNKNOWN_UNIT: Final = "unknown"

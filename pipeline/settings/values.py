@@ -13,12 +13,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from pipeline.schema.units import IN_USE, MONEY_PRECISION, MONEY_SCALE, MOST_AMOUNT, is_unit_code
+from pipeline.schema.units import IN_USE, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION, is_unit_code
 from pipeline.settings.table import Requirement, mistake
 
 ACCOUNT_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
-_DECIMAL: Final = re.compile(rf"-?[0-9]{{1,{MONEY_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?")
+_DECIMAL: Final = re.compile(rf"-?[0-9]{{1,{WIDEST_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?")
 
 
 def _exact(value: Any) -> Decimal:

@@ -1,7 +1,7 @@
 """Values out of JSON, a column at a time: exact or refused, never approximated.
 
 Decoded JSON holds fractions as their own text (`pipeline.support.exact_json.decode_json`), so a column of money is a
-column of texts until it is known to fit DECIMAL(38, 9).
+column of texts until it is known to be exact.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import polars as pl
 
 from pipeline.schema.columns import COLUMNS
 from pipeline.schema.render import polars_type
-from pipeline.schema.units import ISO_4217, MONEY_PRECISION, MONEY_SCALE, MOST_AMOUNT
+from pipeline.schema.units import ISO_4217, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION
 from pipeline.vendors._port import Field, Reads
 
-_INTEGER_DIGITS = MONEY_PRECISION - MONEY_SCALE
+# Read wider than stored, so that what is too large is told from what is no number.
+_READ_AS = pl.Decimal(WIDEST_PRECISION, MONEY_SCALE)
+_INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
 # Digits are spelled out, because `\d` also means those of other scripts.
 _PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
 _ANY_NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?"
@@ -124,9 +126,9 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
                 is_dollars = texts.str.contains(_DOLLARS).fill_null(False)
                 texts = texts.str.replace_all("[$,]", "").zip_with(is_dollars, texts)
             plain, rounded_rows = _plain_money(texts, rounds=money_is_float)
-            amounts, check = plain.cast(target, strict=False), "is_exact_amount"
+            amounts, check = plain.cast(_READ_AS, strict=False), "is_exact_amount"
             beyond = _beyond(amounts)
-            values = amounts.set(beyond, None)
+            values = amounts.set(beyond, None).cast(target)
             rounded_rows = tuple(row for row in rounded_rows if not beyond[row])
         case Reads.NUMBER:
             shaped = texts.set(~texts.str.contains(f"^({_ANY_NUMBER})$").fill_null(False), None)

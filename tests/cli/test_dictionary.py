@@ -35,7 +35,7 @@ def test_a_table_tells_its_columns_and_where_they_come_from(desk: Desk) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "Made by sql/marts/account_status/model.sql." in done.stdout
     (block,) = [each for each in done.stdout.split("\n\n") if each.startswith("balance_amount  ")]
-    assert block.split("\n")[0] == "balance_amount  DECIMAL(38,9), unit_code, may be NULL"
+    assert block.split("\n")[0] == "balance_amount  DECIMAL(27,9), unit_code, may be NULL"
     words = " ".join(block.split())
     assert "From core.balance_snapshots.balance_amount." in words
     assert "vpsbg balance: balance." in words

@@ -168,7 +168,7 @@ def test_parquet_keeps_the_types(desk: Desk) -> None:
     table = pq.read_table(io.BytesIO(raw(desk, "sql", query, "--format", "parquet")))
     assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
         "account_id": "string",
-        "balance_amount": "decimal128(38, 9)",
+        "balance_amount": "decimal128(27, 9)",
         "observed_at_utc": "timestamp[us, tz=UTC]",
         "severity": "string",
     }

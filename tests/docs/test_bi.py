@@ -110,4 +110,4 @@ def test_the_example_for_polars_runs(state: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "decimal[38,9]" in done.stdout
+    assert "decimal[27,9]" in done.stdout

@@ -14,7 +14,7 @@ from pipeline.forecasts.forecast_inputs import Inputs
 from pipeline.forecasts.outlook import look_ahead
 
 TODAY = date(2026, 3, 18)
-_MONEY = pl.Decimal(38, 9)
+_MONEY = pl.Decimal(27, 9)
 
 
 def _inputs(*accounts: str, is_auto: bool = False) -> Inputs:

@@ -108,7 +108,7 @@ def _with(model: Model, old: str, new: str) -> Model:
         ("usage_days.usage_quantity,", "usage_days.usage_quantity as usage_count,",
          "usage_count is DOUBLE and should be absent; usage_quantity is absent and should be DOUBLE"),
         ("usage_days.credits_amount,", "cast(usage_days.credits_amount as double) as credits_amount,",
-         "credits_amount is DOUBLE and should be DECIMAL(38,9)"),
+         "credits_amount is DOUBLE and should be DECIMAL(27,9)"),
         ("usage_days.is_partial,", "", "is_partial is absent and should be BOOLEAN"),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from tests.staging.landed import NewWorkshop, Workshop
 # Each dimension as rows of SQL; an account stands for one row of their product.
 _DIMENSIONS = {
     "balances(balance_amount)": (
-        "NULL, -12.5, 0, 0.000000001, 100, 900000000000000, 99999999999999999999999999999.999999999"
+        "NULL, -12.5, 0, 0.000000001, 100, 900000000000000, 999999999999999999.999999999"
     ),
     "readings(observed_ago)": ("INTERVAL '0 seconds', INTERVAL '1 day', INTERVAL '4000 days', INTERVAL '-400 days'"),
     "attempts(outcome, received_rows, accepted_rows, refused_newest_row)": (
@@ -30,7 +30,7 @@ _DIMENSIONS = {
         "('full', 5, 40, NULL, 'off'), ('full', 5, 9, 20, 'off'), ('blocks', 0, 0, 0, 'off'), "
         "('blocks', -3, -2, -1, 'off'), ('full', NULL, NULL, NULL, 'modelled'), ('full', 5, 9, NULL, 'modelled')"
     ),
-    "burns(spend_amount)": "NULL, 0, -4, 0.000000001, 5, 900000000000000, 99999999999999999999999999999",
+    "burns(spend_amount)": "NULL, 0, -4, 0.000000001, 5, 900000000000000, 999999999999999999",
     "limits(alert_below_days, alert_below_amount, threshold_amount)": (
         "(NULL, NULL, NULL), (0, 0, 0), (1e300, 900000000000001, 900000000000001), (7.5, -1, 0.0000001)"
     ),

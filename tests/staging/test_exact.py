@@ -172,5 +172,5 @@ def test_an_absent_amount_is_null_and_not_refused() -> None:
 
 def test_a_column_of_nothing_has_the_columns_type() -> None:
     empty: list[Any] = []
-    assert convert(_AMOUNT, empty).values.dtype == pl.Decimal(38, 9)
-    assert convert(_AMOUNT, [None]).values.dtype == pl.Decimal(38, 9)
+    assert convert(_AMOUNT, empty).values.dtype == pl.Decimal(27, 9)
+    assert convert(_AMOUNT, [None]).values.dtype == pl.Decimal(27, 9)

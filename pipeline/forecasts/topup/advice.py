@@ -126,7 +126,7 @@ def plan(
     Raises InputError, which names the account.
     """
     try:
-        # Python's 28 digits are fewer than DECIMAL(38,9) has.
+        # A product of two stored amounts has more than Python's 28 digits.
         with localcontext(prec=2 * MONEY_PRECISION):
             return _plan(paths, balance, terms, issue_date, pending_amount, unit_code, scale)
     except InputError as error:

@@ -14,7 +14,7 @@ _DIGITS: Final = 13
 
 
 def checked(amount: Decimal, name: str) -> Decimal:
-    """The amount, as DECIMAL(38,9) holds it. Raises InputError for what it does not hold, and for floats."""
+    """The amount, as it can be stored. Raises InputError for what it does not hold, and for floats."""
     if not isinstance(amount, Decimal):
         raise InputError(f"{name} is a {type(amount).__name__}; money is a Decimal")
     if not amount.is_finite():
