@@ -41,6 +41,7 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 # tax_rate = "0.20"                  # VAT that a top-up costs on top
 # notify_url_env = "PLATFORM_NOTIFY_URL"   # who is told of this account, beside those told of all
 # formerly = ["vpsbg-old"]           # names that it had here before: their history is carried over
+# ignore_date_header = true          # the vendor's servers state a wrong time for good
 """
 
 # What a setting of one vendor is for, as a newcomer needs it.

@@ -281,7 +281,7 @@ class _Tour:
             body_bytes=sum(size for size, _ in landed),
             elapsed_seconds=sum(seconds for _, seconds in landed),
             # A clock that is set for a sandbox stands where it was told to.
-            clock_skew_seconds=None if fetcher.clock.as_of else clock_skew_seconds(last),
+            clock_skew_seconds=None if fetcher.clock.as_of or account.ignore_date_header else clock_skew_seconds(last),
         )
         fetcher.policy.on_visit(visit)
         return visit

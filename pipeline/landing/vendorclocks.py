@@ -39,11 +39,16 @@ class VendorClocks:
 
     This machine's clock is wrong where several origins agree on another time and fewer on its own, or where the only
     origin that tells the time tells another. One vendor's broken header among several is a warning for its accounts.
-    Where vendors on loopback are asked beside real ones, they have no vote: their clock is the one in question.
+    Where vendors on loopback are asked beside real ones, they have no vote: their clock is the one in question. Nor
+    have origins of accounts with `ignore_date_header`.
     """
 
     def __init__(self, accounts: Iterable[AccountSettings]) -> None:
-        asked = {origin_of_account(each): each.is_loopback for each in accounts if each.base_url}
+        asked = {
+            origin_of_account(each): each.is_loopback
+            for each in accounts
+            if each.base_url and not each.ignore_date_header
+        }
         has_real = not all(asked.values())
         self._unheard = {origin for origin, is_loopback in asked.items() if not (has_real and is_loopback)}
         self._voters = frozenset(self._unheard)
@@ -61,13 +66,13 @@ class VendorClocks:
     @property
     def is_doubtful(self) -> bool:
         """An origin tells another time, and it may yet come out that this machine's clock is wrong."""
-        others, agreeing = self._other_clocks(), len(self._skews) - self._differing_count
+        others, agreeing = self._other_clocks(), self._agreeing_count
         return bool(others and self._unheard) and len(others) + len(self._unheard) > agreeing
 
     @property
     def problem(self) -> str | None:
         """What is said where this machine's clock is wrong, with both times; None where it is not, or may not be."""
-        others, agreeing = self._other_clocks(), len(self._skews) - self._differing_count
+        others, agreeing = self._other_clocks(), self._agreeing_count
         is_only_one = len(self._skews) == 1 and not self._unheard
         if not others or not (is_only_one or 1 < len(others) > agreeing + len(self._unheard)):
             return None
@@ -84,12 +89,13 @@ class VendorClocks:
         if problem := self.problem:
             raise DrawdownError(
                 f"{problem}: nothing is landed under a wrong time; set the clock, or have NTP set it, and run again, "
-                "which asks for all of it once more"
+                "which requests everything again; or, if the clock is right and the vendor's is wrong, set "
+                "ignore_date_header = true for its accounts"
             )
 
     @property
-    def _differing_count(self) -> int:
-        return sum(abs(skew) > REFUSED_SECONDS for skew in self._skews.values())
+    def _agreeing_count(self) -> int:
+        return sum(abs(skew) <= REFUSED_SECONDS for skew in self._skews.values())
 
     def _other_clocks(self) -> list[str]:
         """The most origins that are hours off and agree with each other."""

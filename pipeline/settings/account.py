@@ -18,6 +18,7 @@ from pipeline.settings.values import (
     Currency,
     Days,
     FilePath,
+    Flag,
     HistoryDays,
     LeadDays,
     NotNegative,
@@ -89,6 +90,8 @@ class OwnerSettings(Table):
         Requirement('must be a list of account ids that it had before, such as ["old-id"]', is_for_parts=True),
     ] = ()
     """Ids that the account had before, whose history is its own."""
+    ignore_date_header: Flag = False
+    """The vendor's servers state a wrong time: their Date header is not compared with this machine's clock."""
 
 
 class AccountSettings(OwnerSettings):

@@ -76,6 +76,27 @@ def test_several_origins_or_the_only_one_outvote_the_clock(
         clocks.check()
 
 
+def test_a_vendor_whose_clock_is_wrong_for_good_is_left_out_by_a_setting() -> None:
+    vendor = discover()["vpsbg"]
+
+    def clocks(*, is_ignored: bool) -> VendorClocks:
+        account = AccountSettings(
+            account_id="a",
+            vendor=vendor,
+            base_url=f"https://{A}/v1",
+            secret_variables={},
+            ignore_date_header=is_ignored,
+        )
+        made = VendorClocks([account])
+        made.hear(A, 24.0 * HOUR)
+        return made
+
+    with pytest.raises(DrawdownError, match="set ignore_date_header = true for its accounts"):
+        clocks(is_ignored=False).check()
+    clocks(is_ignored=True).check()
+    assert not clocks(is_ignored=True).is_doubtful
+
+
 def test_the_newest_answer_of_an_origin_counts() -> None:
     clocks = _clocks(A)
     clocks.hear(A, 9 * HOUR)

@@ -34,6 +34,7 @@ topup_minimum_amount = 10
 tax_rate = "0.20"
 notify_url_env = "TELL_PLATFORM"
 formerly = ["wallet", "old_wallet-2", "wallet"]
+ignore_date_header = true
 credit_price_amount = "0.10"
 credit_price_currency = "USD"
 credit_prices = [
@@ -78,6 +79,7 @@ def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
         "tax_rate": Decimal("0.20"),
         "unit": None,
         "formerly": ("wallet", "old_wallet-2"),
+        "ignore_date_header": True,
         "credit_price_amount": Decimal("0.10"),
         "credit_price_currency": "USD",
         "credit_prices": (

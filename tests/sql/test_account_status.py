@@ -16,9 +16,7 @@ from tests.staging.landed import NewWorkshop, Workshop
 
 # Each dimension as rows of SQL; an account stands for one row of their product.
 _DIMENSIONS = {
-    "balances(balance_amount)": (
-        "NULL, -12.5, 0, 0.000000001, 100, 900000000000000, 999999999999999999.999999999"
-    ),
+    "balances(balance_amount)": ("NULL, -12.5, 0, 0.000000001, 100, 900000000000000, 999999999999999999.999999999"),
     "readings(observed_ago)": ("INTERVAL '0 seconds', INTERVAL '1 day', INTERVAL '4000 days', INTERVAL '-400 days'"),
     "attempts(outcome, received_rows, accepted_rows, refused_newest_row)": (
         "(NULL, NULL, NULL, NULL), ('ok', 1, 1, NULL), ('timeout', NULL, NULL, NULL), ('ok', 1, 0, NULL), "
