@@ -67,7 +67,7 @@ def parse(text: str, where: str) -> tuple[Check, ...]:
     if not headers or re.search(r"^(?!--)\S", text[: headers[0].start()], re.MULTILINE):
         raise DrawdownError(f"{where}: each SELECT follows a line such as `-- fail adds_up: What holds.`")
     ends = [*(header.start() for header in headers[1:]), len(text)]
-    found = []
+    found: list[Check] = []
     for header, end in zip(headers, ends, strict=True):
         severity, name, doc = header.groups()
         select = text[header.end() : end].strip().rstrip(";")

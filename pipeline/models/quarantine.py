@@ -141,7 +141,7 @@ def without_accounts(select: str, accounts: Collection[str]) -> str:
 def _column_of(name: str) -> str | None:
     if name in ALL:
         return account_column(ALL[name])
-    # Views of staging: vendors' records side by side, and the evidence.
+    # A view of vendors' records side by side.
     return "account_id" if reads_of_view(name) else None
 
 

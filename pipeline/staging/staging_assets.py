@@ -9,6 +9,7 @@ import duckdb
 from pipeline.landing.landing_assets import landing_key
 from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
+from pipeline.models.discovery import discover as discover_models
 from pipeline.models.lineage import record_lineage
 from pipeline.models.quarantine import Broken
 from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
@@ -82,12 +83,11 @@ def _specs() -> Iterator[dg.AssetSpec]:
     for kind, record in RECORDS.items():
         deps = [key for key, (vendor, _) in _VENDOR_TABLES.items() if key.path[-1] == f"{vendor}_{kind}"]
         yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
-    evidence = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
-    yield _view_spec(
-        "evidence", "Each account's best evidence of spend, and the days that it covers.",
-        [*evidence, dg.AssetKey(["staging", "fetches"]), dg.AssetKey(["staging", "loads"])],
-    )  # fmt: skip
-    yield _view_spec("touched_months", "The months that tables recomputed by month still owe.", evidence)
+    for model in discover_models().values():
+        if model.table.layer == "staging":
+            yield _view_spec(model.table.name, model.table.doc, [asset_key(name) for name in model.reads])
+    facts = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
+    yield _view_spec("touched_months", "The months that tables recomputed by month still owe.", facts)
 
 
 @dg.multi_asset(
