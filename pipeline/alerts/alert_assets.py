@@ -12,13 +12,13 @@ from pipeline.alerts.rule_inputs import READS, read_readings
 from pipeline.alerts.rules import findings
 from pipeline.alerts.state_machine import step
 from pipeline.models import quarantine
+from pipeline.models.asset_checks import check_specs, unique_keys, unique_keys_spec, warnings
 from pipeline.models.asset_metadata import table_metadata
-from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import of_layer
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
 from pipeline.support.clock import Clock
-from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, say
+from pipeline.support.dagster_steps import OWNERS, asset_key, readable_failures, say
 from pipeline.warehouse.writer import Warehouse
 
 _PUBLISHED = [table for table in of_layer("alerts") if table.is_published]
@@ -37,15 +37,7 @@ _PUBLISHED = [table for table in of_layer("alerts") if table.is_published]
         )
         for table in _PUBLISHED
     ],
-    check_specs=[
-        dg.AssetCheckSpec(
-            "matches_contract",
-            asset=asset_key(table.full_name),
-            blocking=True,
-            description=f"No key ({', '.join(table.key)}) stands twice.",
-        )
-        for table in _PUBLISHED
-    ],
+    check_specs=[spec for table in _PUBLISHED for spec in (unique_keys_spec(table), *check_specs(table))],
 )
 def alerts(
     context: dg.AssetExecutionContext,
@@ -57,7 +49,7 @@ def alerts(
     People are told after publishing (`published/messages`).
     """
     happened = 0
-    with clear_failures():
+    with readable_failures():
         connection = warehouse.connection
         if not warehouse.is_replay:
             happened = _advance(_ledger(warehouse), warehouse, load_settings(), clock, context.run.run_id)
@@ -67,17 +59,10 @@ def alerts(
             rebuild_tables(connection, ledger)
     say(f"alerts: {happened} new events, {sum(state.is_open for state in ledger.states.values())} open")
     for table in _PUBLISHED:
-        key = asset_key(table.full_name)
-        duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
-        check = dg.AssetCheckResult(
-            check_name="matches_contract",
-            asset_key=key,
-            passed=not duplicates,
-            severity=dg.AssetCheckSeverity.ERROR,
-            metadata={"keys_standing_twice": duplicates},
-        )
         yield dg.MaterializeResult(
-            asset_key=key, metadata=table_metadata(connection, table.full_name), check_results=[check]
+            asset_key=asset_key(table.full_name),
+            metadata=table_metadata(connection, table.full_name),
+            check_results=[unique_keys(connection, table), *warnings(connection, table)],
         )
 
 

@@ -58,7 +58,7 @@ def _checksums(connection: duckdb.DuckDBPyConnection) -> list[Checksum]:
     ).fetchall()
     for schema, table, column, data_type, is_view in columns:
         name = f"{schema}.{table}"
-        if is_view and not (name in ALL and ALL[name].is_view):
+        if is_view and not (name in ALL and ALL[name].is_published):
             continue
         if name not in PER_BUILD_TABLES and column not in PER_BUILD_COLUMNS:
             found.setdefault(name, {})[column] = data_type

@@ -6,12 +6,12 @@ from datetime import timedelta
 import dagster as dg
 
 from pipeline.models import quarantine
+from pipeline.models.asset_checks import check_specs, unique_keys, unique_keys_spec, warnings
 from pipeline.models.asset_metadata import table_metadata
 from pipeline.schema.layers import LAYERS
-from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import ALL, of_layer
 from pipeline.support.clock import Clock
-from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, described, say
+from pipeline.support.dagster_steps import OWNERS, asset_key, readable_failures, say
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
@@ -25,8 +25,6 @@ _READ = sorted(
     }
 )
 _ANOMALIES = ALL["forecasts.anomalies"]
-_RECENT_DAYS = 7
-"""Anomalies of the last days are warned of; older ones are known by now."""
 _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_plan"))
 
 
@@ -43,22 +41,7 @@ _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_
         )
         for table in _FORECASTS
     ],
-    check_specs=[
-        dg.AssetCheckSpec(
-            "matches_contract",
-            asset=asset_key(table.full_name),
-            blocking=True,
-            description=f"No key ({', '.join(table.key)}) stands twice.",
-        )
-        for table in _FORECASTS
-    ]
-    + [
-        dg.AssetCheckSpec(
-            "is_expected",
-            asset=asset_key(_ANOMALIES.full_name),
-            description=f"No account has an anomaly in the last {_RECENT_DAYS} days.",
-        )
-    ],
+    check_specs=[spec for table in _FORECASTS for spec in (unique_keys_spec(table), *check_specs(table))],
 )
 def forecasts(
     context: dg.AssetExecutionContext,
@@ -78,7 +61,7 @@ def forecasts(
     from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
     from pipeline.forecasts.outlook import look_ahead
 
-    with clear_failures():
+    with readable_failures():
         connection = warehouse.connection
         as_of = build_date(connection)
         issued = 0
@@ -132,39 +115,8 @@ def forecasts(
         metadata = table_metadata(connection, table.full_name)
         if plots.get(table.full_name):
             metadata["plots"] = dg.MetadataValue.md(plots[table.full_name])
-        duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
         yield dg.MaterializeResult(
             asset_key=asset_key(table.full_name),
             metadata=metadata,
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="matches_contract",
-                    asset_key=asset_key(table.full_name),
-                    passed=not duplicates,
-                    severity=dg.AssetCheckSeverity.ERROR,
-                    metadata={"keys_standing_twice": duplicates},
-                ),
-                *([_is_expected(warehouse)] if table is _ANOMALIES else []),
-            ],
+            check_results=[unique_keys(connection, table), *warnings(connection, table)],
         )
-
-
-def _is_expected(warehouse: Warehouse) -> dg.AssetCheckResult:
-    """Name each account with an anomaly in the last days before the build's, and what it was."""
-    recent = warehouse.connection.sql(
-        f"""
-        SELECT account_id, anomaly_kind, reason FROM {_ANOMALIES.full_name}
-        WHERE last_date >= (
-            SELECT CAST(max(as_of_utc) AT TIME ZONE 'UTC' AS DATE) FROM staging.build
-        ) - {_RECENT_DAYS}
-        ORDER BY account_id, first_date, anomaly_kind
-        """
-    ).fetchall()
-    return dg.AssetCheckResult(
-        check_name="is_expected",
-        asset_key=asset_key(_ANOMALIES.full_name),
-        passed=not recent,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=described(f"{account_id}: {kind}: {reason}" for account_id, kind, reason in recent),
-        metadata={"accounts": list(dict.fromkeys(account_id for account_id, _, _ in recent))},
-    )

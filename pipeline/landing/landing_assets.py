@@ -12,7 +12,7 @@ from pipeline.landing.listing_walk import Span
 from pipeline.landing.runs import newest_record
 from pipeline.settings import compare, identify, identity_key, load, warnings
 from pipeline.support.clock import Clock, parse_day
-from pipeline.support.dagster_steps import FRESHNESS, OWNERS, clear_failures, described, note
+from pipeline.support.dagster_steps import HOURLY, OWNERS, described, note, readable_failures
 from pipeline.support.errors import UsageError
 from pipeline.support.home import Home
 from pipeline.support.printable import printable_lines
@@ -63,7 +63,7 @@ ENDPOINTS = {
             description=f"{vendor.title}: {endpoint.doc} Exact bytes of every answer, good or bad.",
             kinds={"python", "parquet"},
             owners=OWNERS,
-            freshness_policy=FRESHNESS,
+            freshness_policy=HOURLY,
         )
         for key, (vendor, endpoint) in ENDPOINTS.items()
     ],
@@ -86,7 +86,7 @@ def landing(
     fetch_policy: dg.ResourceParam[FetchPolicy],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Ask every account's endpoints, side by side, and land what they answer."""
-    with clear_failures():
+    with readable_failures():
         settings = load()
         wanted = {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys}
         accounts = settings.select(config.accounts)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from pipeline.models.model import Model, reads_of
+from pipeline.models.checks import checks_of
+from pipeline.models.model import Model
+from pipeline.models.select import reads_of
 from pipeline.models.views import reads_of_view
 from pipeline.schema.sql_folder import shown
-from pipeline.schema.tables import ALL, CHECKS_FILE, MODEL_FILE, Table
+from pipeline.schema.tables import ALL, MODEL_FILE, Table
 from pipeline.support.errors import DrawdownError
 
 
@@ -37,19 +39,13 @@ def discover() -> dict[str, Model]:
 
 
 def _model(table: Table) -> Model:
-    path, checks = table.folder / MODEL_FILE, table.folder / CHECKS_FILE
+    path = table.folder / MODEL_FILE
     sql = path.read_text(encoding="utf-8")
-    return Model(
-        table,
-        sql,
-        shown(path),
-        reads_of(sql, shown(path)),
-        checks.read_text(encoding="utf-8") if checks.is_file() else None,
-    )
+    return Model(table, sql, shown(path), reads_of(sql, shown(path)), checks_of(table))
 
 
 def in_order() -> list[Model]:
-    """The models, each after those that it and its check read."""
+    """The models, each after those that it and its blocking checks read."""
     from graphlib import TopologicalSorter
 
     models = discover()

@@ -1,7 +1,7 @@
 """What a table's rows follow from, as a hash: a changed SELECT is told apart from a reworded comment.
 
-The hash of a model covers its parsed SELECT and everything that it reads by view, macro or model. So a change anywhere
-upstream changes the hashes of all that is downstream, and these tables owe all their months
+The hash of a model covers its parsed SELECT, the macros that it calls, and every view and model that it reads. So a
+change anywhere upstream changes the hashes of all that is downstream, and these tables owe all their months
 (`pipeline.models.recompute`).
 """
 
@@ -12,8 +12,9 @@ from functools import cache
 from hashlib import sha256
 from typing import Final
 
+from pipeline.models.macros import called_by
 from pipeline.models.model import Model
-from pipeline.models.views import EVIDENCE, conversion_macros, evidence_view, reads_of_view, record_view
+from pipeline.models.views import reads_of_view, record_view
 from pipeline.schema.tables import RECORDS
 from pipeline.vendors import discover as discover_vendors
 
@@ -22,7 +23,7 @@ _DIGITS: Final = 32
 
 @cache
 def canonical(sql: str) -> str:
-    """A SELECT as its parsed form spells it: without comments, and whatever its line breaks and letter case."""
+    """A SELECT, or an expression, written from its parsed form: comments, line breaks and letter case do not count."""
     import sqlglot
 
     return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", comments=False, normalize=True)
@@ -41,21 +42,19 @@ def _hash_of(name: str, models: Mapping[str, Model], found: dict[str, str]) -> s
         found[name] = _digest(_view_text(name), *(_hash_of(each, models, found) for each in reads_of_view(name)))
     else:
         text = canonical(model.select)
-        macros = _macros() if "core." in text.replace(" ", "").lower() else ""
-        found[name] = _digest(text, macros, *(_hash_of(each, models, found) for each in model.reads))
+        found[name] = _digest(text, _macros(text), *(_hash_of(each, models, found) for each in model.reads))
     return found[name]
 
 
-@cache
-def _macros() -> str:
-    return " ".join(" ".join(conversion_macros()).split())
+def _macros(sql: str) -> str:
+    return " ".join(
+        f"{macro.name}({', '.join(macro.parameters)}) {canonical(macro.expression)}" for macro in called_by(sql)
+    )
 
 
 @cache
 def _view_text(name: str) -> str:
     kind = name.removeprefix("staging.")
-    if name == EVIDENCE:
-        return canonical(evidence_view().partition(" AS")[2])
     if kind in RECORDS:
         return canonical(record_view(RECORDS[kind], discover_vendors()).partition(" AS ")[2])
     return name

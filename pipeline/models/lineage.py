@@ -12,8 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from pipeline.models.discovery import discover
-from pipeline.models.model import Model
-from pipeline.models.views import evidence_view
 from pipeline.schema.tables import ALL, RECORDS, Table, published
 from pipeline.vendors import discover as discover_vendors
 from pipeline.vendors._port import Field, Records
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 Sources = dict[str, tuple[str, ...]]
 """A table's columns, each with the full names of the columns, or else of the tables and files, that it is made of."""
 
-_EVIDENCE: Final = "staging.evidence"
-_EVIDENCE_COLUMNS: Final = ("account_id", "basis", "is_fallback", "first_date", "through_date")
 _OF_THE_ANSWER: Final = {
     "account_id": "landing account_id",
     "fetch_id": "landing fetch_id",
@@ -40,7 +36,7 @@ _OF_THE_ANSWER: Final = {
     "covers_from_date": "landing fetched_at_utc or window_from_date",
     "covers_to_date": "landing fetched_at_utc or window_to_date",
 }
-"""Columns of records that no field of the vendor's answer holds; where one does, the field is told instead."""
+"""Columns of records that no field of the vendor's answer holds; where one does, that field is the source instead."""
 
 
 @cache
@@ -53,14 +49,13 @@ def direct_sources() -> dict[str, Sources]:
     found: dict[str, Sources] = {}
     for name, table in {**{each.full_name: each for each in RECORDS.values()}, **ALL}.items():
         if name in models:
-            found[name] = _of_model(models[name])
+            found[name] = _of_select(models[name].sql, table.column_names)
         elif table.made_from:
             found[name] = dict.fromkeys(table.column_names, table.made_from)
         else:
             found[name] = dict.fromkeys(table.column_names, ())
     for name, record in RECORDS.items():
         found[record.full_name] = {column: _fields(name, column) for column in ("vendor", *record.column_names)}
-    found[_EVIDENCE] = _of_select(evidence_view().partition(" AS")[2], _EVIDENCE_COLUMNS)
     return found
 
 
@@ -145,10 +140,6 @@ def _place(at: str, field: Field) -> str:
 # -- SELECTs ------------------------------------------------------------------------------------------------------
 
 
-def _of_model(model: Model) -> Sources:
-    return _of_select(model.sql, model.table.column_names)
-
-
 def _of_select(sql: str, columns: tuple[str, ...]) -> Sources:
     import sqlglot
     from sqlglot.lineage import lineage
@@ -186,7 +177,6 @@ def _tables() -> dict[str, dict[str, str]]:
     return {
         **{name: typed(table) for name, table in ALL.items()},
         **{record.full_name: {"vendor": "VARCHAR", **typed(record)} for record in RECORDS.values()},
-        _EVIDENCE: dict.fromkeys(_EVIDENCE_COLUMNS, "VARCHAR"),
     }
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
-from pipeline.schema.tables import CHECKS_FILE, MODEL_FILE, Table
-from pipeline.support.errors import DrawdownError
+from pipeline.models.checks import Check
+from pipeline.schema.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +18,19 @@ class Model:
     """`sql/<layer>/<table>/model.sql`."""
     reads: tuple[str, ...]
     """Full names of the tables and views that the SELECT names, in alphabetical order."""
-    check: str | None
-    """`checks.sql` beside the model, if any: a SELECT of account_id and rule, a row for each rule that an
-    account breaks. It holds the table to what it was not made from."""
+    checks: tuple[Check, ...]
+    """Those of `checks.sql` beside the model, if any."""
+
+    @property
+    def blocking_checks(self) -> tuple[Check, ...]:
+        """The checks that keep rows from being published."""
+        return tuple(each for each in self.checks if each.is_blocking)
 
     @property
     def check_reads(self) -> tuple[str, ...]:
-        """Full names of what the check reads besides the table itself: it can only run after those."""
-        if self.check is None:
-            return ()
-        names = reads_of(self.check, self.path.replace(MODEL_FILE, CHECKS_FILE))
-        return tuple(name for name in names if name != self.table.full_name)
+        """Full names of what the blocking checks read besides the table itself: they can only run after those."""
+        names = {name for check in self.blocking_checks for name in check.reads}
+        return tuple(sorted(names - {self.table.full_name}))
 
     def create_view(self) -> str:
         """`CREATE VIEW`, for a model that is one: its columns have the types of their definitions."""
@@ -40,29 +41,3 @@ class Model:
     def select(self) -> str:
         """The SELECT, without what ends a statement."""
         return self.sql.strip().rstrip(";")
-
-
-@cache
-def reads_of(sql: str, where: str) -> tuple[str, ...]:
-    """The tables that a SELECT reads, CTEs and table functions aside.
-
-    Raises DrawdownError where the text is not one SELECT, or names a table without its schema.
-    """
-    import sqlglot
-    from sqlglot import exp
-
-    try:
-        statements = sqlglot.parse(sql, read="duckdb")
-    except sqlglot.ParseError as problem:
-        raise DrawdownError(f"{where} cannot be parsed: {problem}") from None
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise DrawdownError(f"{where} must be one SELECT")
-    ctes = {cte.alias for cte in statements[0].find_all(exp.CTE)}
-    names = set()
-    for table in statements[0].find_all(exp.Table):
-        if isinstance(table.this, exp.Func) or (not table.db and table.name in ctes):
-            continue
-        if not table.db:
-            raise DrawdownError(f"{where} names {table.name} without its schema")
-        names.add(f"{table.db}.{table.name}")
-    return tuple(sorted(names))

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 import duckdb
 
+from pipeline.models.checks import Check
 from pipeline.models.discovery import ancestors
 from pipeline.models.model import Model
 from pipeline.models.views import reads_of_view
@@ -48,6 +49,16 @@ class Broken:
 
     account_id: str
     rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a blocking check finds."""
+
+    accounts: list[Broken]
+    """Rules that accounts break."""
+    rules: list[str]
+    """Rules that are broken without an account: a fault of our own."""
 
 
 def account_column(table: Table) -> str | None:
@@ -130,7 +141,7 @@ def without_accounts(select: str, accounts: Collection[str]) -> str:
 def _column_of(name: str) -> str | None:
     if name in ALL:
         return account_column(ALL[name])
-    # Views of staging: vendors' records side by side, and the evidence.
+    # A view of vendors' records side by side.
     return "account_id" if reads_of_view(name) else None
 
 
@@ -221,8 +232,8 @@ def _violations(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Bro
     return broken
 
 
-def doubled_keys(connection: duckdb.DuckDBPyConnection, table: Table, where: str = "true") -> list[Broken]:
-    """Accounts of which a key occurs more than once."""
+def repeated_keys(connection: duckdb.DuckDBPyConnection, table: Table, where: str = "true") -> list[Broken]:
+    """The accounts of which a key occurs more than once, among the rows that `where` holds for."""
     whose = account_column(table)
     if whose is None or not table.key:
         return []
@@ -234,13 +245,11 @@ def doubled_keys(connection: duckdb.DuckDBPyConnection, table: Table, where: str
     return [Broken(account_id, f"a key ({key}) occurs more than once") for (account_id,) in rows]
 
 
-def broken_checks(connection: duckdb.DuckDBPyConnection, model: Model) -> tuple[list[Broken], list[str]]:
-    """What a model's check finds: rules that accounts break, and rules that are broken without an account."""
-    if model.check is None:
-        return [], []
-    rows = connection.execute(model.check.strip().rstrip(";")).fetchall()
-    return (
-        [Broken(account_id, rule) for account_id, rule in rows if account_id is not None],
+def findings(connection: duckdb.DuckDBPyConnection, check: Check, inherited: Collection[str] = ()) -> Findings:
+    """What a blocking check finds, accounts aside that are quarantined for something upstream already."""
+    rows = check.find(connection)
+    return Findings(
+        [Broken(account_id, rule) for account_id, rule in rows if account_id and account_id not in inherited],
         [rule for account_id, rule in rows if account_id is None],
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from pipeline.schema.ages import age_words
+from pipeline.models.macros import inlined
 
 CRITICAL_DAYS: Final = 7
 WARNING_DAYS: Final = 14
@@ -109,7 +109,7 @@ def status_at(now: datetime) -> str:
             now_severity AS severity,
             CASE
                 WHEN now_reading_state <> reading_state
-                    THEN 'No newer reading for ' || {age_words("now_age_seconds")} || '. '
+                    THEN 'No newer reading for ' || {inlined("age_words", "now_age_seconds")} || '. '
                 ELSE ''
             END || reason || CASE
                 WHEN now_severity = severity THEN ''

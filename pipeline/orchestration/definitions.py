@@ -16,7 +16,7 @@ from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.published import publishing_assets as published_assets
 from pipeline.staging import staging_assets
 from pipeline.support.clock import Clock, parse_instant
-from pipeline.support.dagster_steps import clear_failures
+from pipeline.support.dagster_steps import readable_failures
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
@@ -83,7 +83,7 @@ def compact_landing(
     context: dg.OpExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
 ) -> None:
     """Compact landing; runs go ahead beside it."""
-    with clear_failures():
+    with readable_failures():
         if home.landing.is_dir():
             done = compact(home.landing, clock.today())
             context.add_output_metadata({"files_before": done.files_before, "files_after": done.files_after})

@@ -216,7 +216,7 @@ def _materialize(request: Request, noticed: list[str]) -> Outcome:
         if result.success and request.target:
             write_build(warehouse.connection, request.target, published())
         elif result.success and request.is_rebuild:
-            warehouse.take_place()
+            warehouse.replace_main_file()
     problems = [
         line
         for check in result.get_asset_check_evaluations()

@@ -16,7 +16,7 @@ from pipeline.published.report import publish_report
 from pipeline.published.snapshot import publish, publish_parquet
 from pipeline.schema.tables import published
 from pipeline.support.clock import Clock
-from pipeline.support.dagster_steps import FRESHNESS, OWNERS, asset_key, clear_failures, described, say
+from pipeline.support.dagster_steps import HOURLY, OWNERS, asset_key, described, readable_failures, say
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.support.last_run import LastRun
@@ -32,7 +32,7 @@ _SNAPSHOT = dg.AssetKey(["published", "snapshot"])
     description="published/current.duckdb: the tables that readers get, in one file, swapped whole.",
     kinds={"duckdb"},
     owners=OWNERS,
-    freshness_policy=FRESHNESS,
+    freshness_policy=HOURLY,
     check_specs=[
         dg.AssetCheckSpec(
             "is_whole",
@@ -43,7 +43,7 @@ _SNAPSHOT = dg.AssetKey(["published", "snapshot"])
 )
 def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Copy what readers get into a new file and turn the symlink to it."""
-    with clear_failures():
+    with readable_failures():
         warehouse.checkpoint()
         build = publish(warehouse.connection, warehouse.home, published())
         warehouse.has_published = True
@@ -78,7 +78,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
 )
 def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write each table of the current snapshot as a Parquet file."""
-    with clear_failures():
+    with readable_failures():
         return _files(publish_parquet(warehouse.home.current.resolve(), warehouse.home, published()))
 
 
@@ -92,7 +92,7 @@ def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
 )
 def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the FOCUS exports of the current snapshot."""
-    with clear_failures():
+    with readable_failures():
         return _files(publish_focus(warehouse.home.current.resolve(), warehouse.home))
 
 
@@ -106,7 +106,7 @@ def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
 )
 def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the report of the current snapshot."""
-    with clear_failures():
+    with readable_failures():
         path = publish_report(warehouse.home.current, warehouse.home)
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(path), "url": path.as_uri(), "size_bytes": path.stat().st_size}
@@ -127,7 +127,7 @@ def metrics(
     """Write the metrics of the current snapshot."""
     # Whatever fails after this makes the run a failed one, and writes them again.
     this_run = LastRun(run_id=context.run.run_id, ended_at_utc=clock.now(), is_ok=True)
-    with clear_failures():
+    with readable_failures():
         return _files([publish_metrics(home, clock.now(), this_run)])
 
 
@@ -214,7 +214,7 @@ def messages(
     """Free the warehouse, note that the run has published, and tell people; a replay tells nobody."""
     problems: list[str] = []
     if not warehouse.is_replay:
-        with clear_failures():
+        with readable_failures():
             problems = _tell(warehouse, home, clock, context.run.run_id)
     return dg.MaterializeResult(
         check_results=[

@@ -106,6 +106,11 @@ class Table:
         return f"{self.layer}.{self.name}"
 
     @property
+    def grain_sentence(self) -> str:
+        """What there is one row for: `One row for each account and UTC day.`"""
+        return f"One row for each {self.grain}." if self.key else f"One row: {self.grain}."
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)

@@ -9,12 +9,13 @@ import duckdb
 from pipeline.landing.landing_assets import landing_key
 from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
+from pipeline.models.discovery import discover as discover_models
 from pipeline.models.lineage import record_lineage
 from pipeline.models.quarantine import Broken
 from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
 from pipeline.staging.load import load
 from pipeline.staging.readable import look
-from pipeline.support.dagster_steps import OWNERS, asset_key, clear_failures, described, note, say
+from pipeline.support.dagster_steps import OWNERS, asset_key, described, note, readable_failures, say
 from pipeline.vendors import discover
 from pipeline.warehouse.writer import Warehouse
 
@@ -82,12 +83,11 @@ def _specs() -> Iterator[dg.AssetSpec]:
     for kind, record in RECORDS.items():
         deps = [key for key, (vendor, _) in _VENDOR_TABLES.items() if key.path[-1] == f"{vendor}_{kind}"]
         yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
-    evidence = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
-    yield _view_spec(
-        "evidence", "Each account's best evidence of spend, and the days that it covers.",
-        [*evidence, dg.AssetKey(["staging", "fetches"]), dg.AssetKey(["staging", "loads"])],
-    )  # fmt: skip
-    yield _view_spec("touched_months", "The months that tables recomputed by month still owe.", evidence)
+    for model in discover_models().values():
+        if model.table.layer == "staging":
+            yield _view_spec(model.table.name, model.table.doc, [asset_key(name) for name in model.reads])
+    facts = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
+    yield _view_spec("touched_months", "The months that tables recomputed by month still owe.", facts)
 
 
 @dg.multi_asset(
@@ -96,11 +96,11 @@ def _specs() -> Iterator[dg.AssetSpec]:
     check_specs=[
         *(
             dg.AssetCheckSpec(
-                "matches_contract",
+                "is_accounted_for",
                 asset=key,
                 blocking=True,
-                description="received = accepted + rejected for every answer, every row meets the contract, "
-                "and no key stands twice.",
+                description="received = accepted + rejected for every answer, every row comes from an answer of which "
+                "rows were accepted, and no key occurs more than once.",
             )
             for key in _VENDOR_TABLES
         ),
@@ -119,7 +119,7 @@ def staging(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Load every answer that landing holds and the warehouse does not."""
-    with clear_failures():
+    with readable_failures():
         with warehouse.transaction() as connection:
             report = load(connection, warehouse.home.landing, warehouse.known_at)
             record_lineage(connection)
@@ -146,14 +146,14 @@ def staging(
             vendor, table = _VENDOR_TABLES[spec.key]
             metadata["accepted_rows"] = report.accepted_by_table.get(full_name, 0)
             checks = [
-                _held_to_contract(warehouse, vendor, table),
+                _account_for(warehouse, vendor, table),
                 _is_readable(connection, vendor, table, warehouse.home.landing),
             ]
         yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata, check_results=checks)
 
 
-def _held_to_contract(warehouse: Warehouse, vendor: str, table: Table) -> dg.AssetCheckResult:
-    result, broken = _matches_contract(warehouse.connection, vendor, table)
+def _account_for(warehouse: Warehouse, vendor: str, table: Table) -> dg.AssetCheckResult:
+    result, broken = _is_accounted_for(warehouse.connection, vendor, table)
     with warehouse.transaction() as connection:
         quarantine.record(connection, table.full_name, broken)
     return result
@@ -163,7 +163,7 @@ def _kind(vendor: str, table: Table) -> str:
     return table.name.removeprefix(f"{vendor}_")
 
 
-def _matches_contract(
+def _is_accounted_for(
     connection: duckdb.DuckDBPyConnection, vendor: str, table: Table
 ) -> tuple[dg.AssetCheckResult, list[Broken]]:
     """Count again from what is stored, not from what the load said of itself: all that the newest load stored.
@@ -208,11 +208,11 @@ def _matches_contract(
         "rows of an answer that none were accepted from": unloaded,
     }
     counts = [sum(count for _, count in rows) for rows in found.values()]
-    names = ("answers_not_accounted_for", "keys_standing_twice", "rows_without_a_load")
+    names = ("answers_not_accounted_for", "duplicate_keys", "rows_without_a_load")
     return (
         dg.AssetCheckResult(
             asset_key=asset_key(table.full_name),
-            check_name="matches_contract",
+            check_name="is_accounted_for",
             passed=not any(counts),
             severity=dg.AssetCheckSeverity.WARN,
             metadata=dict(zip(names, counts, strict=True)),

@@ -20,8 +20,11 @@ _STEPS = logging.getLogger("pipeline.steps")
 
 OWNERS: Final = ["team:drawdown"]
 
-FRESHNESS: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
+HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
 """Balances are asked for hourly: three hours without are worth a look, a day and more is a failure."""
+
+FRESHNESS: Final = {"hourly": HOURLY}
+"""The policies that a table can name as its `freshness`."""
 
 
 def asset_key(full_name: str) -> dg.AssetKey:
@@ -30,7 +33,7 @@ def asset_key(full_name: str) -> dg.AssetKey:
 
 
 @contextlib.contextmanager
-def clear_failures() -> Iterator[None]:
+def readable_failures() -> Iterator[None]:
     """Turn an error that a person is meant to read into a Dagster failure of that one sentence."""
     try:
         yield

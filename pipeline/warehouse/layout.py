@@ -10,7 +10,8 @@ import duckdb
 
 from pipeline import __version__
 from pipeline.models.discovery import in_order
-from pipeline.models.views import conversion_macros, evidence_view, record_view, status_macros
+from pipeline.models.macros import discover_macros
+from pipeline.models.views import record_view
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
 from pipeline.schema.version import SCHEMA_VERSION
@@ -96,7 +97,7 @@ def layout() -> tuple[list[Table], list[str]]:
     vendors = discover_vendors()
     tables = [vendor_table(name, kind) for name, vendor in vendors.items() for kind in vendor.kinds]
     views = [record_view(record, vendors) for record in RECORDS.values()]
-    views += [evidence_view(), *conversion_macros(), *status_macros()]
+    views += [macro.statement for macro in discover_macros().values()]
     for model in in_order():
         if model.table.is_view:
             views += [model.create_view(), *comments(model.table, kind="VIEW")]

@@ -10,7 +10,7 @@ from pipeline.models import quarantine
 from pipeline.models.discovery import ancestors
 from pipeline.models.model import Model
 from pipeline.models.months import touch_everything
-from pipeline.models.quarantine import Broken
+from pipeline.models.quarantine import Broken, Findings
 from pipeline.models.recompute import owe_what_changed, recompute
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
@@ -29,10 +29,10 @@ class Refreshed:
     """Rules that accounts break; these accounts are in quarantine."""
     kept: int = 0
     """Accounts whose last published rows are in the table."""
-    doubled_keys: int = 0
+    duplicate_keys: int = 0
     """Keys of no account that occur more than once: a fault of our own."""
-    rules: list[str] = field(default_factory=list)
-    """Rules that are broken without an account: a fault of our own."""
+    findings: dict[str, Findings] = field(default_factory=dict)
+    """What each blocking check finds, by its name."""
     months_owed: int = 0
     """Months that the table owes, although nothing of it is in quarantine: a fault of our own."""
 
@@ -59,21 +59,21 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
         except quarantine.DATA_ERRORS as problem:
             # It names an account that was not left out yet, or raises.
             own |= set(quarantine.at_fault(connection, model, left_out, problem))
-    checked, rules = quarantine.broken_checks(connection, model)
-    doubled = connection.sql(duplicate_keys(table, where=done.scope)).fetchall()[0][0]
-    if doubled:
-        whose = quarantine.doubled_keys(connection, table, done.scope)
-        checked += whose
-        doubled = 0 if whose else doubled
-    own |= {each for each in checked if each.account_id not in inherited}
+    findings = {check.name: quarantine.findings(connection, check, inherited) for check in model.blocking_checks}
+    own |= {each for found in findings.values() for each in found.accounts}
+    duplicates = connection.sql(duplicate_keys(table, where=done.scope)).fetchall()[0][0]
+    if duplicates:
+        whose = quarantine.repeated_keys(connection, table, done.scope)
+        own |= {each for each in whose if each.account_id not in inherited}
+        duplicates = 0 if whose else duplicates
     kept = inherited | {each.account_id for each in own}
     _keep(warehouse, table, kept, own)
     return Refreshed(
         rows=int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]),
         broken=sorted(own),
         kept=len(kept),
-        doubled_keys=doubled,
-        rules=rules,
+        duplicate_keys=duplicates,
+        findings=findings,
         months_owed=0 if kept else _months_owed(connection, table.full_name),
     )
 

@@ -42,7 +42,7 @@ class Warehouse:
         """Rebuilds a file that another version laid out, given why. None: such a file is refused."""
         self.path = path or home.warehouse
         self._is_temporary = self.path != home.warehouse
-        """It begins empty, and is removed when it is closed, both under the lock, unless it took its place."""
+        """It begins empty, and is removed when it is closed, both under the lock, unless it replaced the main file."""
         self.known_at = known_at
         """What arrived later is not loaded; None: everything is."""
         self.is_replay = is_replay
@@ -121,7 +121,7 @@ class Warehouse:
         """
         self.connection.execute("CHECKPOINT")
 
-    def take_place(self) -> None:
+    def replace_main_file(self) -> None:
         """Close the file and put it where the state folder's warehouse belongs, before the lock is freed."""
         if self._connection is not None:
             self._connection.close()

@@ -41,7 +41,7 @@ def _ancestors(name: str) -> set[str]:
 
 
 _NEEDED = _ancestors("core.balance_bridge")
-_CHECK = discover()["core.balance_bridge"].check
+(_CHECK,) = discover()["core.balance_bridge"].checks
 
 
 def _build(workshop: Workshop) -> None:
@@ -60,8 +60,7 @@ def _bridge(workshop: Workshop) -> dict[datetime, dict[str, Any]]:
 
 def _hold_identities(workshop: Workshop, polls: dict[datetime, Decimal]) -> dict[datetime, dict[str, Any]]:
     found = _bridge(workshop)
-    assert _CHECK is not None
-    assert workshop.rows(_CHECK) == []
+    assert _CHECK.find(workshop.connection) == []
     assert sorted(found) == sorted(polls)[1:]
     for opened, closed in pairwise(sorted(polls)):
         row = found[closed]

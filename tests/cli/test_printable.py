@@ -24,7 +24,7 @@ from pipeline.alerts.state_machine import Event, Evidence
 from pipeline.cli import progress, terminal
 from pipeline.cli.app import complain
 from pipeline.published.focus import TABLES, publish_focus
-from pipeline.support.dagster_steps import clear_failures, described, note
+from pipeline.support.dagster_steps import described, note, readable_failures
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.support.printable import printable, printable_json, printable_lines
@@ -168,7 +168,7 @@ def test_dagster_keeps_lines_and_failures_that_forge_nothing() -> None:
 
     @dg.asset(deps=[noted])
     def failed() -> None:
-        with clear_failures():
+        with readable_failures():
             raise DrawdownError(ALL)
 
     with dg.instance_for_test() as instance:

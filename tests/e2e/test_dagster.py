@@ -68,7 +68,7 @@ def test_only_our_own_arithmetic_blocks() -> None:
     graph = defs.resolve_asset_graph()
     blocking = {key.name for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
 
-    assert blocking == {"matches_contract", "adds_up"}
+    assert blocking == {"has_unique_keys", "has_valid_rows", "is_accounted_for", "adds_up"}
 
 
 @pytest.mark.parametrize(

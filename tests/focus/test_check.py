@@ -12,7 +12,7 @@ from tests.focus.conftest import LEDGER, USAGE
 from tests.staging.landed import Workshop
 
 _CHECK, _CHECK_ESTIMATED = (
-    discover()[f"marts.{name}"].check or "" for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated")
+    discover()[f"marts.{name}"].checks[0].select for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated")
 )
 
 _PERIODS = "a charge period is half-open and in order, within its billing period, which is a UTC month"

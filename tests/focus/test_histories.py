@@ -20,4 +20,5 @@ def test_the_checks_hold_after_every_load(new_workshop: NewWorkshop, loads: list
             workshop.load()
             workshop.recompute("core", "marts")
             for table in TABLES:
-                assert workshop.rows(discover()[table.full_name].check or "") == []
+                for check in discover()[table.full_name].blocking_checks:
+                    assert check.find(workshop.connection) == []

@@ -9,8 +9,9 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from pipeline.models import discovery, recompute
-from pipeline.models.model import Model, reads_of
+from pipeline.models import checks, discovery, recompute
+from pipeline.models.model import Model
+from pipeline.models.select import reads_of
 from pipeline.orchestration.definitions import defs
 from pipeline.schema import tables
 from pipeline.schema.columns import COLUMNS
@@ -133,6 +134,39 @@ def test_a_model_reads_from_its_own_or_an_earlier_layer(model: Model) -> None:
     own = LAYERS.index(model.table.layer)
     for name in (*model.reads, *model.check_reads):
         assert LAYERS.index(name.split(".")[0]) <= own, f"{model.path} reads {name}"
+
+
+@_EACH
+def test_a_warning_reads_only_what_the_table_follows_from(model: Model) -> None:
+    for check in model.checks:
+        assert check.is_blocking or set(check.reads) <= discovery.ancestors(model.table.full_name), check.name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("select 1 as one", "each SELECT follows a line such as `-- fail adds_up: What holds.`"),
+        ("select 1\n-- warn is_one: It is one.\nselect 1", "each SELECT follows a line"),
+        ("-- warn is_one: It is one.\nselect 1;\n-- fail is_one: It is one.\nselect 2", "two checks are called is_one"),
+        ("-- warn is_one: It is one.\nselect 1; select 2", "is_one must be one SELECT"),
+        ("-- warn is_one: It is one.\nselect one from things", "is_one names things without its schema"),
+    ],
+)
+def test_checks_that_are_not_declared_are_refused(text: str, words: str) -> None:
+    with pytest.raises(DrawdownError, match=words):
+        checks.parse(text, "sql/core/things/checks.sql")
+
+
+def test_a_file_of_checks_declares_each_by_the_line_above_it() -> None:
+    found = checks.parse(
+        "-- Of both.\n-- fail adds_up: It adds up.\n-- A comment.\nselect account_id, rule from core.things;\n\n"
+        "-- warn is_fresh: It is fresh.\nselect account_id, message from core.others;\n",
+        "checks.sql",
+    )
+    assert [(each.name, each.doc, each.is_blocking, each.reads) for each in found] == [
+        ("adds_up", "It adds up.", True, ("core.things",)),
+        ("is_fresh", "It is fresh.", False, ("core.others",)),
+    ]
 
 
 def test_models_come_after_what_they_read() -> None:

@@ -99,8 +99,8 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[st
         connection.execute(f"CREATE TABLE {table} AS SELECT * FROM shape")
         connection.execute("DROP TABLE shape")
     definition = ALL.get(table) or RECORDS.get(table.removeprefix("staging."))
-    # A view such as staging.evidence has no definition; its rows are whole.
-    required = {each.name for each in definition.columns if not each.is_nullable} if definition else set(columns)
+    assert definition is not None, table
+    required = {each.name for each in definition.columns if not each.is_nullable}
     if is_record:
         required |= _EVEN_IF_NULLABLE & columns.keys()
     numbers = count(1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from pipeline.orchestration.sql_assets import _is_converted
+from pipeline.models.asset_checks import warnings
+from pipeline.schema.tables import ALL
 from tests.sql.rows import insert
 from tests.staging.landed import Workshop
 
@@ -45,7 +46,7 @@ def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: W
         "core.conversion_rates",
         [{"unit_code": "JPY", "conversion_date": "2026-03-18", "eur_rate": "180", "fx_source": "ecb"}],
     )
-    check = _is_converted(workshop.warehouse)
+    (check,) = warnings(workshop.connection, ALL["marts.fleet_status"])
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (check.description or "").splitlines() == [
         "b: its unit is unknown",
@@ -62,5 +63,5 @@ def test_where_all_is_converted_it_passes(workshop: Workshop) -> None:
         "marts.account_status",
         [_READ | {"reporting_balance_amount": "10", "fx_source": "same_unit"}],
     )
-    check = _is_converted(workshop.warehouse)
+    (check,) = warnings(workshop.connection, ALL["marts.fleet_status"])
     assert (check.passed, check.description) == (True, None)

@@ -12,7 +12,7 @@ from pipeline.models import discovery
 from pipeline.schema.render import duplicate_keys, polars_schema
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.staging.record_reading import Landed, read_endpoint
-from pipeline.staging.staging_assets import _is_readable, _matches_contract
+from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 from tests.staging.landed import NOW, NewWorkshop
@@ -73,7 +73,7 @@ def test_what_is_loaded_adds_up_in_the_warehouse_and_all_that_follows_takes_it(
         for vendor in discover().values():
             for kind in vendor.kinds:
                 table = vendor_table(vendor.name, kind)
-                check, _ = _matches_contract(workshop.connection, vendor.name, table)
+                check, _ = _is_accounted_for(workshop.connection, vendor.name, table)
                 assert check.passed, check.metadata
                 _is_readable(workshop.connection, vendor.name, table)
         workshop.recompute("core", "marts")

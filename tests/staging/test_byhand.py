@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.schema.tables import vendor_table
 from pipeline.staging.byhand import Row, refused_newest
-from pipeline.staging.staging_assets import _is_readable, _matches_contract
+from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from pipeline.support.tabular import decode_csv, line_of_row
 from tests.staging.landed import NOW, Landing, NewWorkshop, Workshop, contents, write
 
@@ -27,7 +27,7 @@ def _file(*rows: str) -> str:
 def _land(workshop: Workshop, *rows: str, at: datetime = NOW) -> None:
     workshop.landing.answer("manual", "readings", _file(*rows), at=at)
     workshop.load()
-    assert _matches_contract(workshop.connection, "manual", _BALANCES)[0].passed
+    assert _is_accounted_for(workshop.connection, "manual", _BALANCES)[0].passed
 
 
 def _days(workshop: Workshop) -> list[int]:

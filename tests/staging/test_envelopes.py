@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.schema.tables import vendor_table
 from pipeline.staging import record_reading as reading_module
-from pipeline.staging.staging_assets import _is_readable, _matches_contract
+from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from tests.staging.landed import NOW, Workshop
 
 _FAILED = {"success": False, "message": "temporarily unavailable"}
@@ -19,7 +19,7 @@ def _lines(workshop: Workshop, vendor: str) -> list[str]:
     lines = []
     for kind in ("balances", "usage_days", "vendor_claims") if vendor == "voxpria" else ("balances",):
         table = vendor_table(vendor, kind)
-        assert _matches_contract(workshop.connection, vendor, table)[0].passed
+        assert _is_accounted_for(workshop.connection, vendor, table)[0].passed
         lines += (_is_readable(workshop.connection, vendor, table).description or "").splitlines()
     return lines
 

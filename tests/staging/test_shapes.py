@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.published import report
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.staging_assets import _is_readable, _matches_contract
+from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from tests.staging.landed import NOW, Workshop
 
 _BALANCE = {
@@ -91,7 +91,7 @@ def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_cl
         "account main: vpsbg balance: no row could be read (balance_amount: is_present, found None); earlier data "
         "stands. See staging.rejects and staging.schema_drift"
     )
-    assert _matches_contract(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))[0].passed
+    assert _is_accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))[0].passed
 
 
 @pytest.mark.parametrize("side", [{"shortfall": "none"}, {"estimated_expenses": "N/A", "shortfall": "9e28"}])
@@ -136,7 +136,7 @@ def test_a_row_that_breaks_two_rules_is_one_rejected_row(workshop: Workshop) -> 
     report = workshop.load()
     assert (report.received, report.accepted, report.rejected) == (2, 1, 1)
     assert workshop.rows("SELECT count(*) FROM staging.rejects") == [(2,)]
-    assert _matches_contract(workshop.connection, "vpsbg", vendor_table("vpsbg", "ledger_entries"))[0].passed
+    assert _is_accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "ledger_entries"))[0].passed
 
 
 def test_an_alias_is_accepted_and_told_once(workshop: Workshop) -> None:

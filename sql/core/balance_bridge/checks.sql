@@ -1,3 +1,4 @@
+-- fail adds_up: It agrees with what it was not made from.
 -- The residual makes each interval's sum hold by itself, so the arithmetic is held to facts beside it: the readings
 -- and the entries, added up again. Two balances in different units have no difference, so each stretch of readings in
 -- one unit is held to it by itself.

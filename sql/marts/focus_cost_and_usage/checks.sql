@@ -1,3 +1,4 @@
+-- fail adds_up: It agrees with what it was not made from.
 -- The export is held to the ledger, the usage days and the bridge: facts that it was not priced by.
 with
 

@@ -1,3 +1,4 @@
+-- fail adds_up: It agrees with what it was not made from.
 -- What is reported stands in both tables alike, and estimates are held to the readings themselves.
 with
 

@@ -1,0 +1,78 @@
+"""Checks as Dagster shows them: the contract of a table, and what `checks.sql` declares beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import duckdb
+
+from pipeline.models.checks import Check, checks_of
+from pipeline.models.quarantine import Findings
+from pipeline.schema.render import duplicate_keys
+from pipeline.schema.tables import Table
+from pipeline.support.dagster_steps import asset_key, described
+
+UNIQUE_KEYS = "has_unique_keys"
+
+
+def check_specs(table: Table) -> Iterator[dg.AssetCheckSpec]:
+    """What `checks.sql` of a table declares."""
+    for check in checks_of(table):
+        yield dg.AssetCheckSpec(
+            check.name, asset=asset_key(table.full_name), blocking=check.is_blocking, description=check.doc
+        )
+
+
+def unique_keys_spec(table: Table) -> dg.AssetCheckSpec:
+    """That no key occurs twice, for a table that Python makes: its constraints refuse any other fault."""
+    return dg.AssetCheckSpec(
+        UNIQUE_KEYS,
+        asset=asset_key(table.full_name),
+        blocking=True,
+        description=f"No key ({', '.join(table.key)}) occurs more than once.",
+    )
+
+
+def unique_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> dg.AssetCheckResult:
+    """Count the keys that occur more than once."""
+    duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+    return dg.AssetCheckResult(
+        check_name=UNIQUE_KEYS,
+        asset_key=asset_key(table.full_name),
+        passed=not duplicates,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"duplicate_keys": duplicates},
+    )
+
+
+def warnings(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[dg.AssetCheckResult]:
+    """What the warnings of `checks.sql` find: a line for each row, and the accounts that they name."""
+    for check in checks_of(table):
+        if not check.is_blocking:
+            found = check.find(connection)
+            yield dg.AssetCheckResult(
+                check_name=check.name,
+                asset_key=asset_key(table.full_name),
+                passed=not found,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=described(f"{account_id}: {message}" for account_id, message in found),
+                metadata={"accounts": list(dict.fromkeys(account_id for account_id, _ in found))},
+            )
+
+
+def blocking_result(table: Table, check: Check, found: Findings) -> dg.AssetCheckResult:
+    """What a blocking check found: rules broken without an account are errors, accounts that break one are warnings."""
+    name = table.full_name
+    lines = [
+        *(f"{name}: does not hold: {rule}" for rule in found.rules),
+        *(f"{name}: account {each.account_id}: does not hold: {each.rule}" for each in found.accounts),
+    ]
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=asset_key(name),
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.ERROR if found.rules else dg.AssetCheckSeverity.WARN,
+        description=described(lines),
+        metadata={"broken_rules": len(lines)},
+    )

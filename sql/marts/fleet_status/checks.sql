@@ -1,0 +1,48 @@
+-- warn is_converted: Every balance is in the fleet's total, converted.
+with
+
+unconverted as (
+    select
+        account_id,
+        unit_code,
+        reporting_unit_code,
+        cast(observed_at_utc at time zone 'UTC' as date) as balance_date
+    from marts.account_status
+    where balance_amount is not null and reporting_balance_amount is null
+),
+
+newest_rates as (
+    select max(rate_date) as newest_date from core.fx_rates
+)
+
+select
+    unconverted.account_id,
+    case
+        when unconverted.unit_code = 'unknown' then 'its unit is unknown'
+        when unconverted.unit_code like '%-%' and prices.price_unit_code is null
+            then
+                'accounts.toml names no price of a ' || unconverted.unit_code || ' for '
+                || cast(unconverted.balance_date as varchar)
+        when rates.unit_code is null
+            then
+                'no rate from ' || coalesce(prices.price_unit_code, unconverted.unit_code) || ' to '
+                || unconverted.reporting_unit_code || ' in the 7 days up to '
+                || cast(unconverted.balance_date as varchar) || '; '
+                || coalesce(
+                    'the newest landed rate is of ' || cast(newest_rates.newest_date as varchar), 'no rate is landed'
+                )
+        else 'the amount has more digits than can be converted exactly'
+    end as message
+from unconverted
+cross join newest_rates
+left join core.credit_prices as prices
+    on
+        unconverted.account_id = prices.account_id
+        and unconverted.unit_code like '%-%'
+        and unconverted.balance_date >= prices.from_date
+        and (prices.to_date is null or unconverted.balance_date <= prices.to_date)
+left join core.conversion_rates as rates
+    on
+        coalesce(prices.price_unit_code, unconverted.unit_code) = rates.unit_code
+        and unconverted.balance_date = rates.conversion_date
+order by unconverted.account_id

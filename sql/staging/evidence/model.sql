@@ -1,0 +1,163 @@
+-- Each account's best evidence of spend, and its first and last day.
+--
+-- A ledger or usage listing covers the days from its first fact to the last day that a complete listing asked for;
+-- balances cover those from the first good reading to the newest. A ledger listing is asked for whole, newest entries
+-- first, so one that is empty where entries were is no proof of days without spend. Usage that is asked for by days is
+-- known from the first day of the last unbroken series of windows on: nothing shows that days in a gap were free.
+with
+
+readings as (
+    select
+        account_id,
+        min(observed_at_utc) as first_at,
+        max(observed_at_utc) as last_at
+    from staging.balances
+    group by account_id
+),
+
+answers as (
+    select
+        fetches.account_id,
+        fetches.run_id,
+        fetches.window_from_date,
+        fetches.window_to_date,
+        fetches.is_complete,
+        cast(fetches.fetched_at_utc at time zone 'UTC' as date) as fetched_date,
+        loads.record_kind,
+        loads.received_rows,
+        loads.accepted_rows
+    from staging.fetches as fetches
+    inner join staging.loads as loads on fetches.fetch_id = loads.fetch_id
+    where loads.record_kind in ('ledger_entries', 'orders', 'usage_days')
+),
+
+own_ledgers as (
+    select distinct account_id
+    from answers
+    where record_kind = 'ledger_entries' and (accepted_rows > 0 or received_rows = 0)
+),
+
+facts as (
+    select
+        account_id,
+        'ledger_entries' as record_kind,
+        cast(min(effective_at_utc) at time zone 'UTC' as date) as first_date
+    from staging.ledger_entries
+    group by account_id
+    union all
+    select
+        account_id,
+        'orders' as record_kind,
+        cast(min(coalesce(paid_at_utc, ordered_at_utc)) at time zone 'UTC' as date) as first_date
+    from staging.orders
+    where order_status = 'settled'
+    group by account_id
+    union all
+    select
+        account_id,
+        'usage_days' as record_kind,
+        min(usage_date) as first_date
+    from staging.usage_days
+    group by account_id
+),
+
+-- The pages of one run are one listing.
+listings as (
+    select
+        account_id,
+        run_id,
+        record_kind,
+        sum(received_rows) as received_rows,
+        max(
+            case
+                when is_complete and (accepted_rows > 0 or received_rows = 0)
+                    then coalesce(window_to_date, fetched_date)
+            end
+        ) as through_date
+    from answers
+    group by account_id, run_id, record_kind
+),
+
+listed_days as (
+    select
+        listings.account_id,
+        listings.record_kind,
+        max(listings.through_date) as through_date
+    from listings
+    left join facts on listings.account_id = facts.account_id and listings.record_kind = facts.record_kind
+    left join own_ledgers on listings.account_id = own_ledgers.account_id
+    where
+        listings.through_date is not null
+        and (listings.record_kind = 'usage_days' or listings.received_rows > 0 or facts.first_date is null)
+        and (listings.record_kind <> 'orders' or own_ledgers.account_id is null)
+    group by listings.account_id, listings.record_kind
+),
+
+windows as (
+    select
+        account_id,
+        window_from_date,
+        max(window_to_date) over (
+            partition by account_id
+            order by window_from_date, window_to_date
+            rows between unbounded preceding and 1 preceding
+        ) as reached_date
+    from answers
+    where record_kind = 'usage_days' and is_complete and (accepted_rows > 0 or received_rows = 0)
+),
+
+unbroken_windows as (
+    select
+        account_id,
+        max(window_from_date) as from_date
+    from windows
+    where reached_date is null or window_from_date > reached_date + 1
+    group by account_id
+),
+
+evidence as (
+    select
+        listed_days.account_id,
+        case listed_days.record_kind when 'usage_days' then 'usage' else 'ledger' end as basis,
+        listed_days.record_kind = 'orders' as is_fallback,
+        listed_days.through_date,
+        greatest(
+            least(
+                coalesce(facts.first_date, listed_days.through_date),
+                listed_days.through_date,
+                coalesce(cast(readings.first_at at time zone 'UTC' as date), listed_days.through_date)
+            ),
+            case when listed_days.record_kind = 'usage_days' then unbroken_windows.from_date end
+        ) as first_date
+    from listed_days
+    left join facts on listed_days.account_id = facts.account_id and listed_days.record_kind = facts.record_kind
+    left join readings on listed_days.account_id = readings.account_id
+    left join unbroken_windows on listed_days.account_id = unbroken_windows.account_id
+    union all
+    select
+        account_id,
+        'balance' as basis,
+        false as is_fallback,
+        cast(last_at at time zone 'UTC' as date) as through_date,
+        cast(first_at at time zone 'UTC' as date) as first_date
+    from readings
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by account_id
+            order by case basis when 'ledger' then 1 when 'usage' then 2 else 3 end, is_fallback
+        ) as preference
+    from evidence
+)
+
+select
+    account_id,
+    basis,
+    is_fallback,
+    first_date,
+    through_date
+from ranked
+where preference = 1
