@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.alerts.state_machine import Evidence, Finding
-from pipeline.models.status_at import CRITICAL_DAYS, WARNING_DAYS
+from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS
 from pipeline.settings.alert_policy import Policy, rank
+from pipeline.support.wording import amount, chance
 
 STALE_AFTER_POLLS: Final = 3
 """So many requests in a row without a balance are an alert,"""
@@ -108,14 +109,14 @@ def _runway(reading: Reading, _: str) -> Finding:
     is_known = balance is not None and (reading.is_spend_known or balance <= 0)
     words = reading.reason
     if reading.depleted_7d_probability is not None:
-        words += f" The chance of running dry within 7 days is {_percent(reading.depleted_7d_probability)}."
+        words += f" The chance of running dry within 7 days is {chance(reading.depleted_7d_probability)}."
     if reading.order_by_date is not None and reading.topup_advice:
         words += f" {reading.topup_advice}"
     severity, held = runway_severity(reading), runway_severity(reading, DAYS_MARGIN)
     return _finding(reading, "runway", severity, held, words, is_known=is_known)
 
 
-def _amount(reading: Reading, severity: str) -> Finding | None:
+def _own_limit(reading: Reading, severity: str) -> Finding | None:
     if reading.alert_below_amount is None:
         return None
     return _limit(reading, "amount", severity, reading.alert_below_amount, "your limit")
@@ -134,12 +135,11 @@ def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str
     balance = expected or Decimal(0)
     is_below = balance < limit
     held = severity if balance < limit + abs(limit) * AMOUNT_MARGIN else None
-    what = (
-        f"The balance, {_money(balance)} {unit},"
-        if expected == read
-        else (f"The balance that is expected by now, {_money(balance)} {unit} of {_money(read)} {unit} when last read,")
-    )
-    words = f"{what} is {'below' if is_below else 'not below'} {name} of {_money(limit)} {unit}."
+    if expected is None or expected == read:
+        what = f"The balance, {amount(balance, unit)},"
+    else:
+        what = f"The balance expected by now, {amount(balance, unit)} ({_amount_or_unknown(reading)} when last read),"
+    words = f"{what} is {'below' if is_below else 'not below'} {name} of {amount(limit, unit)}."
     if is_below and reading.topup_advice:
         words += f" {reading.topup_advice}"
     return _finding(reading, rule, severity if is_below else None, held, words, is_known=read is not None)
@@ -147,7 +147,7 @@ def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str
 
 def _stale(reading: Reading, severity: str) -> Finding:
     if _is_fresh(reading):
-        words = f"It is read again: {_money(reading.balance_amount)} {reading.unit_code}."
+        words = f"It is read again: {_amount_or_unknown(reading)}."
         return _finding(reading, "stale", None, None, words, is_known=True)
     is_silent = (reading.silent_seconds or 0.0) >= STALE_AFTER_SECONDS
     is_bad = reading.is_overdue or reading.failed_poll_count >= STALE_AFTER_POLLS or is_silent
@@ -198,7 +198,7 @@ def _quarantine(reading: Reading, severity: str) -> Finding:
 
 _RULES: Final = {
     "runway": _runway,
-    "amount": _amount,
+    "amount": _own_limit,
     "threshold": _threshold,
     "stale": _stale,
     "unexplained": _unexplained,
@@ -242,12 +242,5 @@ def _finding(
     )
 
 
-def _money(amount: Decimal | None) -> str:
-    return "unknown" if amount is None else f"{amount:,.2f}"
-
-
-def _percent(probability: float) -> str:
-    """In whole per cent; never told as certain, which sample paths cannot prove."""
-    if probability < 0.01:
-        return "under 1 %"
-    return "over 99 %" if probability > 0.99 else f"{probability * 100:.0f} %"
+def _amount_or_unknown(reading: Reading) -> str:
+    return "unknown" if reading.balance_amount is None else amount(reading.balance_amount, reading.unit_code)

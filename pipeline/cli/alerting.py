@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.cli.terminal import age_words, console, sentence, show_cells, show_findings, write_json
+from pipeline.cli.terminal import console, print_table, sentence, show_findings, write_json
 from pipeline.schema.severities import ALERT_RULES, SQL_URGENCY, URGENCY
 from pipeline.support.errors import UsageError
 from pipeline.support.home import Home
+from pipeline.support.wording import duration, instant
 from pipeline.warehouse.reader import reading
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def show(home: Home, *, as_json: bool) -> None:
             )
             for alert in found.alerts
         ]
-        show_cells(("account", "rule", "severity", "state", "since (UTC)", "told"), rows, [False] * 6)
+        titles = ("account", "rule", "severity", "state", "since (UTC)", "told")
+        print_table(titles, rows, width=width)
         print()
         for alert in found.alerts:
             about = f"{alert['account_id']}, {alert['rule']}"
@@ -142,7 +144,7 @@ def show(home: Home, *, as_json: bool) -> None:
     else:
         print("No alert is open.")
     age = (datetime.now(UTC) - found.as_of).total_seconds()
-    screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
+    screen.print(f"As of {instant(found.as_of)}, {duration(age)} ago.", style="dim")
 
 
 def _in_hand(alert: dict[str, Any]) -> str | None:

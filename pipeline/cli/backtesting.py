@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from pipeline.cli.terminal import console, paragraph, sentence, show_cells, write_json
+from pipeline.cli.terminal import console, paragraph, print_table, sentence, write_json
 from pipeline.forecasts.backtest import ALL, HORIZONS, Backtest, backtest, verdict
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
 from pipeline.forecasts.forecast_inputs import build_date, read_spend
@@ -171,7 +171,8 @@ def _print_table(scores: pl.DataFrame) -> None:
         [_cell(name, row[name]) for name in _TITLES]
         for row in scores.sort("horizon_days", maintain_order=True).to_dicts()
     ]
-    show_cells(list(_TITLES.values()), rows, [name != "forecaster" for name in _TITLES])
+    titles = list(_TITLES.values())
+    print_table(titles, rows, right=[title for title in titles if title != "forecaster"])
 
 
 def _cell(name: str, value: Any) -> str:

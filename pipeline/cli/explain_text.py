@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.cli.explain import COMPONENTS, Row, Section
-from pipeline.cli.terminal import SEVERITY_STYLES, age_words, aligned, console, indented
+from pipeline.cli.terminal import SEVERITY_STYLES, aligned, console, indented
+from pipeline.support.wording import amount, count, duration, exact_amount, exact_amounts, exact_percent, percent
 
 _WIDEST: Final = 100
 """Beyond this the eye loses the line."""
@@ -104,38 +104,12 @@ def _sections(found: Section, width: int) -> Iterator[tuple[str, list[str], Sect
 # -- words --------------------------------------------------------------------------------------------------------
 
 
-def amount(value: Decimal) -> str:
-    """An amount to its last digit, and at least two decimals."""
-    whole, _, digits = f"{value:,.9f}".partition(".")
-    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
-
-
-def amounts(values: list[Decimal]) -> list[str]:
-    """Amounts to the last digit that any of them has, so that their points stand below each other."""
-    texts = [amount(value) for value in values]
-    digits = max(len(text.partition(".")[2]) for text in texts)
-    return [f"{value:,.{digits}f}" for value in values]
-
-
 def _money(row: Row, name: str) -> str:
-    return f"{amount(row[name])} {row['unit_code']}"
-
-
-def _about(value: Decimal, unit: str) -> str:
-    """A forecast's amount: nobody means its ninth decimal."""
-    return f"{value:,.2f} {unit}"
+    return exact_amount(row[name], row["unit_code"])
 
 
 def _at(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M}"
-
-
-def _per_cent(probability: float) -> str:
-    if 0 < probability < 0.001:
-        return "under 0.1 %"
-    if 0.999 < probability < 1:
-        return "over 99.9 %"
-    return f"{100 * probability:.1f}".removesuffix(".0") + " %"
 
 
 def _balance(status: Row) -> str:
@@ -151,10 +125,6 @@ def _title(words: str, interval: Row) -> str:
     return f"{words}: {_at(interval['opened_at_utc'])} to {_at(interval['closed_at_utc'])} UTC"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 # -- the sections -------------------------------------------------------------------------------------------------
 
 
@@ -163,7 +133,7 @@ def _reading(found: Section, width: int) -> Iterator[str]:
     if row is None:
         yield indented("No good reading of it is known.", width)
     else:
-        age = age_words((found["read_at_utc"] - row["observed_at_utc"]).total_seconds())
+        age = duration((found["read_at_utc"] - row["observed_at_utc"]).total_seconds())
         # Readings kept by hand have no vendor that could be asked.
         how = "as written down for" if status["vendor"] == "manual" else f"as {found['provider']} stated it at"
         yield indented(
@@ -199,7 +169,7 @@ def _bridge(row: Row, notes: dict[str, str], width: int) -> Iterator[str]:
         if row[f"{each}_amount"]
     ]
     parts.append(("closing", row["closing_amount"], ""))
-    shown = amounts([value for _, value, _ in parts])
+    shown = exact_amounts([value for _, value, _ in parts])
     texts = [(name, text, row["unit_code"]) for (name, _, _), text in zip(parts, shown, strict=True)]
     for line, (_, _, note) in zip(aligned(texts, (False, True, False)), parts, strict=True):
         yield f"{_INDENT}{line}"
@@ -242,7 +212,7 @@ def _last_days(section: Section, width: int) -> Iterator[str]:
         inferred = ""
         if row["inferred_top_up_amount"]:
             inferred = f" Inferred from rises: {_money(row, 'inferred_top_up_amount')} of the top-ups."
-        yield indented(f"{_count(row['interval_count'], 'interval')}, {between}.{inferred}", width)
+        yield indented(f"{count(row['interval_count'], 'interval')}, {between}.{inferred}", width)
     if section["spent_on"]:
         yield indented(f"The largest {len(section['spent_on'])} of {section['spent_on_count']}:", width)
         rows = [
@@ -253,13 +223,13 @@ def _last_days(section: Section, width: int) -> Iterator[str]:
                 row["kind"].replace("_", " ") + (f", {row['row_count']} times" if row["row_count"] > 1 else ""),
             )
             for row, text in zip(
-                section["spent_on"], amounts([row["spend_amount"] for row in section["spent_on"]]), strict=True
+                section["spent_on"], exact_amounts([row["spend_amount"] for row in section["spent_on"]]), strict=True
             )
         ]
         for line in aligned(rows, (False, True, False, False)):
             yield f"{_INDENT * 2}{line}"
     if section["resource_days"]:
-        yield indented(f"Single resources are known of {_count(section['resource_days'], 'day')} of these.", width)
+        yield indented(f"Single resources are known of {count(section['resource_days'], 'day')} of these.", width)
 
 
 def _cut(text: str, width: int) -> str:
@@ -275,10 +245,10 @@ def _forecast(found: Section, width: int) -> Iterator[str]:
         yield indented(f"There is no forecast of this account. {method}", width)
         if status["burn_28d_amount"]:
             yield indented(
-                f"Mean spend of up to 28 days: {_about(status['burn_28d_amount'], status['unit_code'])} a day.", width
+                f"Mean spend of up to 28 days: {amount(status['burn_28d_amount'], status['unit_code'])} a day.", width
             )
     else:
-        days = _count(int(row["history_days"]), "observed day")
+        days = count(int(row["history_days"]), "observed day")
         yield indented(f"Method {row['method']}, from {days}: {_METHODS[row['method']]}.", width)
         yield indented(
             f"It starts from {_money(row, 'day_start_amount')}: the balance, with what its day had cost by then added "
@@ -303,29 +273,29 @@ def _chances(row: Row) -> Iterator[str]:
     ]
     told = [f"{words} {day}" for words, day in dates if day is not None]
     yield f"Dry: {', '.join(told)}." if told else "No date of running dry lies within 90 days."
-    yield f"Chance that it lasts beyond 90 days: {_per_cent(row['beyond_horizon_probability'])}."
+    yield f"Chance that it lasts beyond 90 days: {percent(row['beyond_horizon_probability'])}."
     yield (
-        f"Chance of running dry within 7 days {_per_cent(row['depleted_7d_probability'])}, within 30 days "
-        f"{_per_cent(row['depleted_30d_probability'])}."
+        f"Chance of running dry within 7 days {percent(row['depleted_7d_probability'])}, within 30 days "
+        f"{percent(row['depleted_30d_probability'])}."
     )
     if row["below_threshold_30d_probability"] is not None:
         yield (
             f"Chance of falling below the vendor's threshold within 30 days "
-            f"{_per_cent(row['below_threshold_30d_probability'])}."
+            f"{percent(row['below_threshold_30d_probability'])}."
         )
 
 
 def _expected(section: Section, width: int) -> Iterator[str]:
     def table(rows: list[Row], name: Any) -> Iterator[str]:
         head = ("", "p10", "p50", "p90")
-        lines = [(name(row), *(f"{row[f'{level}_amount']:,.2f}" for level in head[1:])) for row in rows]
+        lines = [(name(row), *(amount(row[f"{level}_amount"]) for level in head[1:])) for row in rows]
         for line in aligned([head, *lines], (False, True, True, True)):
             yield f"{_INDENT * 2}{line}"
 
     if section["totals"]:
         first = section["totals"][0]
         yield indented(f"Expected spend in {first['unit_code']}, as issued on {first['issue_date']}:", width)
-        yield from table(section["totals"], lambda row: f"next {_count(int(row['horizon_days']), 'day')}")
+        yield from table(section["totals"], lambda row: f"next {count(int(row['horizon_days']), 'day')}")
     if section["next_days"]:
         yield indented("Day by day, from which the weekly pattern shows:", width)
         yield from table(section["next_days"], lambda row: f"{row['forecast_date']:%a} {row['forecast_date']}")
@@ -342,7 +312,7 @@ def _charges(rows: list[Row], width: int) -> Iterator[str]:
         lines = [
             (
                 str(row["due_date"]),
-                amount(row["charge_amount"]),
+                exact_amount(row["charge_amount"]),
                 row["unit_code"],
                 _cut(row["description"] or row["charge_id"], width - 50)
                 + _cycle(row["cycle_months"])
@@ -364,7 +334,7 @@ def _cycle(months: float | None) -> str:
 
 def _topup(row: Row, width: int) -> Iterator[str]:
     unit = row["unit_code"]
-    risk = _per_cent(row["topup_risk_probability"])
+    risk = exact_percent(row["topup_risk_probability"])
     if row["topup_amount"]:
         parts = [
             (f"spent by {row['cover_until_date']} at most", row["spend_quantile_amount"]),
@@ -375,8 +345,8 @@ def _topup(row: Row, width: int) -> Iterator[str]:
             parts.append(("least that can be ordered", row["topup_minimum_amount"]))
         parts.append(("rounded up to what can be ordered", row["topup_amount"]))
         if row["topup_gross_amount"] is not None:
-            parts.append((f"with {_per_cent(float(row['tax_rate']))} tax", row["topup_gross_amount"]))
-        shown = amounts([value for _, value in parts])
+            parts.append((f"with {exact_percent(row['tax_rate'])} tax", row["topup_gross_amount"]))
+        shown = exact_amounts([value for _, value in parts])
         rows = [(name, text, unit) for (name, _), text in zip(parts, shown, strict=True)]
         for line in aligned(rows, (False, True, False)):
             yield f"{_INDENT}{line}"
@@ -392,11 +362,11 @@ def _topup(row: Row, width: int) -> Iterator[str]:
         )
         yield indented(
             f"Chance of running dry by {row['cover_until_date']}: with it "
-            f"{_per_cent(row['with_topup_probability'])}, without it {_per_cent(row['without_topup_probability'])}.",
+            f"{percent(row['with_topup_probability'])}, without it {percent(row['without_topup_probability'])}.",
             width,
         )
     if row["unconfirmed_amount"]:
-        yield indented(f"Pending and not counted: {amount(row['unconfirmed_amount'])} {unit}.", width)
+        yield indented(f"Pending and not counted: {exact_amount(row['unconfirmed_amount'], unit)}.", width)
 
 
 def _odd(odd: Section, width: int) -> Iterator[str]:
@@ -407,14 +377,14 @@ def _odd(odd: Section, width: int) -> Iterator[str]:
     for row in odd["unexplained"]:
         words = _CLASSES.get(row["unexplained_class"], row["unexplained_class"])
         lines.append(
-            f"{_money(row, 'unexplained_amount')} unexplained in {_count(row['interval_count'], 'interval')} of 30 "
+            f"{_money(row, 'unexplained_amount')} unexplained in {count(row['interval_count'], 'interval')} of 30 "
             f"days, last at {_at(row['closed_at_utc'])} UTC ({row['unexplained_class']}: {words})."
         )
     for row in odd["failing_endpoints"]:
         lines.append(f"{row['endpoint']} does not answer: {row['outcome']}.")
     for row in odd["rejects"]:
         lines.append(
-            f"{row['endpoint']}: {_count(row['row_count'], 'row')} kept out, {row['column_name']} broke "
+            f"{row['endpoint']}: {count(row['row_count'], 'row')} kept out, {row['column_name']} broke "
             f"{row['check_name']}, last {row['redacted_value'] or 'nothing'!r} at {_at(row['observed_at_utc'])} UTC."
         )
     for row in odd["schema_drift"]:

@@ -140,7 +140,7 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     """Tell whether the newest build is there, can be read and is young enough; and that in words."""
     import duckdb
 
-    from pipeline.cli.terminal import age_words
+    from pipeline.support.wording import duration
     from pipeline.warehouse.reader import open_reader
 
     try:
@@ -152,10 +152,10 @@ def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
     except (duckdb.Error, LookupError, TypeError, ValueError) as problem:
         return False, f"the newest build cannot be read: {first_line(problem)}"
     age = datetime.now(UTC) - built_at
-    words = f"the newest build is of {built_at:%Y-%m-%dT%H:%M:%SZ}, {age_words(max(age.total_seconds(), 0))} ago"
+    words = f"the newest build is of {built_at:%Y-%m-%dT%H:%M:%SZ}, {duration(max(age.total_seconds(), 0))} ago"
     if age <= max_age:
         return True, f"ok: {words}"
-    return False, f"too old: {words}; the limit is {age_words(max_age.total_seconds())}"
+    return False, f"too old: {words}; the limit is {duration(max_age.total_seconds())}"
 
 
 def serve(

@@ -8,12 +8,21 @@ from typing import Any, Final
 
 import duckdb
 
-from pipeline.cli.terminal import age_words, console, fleet_words, paragraph, sentence, status_table, write_json
+from pipeline.cli.terminal import (
+    cell,
+    console,
+    fleet_words,
+    paragraph,
+    print_table,
+    sentence,
+    write_json,
+)
 from pipeline.models.status_at import status_at
 from pipeline.schema.severities import LEVELS, RUN_FAILED, SQL_URGENCY
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.support.last_run import LastRun, read_last_run
+from pipeline.support.wording import amount, duration, instant
 from pipeline.warehouse.reader import reading
 
 _COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_utc, age_seconds, reading_state,
@@ -77,11 +86,9 @@ def read_status(home: Home, at: datetime | None = None) -> Status:
 
 def failed_words(last_run: LastRun) -> str:
     """That runs fail, since when and why."""
-    words = f"The last run failed, {last_run.ended_at_utc:%Y-%m-%d %H:%M} UTC"
+    words = f"The last run failed, {instant(last_run.ended_at_utc)}"
     if last_run.failed_run_count > 1 and last_run.failed_since_utc:
-        words += (
-            f", the last of {last_run.failed_run_count} in a row since {last_run.failed_since_utc:%Y-%m-%d %H:%M} UTC"
-        )
+        words += f", the last of {last_run.failed_run_count} in a row since {instant(last_run.failed_since_utc)}"
     return f"{words}: {'; '.join(last_run.problems)}"
 
 
@@ -114,10 +121,12 @@ def print_status(found: Status, *, as_json: bool) -> None:
         return
     screen = console()
     width = min(screen.width, _WIDEST)
-    from rich.text import Text
-
-    # Printed at once: a call for each of hundreds of lines takes longer than all else.
-    screen.print(Text("\n").join(status_table(found.accounts, width)), soft_wrap=True)
+    print_table(
+        ("account", "balance", "unit", "days", "dry by", "severity", "reading"),
+        [_cells(account) for account in found.accounts],
+        right=("balance", "days"),
+        width=width,
+    )
     screen.print()
     sentences = [
         sentence(account["account_id"], _words(account), width)
@@ -132,7 +141,19 @@ def print_status(found: Status, *, as_json: bool) -> None:
         words = f"{failed_words(found.last_run)}. This is the last build."
         screen.print(paragraph(words, width), markup=False, soft_wrap=True, style="bold red")
     age = (read_at - found.as_of).total_seconds()
-    screen.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC, {age_words(age)} ago.", style="dim")
+    screen.print(f"As of {instant(found.as_of)}, {duration(age)} ago.", style="dim")
+
+
+def _cells(account: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        account["account_id"],
+        "" if account["balance_amount"] is None else amount(account["balance_amount"]),
+        account["unit_code"],
+        "" if account["runway_days"] is None else f"{account['runway_days']:,.1f}",
+        cell(account["runway_p50_date"]),
+        account["severity"],
+        account["reading_state"],
+    )
 
 
 def _words(account: dict[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""What the command line prints: tables that keep every digit, and files of the same rows.
+"""What the command line prints: tables, and rows as files.
+
+Tables of a screenful are rich's: their names wrap within the terminal's width. The rows of a query, of which there may
+be a hundred thousand, are aligned here: rich takes about a millisecond a row of eight columns.
 
 Text that came from outside is shown with its control characters spelled out, so that a vendor's words cannot move
 the cursor, break a row in two or hide one.
@@ -10,7 +13,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -18,10 +21,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from pipeline.support.errors import DrawdownError
 from pipeline.support.printable import printable, printable_json
 from pipeline.support.tabular import FORMULA_STARTS
+from pipeline.support.wording import amount, count
 
 if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
+    from rich.segment import Segment
     from rich.text import Text
 
 SEVERITY_STYLES: Final = {
@@ -33,8 +38,10 @@ SEVERITY_STYLES: Final = {
 }
 _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
-# Names have a line of their own rather than less room than this.
 _LEAST_NAME_WIDTH: Final = 16
+"""Names that are longer than this wrap where the terminal is narrow; shorter ones never do."""
+_ANY_WIDTH: Final = 10_000
+"""Columns that no table needs: it is as wide as its texts."""
 _CSV_SPECIAL: Final = re.compile(r'[",]')
 
 
@@ -65,13 +72,6 @@ def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     if sys.stdout.isatty() and lines and _width_of(lines[1]) > shutil.get_terminal_size().columns:
         lines = list(_blocks(titles, shown))
     for line in lines:
-        print(line)
-
-
-def show_cells(titles: Sequence[str], rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> None:
-    """Print rows of texts on stdout as a table; the columns that `is_right` marks are flush right."""
-    shown = [[_visible(text) for text in row] for row in rows]
-    for line in _aligned(titles, shown, is_right):
         print(line)
 
 
@@ -214,74 +214,51 @@ def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
     pq.write_table(table, target, compression="zstd")
 
 
-# -- the account table --------------------------------------------------------------------------------------------
+# -- tables of a screenful ----------------------------------------------------------------------------------------
 
 
-def status_table(rows: Sequence[dict[str, Any]], width: int) -> list[Text]:
-    """The account table's lines: one account each, in the order given, within `width` columns.
+def print_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (), width: int | None = None
+) -> None:
+    """Print rows of texts on stdout as a table within `width` columns, those of the screen by default.
 
-    A name that is too long goes on in the next line; where that would leave little room for names, each has a line of
-    its own above its numbers. No number is ever cut: where they do not fit, the lines are wider than `width`.
+    The columns named in `right` are flush right, and the one named `severity` is coloured. The first column wraps; no
+    other is ever cut: where they do not fit, the lines are wider than `width`.
     """
+    from rich.box import Box
+    from rich.table import Table
     from rich.text import Text
 
-    names = ("account", "balance", "unit", "days left", "dry by", "severity", "reading")
-    is_right = (False, True, False, True, False, False, False)
-    cells: list[tuple[str, ...]] = [
-        (
-            row["account_id"],
-            "" if row["balance_amount"] is None else _rounded(row["balance_amount"]),
-            _short_unit(row["unit_code"], row["vendor"]),
-            "" if row["runway_days"] is None else f"{row['runway_days']:,.1f}",
-            cell(row["runway_p50_date"]),
-            row["severity"],
-            row["reading_state"],
+    screen = console()
+    shown = [[_visible(text) for text in row] for row in rows]
+    rule = _rule(1)
+    shape = Box("\n".join(["    ", "    ", f" {rule}  ", *["    "] * 5]), ascii=rule == "-")
+    table = Table(box=shape, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    longest, *others = (max(map(_width_of, column)) for column in zip(titles, *shown, strict=True))
+    room = (width or screen.width) - sum(others) - len(_GAP) * len(others)
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", no_wrap=title != titles[0])
+    table.columns[0].overflow = "fold"
+    table.columns[0].width = min(longest, max(room, _LEAST_NAME_WIDTH))
+    for row in shown:
+        table.add_row(
+            *(
+                Text(text, style=SEVERITY_STYLES.get(text, "") if title == "severity" else "")
+                for title, text in zip(titles, row, strict=True)
+            )
         )
-        for row in rows
-    ]
-    _, rule, *_ = _aligned(names[1:], [row[1:] for row in cells], is_right[1:])
-    room = width - len(rule) - len(_GAP)
-    longest = max((len(row[0]) for row in cells), default=0)
-    if room < min(longest, _LEAST_NAME_WIDTH):
-        return _tall_table(names, is_right, cells)
-    folded: list[tuple[str, ...]] = []
-    for row in cells:
-        first, *others = textwrap.wrap(row[0], room, break_on_hyphens=False)
-        folded += [(first, *row[1:]), *((other, *[""] * (len(names) - 1)) for other in others)]
-    header, rule, *body = _aligned(names, [tuple(map(_visible, row)) for row in folded], is_right)
-    lines = [Text(header, style="bold"), Text(rule, style="dim")]
-    start = header.index("severity")
-    for line, row in zip(body, folded, strict=True):
-        text = Text(line)
-        if row[5]:
-            text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
-        lines.append(text)
-    return lines
+    lines = screen.render_lines(table, screen.options.update(width=_ANY_WIDTH), pad=False)
+    # One call, because one for each of hundreds of lines takes longer than all else.
+    screen.print(Text("\n").join(map(_trimmed, lines)), soft_wrap=True)
 
 
-def _tall_table(names: tuple[str, ...], is_right: tuple[bool, ...], cells: Sequence[tuple[str, ...]]) -> list[Text]:
-    """The account table with each account's name above its numbers."""
+def _trimmed(line: Sequence[Segment]) -> Text:
+    """A line as text, without the blanks at its end."""
     from rich.text import Text
 
-    header, rule, *body = (f"{_GAP}{line}" for line in _aligned(names[1:], [row[1:] for row in cells], is_right[1:]))
-    lines = [Text(names[0], style="bold"), Text(header, style="bold"), Text(rule, style="dim")]
-    start = header.index("severity")
-    for line, row in zip(body, cells, strict=True):
-        text = Text(line)
-        text.stylize(SEVERITY_STYLES[row[5]], start, start + len(row[5]))
-        lines += [Text(row[0]), text]
-    return lines
-
-
-def _rounded(value: Decimal) -> str:
-    """Two decimals; what would look like nothing, and is not, keeps its digits."""
-    text = f"{value:,.2f}"
-    return f"{value.normalize():f}" if value and not text.strip("-0.") else text
-
-
-def _short_unit(unit_code: str, vendor: str) -> str:
-    """`voxpria-credit` of a Voxpria account reads `credit` in a narrow table."""
-    return unit_code.removeprefix(f"{vendor}-")
+    text = Text.assemble(*((each.text, each.style or "") for each in line))
+    text.rstrip()
+    return text
 
 
 def sentence(about: str, text: str, width: int) -> str:
@@ -301,29 +278,19 @@ def indented(text: str, width: int) -> str:
 
 def fleet_words(fleet: dict[str, Any]) -> str:
     """The total of the row of marts.fleet_status, and what is not in it."""
-    unit, count = fleet["reporting_unit_code"], fleet["account_count"]
+    unit = fleet["reporting_unit_code"]
     words = "no balance in the reporting currency"
     if fleet["reporting_balance_amount"] is not None:
-        words = f"{_rounded(fleet['reporting_balance_amount'])} {unit} in {fleet['converted_account_count']} of {count}"
-        words += " account" if count == 1 else " accounts"
+        words = f"{amount(fleet['reporting_balance_amount'], unit)} in {fleet['converted_account_count']} of "
+        words += count(fleet["account_count"], "account")
     if fleet["reporting_burn_28d_amount"] is not None:
-        words += f", {_rounded(fleet['reporting_burn_28d_amount'])} {unit} a day"
+        words += f", {amount(fleet['reporting_burn_28d_amount'], unit)} a day"
     if fleet["oldest_fx_rate_date"] is not None:
         words += f" (rates of {fleet['oldest_fx_rate_date']} or later)"
     if fleet["unconverted_balances"]:
         left_over = (each.split(" ") for each in fleet["unconverted_balances"].split(", "))
-        words += "; not converted: " + ", ".join(f"{_rounded(Decimal(amount))} {unit}" for amount, unit in left_over)
+        words += "; not converted: " + ", ".join(amount(Decimal(text), code) for text, code in left_over)
     return f"{words}."
-
-
-def age_words(seconds: float) -> str:
-    """An age as people say it."""
-    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        count = int(seconds // size)
-        if count >= 2 or (count == 1 and size == 86400):
-            return f"{count} {name}{'' if count == 1 else 's'}"
-    count = int(max(seconds, 0))
-    return f"{count} second{'' if count == 1 else 's'}"
 
 
 # -- findings -----------------------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from datetime import date
 import duckdb
 import polars as pl
 
-HORIZON_DAYS = 90
-"""How far forecasts look."""
+from pipeline.schema.limits import HORIZON_DAYS
 
 _HISTORY_DAYS = 420
 """How far back they look: the engine's 60 weeks."""

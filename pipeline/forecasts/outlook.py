@@ -11,9 +11,10 @@ import polars as pl
 
 from pipeline.forecasts.engine import Forecast, forecast, learn_pool
 from pipeline.forecasts.engine.simulate import Paths
-from pipeline.forecasts.forecast_inputs import HORIZON_DAYS, Inputs
+from pipeline.forecasts.forecast_inputs import Inputs
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
+from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit
 
 LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")

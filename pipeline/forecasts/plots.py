@@ -20,21 +20,21 @@ from pipeline.support.svg import (
     Frame,
     Item,
     Point,
-    amount_words,
     axes,
     cut,
     day_words,
     dots,
     legend,
+    minus,
     number,
     path,
-    percent,
     share_of,
     svg_document,
     text,
     tick_label,
     ticks_between,
 )
+from pipeline.support.wording import amount, count, percent
 
 HISTORY_DAYS: Final = 60
 """How far back the fan shows an account's readings."""
@@ -98,7 +98,7 @@ def fan(
     keys, extra = legend(
         [
             ("line", "balance"), ("accent", "median"), (0.44, "25 to 75 %"), (0.26, "10 to 90 %"), (0.12, "5 to 95 %"),
-            *([] if threshold is None else [("dash", f"threshold {amount_words(threshold)}")]),
+            *([] if threshold is None else [("dash", f"threshold {_amount(threshold)}")]),
         ],
         width,
     )  # fmt: skip
@@ -130,10 +130,10 @@ def fan(
         "balance",
         title=f"{account_id}: balance and {ahead_words}, {unit_code}",
         heading=(account_id, f"balance and {ahead_words}"),
-        description=f"At the start of {since}: {amount_words(start)} {unit_code}. After {half} "
-        f"{'days' if half > 1 else 'day'} the median is {amount_words(at_half['50'])}, and 80 % of what is expected "
-        f"lies between {amount_words(at_half['90'])} and {amount_words(at_half['10'])}."
-        + ("" if threshold is None else f" The threshold is {amount_words(threshold)}.")
+        description=f"At the start of {since}: {_amount(start)} {unit_code}. After {half} "
+        f"{'days' if half > 1 else 'day'} the median is {_amount(at_half['50'])}, and 80 % of what is expected "
+        f"lies between {_amount(at_half['90'])} and {_amount(at_half['10'])}."
+        + ("" if threshold is None else f" The threshold is {_amount(threshold)}.")
         + (f" {note[:1].upper()}{note[1:]}." if note else ""),
         body=axes(frame, list(zip(ticks, labels, strict=True)), dates, zero=True)
         + path("now", frame.line([(0.0, low), (0.0, high)]), opacity="0.5")
@@ -215,7 +215,7 @@ def calibration(rows: Iterable[Row], *, of: str, width: int = WIDTH) -> str:
     is_narrow = width < WIDTH
     items: list[Item] = [("dots", "as it should be")]
     for horizon, dash in zip(sorted(horizons), _DASHES, strict=False):
-        name = f"{horizon} day{'' if horizon == 1 else 's'}" if horizon else "observed"
+        name = count(horizon, "day") if horizon else "observed"
         items.append((f"accent {dash}".strip(), name))
     keys, extra = legend(items, width) if is_narrow else legend(items, width, x=372, y=72, is_column=True)
     top = 72 + extra if is_narrow else 52
@@ -297,3 +297,7 @@ def _readings(frame: Frame, read: Sequence[Point]) -> list[str]:
 def _most(width: int) -> int:
     """How many steps an axis of days has room for."""
     return 9 if width >= WIDTH else 5
+
+
+def _amount(value: float) -> str:
+    return minus(amount(value))

@@ -2,7 +2,7 @@
 
 A build ages like a reading: when nobody makes a new one, balances become stale and days run out all the same. So
 whoever shows accounts reads them through `status_at`, and a schedule that is dead turns red by itself. The script of
-the report (`report/templates/script.js`) applies the same limits where it is opened; a test holds them together.
+the report (`report/templates/script.js`) applies the same limits where it is opened.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipeline.models.macros import inlined
-
-CRITICAL_DAYS: Final = 7
-WARNING_DAYS: Final = 14
-WATCH_DAYS: Final = 30
-"""The limits of marts.account_status; a test holds them together."""
+from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 
 _COUNTED_BY_DAY: Final = "status.method NOT IN ('none', 'mean_28d') AND status.runway_p50_date IS NOT NULL"
 """The days left are those to a date; else they are a balance over a mean."""

@@ -131,25 +131,9 @@ def tick_label(tick: float, ticks: Sequence[float]) -> str:
     return minus(f"{tick / factor:,.{decimals}f}{suffix}")
 
 
-def amount_words(amount: float) -> str:
-    """An amount to two decimals; one that is too small or too large for that, to four digits."""
-    if abs(amount) >= 1e12 or 0 < abs(amount) < 0.01:
-        return minus(f"{amount:.4g}")
-    return minus(f"{amount:,.2f}")
-
-
 def minus(digits: str) -> str:
     """Digits with a minus sign in the place of a hyphen."""
     return digits.replace("-", "\N{MINUS SIGN}")
-
-
-def percent(share: float) -> str:
-    """Never 0 or 100 % for what is possible or not certain."""
-    if 0 < share < 0.01:
-        return "< 1 %"
-    if 0.99 < share < 1:
-        return "> 99 %"
-    return f"{100 * share:.0f} %"
 
 
 def day_words(day: date) -> str:

@@ -14,8 +14,8 @@ import pytest
 from pipeline.alerts.rule_inputs import READS, read_readings
 from pipeline.alerts.rules import Reading, findings
 from pipeline.models import discovery
-from pipeline.models.status_at import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.columns import Type
+from pipeline.schema.limits import CRITICAL_DAYS, HORIZON_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
 from pipeline.settings.alert_policy import Policy
@@ -160,11 +160,12 @@ def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: T
 def test_the_limits_of_days_are_those_of_the_account_table() -> None:
     sql = discovery.discover()["marts.account_status"].sql
     limits = {name: float(days) for days, name in re.findall(r"([0-9.]+) as (\w+_days)", sql)}
-    assert (limits["critical_days"], limits["warning_days"], limits["watch_days"]) == (
+    assert [limits[name] for name in ("critical_days", "warning_days", "watch_days", "horizon_days")] == [
         CRITICAL_DAYS,
         WARNING_DAYS,
         WATCH_DAYS,
-    )
+        HORIZON_DAYS,
+    ]
 
 
 def poll(tables: Tables, number: int, hours_ago: float, outcome: str = "ok", accepted: int = 1, **more: Any) -> None:

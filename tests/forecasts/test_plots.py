@@ -284,7 +284,7 @@ def test_the_curve_rises_through_its_points_and_is_read_off_at_its_marks() -> No
         pytest.approx(dry[29], abs=0.01),
     ]
     words = [each.text for each in texts(root)]
-    assert "7 days: 1 %" in words
+    assert "7 days: 1.4 %" in words
     assert "30 days: 25 %" in words
     assert float(next(each.get("x", "") for each in texts(root) if each.text == "30")) == pytest.approx(
         dry[29][0], abs=0.1
@@ -292,7 +292,8 @@ def test_the_curve_rises_through_its_points_and_is_read_off_at_its_marks() -> No
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.0, "0 %"), (0.004, "< 1 %"), (0.5, "50 %"), (0.997, "> 99 %"), (1.0, "100 %")]
+    ("share", "words"),
+    [(0.0, "0 %"), (0.0004, "under 0.1 %"), (0.004, "0.4 %"), (0.5, "50 %"), (0.9997, "over 99.9 %"), (1.0, "100 %")],
 )
 def test_what_is_possible_is_never_told_as_certain(share: float, words: str) -> None:
     rows = [{"horizon_days": day, "depleted_probability": share} for day in range(1, 11)]

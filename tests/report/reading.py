@@ -102,8 +102,8 @@ def is_shown(words: str, value: Any, column: str) -> bool:
     if isinstance(value, date):
         return words == str(value)[: 7 if column.endswith("_month") else 10]
     if isinstance(value, float) and words.endswith(" %"):
-        if words in ("< 1 %", "> 99 %"):
-            return 0 < value < 0.01 if words[0] == "<" else 0.99 < value < 1
+        if words in ("under 0.1 %", "over 99.9 %"):
+            return 0 < value < 0.001 if words[0] == "u" else 0.999 < value < 1
         return abs(float(words.removesuffix(" %")) - 100 * value) <= 0.5
     if isinstance(value, float):
         return abs(float(words.replace(",", "")) - value) <= (0.0501 if column.endswith("_days") else 0.00501)

@@ -294,7 +294,7 @@ def _spoilt_for(account_id: str, before: dict[str, Element]) -> Callable[..., st
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
 def test_the_script_judges_an_account_as_every_other_reader_does(published: Bench, tmp_path: Path) -> None:
     """The rule of `pipeline.models.status_at` and that of the script, on the same rows at the same instants."""
-    script = (Path(page_module.__file__).parent / "templates" / "script.js").read_text()
+    script = page_module.script_text()
     rule = script[script.index("  const DAY =") : script.index("  // end of the rules")]
     found = read_snapshot(published.home.current)
     facts = {

@@ -15,6 +15,7 @@ from pipeline.forecasts.engine.passage import passed_by_day, room_above
 from pipeline.forecasts.engine.simulate import Paths
 from pipeline.forecasts.topup.money import checked, from_float, rounded_up, spoken
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
+from pipeline.support.wording import chance, exact_percent
 
 _DAY: Final = timedelta(days=1)
 
@@ -237,25 +238,25 @@ def _gross(net: Decimal, tax_rate: Decimal | None, scale: int) -> Decimal | None
 def _sentence(found: TopUpPlan) -> str:
     if found.arrival_date is None or found.order_by_date is None or found.risk_passed_date is None:
         first = _day(found, found.horizon_date - found.topup_lead_days * _DAY)
-        until, chance = _day(found, found.horizon_date), _chance(found.without_topup_probability)
+        until, dry = _day(found, found.horizon_date), chance(found.without_topup_probability)
         return (
             f"Nothing needs to be ordered before {first}: the chance of running dry by {until}, as far as the forecast "
-            f"reaches, is {chance}{_pending(found)}."
+            f"reaches, is {dry}{_pending(found)}."
         )
     passes, arrives = _day(found, found.risk_passed_date), _day(found, found.arrival_date)
     until = _day(found, found.cover_until_date) + (", as far as the forecast reaches," if found.is_capped else "")
-    risk = f"{found.topup_risk_probability * 100:.6g} %"
-    with_it = f"with it the chance of running dry by {until} is {_chance(found.with_topup_probability)}"
+    risk = exact_percent(found.topup_risk_probability)
+    with_it = f"with it the chance of running dry by {until} is {chance(found.with_topup_probability)}"
     if not found.is_late:
         when, why = f"by {_day(found, found.order_by_date)}", with_it
         what_if = f"without it, it passes {risk} on {passes}"
     elif found.day_start_amount < 0:
         when, why = "today, which is late", f"the balance is below zero until the top-up arrives on {arrives}"
-        what_if = f"it lasts until {until} with a chance of {(1 - found.topup_risk_probability) * 100:.6g} % or more"
+        what_if = f"it lasts until {until} with a chance of {exact_percent(1 - found.topup_risk_probability)} or more"
     else:
         when = "today, which is late"
         why = f"the chance of running dry passes {risk} on {passes}, and the top-up arrives on {arrives}"
-        what_if = f"{with_it}, without it {_chance(found.without_topup_probability)}"
+        what_if = f"{with_it}, without it {chance(found.without_topup_probability)}"
     return f"Order {_bought(found)} {when}: {why}; {what_if}{_pending(found)}."
 
 
@@ -285,13 +286,3 @@ def _day(found: TopUpPlan, day: date) -> str:
     """3 December, with the year where it is another than the advice's."""
     year = "" if day.year == found.issue_date.year else f" {day.year}"
     return f"{day.day} {_MONTHS[day.month - 1]}{year}"
-
-
-def _chance(probability: float) -> str:
-    """In per cent, as precise as a thousand paths are."""
-    if probability < 0.001:
-        return "under 0.1 %"
-    if probability > 0.999:
-        return "over 99.9 %"
-    percent = probability * 100
-    return f"{round(percent, 1):g} %" if percent < 10 or percent > 90 else f"{percent:.0f} %"

@@ -18,7 +18,6 @@ from pipeline.published.report.words import (
     CLASSES,
     EVIDENCE,
     converted,
-    count,
     day,
     days,
     in_unit,
@@ -30,6 +29,7 @@ from pipeline.published.report.words import (
 from pipeline.schema.severities import URGENCY
 from pipeline.support.errors import first_line
 from pipeline.support.svg import NARROW
+from pipeline.support.wording import count
 
 _LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
 _SLUG: Final = re.compile(r"[^A-Za-z0-9_-]+")

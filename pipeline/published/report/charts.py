@@ -22,6 +22,7 @@ from pipeline.support.svg import (
     tick_label,
     ticks_between,
 )
+from pipeline.support.wording import count
 
 Row = dict[str, Any]
 
@@ -74,7 +75,7 @@ def months(account_id: str, unit_code: str, spent: Sequence[Row], ahead: Sequenc
     each = max(1, -(-len(names) // 6))
     last = len(names) - 1
     along = [(place + 0.5, f"{names[place]:%b}") for place in range(last, -1, -each)][::-1]
-    told = f"{_count(len(shown), 'month')} of spend"
+    told = f"{count(len(shown), 'month')} of spend"
     if shown:
         told += f"; the newest, {shown[-1]['spend_month']:%B %Y}: {in_unit(shown[-1]['spend_amount'], unit_code)}"
     if expected:
@@ -168,7 +169,7 @@ def waterfall(account_id: str, bridge: Row) -> str:
     return svg_document(
         "bridge",
         title=f"{account_id}: where the money went, {first:%Y-%m-%d} to {last:%Y-%m-%d}, {unit}",
-        heading=(account_id, f"bridge of {_count(max((last - first) // timedelta(days=1), 1), 'day')}, {unit}"),
+        heading=(account_id, f"bridge of {count(max((last - first) // timedelta(days=1), 1), 'day')}, {unit}"),
         description=f"{told[:1].upper()}{told[1:]}.",
         body="".join(body),
         size=(NARROW, round(frame.bottom) + 8),
@@ -185,7 +186,3 @@ _FILLS: Final = {
 
 def _signed(amount: Decimal) -> str:
     return f"+{money(amount)}" if amount > 0 else money(amount)
-
-
-def _count(number_of: int, noun: str) -> str:
-    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"

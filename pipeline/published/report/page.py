@@ -16,6 +16,7 @@ from pipeline.published.report.cards import Card, cards
 from pipeline.published.report.report_queries import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
 from pipeline.published.report.words import FILTERS
+from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.severities import URGENCY
 from pipeline.support.errors import first_line
 from pipeline.support.home import Home, atomic_file, build_id, private_folder
@@ -61,7 +62,7 @@ def render(found: Snapshot) -> str:
     """The page as HTML."""
     accounts = cards(found)
     build = {row["item"]: row["value"] for row in found.fleet["build"]}
-    style, script = _text("style.css"), _text("script.js")
+    style, script = _text("style.css"), script_text()
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
@@ -120,6 +121,13 @@ def _mark(build_id: str) -> str:
 @cache
 def _text(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+def script_text() -> str:
+    """The page's script, with the limits that it judges by."""
+    limits = {"critical_days": CRITICAL_DAYS, "warning_days": WARNING_DAYS, "watch_days": WATCH_DAYS}
+    template = _environment().get_template("script.js")
+    return template.render({name: str(days) for name, days in limits.items()}).strip()
 
 
 def _hash(text: str) -> str:

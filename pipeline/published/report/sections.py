@@ -12,9 +12,10 @@ from pipeline.forecasts.plots import calibration
 from pipeline.published.report.cards import Card
 from pipeline.published.report.html_tables import Spell, Table, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
-from pipeline.published.report.words import converted, count, day, days, in_unit, instant, money, percent, ratio
+from pipeline.published.report.words import converted, day, days, in_unit, instant, money, percent, ratio
 from pipeline.schema.severities import URGENCY
 from pipeline.support.svg import NARROW
+from pipeline.support.wording import count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

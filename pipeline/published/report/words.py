@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from pipeline.support import wording
 from pipeline.support.svg import minus
-from pipeline.support.svg import percent as rounded_percent
+from pipeline.support.wording import count
 
 NOT_KNOWN: Final = "not known"
 NOT_CONVERTED: Final = "not converted"
@@ -35,13 +36,8 @@ CLASSES: Final = {
 
 
 def money(amount: Decimal | None) -> str:
-    """An amount to two decimals; what would look like nothing, and is not, keeps its digits."""
-    if amount is None:
-        return NOT_KNOWN
-    text = f"{amount:,.2f}"
-    if amount and not text.strip("-0."):
-        text = f"{amount.normalize():f}"
-    return minus(text if text.strip("-0.,") else text.removeprefix("-"))
+    """An amount, with a minus sign in the place of a hyphen."""
+    return NOT_KNOWN if amount is None else minus(wording.amount(amount))
 
 
 def converted(amount: Decimal | None) -> str:
@@ -56,7 +52,7 @@ def in_unit(amount: Decimal | None, unit_code: str) -> str:
 
 def percent(share: float | None) -> str:
     """A share from 0 to 1; never 0 or 100 % for what is possible or not certain."""
-    return NOT_KNOWN if share is None else rounded_percent(share)
+    return NOT_KNOWN if share is None else wording.percent(share)
 
 
 def days(number: float | None) -> str:
@@ -76,17 +72,12 @@ def day(moment: date | None) -> str:
 
 def instant(moment: datetime | None) -> str:
     """A UTC instant to the minute."""
-    return NOT_KNOWN if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return NOT_KNOWN if moment is None else wording.instant(moment)
 
 
 def month(moment: date) -> str:
     """A month."""
     return f"{moment:%Y-%m}"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 account`, `2 accounts`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 FILTERS: Final[dict[str, Any]] = {

@@ -4,7 +4,8 @@
   const box = at("cards"), cards = [...box.children], tools = at("tools");
 
   // Readings become stale and days run out also where nobody makes a new page: the rules of pipeline/models/status_at.py.
-  const DAY = 86400000, CRITICAL_DAYS = 7, WARNING_DAYS = 14, WATCH_DAYS = 30;
+  const DAY = 86400000;
+  const CRITICAL_DAYS = {{ critical_days }}, WARNING_DAYS = {{ warning_days }}, WATCH_DAYS = {{ watch_days }};
   const RANKS = ["critical", "warning", "unknown", "watch", "ok"];
   const judge = (facts, asOf, now) => {
     // What is not known is NaN, which no comparison holds for.

@@ -1,0 +1,13 @@
+"""Numbers of days that judgements and forecasts share. marts.account_status has them once more, and a test compares."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CRITICAL_DAYS: Final = 7
+WARNING_DAYS: Final = 14
+WATCH_DAYS: Final = 30
+"""An account with so many days left, or fewer, has that severity."""
+
+HORIZON_DAYS: Final = 90
+"""How far forecasts look."""
