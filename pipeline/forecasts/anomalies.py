@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.forecasts.engine import histories as reading
-from pipeline.forecasts.engine.histories import QUANTILES, Floats, InputError
+from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.histories import QUANTILES, InputError, read_histories
 
 THRESHOLD: Final = 0.001
 """What is less probable is an anomaly: with honest forecasts, one day of an account in about three years."""
@@ -213,7 +213,7 @@ def _accounts(actual: pl.DataFrame, issued: pl.DataFrame, history: pl.DataFrame 
     frames = []
     for frame in (actual, history):
         if frame is not None and frame.height:
-            reading.read(frame, date.max, 1)
+            read_histories(frame, date.max, 1)
             flag = pl.col("is_restated").fill_null(value=False) if "is_restated" in frame.columns else pl.lit(False)
             names, amount = pl.col("account_id").cast(pl.String), pl.col("spend_amount").cast(pl.Float64)
             frames.append(frame.select(names, "date", amount, is_restated=flag))

@@ -11,12 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.forecasts.engine import histories as reading
-from pipeline.forecasts.engine import iterate_paths
-from pipeline.forecasts.engine.histories import QUANTILES, Floats, InputError
+from pipeline.forecasts.engine import Paths, iterate_paths
+from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.histories import QUANTILES, InputError, read_histories
 from pipeline.forecasts.engine.passage import passed_by_day
 from pipeline.forecasts.engine.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
-from pipeline.forecasts.engine.simulate import Paths
 
 METHODS: Final = ("drawdown", "mean_7d", "mean_28d", "seasonal_naive")
 """The forecaster; the means of the last 7 and 28 days; each weekday as it was last."""
@@ -225,12 +224,12 @@ def backtest(
 def _grid(spend: pl.DataFrame) -> _Grid:
     if not spend.height or "date" not in spend.columns or spend.schema["date"] != pl.Date:
         # Refuses what is no spend; what passes is empty.
-        reading.read(spend, date.max, 1)
+        read_histories(spend, date.max, 1)
         return _Grid([], date.min, np.zeros((0, 0)))
     dated = spend["date"].drop_nulls()
     first, last = dated.min() or date.max, dated.max() or date.max
     assert isinstance(first, date) and isinstance(last, date)  # noqa: S101, PT018  a column of dates has no other
-    ids = reading.read(spend, last, 1).ids
+    ids = read_histories(spend, last, 1).ids
     row = {name: place for place, name in enumerate(ids)}
     days = np.full((len(ids), (last - first).days + 1), np.nan)
     names = spend["account_id"].cast(pl.String).replace_strict(row, return_dtype=pl.Int64).to_numpy()

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipeline.forecasts.engine import Forecast, forecast, learn_pool
-from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.engine import Forecast, Paths, forecast, learn_pool
 from pipeline.forecasts.forecast_inputs import HORIZON_DAYS, Inputs
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
