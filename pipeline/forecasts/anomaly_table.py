@@ -7,9 +7,9 @@ from typing import Final
 import duckdb
 import polars as pl
 
+from pipeline.forecasts.account_forecasts import LEVELS
 from pipeline.forecasts.anomalies import find
 from pipeline.forecasts.engine.histories import QUANTILES
-from pipeline.forecasts.outlook import LEVELS
 
 _HISTORY_DAYS: Final = 420
 """Days before an account's first issue that tell what is known to happen: as many as forecasts learn from."""
