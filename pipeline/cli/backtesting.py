@@ -11,8 +11,10 @@ from uuid import uuid4
 import polars as pl
 
 from pipeline.cli.terminal import console, paragraph, print_table, sentence, write_json
-from pipeline.forecasts.backtest import ALL, HORIZONS, Backtest, backtest, verdict
+from pipeline.forecasts.backtest import HORIZONS, Backtest, backtest
+from pipeline.forecasts.backtest_scores import ALL
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
+from pipeline.forecasts.backtest_verdict import verdict
 from pipeline.forecasts.forecast_inputs import build_date, read_spend
 from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.support.clock import Clock

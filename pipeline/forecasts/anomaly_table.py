@@ -7,9 +7,9 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.anomalies import find
+from pipeline.forecasts.account_forecasts import LEVELS
+from pipeline.forecasts.anomalies import find_anomalies
 from pipeline.forecasts.engine.histories import QUANTILES
-from pipeline.forecasts.outlook import LEVELS
 
 _HISTORY_DAYS: Final = 420
 """Days before an account's first issue that tell what is known to happen: as many as forecasts learn from."""
@@ -181,7 +181,7 @@ def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
     issued = wide.unpivot(
         on=list(LEVELS), index=["account_id", "date"], variable_name="quantile", value_name="spend_amount"
     ).with_columns(pl.col("quantile").replace_strict(by_level, return_dtype=pl.Float64))
-    found = find(connection.sql(_ACTUAL).pl(), issued)
+    found = find_anomalies(connection.sql(_ACTUAL).pl(), issued)
     connection.execute("DELETE FROM forecasts.anomalies")
     connection.register("found", found)
     amounts = ", ".join(f"CAST({name}_amount AS DECIMAL(38, 9)) AS {name}_amount" for name in _AMOUNTS)

@@ -11,7 +11,8 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.backtest import CALIBRATION, SCORES, Backtest
+from pipeline.forecasts.backtest import Backtest
+from pipeline.forecasts.backtest_scores import CALIBRATION, SCORES
 from pipeline.forecasts.issues import CONTENT_TYPE, read_parquet
 from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each

@@ -1,4 +1,4 @@
-"""The forecasts' assets: what is expected now, what was issued, and how it compares with what came."""
+"""The forecasts' assets: the current forecast, what was issued, and how it compares with actual spend."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -49,17 +49,17 @@ def forecasts(
     home: dg.ResourceParam[Home],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Look ahead for every account, land the day's issue of those that have none yet, and take over what is landed.
+    """Forecast every account, land today's issue of those that have none yet, and load what is landed.
 
-    Then hold what came against what was issued, and take over the newest backtest.
+    Then compare actual spend with what was issued, and load the newest backtest.
     """
-    # The forecaster's own libraries are loaded by who forecasts, and nobody else.
+    # Imported here, because only this asset needs the forecaster's libraries.
+    from pipeline.forecasts.account_forecasts import forecast_accounts
     from pipeline.forecasts.anomaly_table import rebuild_anomalies
     from pipeline.forecasts.backtest_tables import replay_backtest
     from pipeline.forecasts.forecast_inputs import build_date, read_inputs
     from pipeline.forecasts.gallery import calibration_plot, current_plots
     from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
-    from pipeline.forecasts.outlook import look_ahead
 
     with readable_failures():
         connection = warehouse.connection
@@ -71,7 +71,7 @@ def forecasts(
             replay_backtest(connection, home.landing, warehouse.known_at)
         inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
         broken: list[quarantine.Broken] = []
-        outlook = None
+        account_forecasts = None
         if as_of is not None:
             inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
             failed: dict[str, str] = {}
@@ -79,10 +79,10 @@ def forecasts(
             def forecast_fails(account_id: str, problem: Exception) -> None:
                 failed[account_id] = type(problem).__name__
 
-            # One account's failure leaves what the others learn from each other as it is; what fails for all of them
-            # together is looked for by leaving accounts out.
-            outlook, broken = quarantine.isolate(
-                lambda left_out: look_ahead(inputs.without(left_out), on_failure=forecast_fails),
+            # If one account fails, the others keep what they learn from each other. If all fail together, `isolate`
+            # finds the cause by leaving accounts out.
+            account_forecasts, broken = quarantine.isolate(
+                lambda left_out: forecast_accounts(inputs.without(left_out), on_failure=forecast_fails),
                 inputs.account_ids,
                 "the forecast",
             )
@@ -94,21 +94,23 @@ def forecasts(
                 quarantine.record(connection, _CURRENT[0].full_name, broken)
                 for table in _CURRENT:
                     connection.execute(f"DELETE FROM {table.full_name}")
-                if outlook is not None:
-                    connection.register("outlook", outlook)
-                    for table, select in zip(_CURRENT, (current_runway("outlook"), topup_plan("outlook")), strict=True):
+                if account_forecasts is not None:
+                    connection.register("account_forecasts", account_forecasts)
+                    for table, select in zip(
+                        _CURRENT, (current_runway("account_forecasts"), topup_plan("account_forecasts")), strict=True
+                    ):
                         connection.execute(f"INSERT INTO {table.full_name} BY NAME {select}")
-                    connection.unregister("outlook")
+                    connection.unregister("account_forecasts")
                     if not warehouse.is_replay:
-                        issued = issue(connection, home, clock, context.run.run_id, outlook)
+                        issued = issue(connection, home, clock, context.run.run_id, account_forecasts)
                         replay(connection, home.landing, warehouse.known_at)
                 for table in _CURRENT:
                     quarantine.keep_last(connection, table, kept, last)
             with warehouse.transaction():
                 rebuild_anomalies(connection)
                 quarantine.keep_last(connection, _ANOMALIES, kept, last)
-        if outlook is not None:
-            plots["forecasts.current_runway"] = current_plots(connection, outlook)
+        if account_forecasts is not None:
+            plots["forecasts.current_runway"] = current_plots(connection, account_forecasts)
         plots["forecasts.calibration"] = calibration_plot(connection)
     say(f"forecasts: {issued} accounts issued")
     for table in _FORECASTS:

@@ -1,4 +1,4 @@
-"""What the forecaster is told of the warehouse's accounts."""
+"""Read the forecaster's input from the warehouse."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import polars as pl
 from pipeline.schema.limits import HORIZON_DAYS
 
 _HISTORY_DAYS = 420
-"""How far back they look: the engine's 60 weeks."""
+"""How far back they use spend: the 60 weeks of `engine.histories.WEEKS`."""
 
-# Only days on which the account was held in the unit that it is in now: spend of another unit is no history of this
-# one, and a few charges in a foreign unit are no days without spend between them.
-# Renewals that are known ahead are taken out of the days that were, and put on the days that they fall due on.
+# Only days on which the account had the unit that it has now: spend in another unit is no history of this one, and the
+# days between a few charges in a foreign unit are not days without spend.
+# Renewals that are known ahead are subtracted from past days, and added on the days on which they are due.
 _SPEND = f"""
     WITH renewed AS (
         SELECT DISTINCT account_id FROM core.known_charges WHERE is_automatic
@@ -47,7 +47,8 @@ _SPEND = f"""
     ORDER BY spend.account_id, spend.spend_date
 """
 
-# The newest good balance, and what of its day had been spent by then: the first day of a forecast is that whole day.
+# The newest balance that could be read, and what had been spent of its day by then: a forecast starts with that whole
+# day.
 _BALANCES = """
     WITH newest AS (
         SELECT account_id, max(observed_at_utc) AS observed_at_utc
@@ -74,7 +75,7 @@ _BALANCES = """
     ORDER BY snapshots.account_id
 """
 
-# A charge that renews itself comes again each cycle; of how long that is where the vendor does not tell, a month.
+# A charge that renews itself comes again each cycle; a cycle is a month where the vendor gives no other.
 _CHARGES = f"""
     SELECT account_id, date, sum(charge_amount) AS charge_amount FROM (
         SELECT charges.account_id, CAST(charges.charge_amount AS DOUBLE) AS charge_amount,
@@ -90,7 +91,7 @@ _CHARGES = f"""
     GROUP BY account_id, date ORDER BY account_id, date
 """
 
-# What the vendor itself expects to be spent in a span of days, for accounts of which nothing has been seen.
+# What the vendor itself expects to be spent in a range of days, for accounts without any observed spend.
 _PRIORS = """
     SELECT claims.account_id, CAST(arg_max(claims.claim_amount, claims.observed_at_utc) AS DOUBLE)
         / arg_max(claims.covers_to_date - claims.covers_from_date + 1, claims.observed_at_utc) AS mean_daily_amount
@@ -104,17 +105,17 @@ _PRIORS = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is known of the accounts by the end of a day."""
+    """What is known about the accounts at the end of a day."""
 
     as_of: date
     """The last whole day."""
     spend: pl.DataFrame
-    """account_id, date, spend_amount, vendor: complete days, known renewals taken out."""
+    """account_id, date, spend_amount, vendor: complete days, without known renewals."""
     balances: pl.DataFrame
     """account_id, balance_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, observed_date,
     spent_amount (on observed_date, by then), topup_lead_days, topup_minimum_amount, tax_rate, and of the vendor's
     automatic top-ups is_auto, auto_threshold_amount, auto_topup_amount. One row for each configured account with a
-    good reading."""
+    balance that could be read."""
     known_charges: pl.DataFrame
     """account_id, date, charge_amount."""
     priors: pl.DataFrame
@@ -122,11 +123,11 @@ class Inputs:
 
     @property
     def account_ids(self) -> list[str]:
-        """The accounts that are looked ahead for."""
+        """The accounts that are forecast."""
         return self.balances["account_id"].to_list()
 
     def without(self, accounts: Collection[str]) -> Inputs:
-        """The same without some accounts."""
+        """Return the inputs without these accounts."""
         if not accounts:
             return self
         kept = ~pl.col("account_id").is_in(list(accounts))
@@ -140,18 +141,18 @@ class Inputs:
 
 
 def read_spend(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
-    """The complete days up to `as_of` that forecasts learn from: `Inputs.spend`."""
+    """Read the complete days up to `as_of` that forecasts learn from, as `Inputs.spend`."""
     return connection.sql(_SPEND, params=[as_of, as_of]).pl()
 
 
 def build_date(connection: duckdb.DuckDBPyConnection) -> date | None:
-    """The UTC day of the newest run; None where there was none."""
+    """Return the UTC day of the newest run; None where there is none."""
     [(day,)] = connection.sql("SELECT CAST(max(as_of_utc) AT TIME ZONE 'UTC' AS DATE) FROM staging.build").fetchall()
     return day  # type: ignore[no-any-return]
 
 
 def read_inputs(connection: duckdb.DuckDBPyConnection, as_of: date) -> Inputs:
-    """Read what core tells of the days up to `as_of`."""
+    """Read everything that the forecaster needs from core, up to the day `as_of`."""
     return Inputs(
         as_of=as_of,
         spend=read_spend(connection, as_of),

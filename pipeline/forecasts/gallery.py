@@ -1,4 +1,4 @@
-"""Plots of the accounts that run dry first, as Markdown that Dagster shows beside the asset."""
+"""Plots of the accounts that run dry first, as Markdown that Dagster shows with the asset."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.outlook import LEVELS
+from pipeline.forecasts.account_forecasts import LEVELS
 from pipeline.forecasts.plots import HISTORY_DAYS, Row, calibration, curve, fan
 from pipeline.support.svg import data_uri
 
 MOST_BYTES: Final = 96_000
-"""What one run's plots may take of Dagster's event log, which keeps them for ever."""
+"""Most that one run's plots may add to Dagster's event log, which keeps them forever."""
 
 MOST_ACCOUNTS: Final = 6
 """How many accounts a run shows."""
 
 _URGENT: Final = 0.01
-"""The chance to be dry within 30 days from which an account's plots are worth keeping each hour."""
+"""Probability of running dry within 30 days from which an account's plots are worth keeping each hour."""
 
 _MARKDOWN: Final = re.compile(r"([^\w\s])")
 
 
-def current_plots(connection: duckdb.DuckDBPyConnection, outlook: pl.DataFrame, most_bytes: int = MOST_BYTES) -> str:
-    """The fan and the runway curve of the most urgent accounts of forecasts.current_runway, as Markdown.
+def current_plots(connection: duckdb.DuckDBPyConnection, forecasts: pl.DataFrame, most_bytes: int = MOST_BYTES) -> str:
+    """Return the fan and the runway curve of the most urgent accounts of forecasts.current_runway, as Markdown.
 
-    `outlook` is what `look_ahead` returned. Accounts come by their chance to be dry within 7 days, 30 days and the
-    horizon: the first always, the next up to MOST_ACCOUNTS while they stand 1 chance in 100 to be dry within 30 days.
-    The whole is at most `most_bytes` of UTF-8; it is said how many accounts are left out. What cannot be drawn is said
-    in words: a plot fails no run.
+    `forecasts` is what `forecast_accounts` returned. Accounts are sorted by their probability of running dry within 7
+    days, 30 days and the horizon: the first is always shown, the next up to MOST_ACCOUNTS if they run dry in 30 days
+    with a probability of 1 % or more. The text is at most `most_bytes` of UTF-8 and gives the number of accounts left
+    out. A plot that cannot be drawn becomes a sentence: it must not fail the run.
     """
     accounts = connection.sql(
         "SELECT * FROM forecasts.current_runway ORDER BY depleted_7d_probability DESC, depleted_30d_probability DESC, "
@@ -42,7 +42,7 @@ def current_plots(connection: duckdb.DuckDBPyConnection, outlook: pl.DataFrame, 
     for account in accounts.head(MOST_ACCOUNTS).iter_rows(named=True):
         if parts and account["depleted_30d_probability"] < _URGENT:
             break
-        own = outlook.filter(pl.col("account_id") == account["account_id"])
+        own = forecasts.filter(pl.col("account_id") == account["account_id"])
         history = connection.sql(
             "SELECT observed_at_utc, balance_amount FROM core.balance_snapshots WHERE account_id = $id "
             f"AND observed_at_utc >= $read - INTERVAL {HISTORY_DAYS + 1} DAY AND observed_at_utc <= $read",
@@ -59,9 +59,9 @@ def current_plots(connection: duckdb.DuckDBPyConnection, outlook: pl.DataFrame, 
 
 
 def calibration_plot(connection: duckdb.DuckDBPyConnection) -> str:
-    """The newest backtest's calibration over all accounts, as Markdown; empty unless it is of the last day.
+    """Return the newest backtest's calibration over all accounts, as Markdown; empty unless it is of the last day.
 
-    Dagster keeps what each run shows, and a backtest stays as it is.
+    Dagster keeps what each run shows, and an older backtest has been shown already.
     """
     rows = connection.sql(
         "SELECT horizon_days, nominal_ratio, observed_ratio FROM forecasts.calibration "
@@ -76,7 +76,7 @@ def calibration_plot(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def in_markdown(words: str) -> str:
-    """Words that Markdown shows as they are, in one line."""
+    """Escape text so that Markdown shows it as it is, in one line."""
     return _MARKDOWN.sub(r"\\\1", " ".join(words.split()))
 
 

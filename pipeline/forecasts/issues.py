@@ -1,7 +1,7 @@
-"""Forecasts as issued: landed when they are made, and read back from landing alone.
+"""Forecasts as issued: landed when they are made, and read back only from landing.
 
-An account has one issue a UTC day, from the first run that reads its balance on that day. Issues are kept for ever, as
-they were, so that they can be scored when the days have come; a rebuild replays them and issues nothing anew.
+An account has one issue a UTC day, from the first run that reads its balance on that day. Issues are kept unchanged, so
+that they can be scored once their days have passed. A rebuild replays them and issues none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.outlook import LEVELS, PLAN_COLUMNS
+from pipeline.forecasts.account_forecasts import LEVELS, PLAN_COLUMNS
 from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
@@ -26,10 +26,13 @@ from pipeline.support.home import Home
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 
 
-def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_id: str, outlook: pl.DataFrame) -> int:
-    """Land the outlook of each account that has no issue of that day yet; returns how many accounts that were."""
+def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_id: str, forecasts: pl.DataFrame) -> int:
+    """Land the forecast of each account that has no issue of today yet; return the number of these accounts.
+
+    `forecasts` is what `forecast_accounts` returns.
+    """
     issued = connection.sql("SELECT account_id, issue_date FROM forecasts.runway").pl()
-    fresh = outlook.join(issued, on=["account_id", "issue_date"], how="anti").filter(
+    fresh = forecasts.join(issued, on=["account_id", "issue_date"], how="anti").filter(
         pl.col("issue_date") == clock.now().date()
     )
     if fresh.is_empty():
@@ -41,16 +44,16 @@ def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_i
 
 
 def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> int:
-    """Take over every landed issue that is not in `forecasts` yet, up to `known_at`; returns how many bodies.
+    """Load every landed issue up to `known_at` that is not in `forecasts` yet; return the number of bodies.
 
-    Of two issues of one account and day, which two runs at once can land, the first counts; issues from the future
-    (`pipeline.staging.present`) do not. Run inside a transaction. Raises OSError or ValueError for a landing file that
-    is not whole.
+    Two concurrent runs can land two issues of one account and day: the first counts. Issues from the future
+    (`pipeline.staging.present`) do not count. Run inside a transaction. Raises OSError or ValueError for a damaged
+    landing file.
     """
     present, aliases = Present.of_build(connection), read_aliases(connection)
     taken = {name for (name,) in connection.execute("SELECT DISTINCT fetch_id FROM forecasts.runway").fetchall()}
     [(newest,)] = connection.execute("SELECT max(issue_date) FROM forecasts.runway").fetchall()
-    # A run's landing bears its own day: what landed since is in the newest issue's folder, the one before, or later.
+    # A run lands in the folder of its own day: newer issues are in the newest issue's folder, the one before, or later.
     since = newest - timedelta(days=1) if newest else None
     count = 0
     for row in sorted(_landed(landing, since), key=lambda row: str(row["fetch_id"])):
@@ -69,7 +72,7 @@ def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datet
 
 
 def read_parquet(body: bytes) -> pl.DataFrame:
-    """A Parquet body; raises ValueError for one that is damaged."""
+    """Read a Parquet body; raises ValueError for a damaged one."""
     try:
         return pl.read_parquet(io.BytesIO(body))
     except pl.exceptions.PolarsError as problem:
@@ -116,7 +119,10 @@ def _store(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, fetch_id:
 
 
 def runway(rows: str, more: str = "") -> str:
-    """The SELECT of one row an account from its days ahead; `more` names further columns that are one an account."""
+    """Return the SELECT that reduces `rows`, one an account and day ahead, to one an account.
+
+    `more` names further columns that have one value an account.
+    """
     also = f"{more}, " if more else ""
     facts = (
         "balance_amount, day_start_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, "
@@ -139,7 +145,7 @@ def runway(rows: str, more: str = "") -> str:
 
 
 def current_runway(rows: str) -> str:
-    """`runway`, and when an account would be dry if its vendor's automatic top-ups failed."""
+    """Return `runway` with the date on which an account would run dry if its vendor's automatic top-ups failed."""
     return f"""
         SELECT own.*, without.runway_p50_without_topups_date
         FROM ({runway(rows)}) AS own
@@ -152,7 +158,10 @@ def current_runway(rows: str) -> str:
 
 
 def topup_plan(rows: str, more: str = "") -> str:
-    """The SELECT of what is planned for each account, from its days ahead; accounts without a plan have no row."""
+    """Return the SELECT of each account's top-up plan from `rows`, one an account and day ahead.
+
+    Accounts without a plan have no row. `more` is as in `runway`.
+    """
     also = f"{more}, " if more else ""
     return f"""
         SELECT account_id, {also}unit_code, day_start_amount, unconfirmed_amount, {", ".join(PLAN_COLUMNS)},

@@ -10,7 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.forecasts import QUANTILES, InputError, forecast
-from pipeline.forecasts.anomalies import ANOMALIES, KINDS, LEAST_PROBABILITY, THRESHOLD, find, tail_probabilities
+from pipeline.forecasts.anomalies import ANOMALIES, THRESHOLD, find_anomalies
+from pipeline.forecasts.anomaly_events import KINDS
+from pipeline.forecasts.tail_probabilities import LEAST_PROBABILITY, tail_probabilities
 from tests.forecasts.worlds import AS_OF, frame, noise
 
 USUAL = (6.0, 7.0, 8.0, 10.0, 12.0, 13.0, 14.0)
@@ -39,7 +41,7 @@ def found(days: Sequence[float | None], quantiles=USUAL, restated: Sequence[int]
     first = AS_OF - timedelta(days=len(days) - 1)
     flags = [first + timedelta(days=place) for place in restated]
     actual = history.with_columns(is_restated=pl.col("date").is_in(flags))
-    return find(actual, issued(len(days), quantiles), **more).to_dicts()
+    return find_anomalies(actual, issued(len(days), quantiles), **more).to_dicts()
 
 
 def day(back: int):
@@ -210,8 +212,8 @@ def test_nothing_where_nothing_was_likely_is_no_stop():
 def test_a_pause_as_long_as_one_before_is_no_stop():
     paused = frame({"a": [*WEEKS[:30], 0, 0, 0, *WEEKS[:26], 0, 0, 0]})
     often = issued(3, [0, 5, 8, 10, 12, 13, 14])
-    assert find(paused, often).height == 0
-    assert find(paused.filter(pl.col("date") > day(28)), often).height == 1
+    assert find_anomalies(paused, often).height == 0
+    assert find_anomalies(paused.filter(pl.col("date") > day(28)), often).height == 1
 
 
 def test_a_day_whose_figure_was_changed_is_a_restatement():
@@ -237,8 +239,8 @@ def test_a_day_that_was_not_observed_breaks_a_run():
 
 def test_what_came_before_on_a_rare_day_is_no_anomaly():
     before = frame({"a": [*WEEKS[:20], 60.0, *WEEKS[:35], 60.0]})
-    assert find(before, issued(1)).height == 0
-    assert find(before.filter(pl.col("date") > day(30)), issued(1)).height == 1
+    assert find_anomalies(before, issued(1)).height == 0
+    assert find_anomalies(before.filter(pl.col("date") > day(30)), issued(1)).height == 1
 
 
 def test_the_day_before_is_no_excuse():
@@ -249,26 +251,26 @@ def test_a_weekday_is_compared_with_its_own_kind():
     # Every seventh day, the weekday of AS_OF among them, costs 60 more than seldom: the other days are no excuse for it.
     weekly = [60.0 if (55 - place) % 7 == 0 else 10.0 for place in range(56)]
     another = [60.0 if (55 - place) % 7 == 1 else 10.0 for place in range(56)]
-    assert find(frame({"a": [*weekly[:-1], 60.0]}), issued(1)).height == 0
-    assert find(frame({"a": [*another[:-1], 60.0]}), issued(1)).height == 1
+    assert find_anomalies(frame({"a": [*weekly[:-1], 60.0]}), issued(1)).height == 0
+    assert find_anomalies(frame({"a": [*another[:-1], 60.0]}), issued(1)).height == 1
 
 
 def test_rare_payments_are_judged_from_the_dearest():
     rare = [0, 0, 0, 0, 0, 0, 1.0]
     paid = [100.0 if place % 20 == 3 else 0.0 for place in range(100)]
-    assert find(frame({"a": [*paid, 150.0]}), issued(1, rare)).height == 0
-    assert find(frame({"a": [*paid, 90.0]}), issued(1, rare)).height == 0
-    assert find(frame({"a": [*paid, 9000.0]}), issued(1, rare)).height == 1
-    assert find(frame({"a": [*[0.0] * 100, 150.0]}), issued(1, rare)).height == 1
+    assert find_anomalies(frame({"a": [*paid, 150.0]}), issued(1, rare)).height == 0
+    assert find_anomalies(frame({"a": [*paid, 90.0]}), issued(1, rare)).height == 0
+    assert find_anomalies(frame({"a": [*paid, 9000.0]}), issued(1, rare)).height == 1
+    assert find_anomalies(frame({"a": [*[0.0] * 100, 150.0]}), issued(1, rare)).height == 1
 
 
 def test_history_can_be_passed_apart_and_actual_wins():
     whole = frame({"a": [*WEEKS[:20], 60.0, *WEEKS[:35], 60.0]})
     newest, older = whole.filter(pl.col("date") == AS_OF), whole.filter(pl.col("date") < AS_OF)
-    assert find(newest, issued(1)).height == 1
-    assert find(newest, issued(1), history=older).height == 0
+    assert find_anomalies(newest, issued(1)).height == 1
+    assert find_anomalies(newest, issued(1), history=older).height == 0
     stale = whole.with_columns(spend_amount=pl.lit(10.0))
-    assert find(newest, issued(1), history=stale)["actual_amount"].to_list() == [60.0]
+    assert find_anomalies(newest, issued(1), history=stale)["actual_amount"].to_list() == [60.0]
 
 
 # -- the whole ------------------------------------------------------------------------------------------------------
@@ -276,8 +278,8 @@ def test_history_can_be_passed_apart_and_actual_wins():
 
 def test_only_days_with_a_forecast_are_judged():
     days = frame({"a": [*WEEKS, 60, 60, 60, 10], "b": [60.0]})
-    assert find(days, issued(1)).height == 0
-    assert find(days.filter(pl.col("date") < AS_OF), issued(1)).height == 0
+    assert find_anomalies(days, issued(1)).height == 0
+    assert find_anomalies(days.filter(pl.col("date") < AS_OF), issued(1)).height == 0
 
 
 def test_the_threshold_is_the_callers():
@@ -302,7 +304,7 @@ def test_honest_forecasts_raise_few_alarms(name, draw):
     quantiles = np.quantile(draw(rng, 200_000), QUANTILES)
     names = [f"a{number:02d}" for number in range(60)]
     days = frame(dict(zip(names, draw(rng, (60, 180)).tolist(), strict=True)))
-    alarms = find(days, pl.concat([issued(90, quantiles, each) for each in names]))
+    alarms = find_anomalies(days, pl.concat([issued(90, quantiles, each) for each in names]))
     # 5,400 days at a threshold of 1 in 1,000: 5 were honest, 22 are 4 in 1,000.
     assert alarms.height <= 22
 
@@ -311,13 +313,15 @@ def test_the_order_of_rows_changes_nothing_and_accounts_do_not_touch():
     rng = np.random.default_rng(2)
     days = {f"a{number}": [*WEEKS, *rng.choice([10.0, 60.0, 0.0, 25.0], 20)] for number in range(6)}
     forecasts = pl.concat([issued(20, USUAL, each) for each in days])
-    whole = find(frame(days), forecasts)
-    mixed = find(
+    whole = find_anomalies(frame(days), forecasts)
+    mixed = find_anomalies(
         frame(days).sample(fraction=1.0, shuffle=True, seed=1), forecasts.sample(fraction=1.0, shuffle=True, seed=2)
     )
     assert whole.height > 6
     assert whole.equals(mixed)
-    assert whole.equals(pl.concat([find(frame({each: days[each]}), issued(20, USUAL, each)) for each in sorted(days)]))
+    assert whole.equals(
+        pl.concat([find_anomalies(frame({each: days[each]}), issued(20, USUAL, each)) for each in sorted(days)])
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -347,33 +351,33 @@ def test_what_the_forecaster_issued_can_be_handed_in_and_is_left_as_it_was():
     before, after = frame({"a": history[:-1]}, until=day(1)), frame({"a": [*history[:-1], 500.0]})
     result = forecast(before, day(1), 5, paths=200)
     kept = result.daily.clone()
-    [row] = find(after, result.daily).to_dicts()
+    [row] = find_anomalies(after, result.daily).to_dicts()
     assert (row["anomaly_kind"], row["first_date"], row["actual_amount"]) == ("spike", AS_OF, 500)
     assert result.daily.equals(kept)
-    assert find(frame({"a": history}), result.daily).height == 0
+    assert find_anomalies(frame({"a": history}), result.daily).height == 0
 
 
 def test_nothing_in_gives_nothing_out():
-    empty = find(frame({}), issued(0))
+    empty = find_anomalies(frame({}), issued(0))
     assert (empty.height, dict(empty.schema)) == (0, ANOMALIES)
-    assert find(frame({"a": WEEKS}), issued(0)).height == 0
+    assert find_anomalies(frame({"a": WEEKS}), issued(0)).height == 0
 
 
 def test_what_cannot_be_judged_is_refused():
     actual = frame({"a": WEEKS})
     with pytest.raises(InputError, match="issued has no column quantile"):
-        find(actual, issued(1).drop("quantile"))
+        find_anomalies(actual, issued(1).drop("quantile"))
     with pytest.raises(InputError, match="more than once"):
-        find(actual, pl.concat([issued(2), issued(1)]))
+        find_anomalies(actual, pl.concat([issued(2), issued(1)]))
     with pytest.raises(InputError, match="the quantiles of a"):
-        find(actual, issued(1).filter(pl.col("quantile") != 0.5))
+        find_anomalies(actual, issued(1).filter(pl.col("quantile") != 0.5))
     with pytest.raises(InputError, match="not a Date"):
-        find(actual, issued(1).with_columns(pl.col("date").cast(pl.Datetime)))
+        find_anomalies(actual, issued(1).with_columns(pl.col("date").cast(pl.Datetime)))
     with pytest.raises(InputError, match="or they fall"):
-        find(actual, issued(1, USUAL[::-1]))
+        find_anomalies(actual, issued(1, USUAL[::-1]))
     with pytest.raises(InputError, match="more than once"):
-        find(pl.concat([actual, actual]), issued(1))
+        find_anomalies(pl.concat([actual, actual]), issued(1))
     with pytest.raises(InputError, match="between 0 and 1"):
-        find(actual, issued(1), threshold=0)
+        find_anomalies(actual, issued(1), threshold=0)
     with pytest.raises(InputError, match="between 0 and 1"):
-        find(actual, issued(1), day_correlation=1.1)
+        find_anomalies(actual, issued(1), day_correlation=1.1)

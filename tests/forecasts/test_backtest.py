@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.forecast import scores as benchmark
 from pipeline.forecasts import InputError, Paths
-from pipeline.forecasts.backtest import CALIBRATION, METHODS, SCORES, SKIPPED, Backtest, backtest, verdict
+from pipeline.forecasts.backtest import Backtest, backtest
+from pipeline.forecasts.backtest_scores import CALIBRATION, METHODS, SCORES, SKIPPED
+from pipeline.forecasts.backtest_verdict import verdict
 from pipeline.forecasts.engine.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
 from tests.forecasts.worlds import AS_OF, frame, noise
 

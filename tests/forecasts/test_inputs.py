@@ -81,7 +81,7 @@ def test_any_horizon_is_answered_to_its_last_day(horizon_days):
 
 def test_a_frame_that_is_no_pool_is_refused():
     refused("pass the `.pool`", pool=SPEND)
-    refused("not whole", pool=forecast(SPEND, AS_OF, 2, paths=5).pool.filter(pl.col("statistic") != "shocks"))
+    refused("incomplete", pool=forecast(SPEND, AS_OF, 2, paths=5).pool.filter(pl.col("statistic") != "shocks"))
 
 
 def test_decimals_are_read_as_numbers():

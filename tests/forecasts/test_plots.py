@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from pipeline.forecasts import gallery, plots
-from pipeline.forecasts.outlook import LEVELS
+from pipeline.forecasts.account_forecasts import LEVELS
 from pipeline.support import svg as drawing
 
 ISSUED = date(2026, 10, 7)
@@ -352,7 +352,7 @@ def test_what_cannot_be_drawn_is_refused(wrong: Any) -> None:
 
 
 def warehouse(risks: dict[str, float], days: int = 90) -> tuple[duckdb.DuckDBPyConnection, pl.DataFrame]:
-    """Accounts with their chance to be dry within 30 days, as the asset leaves them, and their outlook."""
+    """Accounts with their chance to be dry within 30 days, as the asset leaves them, and their ahead."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA core; CREATE SCHEMA forecasts")
     runway = pl.DataFrame(
@@ -398,8 +398,8 @@ def test_who_is_in_no_danger_is_not_kept_each_hour_but_one_is_always_shown() -> 
 
 @pytest.mark.parametrize("most", [1_000, 16_000, 40_000])
 def test_the_bound_holds_whatever_it_is(most: int) -> None:
-    connection, outlook = warehouse({f"account-{number}": 0.5 for number in range(9)})
-    markdown = gallery.current_plots(connection, outlook, most)
+    connection, ahead = warehouse({f"account-{number}": 0.5 for number in range(9)})
+    markdown = gallery.current_plots(connection, ahead, most)
     assert len(markdown.encode()) <= most
     assert f"{9 - len(headings(markdown))} less urgent accounts are not shown." in markdown
     assert len(headings(markdown)) == {1_000: 0, 16_000: 1, 40_000: 2}[most]
@@ -415,10 +415,10 @@ def test_an_owners_words_are_words_in_markdown_too() -> None:
 
 
 def test_what_cannot_be_drawn_fails_no_run() -> None:
-    connection, outlook = warehouse({"acme": 0.9})
-    broken = outlook.with_columns(pl.lit(float("nan")).alias("depleted_probability"))
+    connection, ahead = warehouse({"acme": 0.9})
+    broken = ahead.with_columns(pl.lit(float("nan")).alias("depleted_probability"))
     assert "Cannot be drawn" in gallery.current_plots(connection, broken)
-    assert "Cannot be drawn" not in gallery.current_plots(connection, outlook)
+    assert "Cannot be drawn" not in gallery.current_plots(connection, ahead)
 
 
 def test_a_backtest_is_shown_for_a_day_over_all_accounts() -> None:

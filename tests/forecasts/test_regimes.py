@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline.forecasts import forecast
-from pipeline.forecasts.engine.regimes import newest_regime
+from pipeline.forecasts.engine.regimes import cut_at_level_shift
 
 AS_OF = date(2026, 11, 20)
 
@@ -21,7 +21,7 @@ def _days(*parts: tuple[int, float]) -> np.ndarray:
 
 
 def _kept(*parts: tuple[int, float]) -> int:
-    return int(np.isfinite(newest_regime(_days(*parts))).sum())
+    return int(np.isfinite(cut_at_level_shift(_days(*parts))).sum())
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_only_a_change_that_nobody_would_argue_about_ends_a_history(parts: list[
 def test_days_that_were_not_observed_neither_make_a_change_nor_hide_one() -> None:
     days = _days((200, 10), (42, 100))
     days[0, -20:-16] = np.nan
-    assert np.isfinite(newest_regime(days)).sum() == 38
+    assert np.isfinite(cut_at_level_shift(days)).sum() == 38
     gap = _days((200, 10))
     gap[0, -60:-20] = np.nan
-    assert np.isfinite(newest_regime(gap)).sum() == 160
+    assert np.isfinite(cut_at_level_shift(gap)).sum() == 160
 
 
 def test_noise_of_weeks_is_no_change() -> None:
     rng = np.random.default_rng(5)
     days = rng.lognormal(0.0, 1.0, (500, 420))
-    assert (np.isnan(newest_regime(days)).any(axis=1)).mean() < 0.01
+    assert (np.isnan(cut_at_level_shift(days)).any(axis=1)).mean() < 0.01
 
 
 def test_after_a_step_up_the_account_runs_dry_as_fast_as_it_now_spends() -> None:

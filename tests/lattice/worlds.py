@@ -14,7 +14,7 @@ from unittest.mock import patch
 import duckdb
 import polars as pl
 
-from pipeline.forecasts import outlook
+from pipeline.forecasts import account_forecasts
 from pipeline.landing.store import FX_RATES, OWN, RUNS, Fetch
 from pipeline.schema.tables import published
 from pipeline.support.clock import Clock
@@ -103,12 +103,12 @@ def _taught_by_the_ordinary() -> Iterator[None]:
 
     What accounts learn from each other is the one thing of a forecast that depends on who else is there.
     """
-    learn = outlook.learn_pool
+    learn = account_forecasts.learn_pool
 
     def from_ordinary(spend: pl.DataFrame, *more: Any, **named: Any) -> pl.DataFrame:
         return learn(spend.filter(pl.col("account_id").is_in(list(ORDINARY))), *more, **named)
 
-    with patch.object(outlook, "learn_pool", from_ordinary):
+    with patch.object(account_forecasts, "learn_pool", from_ordinary):
         yield
 
 

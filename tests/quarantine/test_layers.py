@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.alerts import alert_assets
-from pipeline.forecasts import outlook
+from pipeline.forecasts import account_forecasts
 from pipeline.models.discovery import discover
 from pipeline.orchestration.refresh import rebuild
 from tests.bench import Bench
@@ -82,8 +82,8 @@ def _doubled(select: str) -> str:
 
 
 @contextmanager
-def _look_ahead_fails() -> Iterator[None]:
-    real = outlook.look_ahead
+def _forecast_fails() -> Iterator[None]:
+    real = account_forecasts.forecast_accounts
 
     def fails(inputs: Any, **more: Any) -> Any:
         if "odd" in inputs.account_ids:
@@ -91,7 +91,7 @@ def _look_ahead_fails() -> Iterator[None]:
         return real(inputs, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outlook, "look_ahead", fails)
+        patch.setattr(account_forecasts, "forecast_accounts", fails)
         yield
 
 
@@ -146,7 +146,7 @@ FAULTS: Mapping[str, Fault] = {
         reaches_status=False,
     ),
     "an exception in the forecast": Fault(
-        _look_ahead_fails, "forecasts.current_runway", "the forecast fails with ZeroDivisionError"
+        _forecast_fails, "forecasts.current_runway", "the forecast fails with ZeroDivisionError"
     ),
     "a NULL in marts": Fault(
         lambda: _select("marts.account_status", _replaced("reason", "null")),

@@ -258,14 +258,14 @@ def test_one_card_that_cannot_be_drawn_costs_no_other_its_own(
     found = read_snapshot(published.home.current)
     before = _cards(page_module.render(found))
     if where == "put together":
-        facts = cards._facts
+        facts = cards.facts_of
 
         def spoilt(status: Row) -> list[tuple[str, str, str]]:
             if status["account_id"] == "vpsbg-main":
                 raise ArithmeticError("a fault of this account's own")
             return facts(status)
 
-        monkeypatch.setattr(cards, "_facts", spoilt)
+        monkeypatch.setattr(cards, "facts_of", spoilt)
     else:
         monkeypatch.setitem(page_module._environment().filters, "in_unit", _spoilt_for("vpsbg-main", before))
     after = _cards(page_module.render(found))

@@ -1,13 +1,25 @@
 """The forecaster: from the days of the past to joint sample paths of those to come.
 
-Histories are checked; each account's own weeks since its newest regime are learned, and what accounts take from each
-other; how wide the paths must be is calibrated on the past; then they are drawn and read off.
+The steps, one module each, in the order of `forecaster`:
+
+1. `histories`: check the arguments and lay out the days -> Histories
+2. `regimes`: cut each history at its newest level shift, and choose the method -> Regimes
+3. `weekly_levels`: the weeks, and the level at six time constants -> WeeklyLevels
+4. `level_drift`: how far the level drifts beyond that -> LevelDrift
+5. `pool_building`: what accounts learn from each other -> Pool. Its own steps are `teachers` -> Teachers, 3,
+   `roughness_groups` -> RoughnessGroups, 4, `pooled_drift` -> PooledDrift, `calibration` -> the widths of the pool
+6. `path_models`: steps 3 and 4 of each account, combined with the pool -> BlockModel or DonorModel
+7. `simulation`: sample paths -> SimulatedSpend, or Paths for callers
+8. `forecast_summary`, with `passage`: quantiles and runway -> Forecast
+
+`arrays` and `sampling` hold what several steps share; `scoring` compares forecasts with what came.
 """
 
-from pipeline.forecasts.engine.forecaster import Forecast, forecast, iterate_paths, learn_pool
+from pipeline.forecasts.engine.forecast_summary import Forecast
+from pipeline.forecasts.engine.forecaster import forecast, iterate_paths, learn_pool
 from pipeline.forecasts.engine.histories import QUANTILES, InputError
 from pipeline.forecasts.engine.passage import first_passage, passed_by_day
-from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.engine.simulation import Paths
 
 __all__ = [
     "QUANTILES",

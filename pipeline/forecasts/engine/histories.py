@@ -1,4 +1,4 @@
-"""What a caller hands in, checked once and turned into one dense table of days."""
+"""Step 1: check what the caller passes in, once, and lay it out as one dense table of days."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.forecasts.engine.arrays import Floats
 from pipeline.support.errors import DrawdownError
 
 QUANTILES: Final = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 """The quantiles that the tables hold."""
 
 WEEKS: Final = 60
-"""Weeks of history that are looked at: more than a year, so that a level is never older than its account's season."""
+"""Weeks of history that are used: more than a year, so that a level is never older than its account's season."""
 
-Floats = NDArray[np.float64]
-
-
-_NO_MONEY: Final = 5e-10
+_SMALLEST_AMOUNT: Final = 5e-10
+"""Half of the last digit that amounts have, the ninth decimal. What is smaller is a float's rounding error, and a mean
+of such numbers cannot be divided by."""
 
 
 class InputError(DrawdownError, ValueError):
-    """What was handed to the forecaster cannot be forecast; the message names the frame, the account and the day."""
+    """The arguments cannot be forecast from; the message names the frame, the account and the day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histories:
-    """The accounts, sorted by id, and what is known of each."""
+    """The accounts, sorted by id, and what is known about each. Amounts are money in the account's own unit."""
 
+    as_of: date
+    """The last whole day."""
     ids: list[str]
     vendors: list[str]
-    """One an account; empty where the caller named none."""
+    """One an account; empty where the caller names none."""
     days: Floats
-    """(accounts, weeks x 7): spend a day, NaN where nothing was observed; the last column is `as_of`."""
+    """(accounts, WEEKS x 7): spend a day, NaN where nothing was observed; the last column is `as_of`."""
     history_days: NDArray[np.int64]
-    """Days observed up to `as_of`, also those older than the table reaches."""
+    """(accounts,): days observed up to `as_of`, including those older than `days` reaches."""
     balances: Floats
-    """NaN where none was given."""
+    """(accounts,): at the end of `as_of`; NaN where none was given."""
     thresholds: Floats
-    """NaN where none was given."""
+    """(accounts,): NaN where none was given."""
     priors: Floats
-    """Mean spend a day as somebody else estimates it; NaN where nobody does."""
+    """(accounts,): mean spend a day as somebody else estimates it; NaN where nobody does."""
     charges: Floats
     """(accounts, horizon): known charges, the first column is the day after `as_of`."""
 
@@ -60,7 +62,7 @@ def _columns(frame: pl.DataFrame, name: str, needed: Iterable[str]) -> None:
 
 
 def _checked(frame: pl.DataFrame, name: str, amount: str, *, key: Sequence[str]) -> pl.DataFrame:
-    """The key and the amount as Float64. Raises InputError for nulls, NaN, infinities and a key that is there twice."""
+    """Cast the amount to Float64. Raises InputError for nulls, NaN, infinities and duplicate keys."""
     _columns(frame, name, [*key, amount])
     if not frame.schema[amount].is_numeric() and frame.height:
         raise InputError(f"{name}: {amount} is {frame.schema[amount]}, not a number")
@@ -78,9 +80,8 @@ def _checked(frame: pl.DataFrame, name: str, amount: str, *, key: Sequence[str])
     if doubled.height:
         where = ", ".join(str(doubled[column][0]) for column in key)
         raise InputError(f"{name} has {where} more than once; add the rows up, or keep one of them")
-    # Less than half of money's last digit is no money, and a mean of such numbers no divisor.
     return frame.with_columns(
-        pl.when(pl.col(amount).abs() < _NO_MONEY).then(0.0).otherwise(pl.col(amount)).alias(amount)
+        pl.when(pl.col(amount).abs() < _SMALLEST_AMOUNT).then(0.0).otherwise(pl.col(amount)).alias(amount)
     )
 
 
@@ -101,7 +102,7 @@ def _vendors(spend: pl.DataFrame) -> dict[str, str]:
     return dict(pairs.iter_rows())
 
 
-def read(
+def read_histories(
     spend: pl.DataFrame,
     as_of: date,
     horizon_days: int,
@@ -110,10 +111,10 @@ def read(
     known_charges: pl.DataFrame | None = None,
     priors: pl.DataFrame | None = None,
 ) -> Histories:
-    """Check the frames and lay the days out.
+    """Check the frames and lay out the days; the frames are described in `forecaster.forecast`.
 
-    An account is one that any frame names. Days after `as_of` are no history and are refused: what a partial day
-    means is the caller's to decide. Known charges outside the horizon are left out. Raises InputError.
+    Every account that a frame names gets a row. Days after `as_of` are rejected: only the caller knows what a partial
+    day means. Known charges outside the horizon are left out. Raises InputError.
     """
     spend = _checked(spend, "spend", "spend_amount", key=["account_id", "date"])
     late = spend.filter(pl.col("date") > as_of)
@@ -134,6 +135,7 @@ def read(
     vendor = _vendors(spend)
     counts = dict(spend.group_by("account_id").len().iter_rows())
     return Histories(
+        as_of=as_of,
         ids=ids,
         vendors=[vendor.get(name, "") for name in ids],
         days=_dense(spend, "spend_amount", ids, as_of, columns=WEEKS * 7, first=1 - WEEKS * 7, fill=np.nan),
@@ -148,11 +150,11 @@ def read(
 
 
 def _summed(charges: pl.DataFrame) -> pl.DataFrame:
-    """Charges by account and day: several on one day are ordinary, unlike two rows of spend."""
+    """Add up the charges of each account and day. Several on one day are normal, unlike two rows of spend."""
     _columns(charges, "known_charges", ["account_id", "date", "charge_amount"])
     numbered = charges.with_row_index("row")
     checked = _checked(numbered, "known_charges", "charge_amount", key=["account_id", "date", "row"])
-    # Sorted before it is added up: floats depend on the order.
+    # Sorted first: a sum of floats depends on their order.
     return (
         checked.sort("account_id", "date", "charge_amount")
         .group_by("account_id", "date", maintain_order=True)
@@ -161,12 +163,14 @@ def _summed(charges: pl.DataFrame) -> pl.DataFrame:
 
 
 def _aligned(values: dict[str, float], ids: list[str]) -> Floats:
+    """Return (ids,): the value of each account, NaN where there is none."""
     return np.array([values.get(name, np.nan) for name in ids], dtype=np.float64)
 
 
 def _dense(
     frame: pl.DataFrame, amount: str, ids: list[str], as_of: date, *, columns: int, first: int, fill: float
 ) -> Floats:
+    """Return (ids, columns): amounts of the days from `first` days after `as_of` on; `fill` where there is none."""
     table = np.full((len(ids), columns), fill)
     index = pl.DataFrame(
         {"account_id": ids, "row": np.arange(len(ids))}, schema={"account_id": pl.String, "row": pl.Int64}

@@ -1,24 +1,27 @@
-"""First passage: the day on which a balance runs below something for the first time."""
+"""First passage: the day on which a balance falls below a threshold for the first time."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDING = 1e-9
-"""A balance that is used up to the last digit is not below zero, though a sum of floats may say so."""
+_TOLERANCE: Final = 1e-9
+"""Relative rounding error that is forgiven: a balance that is used up to the last digit is not below zero, even if a
+sum of floats says so."""
 
 
 def room_above(balance: float, threshold: float = 0.0) -> float:
-    """What may be spent before the balance is below the threshold; below 0 where it is already."""
-    return balance - threshold + _ROUNDING * max(abs(balance), abs(threshold))
+    """Return what can be spent before the balance is below the threshold; negative where it is already."""
+    return balance - threshold + _TOLERANCE * max(abs(balance), abs(threshold))
 
 
 def first_passage(amounts: NDArray[np.float64], balance: float, threshold: float = 0.0) -> NDArray[np.int64]:
-    """The first day of each path on which the balance is below the threshold.
+    """Return the first day of each path on which the balance is below the threshold.
 
     `amounts` is (paths, days) of spend, the balance that of the end of the day before the first. Returns (paths,):
-    0 where it is below already, 1 for the first day, and days + 1 where it stays above throughout.
+    0 where it is below already, 1 for the first day, and days + 1 where it never is.
     """
     room = room_above(balance, threshold)
     if room < 0:
@@ -29,9 +32,9 @@ def first_passage(amounts: NDArray[np.float64], balance: float, threshold: float
 
 
 def passed_by_day(sums: NDArray[np.float64], balance: float, threshold: float = 0.0) -> NDArray[np.float64]:
-    """The share of paths that have been below the threshold by the end of each day: (days,), never falling.
+    """Return the share of paths that have been below the threshold by the end of each day: (days,), never falling.
 
-    `sums` is (days, paths) of spend since the balance was read: the same question as `first_passage`, faster.
+    `sums` is (days, paths) of spend since the balance was read. Answers the same question as `first_passage`, faster.
     """
     room = room_above(balance, threshold)
     if room < 0:

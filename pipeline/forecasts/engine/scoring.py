@@ -1,7 +1,7 @@
-"""What a forecast was worth once its days have come: the loss, and which bands held.
+"""Scores of a forecast once its days have come: quantile loss, coverage and the Brier score.
 
-The same measures as those that the engine's benchmark takes of data sets. Losses are in money; a caller divides them
-by what makes accounts comparable.
+The benchmark of the forecasts uses the same measures. Losses are in money; callers divide them by a scale that makes
+accounts comparable.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.forecasts.engine.histories import Floats
+from pipeline.forecasts.engine.arrays import Floats
 
-_ROUNDING: Final = 1e-9
-"""Sums of floats differ in their last digits: a total that is a band's edge is within it."""
+_TOLERANCE: Final = 1e-9
+"""Relative rounding error that is forgiven: sums of floats differ in their last digits, and a total that equals a
+band's edge is inside."""
 
 
 def quantiles_of(samples: Floats, levels: Floats) -> Floats:
-    """(..., levels) of (..., samples): quantiles of the last axis, linear between the two nearest samples."""
+    """Return (..., levels) of (..., samples): quantiles over the last axis, linear between the two nearest samples."""
     ordered = np.sort(samples, axis=-1)
     place = levels * (samples.shape[-1] - 1)
     low = np.floor(place).astype(np.int64)
@@ -27,30 +28,30 @@ def quantiles_of(samples: Floats, levels: Floats) -> Floats:
     return found
 
 
-def pinball(quantiles: Floats, levels: Floats, came: Floats) -> Floats:
-    """(...) of (..., levels) and (...): twice the mean pinball loss, in the unit of `came`.
+def pinball(quantiles: Floats, levels: Floats, observed: Floats) -> Floats:
+    """Return (...) of (..., levels) and (...): twice the mean pinball loss, in the unit of `observed`.
 
-    With levels that lie evenly between 0 and 1 it is close to the CRPS. Of a forecast that says one number at every
-    level it is the absolute error, where the levels are symmetric.
+    With levels evenly spaced between 0 and 1 it is close to the CRPS. For a forecast that gives one number at every
+    level, and symmetric levels, it is the absolute error.
     """
-    miss = came[..., None] - quantiles
+    miss = observed[..., None] - quantiles
     loss: Floats = 2.0 * np.maximum(levels * miss, (levels - 1.0) * miss).mean(axis=-1)
     return loss
 
 
-def is_at_or_below(came: Floats, edge: Floats) -> NDArray[np.bool_]:
-    """Whether what came is at most the edge, rounding forgiven; shapes broadcast."""
-    found: NDArray[np.bool_] = came <= edge + _ROUNDING * np.abs(came)
+def is_at_or_below(observed: Floats, edge: Floats) -> NDArray[np.bool_]:
+    """Return whether what was observed is at most the edge, rounding errors forgiven; shapes broadcast."""
+    found: NDArray[np.bool_] = observed <= edge + _TOLERANCE * np.abs(observed)
     return found
 
 
-def is_at_or_above(came: Floats, edge: Floats) -> NDArray[np.bool_]:
-    """Whether what came is at least the edge, rounding forgiven; shapes broadcast."""
-    found: NDArray[np.bool_] = came >= edge - _ROUNDING * np.abs(came)
+def is_at_or_above(observed: Floats, edge: Floats) -> NDArray[np.bool_]:
+    """Return whether what was observed is at least the edge, rounding errors forgiven; shapes broadcast."""
+    found: NDArray[np.bool_] = observed >= edge - _TOLERANCE * np.abs(observed)
     return found
 
 
 def brier(probability: Floats, happened: NDArray[np.bool_]) -> Floats:
-    """The squared distance of probabilities from what happened: 0 is best, 0.25 a coin's. Shapes broadcast."""
+    """Return the squared distance of probabilities from what happened: 0 is best, 0.25 a coin's. Shapes broadcast."""
     distance: Floats = (probability - happened) ** 2
     return distance

@@ -10,9 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.forecasts.engine.histories import Floats, InputError
+from pipeline.forecasts.engine import Paths
+from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.engine.passage import passed_by_day, room_above
-from pipeline.forecasts.engine.simulate import Paths
 from pipeline.forecasts.topup.money import checked, from_float, rounded_up, spoken
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
 from pipeline.support.wording import chance, exact_percent

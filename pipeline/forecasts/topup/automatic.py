@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.forecasts.engine.histories import Floats, InputError
-from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.engine import Paths
+from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.topup.money import checked, from_float, spoken
 from pipeline.schema.units import UNKNOWN_UNIT
 

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from pipeline.forecasts.engine.forecaster import iterate_paths
-from pipeline.forecasts.engine.histories import Floats, InputError
-from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.engine import Paths, iterate_paths
+from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.topup.advice import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.money import checked, from_float, rounded_up
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE

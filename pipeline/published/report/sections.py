@@ -198,7 +198,7 @@ def trust(found: Snapshot) -> Trust:
 def _verdict(scores: Sequence[Row]) -> list[str]:
     import polars as pl
 
-    from pipeline.forecasts.backtest import verdict
+    from pipeline.forecasts.backtest_verdict import verdict
 
     return verdict(pl.DataFrame(list(scores), infer_schema_length=None))
 

@@ -1,4 +1,4 @@
-"""What is expected of the warehouse's accounts: the engine's answers as rows."""
+"""Forecasts of the warehouse's accounts: the engine's results as rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipeline.forecasts.engine import Forecast, forecast, learn_pool
-from pipeline.forecasts.engine.simulate import Paths
+from pipeline.forecasts.engine import Forecast, Paths, forecast, learn_pool
 from pipeline.forecasts.forecast_inputs import Inputs
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
@@ -18,19 +17,19 @@ from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit
 
 LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
-"""The quantiles that are kept, in hundredths."""
+"""The quantiles that the tables hold, in hundredths."""
 
 _MONEY: Final = pl.Decimal(MONEY_PRECISION, MONEY_SCALE)
 _DAY: Final = timedelta(days=1)
 
 _STALE_DAYS: Final = 30
-"""A balance that is older says nothing of when it runs dry."""
+"""A balance older than a month says nothing about when it runs dry: it has been spent or topped up since."""
 
 _DIGITS: Final = 6
-"""Significant digits of a quantile: of a thousand paths, the third is luck already."""
+"""Significant digits of a quantile. With a thousand paths, the third is already chance."""
 
 _LEAD_DAYS: Final = 3
-"""From an order to its credit, where the owner names no other: a bank transfer over a weekend."""
+"""Days from an order to its credit where the owner sets none: a bank transfer over a weekend."""
 
 _SCHEMA: Final[dict[str, pl.DataType]] = {
     "account_id": pl.String(),
@@ -72,42 +71,42 @@ _PLANNED: Final[dict[str, pl.DataType]] = {
     "topup_advice": pl.String(),
 }
 PLAN_COLUMNS: Final = tuple(_PLANNED)
-"""What is planned of a top-up, as TopUpPlan names it, the same on each row of an account; all NULL where the vendor
-tops it up by itself."""
+"""The columns of TopUpPlan that are kept, the same on each row of an account; all NULL where the vendor tops it up
+automatically."""
 
 
 OnFailure = Callable[[str, Exception], None]
-"""Told of an account that could not be forecast, and why."""
+"""Called with the id of an account that could not be forecast, and the exception."""
 
 
-def look_ahead(inputs: Inputs, on_failure: OnFailure | None = None) -> pl.DataFrame:
-    """Forecast every account with a good reading: one row an account and day ahead.
+def forecast_accounts(inputs: Inputs, on_failure: OnFailure | None = None) -> pl.DataFrame:
+    """Forecast every account that has a usable balance. Returns one row an account and day ahead, as _SCHEMA.
 
-    account_id, issue_date (the day of the reading), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
+    account_id, issue_date (the day of the balance), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
     to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups,
-    below_threshold_probability, and on each row of an account what its balance was, `method`, `history_days` and
-    PLAN_COLUMNS. Accounts that the engine abstains from have no rows, and neither has one whose own numbers make the
-    forecast fail: `on_failure` is told of it, and the others are forecast; without it the failure is raised.
+    below_threshold_probability, and on each row of an account its balance, `method`, `history_days` and PLAN_COLUMNS.
+    Accounts that the engine cannot forecast have no rows. Neither has an account whose own numbers make the forecast
+    fail: `on_failure` is called with it and the others are forecast; without `on_failure` the exception is raised.
     """
-    found = list(_by_day(inputs, on_failure))
-    return pl.concat(found) if found else pl.DataFrame(schema=_SCHEMA | _PLANNED)
+    frames = list(_by_balance_date(inputs, on_failure))
+    return pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA | _PLANNED)
 
 
-def _by_day(inputs: Inputs, on_failure: OnFailure | None) -> Iterator[pl.DataFrame]:
-    # What accounts learn from each other is learned once, from all that is known today.
+def _by_balance_date(inputs: Inputs, on_failure: OnFailure | None) -> Iterator[pl.DataFrame]:
+    # The accounts learn from each other once, from everything known today.
     pool = learn_pool(inputs.spend, inputs.as_of)
     for (observed,), balances in sorted(inputs.balances.group_by("observed_date"), key=lambda group: str(group[0])):
         assert isinstance(observed, date)  # noqa: S101 - a DATE column
         if inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of:
-            yield from _together_or_apart(inputs, balances, observed, pool, on_failure)
+            yield from _forecast_isolated(inputs, balances, observed, pool, on_failure)
 
 
-def _together_or_apart(
+def _forecast_isolated(
     inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame, on_failure: OnFailure | None
 ) -> Iterator[pl.DataFrame]:
-    """All accounts together; where one of them makes that fail, each by itself, and without that one."""
+    """Forecast all accounts together; if that fails, each by itself, so that only the failing ones are left out."""
     try:
-        found = list(_of_day(inputs, balances, observed, pool))
+        found = list(_forecast_day(inputs, balances, observed, pool))
     except Exception as problem:
         if balances.height == 1:
             if on_failure is None:
@@ -117,20 +116,20 @@ def _together_or_apart(
         found = [
             frame
             for own in balances.partition_by("account_id", maintain_order=True)
-            for frame in _together_or_apart(inputs, own, observed, pool, on_failure)
+            for frame in _forecast_isolated(inputs, own, observed, pool, on_failure)
         ]
     yield from found
 
 
-def _of_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _forecast_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:
     before = observed - _DAY
     here = pl.col("account_id").is_in(balances["account_id"].implode())
     balances = balances.with_columns((pl.col("balance_amount") + pl.col("spent_amount")).alias("day_start_amount"))
     facts = {row["account_id"]: row for row in balances.to_dicts()}
     topups: dict[str, _TopUps] = {}
 
-    # Looked at as they are drawn: one account's paths are in memory at a time.
-    def look(paths: Paths) -> None:
+    # Used as they are drawn, so that one account's paths are in memory at a time.
+    def add_topups(paths: Paths) -> None:
         topups[paths.account_id] = _topups(paths, facts[paths.account_id], observed)
 
     result = forecast(
@@ -147,7 +146,7 @@ def _of_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.Dat
         ),
         priors=inputs.priors.filter(here),
         pool=pool,
-        on_paths=look,
+        on_paths=add_topups,
     )
     if topups:
         yield _with_topups(_rows(result, balances, observed), topups)
@@ -181,7 +180,7 @@ def _wide(quantiles: pl.DataFrame, what: str) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _TopUps:
-    """An account's top-ups: the vendor's own, or what is planned where these are not in the forecast."""
+    """An account's top-ups: the vendor's automatic ones, or a plan where these are not in the forecast."""
 
     model: str
     automatic: AutoTopUps
@@ -204,7 +203,7 @@ def _topups(paths: Paths, fact: Mapping[str, Any], observed: date) -> _TopUps:
 
 
 def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFrame:
-    """The rows with what is planned for each account, or with the vendor's own top-ups in its runway."""
+    """Add each account's plan to its rows, or the vendor's automatic top-ups to its runway."""
     done = []
     for (account_id,), own in rows.group_by("account_id", maintain_order=True):
         found = topups[str(account_id)]

@@ -1,4 +1,4 @@
-"""The outlook of accounts: each by itself, whatever the others hold."""
+"""Forecasts of accounts: each by itself, whatever the others hold."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipeline.forecasts import outlook
+from pipeline.forecasts import account_forecasts
+from pipeline.forecasts.account_forecasts import forecast_accounts
 from pipeline.forecasts.forecast_inputs import Inputs
-from pipeline.forecasts.outlook import look_ahead
 
 TODAY = date(2026, 3, 18)
 _MONEY = pl.Decimal(27, 9)
@@ -59,23 +59,23 @@ def _inputs(*accounts: str, is_auto: bool = False) -> Inputs:
 
 def test_an_account_that_cannot_be_forecast_costs_no_other_its_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = _inputs("a", "b", "c")
-    whole = look_ahead(inputs)
-    topups = outlook._topups
+    whole = forecast_accounts(inputs)
+    topups = account_forecasts._topups
 
-    def spoilt(paths: outlook.Paths, fact: dict[str, object], observed: date) -> outlook._TopUps:
+    def spoilt(paths: account_forecasts.Paths, fact: dict[str, object], observed: date) -> account_forecasts._TopUps:
         if paths.account_id == "b":
             raise ArithmeticError("a fault of this account's own")
         return topups(paths, fact, observed)
 
-    monkeypatch.setattr(outlook, "_topups", spoilt)
+    monkeypatch.setattr(account_forecasts, "_topups", spoilt)
     told: list[tuple[str, str]] = []
-    rest = look_ahead(inputs, on_failure=lambda name, problem: told.append((name, str(problem))))
+    rest = forecast_accounts(inputs, on_failure=lambda name, problem: told.append((name, str(problem))))
     assert told == [("b", "a fault of this account's own")]
     assert_frame_equal(rest, whole.filter(pl.col("account_id") != "b"))
 
 
 def test_automatic_top_ups_leave_what_would_come_without_them() -> None:
-    with_them, without = look_ahead(_inputs("a", is_auto=True)), look_ahead(_inputs("a"))
+    with_them, without = forecast_accounts(_inputs("a", is_auto=True)), forecast_accounts(_inputs("a"))
     assert set(with_them["auto_topup_model"]) == {"modelled"}
     assert with_them["depleted_probability"].max() == 0.0
     assert with_them["depleted_without_topups_probability"].to_list() == without["depleted_probability"].to_list()

@@ -1,0 +1,67 @@
+"""What backtest scores mean, in sentences: whether the bands held, and whether the forecast beats plain means."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from pipeline.forecasts.backtest_scores import ALL
+
+_FEW, _FEW_SEPARATE = 20, 4
+"""With fewer forecasts, or fewer that do not overlap, a single one moves the coverage by five points or more: that is a
+hint, not a measurement."""
+
+_LEAST_DIFFERENCE: Final = 0.02
+"""Differences in loss below 2 % are called none."""
+
+
+def verdict(scores: pl.DataFrame, account_id: str = ALL, *, step_days: int = 7) -> list[str]:
+    """Return sentences: for each horizon whether its band held, and whether the forecast beats the means.
+
+    `scores` as `backtest` returns them, which was given the same `step_days`; `account_id` for one account. One
+    sentence where there was no forecast.
+    """
+    found = scores.filter(pl.col("account_id") == account_id).sort("horizon_days")
+    if not found.height:
+        return ["There is not spend enough in the history to forecast from a past day and see what came."]
+    lines = []
+    for horizon in found["horizon_days"].unique().sort():
+        here = {row["forecaster"]: row for row in found.filter(pl.col("horizon_days") == horizon).to_dicts()}
+        own = here["drawdown"]
+        lines += [_held(own, "weeks" if step_days == 7 else "forecasts"), _beats(own, here["mean_7d"])]
+    return lines
+
+
+def _held(own: dict[str, float], things: str) -> str:
+    held, below = (round(100 * own[name]) for name in ("coverage_80_ratio", "below_80_ratio"))
+    above = max(100 - held - below, 0)
+    count, apart, horizon = (int(own[name]) for name in ("forecast_count", "separate_origin_count", "horizon_days"))
+    text = f"In 100 {things} like these, the 80 % band for the next {horizon} days would have held {held}"
+    if count < _FEW:
+        forecasts = "1 forecast" if count == 1 else f"{count} forecasts"
+        return f"{text}; only {forecasts}: read it as a hint."
+    if apart < _FEW_SEPARATE:
+        stretches = f"one stretch of {horizon} days" if apart == 1 else f"{apart} stretches of {horizon} days"
+        return f"{text}; the {count} forecasts cover only {stretches}: read it as a hint."
+    text += f": {below} would have fallen below it, {above} above."
+    if held < 75:
+        return f"{text} It is too narrow."
+    return f"{text} It is wider than it need be." if held > 85 else text
+
+
+def _beats(own: dict[str, float | None], week: dict[str, float | None]) -> str:
+    loss, by_week = own["pinball_ratio"], week["pinball_ratio"]
+    about = f"Next {own['horizon_days']} days:"
+    if loss is None or by_week is None:
+        return f"{about} the 28-day mean made no error, so nothing can beat it."
+    text = f"{about} the forecast's loss is {_compared(loss)} the 28-day mean's"
+    if by_week == 0:
+        return f"{text}; the 7-day mean made no error."
+    return f"{text} and {_compared(loss / by_week)} the 7-day mean's."
+
+
+def _compared(ratio: float) -> str:
+    if abs(ratio - 1) < _LEAST_DIFFERENCE:
+        return "the same as"
+    return f"{abs(1 - ratio):.0%} {'smaller' if ratio < 1 else 'larger'} than".replace("%", " %")
