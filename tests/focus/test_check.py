@@ -23,7 +23,7 @@ _GONE = "EffectiveCost between the first and the last reading is what the bridge
 _USED = "usage charged between the first and the last reading is what the bridge has as used"
 _CURRENCY = "a billing account has one currency in a month"
 _ESTIMATED = "nothing is estimated"
-_ALIKE = "a reported charge stands in both tables alike"
+_ALIKE = "a reported charge is the same in both tables"
 _FALLS = "estimates add up to the falls of the balance"
 _ESTIMATE = "an estimate is a cost of a period, of an account with balances alone, and names its two readings"
 

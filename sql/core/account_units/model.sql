@@ -65,7 +65,7 @@ readings as (
         )
 ),
 
-turns as (
+with_previous_unit as (
     select
         account_id,
         observed_at_utc,
@@ -82,7 +82,7 @@ spans as (
             else observed_at_utc
         end as from_at_utc,
         unit_code
-    from turns
+    from with_previous_unit
     where unit_before_code is null or unit_before_code <> unit_code
     union all
     select

@@ -2,7 +2,7 @@
 -- looks like.
 with
 
-months as (
+owed_months as (
     select
         min(touched_month) as first_date,
         cast(max(touched_month) + interval 1 month as date) as next_first_date
@@ -10,17 +10,17 @@ months as (
     where table_name = 'core.balance_residuals'
 ),
 
-hull as (
+owed_span as (
     select
         cast(first_date as timestamp) at time zone 'UTC' as from_utc,
         cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
-    from months
+    from owed_months
 ),
 
 -- -- what is left over, beside its neighbours ----------------------------------------------------------------------
 
 -- Neighbours are looked for within 92 days.
-near as (
+nearby as (
     select
         intervals.account_id,
         intervals.closed_at_utc,
@@ -33,23 +33,23 @@ near as (
         cast(intervals.closing_amount - intervals.opening_amount as double)
         / nullif(cast(intervals.stated_usage_amount as double), 0) as price
     from core.balance_intervals as intervals
-    cross join hull
+    cross join owed_span
     where
-        intervals.closed_at_utc >= hull.from_utc - interval 92 day
-        and intervals.closed_at_utc < hull.before_utc + interval 92 day
+        intervals.closed_at_utc >= owed_span.from_utc - interval 92 day
+        and intervals.closed_at_utc < owed_span.before_utc + interval 92 day
 ),
 
-odd as materialized (
+residuals as materialized (
     select intervals.*
     from core.balance_intervals as intervals
-    cross join hull
+    cross join owed_span
     where
-        intervals.closed_at_utc >= hull.from_utc - interval 92 day
-        and intervals.closed_at_utc < hull.before_utc + interval 92 day
+        intervals.closed_at_utc >= owed_span.from_utc - interval 92 day
+        and intervals.closed_at_utc < owed_span.before_utc + interval 92 day
         and intervals.residual_amount <> 0
 ),
 
-beside as (
+neighbours as (
     select
         account_id,
         closed_at_utc,
@@ -79,14 +79,14 @@ beside as (
             when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
                 then lead(price) over following
         end as price_after,
-        -- A number of whole euros does not tell that cents are never stated: its neighbours may, and of a currency
+        -- A number of whole euros does not prove that cents are never stated: its neighbours may, and of a currency
         -- cents always count.
         greatest(max(balance_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
             as balance_decimal_count,
         greatest(max(document_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
             as document_decimal_count
-    from near
-    where account_id in (select odd.account_id from odd)
+    from nearby
+    where account_id in (select residuals.account_id from residuals)
     window
         following as (partition by account_id, unit_code order by closed_at_utc),
         around as (
@@ -95,116 +95,121 @@ beside as (
         )
 ),
 
--- The entries of the odd intervals, with all that is said of them.
-listed as (
+-- The entries of intervals with a residual, with all that is stated of them.
+residual_entry_ids as (
     select
         account_id,
         closed_at_utc,
         residual_amount,
         unnest(string_split(entry_ids, ' ')) as entry_id
-    from odd
+    from residuals
     where evidence_level <> 'balance'
 ),
 
-suspicious as materialized (
+residual_entries as materialized (
     select
-        listed.account_id,
-        listed.closed_at_utc,
-        listed.residual_amount,
-        listed.entry_id,
+        residual_entry_ids.account_id,
+        residual_entry_ids.closed_at_utc,
+        residual_entry_ids.residual_amount,
+        residual_entry_ids.entry_id,
         entries.effective_at_utc,
         entries.entry_amount,
         entries.first_entry_amount,
         entries.entry_kind,
         entries.description,
         sign(entries.entry_amount) * abs(entries.gross_amount) as taxed_amount
-    from listed
+    from residual_entry_ids
     inner join core.ledger_entries as entries
-        on listed.account_id = entries.account_id and listed.entry_id = entries.entry_id
+        on residual_entry_ids.account_id = entries.account_id and residual_entry_ids.entry_id = entries.entry_id
     where entries.entry_status <> 'pending'
 ),
 
--- What each entry of an odd interval would explain by itself. The rate is the owner's, where the vendor names no tax.
-suspects as materialized (
+-- What each entry of an interval with a residual would explain by itself. The tax rate is the owner's, where the vendor
+-- names no tax.
+explanations as materialized (
     select
-        suspicious.account_id,
-        suspicious.closed_at_utc,
-        bool_or(suspicious.first_entry_amount - suspicious.entry_amount = suspicious.residual_amount) as is_restated,
+        residual_entries.account_id,
+        residual_entries.closed_at_utc,
+        bool_or(
+            residual_entries.first_entry_amount - residual_entries.entry_amount = residual_entries.residual_amount
+        ) as is_restated,
         coalesce(
-            bool_or(suspicious.taxed_amount - suspicious.entry_amount = suspicious.residual_amount), false
+            bool_or(residual_entries.taxed_amount - residual_entries.entry_amount = residual_entries.residual_amount),
+            false
         )
-        or sum(coalesce(suspicious.taxed_amount, suspicious.entry_amount) - suspicious.entry_amount)
-        = min(suspicious.residual_amount)
+        or sum(coalesce(residual_entries.taxed_amount, residual_entries.entry_amount) - residual_entries.entry_amount)
+        = min(residual_entries.residual_amount)
         or coalesce(
             bool_or(
                 round(
-                    cast(suspicious.entry_amount as decimal(25, 9)) * try_cast(accounts.tax_rate as decimal(9, 6)),
+                    cast(residual_entries.entry_amount as decimal(25, 9))
+                    * try_cast(accounts.tax_rate as decimal(9, 6)),
                     2
                 )
-                = suspicious.residual_amount
+                = residual_entries.residual_amount
             ),
             false
         ) as is_tax,
-        bool_or(suspicious.entry_amount = -suspicious.residual_amount) as has_counterpart,
-        max(abs(suspicious.entry_amount)) as largest_amount,
-        bool_or(sign(suspicious.entry_amount) <> sign(suspicious.residual_amount)) as has_opposite
-    from suspicious
-    inner join core.accounts as accounts on suspicious.account_id = accounts.account_id
-    group by suspicious.account_id, suspicious.closed_at_utc
+        bool_or(residual_entries.entry_amount = -residual_entries.residual_amount) as has_counterpart,
+        max(abs(residual_entries.entry_amount)) as largest_amount,
+        bool_or(sign(residual_entries.entry_amount) <> sign(residual_entries.residual_amount)) as has_opposite
+    from residual_entries
+    inner join core.accounts as accounts on residual_entries.account_id = accounts.account_id
+    group by residual_entries.account_id, residual_entries.closed_at_utc
 ),
 
--- Every entry of the size of what is left over in an odd interval, within 92 days of it.
-likes as materialized (
+-- Every entry of the size of a residual, within 92 days of its interval.
+equal_entries as materialized (
     select
-        odd.account_id,
-        odd.closed_at_utc,
-        odd.residual_amount,
+        residuals.account_id,
+        residuals.closed_at_utc,
+        residuals.residual_amount,
         entries.entry_id,
         entries.effective_at_utc,
         entries.entry_amount,
         entries.entry_kind,
         entries.description
-    from odd
+    from residuals
     inner join core.ledger_entries as entries
         on
-            odd.account_id = entries.account_id
-            and odd.unit_code = entries.unit_code
-            and abs(odd.residual_amount) = abs(entries.entry_amount)
+            residuals.account_id = entries.account_id
+            and residuals.unit_code = entries.unit_code
+            and abs(residuals.residual_amount) = abs(entries.entry_amount)
     where
         entries.entry_status <> 'void'
-        and entries.effective_at_utc between odd.opened_at_utc - interval 92 day
-        and odd.closed_at_utc + interval 92 day
+        and entries.effective_at_utc between residuals.opened_at_utc - interval 92 day
+        and residuals.closed_at_utc + interval 92 day
 ),
 
--- An entry whose like is booked within a day under another id, and that the balance never moved by.
-twins as (
+-- An entry that is booked again within a day under another id, and that the balance never moved by.
+repeated_entries as (
     select distinct
-        suspicious.account_id,
-        suspicious.closed_at_utc
-    from suspicious
-    inner join likes
+        residual_entries.account_id,
+        residual_entries.closed_at_utc
+    from residual_entries
+    inner join equal_entries
         on
-            suspicious.account_id = likes.account_id
-            and suspicious.closed_at_utc = likes.closed_at_utc
-            and suspicious.entry_id <> likes.entry_id
-            and suspicious.entry_amount = likes.entry_amount
-            and suspicious.entry_kind = likes.entry_kind
-            and suspicious.description is not distinct from likes.description
-            and likes.effective_at_utc between suspicious.effective_at_utc - interval 1 day
-            and suspicious.effective_at_utc + interval 1 day
-    where suspicious.residual_amount = -suspicious.entry_amount
+            residual_entries.account_id = equal_entries.account_id
+            and residual_entries.closed_at_utc = equal_entries.closed_at_utc
+            and residual_entries.entry_id <> equal_entries.entry_id
+            and residual_entries.entry_amount = equal_entries.entry_amount
+            and residual_entries.entry_kind = equal_entries.entry_kind
+            and residual_entries.description is not distinct from equal_entries.description
+            and equal_entries.effective_at_utc between residual_entries.effective_at_utc - interval 1 day
+            and residual_entries.effective_at_utc + interval 1 day
+    where residual_entries.residual_amount = -residual_entries.entry_amount
 ),
 
--- What an account is used to pay: an absent entry has the size of one that is known.
-usual as (
+-- What an account usually pays: a missing entry has the size of one that is known.
+usual_amounts as (
     select distinct
         account_id,
         closed_at_utc
-    from likes
+    from equal_entries
     where residual_amount = entry_amount
 ),
 
--- How much a day went in the 28 days before a rise, where no ledger tells what the rise was.
+-- How much was spent a day in the 28 days before a rise, where no ledger says what the rise was.
 falls as (
     select
         account_id,
@@ -213,81 +218,85 @@ falls as (
         sum(usage_amount)
         + sum(case when evidence_level = 'balance' and residual_amount < 0 then residual_amount else 0 end)
             as fall_amount
-    from near
+    from nearby
     where evidence_level <> 'ledger'
     group by account_id, unit_code, cast(closed_at_utc at time zone 'UTC' as date)
 ),
 
 rises as (
     select
-        odd.account_id,
-        odd.closed_at_utc,
+        residuals.account_id,
+        residuals.closed_at_utc,
         coalesce(-sum(falls.fall_amount) / 28, 0) as usual_amount
-    from odd
+    from residuals
     left join falls
         on
-            odd.account_id = falls.account_id
-            and odd.unit_code = falls.unit_code
-            and falls.fall_date < cast(odd.closed_at_utc at time zone 'UTC' as date)
-            and falls.fall_date >= cast(odd.closed_at_utc at time zone 'UTC' as date) - 28
-    where odd.residual_amount > 0 and odd.evidence_level <> 'ledger'
-    group by odd.account_id, odd.closed_at_utc
+            residuals.account_id = falls.account_id
+            and residuals.unit_code = falls.unit_code
+            and falls.fall_date < cast(residuals.closed_at_utc at time zone 'UTC' as date)
+            and falls.fall_date >= cast(residuals.closed_at_utc at time zone 'UTC' as date) - 28
+    where residuals.residual_amount > 0 and residuals.evidence_level <> 'ledger'
+    group by residuals.account_id, residuals.closed_at_utc
 ),
 
 -- What was booked in one interval and moved the balance in the next leaves two residuals that cancel each other.
 compared as (
     select
-        odd.*,
-        suspects.is_restated,
-        suspects.is_tax,
-        suspects.largest_amount,
-        suspects.has_opposite,
+        residuals.*,
+        explanations.is_restated,
+        explanations.is_tax,
+        explanations.largest_amount,
+        explanations.has_opposite,
         (
-            beside.residual_before_amount = -odd.residual_amount
-            and (odd.evidence_level = 'usage' or suspects.has_counterpart or before.has_counterpart)
+            neighbours.residual_before_amount = -residuals.residual_amount
+            and (residuals.evidence_level = 'usage' or explanations.has_counterpart or before.has_counterpart)
         )
         or (
-            beside.residual_after_amount = -odd.residual_amount
-            and (odd.evidence_level = 'usage' or suspects.has_counterpart or after.has_counterpart)
+            neighbours.residual_after_amount = -residuals.residual_amount
+            and (residuals.evidence_level = 'usage' or explanations.has_counterpart or after.has_counterpart)
         ) as is_boundary,
         -- Two balances are each rounded by half of their last digit at most, and so is each document.
         case
-            when odd.document_decimal_count > beside.balance_decimal_count
-                then abs(odd.residual_amount) < cast(power(10, -beside.balance_decimal_count) as decimal(38, 9))
-            when odd.balance_decimal_count > beside.document_decimal_count
+            when residuals.document_decimal_count > neighbours.balance_decimal_count
                 then
-                    (odd.entry_count > 0 or odd.stated_usage_amount <> 0)
-                    and abs(odd.residual_amount)
-                    <= cast(0.5 * power(10, -beside.document_decimal_count) as decimal(38, 9))
+                    abs(residuals.residual_amount)
+                    < cast(power(10, -neighbours.balance_decimal_count) as decimal(38, 9))
+            when residuals.balance_decimal_count > neighbours.document_decimal_count
+                then
+                    (residuals.entry_count > 0 or residuals.stated_usage_amount <> 0)
+                    and abs(residuals.residual_amount)
+                    <= cast(0.5 * power(10, -neighbours.document_decimal_count) as decimal(38, 9))
                     * case
-                        when odd.evidence_level = 'usage'
+                        when residuals.evidence_level = 'usage'
                             then
-                                1 + cast(odd.closed_at_utc at time zone 'UTC' as date)
-                                - cast(odd.opened_at_utc at time zone 'UTC' as date)
-                        else odd.entry_count
+                                1 + cast(residuals.closed_at_utc at time zone 'UTC' as date)
+                                - cast(residuals.opened_at_utc at time zone 'UTC' as date)
+                        else residuals.entry_count
                     end
                     -- What is missing of a document has no more digits than documents have.
-                    and 9 - length(cast(odd.residual_amount as varchar))
-                    + length(rtrim(cast(odd.residual_amount as varchar), '0')) > beside.document_decimal_count
+                    and 9 - length(cast(residuals.residual_amount as varchar))
+                    + length(rtrim(cast(residuals.residual_amount as varchar), '0')) > neighbours.document_decimal_count
             else false
         end as is_rounding,
-        abs(beside.price + 1) > 1e-6
+        abs(neighbours.price + 1) > 1e-6
         and (
-            abs(beside.price / nullif(beside.price_before, 0) - 1) < 1e-9
-            or abs(beside.price / nullif(beside.price_after, 0) - 1) < 1e-9
+            abs(neighbours.price / nullif(neighbours.price_before, 0) - 1) < 1e-9
+            or abs(neighbours.price / nullif(neighbours.price_after, 0) - 1) < 1e-9
         ) as is_priced
-    from odd
-    inner join beside on odd.account_id = beside.account_id and odd.closed_at_utc = beside.closed_at_utc
-    left join suspects on odd.account_id = suspects.account_id and odd.closed_at_utc = suspects.closed_at_utc
-    left join suspects as before
-        on odd.account_id = before.account_id and beside.closed_before_utc = before.closed_at_utc
-    left join suspects as after
-        on odd.account_id = after.account_id and beside.closed_after_utc = after.closed_at_utc
+    from residuals
+    inner join neighbours
+        on residuals.account_id = neighbours.account_id and residuals.closed_at_utc = neighbours.closed_at_utc
+    left join explanations
+        on residuals.account_id = explanations.account_id and residuals.closed_at_utc = explanations.closed_at_utc
+    left join explanations as before
+        on residuals.account_id = before.account_id and neighbours.closed_before_utc = before.closed_at_utc
+    left join explanations as after
+        on residuals.account_id = after.account_id and neighbours.closed_after_utc = after.closed_at_utc
 ),
 
 -- -- what it looks like --------------------------------------------------------------------------------------------
 
-judged as (
+classified as (
     select
         compared.account_id,
         compared.closed_at_utc,
@@ -311,7 +320,7 @@ judged as (
                 then 'pending_deposit'
             when compared.is_rounding then 'rounding'
             when compared.is_boundary then 'boundary'
-            when twins.account_id is not null then 'duplicate_entry'
+            when repeated_entries.account_id is not null then 'duplicate_entry'
             when compared.is_tax then 'tax'
             -- Days that were each rounded to nine decimals need not add up to a balance that was rounded once.
             when
@@ -332,7 +341,7 @@ judged as (
                 compared.polled_at_utc is null
                 and evidence.through_date < cast(compared.closed_at_utc at time zone 'UTC' as date)
                 then 'unknown'
-            when compared.largest_amount is null or usual.account_id is not null then 'missing_entry'
+            when compared.largest_amount is null or usual_amounts.account_id is not null then 'missing_entry'
             when abs(compared.residual_amount) < compared.largest_amount or compared.has_opposite
                 then 'amount_mismatch'
             else 'missing_entry'
@@ -343,8 +352,10 @@ judged as (
     left join core.accounts as smallest
         on compared.account_id = smallest.account_id and compared.unit_code = smallest.unit_code
     left join staging.evidence as evidence on compared.account_id = evidence.account_id
-    left join twins on compared.account_id = twins.account_id and compared.closed_at_utc = twins.closed_at_utc
-    left join usual on compared.account_id = usual.account_id and compared.closed_at_utc = usual.closed_at_utc
+    left join repeated_entries
+        on compared.account_id = repeated_entries.account_id and compared.closed_at_utc = repeated_entries.closed_at_utc
+    left join usual_amounts
+        on compared.account_id = usual_amounts.account_id and compared.closed_at_utc = usual_amounts.closed_at_utc
     left join rises on compared.account_id = rises.account_id and compared.closed_at_utc = rises.closed_at_utc
 )
 
@@ -352,4 +363,4 @@ select
     account_id,
     closed_at_utc,
     residual_class
-from judged
+from classified

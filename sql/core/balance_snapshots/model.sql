@@ -1,4 +1,4 @@
--- A failed attempt stands as unknown, without an amount: absent is not zero.
+-- A failed attempt is an unknown reading, without an amount: absent is not zero.
 select
     -- ids
     balances.account_id,

@@ -100,7 +100,7 @@ months as (
 
 -- Which way the kinds are mostly stated: in the month, in the two months before as well, or where these have few
 -- entries, in all until then.
-leanings as (
+stated_directions as (
     select
         months.account_id,
         months.known_month,
@@ -147,7 +147,7 @@ kinds as (
             end
         ) as debit_sign,
         sign(case when abs(credit_lead) >= 3 then credit_lead else long_credit_lead end) as credit_sign
-    from leanings
+    from stated_directions
 ),
 
 allowed as (
@@ -214,7 +214,7 @@ counted as (
         allowed.word
 ),
 
-weighed as (
+with_best_count as (
     select
         counted.*,
         max(counted.reconciled_count) over (partition by counted.account_id, counted.known_month, counted.month_count)
@@ -239,7 +239,7 @@ best as (
         preference,
         word,
         reconciled_count
-    from weighed
+    from with_best_count
     where reconciled_count = best_count
 ),
 

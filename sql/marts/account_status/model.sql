@@ -2,7 +2,7 @@
 -- likely as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched
 -- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
 -- same limits. Days are counted from the build's clock, however old the reading is: a failed request does not make an
--- account less urgent, and reading_state stands beside the severity. Unknown is only that of which nothing is known: no
+-- account less urgent, and reading_state comes beside the severity. Unknown is only that of which nothing is known: no
 -- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
 -- pipeline/models/status_at.py applies the same rules to the time between the build and the moment of reading.
 with
@@ -293,7 +293,7 @@ converted as (
             and judged.read_date = rates.conversion_date
 ),
 
-worded as (
+phrases as (
     select
         *,
         cast(cast(balance_amount as decimal(38, 2)) as varchar) || ' ' || unit_code as balance_words,
@@ -344,7 +344,7 @@ worded as (
     from converted
 ),
 
-reasoned as (
+with_reason as (
     select
         *,
         -- Why a reading is old, and what that means for the sentence behind it.
@@ -405,7 +405,7 @@ reasoned as (
                     || ', the mean of ' || history_words || evidence_words || limit_words || '.'
             else 'How long it lasts is not known' || limit_words || '.'
         end as judgement_words
-    from worded
+    from phrases
 )
 
 select
@@ -467,4 +467,4 @@ select
     core.source_of(
         reporting_balance_amount, unit_code, reporting_unit_code, price_unit_code, rate_source
     ) as fx_source
-from reasoned
+from with_reason

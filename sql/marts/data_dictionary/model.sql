@@ -1,4 +1,4 @@
--- Read back from the database: what a table says of itself is what it is. Units stand in brackets at the end of a
+-- Read back from the database: what a table says of itself is what it is. Units are in brackets at the end of a
 -- column's comment, the key at the end of a table's. Where a column comes from no catalogue knows: loading says it.
 with
 

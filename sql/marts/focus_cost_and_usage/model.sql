@@ -1,5 +1,5 @@
 -- What vendors report, in FOCUS 1.4. Money paid in is a Purchase: billed, and not yet used. What leaves the balance is
--- Usage: used, and billed before. A ledger entry is charged to the UTC day that it stands in, so that a month holds
+-- Usage: used, and billed before. A ledger entry is charged to the UTC day that it falls on, so that a month holds
 -- what left in it. What has no price in a currency has no row.
 with
 
@@ -60,7 +60,7 @@ entries as (
         entries.entry_status in ('settled', 'unknown')
         -- Money that came in under a word that nobody knows is neither a purchase nor service.
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
-        -- Where the best evidence is usage by day, drawdown is told by the days.
+        -- Where the best evidence is usage by day, drawdown follows from the days.
         and (
             accounts.evidence_level <> 'usage'
             or entries.entry_kind = 'top_up'

@@ -1,5 +1,5 @@
 -- fail adds_up: It agrees with what it was not made from.
--- What is reported stands in both tables alike, and estimates are held to the readings themselves.
+-- What is reported is the same in both tables, and estimates are held to the readings themselves.
 with
 
 reported as (
@@ -68,7 +68,7 @@ falls as (
 
 select distinct
     coalesce(reported.account_id, repeated.account_id) as account_id,
-    'a reported charge stands in both tables alike' as rule
+    'a reported charge is the same in both tables' as rule
 from reported
 full outer join repeated
     on reported.account_id = repeated.account_id and reported.currency_code = repeated.currency_code

@@ -179,7 +179,7 @@ scored as (
     from ours
 ),
 
-points as (
+point_forecasts as (
     select
         account_id,
         issue_date,
@@ -207,24 +207,24 @@ points as (
 ),
 
 -- One number taken for every quantile: its pinball loss is half its error.
-beside as (
+point_scores as (
     select
-        points.account_id,
-        points.forecaster,
-        points.horizon_days,
+        point_forecasts.account_id,
+        point_forecasts.forecaster,
+        point_forecasts.horizon_days,
         ours.unit_code,
-        points.issue_date,
-        core.mean_of(abs(ours.came - points.point), 2) as pinball,
-        abs(ours.came - points.point) as error
-    from points
+        point_forecasts.issue_date,
+        core.mean_of(abs(ours.came - point_forecasts.point), 2) as pinball,
+        abs(ours.came - point_forecasts.point) as error
+    from point_forecasts
     inner join ours
         on
-            points.account_id = ours.account_id
-            and points.issue_date = ours.issue_date
-            and points.horizon_days = ours.horizon_days
+            point_forecasts.account_id = ours.account_id
+            and point_forecasts.issue_date = ours.issue_date
+            and point_forecasts.horizon_days = ours.horizon_days
 ),
 
-everybody as (
+all_scores as (
     select * from scored
     union all
     select
@@ -241,7 +241,7 @@ everybody as (
         null as is_above,
         null as pit,
         null as brier
-    from beside
+    from point_scores
 )
 
 select
@@ -267,5 +267,5 @@ select
     avg(is_above) as above_80_ratio,
     avg(pit) as mean_pit_ratio,
     avg(brier) as brier_score
-from everybody
+from all_scores
 group by account_id, forecaster, horizon_days

@@ -45,7 +45,7 @@ claims as (
             and dated.observed_at_utc = days.observed_at_utc
 ),
 
-came as (
+with_spend as (
     select
         claims.account_id,
         claims.claim,
@@ -74,23 +74,23 @@ came as (
 
 compared as (
     select
-        came.account_id,
-        came.claim,
-        came.observed_at_utc,
-        came.claim_amount,
-        came.unit_code,
-        came.horizon_days,
+        with_spend.account_id,
+        with_spend.claim,
+        with_spend.observed_at_utc,
+        with_spend.claim_amount,
+        with_spend.unit_code,
+        with_spend.horizon_days,
         case
-            when not came.is_due then null
-            when came.claim = 'shortfall' then greatest(came.spend_amount - snapshots.balance_amount, 0)
-            else came.spend_amount
+            when not with_spend.is_due then null
+            when with_spend.claim = 'shortfall' then greatest(with_spend.spend_amount - snapshots.balance_amount, 0)
+            else with_spend.spend_amount
         end as actual_amount
-    from came
+    from with_spend
     left join core.balance_snapshots as snapshots
         on
-            came.account_id = snapshots.account_id
-            and came.unit_code = snapshots.unit_code
-            and came.observed_at_utc = snapshots.observed_at_utc
+            with_spend.account_id = snapshots.account_id
+            and with_spend.unit_code = snapshots.unit_code
+            and with_spend.observed_at_utc = snapshots.observed_at_utc
 ),
 
 errors as (
