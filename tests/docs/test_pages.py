@@ -85,7 +85,7 @@ def test_no_file_is_named_that_is_not_there(page: Path) -> None:
 def test_no_table_is_named_that_is_not_there(page: Path) -> None:
     tables = {table.full_name for table in layout()[0]} | {f"staging.{kind}" for kind in RECORDS} | set(ALL)
     named = re.findall(r"\b((?:staging|core|marts|alerts|forecasts)\.[a-z_]+)\b", page.read_text(encoding="utf-8"))
-    own = {label.removeprefix("sql/").removesuffix(".sql").replace("/", ".") for label in _own_files(page)}
+    own = {".".join(Path(label).parts[1:3]) for label in _own_files(page) if label.startswith("sql/")}
 
     assert {name for name in named if not name.endswith((".parquet", ".md"))} <= tables | own
 
