@@ -7,7 +7,7 @@ Each SELECT follows a line that gives its severity, its name and what holds when
 
 It returns account_id and what is wrong, a row for each account that does not meet it. `fail`: the rows of that account
 are not published (`pipeline.models.quarantine`); account_id is NULL where no account is at fault, and then the run
-stops. `warn`: people are told, nothing is held back.
+stops. `warn`: the run says so, and nothing is held back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a table's rows follow from, as a hash: a changed SELECT is told apart from a reworded comment.
+"""What a table's rows follow from, as a hash: it changes with a SELECT, and not with a comment.
 
 The hash of a model covers its parsed SELECT, the macros that it calls, and every view and model that it reads. So a
 change anywhere upstream changes the hashes of all that is downstream, and these tables owe all their months

@@ -2,7 +2,7 @@
 
 A SELECT is parsed; a staging table of records is followed into the vendors' declarations; a table that Python makes
 states in its definition what it is made from (`Table.made_from`). Conditions in joins and WHERE are no source of a
-column: they say which rows there are, not what stands in them.
+column: they decide which rows there are, not what they hold.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def direct_sources() -> dict[str, Sources]:
 def vendor_fields(table: str, column: str) -> tuple[str, ...]:
     """The vendors' fields that a column is made of, through all tables in between: `vpsbg balance: balance`.
 
-    Empty where none is, and where a table that Python makes stands in between: what it does with them is told there.
+    Empty where none is, and where a table that Python makes is in between: its code says what it does with them.
     """
     return tuple(sorted(set(_far(table, column, frozenset()))))
 

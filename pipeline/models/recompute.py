@@ -25,7 +25,7 @@ class Recomputed:
     rows: int
     """In the whole table."""
     scope: str
-    """The condition that holds for the rows that were made anew."""
+    """The condition that holds for the rows that were computed."""
 
 
 def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str | None = None) -> Recomputed:
@@ -95,7 +95,7 @@ def owe_what_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> Non
 
 
 def owed_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """The condition that a row of a table stands in a month that the table owes; empty where it owes none.
+    """The condition that a row of a table is in a month that the table owes; empty where it owes none.
 
     It is made of constants, one range for neighbouring months, so that DuckDB passes over all other rows unread.
     """

@@ -1,8 +1,8 @@
-"""Checksums of tables: the SQL that makes one, and what is left out because each build says it anew.
+"""Checksums of tables: the SQL that makes one, and what is left out because every build writes its own.
 
-A row becomes one text in which every value stands in a form of its own (exact, UTC, NULL apart from the empty text)
-behind its length, so that no two rows read alike. The SHA-256 of each row is added up, four numbers of 64 bits side by
-side. So neither the order of rows, nor storage, threads or DuckDB's version tell, and a row that stands twice does.
+A row becomes one text in which every value has one form (exact, UTC, NULL distinct from the empty text) and follows
+its length, so that no two rows read alike. The SHA-256 of each row is added up, four numbers of 64 bits side by
+side. So the order of rows, storage, threads and DuckDB's version make no difference, and a repeated row does.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from hashlib import sha256
 from typing import Final
 
 from pipeline.schema.columns import Type
+from pipeline.schema.tables import ALL
 
 PER_BUILD_COLUMNS: Final = ("loaded_at_utc", "quarantined_at_utc")
-"""Columns that say when something was built, or found while building: left out wherever they stand. Since when an
+"""Columns that say when something was built, or found while building: left out of every table. Since when an
 account is in quarantine is known to the builds in between, and not to landing."""
 
-PER_BUILD_TABLES: Final = {
-    "marts.build_info": "when and by whom the build was made",
-    "staging.landing_folders": "when the copy's folders were last written",
-    "staging.layout": "which version laid the warehouse out",
-    "staging.touched_months": "what a load still owes; empty after every refresh",
-}
+PER_BUILD_TABLES: Final = {table.full_name: table.per_build for table in ALL.values() if table.per_build}
 """Tables that say nothing of the accounts, and why: left out."""
 
 DIGITS: Final = 32

@@ -35,7 +35,7 @@ def _constraint(column: TableColumn) -> str:
 
 
 def create_table(table: Table, name: str | None = None) -> str:
-    """`CREATE TABLE IF NOT EXISTS` with NOT NULL and CHECK; `name` stands in for the table's own full name."""
+    """`CREATE TABLE IF NOT EXISTS` with NOT NULL and CHECK; `name` replaces the table's own full name."""
     lines = [f"    {column.name} {column.column.type} {_constraint(column)}".rstrip() for column in table.columns]
     return f"CREATE TABLE IF NOT EXISTS {name or table.full_name} (\n" + ",\n".join(lines) + "\n)"
 
@@ -68,7 +68,7 @@ def table_comment(table: Table) -> str:
 
 
 def duplicate_keys(table: Table, where: str = "true") -> str:
-    """A query that counts the keys which stand more than once (a keyless table: the rows beyond one)."""
+    """A query that counts the keys that occur more than once (a table without a key: the rows beyond one)."""
     if not table.key:
         return f"SELECT greatest(count(*) - 1, 0) FROM {table.full_name} WHERE {where}"
     key = ", ".join(table.key)
@@ -140,6 +140,6 @@ def _finite(name: str) -> pl.Expr:
 
 
 def unused_columns(tables: list[Table]) -> list[str]:
-    """Columns that are defined and stand in no table."""
+    """Columns that are defined and that no table lists."""
     used = {name for made in tables for name in made.column_names}
     return sorted(set(COLUMNS) - used)

@@ -95,6 +95,10 @@ class Table:
     made_from: tuple[str, ...] = ()
     """For a table that Python makes: the tables, or what of landing and settings, that it is made from. The SELECT of
     any other table says that itself."""
+    is_bookkeeping: bool = False
+    """The warehouse's own notes on what it has done and has yet to do: no asset of Dagster's."""
+    per_build: str | None = None
+    """Why its rows say nothing of the accounts and differ from build to build: checksums leave them out."""
     after_all: bool = False
     """It is made after all other models, because it reads the catalogue or summarises the build."""
     freshness: Literal["hourly"] | None = None
@@ -149,6 +153,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reach: dict[str, Reach] = {}
     owes_all: bool = False
     made_from: list[str] = []
+    is_bookkeeping: bool = False
+    per_build: str | None = None
     after_all: bool = False
     freshness: Literal["hourly"] | None = None
 
@@ -207,6 +213,8 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
         reach=read.reach,
         owes_all=read.owes_all,
         made_from=tuple(read.made_from),
+        is_bookkeeping=read.is_bookkeeping,
+        per_build=read.per_build,
         after_all=read.after_all,
         freshness=read.freshness,
     )

@@ -12,7 +12,7 @@ from pipeline.models.asset_metadata import table_metadata
 from pipeline.models.discovery import discover as discover_models
 from pipeline.models.lineage import record_lineage
 from pipeline.models.quarantine import Broken
-from pipeline.schema.tables import ALL, RECORDS, Table, vendor_table
+from pipeline.schema.tables import RECORDS, Table, of_layer, vendor_table
 from pipeline.staging.load import load
 from pipeline.staging.readable import look
 from pipeline.support.dagster_steps import OWNERS, asset_key, described, note, readable_failures, say
@@ -26,22 +26,8 @@ _VENDOR_TABLES: dict[dg.AssetKey, tuple[str, Table]] = {
 }
 _LANDED = [landing_key(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints]
 
-# Assets that models read or people look at; the rest of staging's tables are bookkeeping.
-_SHARED = (
-    "fetches",
-    "loads",
-    "usage_statements",
-    "rejects",
-    "schema_drift",
-    "accounts",
-    "build",
-    "layout",
-    "credit_prices",
-    "fx_rates",
-    "column_sources",
-    "quarantine",
-    "account_aliases",
-)
+_SHARED = tuple(table for table in of_layer("staging") if table.made_from and not table.is_bookkeeping)
+"""Tables that models read or people look at."""
 
 
 def _vendor_specs() -> Iterator[dg.AssetSpec]:
@@ -71,12 +57,12 @@ def _view_spec(name: str, doc: str, deps: list[dg.AssetKey]) -> dg.AssetSpec:
 
 def _specs() -> Iterator[dg.AssetSpec]:
     yield from _vendor_specs()
-    for name in _SHARED:
+    for table in _SHARED:
         yield dg.AssetSpec(
-            dg.AssetKey(["staging", name]),
+            asset_key(table.full_name),
             deps=_LANDED,
             group_name="staging",
-            description=ALL[f"staging.{name}"].doc,
+            description=table.doc,
             kinds={"python", "duckdb"},
             owners=OWNERS,
         )

@@ -18,13 +18,14 @@ from pipeline.schema.version import SCHEMA_VERSION
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover as discover_vendors
 
-LAYERS_IN_DUCKDB: Final = ("staging", "core", "forecasts", "marts", "alerts")
+LAYERS_IN_DUCKDB: Final = tuple(dict.fromkeys(table.layer for table in ALL.values()))
+"""The layers that have tables, in their order: each is a schema."""
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     """Make every table and view, empty, where the file is new.
 
-    Returns why the file must be made anew, None where it need not. Raises DrawdownError for a file that a newer
+    Returns why the file must be rebuilt, None where it need not. Raises DrawdownError for a file that a newer
     version laid out.
     """
     tables, views = layout()

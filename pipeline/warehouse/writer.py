@@ -1,7 +1,7 @@
 """The writer's warehouse, behind a lock; `pipeline/warehouse/reader.py` opens what is published.
 
 One process writes at a time. The lock is an flock beside the warehouse, so it is freed by the death of its holder,
-however sudden; who holds it stands in it.
+however sudden; the lock file names its holder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Warehouse:
         self.known_at = known_at
         """What arrived later is not loaded; None: everything is."""
         self.is_replay = is_replay
-        """It is made again from landing, so nothing is issued anew."""
+        """It is rebuilt from landing, so no forecast is issued."""
         self.has_published = False
         """A build was made of it in this run."""
         self._wait_seconds = wait_seconds
@@ -84,7 +84,7 @@ class Warehouse:
         return self._connection is not None
 
     def _open(self) -> str | None:
-        """Take the lock and open the file; returns why the file must be made anew, None where it need not."""
+        """Take the lock and open the file; returns why the file must be rebuilt, None where it need not."""
         self._umask = os.umask(0o077)
         try:
             private_folder(self.home.path)
@@ -117,7 +117,7 @@ class Warehouse:
     def checkpoint(self) -> None:
         """Write the log into the file. Closing does it, too, but passes over a disk that is full.
 
-        Raises duckdb.Error; what was committed stands in the log then.
+        Raises duckdb.Error; what was committed is in the log then.
         """
         self.connection.execute("CHECKPOINT")
 
