@@ -83,8 +83,7 @@ class VendorClocks:
         """Raise DrawdownError where this machine's clock is wrong."""
         if problem := self.problem:
             raise DrawdownError(
-                f"{problem}: nothing is landed under a wrong time; set the clock, or have NTP set it, and run again, "
-                "which asks for all of it once more"
+                f"{problem}: nothing is landed with a wrong time; set the clock, or have NTP set it, and run again"
             )
 
     @property
