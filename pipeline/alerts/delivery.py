@@ -27,6 +27,7 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.file_lock import wait_for_lock
 from pipeline.support.home import Home, private_folder
 from pipeline.support.secret import Secret
+from pipeline.support.wording import count
 
 TRIES: Final = 3
 """Attempts of a message in one run."""
@@ -99,10 +100,14 @@ def deliver(
         if not sendable:
             continue
         if not is_due(outage, sendable, now):
-            count = f"{len(sendable)} change{'s' if len(sendable) > 1 else ''}"
-            why = outage.problem if outage and outage.problem else "no process lived to say whether it was told"
+            why = (
+                outage.problem
+                if outage and outage.problem
+                else "the process ended before it was known whether the message arrived"
+            )
             done.problems.append(
-                f"alerts: {count} for {recipient} could not be told: {why}; {_again(ledger, recipient)}"
+                f"alerts: {count(len(sendable), 'change')} for {recipient} could not be sent: {why}; "
+                f"{_again(ledger, recipient)}"
             )
             continue
         try:
@@ -141,7 +146,7 @@ def _mailing(
     preface = ""
     # A paragraph that has begun goes on where it broke off.
     if outage is not None and outage.since is not None and outage.failed_run_count and not any(told.values()):
-        preface = f"Messages did not arrive since {outage.since:%Y-%m-%d %H:%M} UTC. This is what matters now."
+        preface = f"No message could be delivered since {outage.since:%Y-%m-%d %H:%M} UTC. The current state follows."
     messages = compose(
         events,
         home.published / "report" / "index.html",
@@ -303,7 +308,7 @@ class _Mailing:
 
     def leave(self) -> None:
         """The time is over: what is under way may arrive or not, and whatever its thread finds out is not recorded."""
-        problem = f"the message through {self.recipient} was not taken within {RECIPIENT_SECONDS:.0f} s"
+        problem = f"the message through {self.recipient} was not accepted within {RECIPIENT_SECONDS:.0f} s"
         with _journal:
             self._is_left = True
             self.failures.append(problem)
@@ -330,8 +335,8 @@ class _Mailing:
         lines = [f"alerts: {each}; it is tried again" for each in dict.fromkeys(self.failures)]
         if self.left_over:
             lines.append(
-                f"alerts: {self.left_over} more than {len(self.messages)} messages through {self.recipient} can tell "
-                "wait for the next run; `drawdown alerts` lists them"
+                f"alerts: {count(self.left_over, 'change')} for {self.recipient} did not fit into "
+                f"{len(self.messages)} messages; the next run sends more, and `drawdown alerts` lists them"
             )
         return lines
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from pipeline.alerts.state_machine import Event
 from pipeline.schema.severities import EVERY_ACCOUNT, RUN_FAILED, URGENCY
 from pipeline.support.printable import printable, printable_lines
+from pipeline.support.wording import instant
 
 MOST_CHARACTERS: Final = 2_000
 """Of a message, its title included: what Discord takes, and the least of what chat services document. Where Apprise
@@ -31,17 +31,28 @@ _WORDS: Final = {
     "runway": "is running low",
     "amount": "is below your limit",
     "threshold": "is below the vendor's threshold",
-    "stale": "is stale",
-    "unexplained": "has unexplained money",
-    "anomaly": "spends otherwise than forecast",
-    "drift": "answers in another shape",
-    "unit": "is held in another unit",
+    "stale": "has no fresh reading",
+    "unexplained": "has unexplained balance changes",
+    "anomaly": "spends differently than forecast",
+    "drift": "has a changed API response",
+    "unit": "has changed its unit",
     "quarantine": "is in quarantine",
+}
+_RECOVERED: Final = {
+    "runway": "has enough days left again",
+    "amount": "is above your limit again",
+    "threshold": "is above the vendor's threshold again",
+    "stale": "has fresh readings again",
+    "unexplained": "has no unexplained balance changes any more",
+    "anomaly": "spends as forecast again",
+    "drift": "has its usual API responses again",
+    "unit": "has kept its unit for some days",
+    "quarantine": "is out of quarantine",
 }
 _RUNS: Final = {
     "opened": "the last run failed",
-    "escalated": "runs still fail",
-    "acknowledged": "failed runs are in hand",
+    "escalated": "runs are still failing",
+    "acknowledged": "failed runs are acknowledged",
     "recovered": "runs succeed again",
 }
 
@@ -51,7 +62,7 @@ def headline(event: Event) -> str:
     if event.rule == RUN_FAILED:
         return _RUNS[event.event]
     if event.event == "recovered":
-        return f"{event.account_id} has recovered ({event.rule})"
+        return f"{event.account_id} {_RECOVERED.get(event.rule, f'has recovered ({event.rule})')}"
     is_urgent = event.severity == "critical" and event.rule == "runway"
     if is_urgent:
         return f"{event.account_id} is critical"
@@ -170,7 +181,7 @@ def cut_at(text: str, room: int) -> int:
 
 
 def _paragraph(event: Event, notes: Mapping[str, str]) -> str:
-    about = f"{headline(event)} ({event.rule}, {event.event} {_instant(event.happened_at_utc)})."
+    about = f"{headline(event)} ({event.rule} alert {event.event} {instant(event.happened_at_utc)})."
     words = " ".join(filter(None, (event.message, notes.get(event.event_id))))
     # A failed run has a line for each of its problems, which are printable already; all else is one line.
     shown = printable_lines(words.split("\n")) if event.rule == RUN_FAILED else printable(words)
@@ -199,7 +210,3 @@ def _title(covered: Sequence[Event], ordered: Sequence[Event], place: str, limit
         title = f"Drawdown: {len(covered)}{of_all} changes: {told}"
     # A text message has no room for more than what it is about.
     return f"{title}{several}" if len(title) + len(several) <= limit // 4 else f"Drawdown{several}"
-
-
-def _instant(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -48,7 +48,7 @@ class Telling:
         opened = next((each for each in self.covered if each.event != "recovered"), None)
         if opened is None or self.event.event != "recovered":
             return ""
-        return f"It had opened {opened.happened_at_utc:%Y-%m-%d %H:%M} UTC, and that message did not arrive."
+        return f"It opened {opened.happened_at_utc:%Y-%m-%d %H:%M} UTC; that message was not delivered."
 
 
 @dataclass(slots=True)
@@ -111,14 +111,14 @@ def _judge(
     undelivered = [each for each in events if (made := delivery(each)) is not None and made.is_pending]
     state = ledger.states.get(key)
     newest: Event | None = None
-    reason = "it was over before it could be told"
+    reason = "it had recovered before the message was sent"
     if not is_known:
         reason = f"accounts.toml no longer names {recipient}"
     elif state is None or state.alert_state == "recovered":
         last = events[-1] if events else None
         newest = last if last is not None and last in undelivered else None
     elif state.alert_state == "acknowledged" or any(matches(each, state) for each in ledger.waiting.values()):
-        reason = "it was acknowledged before it was told"
+        reason = "it was acknowledged before the message was sent"
     else:
         last = next((each for each in reversed(events) if each.event in ("opened", "escalated")), None)
         made = delivery(last) if last is not None else None

@@ -133,7 +133,7 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
         ''
     ) AS unexplained_words,
     anomalies.words AS anomaly_words, anomalies.unit_words, quarantined.words AS quarantine_words,
-    'Answers changed their shape, or rows were refused: ' || drift.words || '. See staging.schema_drift and '
+    'The structure of answers changed, or rows were rejected: ' || drift.words || '. See staging.schema_drift and '
     || 'staging.rejects.' AS drift_words
 FROM marts.account_status AS status
 CROSS JOIN staging.build AS build

@@ -126,7 +126,7 @@ def _threshold(reading: Reading, severity: str) -> Finding:
     if reading.threshold_amount is None:
         # A vendor that leaves its threshold out once has not said that it has none.
         return _finding(reading, "threshold", None, None, "", is_known=False)
-    return _limit(reading, "threshold", severity, reading.threshold_amount, "the threshold that the vendor holds")
+    return _limit(reading, "threshold", severity, reading.threshold_amount, "the vendor's threshold")
 
 
 def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str) -> Finding:
@@ -147,7 +147,7 @@ def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str
 
 def _stale(reading: Reading, severity: str) -> Finding:
     if _is_fresh(reading):
-        words = f"It is read again: {_amount_or_unknown(reading)}."
+        words = f"The balance is read again: {_amount_or_unknown(reading)}."
         return _finding(reading, "stale", None, None, words, is_known=True)
     is_silent = (reading.silent_seconds or 0.0) >= STALE_AFTER_SECONDS
     is_bad = reading.is_overdue or reading.failed_poll_count >= STALE_AFTER_POLLS or is_silent
@@ -161,7 +161,7 @@ def _stale(reading: Reading, severity: str) -> Finding:
 def _unexplained(reading: Reading, severity: str) -> Finding:
     amount = reading.unexplained_amount or Decimal(0)
     is_bad = amount > UNEXPLAINED_SHARE * max(reading.burn_28d_amount or Decimal(0), Decimal(0))
-    words = reading.unexplained_words if amount else "All money of the last days is explained."
+    words = reading.unexplained_words if amount else "Every balance change of the last days is explained."
     return _finding(
         reading,
         "unexplained",
@@ -174,13 +174,13 @@ def _unexplained(reading: Reading, severity: str) -> Finding:
 
 def _anomaly(reading: Reading, severity: str) -> Finding:
     bad = severity if reading.anomaly_words else None
-    words = reading.anomaly_words or "The last days came as forecast."
+    words = reading.anomaly_words or "Spend in the last days was as forecast."
     return _finding(reading, "anomaly", bad, bad, words, is_known=_is_fresh(reading))
 
 
 def _drift(reading: Reading, severity: str) -> Finding:
     bad = severity if reading.drift_words else None
-    words = reading.drift_words or "The answers of the last days had their usual shape."
+    words = reading.drift_words or "The vendor's answers have had their usual structure for some days."
     return _finding(reading, "drift", bad, bad, words, is_known=_is_fresh(reading))
 
 
@@ -192,7 +192,7 @@ def _unit(reading: Reading, severity: str) -> Finding:
 
 def _quarantine(reading: Reading, severity: str) -> Finding:
     bad = severity if reading.quarantine_words else None
-    words = reading.quarantine_words or "All of its rows keep the tables' rules again."
+    words = reading.quarantine_words or "All of its rows satisfy the tables' checks again."
     return _finding(reading, "quarantine", bad, bad, words, is_known=True)
 
 

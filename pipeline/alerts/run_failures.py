@@ -75,7 +75,7 @@ def _tell_people(settings: Settings, home: Home, clock: Clock, run_id: str, ende
     done = Delivered(unwritten=list(settings.alert_recipients()[EVERY_ACCOUNT]))
     with _told(lines), sole_deliverer(home, wait_seconds=_LOCK_SECONDS) as is_sole:
         if not is_sole:
-            lines.append("alerts: another process is sending messages; the next run tells of this one")
+            lines.append("alerts: another process is sending messages; the next run will report this one")
             return
         done = _tell(settings, home, clock, run_id, ended)
     # As it is where landing is full, damaged or not to be read.
@@ -94,7 +94,7 @@ def _told(lines: list[str]) -> Iterator[None]:
     except DrawdownError as problem:
         lines.append(f"alerts: {problem}")
     except Exception as problem:
-        lines.append(f"alerts: the failed run cannot be told of: {type(problem).__name__}: {problem}")
+        lines.append(f"alerts: no message about the failed run could be sent: {type(problem).__name__}: {problem}")
 
 
 def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun) -> Delivered:

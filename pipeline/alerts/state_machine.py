@@ -241,7 +241,7 @@ def _acknowledged(before: State, acknowledgement: Acknowledgement) -> tuple[Stat
         acknowledged_at_utc=acknowledgement.at,
         acknowledgement_note=acknowledgement.note,
     )
-    words = f"{acknowledgement.by} has it in hand" + (f": {acknowledgement.note}" if acknowledgement.note else ".")
+    words = f"acknowledged by {acknowledgement.by}" + (f": {acknowledgement.note}" if acknowledgement.note else ".")
     event = _event(state, "acknowledged", acknowledgement.at, words, Evidence(unit_code="unknown"))
     return state, msgspec.structs.replace(event, is_silent=True)
 
@@ -261,7 +261,7 @@ def recovered(before: State, message: str, evidence: Evidence, now: datetime) ->
 
 
 def _forgotten(before: State, now: datetime) -> tuple[State, Event]:
-    words = "No longer watched: accounts.toml names the account, or what the rule needs, no more."
+    words = "No longer watched: the account, or what the rule needs, is no longer in accounts.toml."
     state, event = recovered(before, words, Evidence(unit_code="unknown"), now)
     return state, msgspec.structs.replace(event, is_silent=True)
 

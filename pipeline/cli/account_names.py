@@ -28,7 +28,7 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
     for one, others in compare(None, now).duplicates.items():
         yield Finding("warn", one, duplicate_words(one, others, accounts[one]["vendor"], settings.source))
     for old, new in renames.items():
-        yield Finding("ok", new, f"is what was {old} until lately, and goes on with its history")
+        yield Finding("ok", new, f"was called {old} until recently, and keeps its history")
     for new, alike in lookalikes.items():
         yield Finding("warn", new, lookalike_words(new, alike, settings.source))
     for old, new in compare(records[-2] if records[1:] else None, now).reused.items():
@@ -41,8 +41,8 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
                 yield Finding(
                     "warn",
                     account.account_id,
-                    f"formerly names {old}, of which landing holds no answer from {account.vendor.title}; write it as "
-                    "it was, or take it out",
+                    f"formerly names {old}, for which landing has no answer from {account.vendor.title}; correct the "
+                    "name, or remove it",
                 )
 
 

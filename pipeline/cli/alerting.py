@@ -151,7 +151,7 @@ def _in_hand(alert: dict[str, Any]) -> str | None:
     if alert["acknowledged_by"] is None:
         return None
     note = alert["acknowledgement_note"]
-    return f"[{alert['acknowledged_by']} has it in hand{': ' + note if note else ''}]"
+    return f"[acknowledged by {alert['acknowledged_by']}{': ' + note if note else ''}]"
 
 
 def acknowledge(home: Home, account_id: str, rule: str | None, note: str | None) -> None:
@@ -202,20 +202,20 @@ def try_recipients(*, as_json: bool) -> bool:
         for name in names:
             accounts.setdefault(name, []).append(account_id)
     if not accounts:
-        raise UsageError(f"{settings.source}: nobody is to be told: no notify_url_env is named")
+        raise UsageError(f"{settings.source}: no recipient is configured: set notify_url_env")
     findings = []
     for name, told_of in accounts.items():
         try:
             failure = send(
                 settings.notify_url(name),
                 "Drawdown: a test",
-                f"This is a test. Messages of {_few(told_of)} will arrive here.",
+                f"This is a test. Messages about {_few(told_of)} will arrive here.",
             )
             problem = failure.problem if failure else None
         except UsageError as missing:
             problem = str(missing)
         findings.append(
-            ("fail" if problem else "ok", name, problem or f"it took a test message of {', '.join(told_of)}")
+            ("fail" if problem else "ok", name, problem or f"accepted a test message about {', '.join(told_of)}")
         )
     if as_json:
         write_json(["state", "recipient", "finding"], findings)

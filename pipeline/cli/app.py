@@ -74,8 +74,8 @@ def main() -> None:
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         complain(
-            f"{where}{problem.strerror or problem}; see that the place is there, is yours and has room "
-            "(DRAWDOWN_HOME names the state folder)"
+            f"{where}{problem.strerror or problem}; check that the folder exists, is writable and "
+            "has free space (DRAWDOWN_HOME names the state folder)"
         )
         sys.exit(1)
     except Exception:
@@ -87,7 +87,7 @@ def main() -> None:
     except SystemExit as ending:
         # Typer makes Ctrl-C an exit of its own, without a word.
         if ending.code == INTERRUPTED:
-            complain("interrupted; what was landed stays, the next run goes on from there")
+            complain("interrupted; what was landed is kept, and the next run continues from there")
         raise
 
 

@@ -81,7 +81,7 @@ def read_history(home: Home, asked: list[str]) -> History:
     for name in asked:
         if name not in history.account_ids:
             known = ", ".join(history.account_ids) or "none"
-            raise UsageError(f"--account {name}: the newest run knew no such account; known are {known}")
+            raise UsageError(f"--account {name}: the newest run had no such account; known accounts: {known}")
     return history
 
 

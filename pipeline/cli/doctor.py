@@ -91,18 +91,20 @@ def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
     variables = " and ".join(secret.name for secret in call.secrets.values())
     rows = answer.payload.get(permissions.at) if permissions and isinstance(answer.payload, dict) else None
     if permissions is None or not isinstance(rows, list):
-        words = f"{call.vendor.title} does not tell what the key in {variables} may do ({answer.outcome})"
+        words = f"{call.vendor.title} does not say what the key in {variables} may do ({answer.outcome})"
         yield Finding("ok", account_id, words)
         return
     names = [str(row.get(permissions.name)) for row in rows if isinstance(row, dict)]
     beyond = sorted({name for name in names if not re.fullmatch(permissions.reads, name)})
     if beyond:
-        count = f"{len(beyond)} things beyond reading, such as" if len(beyond) > 1 else "more than read:"
+        such = (
+            f"{len(beyond)} permissions beyond reading, such as" if len(beyond) > 1 else "a permission beyond reading:"
+        )
         yield Finding(
             "warn",
             account_id,
-            f"the key in {variables} may do {count} {beyond[0]}; make one at {call.vendor.title} for a user who may "
-            "only read",
+            f"the key in {variables} has {such} {beyond[0]}; create one at {call.vendor.title} for a user who may only "
+            "read",
         )
 
 

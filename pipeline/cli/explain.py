@@ -48,7 +48,7 @@ def explain(home: Home, account_id: str, at: datetime | None = None) -> Section:
             if now_called is None:
                 raise
             raise UsageError(
-                f"account {account_id} goes by the name of {now_called} now, with all of its history: "
+                f"account {account_id} is now called {now_called}, with all of its history: "
                 f"drawdown explain {now_called}"
             ) from None
 
@@ -122,13 +122,14 @@ class _Build:
             return self._mine(f"SELECT * EXCLUDE (as_of_utc) FROM ({aged}) WHERE account_id = $account")[0]
         if self._rows("SELECT 1 FROM core.accounts WHERE account_id = ?", self._account_id):
             raise UsageError(
-                f"account {self._account_id} is in accounts.toml no more; its past stands in core: "
+                f"account {self._account_id} is no longer in accounts.toml; its history is in core: "
                 f'drawdown sql "{self._query("core.balance_bridge")}"'
             )
         near = get_close_matches(self._account_id, known, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
-            f"the newest build knows no account {self._account_id[:63]!r}; {hint}known are {', '.join(known) or 'none'}"
+            f"the newest build has no account {self._account_id[:63]!r}; {hint}known accounts: "
+            f"{', '.join(known) or 'none'}"
         )
 
     def _reading(self) -> Section:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pipeline.cli.explain import COMPONENTS, Row, Section
 from pipeline.cli.terminal import SEVERITY_STYLES, aligned, console, indented
+from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.support.wording import amount, count, duration, exact_amount, exact_amounts, exact_percent, percent
 
 _WIDEST: Final = 100
@@ -15,43 +16,43 @@ _WIDEST: Final = 100
 _INDENT: Final = "  "
 _COMPONENT_WORDS: Final = {"top_up": "top-ups", "refund": "refunds", "renewal": "renewals", "adjustment": "adjustments"}
 _EVIDENCE: Final = {
-    "ledger": "the vendor's ledger tells what moved it",
-    "usage": "the vendor's usage by day tells what moved it",
+    "ledger": "the vendor's ledger shows what moved it",
+    "usage": "the vendor's daily usage shows what moved it",
     "balance": "only balances are known: a fall is usage, a rise is a top-up, and both are lower bounds",
 }
 _CLASSES: Final = {
     "missing_entry": "an entry seems to be missing",
-    "amount_mismatch": "an entry is there, and the balance moved by another amount",
-    "duplicate_entry": "an entry seems to stand twice",
+    "amount_mismatch": "there is an entry, but the balance moved by a different amount",
+    "duplicate_entry": "an entry seems to be duplicated",
     "tax": "it is the tax of an entry",
-    "unit_price": "usage was billed at another price than stated",
+    "unit_price": "usage was billed at a different price than stated",
     "pending_deposit": "it is what unconfirmed deposits changed by",
-    "restated": "the vendor stated figures anew",
+    "restated": "the vendor restated its figures",
     "boundary": "it was booked in one interval and moved the balance in the next",
-    "rounding": "it is less than the last digit that the vendor states",
+    "rounding": "it is smaller than the last digit that the vendor states",
     "unit_change": "the balance was held in another unit in between",
-    "unknown": "nothing known looks like it",
+    "unknown": "no known cause fits",
 }
 _METHODS: Final = {
     "none": "there is no history to forecast from",
-    "mean_28d": "the balance over the mean spend of 28 days, for want of a forecast",
-    "prior": "no day of spend was seen: the vendor's own estimate, with the weeks of other accounts",
-    "donors": "few days were seen: their mean, with the weeks of other accounts",
-    "weeks": "whole weeks of its own, weekdays in place; the level may be off, for few weeks are known",
-    "blocks": "whole weeks of its own, weekdays in place, at the level of late; some doubt about the level stays",
-    "full": "whole weeks of its past half year, weekdays in place, at the level of late, as wide as past misses",
+    "mean_28d": "the balance divided by the mean spend of 28 days, because there is no forecast",
+    "prior": "no day of spend was observed yet: the vendor's own estimate, with the weekly pattern of other accounts",
+    "donors": "few days were observed: their mean, with the weekly pattern of other accounts",
+    "weeks": "its own past weeks are resampled; the level is uncertain, because few weeks are known",
+    "blocks": "its own past weeks are resampled and scaled to the recent level, which is still somewhat uncertain",
+    "full": "past weeks of half a year are resampled and scaled to the recent level; the range fits past errors",
 }
 _AUTO: Final = {
-    "modelled": "The vendor's automatic top-ups are in it.",
-    "not_modelled": "The vendor tops it up by itself, but not on terms that it tells: that is not in it.",
+    "modelled": "The vendor's automatic top-ups are included.",
+    "not_modelled": "The vendor tops it up automatically, on terms that are not known: those top-ups are not included.",
 }
 _KINDS: Final = {
     "spike": "a day far above what was forecast",
     "step": "a new level of spend",
     "stop": "spend has stopped",
-    "restatement": "days that the vendor stated anew",
-    "unit_changed": "the balance is in another unit",
-    "convention_changed": "the ledger is signed in another way",
+    "restatement": "days that the vendor restated",
+    "unit_changed": "the balance has changed its unit",
+    "convention_changed": "the sign convention of the ledger has changed",
 }
 _MOST_CHARGES: Final = 6
 _MOST_ENTRIES: Final = 4
@@ -89,7 +90,7 @@ def _sections(found: Section, width: int) -> Iterator[tuple[str, list[str], Sect
     if last["row"]:
         yield _title("The last interval", last["row"]), list(_interval(last, width)), last
         if move["row"] and move["row"]["closed_at_utc"] != last["row"]["closed_at_utc"]:
-            yield _title("The last time that it moved", move["row"]), list(_interval(move, width)), move
+            yield _title("The last interval with a change", move["row"]), list(_interval(move, width)), move
     else:
         yield "The last interval", [indented("There is none yet: it takes two good readings.", width)], None
     days = found["last_30_days"]
@@ -98,7 +99,7 @@ def _sections(found: Section, width: int) -> Iterator[tuple[str, list[str], Sect
     yield "Why the forecast says so", list(_forecast(found, width)), found["forecast"]
     if found["topup"]["row"]:
         yield "The next top-up", list(_topup(found["topup"]["row"], width)), found["topup"]
-    yield "What is odd", list(_odd(found["odd"], width)), found["odd"] if found["odd"]["tables"] else None
+    yield "Findings", list(_odd(found["odd"], width)), found["odd"] if found["odd"]["tables"] else None
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def _title(words: str, interval: Row) -> str:
 def _reading(found: Section, width: int) -> Iterator[str]:
     row, status = found["reading"]["row"], found["status"]["row"]
     if row is None:
-        yield indented("No good reading of it is known.", width)
+        yield indented("It has not been read yet.", width)
     else:
         age = duration((found["read_at_utc"] - row["observed_at_utc"]).total_seconds())
         # Readings kept by hand have no vendor that could be asked.
@@ -142,7 +143,7 @@ def _reading(found: Section, width: int) -> Iterator[str]:
             width,
         )
         for name, words in (
-            ("unconfirmed_amount", "Deposits not credited yet, no part of it"),
+            ("unconfirmed_amount", "Deposits not credited yet, not included"),
             ("threshold_amount", "The vendor's own threshold"),
             ("limit_amount", "Credit limit"),
         ):
@@ -190,7 +191,7 @@ def _interval(section: Section, width: int) -> Iterator[str]:
         words = _CLASSES.get(row["unexplained_class"], "")
         notes["unexplained"] = f"{row['unexplained_class']}: {words}" if words else row["unexplained_class"]
     if row["inferred_top_up_amount"]:
-        notes["top_up"] = f"{_money(row, 'inferred_top_up_amount')} of it is inferred from a rise"
+        notes["top_up"] = f"{_money(row, 'inferred_top_up_amount')} of it is inferred from a rise in the balance"
     yield from _bridge(row, notes, width)
     if not any(row[f"{each}_amount"] for each in COMPONENTS):
         yield indented("The balance did not move.", width)
@@ -229,7 +230,7 @@ def _last_days(section: Section, width: int) -> Iterator[str]:
         for line in aligned(rows, (False, True, False, False)):
             yield f"{_INDENT * 2}{line}"
     if section["resource_days"]:
-        yield indented(f"Single resources are known of {count(section['resource_days'], 'day')} of these.", width)
+        yield indented(f"Single resources are known for {count(section['resource_days'], 'day')} of these.", width)
 
 
 def _cut(text: str, width: int) -> str:
@@ -251,8 +252,8 @@ def _forecast(found: Section, width: int) -> Iterator[str]:
         days = count(int(row["history_days"]), "observed day")
         yield indented(f"Method {row['method']}, from {days}: {_METHODS[row['method']]}.", width)
         yield indented(
-            f"It starts from {_money(row, 'day_start_amount')}: the balance, with what its day had cost by then added "
-            "back.",
+            f"It starts from {_money(row, 'day_start_amount')}: the balance, plus what had been spent that day by "
+            "then.",
             width,
         )
         yield from (indented(line, width) for line in _chances(row))
@@ -263,17 +264,18 @@ def _forecast(found: Section, width: int) -> Iterator[str]:
 
 
 def _chances(row: Row) -> Iterator[str]:
-    dates = [
-        (words, row[name])
-        for words, name in (
-            ("1 chance in 10 by", "runway_p10_date"),
-            ("as likely as not by", "runway_p50_date"),
-            ("9 in 10 by", "runway_p90_date"),
-        )
-    ]
-    told = [f"{words} {day}" for words, day in dates if day is not None]
-    yield f"Dry: {', '.join(told)}." if told else "No date of running dry lies within 90 days."
-    yield f"Chance that it lasts beyond 90 days: {percent(row['beyond_horizon_probability'])}."
+    early, middle, late = (row[f"runway_{level}_date"] for level in ("p10", "p50", "p90"))
+    horizon = f"{HORIZON_DAYS} days"
+    if early is None:
+        yield f"It is not expected to run dry within {horizon}."
+    elif middle is None:
+        yield f"It probably lasts beyond {horizon}; with a chance of 10 % it runs dry by {early}."
+    elif early == late:
+        yield f"Expected to run dry on {middle}: the whole 80 % range is that day."
+    else:
+        until = f"beyond {horizon}" if late is None else str(late)
+        yield f"Expected to run dry on {middle}; 80 % range: {early} to {until}."
+    yield f"Chance that it lasts beyond {HORIZON_DAYS} days: {percent(row['beyond_horizon_probability'])}."
     yield (
         f"Chance of running dry within 7 days {percent(row['depleted_7d_probability'])}, within 30 days "
         f"{percent(row['depleted_30d_probability'])}."
@@ -297,7 +299,7 @@ def _expected(section: Section, width: int) -> Iterator[str]:
         yield indented(f"Expected spend in {first['unit_code']}, as issued on {first['issue_date']}:", width)
         yield from table(section["totals"], lambda row: f"next {count(int(row['horizon_days']), 'day')}")
     if section["next_days"]:
-        yield indented("Day by day, from which the weekly pattern shows:", width)
+        yield indented("Day by day, with the weekly pattern:", width)
         yield from table(section["next_days"], lambda row: f"{row['forecast_date']:%a} {row['forecast_date']}")
 
 
@@ -305,8 +307,8 @@ def _charges(rows: list[Row], width: int) -> Iterator[str]:
     automatic = [row for row in rows if row["is_automatic"]]
     if rows:
         yield indented(
-            f"Known charges: {len(rows)}, of which {len(automatic)} renew by themselves and stand on their days in the "
-            "forecast:",
+            f"Known charges: {len(rows)}, of which {len(automatic)} renew automatically and are in the forecast "
+            "on their days:",
             width,
         )
         lines = [
@@ -338,11 +340,11 @@ def _topup(row: Row, width: int) -> Iterator[str]:
     if row["topup_amount"]:
         parts = [
             (f"spent by {row['cover_until_date']} at most", row["spend_quantile_amount"]),
-            ("what the day starts with", -row["day_start_amount"]),
+            ("balance at the start of the day", -row["day_start_amount"]),
             ("needed", row["needed_amount"]),
         ]
         if row["topup_minimum_amount"] is not None:
-            parts.append(("least that can be ordered", row["topup_minimum_amount"]))
+            parts.append(("smallest order", row["topup_minimum_amount"]))
         parts.append(("rounded up to what can be ordered", row["topup_amount"]))
         if row["topup_gross_amount"] is not None:
             parts.append((f"with {exact_percent(row['tax_rate'])} tax", row["topup_gross_amount"]))
@@ -350,11 +352,11 @@ def _topup(row: Row, width: int) -> Iterator[str]:
         rows = [(name, text, unit) for (name, _), text in zip(parts, shown, strict=True)]
         for line in aligned(rows, (False, True, False)):
             yield f"{_INDENT}{line}"
-        yield indented(f'"At most" holds but for a chance of {risk}, which is the risk taken.', width)
+        yield indented(f'"At most" holds except with a chance of {risk}, the accepted risk.', width)
     else:
         yield indented(f"None is needed: the chance of running dry stays within {risk}.", width)
     if row["risk_passed_date"] is not None:
-        late = " That is late already." if row["is_late"] else ""
+        late = " That date has passed." if row["is_late"] else ""
         yield indented(
             f"The chance of having run dry passes {risk} on {row['risk_passed_date']}; an order takes "
             f"{row['topup_lead_days']:g} days: order by {row['order_by_date']}.{late}",
@@ -384,7 +386,7 @@ def _odd(odd: Section, width: int) -> Iterator[str]:
         lines.append(f"{row['endpoint']} does not answer: {row['outcome']}.")
     for row in odd["rejects"]:
         lines.append(
-            f"{row['endpoint']}: {count(row['row_count'], 'row')} kept out, {row['column_name']} broke "
+            f"{row['endpoint']}: {count(row['row_count'], 'row')} rejected, {row['column_name']} broke "
             f"{row['check_name']}, last {row['redacted_value'] or 'nothing'!r} at {_at(row['observed_at_utc'])} UTC."
         )
     for row in odd["schema_drift"]:
@@ -392,7 +394,7 @@ def _odd(odd: Section, width: int) -> Iterator[str]:
             f"{row['endpoint']}: {row['column_name']}: {row['check_name']} "
             f"({row['redacted_value'] or 'nothing there'}), first on {row['first_observed_at_utc']:%Y-%m-%d}."
         )
-    for line in lines or ["Nothing: no anomaly, nothing unexplained, no row kept out, no change of shape."]:
+    for line in lines or ["Nothing: no anomaly, nothing unexplained, no rejected row, no changed answer."]:
         yield indented(line, width)
 
 

@@ -53,11 +53,11 @@ def look(home: Home, accounts: Path, *, least_free_bytes: int) -> Iterator[Findi
 def _settings(accounts: Path) -> Iterator[Finding]:
     # base_url says where a key is sent.
     if accounts.stat().st_mode & stat.S_IWOTH:
-        yield Finding("warn", str(accounts), f"anybody may change where keys are sent; chmod o-w {accounts}")
+        yield Finding("warn", str(accounts), f"any user can change where keys are sent; chmod o-w {accounts}")
     folder = accounts.absolute().parent
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        yield Finding("warn", str(folder), f"anybody may put another {accounts.name} in its place; chmod o-w {folder}")
+        yield Finding("warn", str(folder), f"any user can replace {accounts.name}; chmod o-w {folder}")
 
 
 def _private(home: Home) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _room(home: Home, least_free_bytes: int) -> Finding:
     return Finding(
         "warn",
         str(home.path),
-        f"{free / _GIB:.1f} GiB free, and a rebuild wants {needed / _GIB:.1f}; make room, or move the folder to a "
+        f"{free / _GIB:.1f} GiB free, but a rebuild needs {needed / _GIB:.1f}; make room, or move the folder to a "
         "larger disk and set DRAWDOWN_HOME",
     )
 

@@ -47,7 +47,7 @@ def status(
 
     for severity in fail_on:
         if severity not in (*SEVERITIES, STALE, RUN_FAILED):
-            raise UsageError(f"--fail-on {severity}: known are {', '.join(SEVERITIES)}, {STALE} and {RUN_FAILED}")
+            raise UsageError(f"--fail-on {severity}: must be one of {', '.join(SEVERITIES)}, {STALE}, {RUN_FAILED}")
     found = read_status(Home.from_environment(), _instant(as_of))
     print_status(found, as_json=as_json)
     if is_reached(found, fail_on):
@@ -158,7 +158,7 @@ def alerts(
         str,
         typer.Option(
             metavar="ACCOUNT",
-            help="Say that somebody has the account's alerts in hand.",
+            help="Acknowledge the account's open alerts.",
             autocompletion=completion.published_accounts,
         ),
     ] = "",

@@ -217,7 +217,7 @@ def _listen(host: str, port: int, *, is_public: bool) -> tuple[socket.socket, bo
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror:
-        raise UsageError(f"--host {host}: this machine knows no such address") from None
+        raise UsageError(f"--host {host}: this machine has no such address") from None
     is_loopback = ip_address(str(address[0])).is_loopback
     if not is_loopback and not is_public:
         raise UsageError(
@@ -233,6 +233,7 @@ def _listen(host: str, port: int, *, is_public: bool) -> tuple[socket.socket, bo
     except OSError as problem:
         listener.close()
         raise DrawdownError(
-            f"port {port} on {host} cannot be had: {problem.strerror}; end what holds it, or name another with --port"
+            f"port {port} on {host} is not available: {problem.strerror}; stop what uses it, or choose another with "
+            "--port"
         ) from None
     return listener, is_loopback

@@ -20,7 +20,7 @@ def init(
 
     if dagster:
         path, is_new = starters.write_dagster_yaml(Home.from_environment())
-        print(f"wrote {path}" if is_new else f"{path} is there already and stays as it is")
+        print(f"wrote {path}" if is_new else f"{path} already exists and is left unchanged")
     else:
         print(f"wrote {starters.write_accounts()}; set the variables that it names, then try `drawdown doctor`")
 
@@ -71,5 +71,5 @@ def sandbox(
         if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         raise DrawdownError(
-            f"port {port} on 127.0.0.1 cannot be taken: {problem.strerror}; `--port 0` takes a free one"
+            f"port {port} on 127.0.0.1 is not available: {problem.strerror}; `--port 0` takes a free one"
         ) from None

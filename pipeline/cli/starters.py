@@ -131,7 +131,7 @@ def _write_new(path: Path, text: str) -> Path:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise UsageError(f"{path} is there already and stays as it is; edit it, then try `drawdown doctor`") from None
+        raise UsageError(f"{path} already exists and is left unchanged; edit it, then try `drawdown doctor`") from None
     except OSError as problem:
         raise UsageError(
             f"{path} cannot be written: {problem.strerror}; make its folder, or name another place"

@@ -51,7 +51,7 @@ def check_base_url(url: str, *, allow_http_loopback: bool) -> str:
     if is_loopback and not allow_http_loopback:
         raise refused("points at this computer; set allow_http_loopback to permit that for a sandbox")
     if scheme != "https" and not is_loopback:
-        raise refused("must begin with https://, for the key would travel in the clear")
+        raise refused("must begin with https://, because the key would be sent unencrypted")
     port = _check_port(authority["port"], refused) if authority["colon"] else _DEFAULT_PORTS[scheme]
     path = (parts["path"] or "").rstrip("/")
     if not _is_plain_path(path):
@@ -137,7 +137,7 @@ def _check_host(host: str, refused: _Refused) -> tuple[str, bool]:
         try:
             address = ipaddress.IPv6Address(host[1:-1])
         except ValueError:
-            raise refused("has a host that is no IPv6 address") from None
+            raise refused("has a host that is not an IPv6 address") from None
         if address.scope_id or not (address.is_loopback or _is_public_ipv6(address)):
             raise refused("points at a private, local or reserved address")
         return f"[{address.compressed}]", address.is_loopback
@@ -145,7 +145,7 @@ def _check_host(host: str, refused: _Refused) -> tuple[str, bool]:
         try:
             address4 = ipaddress.IPv4Address(host)
         except ValueError:
-            raise refused("has a host that is a number but no plain IPv4 address") from None
+            raise refused("has a host that is a number but not a plain IPv4 address") from None
         if not (address4.is_loopback or (address4.is_global and not address4.is_multicast)):
             raise refused("points at a private, local or reserved address")
         return host, address4.is_loopback
@@ -153,7 +153,7 @@ def _check_host(host: str, refused: _Refused) -> tuple[str, bool]:
         return host, True
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise refused("has a host that is no plain host name")
+        raise refused("has a host that is not a plain host name")
     if any(label.startswith("xn--") for label in labels):
         raise refused("has an internationalised host name, which may look like another")
     if len(labels) == 1 or labels[-1] == "localhost":

@@ -59,7 +59,7 @@ def _layers(header: str) -> int:
     layers = [name for name in names if name not in _NAMES_OF_NOTHING]
     if any(name not in _NAMES_OF_GZIP for name in layers):
         # Its bytes are not even read: an echoed key could not be found in them.
-        raise BadEncoding("the body is compressed in another way than gzip", is_transient=False)
+        raise BadEncoding("the body uses a compression other than gzip", is_transient=False)
     if len(layers) > _MOST_LAYERS:
         raise BadEncoding(f"the body is compressed more than {_MOST_LAYERS} times", is_transient=False)
     return len(layers)

@@ -216,5 +216,5 @@ class Client:
             url=caller.redactor.text(link),
             outcome=Outcome.foreign_origin,
             reason=f"{caller.who}: a page's link leads away from {self.base_url} and was not followed, "
-            "because the key would travel along: check base_url",
+            "because the key would be sent there: check base_url",
         )

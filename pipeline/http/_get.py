@@ -43,7 +43,7 @@ _ADVICE = {
     Outcome.client_error: "see the landed answer",
     Outcome.rate_limited: "the next run tries again",
     Outcome.server_error: "the next run tries again",
-    Outcome.redirect: "this is never followed, because the key would travel along; check base_url",
+    Outcome.redirect: "redirects are never followed, because the key would be sent along; check base_url",
     Outcome.timeout: "see whether the vendor is slow or down",
     Outcome.deadline: "see whether the vendor is slow or down",
     Outcome.connection: "check the network, and whether the vendor is up",

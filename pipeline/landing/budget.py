@@ -79,5 +79,5 @@ class Spending:
     def words(self) -> str:
         """What of the budget is used up."""
         if self._seconds_left() <= 0:
-            return f"the {self._seconds:g} s that a run has for it are over after {self._asked} requests"
-        return f"the {self._most} requests that a run has for it are made"
+            return f"the run's limit of {self._seconds:g} s for it was reached after {self._asked} requests"
+        return f"the run's limit of {self._most} requests for it was reached"

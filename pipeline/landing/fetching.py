@@ -51,7 +51,7 @@ class Visit:
     reason: str
     """One sentence; empty when all went well."""
     is_absent: bool = False
-    """The endpoint is optional, and this account has no such evidence: that is no failure."""
+    """The endpoint is optional, and this account has no such evidence: the run does not fail."""
     is_news: bool = False
     """It was otherwise at the last visit: the evidence was there or never asked for, or was absent and is there now."""
     fetch_count: int
@@ -81,7 +81,7 @@ class Visit:
         """What is said of an absence, once; None where nothing is."""
         if not (self.is_absent and self.is_news):
             return None
-        return f"{self.account_id}: goes on without {self.endpoint}, which is optional: {self.reason}"
+        return f"{self.account_id}: continues without {self.endpoint}, which is optional: {self.reason}"
 
     @property
     def is_failed(self) -> bool:

@@ -116,7 +116,7 @@ def landing(
         land_rates(home, clock, context.run.run_id)
     for visit in visits:
         if visit.news:
-            # Once, and in marts.data_freshness for ever: a key without a right to something is no failure of each run.
+            # Said once, and kept in marts.data_freshness: a run does not fail because a key lacks an optional right.
             note(context, visit.news)
     for warning in {visit.account_id: visit.clock_warning for visit in visits}.values():
         if warning:

@@ -22,7 +22,7 @@ from pipeline.landing.paging import Fault, Paging, carried, whole
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Once, Pages, Window
 
-_GOES_ON: Final = "the next run goes on from there"
+_GOES_ON: Final = "the next run continues from there"
 _PASSING: Final = frozenset(
     {
         Outcome.unauthorised,

@@ -135,5 +135,5 @@ def _numbers(version_id: str) -> tuple[int, ...]:
 def _pass_over(row: Mapping[str, Any]) -> None:
     warn(
         f"landing holds entries under {OWN}/{row['endpoint']} that Drawdown {row['version_id']} wrote and this one, "
-        f"{__version__}, cannot read: they are passed over. Install Drawdown {row['version_id']} or later to have them"
+        f"{__version__}, cannot read: they are skipped. Install Drawdown {row['version_id']} or later to read them"
     )

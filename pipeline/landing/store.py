@@ -215,8 +215,8 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
         if isinstance(problem, OSError) and problem.errno is not None:
             raise
         raise DrawdownError(
-            f"{path} is damaged: {first_line(problem)}. Put it back from your backup; moved away, what it alone held "
-            "is lost"
+            f"{path} is damaged: {first_line(problem)}. Restore it from a backup; moving it away loses what "
+            "only it held"
         ) from None
     for name in wanted:
         if name not in there:

@@ -28,7 +28,7 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     lost = [record for record in started if _is_lost(instance, record)]
     for record in lost:
         instance.report_run_failed(
-            record.dagster_run, "The process of this run is gone; the next run goes on from there."
+            record.dagster_run, "The process of this run is gone; the next run continues from there."
         )
     return dg.SkipReason(f"{len(started)} runs are started, {len(lost)} of them were lost")
 

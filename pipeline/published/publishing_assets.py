@@ -201,7 +201,7 @@ def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
         dg.AssetCheckSpec(
             "is_delivered",
             asset=_MESSAGES,
-            description="Whoever is to be told was told; what was not delivered is tried again.",
+            description="Every recipient was notified; undelivered messages are tried again.",
         )
     ],
 )

@@ -44,7 +44,7 @@ def identity_key(home: Home) -> bytes:
         handle = os.open(home.identity_key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (PermissionError, IsADirectoryError) as problem:
         raise DrawdownError(
-            f"{home.identity_key} cannot be used: {problem.strerror}; take it away, and the next run makes another one"
+            f"{home.identity_key} cannot be used: {problem.strerror}; remove it, and the next run creates a new one"
         ) from None
     with os.fdopen(handle, "r+b") as file:
         # Two first runs at once must end up with one key.
@@ -181,14 +181,14 @@ def duplicate_words(first: str, others: Iterable[str], vendor: str, source: str)
     what = "vendor and file" if discover()[vendor].base_url is None else "vendor, address and key"
     rest = others[0] if len(others) == 1 else "the others"
     return (
-        f"accounts {_listed([first, *others])} are the same ({what}): only {first} counts in totals; take {rest} out "
-        f"of {source}"
+        f"accounts {_listed([first, *others])} are the same ({what}): only {first} counts in totals; remove {rest} "
+        f"from {source}"
     )
 
 
 def rename_words(old: str, new: str) -> str:
     """One line on an account that goes on under another id."""
-    return f"account {new} is what was {old} until now: its history is carried over"
+    return f"account {new} was called {old} until now: its history is kept"
 
 
 def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
@@ -197,7 +197,7 @@ def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
     remedy = " or ".join(f'["{old}"]' for old in alike[:_MOST_NAMED])
     return (
         f"account {new} looks like {_listed(alike, 'or')}, which {source} no longer names: same vendor and address. If "
-        f"it is the same account, add formerly = {remedy} to [accounts.{new}], so that its history is carried over "
+        f"it is the same account, add formerly = {remedy} to [accounts.{new}], so that its history is kept "
         "and its spend is not counted twice; if not, there is nothing to do"
     )
 
@@ -205,8 +205,8 @@ def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
 def reused_words(old: str, new: str) -> str:
     """One line on an id that was given to another account, and what to do."""
     return (
-        f"account {new} is what was {old} until now, and {old} is another account now: what is known of both mixes "
-        f'under {old}. Give the other account an id of its own, and {new} formerly = ["{old}"]'
+        f"account {new} was called {old} until now, and {old} now names another account: the histories of both mix "
+        f'under {old}. Give the other account its own id, and add formerly = ["{old}"] to [accounts.{new}]'
     )
 
 
@@ -215,8 +215,8 @@ def dropped_words(new: str, lost: Iterable[str]) -> str:
     lost = list(lost)
     remedy = ", ".join(f'"{old}"' for old in lost[:_MOST_NAMED])
     return (
-        f"account {new} is not formerly {_listed(lost, 'or')} any more: what is known under the former name counts as "
-        f"another account's, unless it had the same address and key. If it is the same account, put formerly = "
+        f"account {new} no longer lists {_listed(lost, 'or')} under formerly: the history under the former name counts "
+        f"as another account's, unless it had the same address and key. If it is the same account, put formerly = "
         f"[{remedy}] back into [accounts.{new}], so that its spend is not counted twice; if not, there is nothing to do"
     )
 

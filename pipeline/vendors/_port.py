@@ -263,7 +263,7 @@ class Endpoint:
     refresh: Literal["hourly", "daily"] = "daily"
     is_optional: bool = False
     """A key may have no right to it, or the vendor no such address: 403 and 404 then mean that this evidence is absent
-    for the account. It is landed and told once, and is no failure. Any other failure is one."""
+    for the account. It is landed and reported once, and the run does not fail. Any other failure is one."""
     is_extra: bool = False
     """Beyond what balances and spend need: until it has answered an account once, no failure of it is one. What has
     never been there is not missed."""

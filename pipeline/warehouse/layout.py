@@ -50,7 +50,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
         if schema_version < SCHEMA_VERSION:
             return f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), this is {this}"
         if known_fingerprint != fingerprint:
-            return f"{path} was laid out by other definitions than those of this Drawdown, {this}"
+            return f"{path} was laid out with other definitions than those of this Drawdown, {this}"
         if known_hash == definitions_hash:
             return None
         _execute(connection, definitions)

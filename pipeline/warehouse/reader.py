@@ -68,7 +68,7 @@ def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             ) from None
         except duckdb.Error as problem:
             raise DrawdownError(
-                f"{path} cannot be read: {first_line(problem)}. `drawdown rebuild` makes it anew"
+                f"{path} cannot be read: {first_line(problem)}. `drawdown rebuild` recreates it"
             ) from None
 
 
@@ -92,6 +92,6 @@ def _open(path: Path, build: Path) -> duckdb.DuckDBPyConnection:
         if holder := who_locks(problem):
             raise DrawdownError(f"{path} is being written by {holder}; try again when it has ended") from None
         raise DrawdownError(
-            f"{path} cannot be opened: {first_line(problem)}. `drawdown rebuild` makes it anew"
+            f"{path} cannot be opened: {first_line(problem)}. `drawdown rebuild` recreates it"
         ) from None
     return connection

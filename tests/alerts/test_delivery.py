@@ -45,7 +45,7 @@ def test_several_transitions_are_one_message_with_the_most_urgent_first(channel:
     [message] = channel.heard
     # What opened, recovered and opened again is told once, as it is.
     assert message["title"] == "Drawdown: 3 changes: 1 critical, 2 warning"
-    assert message["message"].split("\n")[0] == "main is critical (runway, opened 2026-03-02 13:00 UTC)."
+    assert message["message"].split("\n")[0] == "main is critical (runway alert opened 2026-03-02 13:00 UTC)."
     assert message["message"].endswith(
         f"Where to look: drawdown explain main, or {channel.home.path}/published/report/index.html"
     )
@@ -88,7 +88,7 @@ def test_killed_twice_it_is_sent_once_more_a_day_later_for_nothing_open_is_given
     told.before_answer = _raises(200)
     [problem] = told.deliver(1)
     assert problem == (
-        "alerts: 1 change for TOLD could not be told: no process lived to say whether it was told; "
+        "alerts: 1 change for TOLD could not be sent: the process ended before it was known whether the message arrived; "
         "tried again after 2026-03-03 08:00 UTC"
     )
     assert (len(told.heard), told.delivery().is_pending) == (2, True)

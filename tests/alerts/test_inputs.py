@@ -152,7 +152,7 @@ def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: T
     drift("d", "unknown_field", 1)
     tables.insert("staging.rejects", account_id="main", endpoint="e", column_name="f", check_name="is_present")
     assert tables.reading().drift_words == (
-        "Answers changed their shape, or rows were refused: e: d: unknown_field and 1 more. See staging.schema_drift "
+        "The structure of answers changed, or rows were rejected: e: d: unknown_field and 1 more. See staging.schema_drift "
         "and staging.rejects."
     )
 

@@ -140,7 +140,7 @@ def test_an_acknowledged_alert_stays_so_until_it_gets_worse_or_is_over() -> None
     found = list(findings(timeline.reading("low"), Policy()))
     states, [event] = step(timeline.states, found, [mine], timeline.now)
     state = states["main", "runway"]
-    assert (event.event, event.is_silent, event.message) == ("acknowledged", True, "ada has it in hand: ordered")
+    assert (event.event, event.is_silent, event.message) == ("acknowledged", True, "acknowledged by ada: ordered")
     assert (state.alert_state, state.acknowledged_by, state.since_at_utc) == ("acknowledged", "ada", mine.at)
     # Said twice, or of another account or rule, it changes nothing.
     for other in (mine, msgspec.structs.replace(mine, account_id="b"), msgspec.structs.replace(mine, rule="stale")):

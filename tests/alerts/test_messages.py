@@ -68,8 +68,8 @@ def test_few_events_are_one_message_that_says_what_when_how_sure_and_where_to_lo
     [message] = compose([event(1), event(2, "It has recovered.", event="recovered")], REPORT)
     assert message.title == "Drawdown: 2 changes: 1 critical, 1 recovered"
     assert message.body == (
-        f"agency-1 is critical (runway, opened 2026-03-02 08:00 UTC).\n{REASON}\n\n"
-        "agency-2 has recovered (runway) (runway, recovered 2026-03-02 08:00 UTC).\nIt has recovered.\n\n"
+        f"agency-1 is critical (runway alert opened 2026-03-02 08:00 UTC).\n{REASON}\n\n"
+        "agency-2 has enough days left again (runway alert recovered 2026-03-02 08:00 UTC).\nIt has recovered.\n\n"
         f"Where to look: drawdown explain ACCOUNT, or {REPORT}"
     )
     assert (message.event_ids, message.told_length) == (("agency-1/runway/1", "agency-2/runway/1"), None)
@@ -238,7 +238,7 @@ def test_a_long_paragraph_goes_on_where_it_broke_off(channel: Channel) -> None:
 def test_what_waits_for_the_next_run_is_said_and_told_by_it(channel: Channel) -> None:
     land_events(channel, events(1500))
     [problem] = channel.deliver()
-    assert "wait for the next run; `drawdown alerts` lists them" in problem
+    assert "the next run sends more, and `drawdown alerts` lists them" in problem
     assert len(channel.heard) == MOST_MESSAGES
     for hours in range(2, 9):
         channel.deliver(hours)

@@ -55,7 +55,7 @@ def test_a_webhook_that_is_down_for_three_days_is_tried_less_and_less_and_told_w
     [message] = told.heard
     assert message["title"] == "Drawdown: main is critical"
     assert message["message"].startswith(
-        "Messages did not arrive since 2026-03-02 10:00 UTC. This is what matters now."
+        "No message could be delivered since 2026-03-02 10:00 UTC. The current state follows."
     )
     assert told.delivery().attempt_count == TRIES * (len(tried) + 1) + 1
     assert [told.deliver(hours) for hours in (77, 100)] == [[], []]
@@ -80,8 +80,8 @@ def test_after_an_outage_one_message_tells_how_things_are_and_no_storm_what_has_
 
     [message] = channel.heard
     assert message["title"] == "Drawdown: 3 changes: 1 critical, 2 recovered"
-    assert "It had opened 2026-03-02 12:00 UTC, and that message did not arrive." in message["message"]
-    assert message["message"].count("(runway, ") == 1
+    assert "It opened 2026-03-02 12:00 UTC; that message was not delivered." in message["message"]
+    assert message["message"].count("(runway alert ") == 1
     assert not any(each.is_pending for each in channel.ledger().deliveries.values())
 
 
@@ -96,7 +96,10 @@ def test_what_was_acknowledged_meanwhile_is_told_to_nobody(told: Channel) -> Non
     assert told.deliver(9) == []
 
     assert told.heard == []
-    assert (told.delivery().is_given_up, told.delivery().problem) == (True, "it was acknowledged before it was told")
+    assert (told.delivery().is_given_up, told.delivery().problem) == (
+        True,
+        "it was acknowledged before the message was sent",
+    )
 
 
 def test_a_new_change_is_told_at_once_and_takes_what_waits_with_it(told: Channel) -> None:
@@ -166,7 +169,7 @@ def test_recipients_who_hang_cost_one_timeout_together_and_the_others_nothing(
     assert time.monotonic() - begun < 6, "eight that hang took as long as one after the other"
     assert arrived[0] - begun < 1.5, "who answers waited for who hangs"
     assert problems == [
-        f"alerts: the message through {name} was not taken within 2 s; it is tried again" for name in names
+        f"alerts: the message through {name} was not accepted within 2 s; it is tried again" for name in names
     ]
     ledger = told.ledger()
     assert ledger.deliveries["main/runway/1", "TOLD"].delivered_at
@@ -188,7 +191,7 @@ def test_what_a_thread_finds_out_after_its_time_is_not_recorded(told: Channel, m
 
     told.before_answer = answer_late
     [problem] = told.deliver(2)
-    assert "was not taken within" in problem
+    assert "was not accepted within" in problem
     landed = told.ledger().newest
     [thread] = [each for each in threading.enumerate() if each.name == "alerts-TOLD"]
     may_answer.set()

@@ -61,7 +61,7 @@ def test_init_never_touches_what_is_there(bare: Desk) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == f"drawdown: {bare.accounts} is there already and stays as it is; edit it, then try `drawdown doctor`\n"
+        == f"drawdown: {bare.accounts} already exists and is left unchanged; edit it, then try `drawdown doctor`\n"
     )
     assert bare.accounts.read_text() == "mine"
 
@@ -87,7 +87,7 @@ def test_init_for_dagster_writes_its_settings_once(bare: Desk) -> None:
     again, elsewhere = bare.run_all(["init", "--dagster"]) + bare.run_all(
         ["init", "--dagster"], DAGSTER_HOME=str(bare.folder / "own")
     )
-    assert (again.returncode, again.stdout) == (0, f"{path} is there already and stays as it is\n")
+    assert (again.returncode, again.stdout) == (0, f"{path} already exists and is left unchanged\n")
     assert path.read_text() == "mine"
     assert elsewhere.stdout == f"wrote {bare.folder}/own/dagster.yaml\n"
     assert not bare.accounts.exists()
@@ -211,7 +211,7 @@ def test_an_interrupt_is_one_line(empty_desk: Desk, world: Sandbox) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
-    assert err == "drawdown: interrupted; what was landed stays, the next run goes on from there\n"
+    assert err == "drawdown: interrupted; what was landed is kept, and the next run continues from there\n"
 
 
 # -- help ---------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ EMPTY = [
     Wrong("run", r"accounts: names no account; add a table such as \[accounts\.vpsbg-main\]", toml="# empty\n"),
     Wrong("run", r"account main: vendor: unknown vendor in Drawdown [0-9.]+; known vendors: deepvue, ", toml='[accounts.main]\nvendor = "nobody"\n'),
     Wrong("run", r"account main: api_key_env: must be the NAME of an environment variable", toml='[accounts.main]\nvendor = "vpsbg"\napi_key_env = "sk-secret"\n'),
-    Wrong("init", r"accounts\.toml is there already and stays as it is; edit it, then try `drawdown doctor`", toml=VPSBG),
+    Wrong("init", r"accounts\.toml already exists and is left unchanged; edit it, then try `drawdown doctor`", toml=VPSBG),
     Wrong("init", r"cannot be written: No such file or directory; make its folder", environment={"DRAWDOWN_ACCOUNTS": "no/such/accounts.toml"}),
     Wrong("run --as-of soon", r"--as-of: 'soon' is not an instant; write it as 2026-"),
     Wrong("backfill --from 2026-02-30", r"'2026-02-30' is not a day; write it as 2026-"),
@@ -57,7 +57,7 @@ EMPTY = [
     Wrong("dictionary core.balances", r"there is no table 'core\.balances'; did you mean .*core\.balance_bridge.* `drawdown dictionary` lists them all"),
     Wrong("dictionary --format xml", r"--format xml: known formats are table, json, markdown"),
     Wrong("sql x --format xml", r"--format xml: known formats are table, csv, json, parquet"),
-    Wrong("status --fail-on urgent", r"--fail-on urgent: known are ok, watch, warning, critical, unknown, stale and run_failed"),
+    Wrong("status --fail-on urgent", r"--fail-on urgent: must be one of ok, watch, warning, critical, unknown, stale, run_failed"),
     # What the parser of the command line says.
     Wrong("statsu", r"No such command 'statsu'\. Did you mean 'status'\?"),
     Wrong("status --jsn", r"No such option: --jsn.*--json"),
@@ -89,13 +89,13 @@ def test_in_an_empty_folder(wrong: Wrong, tmp_path: Path) -> None:
 
 
 BUILT = [
-    Wrong("explain vpsbg-mian", r"knows no account 'vpsbg-mian'; did you mean vpsbg-main or .* known are voxpria-campaign, "),
+    Wrong("explain vpsbg-mian", r"has no account 'vpsbg-mian'; did you mean vpsbg-main or .* known accounts: voxpria-campaign, "),
     Wrong("explain vpsbg-main --bytes 0", r"landing holds no answer '0'; `drawdown explain ACCOUNT` names those"),
     Wrong("sql ;", r"there is no statement to run; try: drawdown sql"),
     Wrong("sql from~marts.acount_status", r"`drawdown dictionary` lists the tables", 1),
     Wrong("sql select~balance~from~marts.account_status", r"`drawdown dictionary TABLE` lists a table's columns", 1),
     Wrong("sql begin --format parquet", r"needs a statement that returns rows, such as a SELECT"),
-    Wrong("backtest --account nobody", r"--account nobody: the newest run knew no such account; known are voxpria-campaign, "),
+    Wrong("backtest --account nobody", r"--account nobody: the newest run had no such account; known accounts: voxpria-campaign, "),
     Wrong("run --select nothing_at_all", r"--select 'nothing_at_all' matches no asset; try 'group:core'"),
     Wrong("run --select (((", r"--select '\(\(\(' "),
     Wrong("rebuild --as-of 1999-01-01T00:00:00Z --to then.duckdb", r"nothing had arrived by 1999-01-01T00:00:00Z; the first answers are of \d{4}-\d\d-\d\d: give a later --as-of"),
@@ -140,7 +140,7 @@ def test_a_damaged_build_says_how_it_is_made_anew(publish: Publish) -> None:
     for command in ("status", "explain main", "sql x"):
         done = desk.here(*command.split())
         assert (done.returncode, done.stdout) == (1, "")
-        assert "`drawdown rebuild` makes it anew" in done.stderr
+        assert "`drawdown rebuild` recreates it" in done.stderr
     shutil.rmtree(desk.home)
 
 
@@ -150,5 +150,5 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         done = Desk(tmp_path).here("sandbox", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"drawdown: port {port} on 127.0.0.1 cannot be taken: Address already in use; `--port 0` takes a free one\n"
+        f"drawdown: port {port} on 127.0.0.1 is not available: Address already in use; `--port 0` takes a free one\n"
     )

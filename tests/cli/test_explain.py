@@ -37,7 +37,7 @@ def test_it_fits_80_columns_and_has_every_section(desk: Desk, account_id: str) -
     assert "\x1b" not in done.stdout
     heads = [line for line in lines if line and not line.startswith(" ")]
     assert heads[0].startswith(f"{account_id}: ")
-    for head in ("In short", "The balance", "The last interval", "Why the forecast says so", "What is odd"):
+    for head in ("In short", "The balance", "The last interval", "Why the forecast says so", "Findings"):
         assert any(line.startswith(head) for line in heads), head
 
 
@@ -130,13 +130,13 @@ def test_an_echoed_key_stays_replaced_in_the_bytes(desk: Desk) -> None:
     [
         (
             ["vspbg-main"],
-            "the newest build knows no account 'vspbg-main'; did you mean vpsbg-main or vpsbg-agency or voxpria-main? "
-            "known are voxpria-campaign, voxpria-main, vpsbg-agency, vpsbg-idle, vpsbg-main",
+            "the newest build has no account 'vspbg-main'; did you mean vpsbg-main or vpsbg-agency or voxpria-main? "
+            "known accounts: voxpria-campaign, voxpria-main, vpsbg-agency, vpsbg-idle, vpsbg-main",
         ),
         (
             ["'; drop table x; --"],
-            'the newest build knows no account "\'; drop table x; --"; '
-            "known are voxpria-campaign, voxpria-main, vpsbg-agency, vpsbg-idle, vpsbg-main",
+            'the newest build has no account "\'; drop table x; --"; '
+            "known accounts: voxpria-campaign, voxpria-main, vpsbg-agency, vpsbg-idle, vpsbg-main",
         ),
         (
             ["vpsbg-main", "--bytes", "18ea000000000000"],

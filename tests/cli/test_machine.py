@@ -73,8 +73,8 @@ def test_settings_that_anybody_may_change_are_warned_of(empty_desk: Desk) -> Non
     empty_desk.folder.chmod(0o777)
     accounts, folder = empty_desk.accounts, empty_desk.folder
     found = warnings(empty_desk)
-    assert found[str(accounts)] == f"anybody may change where keys are sent; chmod o-w {accounts}"
-    assert found[str(folder)] == f"anybody may put another accounts.toml in its place; chmod o-w {folder}"
+    assert found[str(accounts)] == f"any user can change where keys are sent; chmod o-w {accounts}"
+    assert found[str(folder)] == f"any user can replace accounts.toml; chmod o-w {folder}"
     empty_desk.folder.chmod(0o1777)
     assert str(folder) not in warnings(empty_desk)
 
@@ -252,7 +252,7 @@ def test_a_disk_without_room_for_a_rebuild_is_warned_of(empty_desk: Desk) -> Non
     warehouse.touch(mode=0o600)
     os.truncate(warehouse, free)
     words = warnings(empty_desk)[str(empty_desk.home)]
-    assert f", and a rebuild wants {2 * free / 1024**3:.1f}; make room, or move the folder" in words
+    assert f", but a rebuild needs {2 * free / 1024**3:.1f}; make room, or move the folder" in words
     warehouse.unlink()
     (finding,) = [
         each
@@ -279,12 +279,12 @@ def permissions(*names: str) -> str:
             200,
             permissions("environment:list", "environment:create", "virtual-machine:stop", "list:delete"),
             "warn",
-            "the key in SANDBOX_HYPERSTACK_MAIN_KEY may do 3 things beyond reading, such as environment:create; make one "
+            "the key in SANDBOX_HYPERSTACK_MAIN_KEY has 3 permissions beyond reading, such as environment:create; create one "
             "at Hyperstack for a user who may only read",
         ),
-        (200, permissions("a:delete"), "warn", "the key in SANDBOX_HYPERSTACK_MAIN_KEY may do more than read: a:delete;"),
-        (403, None, "ok", "Hyperstack does not tell what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (forbidden)"),
-        (200, "[]", "ok", "Hyperstack does not tell what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (ok)"),
+        (200, permissions("a:delete"), "warn", "the key in SANDBOX_HYPERSTACK_MAIN_KEY has a permission beyond reading: a:delete;"),
+        (403, None, "ok", "Hyperstack does not say what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (forbidden)"),
+        (200, "[]", "ok", "Hyperstack does not say what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (ok)"),
     ],
 )  # fmt: skip
 def test_a_key_that_may_do_more_than_read_is_warned_of_where_the_vendor_tells(

@@ -165,10 +165,10 @@ def test_what_does_not_fit_or_cannot_be_read_is_one_line(folder: Path) -> None:
     for query in ("FROM core.gone", "SELECT gone FROM core.accounts"):
         with pytest.raises(DrawdownError, match=other), reading(build) as connection:
             connection.execute(query)
-    unread = r"cannot be read: Conversion Error: .*`drawdown rebuild` makes it anew"
+    unread = r"cannot be read: Conversion Error: .*`drawdown rebuild` recreates it"
     with pytest.raises(DrawdownError, match=unread) as caught, reading(build) as connection:
         connection.execute("SELECT 'a'::INTEGER").fetchall()
     assert "\n" not in str(caught.value)
     build.write_bytes(os.urandom(8192))
-    with pytest.raises(DrawdownError, match=r"cannot be opened: .*`drawdown rebuild` makes it anew"), reading(build):
+    with pytest.raises(DrawdownError, match=r"cannot be opened: .*`drawdown rebuild` recreates it"), reading(build):
         pass

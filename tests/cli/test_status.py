@@ -286,7 +286,7 @@ def test_fail_on_is_an_exit_code_and_still_shows_the_table(publish: Publish) -> 
     assert len({each.stdout for each in done}) == 1
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == (
-        "drawdown: --fail-on urgent: known are ok, watch, warning, critical, unknown, stale and run_failed\n"
+        "drawdown: --fail-on urgent: must be one of ok, watch, warning, critical, unknown, stale, run_failed\n"
     )
 
 

@@ -171,7 +171,7 @@ def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(told: Tol
     tried = bench.command("alerts", "--test", TEAM="json://127.0.0.1:9/")
     assert tried.returncode == 1
     assert tried.stdout.startswith(
-        "ok    TOLD_HERE  it took a test message of vpsbg-main, voxpria-campaign\nfail  TEAM"
+        "ok    TOLD_HERE  accepted a test message about vpsbg-main, voxpria-campaign\nfail  TEAM"
     )
     assert told.titles() == ["a test"]
 
@@ -234,9 +234,9 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
 
     assert told.titles() == [
         "voxpria-campaign is critical",
-        "voxpria-campaign is stale",
-        "voxpria-campaign has recovered (stale)",
-        "voxpria-campaign has recovered (runway)",
+        "voxpria-campaign has no fresh reading",
+        "voxpria-campaign has fresh readings again",
+        "voxpria-campaign has enough days left again",
     ]
     log = bench.rows(
         "SELECT rule, event, severity, happened_at_utc, delivery_state FROM alerts.events "
@@ -277,8 +277,8 @@ def test_unexplained_money_is_over_when_the_vendor_restates_its_usage(
     world.clear_faults()
 
     assert told.titles() == [
-        "voxpria-main has unexplained money",
-        "voxpria-main has recovered (unexplained)",
+        "voxpria-main has unexplained balance changes",
+        "voxpria-main has no unexplained balance changes any more",
     ]
     assert "voxpria-credit of the last 7 days cannot be explained" in told.heard[0]["message"]
     # At midnight nothing is missed yet: what was used may still be booked. One good reading is no recovery yet.

@@ -119,17 +119,17 @@ def test_a_renamed_account_is_recognised_and_called_by_its_new_name(new_bench: N
     assert len(before) == 16
 
     bench.accounts.write_text(renamed(one, "vpsbg-main", "shop"))
-    assert ("ok", "shop", "is what was vpsbg-main until lately, and goes on with its history") in doctor(bench)
+    assert ("ok", "shop", "was called vpsbg-main until recently, and keeps its history") in doctor(bench)
     ran = bench.command("run", "--as-of", LATER.isoformat())
 
     assert ran.returncode == 0
-    words = "drawdown: account shop is what was vpsbg-main until now: its history is carried over"
+    words = "drawdown: account shop was called vpsbg-main until now: its history is kept"
     assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == [words]
     assert record(bench)["accounts"]["shop"]["identity"] == before
     found = bench.command("explain", "vpsbg-main")
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr == (
-        "drawdown: account vpsbg-main goes by the name of shop now, with all of its history: drawdown explain shop\n"
+        "drawdown: account vpsbg-main is now called shop, with all of its history: drawdown explain shop\n"
     )
     # It is said once.
     again = bench.command("run", "--as-of", LATER.isoformat())
@@ -150,7 +150,7 @@ def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_th
 
     words = (
         f"account shop looks like vpsbg-main, which {bench.accounts} no longer names: same vendor and address. If it is "
-        'the same account, add formerly = ["vpsbg-main"] to [accounts.shop], so that its history is carried over and '
+        'the same account, add formerly = ["vpsbg-main"] to [accounts.shop], so that its history is kept and '
         "its spend is not counted twice; if not, there is nothing to do"
     )
     assert ran.returncode == 0
@@ -161,7 +161,7 @@ def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_th
     assert {state for state, about, _ in doctor(bench) if about == "shop"} == {"ok"}
     assert bench.command("run", "--as-of", LATER.isoformat()).returncode == 0
     assert record(bench)["accounts"]["shop"]["formerly"] == ["vpsbg-main"]
-    assert "goes by the name of shop now" in bench.command("explain", "vpsbg-main").stderr
+    assert "is now called shop" in bench.command("explain", "vpsbg-main").stderr
 
     bench.accounts.write_text(f'{other}formerly = ["vpsbg-mian"]\n')
     misspelt = (

@@ -65,13 +65,13 @@ def test_a_key_that_may_only_read_its_balance_is_served_and_told_of_it_once(benc
     second = bench.command("run", "--as-of", LATER.isoformat())
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    said = [line for line in first.stderr.splitlines() if "goes on without" in line]
+    said = [line for line in first.stderr.splitlines() if "continues without" in line]
     wanted = [
-        f"{_ACCOUNTS[vendor]}: goes on without {endpoint.name}, which is optional" for vendor, endpoint in _OPTIONAL
+        f"{_ACCOUNTS[vendor]}: continues without {endpoint.name}, which is optional" for vendor, endpoint in _OPTIONAL
     ]
     assert sorted(": ".join(line.split(": ")[:2]) for line in said) == sorted(wanted)
     assert len(said) == len(_OPTIONAL) == 13
-    assert not [line for line in second.stderr.splitlines() if "goes on without" in line or "forbidden" in line]
+    assert not [line for line in second.stderr.splitlines() if "continues without" in line or "forbidden" in line]
     outcomes = dict(bench.rows("SELECT vendor || ' ' || endpoint, outcome FROM marts.data_freshness"))
     refused = {f"{vendor} {endpoint.name}" for vendor, endpoint in _OPTIONAL}
     assert {name for name, outcome in outcomes.items() if outcome == "forbidden"} == refused

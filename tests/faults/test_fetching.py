@@ -143,7 +143,9 @@ def test_ctrl_c_lands_what_was_answered_by_then(fleet: Fleet) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == "drawdown: interrupted; what was landed stays, the next run goes on from there"
+    assert (
+        err.splitlines()[-1] == "drawdown: interrupted; what was landed is kept, and the next run continues from there"
+    )
     assert list(fleet.home.landing.rglob("*.tmp")) == []
     _stands(fleet)
 

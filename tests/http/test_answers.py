@@ -467,8 +467,8 @@ def test_each_reason_is_one_sentence_that_says_who_where_what_and_what_to_do(lab
         ),
         (
             moved,
-            "was answered 302, redirecting to new.example (1 request sent): this is never followed, "
-            "because the key would travel along; check base_url",
+            "was answered 302, redirecting to new.example (1 request sent): redirects are never followed, "
+            "because the key would be sent along; check base_url",
         ),
     ]
     for script, story in stories:

@@ -329,7 +329,7 @@ def test_a_listing_that_is_longer_than_a_run_is_walked_by_several(framework: Fra
     walker.budget = Budget(requests=4)
     first = walker.visit(FILTERED)
     assert first.outcome == "pagination"
-    reason = "/listing: the 4 requests that a run has for it are made; the next run goes on from there"
+    reason = "/listing: the run's limit of 4 requests for it was reached; the next run continues from there"
     assert first.steps[-1][0].reason == reason
     assert first.ids == [row["id"] for row in framework.rows[:40]]
     left = first.resume.unfinished
@@ -422,7 +422,7 @@ def test_a_listing_whose_pages_never_come_ends_with_the_runs_time_and_each_run_g
         pages.append([step.page_number for answer, step in visit.steps if answer.outcome == "ok"])
         if visit.outcome == "ok":
             break
-        assert "the 0 s that a run has for it are over after 2 requests" in visit.steps[-1][0].reason
+        assert "the run's limit of 0 s for it was reached after 2 requests" in visit.steps[-1][0].reason
     assert pages == [[1, 2], [1, 2], [1, 3], [1, 4], [1, 5]]
     assert visit.resume == Resume(seen_through=TODAY, is_newest_first=True)
 
@@ -452,7 +452,7 @@ def test_windows_go_on_where_the_runs_budget_ended(httpserver: HTTPServer, tmp_p
     walker = Walker(vendor.url, tmp_path / "landing", history_days=200, budget=Budget(requests=3, backfill_requests=4))
     first = walker.visit(USAGE)
     assert (first.outcome, len(first.spans)) == ("pagination", 3)
-    assert first.steps[-1][0].reason.endswith("the next run goes on from there")
+    assert first.steps[-1][0].reason.endswith("the next run continues from there")
     second = walker.visit(USAGE)
     third = walker.visit(USAGE)
     assert (second.outcome, third.outcome) == ("pagination", "ok")
@@ -471,7 +471,7 @@ def test_a_listing_that_is_endless_over_all_runs_ends_at_the_cap(framework: Fram
     capped = replace(FILTERED, page_cap=9)
     reasons = [walker.visit(capped).steps[-1][0].reason for _ in range(4)]
     assert reasons[-1] == "/listing has more than 9 pages; the walk ends there"
-    assert all("goes on from there" in reason for reason in reasons[:-1])
+    assert all("continues from there" in reason for reason in reasons[:-1])
 
 
 def test_a_state_of_a_walk_in_several_runs_is_read_back_as_it_was_landed() -> None:

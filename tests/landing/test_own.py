@@ -63,7 +63,7 @@ def test_an_entry_of_a_later_version_is_passed_over_with_one_warning_that_names_
     assert len(fold(entries).waiting) == 2
     assert lines == [
         f"landing holds entries under _drawdown/alerts that Drawdown 9.9.9 wrote and this one, {__version__}, cannot "
-        "read: they are passed over. Install Drawdown 9.9.9 or later to have them"
+        "read: they are skipped. Install Drawdown 9.9.9 or later to read them"
     ]
 
 

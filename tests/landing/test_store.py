@@ -251,7 +251,7 @@ def test_a_file_that_is_not_whole_is_told_and_not_passed_over(workshop: Workshop
     workshop.landing.answer("vpsbg", "balance", {"balance": 5, "currency": "EUR"})
     [path] = store.iterate(workshop.home.landing)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DrawdownError, match=rf"{path} is damaged: .*from your backup"):
+    with pytest.raises(DrawdownError, match=rf"{path} is damaged: .*from a backup"):
         workshop.load()
 
 

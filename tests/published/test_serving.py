@@ -264,9 +264,9 @@ def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_what_cannot_be_served_is_one_line(url: str, home: Home) -> None:
     port = url.rpartition(":")[2]
     for arguments, code, words in (
-        (["--port", port], 1, f"port {port} on 127.0.0.1 cannot be had: Address already in use"),
+        (["--port", port], 1, f"port {port} on 127.0.0.1 is not available: Address already in use"),
         (["--host", "0.0.0.0"], 2, "other machines reach it, and there is no login"),  # noqa: S104 - it is refused
-        (["--host", "no.such.host.invalid"], 2, "this machine knows no such address"),
+        (["--host", "no.such.host.invalid"], 2, "this machine has no such address"),
         (["--name", "*"], 2, "is no host name"),
     ):
         done = run(home, *arguments)

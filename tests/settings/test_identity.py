@@ -212,7 +212,7 @@ def test_a_key_that_was_cut_short_is_made_again(tmp_path: Path, content: bytes) 
 def test_a_folder_in_the_place_of_the_key_is_named_with_what_to_do(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.identity_key.mkdir()
-    with pytest.raises(DrawdownError, match=r"identity\.key cannot be used: Is a directory; take it away"):
+    with pytest.raises(DrawdownError, match=r"identity\.key cannot be used: Is a directory; remove it"):
         identity_key(home)
 
 
@@ -337,7 +337,7 @@ def test_a_former_name_that_is_taken_out_of_the_settings_is_told_once() -> None:
     found = compare(said, now)
     assert found.dropped == {"shop": ("old",)}
     assert warnings(found, now, "accounts.toml") == [
-        "account shop is not formerly old any more: what is known under the former name counts as another account's, "
+        "account shop no longer lists old under formerly: the history under the former name counts as another account's, "
         'unless it had the same address and key. If it is the same account, put formerly = ["old"] back into '
         "[accounts.shop], so that its spend is not counted twice; if not, there is nothing to do"
     ]
@@ -356,8 +356,8 @@ def test_an_id_that_another_account_got_is_told_by_what_follows_it_elsewhere(wha
     assert len(warnings(found, now, "accounts.toml")) == len(expected)
     if what == "another account has the id":
         assert warnings(found, now, "accounts.toml") == [
-            "account moved is what was shop until now, and shop is another account now: what is known of both mixes "
-            'under shop. Give the other account an id of its own, and moved formerly = ["shop"]'
+            "account moved was called shop until now, and shop now names another account: the histories of both mix "
+            'under shop. Give the other account its own id, and add formerly = ["shop"] to [accounts.moved]'
         ]
 
 
@@ -365,13 +365,13 @@ def test_each_is_one_line_that_says_what_to_do() -> None:
     said = {what: warnings(compare(earlier, now), now, "accounts.toml") for what, (earlier, now, _) in CASES.items()}
     assert said["nothing new"] == []
     assert said["two names at one time"] == [
-        "accounts shop and copy are the same (vendor, address and key): only shop counts in totals; take copy out of "
+        "accounts shop and copy are the same (vendor, address and key): only shop counts in totals; remove copy from "
         "accounts.toml"
     ]
-    assert said["renamed"] == ["account new is what was old until now: its history is carried over"]
+    assert said["renamed"] == ["account new was called old until now: its history is kept"]
     assert said["renamed with another key"] == [
         "account new looks like old, which accounts.toml no longer names: same vendor and address. If it is the same "
-        'account, add formerly = ["old"] to [accounts.new], so that its history is carried over and its spend is not '
+        'account, add formerly = ["old"] to [accounts.new], so that its history is kept and its spend is not '
         "counted twice; if not, there is nothing to do"
     ]
     assert "looks like a or b, which" in said["one of two that left is it"][0]
@@ -387,7 +387,7 @@ def test_many_names_in_one_line_are_counted() -> None:
     now = record(shop="x/1", **copies)
     [line] = warnings(compare(None, now), now, "accounts.toml")
     assert line.startswith("accounts shop, b and c are the same")
-    assert line.endswith("only shop counts in totals; take the others out of accounts.toml")
+    assert line.endswith("only shop counts in totals; remove the others from accounts.toml")
 
 
 def test_two_names_for_a_file_are_called_so(loaded: Loaded) -> None:

@@ -25,8 +25,8 @@ def facts_of(status: Row) -> list[tuple[str, str, str]]:
             if status["auto_topup_model"] == "modelled"
             else []
         ),
-        ("runway_p50_date", "Dry by, as likely as not", day(status["runway_p50_date"])),
-        ("runway_p10_date", "Dry by, 1 chance in 10", day(status["runway_p10_date"])),
+        ("runway_p50_date", "Expected to run dry on", day(status["runway_p50_date"])),
+        ("runway_p10_date", "10 % chance of being dry by", day(status["runway_p10_date"])),
         ("depleted_7d_probability", "Dry within 7 days", percent(status["depleted_7d_probability"])),
         ("depleted_30d_probability", "Dry within 30 days", percent(status["depleted_30d_probability"])),
         ("burn_28d_amount", "A day, mean of 28", in_unit(status["burn_28d_amount"], unit)),

@@ -42,7 +42,7 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
     if first:
         headline += f" The most urgent is {first['account_id']}"
         dry = first["runway_p50_date"]
-        headline += f", as likely as not dry by {day(dry)}." if dry else "."
+        headline += f", expected to run dry on {day(dry)}." if dry else "."
     payable = [each["reporting_amount"] for each in due if each["reporting_amount"] is not None]
     if not due:
         pay, apart = "nothing", []
@@ -226,7 +226,7 @@ def quality(found: Snapshot) -> Quality:
         sentences=[
             f"{count(rejects, 'rule')} broken by rows that were kept out."
             if rejects
-            else "No row was kept out.",
+            else "No row was rejected.",
             f"{count(drifts, 'change')} in the shape of vendors' answers."
             if drifts
             else "No answer changed its shape.",
@@ -249,7 +249,7 @@ def quality(found: Snapshot) -> Quality:
                 "Rules that rows broke, the 50 most frequent",
                 found.fleet["rejects"],
                 {**where, "column_name": ("column", str), "check_name": ("rule", str), "reject_count": ("times", str),
-                 "redacted_value": ("what stood there last", _or_nothing), "observed_at_utc": ("last", instant),
+                 "redacted_value": ("last value", _or_nothing), "observed_at_utc": ("last", instant),
                  "fetch_id": ("answer", str)},
                 is_words=True,
             ),
@@ -258,7 +258,7 @@ def quality(found: Snapshot) -> Quality:
                 "Changes in the shape of answers, the newest 50",
                 found.fleet["drift"],
                 {**where, "column_name": ("field", str), "check_name": ("change", str),
-                 "redacted_value": ("what stood there", _or_nothing), "first_observed_at_utc": ("first seen", instant),
+                 "redacted_value": ("value", _or_nothing), "first_observed_at_utc": ("first seen", instant),
                  "fetch_id": ("answer", str)},
                 is_words=True,
             ),

@@ -21,15 +21,15 @@ EVIDENCE: Final = {
 
 CLASSES: Final = {
     "missing_entry": "an entry is missing",
-    "amount_mismatch": "an entry of another amount",
-    "duplicate_entry": "an entry stands twice",
+    "amount_mismatch": "an entry of a different amount",
+    "duplicate_entry": "a duplicated entry",
     "tax": "the tax of an entry",
-    "unit_price": "another price of a unit",
+    "unit_price": "a different unit price",
     "pending_deposit": "a deposit that is pending",
     "restated": "figures that the vendor restated",
     "boundary": "booked in one interval, moved in the next",
-    "rounding": "less than the last digit that the vendor states",
-    "unit_change": "moved while the balance was in another unit",
+    "rounding": "smaller than the last digit that the vendor states",
+    "unit_change": "moved while the balance had a different unit",
     "unknown": "no rule fits",
 }
 """What each unexplained_class says, in short: docs/reconciliation.md."""
