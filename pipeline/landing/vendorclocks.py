@@ -88,8 +88,8 @@ class VendorClocks:
         """Raise DrawdownError where this machine's clock is wrong."""
         if problem := self.problem:
             raise DrawdownError(
-                f"{problem}: nothing is landed with a wrong time; set the clock, or have NTP set it, and run again; or, if "
-                "the clock is right and the vendor's is wrong, set ignore_date_header = true for its accounts"
+                f"{problem}: nothing is landed with a wrong time; set the clock, or have NTP set it, and run again; "
+                "or, if the clock is right and the vendor's is wrong, set ignore_date_header = true for its accounts"
             )
 
     @property
