@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.sandbox import Sandbox
+from tests.cli.accounts import account
 from tests.cli.conftest import Desk, Publish
-from tests.cli.test_status import account
 
 
 @dataclass(frozen=True)
