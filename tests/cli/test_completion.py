@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.accounts import account
 from tests.cli.conftest import DRAWDOWN, Desk, Publish
-from tests.cli.test_status import account
 
 Offer = Callable[..., list[list[str]]]
 

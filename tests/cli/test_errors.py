@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.accounts import account
 from tests.cli.conftest import Desk, Publish
-from tests.cli.test_status import account
 from tests.sandbox_faults import Sandbox
 
 

@@ -37,7 +37,7 @@ def test_it_fits_80_columns_and_has_every_section(desk: Desk, account_id: str) -
     assert "\x1b" not in done.stdout
     heads = [line for line in lines if line and not line.startswith(" ")]
     assert heads[0].startswith(f"{account_id}: ")
-    for head in ("In short", "The balance", "The last interval", "Why the forecast says so", "Findings"):
+    for head in ("In short", "The balance", "The last interval", "How the forecast is made", "What looks wrong"):
         assert any(line.startswith(head) for line in heads), head
 
 
@@ -78,7 +78,7 @@ def test_every_interval_that_is_told_adds_up_to_the_last_digit(desk: Desk, accou
 @pytest.mark.parametrize("account_id", ACCOUNTS)
 def test_every_query_that_is_printed_works_in_a_shell(desk: Desk, account_id: str) -> None:
     text = desk.here("explain", account_id).stdout
-    ways = text.split("The rows behind it:\n")[1]
+    ways = text.split("To see the rows behind it:\n")[1]
     commands = re.findall(r'  drawdown sql ".*?"', ways, re.DOTALL)
     bytes_command = "  drawdown explain --bytes" + ways.split("drawdown explain --bytes")[1]
     assert len(commands) >= 3

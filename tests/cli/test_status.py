@@ -1,43 +1,19 @@
 """`drawdown status`: the account table."""
 
 import json
-import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from pipeline.cli.status import Status, is_reached
 from pipeline.schema.severities import SEVERITIES
-from pipeline.support.wording import duration
+from tests.cli.accounts import account, table
 from tests.cli.conftest import NOW, Desk, Publish
 
 # A build whose clock was set is read by that clock.
 AT_ONCE = ("--as-of", (NOW + timedelta(minutes=1)).isoformat())
 URGENCY = ["critical", "warning", "unknown", "watch", "ok"]
-
-
-def account(account_id: str, severity: str = "ok", **more: Any) -> dict[str, Any]:
-    return {
-        "account_id": account_id,
-        "vendor": "vpsbg",
-        "balance_amount": Decimal("100.5"),
-        "unit_code": "EUR",
-        "reading_state": "fresh",
-        "severity": severity,
-        "reason": f"The reason of {account_id}.",
-    } | more
-
-
-def table(text: str) -> list[list[str]]:
-    """The cells of the account table, cut where the rule under the header cuts."""
-    header, rule, *lines = text.split("\n\n")[0].splitlines()
-    starts = [index for index, sign in enumerate(rule) if sign == "─" and (index == 0 or rule[index - 1] == " ")]
-    return [
-        [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
-        for line in [header, *lines]
-    ]
 
 
 def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> None:
@@ -235,9 +211,9 @@ def test_json_holds_what_sql_holds(desk: Desk) -> None:
     assert all(built > "2026-" for built, _ in times)
     of_runs = ("last_run_at_utc", "last_run_is_ok", "runs_failed_since_utc", "failed_run_count", "run_problems")
     assert {account["last_run_is_ok"] for account in accounts} == {True}
-    for account in accounts:
+    for row in accounts:
         for name in of_runs:
-            del account[name]
+            del row[name]
     columns = list(accounts[0])
     assert set(columns) < {each["column_name"] for each in json.loads(names.stdout)}
     query = f"SELECT {', '.join(columns)} FROM marts.account_status ORDER BY account_id"
@@ -254,153 +230,3 @@ def test_without_an_account_there_is_a_table_without_a_line(publish: Publish) ->
     assert (plain.returncode, as_json.returncode) == (0, 0)
     assert len(table(plain.stdout)) == 1
     assert json.loads(as_json.stdout) == []
-
-
-REACHED = {
-    "critical": {"critical"},
-    "warning": {"critical", "warning"},
-    "watch": {"critical", "warning", "watch"},
-    "unknown": {"unknown"},
-    "ok": {"ok"},
-}
-
-
-@pytest.mark.parametrize("wanted", SEVERITIES)
-@pytest.mark.parametrize("severity", SEVERITIES)
-def test_a_severity_is_reached_by_itself_and_by_what_is_more_urgent(wanted: str, severity: str) -> None:
-    found = Status([account("main", severity)], datetime.now(UTC))
-    assert is_reached(found, [wanted]) == (severity in REACHED[wanted])
-    assert is_reached(found, [wanted, "unknown"]) == (severity in REACHED[wanted] | {"unknown"})
-    assert not is_reached(found, [])
-    assert not is_reached(Status([], datetime.now(UTC)), [wanted])
-
-
-def test_fail_on_is_an_exit_code_and_still_shows_the_table(publish: Publish) -> None:
-    desk = publish([account("a", "watch"), account("b", "ok")])
-    wrong, both = desk.run_all(
-        ["status", "--fail-on", "urgent"], ["status", "--fail-on", "critical", "--fail-on", "watch"]
-    )
-    done = [*(desk.here("status", "--fail-on", severity) for severity in SEVERITIES), both]
-    assert [each.returncode for each in done] == [1, 1, 0, 0, 0, 1]
-    assert {each.stderr for each in done} == {""}
-    assert len({each.stdout for each in done}) == 1
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == (
-        "drawdown: --fail-on urgent: must be one of ok, watch, warning, critical, unknown, stale, run_failed\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("wanted", "reached"), [("stale", True), ("unknown", True), ("ok", True), ("watch", False), ("critical", False)]
-)
-def test_a_reading_that_is_not_fresh_reaches_stale_and_unknown(wanted: str, reached: bool) -> None:
-    found = Status([account("main", "ok", reading_state="stale")], datetime.now(UTC))
-    assert is_reached(found, [wanted]) == reached
-    fine = Status([account("main", "ok")], datetime.now(UTC))
-    assert is_reached(fine, [wanted]) == (wanted == "ok")
-
-
-def test_a_new_account_of_which_nothing_is_known_is_unknown_and_not_stale() -> None:
-    found = Status([account("main", "unknown")], datetime.now(UTC))
-    assert is_reached(found, ["unknown"])
-    assert not is_reached(found, ["stale"])
-
-
-def test_a_build_that_nobody_renews_turns_red_by_itself(publish: Publish) -> None:
-    made = datetime(2026, 3, 18, 12, tzinfo=UTC)
-    rows = [
-        account(
-            "forecast", runway_days=31.0, method="full", runway_p10_date=date(2026, 4, 8),
-            runway_p50_date=date(2026, 4, 18), observed_at_utc=made, stale_after_seconds=93600.0, age_seconds=0.0,
-        ),
-        account(
-            "mean", runway_days=100.0, method="mean_28d", observed_at_utc=made, stale_after_seconds=3888000.0,
-            burn_28d_amount=Decimal("1.005"), alert_below_amount=Decimal(90), age_seconds=0.0,
-        ),
-        account("new", "unknown", observed_at_utc=made, stale_after_seconds=93600.0, age_seconds=0.0),
-    ]  # fmt: skip
-    desk = publish(rows, as_of=made)
-
-    def shown(*more: str) -> dict[str, list[str]]:
-        _, *lines = table(desk.here("status", *more).stdout)
-        return {line[0]: [line[3], line[5], line[6]] for line in lines}
-
-    assert shown("--as-of", "2026-03-18T12:00:00Z") == {
-        "forecast": ["31.0", "ok", "fresh"], "mean": ["100.0", "ok", "fresh"], "new": ["", "unknown", "fresh"],
-    }  # fmt: skip
-    assert shown("--as-of", "2026-03-20T12:00:00Z") == {
-        "forecast": ["29.0", "watch", "stale"], "mean": ["98.0", "ok", "fresh"], "new": ["", "unknown", "stale"],
-    }  # fmt: skip
-    # The forecast's 1 chance in 10 is a week away, and the owner's limit is passed by what is expected.
-    assert shown("--as-of", "2026-04-01T12:00:00Z") == {
-        "forecast": ["17.0", "warning", "stale"], "mean": ["86.0", "warning", "fresh"], "new": ["", "unknown", "stale"],
-    }  # fmt: skip
-    assert shown()["forecast"] == ["0.0", "critical", "stale"]
-    for at, code in {"2026-03-18T12:00:00Z": 0, "2026-03-20T12:00:00Z": 1}.items():
-        assert desk.here("status", "--fail-on", "stale", "--as-of", at).returncode == code
-    for at, code in {"2026-04-10": 0, "2026-04-11": 1}.items():
-        assert desk.here("status", "--fail-on", "critical", "--as-of", at).returncode == code
-    words = " ".join(desk.here("status", "--as-of", "2026-04-11").stdout.split())
-    assert "forecast: No newer reading for 24 days. The reason of forecast. Since then it has become critical" in words
-
-
-def test_before_the_build_nothing_is_younger_than_in_it(publish: Publish) -> None:
-    made = datetime(2026, 3, 18, 12, tzinfo=UTC)
-    row = account("main", runway_days=31.0, observed_at_utc=made, stale_after_seconds=60.0, age_seconds=0.0)
-    _, shown = table(publish([row], as_of=made).here("status", "--as-of", "2026-03-01").stdout)
-    assert (shown[3], shown[5], shown[6]) == ("31.0", "ok", "fresh")
-
-
-@pytest.mark.parametrize("command", [["status"], ["explain", "main"]])
-def test_an_instant_that_is_none_is_refused(publish: Publish, command: list[str]) -> None:
-    done = publish([account("main")]).here(*command, "--as-of", "yesterday")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("drawdown: --as-of: 'yesterday' is not an instant; write it as 2026-")
-
-
-def test_before_the_first_build_the_command_that_makes_it_is_named(empty_desk: Desk) -> None:
-    for done in empty_desk.run_all(["status"], ["status", "--json"], ["sql", "SELECT 1"]):
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"drawdown: {empty_desk.home}/published/current.duckdb does not exist: nothing is published yet. "
-            "`drawdown run` makes the first build, `drawdown demo` one to look at; or set DRAWDOWN_HOME to the folder "
-            "that has one\n"
-        )
-    assert not empty_desk.home.exists()
-
-
-def test_a_build_of_another_version_or_none_at_all_is_one_line(publish: Publish) -> None:
-    import duckdb
-
-    desk = publish([account("main")])
-    path = desk.home / "published" / "current.duckdb"
-    with duckdb.connect(path) as connection:
-        connection.execute("ALTER TABLE marts.account_status RENAME COLUMN runway_days TO days")
-    done = desk("status")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"drawdown: {path} was published by another version of Drawdown (")
-    assert done.stderr.endswith("); `drawdown run` makes a new build\n")
-    assert '"runway_days" not found' in done.stderr
-    path.write_bytes(os.urandom(8192))
-    for done in desk.run_all(["status"], ["sql", "SELECT 1"]):
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
-        assert line.startswith("drawdown: ")
-        assert "valid DuckDB database" in line
-
-
-@pytest.mark.parametrize(
-    ("age", "words"),
-    [
-        (timedelta(seconds=-9), "0 seconds"),
-        (timedelta(seconds=1), "1 second"),
-        (timedelta(seconds=119), "119 seconds"),
-        (timedelta(minutes=2), "2 minutes"),
-        (timedelta(hours=1), "60 minutes"),
-        (timedelta(hours=23), "23 hours"),
-        (timedelta(days=1), "1 day"),
-        (timedelta(days=247, hours=5), "247 days"),
-    ],
-)
-def test_an_age_is_told_as_people_say_it(age: timedelta, words: str) -> None:
-    assert duration(age.total_seconds()) == words

@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.forecast import scores as benchmark
 from pipeline.forecasts import InputError, Paths
 from pipeline.forecasts.backtest import Backtest, backtest
 from pipeline.forecasts.backtest_scores import CALIBRATION, METHODS, SCORES, SKIPPED
 from pipeline.forecasts.backtest_verdict import verdict
-from pipeline.forecasts.engine.scoring import brier, is_at_or_above, is_at_or_below, pinball, quantiles_of
 from tests.forecasts.worlds import AS_OF, frame, noise
 
 MONTH = [10.0] * 28
@@ -58,9 +56,6 @@ def row(result: Backtest, method: str, horizon: int, account_id: str = "*") -> d
         (pl.col("account_id") == account_id) & (pl.col("forecaster") == method) & (pl.col("horizon_days") == horizon)
     ).to_dicts()
     return found
-
-
-# -- by hand -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +204,6 @@ def test_that_nothing_came_of_nothing_proves_no_band():
     assert row(result, "drawdown", 7, "idle")["brier_score"] is None
 
 
-# -- origins -------------------------------------------------------------------------------------------------------
-
-
 def test_no_forecast_knows_more_than_its_day_did():
     spend = frame({"a": noise(70), "b": noise(50, seed=1)})
     asked = []
@@ -270,9 +262,6 @@ def test_forecasts_are_those_with_a_month_behind_and_a_whole_horizon_ahead(days,
         assert own["coverage_80_ratio"] <= own["coverage_90_ratio"]
 
 
-# -- too little, and what is refused --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("days", "why"),
     [
@@ -327,9 +316,6 @@ def test_what_is_no_spend_is_refused():
             backtest(spend, horizons=horizons)
 
 
-# -- with the forecaster --------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def histories():
     return frame({"a": noise(90), "b": noise(75, seed=1, level=900.0), "c": [0.0, 0.0, 30.0] * 20, "few": noise(9)})
@@ -368,101 +354,3 @@ def test_every_account_is_scored_or_listed(usual):
 def test_calibration_rises_with_the_level(usual):
     for _, found in usual.calibration.group_by("account_id", "horizon_days"):
         assert (found.sort("nominal_ratio")["observed_ratio"].diff().drop_nulls() >= 0).all()
-
-
-# -- scoring, as the benchmark does it -------------------------------------------------------------------------------
-
-
-def test_losses_and_bands_are_those_of_the_benchmark():
-    rng = np.random.default_rng(3)
-    days, past = rng.gamma(2, 5, (90, 400)), rng.gamma(2, 5, 180)
-    for future in (rng.gamma(2, 5, 90), np.full(90, 40.0), np.zeros(90)):
-        told = dict(
-            zip(
-                benchmark.SCORES,
-                benchmark.score(benchmark.from_paths(days, past.mean()), past, future, past),
-                strict=True,
-            )
-        )
-        totals = days[:30].sum(axis=0)
-        came = np.array(future[:30].sum())
-        found = quantiles_of(totals, benchmark.LEVELS)
-        assert pinball(found, benchmark.LEVELS, came) / (past.mean() * 30) == pytest.approx(told["crps30"])
-        low, high = quantiles_of(totals, np.array([0.1, 0.9]))
-        assert (told["low30"], told["high30"]) == (not is_at_or_above(came, low), not is_at_or_below(came, high))
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.floats(0.01, 0.99))
-def test_quantiles_are_those_of_numpy(samples, level):
-    values = np.array(samples)
-    assert quantiles_of(values, np.array([level]))[0] == pytest.approx(np.quantile(values, level), rel=1e-9, abs=1e-6)
-
-
-def test_a_total_at_a_bands_edge_is_within_it_whatever_the_last_digit():
-    edge = np.array(0.3)
-    assert is_at_or_below(np.array(0.1 + 0.2), edge)
-    assert is_at_or_above(np.array(0.3), np.array(0.1 + 0.2))
-    assert not is_at_or_below(np.array(0.3001), edge)
-    assert not is_at_or_above(np.array(0.2999), edge)
-
-
-def test_a_brier_score_is_the_squared_distance():
-    assert brier(np.array([0.0, 0.5, 0.2]), np.array([False, True, True])) == pytest.approx([0, 0.25, 0.64])
-
-
-# -- in words --------------------------------------------------------------------------------------------------------
-
-
-def scores(
-    *,
-    held: float = 0.79,
-    below: float = 0.08,
-    count: int = 200,
-    apart: int = 12,
-    loss: float | None = 0.7,
-    week: float | None = 1.4,
-) -> pl.DataFrame:
-    own = ("*", "drawdown", 30, count, apart, count, loss, held, 0.9, below, 1 - held - below, loss, 0.1)
-    others = [
-        ("*", method, 30, count, apart, count, ratio, None, None, None, None, ratio, 0.1)
-        for method, ratio in (("mean_7d", week), ("mean_28d", None if loss is None else 1.0), ("seasonal_naive", week))
-    ]
-    return pl.DataFrame([own, *others], schema=SCORES, orient="row")
-
-
-def test_the_verdict_says_how_often_the_band_held_and_what_it_beats():
-    assert verdict(scores()) == [
-        "In 100 weeks like these, the 80 % band for the next 30 days would have held 79: 8 would have fallen below it, 13 above.",
-        "Next 30 days: the forecast's loss is 30 % smaller than the 28-day mean's and 50 % smaller than the 7-day mean's.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({"held": 0.6}, "too narrow"),
-        ({"held": 0.97, "below": 0.01}, "wider than it need be"),
-        ({"count": 6}, "only 6 forecasts: read it as a hint"),
-        ({"count": 1}, "only 1 forecast: read it as a hint"),
-        ({"apart": 3}, "the 200 forecasts cover only 3 stretches of 30 days: read it as a hint"),
-        ({"apart": 1}, "cover only one stretch of 30 days"),
-        ({"loss": 1.25}, "25 % larger than the 28-day mean's and 11 % smaller than the 7-day mean's"),
-        ({"loss": 1.01}, "the same as the 28-day mean's"),
-        ({"week": 0.0}, "the 7-day mean made no error"),
-        ({"loss": None, "week": None}, "the 28-day mean made no error"),
-    ],
-)
-def test_the_verdict_is_honest(more, said):
-    assert said in " ".join(verdict(scores(**more)))
-
-
-def test_a_hint_is_not_judged():
-    assert "narrow" not in " ".join(verdict(scores(held=0.2, count=5)))
-
-
-def test_weeks_are_spoken_of_only_where_origins_are_a_week_apart():
-    assert verdict(scores(), step_days=3)[0].startswith("In 100 forecasts like these")
-
-
-def test_an_account_that_has_no_scores_gets_one_sentence():
-    assert len(verdict(scores(), "another")) == 1

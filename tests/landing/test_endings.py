@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,78 +16,10 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline.landing.budget import Budget
-from pipeline.landing.listing_walk import Resume, Span, Unfinished
-from pipeline.vendors._port import Pages
-from tests.landing.walking import TODAY, USAGE, Vendor, Walker, entry, ledger
+from pipeline.landing.listing_walk import Resume
+from tests.landing.listings import FILTERED, PATH, Framework
+from tests.landing.walking import TODAY, Vendor, Walker, entry, ledger
 from tests.staging.landed import Workshop
-
-PATH = "/listing"
-FILTERED = Pages(
-    path=PATH,
-    params={"page": "1", "per_page": "10", "filter[status]": "paid,open"},
-    newest_first_by="created_at",
-    look_back_days=35,
-)
-
-
-@dataclass
-class Framework:
-    """A listing as a framework makes it: page size and filter come from the query, and links are of one style."""
-
-    server: HTTPServer
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    keeps: tuple[str, ...] = ()
-    """The caller's parameters that a link repeats."""
-    end: str = "null"
-    """What the last page's link says: nothing (`null`, `absent`, `empty`), the page itself, the first page, or a page
-    beyond the last, which then is the last one once more and links to itself (`clamped`) or ever on (`repeated`), or is
-    empty (`endless`)."""
-    meta: Callable[[int, int, int], dict[str, object]] = lambda page, last, total: {}
-    is_relative: bool = False
-    is_object: bool = False
-    default_size: int = 4
-    style: str = "page"
-    before: Callable[[int], Response | None] = lambda page: None
-    asked: list[dict[str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.server.expect_request(PATH).respond_with_handler(self._answer)
-
-    @property
-    def url(self) -> str:
-        return self.server.url_for("").rstrip("/")
-
-    def _answer(self, request: Request) -> Response:
-        query = dict(request.args)
-        self.asked.append(query)
-        page = int(query.get(self.style, query.get("page", 1)))
-        spoiled = self.before(page)
-        if spoiled is not None:
-            return spoiled
-        # Whoever does not filter is also given what was cancelled, as a vendor's default would.
-        rows = [row for row in self.rows if "filter[status]" in query or row.get("status") == "cancelled"]
-        size = int(query.get("per_page", self.default_size))
-        last = max(1, -(-len(rows) // size))
-        wanted = page
-        if self.end in ("clamped", "repeated"):
-            page = min(page, last)
-        shown: Any = rows[(page - 1) * size : page * size]
-        if self.is_object and shown:
-            shown = {str(7 * place): row for place, row in enumerate(shown)}
-        following = {"itself": page, "first": 1, "clamped": page + 1, "repeated": wanted + 1, "endless": page + 1}.get(
-            self.end
-        )
-        number = page + 1 if page < last else following
-        links: dict[str, object] = {"next": None}
-        if number is not None:
-            kept = {name: query[name] for name in self.keeps if name in query}
-            base = "" if self.is_relative else f"{self.url}{PATH}"
-            links["next"] = f"{base}?{urlencode({**kept, self.style: number})}"
-        elif self.end != "null":
-            links = {"next": ""} if self.end == "empty" else {}
-        body = {"data": shown, "links": links, "meta": self.meta(page, last, len(rows))}
-        return Response(json.dumps(body), content_type="application/json")
 
 
 def _silent(page: int, last: int, total: int) -> dict[str, object]:
@@ -106,21 +36,6 @@ def _texts(page: int, last: int, total: int) -> dict[str, object]:
 
 def _total_alone(page: int, last: int, total: int) -> dict[str, object]:
     return {"total": str(total)}
-
-
-@pytest.fixture
-def framework(httpserver: HTTPServer) -> Framework:
-    return Framework(httpserver)
-
-
-@pytest.fixture
-def walker(framework: Framework, tmp_path: Path) -> Walker:
-    return Walker(framework.url, tmp_path / "landing")
-
-
-@pytest.fixture
-def vendor(httpserver: HTTPServer) -> Vendor:
-    return Vendor(httpserver)
 
 
 _FOLDERS = itertools.count()
@@ -319,164 +234,6 @@ def test_what_a_link_sets_wins_and_what_it_drops_is_carried_over(
     if "cursor=" in link:
         # A cursor is spelled as the vendor spelled it.
         assert link.partition("?")[2].partition("&")[0] in seen[1]
-
-
-# -- more pages than a run has time for -------------------------------------------------------------------------
-
-
-def test_a_listing_that_is_longer_than_a_run_is_walked_by_several(framework: Framework, walker: Walker) -> None:
-    framework.rows = ledger(95)
-    walker.budget = Budget(requests=4)
-    first = walker.visit(FILTERED)
-    assert first.outcome == "pagination"
-    reason = "/listing: the run's limit of 4 requests for it was reached; the next run continues from there"
-    assert first.steps[-1][0].reason == reason
-    assert first.ids == [row["id"] for row in framework.rows[:40]]
-    left = first.resume.unfinished
-    assert left is not None
-    assert (left.page_number, left.begun_on, left.from_date, left.is_falling) == (4, TODAY, None, True)
-    # New entries push the others down meanwhile; each run reads the first page as well.
-    framework.rows = ledger(97, until=TODAY + timedelta(days=2))
-    visits = [walker.visit(FILTERED, today=TODAY + timedelta(days=day)) for day in (2, 3)]
-    assert [visit.outcome for visit in visits] == ["pagination", "pagination"]
-    assert all(visit.ids[:10] == [row["id"] for row in framework.rows[:10]] for visit in visits)
-    last = walker.visit(FILTERED, today=TODAY + timedelta(days=4))
-    assert (last.outcome, last.steps[-1][1].is_complete) == ("ok", True)
-    every = {row_id for visit in (first, *visits, last) for row_id in visit.ids}
-    assert every == {row["id"] for row in framework.rows}
-    # What came after the walk had begun is asked for by the next one: the walk is a proof up to its first day only.
-    assert last.spans[-1] == (None, TODAY)
-    assert last.resume == Resume(seen_through=TODAY, is_newest_first=True)
-    walker.budget = Budget()
-    assert walker.visit(FILTERED, today=TODAY + timedelta(days=5)).spans[0][0] == TODAY - timedelta(days=35)
-
-
-def test_rows_that_move_up_between_two_runs_are_not_missed(framework: Framework, walker: Walker) -> None:
-    framework.rows = ledger(65)
-    walker.budget = Budget(requests=3)
-    ids = walker.visit(FILTERED).ids
-    del framework.rows[5:12]
-    for _ in range(5):
-        visit = walker.visit(FILTERED)
-        ids += visit.ids
-    assert visit.outcome == "ok"
-    assert set(ids) >= {row["id"] for row in framework.rows}
-
-
-def test_a_short_outage_does_not_cost_what_several_runs_have_walked(framework: Framework, walker: Walker) -> None:
-    framework.rows = ledger(95)
-    walker.budget = Budget(requests=6)
-    walker.visit(FILTERED)
-    framework.before = lambda page: Response(status=503)
-    assert walker.visit(FILTERED).outcome == "server_error"
-    framework.before = lambda page: Response(status=503) if page == 8 else None
-    assert walker.visit(FILTERED).outcome == "server_error"
-    framework.before = lambda page: None
-    visit = walker.visit(FILTERED)
-    assert visit.outcome == "ok"
-    assert [step.page_number for _, step in visit.steps] == [1, 6, 7, 8, 9, 10]
-
-
-def test_a_place_to_go_on_from_that_is_gone_begins_the_walk_again(framework: Framework, walker: Walker) -> None:
-    framework.rows = ledger(95)
-    walker.budget = Budget(requests=6)
-    walker.visit(FILTERED)
-    framework.before = lambda page: Response(status=410) if page == 6 else None
-    assert walker.visit(FILTERED).resume.unfinished is None
-    framework.before = lambda page: None
-    assert [step.page_number for _, step in walker.visit(FILTERED).steps][:3] == [1, 2, 3]
-
-
-def test_a_listing_whose_order_broke_in_an_earlier_run_is_not_called_ordered(
-    framework: Framework, walker: Walker
-) -> None:
-    framework.rows = [*ledger(5, until=TODAY - timedelta(days=300)), *ledger(60)]
-    walker.budget = Budget(requests=4)
-    outcomes = []
-    while not outcomes or outcomes[-1] != "ok":
-        visit = walker.visit(FILTERED)
-        outcomes.append(visit.outcome)
-    assert len(outcomes) > 1
-    assert visit.resume == Resume(seen_through=TODAY, is_newest_first=False)
-
-
-def test_a_backfill_reads_in_one_go_what_would_take_several_runs(framework: Framework, walker: Walker) -> None:
-    framework.rows = ledger(95)
-    walker.budget = Budget(requests=4, backfill_requests=50)
-    walker.visit(FILTERED)
-    visit = walker.visit(FILTERED, wanted=Span(from_date=TODAY - timedelta(days=400), to_date=TODAY))
-    assert visit.outcome == "ok"
-    assert visit.ids[10:] == [row["id"] for row in framework.rows[30:]]
-
-
-@pytest.mark.faults(9)
-def test_a_listing_whose_pages_never_come_ends_with_the_runs_time_and_each_run_gets_on(
-    framework: Framework, walker: Walker
-) -> None:
-    """Two answers are waited for, whatever the budget."""
-    framework.rows = ledger(45)
-    walker.budget = Budget(seconds=0.0)
-    pages = []
-    while True:
-        visit = walker.visit(FILTERED)
-        pages.append([step.page_number for answer, step in visit.steps if answer.outcome == "ok"])
-        if visit.outcome == "ok":
-            break
-        assert "the run's limit of 0 s for it was reached after 2 requests" in visit.steps[-1][0].reason
-    assert pages == [[1, 2], [1, 2], [1, 3], [1, 4], [1, 5]]
-    assert visit.resume == Resume(seen_through=TODAY, is_newest_first=True)
-
-
-@pytest.mark.faults(9)
-def test_an_answer_that_is_still_awaited_when_the_time_is_over_is_given_up(
-    framework: Framework, walker: Walker
-) -> None:
-    framework.rows = ledger(45)
-    released = Event()
-
-    def hang(page: int) -> None:
-        if page == 3:
-            released.wait(30)
-
-    framework.before = hang
-    walker.budget = Budget(seconds=0.3)
-    visit = walker.visit(FILTERED)
-    released.set()
-    # The client alone would have waited for a second, and called it `timeout`.
-    assert visit.outcome == "pagination"
-    assert visit.ids == [row["id"] for row in framework.rows[:20]]
-
-
-def test_windows_go_on_where_the_runs_budget_ended(httpserver: HTTPServer, tmp_path: Path) -> None:
-    vendor = Vendor(httpserver)
-    walker = Walker(vendor.url, tmp_path / "landing", history_days=200, budget=Budget(requests=3, backfill_requests=4))
-    first = walker.visit(USAGE)
-    assert (first.outcome, len(first.spans)) == ("pagination", 3)
-    assert first.steps[-1][0].reason.endswith("the next run continues from there")
-    second = walker.visit(USAGE)
-    third = walker.visit(USAGE)
-    assert (second.outcome, third.outcome) == ("pagination", "ok")
-    days = [span for visit in (first, second, third) for span in visit.spans]
-    assert min(first for first, _ in days if first) == TODAY - timedelta(days=200)
-    assert max(last for _, last in days if last) == TODAY
-    assert third.resume.seen_through == min(TODAY, datetime.now(UTC).date())
-    backfill = walker.visit(USAGE, wanted=Span(from_date=TODAY - timedelta(days=200), to_date=TODAY))
-    assert backfill.steps[-1][0].reason.endswith(f"repeat the backfill from {TODAY - timedelta(days=80)} on")
-
-
-@pytest.mark.faults(19)
-def test_a_listing_that_is_endless_over_all_runs_ends_at_the_cap(framework: Framework, walker: Walker) -> None:
-    framework.rows = ledger(400)
-    walker.budget = Budget(requests=4)
-    capped = replace(FILTERED, page_cap=9)
-    reasons = [walker.visit(capped).steps[-1][0].reason for _ in range(4)]
-    assert reasons[-1] == "/listing has more than 9 pages; the walk ends there"
-    assert all("continues from there" in reason for reason in reasons[:-1])
-
-
-def test_a_state_of_a_walk_in_several_runs_is_read_back_as_it_was_landed() -> None:
-    state = Resume(unfinished=Unfinished(link="https://x/y?page=3", page_number=3, begun_on=TODAY, is_falling=True))
-    assert Resume.from_json(state.to_json()) == state
 
 
 @pytest.mark.faults(19)

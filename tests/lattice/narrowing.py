@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from tests.lattice.build_properties import Violation
 from tests.lattice.combinations import Combination
-from tests.lattice.properties import Violation
 
 Item = TypeVar("Item")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -10,31 +10,17 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from pipeline.schema.tables import published
-from tests.lattice.telling import NOW, Told
-from tests.lattice.worlds import ORDINARY, Built
+from tests.lattice.build_properties import (
+    _ZERO,
+    Violation,
+    keys_are_unique,
+    nobody_else_differs,
+    the_fleet_counts_every_account,
+)
+from tests.lattice.truth import NOW, Told
+from tests.lattice.worlds import Built
 
-_ZERO = Decimal(0)
-_FROM_FORECASTS = ("forecasts", "alerts")
-_FLEET = {
-    "marts.fleet_status": "totals of all accounts",
-    "marts.build_info": "when the build was made, and how large it is",
-    "marts.data_dictionary": "says nothing of accounts, and is compared where it is made",
-}
-"""Tables of no account, which may differ by who else is there."""
-_DRAWN_BY_TIME = ("fetch_id",)
-"""Landed by the run itself, forecasts and alerts have ids of the real time."""
 _COMPONENTS = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
-
-
-@dataclass(frozen=True, order=True)
-class Violation:
-    """A property that does not hold."""
-
-    name: str
-    account_id: str | None
-    """Whose rows break it; None where that is not plain to see."""
-    words: str
 
 
 @dataclass
@@ -66,85 +52,6 @@ def _facts(built: Built) -> Facts:
         for row in built.rows(table):
             found[row.get("account_id") or row.get("x_AccountId")].append(row)
     return Facts(built, {each.account_id: each for each in built.told}, by_account)
-
-
-# -- properties of the build as a whole ---------------------------------------------------------------------------
-
-
-def keys_are_unique(built: Built) -> Iterator[Violation]:
-    for table in published():
-        if not table.key:
-            continue
-        counts = Counter(tuple(row[name] for name in table.key) for row in built.rows(table.full_name))
-        whose = next((table.key.index(name) for name in ("account_id", "x_AccountId") if name in table.key), None)
-        for key, count in counts.items():
-            if count > 1:
-                account_id = None if whose is None else key[whose]
-                yield Violation("keys_are_unique", account_id, f"{table.full_name}: {count} rows of {key}")
-
-
-def the_fleet_counts_every_account(built: Built) -> Iterator[Violation]:
-    status = list(built.rows("marts.account_status"))
-    [fleet] = built.rows("marts.fleet_status")
-    severities = Counter(row["severity"] for row in status)
-    wanted = {f"{name}_account_count": severities[name] for name in ("ok", "watch", "warning", "critical", "unknown")}
-    wanted["account_count"] = len(status)
-    wanted["reporting_balance_amount"] = sum(
-        (row["reporting_balance_amount"] for row in status if row["reporting_balance_amount"] is not None), _ZERO
-    )
-    for name, value in wanted.items():
-        if (fleet[name] or 0) != value:
-            yield Violation("the_fleet_counts_every_account", None, f"{name} is {fleet[name]}, and should be {value}")
-
-
-def nobody_else_differs(built: Built, reference: Built, *, but_forecasts: bool = False) -> Iterator[Violation]:
-    """The ordinary accounts' rows are those of a build without the odd ones, value for value.
-
-    With `but_forecasts`, what follows from what accounts learn from each other is left out.
-    """
-    units = {row["unit_code"] for row in reference.rows("core.accounts")}
-    for table in published():
-        name = table.full_name
-        if name in _FLEET or (but_forecasts and table.layer in _FROM_FORECASTS):
-            continue
-        columns = reference.tables[name][0]
-        left_out = {column for column in columns if column in _DRAWN_BY_TIME and table.layer in _FROM_FORECASTS}
-        if but_forecasts and name == "marts.account_status":
-            left_out |= set(columns) - set(_OF_READINGS)
-        kept = [place for place, column in enumerate(columns) if column not in left_out]
-
-        def own(made: Built, name: str = name, kept: list[int] = kept) -> list[str]:
-            rows = (dict(row) for row in made.rows(name))
-            return sorted(
-                repr([list(row.values())[place] for place in kept]) for row in rows if _is_ordinary(row, units)
-            )
-
-        wanted, found = own(reference), own(built)
-        if wanted != found:
-            more, less = (Counter(one) - Counter(other) for one, other in ((found, wanted), (wanted, found)))
-            words = (
-                f"{name}: {sum(more.values())} rows more, {sum(less.values())} less: {next(iter(more or less))[:300]}"
-            )
-            yield Violation("nobody_else_differs", None, words)
-
-
-_OF_READINGS = (
-    "account_id", "vendor", "team", "balance_amount", "unit_code", "observed_at_utc", "age_seconds", "reading_state",
-    "threshold_amount", "unconfirmed_amount", "burn_7d_amount", "burn_28d_amount", "evidence_level", "fetch_id",
-)  # fmt: skip
-
-
-def _is_ordinary(row: Mapping[str, Any], units: set[str]) -> bool:
-    whose = row.get("account_id") or row.get("x_AccountId")
-    if whose is not None:
-        return whose in ORDINARY
-    if "team" in row:
-        return row["team"] == "ordinary"
-    # Rates are known of the units that accounts have.
-    return "unit_code" not in row or row["unit_code"] in units
-
-
-# -- properties of each account -----------------------------------------------------------------------------------
 
 
 def every_account_has_one_status_with_a_reason(facts: Facts, told: Told) -> Iterator[str]:
@@ -388,7 +295,6 @@ _OF_EACH: tuple[Callable[[Facts, Told], Iterable[str]], ...] = (
     estimates_are_the_falls_by_unit,
     forecasts_are_in_the_units_of_their_balances,
 )
-
 COUNT = len(_OF_EACH) + 4
 """How many properties there are, `the build is published` among them."""
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.lattice.build_properties import Violation, nobody_else_differs
 from tests.lattice.combinations import FACETS, Combination, draw, pairs, plain
 from tests.lattice.narrowing import place_of, plainest, smallest, told
-from tests.lattice.properties import COUNT, Violation, nobody_else_differs, violations
-from tests.lattice.telling import Told, tell
+from tests.lattice.properties import COUNT, violations
+from tests.lattice.telling import tell
+from tests.lattice.truth import Told
 from tests.lattice.worlds import ALL_THAT_IS_PUBLISHED, ORDINARY, Built, build, odd, ordinary
 
 COMBINATIONS = int(os.environ.get("DRAWDOWN_TEST_COMBINATIONS", "630"))

@@ -21,7 +21,8 @@ from pipeline.landing.store import Fetch
 from pipeline.vendors import discover
 from tests.bench import Bench
 from tests.lattice.combinations import Combination, draw
-from tests.lattice.telling import NOW, Told, tell
+from tests.lattice.telling import tell
+from tests.lattice.truth import NOW, Told
 
 RUNS = int(os.environ.get("DRAWDOWN_TEST_RUNS", "1"))
 SEED = 20_260_311

@@ -21,7 +21,8 @@ from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from tests.computing import refresh
 from tests.lattice.combinations import Combination, plain
-from tests.lattice.telling import NOW, POLLS, RECORDS, Told, tell
+from tests.lattice.telling import tell
+from tests.lattice.truth import NOW, POLLS, RECORDS, Told
 from tests.staging.landed import Landing, run_record, write
 
 ORDINARY = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,9 +17,11 @@ import duckdb
 import pytest
 
 from pipeline.orchestration.refresh import Outcome
+from pipeline.published.postgres import Waits, load_postgres
 from pipeline.published.publishing_assets import postgres
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
+from pipeline.settings.publish_targets import PostgresTarget
 from tests import sandbox_faults as sandbox
 from tests.bench import Bench
 from tests.sql.rows import insert
@@ -28,6 +30,7 @@ NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 
 
 DSN_VARIABLE = "DRAWDOWN_POSTGRES_DSN"
+VARIABLE = "TEST_POSTGRES_DSN"
 PASSWORD = "canary-pg-7f3bZq"
 DEAD_DSN = f"postgresql://someone:{PASSWORD}@127.0.0.1:1/nowhere"
 TEAM = 'plat\\form "A"\n'.strip()
@@ -233,3 +236,15 @@ def load_by_asset(world: World, accounts_toml: str, dsn: str) -> dg.ExecuteInPro
 def link(tmp_path: Path) -> Path:
     """Where a test's own builds are published."""
     return tmp_path / "current.duckdb"
+
+
+@pytest.fixture
+def load(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Load a build into the test's database."""
+
+    def load(current: Path, dsn: str | None = None, waits: Waits | None = None, **settings: Any) -> Any:
+        monkeypatch.setenv(VARIABLE, dsn or database.dsn)
+        target = PostgresTarget(source="accounts.toml", dsn_variable=VARIABLE, **settings)
+        return load_postgres(current, target, waits)
+
+    return load
