@@ -50,7 +50,7 @@ def test_bash_completes_commands_options_and_every_kind_of_name(desk: Desk, offe
         "drawdown run --account vpsbg-main --account vpsbg-i": ["vpsbg-idle"],
         "drawdown status --fail-on w": ["watch", "warning"],
         "drawdown sql x --format ": ["table", "csv", "json", "parquet"],
-        "drawdown dictionary core.balance_": ["core.balance_snapshots", "core.balance_bridge"],
+        "drawdown dictionary core.balance_": ["core.balance_bridge", "core.balance_snapshots"],
         "drawdown explain nobody": [],
         "drawdown status --fa": ["--fail-on"],
     }
