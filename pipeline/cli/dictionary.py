@@ -37,7 +37,11 @@ def _print(tables: tuple[Table, ...], *, is_whole: bool) -> None:
     for table in tables:
         print(table.full_name if not is_whole else f"{table.full_name}\n")
         print(indented(table.doc, width))
-        print(indented(f"One row for each {', '.join(table.key)}." if table.key else "One row.", width))
+        print(
+            indented(
+                f"{table.grain_sentence} Key: {', '.join(table.key)}." if table.key else table.grain_sentence, width
+            )
+        )
         if is_whole:
             print(indented(f"Made by {made_by(table)}.", width))
             for entry in entries((table,)):
