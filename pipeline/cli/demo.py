@@ -116,7 +116,7 @@ def _show(home: Home, screen: Console) -> None:
     screen.print(
         "\nWhere to look next:\n"
         '  drawdown sql "select * from marts.account_status"\n'
-        '  drawdown sql "select * from marts.data_dictionary"    every table and column, with its unit\n'
+        '  drawdown sql "select * from marts.data_dictionary"    what each column means\n'
         f"  {_short(home.published / 'report' / 'index.html')}    the report: drawdown report --open\n"
         f"  {_short(home.current)}    the same tables for DuckDB and BI tools\n"
         f"  {_short(home.published / 'parquet')}/    and as Parquet\n"
