@@ -83,8 +83,8 @@ def test_one_account_under_two_names_counts_once_and_run_and_doctor_say_so(new_b
 
     assert ran.returncode == 0
     words = (
-        "accounts vpsbg-main and a-copy are the same (vendor, address and key): only vpsbg-main counts in totals; take "
-        f"a-copy out of {twice.accounts}"
+        "accounts vpsbg-main and a-copy are the same (vendor, address and key): only vpsbg-main counts in totals; remove "
+        f"a-copy from {twice.accounts}"
     )
     assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == [f"drawdown: {words}"]
     assert any(words.encode() in events for place, events in contents_of(dagster) if place.endswith("event_logs"))
@@ -167,7 +167,7 @@ def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_th
     misspelt = (
         "warn",
         "shop",
-        "formerly names vpsbg-mian, of which landing holds no answer from VPSBG; write it as it was, or take it out",
+        "formerly names vpsbg-mian, for which landing has no answer from VPSBG; correct the name, or remove it",
     )
     assert misspelt in doctor(bench)
     assert bench.leaks() == []
