@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.alerts.channel import Failure, most_characters, send
-from pipeline.alerts.journal import Entry, Intent, Ledger, Outcome, land
+from pipeline.alerts.journal import Intent, JournalEntry, Ledger, Outcome, land
 from pipeline.alerts.messages import Message, compose
 from pipeline.alerts.pending import Recipients, Telling, is_due, next_attempt, pending
 from pipeline.settings.alert_policy import Policy
@@ -212,7 +212,7 @@ class _Mailing:
     """By told event, all that have arrived with it."""
     left_over: int
     """Events for which there was no message any more."""
-    land: Callable[[Entry], str]
+    land: Callable[[JournalEntry], str]
     now: Callable[[], datetime]
     run_id: str
     failures: list[str] = field(default_factory=list)

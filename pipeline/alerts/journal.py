@@ -80,7 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """The message, where it arrived, ended within its event's paragraph, after so many characters of it."""
 
 
-Entry = Transitions | RunTransitions | Acknowledgement | Intent | Outcome
+JournalEntry = Transitions | RunTransitions | Acknowledgement | Intent | Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class Ledger:
 _COPIED: Final = ("fetch_id", "run_id", "fetched_at_utc", "version_id", "format_version")
 
 
-def land(home: Home, clock: Clock, run_id: str, entry: Entry) -> str:
+def land(home: Home, clock: Clock, run_id: str, entry: JournalEntry) -> str:
     """Land an entry durably; returns its fetch id."""
     return land_own(home, clock, run_id, ALERTS, msgspec.json.encode(entry))
 
@@ -181,7 +181,7 @@ def _landed(landing: Path, since_ns: int) -> Iterator[dict[str, Any]]:
                 yield from table.to_pylist()
 
 
-def landed_entries(landing: Path, since: str = "") -> list[tuple[str, Entry]]:
+def landed_entries(landing: Path, since: str = "") -> list[tuple[str, JournalEntry]]:
     """What was landed after a fetch id, straight from landing, by fetch id and in its order."""
     rows = (row for row in _landed(landing, _since(since) if since else 0) if row["fetch_id"] > since)
     return sorted(_readable(rows, Aliases()).items())
@@ -200,7 +200,7 @@ def read_ledger(connection: duckdb.DuckDBPyConnection, *, is_for_tables: bool = 
 class JournalCopy:
     """`alerts.journal` as the warehouse holds it, for use when that is closed."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, JournalEntry]
     """By fetch id, and in its order."""
     aliases: Aliases
 
@@ -228,7 +228,7 @@ class JournalCopy:
         return fold(sorted({**self.entries, **fresh}.items()))
 
 
-def _renamed(entry: Entry, aliases: Aliases) -> Entry:
+def _renamed(entry: JournalEntry, aliases: Aliases) -> JournalEntry:
     if not aliases.names:
         return entry
     if isinstance(entry, Acknowledgement):
@@ -246,15 +246,15 @@ def _renamed(entry: Entry, aliases: Aliases) -> Entry:
     return entry
 
 
-_DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
+_DECODER: Final[msgspec.json.Decoder[JournalEntry]] = msgspec.json.Decoder(JournalEntry)
 
 
-def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, Entry]:
+def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, JournalEntry]:
     """The entries of rows of landing, by fetch id, under the names that accounts have today.
 
     Without those that only a later version can read. Raises ValueError for one that is damaged.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, JournalEntry] = {}
     for row in rows:
         entry = read_own(row, _DECODER.decode)
         if entry is not None:
@@ -262,7 +262,7 @@ def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, 
     return found
 
 
-def fold(entries: Iterable[tuple[str, Entry]], *, is_for_tables: bool = False) -> Ledger:
+def fold(entries: Iterable[tuple[str, JournalEntry]], *, is_for_tables: bool = False) -> Ledger:
     """What entries come to, given by fetch id and in its order.
 
     For tables, deliveries and runs' ends count only as far as a run has taken them in; journals of versions that

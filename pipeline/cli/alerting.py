@@ -15,7 +15,7 @@ from pipeline.support.wording import duration, instant
 from pipeline.warehouse.reader import reading
 
 if TYPE_CHECKING:
-    from pipeline.alerts.journal import Entry
+    from pipeline.alerts.journal import JournalEntry
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
@@ -59,7 +59,7 @@ def read_open(home: Home) -> Open:
     return Open(alerts, datetime.fromisoformat(as_of))
 
 
-def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: Entry) -> list[dict[str, Any]]:
+def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> list[dict[str, Any]]:
     """The open alerts after an entry of the journal that no build holds yet."""
     from pipeline.alerts.journal import Outcome, RunTransitions, Transitions
     from pipeline.alerts.state_machine import Acknowledgement

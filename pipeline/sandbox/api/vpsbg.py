@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request, bearer, page_of, whole
 from pipeline.sandbox.encoding import Tree
-from pipeline.sandbox.world import Entry
+from pipeline.sandbox.world import WorldEntry
 from pipeline.sandbox.world._base import ZERO
 from pipeline.sandbox.world.vpsbg import SOFIA, VAT_RATE, Order, Server, VpsbgAccount, without_vat
 
@@ -189,7 +189,7 @@ def _invalid(name: str, message: str) -> Answer:
     return Answer(422, {"message": message, "errors": {name: [message]}})
 
 
-def _transaction(account: VpsbgAccount, entry: Entry) -> Tree:
+def _transaction(account: VpsbgAccount, entry: WorldEntry) -> Tree:
     row = {
         "id": entry.entry_id,
         "type": _TRANSACTION_TYPES[entry.kind],

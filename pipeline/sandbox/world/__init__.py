@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from pipeline.sandbox.world import deepvue, hyperstack, voxpria, vpsbg
-from pipeline.sandbox.world._base import HORIZON_DAYS, Account, Entry, Life, UsageDay
+from pipeline.sandbox.world._base import HORIZON_DAYS, Account, Life, UsageDay, WorldEntry
 
-__all__ = ["HORIZON_DAYS", "STORIES", "Account", "Entry", "Life", "UsageDay", "World"]
+__all__ = ["HORIZON_DAYS", "STORIES", "Account", "Life", "UsageDay", "World", "WorldEntry"]
 
 STORIES: dict[str, tuple[str, Callable[[str, Life], Account]]] = {
     "vpsbg-main": ("vpsbg", vpsbg.main),
