@@ -21,7 +21,7 @@ import pytest
 from pipeline.cli.checksum import checksums
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy
-from pipeline.orchestration.refresh import Outcome, Request, check_before, materialize
+from pipeline.orchestration.refresh import Outcome, RefreshRequest, check_before, materialize
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from tests.canary import leaks
@@ -62,7 +62,7 @@ class Bench:
     def run(self, as_of: datetime | None = None, **more: Any) -> Outcome:
         """A whole refresh in this process."""
         os.environ.update(self.environment)
-        request = replace(Request(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
+        request = replace(RefreshRequest(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
         check_before(request)
         with _listening() as lines:
             try:

@@ -13,7 +13,7 @@ from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 
 if TYPE_CHECKING:
-    from pipeline.orchestration.refresh import Outcome, Request
+    from pipeline.orchestration.refresh import Outcome, RefreshRequest
 
 
 @app.command()
@@ -33,9 +33,9 @@ def run(
         except ValueError as problem:
             raise UsageError(f"--as-of: {problem}") from None
 
-        from pipeline.orchestration.refresh import Request, check_before
+        from pipeline.orchestration.refresh import RefreshRequest, check_before
 
-        request = Request(
+        request = RefreshRequest(
             home=Home.from_environment(),
             selection=select or None,
             accounts=tuple(account),
@@ -68,9 +68,9 @@ def backfill(
         if last < first:
             raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
 
-        from pipeline.orchestration.refresh import Request, check_before
+        from pipeline.orchestration.refresh import RefreshRequest, check_before
 
-        request = Request(
+        request = RefreshRequest(
             home=Home.from_environment(),
             accounts=tuple(account),
             clock=clock,
@@ -106,12 +106,12 @@ def rebuild(
             raise UsageError(f"--as-of: {problem}") from None
 
         from pipeline.cli.progress import steps
-        from pipeline.orchestration.refresh import Request, rebuild_as_of, step_count
+        from pipeline.orchestration.refresh import RefreshRequest, rebuild_as_of, step_count
         from pipeline.orchestration.refresh import rebuild as rebuild_all
 
         home = Home.from_environment()
 
-        like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+        like = RefreshRequest(home=home, is_rebuild=True, target=Path(to) if known_at else None)
         with steps("Rebuilding", step_count(like)) as told:
             if known_at:
                 return rebuild_as_of(home, known_at, Path(to), on_step=told)
@@ -120,7 +120,7 @@ def rebuild(
     _report(work, as_json=as_json)
 
 
-def _watched(request: Request) -> Outcome:
+def _watched(request: RefreshRequest) -> Outcome:
     from dataclasses import replace
 
     from pipeline.cli.progress import steps

@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Request
+from pipeline.sandbox.api._base import Answer, Api, ApiRequest, Credentials
 from pipeline.sandbox.api.deepvue import DeepvueApi
 from pipeline.sandbox.api.hyperstack import HyperstackApi
 from pipeline.sandbox.api.voxpria import VoxpriaApi
@@ -101,9 +101,9 @@ class Vendors:
         account = api.identify(headers, now)
         account_id = None if account is None else account.account_id
         url = f"{scope['scheme']}://{headers.get('host', '')}{path}"
-        request = Request(path.removeprefix(api.prefix), url, query, now)
+        request = ApiRequest(path.removeprefix(api.prefix), url, query, now)
 
-        def answer(asked: Request) -> Answer:
+        def answer(asked: ApiRequest) -> Answer:
             return api.answer(scope["method"], account, headers, asked)
 
         fault = self.spoil(api.vendor, account_id, request.path)

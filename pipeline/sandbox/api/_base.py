@@ -21,7 +21,7 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     """A GET as the endpoints see it: `url` is absolute and without its query."""
 
     path: str
@@ -39,7 +39,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[A, Request], Answer]
+Handler = Callable[[A, ApiRequest], Answer]
 
 
 class Api(ABC, Generic[A]):
@@ -83,7 +83,7 @@ class Api(ABC, Generic[A]):
                 return account
         return None
 
-    def answer(self, method: str, account: A | None, headers: Mapping[str, str], request: Request) -> Answer:
+    def answer(self, method: str, account: A | None, headers: Mapping[str, str], request: ApiRequest) -> Answer:
         """Return the answer that the vendor gives while nothing goes wrong."""
         handler = self.routes().get(request.path)
         if handler is None:

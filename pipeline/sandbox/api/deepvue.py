@@ -5,7 +5,7 @@ Assumed: a missing header is 422 with `detail` as an array, as the vendor's fram
 
 from collections.abc import Mapping
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request
+from pipeline.sandbox.api._base import Answer, Api, ApiRequest, Credentials, Handler
 from pipeline.sandbox.world.deepvue import DeepvueAccount
 
 
@@ -36,6 +36,6 @@ class DeepvueApi(Api[DeepvueAccount]):
         detail = [{"loc": ["header", name], "msg": "field required", "type": "missing"} for name in missing]
         return Answer(422, {"detail": detail})
 
-    def wallet_balance(self, account: DeepvueAccount, request: Request) -> Answer:
+    def wallet_balance(self, account: DeepvueAccount, request: ApiRequest) -> Answer:
         """Answer `GET /v1/internal/wallet-balance`."""
         return Answer(200, {"current_balance": account.balance_at(request.now), "success": True})

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request, bearer
+from pipeline.sandbox.api._base import Answer, Api, ApiRequest, Credentials, Handler, bearer
 from pipeline.sandbox.encoding import Tree
 from pipeline.sandbox.world.voxpria import VoxpriaAccount
 
@@ -52,7 +52,7 @@ class VoxpriaApi(Api[VoxpriaAccount]):
             "X-RateLimit-Reset": str(int(start + window)),
         }
 
-    def credits(self, account: VoxpriaAccount, request: Request) -> Answer:
+    def credits(self, account: VoxpriaAccount, request: ApiRequest) -> Answer:
         """Answer `GET /api/v1/credits`; `lastUpdated` is when the balance last moved."""
         ledger = account.ledger(request.now)
         updated = ledger[-1].at if ledger else account.opened_at
@@ -69,7 +69,7 @@ class VoxpriaApi(Api[VoxpriaAccount]):
             },
         )
 
-    def usage(self, account: VoxpriaAccount, request: Request) -> Answer:
+    def usage(self, account: VoxpriaAccount, request: ApiRequest) -> Answer:
         """Answer `GET /api/v1/credits/usage?startDate&endDate`, newest first, with the total of its rows."""
         today = request.now.date()
         start = _day(request.query.get("startDate"), today - timedelta(days=29))

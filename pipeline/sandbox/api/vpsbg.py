@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from urllib.parse import urlencode
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request, bearer, page_of, whole
+from pipeline.sandbox.api._base import Answer, Api, ApiRequest, Credentials, Handler, bearer, page_of, whole
 from pipeline.sandbox.encoding import Tree
 from pipeline.sandbox.world import WorldEntry
 from pipeline.sandbox.world._base import ZERO
@@ -68,7 +68,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         remaining = max(1, REQUESTS_A_MINUTE - used)
         return {"X-RateLimit-Limit": str(REQUESTS_A_MINUTE), "X-RateLimit-Remaining": str(remaining)}
 
-    def balance(self, account: VpsbgAccount, request: Request) -> Answer:
+    def balance(self, account: VpsbgAccount, request: ApiRequest) -> Answer:
         """Answer `GET /balance`, every documented field; no `last_deposit` yet is null (assumed)."""
         now = request.now
         balance = account.balance_at(now)
@@ -107,7 +107,7 @@ class VpsbgApi(Api[VpsbgAccount]):
             },
         )
 
-    def transactions(self, account: VpsbgAccount, request: Request) -> Answer:
+    def transactions(self, account: VpsbgAccount, request: ApiRequest) -> Answer:
         """Answer `GET /balance/transactions` (assumed), newest first.
 
         `amount` is signed, credits positive. It is what the balance moved by, VAT included; only on an
@@ -116,7 +116,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         entries = reversed(account.ledger(request.now))
         return self._paged(request, [_transaction(account, entry) for entry in entries], 15, 100)
 
-    def orders(self, account: VpsbgAccount, request: Request) -> Answer:
+    def orders(self, account: VpsbgAccount, request: ApiRequest) -> Answer:
         """Answer `GET /orders`, newest first, filtered by `filter[status]`."""
         wanted = request.query.get("filter[status]", DEFAULT_ORDER_FILTER).split(",")
         unknown = set(wanted) - {*ORDER_STATUSES, *DEFAULT_ORDER_FILTER.split(",")}
@@ -126,7 +126,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         rows = [_order(order, request.now) for order in known if order.status(request.now) in wanted]
         return self._paged(request, rows, 15, 100)
 
-    def invoices(self, account: VpsbgAccount, request: Request) -> Answer:
+    def invoices(self, account: VpsbgAccount, request: ApiRequest) -> Answer:
         """Answer `GET /invoices`, newest first, 30 a page (documented): `original` if paid, or `proform`."""
         rows = [
             _invoice(order, request.now)
@@ -135,7 +135,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         ]
         return self._paged(request, rows, 30, None)
 
-    def servers(self, account: VpsbgAccount, request: Request) -> Answer:
+    def servers(self, account: VpsbgAccount, request: ApiRequest) -> Answer:
         """Answer `GET /servers`, at most 50 a page, filtered by `filter[status]`."""
         wanted = request.query.get("filter[status]", DEFAULT_SERVER_FILTER).split(",")
         if set(wanted) - set(SERVER_STATUSES):
@@ -146,7 +146,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         ]
         return self._paged(request, rows, 15, 50)
 
-    def _paged(self, request: Request, rows: list[Tree], default: int, largest: int | None) -> Answer:
+    def _paged(self, request: ApiRequest, rows: list[Tree], default: int, largest: int | None) -> Answer:
         page = whole(request.query.get("page"), 1)
         if page is None:
             return _invalid("page", "The page must be an integer of at least 1.")
