@@ -11,7 +11,7 @@ from typing import Final
 
 from pipeline.cli.account_names import same_accounts
 from pipeline.cli.machine_checks import Finding, look
-from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
+from pipeline.http import HttpResult, Network, Outcome, Patience, RateLimits
 from pipeline.landing.fetching import Call, asks_for, calls_for
 from pipeline.landing.listing_walk import Asks
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
@@ -77,7 +77,7 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
     return findings
 
 
-async def _permits(client: Asks, call: Call, answer: Answer) -> Answer | None:
+async def _permits(client: Asks, call: Call, answer: HttpResult) -> HttpResult | None:
     """What the vendor tells of the key's rights; None where it tells none, or refused the key already."""
     permissions = call.vendor.permissions
     if permissions is None or answer.outcome is not Outcome.ok:
@@ -85,7 +85,7 @@ async def _permits(client: Asks, call: Call, answer: Answer) -> Answer | None:
     return await client.get(permissions.path)
 
 
-def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
+def _judge_permissions(call: Call, answer: HttpResult) -> Iterator[Finding]:
     """What a key may do beyond reading, by its vendor's own account; nothing else is ever done with it."""
     account_id, permissions = call.account.account_id, call.vendor.permissions
     variables = " and ".join(secret.name for secret in call.secrets.values())
@@ -108,7 +108,7 @@ def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
         )
 
 
-def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
+def _judge(call: Call, answer: HttpResult) -> Iterator[Finding]:
     account_id = call.account.account_id
     if answer.outcome is not Outcome.ok:
         yield Finding("fail", account_id, answer.reason)
@@ -126,7 +126,7 @@ def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
         yield Finding("warn", account_id, f"{words}; set it, or have NTP set it")
 
 
-def _unread(call: Call, answer: Answer) -> Iterator[Finding]:
+def _unread(call: Call, answer: HttpResult) -> Iterator[Finding]:
     """What of an answer a run could not read, found out by reading it as a run does."""
     from pipeline.staging.byhand import problems
     from pipeline.staging.record_reading import Landed, read_endpoint

@@ -50,7 +50,7 @@ class Outcome(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpResult:
     """One GET's final result, after all retries. It holds no secret anywhere.
 
     A body of another status than 200 is kept as well, so that it can be landed. Body and payload stay out of

@@ -12,7 +12,7 @@ from typing import Protocol
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
-from pipeline.http._answer import Answer, Outcome
+from pipeline.http._answer import HttpResult, Outcome
 from pipeline.http._body import BadEncoding, TooLarge, read_body
 from pipeline.http._limits import RateLimit
 from pipeline.http._permits import GIVEN_UP_AFTER, Admission, QueueTime
@@ -130,7 +130,7 @@ class Get:
         self._last = _Exchange()
         self._refused_wait_seconds = 0.0
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> HttpResult:
         """Send the GET, retrying as long as that may help, and return what it came to."""
         retrying = AsyncRetrying(
             retry=retry_if_result(lambda exchange: exchange.is_transient),
@@ -258,11 +258,11 @@ class Get:
             return True
         return False
 
-    def _conclude(self) -> Answer:
+    def _conclude(self) -> HttpResult:
         last, redacted = self._last, self._caller.redactor.text
         where = self._url.netloc.decode("ascii") + self._url.path
         content_type = last.headers.get("content-type")
-        return Answer(
+        return HttpResult(
             url=redacted(str(self._url)),
             outcome=last.outcome,
             reason=redacted(f"{self._caller.who}: GET {where} {self._story()}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.http import Answer, Outcome
+from pipeline.http import HttpResult, Outcome
 from pipeline.support.tabular import NotCsv, decode_csv, surplus_value
 
 _CAP_BYTES = 64 * 1024 * 1024
@@ -21,7 +21,7 @@ class LocalFile:
         self._path = path
         self._who = f"account {account_id}: {path}"
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:  # noqa: ARG002 - one file
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:  # noqa: ARG002 - one file
         """Read the file. Never raises for what is wrong with it."""
         try:
             with self._path.open("rb") as file:
@@ -47,12 +47,12 @@ class LocalFile:
         *,
         page_url: str | None = None,  # noqa: ARG002 - a file has no pages
         params: Mapping[str, str] | None = None,  # noqa: ARG002
-    ) -> Answer:
+    ) -> HttpResult:
         """A file links nowhere."""
         return self._answer(Outcome.foreign_origin, f"links nowhere, and certainly not to {link}")
 
-    def _answer(self, outcome: Outcome, problem: str, *, body: bytes = b"", payload: object = None) -> Answer:
-        return Answer(
+    def _answer(self, outcome: Outcome, problem: str, *, body: bytes = b"", payload: object = None) -> HttpResult:
+        return HttpResult(
             url=self._path.name,
             outcome=outcome,
             reason=f"{self._who}: {problem}" if problem else "",

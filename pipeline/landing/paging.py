@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 from datetime import date
 from typing import Any, Final, cast
 
-from pipeline.http import Answer, page_key
+from pipeline.http import HttpResult, page_key
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Pages
 
@@ -51,7 +51,7 @@ class Paging:
         self._oldest, self._distinct = None, 0
         self._known.clear()
 
-    def see(self, answer: Answer, page: int) -> None:
+    def see(self, answer: HttpResult, page: int) -> None:
         """Take in a good page."""
         self._page, self._url, self._payload = page, answer.url, answer.payload
         key = self._key("", answer.url)

@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from pipeline.sandbox.api._base import Answer, Api, ApiRequest, Credentials
+from pipeline.sandbox.api._base import Api, ApiRequest, ApiResponse, Credentials
 from pipeline.sandbox.api.deepvue import DeepvueApi
 from pipeline.sandbox.api.hyperstack import HyperstackApi
 from pipeline.sandbox.api.voxpria import VoxpriaApi
@@ -103,7 +103,7 @@ class Vendors:
         url = f"{scope['scheme']}://{headers.get('host', '')}{path}"
         request = ApiRequest(path.removeprefix(api.prefix), url, query, now)
 
-        def answer(asked: ApiRequest) -> Answer:
+        def answer(asked: ApiRequest) -> ApiResponse:
             return api.answer(scope["method"], account, headers, asked)
 
         fault = self.spoil(api.vendor, account_id, request.path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpResult, Network, Outcome
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
 from tests.http.replies import FINE, FULLWIDTH_127
@@ -69,7 +69,7 @@ def test_a_next_link_of_a_foreign_origin_is_blocked(lab: Lab) -> None:
             f"http://evil.example/?key={CANARY}",
         ]
 
-        async def work() -> list[Answer]:
+        async def work() -> list[HttpResult]:
             async with Network() as network:
                 client = lab.client(network, server.url + "/v1")
                 return [await client.follow(link) for link in links]
@@ -93,7 +93,7 @@ def test_a_next_link_of_the_own_origin_is_followed_absolute_or_relative(lab: Lab
             "invoices": "/v1/invoices",
         }
 
-        async def work() -> list[Answer]:
+        async def work() -> list[HttpResult]:
             async with Network() as network:
                 client = lab.client(network, server.url + "/v1")
                 return [await client.follow(link, page_url=server.url + page) for link in links]
@@ -124,7 +124,7 @@ def test_loopback_is_never_reached_through_a_proxy(lab: Lab, monkeypatch: pytest
 
 
 def test_a_cookie_of_one_account_is_not_sent_for_another(lab: Lab) -> None:
-    async def work(server: FaultServer) -> list[Answer]:
+    async def work(server: FaultServer) -> list[HttpResult]:
         async with Network() as network:
             clients = [lab.client(network, server.url, account_id=name) for name in ("one", "two")]
             return [await client.get("/balance") for client in clients]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpResult, Network, Outcome
 from tests.http.conftest import ACCOUNT_ID, CANARY, QUICK, VARIABLE, Lab
 from tests.http.fault_server import FaultServer, Script, Wire, cut, hang, raw, reply
 from tests.http.replies import FINE
@@ -47,7 +47,7 @@ def test_a_good_answer_is_kept_byte_by_byte_and_decoded_exactly(lab: Lab) -> Non
 
 
 def test_a_query_is_encoded_and_shown(lab: Lab) -> None:
-    async def work(server: FaultServer) -> Answer:
+    async def work(server: FaultServer) -> HttpResult:
         async with Network() as network:
             client = lab.client(network, server.url + "/v1/")
             return await client.get("/orders", {"filter[status]": "paid", "page": "2", "odd": "a&b= c"})
@@ -154,7 +154,7 @@ def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
         reply(200, b"1", keep=True)(wire)
         time.sleep(0.1)
 
-    async def work(server: FaultServer) -> list[Answer]:
+    async def work(server: FaultServer) -> list[HttpResult]:
         async with Network() as network:
             client = lab.client(network, server.url)
             first = await client.get("/balance")
@@ -213,7 +213,7 @@ def test_nobody_at_the_port_is_an_outcome(lab: Lab) -> None:
 
 
 def test_a_name_that_does_not_resolve_is_an_outcome(lab: Lab) -> None:
-    async def work() -> Answer:
+    async def work() -> HttpResult:
         async with Network() as network:
             return await lab.client(network, "https://api.drawdown.invalid/v1").get("/balance")
 

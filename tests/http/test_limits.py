@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome, RateLimit, RateLimits
+from pipeline.http import HttpResult, Network, Outcome, RateLimit, RateLimits
 from pipeline.support.secret import Secret
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
@@ -25,7 +25,7 @@ def _get_each(
 ) -> dict[str, list[Outcome]]:
     """Three GETs for each account, side by side; `accounts` maps an account to its key."""
 
-    async def work() -> list[Answer]:
+    async def work() -> list[HttpResult]:
         async with Network() as network:
             clients = [
                 lab.client(

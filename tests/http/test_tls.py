@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import trustme
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpResult, Network, Outcome
 from tests.http.conftest import CANARY, QUICK, Lab
 from tests.http.fault_server import FaultServer
 from tests.http.replies import FINE
@@ -30,8 +30,8 @@ def _trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def _get_over_tls(lab: Lab, server: FaultServer, verify: ssl.SSLContext | None) -> Answer:
-    async def work() -> Answer:
+def _get_over_tls(lab: Lab, server: FaultServer, verify: ssl.SSLContext | None) -> HttpResult:
+    async def work() -> HttpResult:
         async with Network(verify=verify) as network:
             url = f"https://127.0.0.1:{server.port}"
             patience = dataclasses.replace(QUICK, connect_timeout_seconds=0.3)

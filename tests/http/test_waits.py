@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpResult, Network, Outcome
 from pipeline.http._waits import asked_wait_seconds, parse_date, requests_left
 from tests.http.conftest import ACCOUNT_ID, QUICK, Lab
 from tests.http.fault_server import FaultServer, Wire, drip, reply
@@ -322,7 +322,7 @@ def test_nothing_that_drips_outlives_the_deadline_by_a_second(lab: Lab) -> None:
 
 @pytest.mark.faults(9)
 def test_a_cancelled_get_is_cancelled_and_does_not_become_an_answer(lab: Lab) -> None:
-    async def work(server: FaultServer) -> Answer:
+    async def work(server: FaultServer) -> HttpResult:
         async with Network() as network, asyncio.timeout(0.3):
             return await lab.client(network, server.url).get("/balance")
 
