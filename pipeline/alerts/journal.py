@@ -58,7 +58,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """What the message covers: several messages a run have an intent and an outcome each."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
+class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
     """What became of a message, or of one that will not be sent."""
 
     at: datetime
@@ -80,7 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """The message, where it arrived, ended within its event's paragraph, after so many characters of it."""
 
 
-JournalEntry = Transitions | RunTransitions | Acknowledgement | Intent | Outcome
+JournalEntry = Transitions | RunTransitions | Acknowledgement | Intent | DeliveryOutcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -275,7 +275,7 @@ def fold(entries: Iterable[tuple[str, JournalEntry]], *, is_for_tables: bool = F
     open_intents: dict[str, Intent] = {}
     taken: set[str] = set()
     for fetch_id, entry in known:
-        if isinstance(entry, Intent | Outcome | RunTransitions):
+        if isinstance(entry, Intent | DeliveryOutcome | RunTransitions):
             is_taken = through is not None and fetch_id <= through
             ledger.has_untaken |= not is_taken
             is_of_old = through is None and not isinstance(entry, RunTransitions)
@@ -302,7 +302,7 @@ def fold(entries: Iterable[tuple[str, JournalEntry]], *, is_for_tables: bool = F
                     delivery.is_possibly_repeated |= delivery.unknown_count > 0
                     delivery.attempt_count += 1
                     delivery.unknown_count += 1
-            case Outcome():
+            case DeliveryOutcome():
                 _settle(ledger, entry, is_of_intent=open_intents.pop(entry.intent_id or "", None) is not None)
                 if entry.is_delivered:
                     # What was left without an answer before does not count against who answers now.
@@ -325,7 +325,7 @@ def _leave_unanswered(ledger: Ledger, intent: Intent) -> None:
         delivery.unanswered_count += 1
 
 
-def _book_outage(ledger: Ledger, outcome: Outcome) -> None:
+def _book_outage(ledger: Ledger, outcome: DeliveryOutcome) -> None:
     if outcome.is_delivered:
         ledger.outages.pop(outcome.recipient, None)
     elif not outcome.is_given_up:
@@ -338,7 +338,7 @@ def _book_outage(ledger: Ledger, outcome: Outcome) -> None:
         outage.problem = outcome.problem
 
 
-def _settle(ledger: Ledger, outcome: Outcome, *, is_of_intent: bool) -> None:
+def _settle(ledger: Ledger, outcome: DeliveryOutcome, *, is_of_intent: bool) -> None:
     for delivery in _deliveries(ledger, outcome):
         if is_of_intent:
             delivery.attempt_count += outcome.attempt_count - 1
@@ -351,6 +351,6 @@ def _settle(ledger: Ledger, outcome: Outcome, *, is_of_intent: bool) -> None:
         delivery.problem = outcome.problem
 
 
-def _deliveries(ledger: Ledger, message: Intent | Outcome) -> Iterable[Delivery]:
+def _deliveries(ledger: Ledger, message: Intent | DeliveryOutcome) -> Iterable[Delivery]:
     for event_id in message.event_ids:
         yield ledger.deliveries.setdefault((event_id, message.recipient), Delivery())

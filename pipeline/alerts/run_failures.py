@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from pipeline.alerts.delivery import Delivered, deliver, send_without_journal, sole_deliverer
-from pipeline.alerts.journal import JournalCopy, Ledger, Outcome, RunTransitions, land
+from pipeline.alerts.journal import DeliveryOutcome, JournalCopy, Ledger, RunTransitions, land
 from pipeline.alerts.pending import address
 from pipeline.alerts.state_machine import Event, Evidence, Finding, Key, State, opened, recovered
 from pipeline.schema.severities import ALERT_RULES, EVERY_ACCOUNT, RUN_FAILED
@@ -150,7 +150,7 @@ def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: Sta
     state, event = opened(before, finding, severity, at)
     _land(settings, home, clock, run_id, state, event)
     for recipient in ended.told_recipients:
-        told = Outcome(
+        told = DeliveryOutcome(
             at=at, recipient=recipient, event_ids=(event.event_id,), is_delivered=True, attempt_count=1, run_id=run_id
         )
         land(home, clock, run_id, told)

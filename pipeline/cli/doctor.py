@@ -11,7 +11,7 @@ from typing import Final
 
 from pipeline.cli.account_names import same_accounts
 from pipeline.cli.machine_checks import Finding, look
-from pipeline.http import HttpResult, Network, Outcome, Patience, RateLimits
+from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
 from pipeline.landing.fetching import Call, asks_for, calls_for
 from pipeline.landing.listing_walk import Asks
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
@@ -80,7 +80,7 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
 async def _permits(client: Asks, call: Call, answer: HttpResult) -> HttpResult | None:
     """What the vendor tells of the key's rights; None where it tells none, or refused the key already."""
     permissions = call.vendor.permissions
-    if permissions is None or answer.outcome is not Outcome.ok:
+    if permissions is None or answer.outcome is not HttpOutcome.ok:
         return None
     return await client.get(permissions.path)
 
@@ -110,7 +110,7 @@ def _judge_permissions(call: Call, answer: HttpResult) -> Iterator[Finding]:
 
 def _judge(call: Call, answer: HttpResult) -> Iterator[Finding]:
     account_id = call.account.account_id
-    if answer.outcome is not Outcome.ok:
+    if answer.outcome is not HttpOutcome.ok:
         yield Finding("fail", account_id, answer.reason)
         return
     problems = list(_unread(call, answer))

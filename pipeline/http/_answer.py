@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 
-class Outcome(enum.StrEnum):
+class HttpOutcome(enum.StrEnum):
     """How one GET ended. Only `ok` carries a payload."""
 
     ok = "ok"
@@ -59,7 +59,7 @@ class HttpResult:
 
     url: str
     """What was asked for, with its query."""
-    outcome: Outcome
+    outcome: HttpOutcome
     reason: str
     """One sentence: who, where, what happened, what to do."""
     status_code: int | None = None

@@ -15,7 +15,7 @@ import httpx
 
 import pipeline
 from pipeline.http._address import carry_params, check_base_url, check_path, origin_of, resolve_link
-from pipeline.http._answer import HttpResult, Outcome
+from pipeline.http._answer import HttpOutcome, HttpResult
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
 from pipeline.http._limits import Limiter, RateLimit, RateLimits
 from pipeline.http._permits import Admission, Permits, QueueTime
@@ -214,7 +214,7 @@ class Client:
         caller = self._caller
         return HttpResult(
             url=caller.redactor.text(link),
-            outcome=Outcome.foreign_origin,
+            outcome=HttpOutcome.foreign_origin,
             reason=f"{caller.who}: a page's link leads away from {self.base_url} and was not followed, "
             "because the key would be sent there: check base_url",
         )

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from pipeline.http import HttpResult, Outcome, join_link
+from pipeline.http import HttpOutcome, HttpResult, join_link
 from pipeline.landing.budget import Budget, Spending
 from pipeline.landing.paging import Fault, Paging, carried, whole
 from pipeline.support.json_paths import dig
@@ -25,13 +25,13 @@ from pipeline.vendors._port import Once, Pages, Window
 _GOES_ON: Final = "the next run continues from there"
 _PASSING: Final = frozenset(
     {
-        Outcome.unauthorised,
-        Outcome.rate_limited,
-        Outcome.server_error,
-        Outcome.timeout,
-        Outcome.deadline,
-        Outcome.connection,
-        Outcome.tls,
+        HttpOutcome.unauthorised,
+        HttpOutcome.rate_limited,
+        HttpOutcome.server_error,
+        HttpOutcome.timeout,
+        HttpOutcome.deadline,
+        HttpOutcome.connection,
+        HttpOutcome.tls,
     }
 )
 """Failures after which a walk that takes several runs still goes on where it was left."""
@@ -136,7 +136,7 @@ class Walk:
     """Whether a decoded body says of itself that it failed: then nothing was seen, whatever the status was."""
 
     def _is_good(self, answer: HttpResult) -> bool:
-        return answer.outcome is Outcome.ok and not self.says_it_failed(answer.payload)
+        return answer.outcome is HttpOutcome.ok and not self.says_it_failed(answer.payload)
 
     async def run(self, listing: Once | Pages | Window) -> HttpResult:
         """Walk the listing; returns the last answer, whose outcome is the walk's."""
@@ -221,10 +221,10 @@ class Walk:
 
     def _faulty(self, answer: HttpResult, step: Step, reason: str, *, has_rows: bool) -> HttpResult:
         """Land a page that is no good to go on from: its rows as an answer of their own, and the fault after them."""
-        fault = replace(answer, outcome=Outcome.pagination, reason=reason)
+        fault = replace(answer, outcome=HttpOutcome.pagination, reason=reason)
         if has_rows:
             self.land(answer, step)
-            fault = HttpResult(url=answer.url, outcome=Outcome.pagination, reason=reason, date=answer.date)
+            fault = HttpResult(url=answer.url, outcome=HttpOutcome.pagination, reason=reason, date=answer.date)
         return self._failed(fault, step)
 
     def _stop_before(self, listing: Pages) -> date | None:
@@ -254,7 +254,7 @@ class Walk:
                     goes_on = f"repeat the backfill from {span.from_date} on" if self._is_backfill else _GOES_ON
                     answer = replace(answer, url=listing.path, reason=f"{listing.path}: {spending.words}; {goes_on}")
                 if problem:
-                    answer = replace(answer, outcome=Outcome.pagination, reason=problem)
+                    answer = replace(answer, outcome=HttpOutcome.pagination, reason=problem)
                 is_ok = self._is_good(answer)
                 # A backfill of old days says nothing about the days between them and the last ordinary run.
                 if is_ok and is_last and self.wanted.from_date is None and span.from_date and span.to_date:
@@ -310,7 +310,7 @@ def _query(listing: Window, span: Span, page: int) -> dict[str, str]:
 
 def _is_last_page(listing: Window, answer: HttpResult, page: int) -> tuple[bool, str | None]:
     """Whether a window ends with this page, and what is wrong with its count of pages."""
-    if listing.page_param is None or answer.outcome is not Outcome.ok:
+    if listing.page_param is None or answer.outcome is not HttpOutcome.ok:
         return True, None
     count = whole(dig(answer.payload, listing.page_count_at))
     if count is None:

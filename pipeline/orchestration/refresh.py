@@ -38,7 +38,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RefreshResult:
     """How a refresh ended."""
 
     run_id: str
@@ -148,7 +148,7 @@ def _selection(request: RefreshRequest) -> dg.AssetSelection:
     return selection.required_multi_asset_neighbors()
 
 
-def materialize(request: RefreshRequest) -> Outcome:
+def materialize(request: RefreshRequest) -> RefreshResult:
     """Materialise the selected assets in this process.
 
     Raises RunFailed where a step failed, with its own words; vendors' failures are in the outcome instead. People are
@@ -175,7 +175,7 @@ def ending(problem: Exception) -> tuple[str, tuple[str, ...]]:
     return str(uuid4()), tuple(words.splitlines())
 
 
-def _materialize(request: RefreshRequest, noticed: list[str]) -> Outcome:
+def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
     selection = _selection(request)
     config = {
         "accounts": list(request.accounts),
@@ -231,10 +231,12 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> Outcome:
         raise KeyboardInterrupt
     if not result.success:
         raise RunFailed(result.run_id, [*_failures(result), *problems] or ["the run failed"])
-    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
+    return RefreshResult(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
 
 
-def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:
+def rebuild(
+    home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True
+) -> RefreshResult:
     """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
 
     The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
@@ -253,7 +255,7 @@ def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is
 
 def rebuild_as_of(
     home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], object] = lambda _: None
-) -> Outcome:
+) -> RefreshResult:
     """Make the tables that readers get, as they were known at an instant, in a file of their own.
 
     Landing holds when each answer arrived: what came later, restatements and late entries among it, is left out. The

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts.journal import JournalEntry, Outcome, Transitions, fold
+from pipeline.alerts.journal import DeliveryOutcome, JournalEntry, Transitions, fold
 from pipeline.alerts.rules import findings, runway_severity
 from pipeline.alerts.state_machine import Acknowledgement, step
 from pipeline.settings.alert_policy import Policy, rank
@@ -249,5 +249,5 @@ def test_whatever_is_read(words: list[str]) -> None:
 
 
 def test_entries_of_messages_survive_being_landed() -> None:
-    outcome = Outcome(at=START, recipient="R", event_ids=("a/b/1",), problem="why")
+    outcome = DeliveryOutcome(at=START, recipient="R", event_ids=("a/b/1",), problem="why")
     assert msgspec.json.decode(msgspec.json.encode(outcome), type=JournalEntry) == outcome

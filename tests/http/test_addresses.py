@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.http import HttpResult, Network, Outcome
+from pipeline.http import HttpOutcome, HttpResult, Network
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
 from tests.http.replies import FINE, FULLWIDTH_127
@@ -17,7 +17,7 @@ def test_a_redirect_to_another_host_is_not_followed(lab: Lab, status: int) -> No
             answer = lab.get(server)
     assert elsewhere.received == b""
     assert len(server.requests) == 1
-    assert (answer.outcome, answer.status_code, answer.body) == (Outcome.redirect, status, b"moved")
+    assert (answer.outcome, answer.status_code, answer.body) == (HttpOutcome.redirect, status, b"moved")
 
 
 @pytest.mark.faults(17)
@@ -35,7 +35,7 @@ def test_a_redirect_to_another_host_is_not_followed(lab: Lab, status: int) -> No
 def test_a_redirect_names_the_host_and_not_the_query(lab: Lab, location: str, named: str) -> None:
     with FaultServer(reply(302, headers={"Location": location})) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.attempt_count) == (Outcome.redirect, 1)
+    assert (answer.outcome, answer.attempt_count) == (HttpOutcome.redirect, 1)
     assert named in answer.reason
     assert "query" not in answer.reason
 
@@ -75,7 +75,7 @@ def test_a_next_link_of_a_foreign_origin_is_blocked(lab: Lab) -> None:
                 return [await client.follow(link) for link in links]
 
         answers = lab.run(work())
-        assert [answer.outcome for answer in answers] == [Outcome.foreign_origin] * len(links)
+        assert [answer.outcome for answer in answers] == [HttpOutcome.foreign_origin] * len(links)
         assert {answer.attempt_count for answer in answers} == {0}
         assert server.received == b""
         assert elsewhere.received == b""
@@ -99,7 +99,7 @@ def test_a_next_link_of_the_own_origin_is_followed_absolute_or_relative(lab: Lab
                 return [await client.follow(link, page_url=server.url + page) for link in links]
 
         answers = lab.run(work())
-    assert {answer.outcome for answer in answers} == {Outcome.ok}
+    assert {answer.outcome for answer in answers} == {HttpOutcome.ok}
     assert [request.target for request in server.requests] == list(links.values())
 
 
@@ -119,7 +119,7 @@ def test_loopback_is_never_reached_through_a_proxy(lab: Lab, monkeypatch: pytest
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         answer = lab.get(server)
-    assert answer.outcome is Outcome.ok
+    assert answer.outcome is HttpOutcome.ok
     assert proxy.received == b""
 
 

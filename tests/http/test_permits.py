@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from pipeline.http import HttpResult, Network, Outcome, RateLimit, RateLimits
+from pipeline.http import HttpOutcome, HttpResult, Network, RateLimit, RateLimits
 from pipeline.http import _permits as permits_module
 from pipeline.http._permits import MOST_AT_ONCE, MOST_AT_ORIGIN, RESERVED, Permits
 from tests.http.conftest import QUICK, Lab
@@ -52,7 +52,7 @@ def test_waiting_for_a_permit_is_not_on_the_vendors_time(lab: Lab, monkeypatch: 
     queued: list[float] = []
     with FaultServer(play) as server:
         answers = lab.run(work())
-    assert Counter(answer.outcome for answer in answers) == {Outcome.ok: 16}
+    assert Counter(answer.outcome for answer in answers) == {HttpOutcome.ok: 16}
     assert max(answer.elapsed_seconds for answer in answers) < 1.0 < max(queued)
     assert most == 2
 
@@ -70,7 +70,7 @@ def test_waiting_for_our_own_limit_is_not_on_the_vendors_time(lab: Lab) -> None:
 
     with FaultServer(FINE) as server:
         answers = lab.run(work())
-    assert Counter(answer.outcome for answer in answers) == {Outcome.ok: 7}
+    assert Counter(answer.outcome for answer in answers) == {HttpOutcome.ok: 7}
     assert max(answer.elapsed_seconds for answer in answers) < 0.8
     received = [request.received_seconds for request in server.requests]
     assert received[-1] - received[0] > 1.0
@@ -101,7 +101,7 @@ def test_a_vendor_or_an_origin_that_drips_holds_up_no_other(lab: Lab, vendor: st
 
     with FaultServer(DRIPS) as slow, FaultServer(FINE) as fine:
         answer, ended = lab.run(work())
-    assert (answer.outcome, ended) == (Outcome.ok, 0)
+    assert (answer.outcome, ended) == (HttpOutcome.ok, 0)
     assert len(slow.requests) == most
 
 
@@ -121,9 +121,9 @@ def test_an_origin_that_never_answers_is_given_up_and_one_that_answers_now_and_t
         answers, mixed = lab.run(work(dead)), lab.run(work(moody))
     assert [answer.attempt_count for answer in answers] == [1, 1, 1, 0, 0, 0]
     assert len(dead.requests) == 3
-    assert {answer.outcome for answer in answers[3:]} == {Outcome.connection}
+    assert {answer.outcome for answer in answers[3:]} == {HttpOutcome.connection}
     assert "was not sent, because the last" in answers[-1].reason
-    assert [answer.outcome for answer in mixed] == [Outcome.timeout, Outcome.timeout, Outcome.ok] * 2
+    assert [answer.outcome for answer in mixed] == [HttpOutcome.timeout, HttpOutcome.timeout, HttpOutcome.ok] * 2
 
 
 def test_a_permit_is_free_while_a_retry_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_a_permit_is_free_while_a_retry_waits(lab: Lab, monkeypatch: pytest.Monk
 
     with FaultServer(reply(429, headers={"Retry-After": "1"}), FINE) as server:
         answers, answered = lab.run(work())
-    assert [answer.outcome for answer in answers] == [Outcome.ok, Outcome.ok]
+    assert [answer.outcome for answer in answers] == [HttpOutcome.ok, HttpOutcome.ok]
     assert answered < server.requests[-1].received_seconds
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.http import HttpResult, Outcome
+from pipeline.http import HttpOutcome, HttpResult
 from pipeline.landing.budget import Budget, Spending
 from pipeline.landing.vendorclocks import VendorClocks
 from pipeline.settings import AccountSettings
@@ -129,16 +129,16 @@ def test_a_walks_time_stands_still_while_it_waits_behind_others() -> None:
             await asyncio.sleep(0.01)
             if is_queued:
                 queued = before + time.monotonic() - began
-        return HttpResult(url="", outcome=Outcome.ok, reason="")
+        return HttpResult(url="", outcome=HttpOutcome.ok, reason="")
 
-    async def work() -> list[Outcome]:
+    async def work() -> list[HttpOutcome]:
         spending = Spending(Budget(seconds=0.2), is_backfill=False, queued_seconds=lambda: queued)
         answers = [await spending.on(answer(0, is_queued=False)) for _ in range(2)]
         answers.append(await spending.on(answer(0.6, is_queued=True)))
         answers.append(await spending.on(answer(30, is_queued=False)))
         return [each.outcome for each in answers]
 
-    assert asyncio.run(work()) == [Outcome.ok, Outcome.ok, Outcome.ok, Outcome.pagination]
+    assert asyncio.run(work()) == [HttpOutcome.ok, HttpOutcome.ok, HttpOutcome.ok, HttpOutcome.pagination]
 
 
 def test_the_doctor_says_that_no_run_lands_under_such_a_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
