@@ -18,7 +18,7 @@ import msgspec
 
 from pipeline.http import HttpOutcome, HttpResult, join_link
 from pipeline.landing.budget import Budget, Spending
-from pipeline.landing.paging import Fault, Paging, carried, whole
+from pipeline.landing.paging import Paging, PagingFault, carried, whole
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Once, Pages, Window
 
@@ -178,8 +178,8 @@ class Walk:
             try:
                 link = None if paging.is_past(stop_before) else paging.next_link()
                 if link and page >= listing.page_cap:
-                    raise Fault(f"{listing.path} has more than {listing.page_cap} pages; the walk ends there")
-            except Fault as fault:
+                    raise PagingFault(f"{listing.path} has more than {listing.page_cap} pages; the walk ends there")
+            except PagingFault as fault:
                 return self._faulty(answer, step, str(fault), has_rows=paging.has_rows)
             if link is None:
                 resume = Resume(seen_through=_day_of(answer, begun_on), is_newest_first=paging.is_newest_first)

@@ -40,7 +40,7 @@ _REQUESTS_KEPT = 100_000
 _RECENT_KEPT = 2_000
 
 
-class Fault(Protocol):
+class InjectedFault(Protocol):
     """What a test does to an exchange instead of answering it."""
 
     name: str
@@ -49,7 +49,7 @@ class Fault(Protocol):
         """Spoil one exchange."""
 
 
-Spoil = Callable[[str, str | None, str], Fault | None]
+Spoil = Callable[[str, str | None, str], InjectedFault | None]
 """From vendor, account and path of a request to what happens to it, if anything."""
 
 
@@ -142,7 +142,9 @@ class Vendors:
         for exchange in self._open:
             exchange.cut_off()
 
-    def _receive(self, vendor: str, account: str | None, scope: Scope, path: str, fault: Fault | None) -> Received:
+    def _receive(
+        self, vendor: str, account: str | None, scope: Scope, path: str, fault: InjectedFault | None
+    ) -> Received:
         query = scope["query_string"].decode("latin-1")
         for secret in self._secrets:
             query, path = query.replace(secret, "[key]"), path.replace(secret, "[key]")
