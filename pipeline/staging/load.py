@@ -25,7 +25,7 @@ from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
 from pipeline.staging.gathering import Gathering
 from pipeline.staging.present import Present
 from pipeline.staging.rate_tables import load_rates
-from pipeline.staging.record_reading import Landed, Reading, read_endpoint
+from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
 from pipeline.staging.storing import insert, store_reading
 from pipeline.support.exact_json import NotJson, decode_json
 from pipeline.support.tabular import NotCsv, decode_csv
@@ -57,7 +57,7 @@ class LoadReport:
     is_reloaded: bool = False
     """Everything in landing was loaded again."""
 
-    def count(self, table: str, reading: Reading) -> None:
+    def count(self, table: str, reading: RecordReading) -> None:
         """Add the rows of one kind of record of a batch of answers."""
         received, accepted, rejected = map(sum, (reading.received, reading.accepted_rows(), reading.rejected_rows()))
         self.received += received
@@ -159,7 +159,7 @@ class _Read:
     vendor: Vendor
     endpoint: Endpoint
     answers: list[Landed]
-    readings: list[Reading]
+    readings: list[RecordReading]
 
 
 def _read_ahead(batches: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, _Read | None]]:

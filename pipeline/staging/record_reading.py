@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from pipeline.staging.answers import Drift, Landed, Reading, Refusal, Reject, first_of_each, shown
+from pipeline.staging.answers import Drift, Landed, RecordReading, Refusal, Reject, first_of_each, shown
 from pipeline.staging.byhand import find_refused_newest, names_its_time, refuse_the_future
 from pipeline.staging.record_columns import AnswerRows, read_columns, record_frame, split_by_contract, value_of
 from pipeline.staging.repeats import settle_repeats
@@ -17,10 +17,12 @@ from pipeline.staging.shape import failures, see_envelope, see_rows
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Endpoint, Reads, Records
 
-__all__ = ["Landed", "Reading", "read_endpoint"]
+__all__ = ["Landed", "RecordReading", "read_endpoint"]
 
 
-def read_endpoint(endpoint: Endpoint, answers: Sequence[Landed], *, money_is_float: bool = False) -> list[Reading]:
+def read_endpoint(
+    endpoint: Endpoint, answers: Sequence[Landed], *, money_is_float: bool = False
+) -> list[RecordReading]:
     """Read all kinds of record in the answers of one endpoint; returns one Reading a kind, in the order declared.
 
     - `answers`: n decoded answers with the outcome ok, of any accounts. Rejects and drift refer to them by position.
@@ -61,7 +63,7 @@ def _at_fault(
 
 def _read_all(
     endpoint: Endpoint, answers: Sequence[Landed], refused: Mapping[int, Refusal], *, money_is_float: bool
-) -> list[Reading]:
+) -> list[RecordReading]:
     """Read every kind of record without the `refused` answers, and settle what depends on whole answers."""
     readings = [
         _read(endpoint, records, answers, refused, money_is_float=money_is_float) for records in endpoint.records
@@ -83,7 +85,7 @@ def _read(
     refused: Mapping[int, Refusal],
     *,
     money_is_float: bool,
-) -> Reading:
+) -> RecordReading:
     """Read one kind of record: find its rows, convert them to columns, and check these against the contract."""
     drift = see_envelope(endpoint, answers, refused)
     rows, received, rejects = _find_rows(records, answers, refused, drift)
@@ -102,7 +104,7 @@ def _read(
         good = [place not in bad for place in zip(rows.owners, rows.numbers, strict=True)]
         frame = candidates.filter(pl.Series(good, dtype=pl.Boolean))
     accepted, contract_rejects = split_by_contract(records.kind, frame)
-    return Reading(
+    return RecordReading(
         records,
         accepted,
         received,
@@ -182,7 +184,7 @@ def _without_empty(records: Records, rows: AnswerRows, received: list[int]) -> A
     return rows.only(kept)
 
 
-def _unreadable(reading: Reading, answers: Sequence[Landed]) -> set[int]:
+def _unreadable(reading: RecordReading, answers: Sequence[Landed]) -> set[int]:
     """Return the answers in which a required amount was rejected in every row, and add this to their drift."""
     amounts = {
         field.column
@@ -203,7 +205,7 @@ def _unreadable(reading: Reading, answers: Sequence[Landed]) -> set[int]:
     return refused
 
 
-def _refuse(reading: Reading, refused: set[int]) -> None:
+def _refuse(reading: RecordReading, refused: set[int]) -> None:
     """Move the accepted rows of refused answers to the rejects."""
     moved = reading.accepted.filter(pl.col("_answer").is_in(refused))
     reading.rejects += [
