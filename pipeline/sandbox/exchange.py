@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sandbox.api._base import ApiResponse
+from pipeline.sandbox.api._api_base import ApiResponse
 from pipeline.sandbox.encoding import encode
 
 Message = Any

@@ -24,11 +24,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from pipeline.sandbox.api._base import Api, ApiRequest, ApiResponse, Credentials
-from pipeline.sandbox.api.deepvue import DeepvueApi
-from pipeline.sandbox.api.hyperstack import HyperstackApi
-from pipeline.sandbox.api.voxpria import VoxpriaApi
-from pipeline.sandbox.api.vpsbg import VpsbgApi
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials
+from pipeline.sandbox.api.deepvue_api import DeepvueApi
+from pipeline.sandbox.api.hyperstack_api import HyperstackApi
+from pipeline.sandbox.api.voxpria_api import VoxpriaApi
+from pipeline.sandbox.api.vpsbg_api import VpsbgApi
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import Exchange
 from pipeline.sandbox.world import World

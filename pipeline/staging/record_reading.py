@@ -23,7 +23,7 @@ __all__ = ["Landed", "RecordReading", "read_endpoint"]
 def read_endpoint(
     endpoint: Endpoint, answers: Sequence[Landed], *, money_is_float: bool = False
 ) -> list[RecordReading]:
-    """Read all kinds of record in the answers of one endpoint; returns one Reading a kind, in the order declared.
+    """Read all kinds of record in the answers of one endpoint; returns one RecordReading a kind, in the order declared.
 
     - `answers`: n decoded answers with the outcome ok, of any accounts. Rejects and drift refer to them by position.
     - `money_is_float`: the vendor's amounts are floats, so that more than nine decimals are rounded, not rejected.

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from pipeline.sandbox.api._base import ApiResponse
+from pipeline.sandbox.api._api_base import ApiResponse
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import JSON, Exchange
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.world._base import ZERO, Account, Life, WorldEntry
+from pipeline.sandbox.world._world_base import ZERO, Account, Life, WorldEntry
 
 # Documented: a voice call costs 3 credits a minute.
 CREDITS_A_MINUTE = 3

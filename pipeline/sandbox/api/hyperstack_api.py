@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.api._base import Api, ApiRequest, ApiResponse, Credentials, Handler, page_of, whole
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler, page_of, whole
 from pipeline.sandbox.encoding import Tree
-from pipeline.sandbox.world.hyperstack import ORG_ID, HyperstackAccount, Resource
+from pipeline.sandbox.world.hyperstack_world import ORG_ID, HyperstackAccount, Resource
 
 _ERROR_REASONS = {
     400: "bad_request",

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.api._base import Api, ApiRequest, ApiResponse, Credentials, Handler, bearer
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler, bearer
 from pipeline.sandbox.encoding import Tree
-from pipeline.sandbox.world.voxpria import VoxpriaAccount
+from pipeline.sandbox.world.voxpria_world import VoxpriaAccount
 
 # Documented.
 REQUESTS_AN_HOUR = 1_000

@@ -5,8 +5,8 @@ Assumed: a missing header is 422 with `detail` as an array, as the vendor's fram
 
 from collections.abc import Mapping
 
-from pipeline.sandbox.api._base import Api, ApiRequest, ApiResponse, Credentials, Handler
-from pipeline.sandbox.world.deepvue import DeepvueAccount
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler
+from pipeline.sandbox.world.deepvue_world import DeepvueAccount
 
 
 class DeepvueApi(Api[DeepvueAccount]):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.world._base import Account, Life, WorldEntry
+from pipeline.sandbox.world._world_base import Account, Life, WorldEntry
 
 _WEEK = (1.0, 1.05, 1.0, 1.1, 1.0, 0.5, 0.25)
 

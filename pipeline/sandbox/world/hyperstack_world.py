@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from pipeline.sandbox.world._base import ZERO, Account, Life, UsageDay, WorldEntry
+from pipeline.sandbox.world._world_base import ZERO, Account, Life, UsageDay, WorldEntry
 
 ORG_ID = 1402
 

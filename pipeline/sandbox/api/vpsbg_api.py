@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from urllib.parse import urlencode
 
-from pipeline.sandbox.api._base import Api, ApiRequest, ApiResponse, Credentials, Handler, bearer, page_of, whole
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler, bearer, page_of, whole
 from pipeline.sandbox.encoding import Tree
 from pipeline.sandbox.world import WorldEntry
-from pipeline.sandbox.world._base import ZERO
-from pipeline.sandbox.world.vpsbg import SOFIA, VAT_RATE, Order, Server, VpsbgAccount, without_vat
+from pipeline.sandbox.world._world_base import ZERO
+from pipeline.sandbox.world.vpsbg_world import SOFIA, VAT_RATE, Order, Server, VpsbgAccount, without_vat
 
 # Assumed: the documentation says that a limit a minute exists, not how high it is.
 REQUESTS_A_MINUTE = 60

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
-from pipeline.sandbox.world._base import ZERO, Account, Kind, Life, WorldEntry
+from pipeline.sandbox.world._world_base import ZERO, Account, Kind, Life, WorldEntry
 
 VAT_RATE = Decimal("1.2")
 CENT = Decimal("0.01")
