@@ -21,7 +21,7 @@ import pytest
 from pipeline.cli.checksum import checksums
 from pipeline.http import Patience
 from pipeline.landing.fetching import FetchPolicy
-from pipeline.orchestration.refresh import Outcome, Request, check_before, materialize
+from pipeline.orchestration.refresh import RefreshRequest, RefreshResult, check_before, materialize
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from tests.canary import leaks
@@ -59,10 +59,10 @@ class Bench:
     def environment(self) -> dict[str, str]:
         return {**self.keys, "DRAWDOWN_HOME": str(self.home.path), "DRAWDOWN_ACCOUNTS": str(self.accounts)}
 
-    def run(self, as_of: datetime | None = None, **more: Any) -> Outcome:
+    def run(self, as_of: datetime | None = None, **more: Any) -> RefreshResult:
         """A whole refresh in this process."""
         os.environ.update(self.environment)
-        request = replace(Request(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
+        request = replace(RefreshRequest(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
         check_before(request)
         with _listening() as lines:
             try:

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.alerts.channel import Failure, most_characters, send
-from pipeline.alerts.journal import Entry, Intent, Ledger, Outcome, land
+from pipeline.alerts.journal import DeliveryOutcome, Intent, JournalEntry, Ledger, land
 from pipeline.alerts.messages import Message, compose
 from pipeline.alerts.pending import Recipients, Telling, is_due, next_attempt, pending
 from pipeline.settings.alert_policy import Policy
@@ -89,7 +89,9 @@ def deliver(
     done = Delivered()
     to_do = pending(ledger, policy, recipients)
     for (recipient, reason), event_ids in to_do.settled.items():
-        settled = Outcome(at=now, recipient=recipient, event_ids=tuple(event_ids), is_given_up=True, problem=reason)
+        settled = DeliveryOutcome(
+            at=now, recipient=recipient, event_ids=tuple(event_ids), is_given_up=True, problem=reason
+        )
         # On a full disk it is settled by a later run.
         with contextlib.suppress(OSError):
             land(home, clock, run_id, settled)
@@ -212,7 +214,7 @@ class _Mailing:
     """By told event, all that have arrived with it."""
     left_over: int
     """Events for which there was no message any more."""
-    land: Callable[[Entry], str]
+    land: Callable[[JournalEntry], str]
     now: Callable[[], datetime]
     run_id: str
     failures: list[str] = field(default_factory=list)
@@ -289,7 +291,7 @@ class _Mailing:
                 return False
             intent_id, ids = self._sent
             self.land(
-                Outcome(
+                DeliveryOutcome(
                     at=self.now(),
                     recipient=self.recipient,
                     event_ids=ids,
@@ -316,7 +318,7 @@ class _Mailing:
                 intent_id, ids = self._sent
                 try:
                     self.land(
-                        Outcome(
+                        DeliveryOutcome(
                             at=self.now(),
                             recipient=self.recipient,
                             event_ids=ids,

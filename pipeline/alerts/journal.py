@@ -58,7 +58,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """What the message covers: several messages a run have an intent and an outcome each."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
+class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
     """What became of a message, or of one that will not be sent."""
 
     at: datetime
@@ -80,7 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """The message, where it arrived, ended within its event's paragraph, after so many characters of it."""
 
 
-Entry = Transitions | RunTransitions | Acknowledgement | Intent | Outcome
+JournalEntry = Transitions | RunTransitions | Acknowledgement | Intent | DeliveryOutcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class Ledger:
 _COPIED: Final = ("fetch_id", "run_id", "fetched_at_utc", "version_id", "format_version")
 
 
-def land(home: Home, clock: Clock, run_id: str, entry: Entry) -> str:
+def land(home: Home, clock: Clock, run_id: str, entry: JournalEntry) -> str:
     """Land an entry durably; returns its fetch id."""
     return land_own(home, clock, run_id, ALERTS, msgspec.json.encode(entry))
 
@@ -181,7 +181,7 @@ def _landed(landing: Path, since_ns: int) -> Iterator[dict[str, Any]]:
                 yield from table.to_pylist()
 
 
-def landed_entries(landing: Path, since: str = "") -> list[tuple[str, Entry]]:
+def landed_entries(landing: Path, since: str = "") -> list[tuple[str, JournalEntry]]:
     """What was landed after a fetch id, straight from landing, by fetch id and in its order."""
     rows = (row for row in _landed(landing, _since(since) if since else 0) if row["fetch_id"] > since)
     return sorted(_readable(rows, Aliases()).items())
@@ -200,7 +200,7 @@ def read_ledger(connection: duckdb.DuckDBPyConnection, *, is_for_tables: bool = 
 class JournalCopy:
     """`alerts.journal` as the warehouse holds it, for use when that is closed."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, JournalEntry]
     """By fetch id, and in its order."""
     aliases: Aliases
 
@@ -228,7 +228,7 @@ class JournalCopy:
         return fold(sorted({**self.entries, **fresh}.items()))
 
 
-def _renamed(entry: Entry, aliases: Aliases) -> Entry:
+def _renamed(entry: JournalEntry, aliases: Aliases) -> JournalEntry:
     if not aliases.names:
         return entry
     if isinstance(entry, Acknowledgement):
@@ -246,15 +246,15 @@ def _renamed(entry: Entry, aliases: Aliases) -> Entry:
     return entry
 
 
-_DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
+_DECODER: Final[msgspec.json.Decoder[JournalEntry]] = msgspec.json.Decoder(JournalEntry)
 
 
-def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, Entry]:
+def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, JournalEntry]:
     """The entries of rows of landing, by fetch id, under the names that accounts have today.
 
     Without those that only a later version can read. Raises ValueError for one that is damaged.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, JournalEntry] = {}
     for row in rows:
         entry = read_own(row, _DECODER.decode)
         if entry is not None:
@@ -262,7 +262,7 @@ def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, 
     return found
 
 
-def fold(entries: Iterable[tuple[str, Entry]], *, is_for_tables: bool = False) -> Ledger:
+def fold(entries: Iterable[tuple[str, JournalEntry]], *, is_for_tables: bool = False) -> Ledger:
     """What entries come to, given by fetch id and in its order.
 
     For tables, deliveries and runs' ends count only as far as a run has taken them in; journals of versions that
@@ -275,7 +275,7 @@ def fold(entries: Iterable[tuple[str, Entry]], *, is_for_tables: bool = False) -
     open_intents: dict[str, Intent] = {}
     taken: set[str] = set()
     for fetch_id, entry in known:
-        if isinstance(entry, Intent | Outcome | RunTransitions):
+        if isinstance(entry, Intent | DeliveryOutcome | RunTransitions):
             is_taken = through is not None and fetch_id <= through
             ledger.has_untaken |= not is_taken
             is_of_old = through is None and not isinstance(entry, RunTransitions)
@@ -302,7 +302,7 @@ def fold(entries: Iterable[tuple[str, Entry]], *, is_for_tables: bool = False) -
                     delivery.is_possibly_repeated |= delivery.unknown_count > 0
                     delivery.attempt_count += 1
                     delivery.unknown_count += 1
-            case Outcome():
+            case DeliveryOutcome():
                 _settle(ledger, entry, is_of_intent=open_intents.pop(entry.intent_id or "", None) is not None)
                 if entry.is_delivered:
                     # What was left without an answer before does not count against who answers now.
@@ -325,7 +325,7 @@ def _leave_unanswered(ledger: Ledger, intent: Intent) -> None:
         delivery.unanswered_count += 1
 
 
-def _book_outage(ledger: Ledger, outcome: Outcome) -> None:
+def _book_outage(ledger: Ledger, outcome: DeliveryOutcome) -> None:
     if outcome.is_delivered:
         ledger.outages.pop(outcome.recipient, None)
     elif not outcome.is_given_up:
@@ -338,7 +338,7 @@ def _book_outage(ledger: Ledger, outcome: Outcome) -> None:
         outage.problem = outcome.problem
 
 
-def _settle(ledger: Ledger, outcome: Outcome, *, is_of_intent: bool) -> None:
+def _settle(ledger: Ledger, outcome: DeliveryOutcome, *, is_of_intent: bool) -> None:
     for delivery in _deliveries(ledger, outcome):
         if is_of_intent:
             delivery.attempt_count += outcome.attempt_count - 1
@@ -351,6 +351,6 @@ def _settle(ledger: Ledger, outcome: Outcome, *, is_of_intent: bool) -> None:
         delivery.problem = outcome.problem
 
 
-def _deliveries(ledger: Ledger, message: Intent | Outcome) -> Iterable[Delivery]:
+def _deliveries(ledger: Ledger, message: Intent | DeliveryOutcome) -> Iterable[Delivery]:
     for event_id in message.event_ids:
         yield ledger.deliveries.setdefault((event_id, message.recipient), Delivery())

@@ -6,7 +6,7 @@ from typing import Final
 
 import duckdb
 
-from pipeline.alerts.rules import Reading
+from pipeline.alerts.rules import AccountFacts
 
 READS: Final = (
     "staging.build",
@@ -148,8 +148,8 @@ ORDER BY status.account_id
 """
 
 
-def read_readings(connection: duckdb.DuckDBPyConnection) -> list[Reading]:
+def read_readings(connection: duckdb.DuckDBPyConnection) -> list[AccountFacts]:
     """What is known of every configured account, in alphabetical order."""
     result = connection.execute(_QUERY)
     names = [column[0] for column in result.description or []]
-    return [Reading(**dict(zip(names, row, strict=True))) for row in result.fetchall()]
+    return [AccountFacts(**dict(zip(names, row, strict=True))) for row in result.fetchall()]

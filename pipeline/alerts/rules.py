@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from pipeline.alerts.state_machine import Evidence, Finding
+from pipeline.alerts.state_machine import Evidence, RuleResult
 from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS
 from pipeline.settings.alert_policy import Policy, rank
 from pipeline.support.wording import amount, chance
@@ -30,7 +30,7 @@ UNEXPLAINED_SHARE: Final = Decimal("0.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class AccountFacts:
     """All that the rules need to know of one account."""
 
     account_id: str
@@ -78,7 +78,7 @@ class Reading:
     """The change of the balance's unit in the last days; None where there was none."""
 
 
-def findings(reading: Reading, policy: Policy) -> Iterator[Finding]:
+def findings(reading: AccountFacts, policy: Policy) -> Iterator[RuleResult]:
     """One finding for each rule that is on and that the account has what it needs for."""
     for rule, find in _RULES.items():
         severity = policy.severity(rule)
@@ -88,7 +88,7 @@ def findings(reading: Reading, policy: Policy) -> Iterator[Finding]:
                 yield found
 
 
-def runway_severity(reading: Reading, margin: float = 1.0) -> str | None:
+def runway_severity(reading: AccountFacts, margin: float = 1.0) -> str | None:
     """How urgent the days left are, by the limits of marts.account_status times a margin."""
     if reading.balance_amount is not None and reading.balance_amount <= 0:
         return "critical"
@@ -104,7 +104,7 @@ def runway_severity(reading: Reading, margin: float = 1.0) -> str | None:
     return None
 
 
-def _runway(reading: Reading, _: str) -> Finding:
+def _runway(reading: AccountFacts, _: str) -> RuleResult:
     balance = reading.balance_amount
     is_known = balance is not None and (reading.is_spend_known or balance <= 0)
     words = reading.reason
@@ -116,20 +116,20 @@ def _runway(reading: Reading, _: str) -> Finding:
     return _finding(reading, "runway", severity, held, words, is_known=is_known)
 
 
-def _own_limit(reading: Reading, severity: str) -> Finding | None:
+def _own_limit(reading: AccountFacts, severity: str) -> RuleResult | None:
     if reading.alert_below_amount is None:
         return None
     return _limit(reading, "amount", severity, reading.alert_below_amount, "your limit")
 
 
-def _threshold(reading: Reading, severity: str) -> Finding:
+def _threshold(reading: AccountFacts, severity: str) -> RuleResult:
     if reading.threshold_amount is None:
         # A vendor that leaves its threshold out once has not said that it has none.
         return _finding(reading, "threshold", None, None, "", is_known=False)
     return _limit(reading, "threshold", severity, reading.threshold_amount, "the vendor's threshold")
 
 
-def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str) -> Finding:
+def _limit(reading: AccountFacts, rule: str, severity: str, limit: Decimal, name: str) -> RuleResult:
     read, unit = reading.balance_amount, reading.unit_code
     expected = reading.expected_balance_amount if reading.expected_balance_amount is not None else read
     balance = expected or Decimal(0)
@@ -145,7 +145,7 @@ def _limit(reading: Reading, rule: str, severity: str, limit: Decimal, name: str
     return _finding(reading, rule, severity if is_below else None, held, words, is_known=read is not None)
 
 
-def _stale(reading: Reading, severity: str) -> Finding:
+def _stale(reading: AccountFacts, severity: str) -> RuleResult:
     if _is_fresh(reading):
         words = f"The balance is read again: {_amount_or_unknown(reading)}."
         return _finding(reading, "stale", None, None, words, is_known=True)
@@ -158,7 +158,7 @@ def _stale(reading: Reading, severity: str) -> Finding:
     return _finding(reading, "stale", severity if is_bad else None, severity, words, is_known=True)
 
 
-def _unexplained(reading: Reading, severity: str) -> Finding:
+def _unexplained(reading: AccountFacts, severity: str) -> RuleResult:
     amount = reading.unexplained_amount or Decimal(0)
     is_bad = amount > UNEXPLAINED_SHARE * max(reading.burn_28d_amount or Decimal(0), Decimal(0))
     words = reading.unexplained_words if amount else "Every balance change of the last days is explained."
@@ -172,25 +172,25 @@ def _unexplained(reading: Reading, severity: str) -> Finding:
     )
 
 
-def _anomaly(reading: Reading, severity: str) -> Finding:
+def _anomaly(reading: AccountFacts, severity: str) -> RuleResult:
     bad = severity if reading.anomaly_words else None
     words = reading.anomaly_words or "Spend in the last days was as forecast."
     return _finding(reading, "anomaly", bad, bad, words, is_known=_is_fresh(reading))
 
 
-def _drift(reading: Reading, severity: str) -> Finding:
+def _drift(reading: AccountFacts, severity: str) -> RuleResult:
     bad = severity if reading.drift_words else None
     words = reading.drift_words or "The vendor's answers have had their usual structure for some days."
     return _finding(reading, "drift", bad, bad, words, is_known=_is_fresh(reading))
 
 
-def _unit(reading: Reading, severity: str) -> Finding:
+def _unit(reading: AccountFacts, severity: str) -> RuleResult:
     bad = severity if reading.unit_words else None
     words = reading.unit_words or f"The balance has been in {reading.unit_code} for some days."
     return _finding(reading, "unit", bad, bad, words, is_known=_is_fresh(reading))
 
 
-def _quarantine(reading: Reading, severity: str) -> Finding:
+def _quarantine(reading: AccountFacts, severity: str) -> RuleResult:
     bad = severity if reading.quarantine_words else None
     words = reading.quarantine_words or "All of its rows satisfy the tables' checks again."
     return _finding(reading, "quarantine", bad, bad, words, is_known=True)
@@ -209,14 +209,14 @@ _RULES: Final = {
 }
 
 
-def _is_fresh(reading: Reading) -> bool:
+def _is_fresh(reading: AccountFacts) -> bool:
     return reading.reading_state == "fresh" and reading.balance_amount is not None
 
 
 def _finding(
-    reading: Reading, rule: str, severity: str | None, held: str | None, message: str, *, is_known: bool
-) -> Finding:
-    return Finding(
+    reading: AccountFacts, rule: str, severity: str | None, held: str | None, message: str, *, is_known: bool
+) -> RuleResult:
+    return RuleResult(
         account_id=reading.account_id,
         rule=rule,
         is_known=is_known,
@@ -242,5 +242,5 @@ def _finding(
     )
 
 
-def _amount_or_unknown(reading: Reading) -> str:
+def _amount_or_unknown(reading: AccountFacts) -> str:
     return "unknown" if reading.balance_amount is None else amount(reading.balance_amount, reading.unit_code)

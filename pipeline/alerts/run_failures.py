@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from pipeline.alerts.delivery import Delivered, deliver, send_without_journal, sole_deliverer
-from pipeline.alerts.journal import JournalCopy, Ledger, Outcome, RunTransitions, land
+from pipeline.alerts.journal import DeliveryOutcome, JournalCopy, Ledger, RunTransitions, land
 from pipeline.alerts.pending import address
-from pipeline.alerts.state_machine import Event, Evidence, Finding, Key, State, opened, recovered
+from pipeline.alerts.state_machine import Event, Evidence, Key, RuleResult, State, opened, recovered
 from pipeline.schema.severities import ALERT_RULES, EVERY_ACCOUNT, RUN_FAILED
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
@@ -136,7 +136,7 @@ def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: Sta
     """Land that runs fail, and to whom that was told without the journal; returns the alert."""
     at = ended.failed_since_utc or ended.ended_at_utc
     severity = settings.alerts.severity(RUN_FAILED) or ALERT_RULES[RUN_FAILED]
-    finding = Finding(
+    finding = RuleResult(
         account_id=EVERY_ACCOUNT,
         rule=RUN_FAILED,
         is_known=True,
@@ -150,7 +150,7 @@ def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: Sta
     state, event = opened(before, finding, severity, at)
     _land(settings, home, clock, run_id, state, event)
     for recipient in ended.told_recipients:
-        told = Outcome(
+        told = DeliveryOutcome(
             at=at, recipient=recipient, event_ids=(event.event_id,), is_delivered=True, attempt_count=1, run_id=run_id
         )
         land(home, clock, run_id, told)

@@ -43,7 +43,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class RuleResult:
     """What a rule says of an account now."""
 
     account_id: str
@@ -127,7 +127,7 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 def step(
     states: Mapping[Key, State],
-    findings: Iterable[Finding],
+    findings: Iterable[RuleResult],
     acknowledgements: Iterable[Acknowledgement],
     now: datetime,
 ) -> tuple[dict[Key, State], list[Event]]:
@@ -168,7 +168,7 @@ def matches(acknowledgement: Acknowledgement, state: State) -> bool:
     )
 
 
-def _advance(state: State | None, finding: Finding, now: datetime) -> tuple[State | None, Event | None]:
+def _advance(state: State | None, finding: RuleResult, now: datetime) -> tuple[State | None, Event | None]:
     if not finding.is_known:
         return state, None
     if state is None or not state.is_open:
@@ -203,7 +203,7 @@ def _unsettled(state: State) -> State:
     return msgspec.structs.replace(state, better_count=0, better_severity=None, better_read_at=None)
 
 
-def opened(before: State | None, finding: Finding, severity: str, now: datetime) -> tuple[State, Event]:
+def opened(before: State | None, finding: RuleResult, severity: str, now: datetime) -> tuple[State, Event]:
     """An alert that opens, after what it was before, if ever."""
     state = State(
         account_id=finding.account_id,
@@ -217,7 +217,7 @@ def opened(before: State | None, finding: Finding, severity: str, now: datetime)
     return state, _event(state, "opened", now, finding.message, finding.evidence)
 
 
-def _escalated(before: State, finding: Finding, severity: str, now: datetime) -> tuple[State, Event]:
+def _escalated(before: State, finding: RuleResult, severity: str, now: datetime) -> tuple[State, Event]:
     # Whoever had it in hand had something milder in hand.
     state = State(
         account_id=before.account_id,

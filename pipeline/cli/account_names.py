@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from pipeline.cli.machine_checks import Finding
+from pipeline.cli.machine_checks import CheckResult
 from pipeline.landing.runs import holds_account, recent_records
 from pipeline.settings import Settings, compare, identify, known_key, load
 from pipeline.settings.identity import dropped_words, duplicate_words, lookalike_words, reused_words
@@ -19,26 +19,26 @@ _DAYS: Final = 7
 """How long an account that looks like an earlier one is shown: until somebody has read it, not for ever."""
 
 
-def same_accounts(settings: Settings, home: Home) -> Iterator[Finding]:
+def same_accounts(settings: Settings, home: Home) -> Iterator[CheckResult]:
     """Duplicates, accounts that were or may have been renamed lately, and former ids that nothing is known of."""
     now = _record(settings, home)
     accounts = now["accounts"]
     records = [*recent_records(home.landing, datetime.now(UTC), _DAYS), now]
     renames, lookalikes = _changes(records)
     for one, others in compare(None, now).duplicates.items():
-        yield Finding("warn", one, duplicate_words(one, others, accounts[one]["vendor"], settings.source))
+        yield CheckResult("warn", one, duplicate_words(one, others, accounts[one]["vendor"], settings.source))
     for old, new in renames.items():
-        yield Finding("ok", new, f"was called {old} until recently, and keeps its history")
+        yield CheckResult("ok", new, f"was called {old} until recently, and keeps its history")
     for new, alike in lookalikes.items():
-        yield Finding("warn", new, lookalike_words(new, alike, settings.source))
+        yield CheckResult("warn", new, lookalike_words(new, alike, settings.source))
     for old, new in compare(records[-2] if records[1:] else None, now).reused.items():
-        yield Finding("warn", new, reused_words(old, new))
+        yield CheckResult("warn", new, reused_words(old, new))
     for new, lost in _dropped(records).items():
-        yield Finding("warn", new, dropped_words(new, lost))
+        yield CheckResult("warn", new, dropped_words(new, lost))
     for account in settings.accounts.values():
         for old in account.formerly:
             if not holds_account(home.landing, account.vendor, old):
-                yield Finding(
+                yield CheckResult(
                     "warn",
                     account.account_id,
                     f"formerly names {old}, for which landing has no answer from {account.vendor.title}; correct the "

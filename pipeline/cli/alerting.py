@@ -15,7 +15,7 @@ from pipeline.support.wording import duration, instant
 from pipeline.warehouse.reader import reading
 
 if TYPE_CHECKING:
-    from pipeline.alerts.journal import Entry
+    from pipeline.alerts.journal import JournalEntry
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
@@ -59,9 +59,9 @@ def read_open(home: Home) -> Open:
     return Open(alerts, datetime.fromisoformat(as_of))
 
 
-def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: Entry) -> list[dict[str, Any]]:
+def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> list[dict[str, Any]]:
     """The open alerts after an entry of the journal that no build holds yet."""
-    from pipeline.alerts.journal import Outcome, RunTransitions, Transitions
+    from pipeline.alerts.journal import DeliveryOutcome, RunTransitions, Transitions
     from pipeline.alerts.state_machine import Acknowledgement
 
     if isinstance(entry, Acknowledgement):
@@ -73,7 +73,7 @@ def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: Entry) -> list[di
                 "acknowledged_at_utc": entry.at,
                 "acknowledgement_note": entry.note,
             }
-    elif isinstance(entry, Outcome):
+    elif isinstance(entry, DeliveryOutcome):
         if entry.is_delivered and entry.told_length is None:
             told = {event_id.rpartition("/")[0] for event_id in entry.event_ids}
             for alert in alerts:

@@ -97,10 +97,10 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
 def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
     from pipeline.cli.progress import steps
     from pipeline.landing.fetching import FetchPolicy
-    from pipeline.orchestration.refresh import Request, check_before, materialize, step_count
+    from pipeline.orchestration.refresh import RefreshRequest, check_before, materialize, step_count
 
     world.move_clock(end)
-    request = Request(home=home, clock=Clock(end))
+    request = RefreshRequest(home=home, clock=Clock(end))
     check_before(request)
     with steps("Refreshing", step_count(request)) as told:
         policy = FetchPolicy(is_limited=False, on_visit=lambda _: told(None))

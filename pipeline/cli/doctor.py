@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.cli.account_names import same_accounts
-from pipeline.cli.machine_checks import Finding, look
-from pipeline.http import Answer, Network, Outcome, Patience, RateLimits
+from pipeline.cli.machine_checks import CheckResult, look
+from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
 from pipeline.landing.fetching import Call, asks_for, calls_for
 from pipeline.landing.listing_walk import Asks
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
@@ -25,11 +25,11 @@ _DISK_BYTES: Final = 1024**3
 _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
 
 
-def examine(home: Home) -> list[Finding]:
+def examine(home: Home) -> list[CheckResult]:
     """Look at everything; raises UsageError where settings cannot be read at all."""
     settings = load()
     count = len(settings.accounts)
-    findings = [Finding("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
+    findings = [CheckResult("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
     findings += look(home, Path(settings.source), least_free_bytes=_DISK_BYTES)
     findings += same_accounts(settings, home)
     calls: list[Call] = []
@@ -38,7 +38,7 @@ def examine(home: Home) -> list[Finding]:
         try:
             calls += calls_for([account], wanted)
         except DrawdownError as problem:
-            findings.append(Finding("fail", account.account_id, str(problem)))
+            findings.append(CheckResult("fail", account.account_id, str(problem)))
     return findings + asyncio.run(_ask(settings, home, calls))
 
 
@@ -50,7 +50,7 @@ def _endpoint(vendor: Vendor) -> Endpoint:
     return vendor.endpoints[0]
 
 
-async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Finding]:
+async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[CheckResult]:
     limits = RateLimits(home.limits if home.path.exists() else None)
     async with Network() as network:
         clients: list[Asks] = [
@@ -62,13 +62,13 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
         )
         asked = list(zip(clients, calls, answers, strict=True))
         told = await asyncio.gather(*(_permits(*each) for each in asked))
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     clocks = VendorClocks(call.account for call in calls)
     for call, answer in zip(calls, answers, strict=True):
         clocks.hear(origin_of_account(call.account), clock_skew_seconds(answer))
     if clocks.problem:
         findings.append(
-            Finding("fail", "clock", f"{clocks.problem}; set it, or have NTP set it: no run lands before that")
+            CheckResult("fail", "clock", f"{clocks.problem}; set it, or have NTP set it: no run lands before that")
         )
     for call, answer, permits in zip(calls, answers, told, strict=True):
         findings += _judge(call, answer)
@@ -77,22 +77,22 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[Findin
     return findings
 
 
-async def _permits(client: Asks, call: Call, answer: Answer) -> Answer | None:
+async def _permits(client: Asks, call: Call, answer: HttpResult) -> HttpResult | None:
     """What the vendor tells of the key's rights; None where it tells none, or refused the key already."""
     permissions = call.vendor.permissions
-    if permissions is None or answer.outcome is not Outcome.ok:
+    if permissions is None or answer.outcome is not HttpOutcome.ok:
         return None
     return await client.get(permissions.path)
 
 
-def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
+def _judge_permissions(call: Call, answer: HttpResult) -> Iterator[CheckResult]:
     """What a key may do beyond reading, by its vendor's own account; nothing else is ever done with it."""
     account_id, permissions = call.account.account_id, call.vendor.permissions
     variables = " and ".join(secret.name for secret in call.secrets.values())
     rows = answer.payload.get(permissions.at) if permissions and isinstance(answer.payload, dict) else None
     if permissions is None or not isinstance(rows, list):
         words = f"{call.vendor.title} does not say what the key in {variables} may do ({answer.outcome})"
-        yield Finding("ok", account_id, words)
+        yield CheckResult("ok", account_id, words)
         return
     names = [str(row.get(permissions.name)) for row in rows if isinstance(row, dict)]
     beyond = sorted({name for name in names if not re.fullmatch(permissions.reads, name)})
@@ -100,7 +100,7 @@ def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
         such = (
             f"{len(beyond)} permissions beyond reading, such as" if len(beyond) > 1 else "a permission beyond reading:"
         )
-        yield Finding(
+        yield CheckResult(
             "warn",
             account_id,
             f"the key in {variables} has {such} {beyond[0]}; create one at {call.vendor.title} for a user who may only "
@@ -108,25 +108,25 @@ def _judge_permissions(call: Call, answer: Answer) -> Iterator[Finding]:
         )
 
 
-def _judge(call: Call, answer: Answer) -> Iterator[Finding]:
+def _judge(call: Call, answer: HttpResult) -> Iterator[CheckResult]:
     account_id = call.account.account_id
-    if answer.outcome is not Outcome.ok:
-        yield Finding("fail", account_id, answer.reason)
+    if answer.outcome is not HttpOutcome.ok:
+        yield CheckResult("fail", account_id, answer.reason)
         return
     problems = list(_unread(call, answer))
     yield from problems
     if call.vendor.base_url is None:
         if not problems:
-            yield Finding("ok", account_id, f"{call.account.path} can be read")
+            yield CheckResult("ok", account_id, f"{call.account.path} can be read")
         return
     rest = "" if answer.rate_limit_remaining is None else f", {answer.rate_limit_remaining} requests left"
-    yield Finding("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
+    yield CheckResult("ok", account_id, f"{call.vendor.title} answers in {answer.elapsed_seconds:.2f} s{rest}")
     words = clock_words(clock_skew_seconds(answer), call.vendor.title)
     if words and not call.account.ignore_date_header:
-        yield Finding("warn", account_id, f"{words}; set it, or have NTP set it")
+        yield CheckResult("warn", account_id, f"{words}; set it, or have NTP set it")
 
 
-def _unread(call: Call, answer: Answer) -> Iterator[Finding]:
+def _unread(call: Call, answer: HttpResult) -> Iterator[CheckResult]:
     """What of an answer a run could not read, found out by reading it as a run does."""
     from pipeline.staging.byhand import problems
     from pipeline.staging.record_reading import Landed, read_endpoint
@@ -141,7 +141,7 @@ def _unread(call: Call, answer: Answer) -> Iterator[Finding]:
         if call.vendor.base_url is None:
             refused = [(each.row_number, each.column_name, each.check_name, each.value) for each in reading.rejects]
             for problem in problems(refused, reading.refused_newest_rows.get(0), answer.body):
-                yield Finding(
+                yield CheckResult(
                     "fail" if problem.is_error else "warn", account_id, f"{call.account.path}, {problem.words}"
                 )
         elif not reading.accepted.height and reading.rejects:
@@ -149,4 +149,4 @@ def _unread(call: Call, answer: Answer) -> Iterator[Finding]:
             why = f"holds no balance that can be read ({first.column_name}: {first.check_name}, found {first.value!r})"
             if first.check_name == "is_success":
                 why = f"says that it failed ({first.value!r})"
-            yield Finding("fail", account_id, f"{call.vendor.title}: its answer {why}")
+            yield CheckResult("fail", account_id, f"{call.vendor.title}: its answer {why}")

@@ -25,7 +25,7 @@ _GUARDED: Final = "pipeline.orchestration.web_interface"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at."""
 
     state: str
@@ -34,33 +34,35 @@ class Finding:
     finding: str
 
 
-def look(home: Home, accounts: Path, *, least_free_bytes: int) -> Iterator[Finding]:
+def look(home: Home, accounts: Path, *, least_free_bytes: int) -> Iterator[CheckResult]:
     """Look at the settings' file, the state folder, Dagster's records, the web servers and the disk."""
     yield from _settings(accounts)
     yield from reachable_servers()
     yield from _records(home)
     if not home.path.exists():
-        yield Finding("ok", str(home.path), "not there yet; the first run makes it")
+        yield CheckResult("ok", str(home.path), "not there yet; the first run makes it")
         return
     yield from _private(home)
     if home.sandbox_accounts.exists() and accounts.absolute() != home.sandbox_accounts:
-        yield Finding("warn", str(home.path), "holds the demo's data; set DRAWDOWN_HOME to another folder for accounts")
+        yield CheckResult(
+            "warn", str(home.path), "holds the demo's data; set DRAWDOWN_HOME to another folder for accounts"
+        )
     if not os.access(home.path, os.W_OK):
-        yield Finding("fail", str(home.path), "cannot be written to")
+        yield CheckResult("fail", str(home.path), "cannot be written to")
     yield _room(home, least_free_bytes)
 
 
-def _settings(accounts: Path) -> Iterator[Finding]:
+def _settings(accounts: Path) -> Iterator[CheckResult]:
     # base_url says where a key is sent.
     if accounts.stat().st_mode & stat.S_IWOTH:
-        yield Finding("warn", str(accounts), f"any user can change where keys are sent; chmod o-w {accounts}")
+        yield CheckResult("warn", str(accounts), f"any user can change where keys are sent; chmod o-w {accounts}")
     folder = accounts.absolute().parent
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        yield Finding("warn", str(folder), f"any user can replace {accounts.name}; chmod o-w {folder}")
+        yield CheckResult("warn", str(folder), f"any user can replace {accounts.name}; chmod o-w {folder}")
 
 
-def _private(home: Home) -> Iterator[Finding]:
+def _private(home: Home) -> Iterator[CheckResult]:
     loose = [home.path] if _is_for_others(home.path) else []
     for folder, folders, files in os.walk(home.path):
         here = Path(folder)
@@ -69,16 +71,16 @@ def _private(home: Home) -> Iterator[Finding]:
         folders[:] = [name for name in folders if here / name != home.dagster]
     if loose:
         count = f"{len(loose)} of its files and folders" if len(loose) > 1 else "it"
-        yield Finding(
+        yield CheckResult(
             "warn", str(home.path), f"others may read or change {count}, such as {loose[0]}; chmod -R go= {home.path}"
         )
 
 
-def _records(home: Home) -> Iterator[Finding]:
+def _records(home: Home) -> Iterator[CheckResult]:
     """Dagster's records, where they are not in the state folder: they tell of balances."""
     folder = os.environ.get("DAGSTER_HOME")
     if folder and home.path not in Path(folder).parents and _is_for_others(Path(folder)):
-        yield Finding("warn", folder, f"others may read what Dagster keeps of each run; chmod 700 {folder}")
+        yield CheckResult("warn", folder, f"others may read what Dagster keeps of each run; chmod 700 {folder}")
 
 
 def _is_for_others(path: Path) -> bool:
@@ -89,13 +91,13 @@ def _is_for_others(path: Path) -> bool:
     return not stat.S_ISLNK(mode) and bool(mode & _OTHERS)
 
 
-def _room(home: Home, least_free_bytes: int) -> Finding:
+def _room(home: Home, least_free_bytes: int) -> CheckResult:
     free = shutil.disk_usage(home.path).free
     # A rebuild makes another warehouse beside the old one, and a build out of it.
     needed = max(least_free_bytes, 2 * home.warehouse.stat().st_size if home.warehouse.exists() else 0)
     if free > needed:
-        return Finding("ok", str(home.path), f"{free / _GIB:.1f} GiB free")
-    return Finding(
+        return CheckResult("ok", str(home.path), f"{free / _GIB:.1f} GiB free")
+    return CheckResult(
         "warn",
         str(home.path),
         f"{free / _GIB:.1f} GiB free, but a rebuild needs {needed / _GIB:.1f}; make room, or move the folder to a "
@@ -103,7 +105,7 @@ def _room(home: Home, least_free_bytes: int) -> Finding:
     )
 
 
-def reachable_servers() -> Iterator[Finding]:
+def reachable_servers() -> Iterator[CheckResult]:
     """Each web server of Dagster's or ours that other machines reach, and what Dagster's show: none has a login.
 
     Of a process whose sockets may not be looked at, as another user's, its command line tells.
@@ -122,21 +124,23 @@ def reachable_servers() -> Iterator[Finding]:
             where = f"listens on {shown}{f':{port}' if port else ''}"
             about = f"{name} (process {process.pid})"
             if not _is_loopback(host):
-                yield Finding(
+                yield CheckResult(
                     "warn",
                     about,
                     f"{where}, where other machines reach it, and it has no login; start it on 127.0.0.1, and put a "
                     "proxy with a login and TLS before it",
                 )
             elif name != _OURS and not _is_guarded(words):
-                yield Finding(
+                yield CheckResult(
                     "warn",
                     about,
                     f"{where} and answers to any name, so that a page on the Internet can read balances and start runs "
                     f"there through a browser of this machine; start it with `python -m {_GUARDED}`",
                 )
             elif name != _OURS:
-                yield Finding("ok", about, f"{where}: this machine's users see every balance there, and can start runs")
+                yield CheckResult(
+                    "ok", about, f"{where}: this machine's users see every balance there, and can start runs"
+                )
 
 
 def _server_name(words: Sequence[str]) -> str | None:

@@ -131,7 +131,7 @@ def dictionary(
     ] = "table",
 ) -> None:
     """Tell every published table and column: key, type, unit, meaning, and where it comes from."""
-    from pipeline.cli.dictionary import show
+    from pipeline.cli.dictionary_text import show
 
     show(table, "json" if as_json else output_format)
 

@@ -13,7 +13,7 @@ from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 
 if TYPE_CHECKING:
-    from pipeline.orchestration.refresh import Outcome, Request
+    from pipeline.orchestration.refresh import RefreshRequest, RefreshResult
 
 
 @app.command()
@@ -25,7 +25,7 @@ def run(
 ) -> None:
     """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
 
-    def work() -> Outcome:
+    def work() -> RefreshResult:
         from pipeline.support.clock import Clock, parse_instant
 
         try:
@@ -33,9 +33,9 @@ def run(
         except ValueError as problem:
             raise UsageError(f"--as-of: {problem}") from None
 
-        from pipeline.orchestration.refresh import Request, check_before
+        from pipeline.orchestration.refresh import RefreshRequest, check_before
 
-        request = Request(
+        request = RefreshRequest(
             home=Home.from_environment(),
             selection=select or None,
             accounts=tuple(account),
@@ -57,7 +57,7 @@ def backfill(
 ) -> None:
     """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
 
-    def work() -> Outcome:
+    def work() -> RefreshResult:
         from pipeline.support.clock import Clock, parse_day, parse_instant
 
         try:
@@ -68,9 +68,9 @@ def backfill(
         if last < first:
             raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
 
-        from pipeline.orchestration.refresh import Request, check_before
+        from pipeline.orchestration.refresh import RefreshRequest, check_before
 
-        request = Request(
+        request = RefreshRequest(
             home=Home.from_environment(),
             accounts=tuple(account),
             clock=clock,
@@ -93,7 +93,7 @@ def rebuild(
 ) -> None:
     """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
 
-    def work() -> Outcome:
+    def work() -> RefreshResult:
         from pathlib import Path
 
         from pipeline.support.clock import parse_instant
@@ -106,12 +106,12 @@ def rebuild(
             raise UsageError(f"--as-of: {problem}") from None
 
         from pipeline.cli.progress import steps
-        from pipeline.orchestration.refresh import Request, rebuild_as_of, step_count
+        from pipeline.orchestration.refresh import RefreshRequest, rebuild_as_of, step_count
         from pipeline.orchestration.refresh import rebuild as rebuild_all
 
         home = Home.from_environment()
 
-        like = Request(home=home, is_rebuild=True, target=Path(to) if known_at else None)
+        like = RefreshRequest(home=home, is_rebuild=True, target=Path(to) if known_at else None)
         with steps("Rebuilding", step_count(like)) as told:
             if known_at:
                 return rebuild_as_of(home, known_at, Path(to), on_step=told)
@@ -120,7 +120,7 @@ def rebuild(
     _report(work, as_json=as_json)
 
 
-def _watched(request: Request) -> Outcome:
+def _watched(request: RefreshRequest) -> RefreshResult:
     from dataclasses import replace
 
     from pipeline.cli.progress import steps
@@ -142,7 +142,7 @@ def _watched(request: Request) -> Outcome:
         return materialize(replace(request, on_step=told, policy=policy))
 
 
-def _report(work: Callable[[], Outcome], *, as_json: bool) -> None:
+def _report(work: Callable[[], RefreshResult], *, as_json: bool) -> None:
     """Do it, and print how it ended, also where it failed: then what it raised goes on from here."""
     from pipeline.support.notices import collected
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 
-class Outcome(enum.StrEnum):
+class HttpOutcome(enum.StrEnum):
     """How one GET ended. Only `ok` carries a payload."""
 
     ok = "ok"
@@ -50,7 +50,7 @@ class Outcome(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpResult:
     """One GET's final result, after all retries. It holds no secret anywhere.
 
     A body of another status than 200 is kept as well, so that it can be landed. Body and payload stay out of
@@ -59,7 +59,7 @@ class Answer:
 
     url: str
     """What was asked for, with its query."""
-    outcome: Outcome
+    outcome: HttpOutcome
     reason: str
     """One sentence: who, where, what happened, what to do."""
     status_code: int | None = None

@@ -15,7 +15,7 @@ import httpx
 
 import pipeline
 from pipeline.http._address import carry_params, check_base_url, check_path, origin_of, resolve_link
-from pipeline.http._answer import Answer, Outcome
+from pipeline.http._answer import HttpOutcome, HttpResult
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
 from pipeline.http._limits import Limiter, RateLimit, RateLimits
 from pipeline.http._permits import Admission, Permits, QueueTime
@@ -188,7 +188,7 @@ class Client:
         """How long this client's requests have waited behind those of others, so far."""
         return self._queued.seconds
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:
         """GET `path`, which begins with a slash and is appended to the base URL, with `params` as its query.
 
         Nothing that the network or the vendor does raises; it becomes the Answer's outcome.
@@ -200,7 +200,7 @@ class Client:
 
     async def follow(
         self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpResult:
         """GET where a vendor's `next` link leads.
 
         A relative link is read from `page_url` (the Answer's `url` of the page that held it; default: the
@@ -212,9 +212,9 @@ class Client:
         if url is not None:
             return await Get(self._caller, carry_params(url, params or {})).answer()
         caller = self._caller
-        return Answer(
+        return HttpResult(
             url=caller.redactor.text(link),
-            outcome=Outcome.foreign_origin,
+            outcome=HttpOutcome.foreign_origin,
             reason=f"{caller.who}: a page's link leads away from {self.base_url} and was not followed, "
             "because the key would be sent there: check base_url",
         )

@@ -12,7 +12,7 @@ from typing import Protocol
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
-from pipeline.http._answer import Answer, Outcome
+from pipeline.http._answer import HttpOutcome, HttpResult
 from pipeline.http._body import BadEncoding, TooLarge, read_body
 from pipeline.http._limits import RateLimit
 from pipeline.http._permits import GIVEN_UP_AFTER, Admission, QueueTime
@@ -27,30 +27,30 @@ _TOO_LARGE_KEPT_BYTES = 64 * 1024
 _CONTENT_TYPE_KEPT_CHARACTERS = 200
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _OUTCOMES = {
-    401: Outcome.unauthorised,
-    403: Outcome.forbidden,
-    404: Outcome.not_found,
-    408: Outcome.timeout,
-    422: Outcome.unprocessable,
-    429: Outcome.rate_limited,
+    401: HttpOutcome.unauthorised,
+    403: HttpOutcome.forbidden,
+    404: HttpOutcome.not_found,
+    408: HttpOutcome.timeout,
+    422: HttpOutcome.unprocessable,
+    429: HttpOutcome.rate_limited,
 }
-_UNANSWERED = frozenset({Outcome.timeout, Outcome.deadline, Outcome.connection})
+_UNANSWERED = frozenset({HttpOutcome.timeout, HttpOutcome.deadline, HttpOutcome.connection})
 _ADVICE = {
-    Outcome.unauthorised: "check the value of {variables}",
-    Outcome.forbidden: "check what the key in {variables} may read",
-    Outcome.not_found: "check base_url, and whether the vendor has moved it",
-    Outcome.unprocessable: "see the landed answer, the vendor may have changed its API",
-    Outcome.client_error: "see the landed answer",
-    Outcome.rate_limited: "the next run tries again",
-    Outcome.server_error: "the next run tries again",
-    Outcome.redirect: "redirects are never followed, because the key would be sent along; check base_url",
-    Outcome.timeout: "see whether the vendor is slow or down",
-    Outcome.deadline: "see whether the vendor is slow or down",
-    Outcome.connection: "check the network, and whether the vendor is up",
-    Outcome.tls: "check base_url, this computer's clock and its certificate authorities",
-    Outcome.not_json: "see the landed answer, which may be a login or maintenance page",
-    Outcome.bad_encoding: "the next run tries again",
-    Outcome.too_large: "ask for shorter pages or windows",
+    HttpOutcome.unauthorised: "check the value of {variables}",
+    HttpOutcome.forbidden: "check what the key in {variables} may read",
+    HttpOutcome.not_found: "check base_url, and whether the vendor has moved it",
+    HttpOutcome.unprocessable: "see the landed answer, the vendor may have changed its API",
+    HttpOutcome.client_error: "see the landed answer",
+    HttpOutcome.rate_limited: "the next run tries again",
+    HttpOutcome.server_error: "the next run tries again",
+    HttpOutcome.redirect: "redirects are never followed, because the key would be sent along; check base_url",
+    HttpOutcome.timeout: "see whether the vendor is slow or down",
+    HttpOutcome.deadline: "see whether the vendor is slow or down",
+    HttpOutcome.connection: "check the network, and whether the vendor is up",
+    HttpOutcome.tls: "check base_url, this computer's clock and its certificate authorities",
+    HttpOutcome.not_json: "see the landed answer, which may be a login or maintenance page",
+    HttpOutcome.bad_encoding: "the next run tries again",
+    HttpOutcome.too_large: "ask for shorter pages or windows",
 }
 
 
@@ -100,7 +100,7 @@ class _Headers(httpx.Auth):
 class _Exchange:
     """One request and its answer, as far as it has come when the deadline strikes."""
 
-    outcome: Outcome = Outcome.deadline
+    outcome: HttpOutcome = HttpOutcome.deadline
     detail: str = ""
     is_transient: bool = False
     asked_wait_seconds: float | None = None
@@ -130,7 +130,7 @@ class Get:
         self._last = _Exchange()
         self._refused_wait_seconds = 0.0
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> HttpResult:
         """Send the GET, retrying as long as that may help, and return what it came to."""
         retrying = AsyncRetrying(
             retry=retry_if_result(lambda exchange: exchange.is_transient),
@@ -144,7 +144,7 @@ class Get:
         except TimeoutError:
             # A refusal stays a refusal when its body never ends.
             if not self._judge_status(self._last) or self._last.is_transient:
-                self._last.outcome = Outcome.deadline
+                self._last.outcome = HttpOutcome.deadline
                 self._last.detail = f"did not end within {self._caller.patience.deadline_seconds:g} s"
         if self._sent_count:
             self._caller.admission.permits.note(is_answered=self._last.outcome not in _UNANSWERED)
@@ -154,7 +154,7 @@ class Get:
         wait_seconds = await self._enter()
         if wait_seconds:
             limit = self._caller.rate_limit
-            self._last.outcome, self._last.is_transient = Outcome.rate_limited, False
+            self._last.outcome, self._last.is_transient = HttpOutcome.rate_limited, False
             self._last.detail = (
                 f"would have to wait {wait_seconds:.0f} s for our own limit of {limit.requests} "
                 f"requests in {limit.per_seconds:g} s, which is longer than a run waits for it"
@@ -165,7 +165,7 @@ class Get:
             if permits.is_given_up:
                 self._last.is_transient = False
                 if not self._sent_count:
-                    self._last.outcome = Outcome.connection
+                    self._last.outcome = HttpOutcome.connection
                     self._last.detail = f"was not sent, because the last {GIVEN_UP_AFTER} to this host had no answer"
                 return self._last
             return await self._send()
@@ -199,21 +199,21 @@ class Get:
                 exchange.status_code, exchange.headers = response.status_code, response.headers
                 await read_body(response, received, cap_bytes=patience.body_cap_bytes)
         except TooLarge:
-            exchange.outcome = Outcome.too_large
+            exchange.outcome = HttpOutcome.too_large
             exchange.detail = f"was answered with more than {patience.body_cap_bytes} bytes"
             received.truncate(_TOO_LARGE_KEPT_BYTES)
         except BadEncoding as error:
-            exchange.outcome, exchange.is_transient = Outcome.bad_encoding, error.is_transient
+            exchange.outcome, exchange.is_transient = HttpOutcome.bad_encoding, error.is_transient
             exchange.detail = f"cannot be read, because {error}"
         except Exception as error:
             # What a hostile server can make the libraries raise is not bounded by what they document, and one
             # vendor must not end the run of the others.
             _note_failure(exchange, error)
         else:
-            exchange.outcome = Outcome.ok
+            exchange.outcome = HttpOutcome.ok
         finally:
             exchange.body, exchange.is_redacted = caller.redactor.body(received.getvalue())
-        if not self._judge_status(exchange) and exchange.outcome is Outcome.ok:
+        if not self._judge_status(exchange) and exchange.outcome is HttpOutcome.ok:
             self._decode(exchange)
         return exchange
 
@@ -223,11 +223,11 @@ class Get:
         if status_code is None or 200 <= status_code < 300:
             return False
         if 300 <= status_code < 400:
-            exchange.outcome = Outcome.redirect
+            exchange.outcome = HttpOutcome.redirect
         elif status_code >= 500:
-            exchange.outcome = Outcome.server_error
+            exchange.outcome = HttpOutcome.server_error
         else:
-            exchange.outcome = _OUTCOMES.get(status_code, Outcome.client_error)
+            exchange.outcome = _OUTCOMES.get(status_code, HttpOutcome.client_error)
         exchange.detail = ""
         exchange.is_transient = status_code in _TRANSIENT_STATUSES
         if exchange.is_transient:
@@ -236,14 +236,14 @@ class Get:
 
     def _decode(self, exchange: _Exchange) -> None:
         if exchange.body.count(b",") > self._caller.patience.value_cap:
-            exchange.outcome = Outcome.too_large
+            exchange.outcome = HttpOutcome.too_large
             exchange.detail = f"was answered with more than {self._caller.patience.value_cap} values"
             exchange.body = exchange.body[:_TOO_LARGE_KEPT_BYTES]
             return
         try:
             exchange.payload = decode_json(exchange.body)
         except NotJson as error:
-            exchange.outcome, exchange.is_transient = Outcome.not_json, True
+            exchange.outcome, exchange.is_transient = HttpOutcome.not_json, True
             exchange.detail = f"was answered {exchange.status_code}, but {error}"
 
     def _wait_seconds(self, state: RetryCallState) -> float:
@@ -258,11 +258,11 @@ class Get:
             return True
         return False
 
-    def _conclude(self) -> Answer:
+    def _conclude(self) -> HttpResult:
         last, redacted = self._last, self._caller.redactor.text
         where = self._url.netloc.decode("ascii") + self._url.path
         content_type = last.headers.get("content-type")
-        return Answer(
+        return HttpResult(
             url=redacted(str(self._url)),
             outcome=last.outcome,
             reason=redacted(f"{self._caller.who}: GET {where} {self._story()}"),
@@ -281,7 +281,7 @@ class Get:
     def _story(self) -> str:
         last = self._last
         story = last.detail or f"was answered {last.status_code}"
-        if last.outcome is Outcome.redirect:
+        if last.outcome is HttpOutcome.redirect:
             story += self._redirect_target()
         story += f" ({self._sent_count} request{'' if self._sent_count == 1 else 's'} sent)"
         if self._refused_wait_seconds:
@@ -310,17 +310,17 @@ def _note_failure(exchange: _Exchange, error: Exception) -> None:
     exchange.is_transient = True
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            exchange.outcome, exchange.is_transient = Outcome.tls, False
+            exchange.outcome, exchange.is_transient = HttpOutcome.tls, False
             exchange.detail = (
                 f"was not sent, because the server's certificate cannot be trusted ({cause.verify_message})"
             )
             return
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        exchange.outcome = Outcome.tls
+        exchange.outcome = HttpOutcome.tls
     elif isinstance(error, httpx.TimeoutException):
-        exchange.outcome = Outcome.timeout
+        exchange.outcome = HttpOutcome.timeout
     else:
-        exchange.outcome = Outcome.connection
+        exchange.outcome = HttpOutcome.connection
     # The class alone: an exception's text may quote what was sent.
     exchange.detail = f"failed with {type(error).__name__}"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.http import Answer, Outcome
+from pipeline.http import HttpOutcome, HttpResult
 
 _AT_LEAST: Final = 2
 """Answers that are waited for in any case, as long as one GET may take: each run gets on by a page."""
@@ -44,10 +44,10 @@ class Spending:
         self._end = self._loop.time() + self._seconds - queued_seconds()
         self._most = budget.backfill_requests if is_backfill else budget.requests
         self._asked = 0
-        self.used_up = Answer(url="", outcome=Outcome.pagination, reason="the walk has used up its budget")
+        self.used_up = HttpResult(url="", outcome=HttpOutcome.pagination, reason="the walk has used up its budget")
         """What `on` returns in the place of an answer for which nothing is left."""
 
-    async def on(self, asking: Coroutine[Any, Any, Answer]) -> Answer:
+    async def on(self, asking: Coroutine[Any, Any, HttpResult]) -> HttpResult:
         """Wait for an answer as long as the budget lasts; nobody waits for it, nor for `asking`, after that."""
         if self._asked < _AT_LEAST:
             self._asked += 1

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.http import Answer, Client, Network, Outcome, Patience, RateLimit, RateLimits
+from pipeline.http import Client, HttpOutcome, HttpResult, Network, Patience, RateLimit, RateLimits
 from pipeline.landing.batches import EVERY_SECONDS, LandingBatches
 from pipeline.landing.budget import Budget
 from pipeline.landing.interrupts import run_interruptible
@@ -74,7 +74,7 @@ class Visit:
     @property
     def is_ok(self) -> bool:
         """All that was asked for came."""
-        return self.outcome == Outcome.ok
+        return self.outcome == HttpOutcome.ok
 
     @property
     def news(self) -> str | None:
@@ -157,7 +157,7 @@ class Fetcher:
         batches.finish()
         return [done[place] for place in range(len(calls))]
 
-    def row(self, call: Call, answer: Answer, step: Step, resume: Resume) -> Fetch:
+    def row(self, call: Call, answer: HttpResult, step: Step, resume: Resume) -> Fetch:
         """An answer as it is landed."""
         now = self.clock.now()
         started = now if self.clock.as_of else now - timedelta(seconds=answer.elapsed_seconds)
@@ -252,7 +252,7 @@ class _Tour:
         landed: list[tuple[int, float]] = []
         before = Resume.from_json(self.states[call.vendor.name, endpoint.name].get(account.account_id))
 
-        def land(answer: Answer, step: Step) -> None:
+        def land(answer: HttpResult, step: Step) -> None:
             self.clocks.hear(origin_of_account(account), clock_skew_seconds(answer))
             absent_as = _absent_as(endpoint, answer, before)
             self.batches.add(fetcher.row(call, answer, step, msgspec.structs.replace(step.resume, absent_as=absent_as)))
@@ -296,24 +296,24 @@ def _in_order(calls: list[tuple[int, Call]]) -> list[tuple[int, Call]]:
     return sorted(calls, key=lambda each: each[1].vendor.endpoints.index(each[1].endpoint))
 
 
-def _reason(call: Call, answer: Answer) -> str | None:
+def _reason(call: Call, answer: HttpResult) -> str | None:
     """Why an answer is no good; None where it is. A walk's own words do not say whose listing it is."""
-    if answer.outcome is Outcome.ok:
+    if answer.outcome is HttpOutcome.ok:
         return None
-    if answer.outcome is Outcome.pagination:
+    if answer.outcome is HttpOutcome.pagination:
         return f"{call.vendor.name} account {call.account.account_id}: {answer.reason}"
     return answer.reason
 
 
-def _is_absent(endpoint: Endpoint, answer: Answer, before: Resume) -> bool:
+def _is_absent(endpoint: Endpoint, answer: HttpResult, before: Resume) -> bool:
     """Tell whether an answer says that there is no such evidence: what never answered is not missed by any failure."""
-    never = endpoint.is_extra and before.seen_through is None and answer.outcome is not Outcome.ok
+    never = endpoint.is_extra and before.seen_through is None and answer.outcome is not HttpOutcome.ok
     return answer.outcome in endpoint.absent_outcomes or never
 
 
-def _absent_as(endpoint: Endpoint, answer: Answer, before: Resume) -> str | None:
+def _absent_as(endpoint: Endpoint, answer: HttpResult, before: Resume) -> str | None:
     """What is known, after an answer, of the evidence's absence; a failure tells nothing of it."""
-    if answer.outcome is Outcome.ok:
+    if answer.outcome is HttpOutcome.ok:
         return None
     if _is_absent(endpoint, answer, before):
         return str(answer.outcome)

@@ -16,22 +16,22 @@ from typing import Final, Protocol
 
 import msgspec
 
-from pipeline.http import Answer, Outcome, join_link
+from pipeline.http import HttpOutcome, HttpResult, join_link
 from pipeline.landing.budget import Budget, Spending
-from pipeline.landing.paging import Fault, Paging, carried, whole
+from pipeline.landing.paging import Paging, PagingFault, carried, whole
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Once, Pages, Window
 
 _GOES_ON: Final = "the next run continues from there"
 _PASSING: Final = frozenset(
     {
-        Outcome.unauthorised,
-        Outcome.rate_limited,
-        Outcome.server_error,
-        Outcome.timeout,
-        Outcome.deadline,
-        Outcome.connection,
-        Outcome.tls,
+        HttpOutcome.unauthorised,
+        HttpOutcome.rate_limited,
+        HttpOutcome.server_error,
+        HttpOutcome.timeout,
+        HttpOutcome.deadline,
+        HttpOutcome.connection,
+        HttpOutcome.tls,
     }
 )
 """Failures after which a walk that takes several runs still goes on where it was left."""
@@ -45,13 +45,13 @@ class Asks(Protocol):
         """How long its requests have waited behind those of others, so far: that is not the walk's own time."""
         ...
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:
         """GET a path below the account's base URL."""
         ...
 
     async def follow(
         self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpResult:
         """GET a link that the vendor gave, with those of `params` that it drops; refused where it leads elsewhere."""
         ...
 
@@ -116,7 +116,7 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(self).decode()
 
 
-Land = Callable[[Answer, Step], None]
+Land = Callable[[HttpResult, Step], None]
 """Takes each answer with its place in the walk."""
 
 
@@ -135,10 +135,10 @@ class Walk:
     says_it_failed: Callable[[object], bool] = lambda _: False
     """Whether a decoded body says of itself that it failed: then nothing was seen, whatever the status was."""
 
-    def _is_good(self, answer: Answer) -> bool:
-        return answer.outcome is Outcome.ok and not self.says_it_failed(answer.payload)
+    def _is_good(self, answer: HttpResult) -> bool:
+        return answer.outcome is HttpOutcome.ok and not self.says_it_failed(answer.payload)
 
-    async def run(self, listing: Once | Pages | Window) -> Answer:
+    async def run(self, listing: Once | Pages | Window) -> HttpResult:
         """Walk the listing; returns the last answer, whose outcome is the walk's."""
         match listing:
             case Once():
@@ -156,14 +156,14 @@ class Walk:
     def _is_backfill(self) -> bool:
         return self.wanted.from_date is not None
 
-    async def _once(self, listing: Once) -> Answer:
+    async def _once(self, listing: Once) -> HttpResult:
         answer = await self.asks.get(listing.path)
         is_ok = self._is_good(answer)
         resume = replace_seen(self.resume, _day_of(answer, self.today)) if is_ok else self.resume
         self.land(answer, Step(span=Span(), page_number=1, is_complete=is_ok, resume=resume))
         return answer
 
-    async def _pages(self, listing: Pages, spending: Spending) -> Answer:
+    async def _pages(self, listing: Pages, spending: Spending) -> HttpResult:
         paging, page, part_pages = Paging(listing), 1, 0
         stop_before, begun_on, left = self._stop_before(listing), self.today, self.resume.unfinished
         answer = await spending.on(self.asks.get(listing.path, listing.params))
@@ -178,8 +178,8 @@ class Walk:
             try:
                 link = None if paging.is_past(stop_before) else paging.next_link()
                 if link and page >= listing.page_cap:
-                    raise Fault(f"{listing.path} has more than {listing.page_cap} pages; the walk ends there")
-            except Fault as fault:
+                    raise PagingFault(f"{listing.path} has more than {listing.page_cap} pages; the walk ends there")
+            except PagingFault as fault:
                 return self._faulty(answer, step, str(fault), has_rows=paging.has_rows)
             if link is None:
                 resume = Resume(seen_through=_day_of(answer, begun_on), is_newest_first=paging.is_newest_first)
@@ -210,7 +210,7 @@ class Walk:
                 self.land(answer, replace(step, page_number=page, resume=resume))
                 return answer
 
-    def _failed(self, answer: Answer, step: Step) -> Answer:
+    def _failed(self, answer: HttpResult, step: Step) -> HttpResult:
         """Land a failure, which carries on what was known before it: no watermark moves past what is missing."""
         resume = self.resume
         if answer.outcome not in _PASSING:
@@ -219,12 +219,12 @@ class Walk:
         self.land(answer, replace(step, resume=resume))
         return answer
 
-    def _faulty(self, answer: Answer, step: Step, reason: str, *, has_rows: bool) -> Answer:
+    def _faulty(self, answer: HttpResult, step: Step, reason: str, *, has_rows: bool) -> HttpResult:
         """Land a page that is no good to go on from: its rows as an answer of their own, and the fault after them."""
-        fault = replace(answer, outcome=Outcome.pagination, reason=reason)
+        fault = replace(answer, outcome=HttpOutcome.pagination, reason=reason)
         if has_rows:
             self.land(answer, step)
-            fault = Answer(url=answer.url, outcome=Outcome.pagination, reason=reason, date=answer.date)
+            fault = HttpResult(url=answer.url, outcome=HttpOutcome.pagination, reason=reason, date=answer.date)
         return self._failed(fault, step)
 
     def _stop_before(self, listing: Pages) -> date | None:
@@ -238,7 +238,7 @@ class Walk:
         """The day, or the first one that a backfill asks for."""
         return min(day, self.wanted.from_date) if self.wanted.from_date else day
 
-    async def _window(self, listing: Window, spending: Spending) -> Answer:
+    async def _window(self, listing: Window, spending: Spending) -> HttpResult:
         chunks = _chunks(self._days(listing), listing.chunk_days)
         resume = self.resume
         number = 0
@@ -254,7 +254,7 @@ class Walk:
                     goes_on = f"repeat the backfill from {span.from_date} on" if self._is_backfill else _GOES_ON
                     answer = replace(answer, url=listing.path, reason=f"{listing.path}: {spending.words}; {goes_on}")
                 if problem:
-                    answer = replace(answer, outcome=Outcome.pagination, reason=problem)
+                    answer = replace(answer, outcome=HttpOutcome.pagination, reason=problem)
                 is_ok = self._is_good(answer)
                 # A backfill of old days says nothing about the days between them and the last ordinary run.
                 if is_ok and is_last and self.wanted.from_date is None and span.from_date and span.to_date:
@@ -291,7 +291,7 @@ def replace_seen(resume: Resume, day: date) -> Resume:
     return msgspec.structs.replace(resume, seen_through=day)
 
 
-def _day_of(answer: Answer, day: date) -> date:
+def _day_of(answer: HttpResult, day: date) -> date:
     """The day up to which an answer has told all: not past the server's own, should our clock run ahead."""
     return min(day, answer.date.date()) if answer.date else day
 
@@ -308,9 +308,9 @@ def _query(listing: Window, span: Span, page: int) -> dict[str, str]:
     return query | {listing.page_param: str(page)} if listing.page_param else query
 
 
-def _is_last_page(listing: Window, answer: Answer, page: int) -> tuple[bool, str | None]:
+def _is_last_page(listing: Window, answer: HttpResult, page: int) -> tuple[bool, str | None]:
     """Whether a window ends with this page, and what is wrong with its count of pages."""
-    if listing.page_param is None or answer.outcome is not Outcome.ok:
+    if listing.page_param is None or answer.outcome is not HttpOutcome.ok:
         return True, None
     count = whole(dig(answer.payload, listing.page_count_at))
     if count is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.http import Answer, Outcome
+from pipeline.http import HttpOutcome, HttpResult
 from pipeline.support.tabular import NotCsv, decode_csv, surplus_value
 
 _CAP_BYTES = 64 * 1024 * 1024
@@ -21,25 +21,25 @@ class LocalFile:
         self._path = path
         self._who = f"account {account_id}: {path}"
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:  # noqa: ARG002 - one file
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:  # noqa: ARG002 - one file
         """Read the file. Never raises for what is wrong with it."""
         try:
             with self._path.open("rb") as file:
                 body = file.read(_CAP_BYTES + 1)
         except FileNotFoundError:
-            return self._answer(Outcome.not_found, "there is no such file; check `path`")
+            return self._answer(HttpOutcome.not_found, "there is no such file; check `path`")
         except OSError as problem:
-            return self._answer(Outcome.unreadable, f"cannot be read: {problem.strerror}")
+            return self._answer(HttpOutcome.unreadable, f"cannot be read: {problem.strerror}")
         if len(body) > _CAP_BYTES:
-            return self._answer(Outcome.too_large, f"is larger than {_CAP_BYTES} bytes")
+            return self._answer(HttpOutcome.too_large, f"is larger than {_CAP_BYTES} bytes")
         try:
             payload = decode_csv(body)
             surplus = surplus_value(body)
         except NotCsv as problem:
-            return self._answer(Outcome.unreadable, str(problem), body=body)
+            return self._answer(HttpOutcome.unreadable, str(problem), body=body)
         if surplus:
-            return self._answer(Outcome.unreadable, surplus, body=body)
-        return self._answer(Outcome.ok, "", body=body, payload=payload)
+            return self._answer(HttpOutcome.unreadable, surplus, body=body)
+        return self._answer(HttpOutcome.ok, "", body=body, payload=payload)
 
     async def follow(
         self,
@@ -47,12 +47,12 @@ class LocalFile:
         *,
         page_url: str | None = None,  # noqa: ARG002 - a file has no pages
         params: Mapping[str, str] | None = None,  # noqa: ARG002
-    ) -> Answer:
+    ) -> HttpResult:
         """A file links nowhere."""
-        return self._answer(Outcome.foreign_origin, f"links nowhere, and certainly not to {link}")
+        return self._answer(HttpOutcome.foreign_origin, f"links nowhere, and certainly not to {link}")
 
-    def _answer(self, outcome: Outcome, problem: str, *, body: bytes = b"", payload: object = None) -> Answer:
-        return Answer(
+    def _answer(self, outcome: HttpOutcome, problem: str, *, body: bytes = b"", payload: object = None) -> HttpResult:
+        return HttpResult(
             url=self._path.name,
             outcome=outcome,
             reason=f"{self._who}: {problem}" if problem else "",

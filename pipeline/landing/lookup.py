@@ -20,7 +20,7 @@ _ID_CHARACTERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class LandedAnswer:
     """An answer as landed."""
 
     vendor: str
@@ -35,7 +35,7 @@ class Answer:
     body_sha256: str
 
 
-def find_answer(landing: Path, fetch_id: str) -> Answer:
+def find_answer(landing: Path, fetch_id: str) -> LandedAnswer:
     """The answer of that fetch id, its bytes proven by their SHA-256.
 
     Raises UsageError where landing holds none, DrawdownError where its bytes are not those that were landed.
@@ -63,7 +63,7 @@ def _patterns(landing: Path, fetch_id: str) -> list[str]:
     return [pattern for pattern in (*patterns, "*/*/*/*/*/*.parquet") if next(landing.glob(pattern), None)]
 
 
-def _read(landing: Path, pattern: str, fetch_id: str) -> Answer | None:
+def _read(landing: Path, pattern: str, fetch_id: str) -> LandedAnswer | None:
     with duckdb.connect() as connection:
         set_session(connection)
         # A path may hold what DuckDB takes for a pattern, so the files are found here.
@@ -74,4 +74,4 @@ def _read(landing: Path, pattern: str, fetch_id: str) -> Answer | None:
             ).fetchone()
         except duckdb.Error as problem:
             raise DrawdownError(f"{landing} cannot be read: {first_line(problem)}") from None
-    return Answer(**dict(zip(_COLUMNS.split(", "), row, strict=True))) if row else None
+    return LandedAnswer(**dict(zip(_COLUMNS.split(", "), row, strict=True))) if row else None

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 from datetime import date
 from typing import Any, Final, cast
 
-from pipeline.http import Answer, page_key
+from pipeline.http import HttpResult, page_key
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Pages
 
@@ -22,7 +22,7 @@ twice, with others behind it."""
 _PAGE_SIZE: Final = re.compile(r"(per_?page|page_?size|limit)", re.IGNORECASE)
 
 
-class Fault(Exception):
+class PagingFault(Exception):
     """The listing cannot be walked on; the message says where and why."""
 
 
@@ -51,7 +51,7 @@ class Paging:
         self._oldest, self._distinct = None, 0
         self._known.clear()
 
-    def see(self, answer: Answer, page: int) -> None:
+    def see(self, answer: HttpResult, page: int) -> None:
         """Take in a good page."""
         self._page, self._url, self._payload = page, answer.url, answer.payload
         key = self._key("", answer.url)
@@ -104,24 +104,28 @@ class Paging:
             return None
         page, path = self._page, self._listing.path
         if not isinstance(link, str):
-            raise Fault(f"page {page} of {path} has a `{self._listing.next_at}` that is no link; the walk ends there")
+            raise PagingFault(
+                f"page {page} of {path} has a `{self._listing.next_at}` that is no link; the walk ends there"
+            )
         key = self._key(link, self._url)
         earlier = None if key is None else self._walked.get(key)
         is_last = self._says_it_is_last()
         if earlier == page:
             if is_last is False:
-                raise Fault(f"page {page} of {path} links to itself, but by its own count is not the last one")
+                raise PagingFault(f"page {page} of {path} links to itself, but by its own count is not the last one")
             if self._repeated and not self._repeats_the_last(is_last):
                 raise self._endless()
             return None
         if earlier is not None:
             if is_last:
                 return None
-            raise Fault(
+            raise PagingFault(
                 f"page {page} of {path} links to page {earlier}, which was already walked; the listing is cyclic"
             )
         if not self._rows:
-            raise Fault(f"page {page} of {path} holds no rows and yet links to a further page; the walk ends there")
+            raise PagingFault(
+                f"page {page} of {path} holds no rows and yet links to a further page; the walk ends there"
+            )
         if self._repeated and (is_last or len(self._repeated) >= REPEATS_AT_THE_END):
             if self._repeats_the_last(is_last):
                 return None
@@ -137,8 +141,8 @@ class Paging:
         is_same = set(self._repeated) == {first} and first == self._page - len(self._repeated)
         return is_same and (bool(is_last) or (is_last is None and (first > 1 or self._is_short())))
 
-    def _endless(self) -> Fault:
-        return Fault(
+    def _endless(self) -> PagingFault:
+        return PagingFault(
             f"page {self._page} of {self._listing.path} has the rows of page {self._repeated[-1]} once more, and "
             "nothing says that these are all; the walk ends there"
         )

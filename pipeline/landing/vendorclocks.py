@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
 
-from pipeline.http import Answer
+from pipeline.http import HttpResult
 from pipeline.settings import AccountSettings
 from pipeline.support.errors import DrawdownError
 
@@ -27,7 +27,7 @@ def clock_words(skew_seconds: float | None, vendor: str) -> str | None:
     return f"this machine's clock is {abs(skew_seconds):.0f} s {direction} {vendor}'s"
 
 
-def clock_skew_seconds(answer: Answer) -> float | None:
+def clock_skew_seconds(answer: HttpResult) -> float | None:
     """How far this machine's clock is ahead of what an answer that has just come says; None where it says nothing."""
     if answer.date is None:
         return None

@@ -38,7 +38,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RefreshResult:
     """How a refresh ended."""
 
     run_id: str
@@ -64,7 +64,7 @@ class RunFailed(DrawdownError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class RefreshRequest:
     """What to run."""
 
     home: Home
@@ -92,7 +92,7 @@ class Request:
         return self.is_rebuild or self.target is not None
 
 
-def check_before(request: Request) -> None:
+def check_before(request: RefreshRequest) -> None:
     """Raise UsageError for what would only fail later, before any request is made.
 
     Unknown accounts, absent secrets, a clock set against a vendor that lives in the present, real accounts in a
@@ -107,7 +107,7 @@ def check_before(request: Request) -> None:
         settings.postgres.dsn()
 
 
-def step_count(request: Request) -> int:
+def step_count(request: RefreshRequest) -> int:
     """How many steps a refresh will tell of: a visit of each endpoint of each account, and what says its rows."""
     keys = _selected(request)
     wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
@@ -117,7 +117,7 @@ def step_count(request: Request) -> int:
     return len(calls) + len(tables) + len(whole)
 
 
-def _selected(request: Request) -> set[dg.AssetKey]:
+def _selected(request: RefreshRequest) -> set[dg.AssetKey]:
     """The assets that a request materialises. Raises UsageError where there is none."""
     try:
         keys = set(_selection(request).resolve(defs.resolve_asset_graph()))
@@ -128,7 +128,7 @@ def _selected(request: Request) -> set[dg.AssetKey]:
     return keys
 
 
-def _selection(request: Request) -> dg.AssetSelection:
+def _selection(request: RefreshRequest) -> dg.AssetSelection:
     """What a request materialises. Raises UsageError where its selection cannot be read."""
     try:
         with warnings.catch_warnings():
@@ -148,7 +148,7 @@ def _selection(request: Request) -> dg.AssetSelection:
     return selection.required_multi_asset_neighbors()
 
 
-def materialize(request: Request) -> Outcome:
+def materialize(request: RefreshRequest) -> RefreshResult:
     """Materialise the selected assets in this process.
 
     Raises RunFailed where a step failed, with its own words; vendors' failures are in the outcome instead. People are
@@ -175,7 +175,7 @@ def ending(problem: Exception) -> tuple[str, tuple[str, ...]]:
     return str(uuid4()), tuple(words.splitlines())
 
 
-def _materialize(request: Request, noticed: list[str]) -> Outcome:
+def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
     selection = _selection(request)
     config = {
         "accounts": list(request.accounts),
@@ -231,17 +231,19 @@ def _materialize(request: Request, noticed: list[str]) -> Outcome:
         raise KeyboardInterrupt
     if not result.success:
         raise RunFailed(result.run_id, [*_failures(result), *problems] or ["the run failed"])
-    return Outcome(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
+    return RefreshResult(run_id=result.run_id, problems=list(dict.fromkeys([*problems, *held])), warnings=noticed)
 
 
-def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True) -> Outcome:
+def rebuild(
+    home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True
+) -> RefreshResult:
     """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
 
     The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
     """
     _need_landing(home)
     return materialize(
-        Request(
+        RefreshRequest(
             home=home,
             selection=None if is_published else "not group:published",
             on_step=on_step,
@@ -253,7 +255,7 @@ def rebuild(home: Home, *, on_step: Callable[[str], object] = lambda _: None, is
 
 def rebuild_as_of(
     home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], object] = lambda _: None
-) -> Outcome:
+) -> RefreshResult:
     """Make the tables that readers get, as they were known at an instant, in a file of their own.
 
     Landing holds when each answer arrived: what came later, restatements and late entries among it, is left out. The
@@ -272,7 +274,9 @@ def rebuild_as_of(
             "give a later --as-of"
         )
     fresh = home.path / "warehouse.as-of.duckdb"
-    return materialize(Request(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target))
+    return materialize(
+        RefreshRequest(home=home, on_step=on_step, warehouse_path=fresh, known_at=known_at, target=target)
+    )
 
 
 def _need_landing(home: Home) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sandbox.api._base import Answer
+from pipeline.sandbox.api._api_base import ApiResponse
 from pipeline.sandbox.encoding import encode
 
 Message = Any
@@ -24,16 +24,16 @@ class Exchange:
     url: str
     query: Mapping[str, str]
     key: str
-    answer: Answer
-    again: Callable[[Mapping[str, str]], Answer]
+    answer: ApiResponse
+    again: Callable[[Mapping[str, str]], ApiResponse]
     """The answer to the same request with another query."""
-    error: Callable[[int, str], Answer]
+    error: Callable[[int, str], ApiResponse]
     receive: Receive
     send: Send
     status: int | None = None
     """The status that was sent; None while none was."""
 
-    async def give(self, answer: Answer) -> None:
+    async def give(self, answer: ApiResponse) -> None:
         """Send an answer as JSON."""
         await self.reply(answer.status, encode(answer.body), {**JSON, **answer.headers})
 

@@ -24,11 +24,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Request
-from pipeline.sandbox.api.deepvue import DeepvueApi
-from pipeline.sandbox.api.hyperstack import HyperstackApi
-from pipeline.sandbox.api.voxpria import VoxpriaApi
-from pipeline.sandbox.api.vpsbg import VpsbgApi
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials
+from pipeline.sandbox.api.deepvue_api import DeepvueApi
+from pipeline.sandbox.api.hyperstack_api import HyperstackApi
+from pipeline.sandbox.api.voxpria_api import VoxpriaApi
+from pipeline.sandbox.api.vpsbg_api import VpsbgApi
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import Exchange
 from pipeline.sandbox.world import World
@@ -40,7 +40,7 @@ _REQUESTS_KEPT = 100_000
 _RECENT_KEPT = 2_000
 
 
-class Fault(Protocol):
+class InjectedFault(Protocol):
     """What a test does to an exchange instead of answering it."""
 
     name: str
@@ -49,7 +49,7 @@ class Fault(Protocol):
         """Spoil one exchange."""
 
 
-Spoil = Callable[[str, str | None, str], Fault | None]
+Spoil = Callable[[str, str | None, str], InjectedFault | None]
 """From vendor, account and path of a request to what happens to it, if anything."""
 
 
@@ -101,9 +101,9 @@ class Vendors:
         account = api.identify(headers, now)
         account_id = None if account is None else account.account_id
         url = f"{scope['scheme']}://{headers.get('host', '')}{path}"
-        request = Request(path.removeprefix(api.prefix), url, query, now)
+        request = ApiRequest(path.removeprefix(api.prefix), url, query, now)
 
-        def answer(asked: Request) -> Answer:
+        def answer(asked: ApiRequest) -> ApiResponse:
             return api.answer(scope["method"], account, headers, asked)
 
         fault = self.spoil(api.vendor, account_id, request.path)
@@ -142,7 +142,9 @@ class Vendors:
         for exchange in self._open:
             exchange.cut_off()
 
-    def _receive(self, vendor: str, account: str | None, scope: Scope, path: str, fault: Fault | None) -> Received:
+    def _receive(
+        self, vendor: str, account: str | None, scope: Scope, path: str, fault: InjectedFault | None
+    ) -> Received:
         query = scope["query_string"].decode("latin-1")
         for secret in self._secrets:
             query, path = query.replace(secret, "[key]"), path.replace(secret, "[key]")

@@ -34,7 +34,7 @@ class Sandbox:
         import uvicorn
 
         from pipeline.sandbox import http_app as app
-        from pipeline.sandbox.api._base import Credentials
+        from pipeline.sandbox.api._api_base import Credentials
 
         self.world = world
         self.keys: dict[str, str] = {}

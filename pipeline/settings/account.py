@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, InstanceOf, ValidationInfo, model_validator
 
 from pipeline.http import check_base_url
-from pipeline.settings.table import Requirement, Table, check_keys, mistake
+from pipeline.settings.table import Requirement, SettingsTable, check_keys, mistake
 from pipeline.settings.values import (
     VARIABLE,
     AccountId,
@@ -38,7 +38,7 @@ DEFAULT_HISTORY_DAYS: Final = 400
 """How far the first look at a ledger or usage listing goes back."""
 
 
-class CreditPrice(Table):
+class CreditPrice(SettingsTable):
     """What one credit cost from a day on."""
 
     must_be: ClassVar[str] = 'must be a table, such as { from = 2026-06-01, amount = "0.008", currency = "USD" }'
@@ -67,7 +67,7 @@ def _by_day(prices: tuple[CreditPrice, ...]) -> tuple[CreditPrice, ...]:
 KeyVariable = Annotated[VariableName, Requirement(f"{VARIABLE}VPSBG_API_KEY; never put a secret here")]
 
 
-class OwnerSettings(Table):
+class OwnerSettings(SettingsTable):
     """What the owner may say of an account of any vendor."""
 
     path: FilePath | None = None

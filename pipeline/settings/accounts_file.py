@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.settings.model import Settings
 from pipeline.settings.table import first_mistake
+from pipeline.settings.typed_settings import Settings
 from pipeline.support.errors import UsageError
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.schema.severities import ALERT_RULES, LEVELS
-from pipeline.settings.table import Requirement, Table, mistake, shown_key
+from pipeline.settings.table import Requirement, SettingsTable, mistake, shown_key
 from pipeline.settings.values import Flag
 from pipeline.support.errors import unknown
 
@@ -72,7 +72,7 @@ Severities = Annotated[
 ]
 
 
-class Policy(Table):
+class Policy(SettingsTable):
     """Which alerts there are, how severe they are, and when they are sent."""
 
     must_be: ClassVar[str] = "must be a table: [alerts]"

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.settings.account import AccountSettings
-from pipeline.settings.model import Identities, Identity
+from pipeline.settings.typed_settings import Identities, Identity
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home, private_folder
 from pipeline.vendors import discover

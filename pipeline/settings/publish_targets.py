@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from pipeline.settings.table import Requirement, Table
+from pipeline.settings.table import Requirement, SettingsTable
 from pipeline.settings.values import VARIABLE, VariableName, fits
 from pipeline.support.errors import DrawdownError
 from pipeline.support.secret import Secret, read_secret
@@ -30,7 +30,7 @@ Prefix = Annotated[
 ]
 
 
-class PostgresTarget(Table):
+class PostgresTarget(SettingsTable):
     """A PostgreSQL database that gets a copy of each published build."""
 
     must_be: ClassVar[str] = 'must be a table, such as { dsn_env = "DRAWDOWN_POSTGRES_DSN" }'
@@ -63,7 +63,7 @@ class PostgresTarget(Table):
         return read_secret(self.dsn_variable, self.where)
 
 
-class Publish(Table):
+class Publish(SettingsTable):
     """The table `[publish]`."""
 
     must_be: ClassVar[str] = "must be a table, such as [publish]"

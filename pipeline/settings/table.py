@@ -58,7 +58,7 @@ class Requirement:
         return core_schema.no_info_wrap_validator_function(check, handler(source))
 
 
-class Table(BaseModel):
+class SettingsTable(BaseModel):
     """A table of accounts.toml, or an object made in Python: only a file's keys have to be told of."""
 
     model_config = ConfigDict(

@@ -61,7 +61,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Reading:
+class RecordReading:
     """What one kind of record of one batch came to."""
 
     records: Records

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from pipeline.staging.answers import Landed, Reading, Reject, shown
+from pipeline.staging.answers import Landed, RecordReading, Reject, shown
 from pipeline.support.tabular import line_of_row
 from pipeline.vendors._port import Records
 
@@ -33,7 +33,7 @@ def refuse_the_future(frame: pl.DataFrame, answers: Sequence[Landed]) -> list[Re
     ]
 
 
-def find_refused_newest(reading: Reading) -> None:
+def find_refused_newest(reading: RecordReading) -> None:
     """Note the refused row of each answer that is, or may be, its newest reading."""
     refused = {(each.answer, each.row_number) for each in reading.rejects}
     ahead = {(each.answer, each.row_number) for each in reading.rejects if each.check_name == IN_THE_FUTURE}

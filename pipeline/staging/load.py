@@ -1,7 +1,7 @@
-"""Loading: what is in landing and not yet in the warehouse, read and merged in one transaction.
+"""Load what is in landing and not yet in the warehouse, in one transaction.
 
-What is loaded is known by fetch id, so files may be merged, moved or found late. The newest statement of a key wins,
-by the time of the question and then by fetch id, in whatever order the answers are loaded.
+Fetch ids tell what has been loaded, so files may be merged, moved or found late. If several answers state the same key,
+the newest wins, by the time of its request and then by fetch id, whatever the order in which they are loaded.
 """
 
 from __future__ import annotations
@@ -25,36 +25,40 @@ from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
 from pipeline.staging.gathering import Gathering
 from pipeline.staging.present import Present
 from pipeline.staging.rate_tables import load_rates
-from pipeline.staging.record_reading import Landed, Reading, read_endpoint
+from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
 from pipeline.staging.storing import insert, store_reading
 from pipeline.support.exact_json import NotJson, decode_json
 from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
-# What says how the warehouse is laid out, not what landing holds.
 _KEPT_WHEN_EMPTIED = ("staging.layout",)
-# The columns of landing that reading an answer needs.
+"""Tables that describe the layout of the warehouse, and not what landing holds."""
+
 _READ = ["fetch_id", "run_id", "account_id", "window_from_date", "window_to_date", "fetched_at_utc", "body"]
+"""The columns of landing that are needed to read an answer."""
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """What one load did."""
+    """What one load did: counts of fetches and of their rows."""
 
     fetches: int = 0
     failed_fetches: int = 0
+    """Fetches with an outcome other than ok, except those that only mean that an optional endpoint is absent."""
     received: int = 0
+    """Rows in the answers; each is accepted, rejected, or part of another one."""
     accepted: int = 0
     rejected: int = 0
     accepted_by_table: dict[str, int] = field(default_factory=dict)
+    """By the table of the record kind, with its schema."""
     future_fetches: int = 0
-    """Answers that were left in landing, because they are from the future."""
+    """Answers that stay in landing, because they are from the future."""
     is_reloaded: bool = False
-    """All that was loaded before was loaded again."""
+    """Everything in landing was loaded again."""
 
-    def count(self, table: str, reading: Reading) -> None:
-        """Add what one kind of record of a batch of answers came to."""
+    def count(self, table: str, reading: RecordReading) -> None:
+        """Add the rows of one kind of record of a batch of answers."""
         received, accepted, rejected = map(sum, (reading.received, reading.accepted_rows(), reading.rejected_rows()))
         self.received += received
         self.accepted += accepted
@@ -65,11 +69,15 @@ class LoadReport:
 def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> LoadReport:
     """Load every fetch that landing holds and the warehouse does not, up to `known_at`. Run inside a transaction.
 
-    Answers from the future (`pipeline.staging.present`) are not loaded. Where an earlier run, whose clock was ahead,
-    has loaded such answers, or where an account has another name than it was loaded under, everything is loaded again.
+    - `connection`: the writer's, to a warehouse that has its tables. They are all that changes.
+    - `landing`: the folder of landing.
+    - `known_at`: load only what had been fetched by this instant; None for everything.
 
-    Raises DrawdownError for a landing file that is not whole: landing is the proof, and a gap in it must not pass
-    unsaid.
+    Answers from the future (`pipeline.staging.present`) are not loaded. Everything is loaded again if an earlier run,
+    whose clock was ahead, has loaded such answers, or if an account was renamed since it was loaded.
+
+    Raises DrawdownError for a damaged landing file, and ValueError for a body that no longer decodes: landing is the
+    evidence for every number, and a gap in it must not go unnoticed.
     """
     report = LoadReport()
     begin(connection)
@@ -105,7 +113,7 @@ def _load_runs(
     loaded_at: datetime,
     report: LoadReport,
 ) -> Present | None:
-    """Load the records of runs, which say what the present is and which accounts there are; returns the newest run."""
+    """Load the records of runs, which define the present and the accounts; return the present, None without a run."""
     folders = store.day_folders(landing, store.OWN, store.RUNS)
     gathered = list(Gathering(connection, landing, known_at, None).batches(folders))
     known = connection.execute(
@@ -134,7 +142,7 @@ def _has_loaded(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _empty(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget all that was made of landing, so that it is made again: tables recomputed by month owe all they have."""
+    """Delete everything that was made from landing; all months of the tables that are computed by month become due."""
     rows = connection.execute(
         "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database() "
         "AND schema_name IN ('staging', 'core', 'forecasts', 'marts', 'alerts') AND NOT temporary"
@@ -146,16 +154,16 @@ def _empty(connection: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a batch of answers says."""
+    """The decoded answers of a batch, all of one endpoint, and their rows by kind of record."""
 
     vendor: Vendor
     endpoint: Endpoint
     answers: list[Landed]
-    readings: list[Reading]
+    readings: list[RecordReading]
 
 
 def _read_ahead(batches: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, _Read | None]]:
-    """Each batch with what it says; the next one is read while this one is stored, which is DuckDB's work."""
+    """Yield each batch with its rows; the next one is read in a thread while DuckDB stores this one."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as reader:
         last: tuple[pa.Table, Future[_Read | None]] | None = None
         for batch in batches:
@@ -168,7 +176,10 @@ def _read_ahead(batches: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, _Read |
 
 
 def _read(batch: pa.Table) -> _Read | None:
-    """Decode a batch's good answers; None where nobody knows how to."""
+    """Decode the answers of a batch that have the outcome ok; None for an unknown vendor or endpoint.
+
+    Raises ValueError for a body that does not decode.
+    """
     vendor = discover().get(batch.column("vendor")[0].as_py())
     if vendor is None:
         return None
@@ -218,7 +229,7 @@ def _landed(row: dict[str, Any], endpoint: Endpoint) -> Landed:
     try:
         payload = decode_csv(row["body"]) if endpoint.body == "csv" else decode_json(row["body"])
     except (NotJson, NotCsv) as problem:
-        # The client only calls an answer ok when it decodes; a body that no longer does was changed on disk.
+        # The HTTP client calls an answer ok only if it decodes: this body was changed on disk.
         raise ValueError(f"landing holds a damaged body: fetch {row['fetch_id']}: {problem}") from None
     return Landed(
         fetch_id=str(row["fetch_id"]),

@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline.schema.tables import RECORDS
 from pipeline.schema.units import MOST_AMOUNT
-from pipeline.staging.answers import Reading, Reject, shown
+from pipeline.staging.answers import RecordReading, Reject, shown
 from pipeline.vendors._port import Reads
 
 _ADDITIVE = (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER)
@@ -18,7 +18,7 @@ _ADDITIVE = (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER)
 _PLACES = ("_answer", "account_id", "fetch_id", "row_number")
 
 
-def settle_repeats(reading: Reading) -> None:
+def settle_repeats(reading: RecordReading) -> None:
     """Let no two accepted rows of one answer share a key: fold those that may be folded, and reject the others."""
     table = RECORDS[reading.records.kind]
     same = ["_answer", *(name for name in table.key if name not in _PLACES)]
@@ -44,7 +44,7 @@ def settle_repeats(reading: Reading) -> None:
     _fold(reading, repeats.join(differing, on=same, how="anti"), same)
 
 
-def _add_up(reading: Reading, parts: pl.DataFrame, same: list[str]) -> None:
+def _add_up(reading: RecordReading, parts: pl.DataFrame, same: list[str]) -> None:
     """Put the parts' sums into their last row. A sum of which a part is absent is not known."""
     if not parts.height:
         return
@@ -67,7 +67,7 @@ def _add_up(reading: Reading, parts: pl.DataFrame, same: list[str]) -> None:
     ).select(schema.names())
 
 
-def _fold(reading: Reading, rows: pl.DataFrame, same: list[str]) -> None:
+def _fold(reading: RecordReading, rows: pl.DataFrame, same: list[str]) -> None:
     """Keep the last of the rows that share a key, and count the others as accepted."""
     last = rows.sort("row_number").unique(subset=same, keep="last", maintain_order=True)
     others = rows.join(last, on=["_answer", "row_number"], how="anti")
@@ -76,7 +76,7 @@ def _fold(reading: Reading, rows: pl.DataFrame, same: list[str]) -> None:
     reading.accepted = reading.accepted.join(others, on=["_answer", "row_number"], how="anti", maintain_order="left")
 
 
-def _reject(reading: Reading, rows: pl.DataFrame, check_name: str, same: list[str]) -> None:
+def _reject(reading: RecordReading, rows: pl.DataFrame, check_name: str, same: list[str]) -> None:
     if not rows.height:
         return
     key = next((name for name in same[1:]), "*")

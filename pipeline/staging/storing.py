@@ -13,7 +13,7 @@ from pipeline.models.months import touch_rows, touch_statements, touching_retrac
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.byhand import names_its_time
-from pipeline.staging.record_reading import Landed, Reading
+from pipeline.staging.record_reading import Landed, RecordReading
 from pipeline.vendors._port import Endpoint, Vendor
 
 
@@ -29,7 +29,7 @@ def store_reading(
     connection: duckdb.DuckDBPyConnection,
     vendor: Vendor,
     endpoint: Endpoint,
-    reading: Reading,
+    reading: RecordReading,
     answers: Sequence[Landed],
     loaded_at: datetime,
 ) -> None:
@@ -86,7 +86,7 @@ def store_reading(
     _store_drift(connection, vendor, endpoint, reading, answers)
 
 
-def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, reading: Reading) -> None:
+def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, reading: RecordReading) -> None:
     """Keep what each answer stated of a day, beside what the newest one does.
 
     Of a day whose row was refused, beside others of the same answer that were accepted, the amount is NULL: something
@@ -168,7 +168,7 @@ def _store_rejects(
     connection: duckdb.DuckDBPyConnection,
     vendor: Vendor,
     endpoint: Endpoint,
-    reading: Reading,
+    reading: RecordReading,
     answers: Sequence[Landed],
 ) -> None:
     if not reading.rejects:
@@ -201,7 +201,7 @@ def _store_drift(
     connection: duckdb.DuckDBPyConnection,
     vendor: Vendor,
     endpoint: Endpoint,
-    reading: Reading,
+    reading: RecordReading,
     answers: Sequence[Landed],
 ) -> None:
     if not reading.drift:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pipeline.http import Outcome, RateLimit
+from pipeline.http import HttpOutcome, RateLimit
 from pipeline.support.json_paths import dig
 
 # How a flag or a status says yes; whatever else is there does not say it.
@@ -269,9 +269,9 @@ class Endpoint:
     never been there is not missed."""
 
     @property
-    def absent_outcomes(self) -> tuple[Outcome, ...]:
+    def absent_outcomes(self) -> tuple[HttpOutcome, ...]:
         """The outcomes that say that this evidence is absent, and not that asking for it failed."""
-        return (Outcome.forbidden, Outcome.not_found) if self.is_optional else ()
+        return (HttpOutcome.forbidden, HttpOutcome.not_found) if self.is_optional else ()
 
     def says_it_failed(self, payload: object) -> bool:
         """Whether a decoded body says of itself that it failed; one without the flag does not."""

@@ -13,7 +13,7 @@ from pytest_httpserver import HTTPServer
 
 from pipeline.alerts.channel import send
 from pipeline.alerts.delivery import TRIES
-from pipeline.alerts.journal import Intent, Outcome, land
+from pipeline.alerts.journal import DeliveryOutcome, Intent, land
 from pipeline.alerts.pending import pending
 from pipeline.settings.alert_policy import Policy
 from pipeline.support.clock import Clock
@@ -189,7 +189,7 @@ def test_what_apprise_does_not_know_is_told_without_the_url() -> None:
 def test_an_intent_alone_is_not_taken_for_a_delivery(told: Channel) -> None:
     land(told.home, Clock(START), "r", Intent(at=START, recipient="TOLD", event_ids=("main/runway/1",)))
     assert told.delivery().is_pending
-    land(told.home, Clock(START), "r", Outcome(at=START, recipient="TOLD", event_ids=(), problem="another"))
+    land(told.home, Clock(START), "r", DeliveryOutcome(at=START, recipient="TOLD", event_ids=(), problem="another"))
     assert told.delivery().unanswered_count == 1
 
 

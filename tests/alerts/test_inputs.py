@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from pipeline.alerts.rule_inputs import READS, read_readings
-from pipeline.alerts.rules import Reading, findings
+from pipeline.alerts.rules import AccountFacts, findings
 from pipeline.models import discovery
 from pipeline.schema.columns import Type
 from pipeline.schema.limits import CRITICAL_DAYS, HORIZON_DAYS, WARNING_DAYS, WATCH_DAYS
@@ -66,7 +66,7 @@ class Tables:
             unexplained_class=unexplained_class if amount else None, unit_code=unit,
         )  # fmt: skip
 
-    def reading(self) -> Reading:
+    def reading(self) -> AccountFacts:
         [reading] = read_readings(self.connection)
         return reading
 

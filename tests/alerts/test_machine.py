@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts.journal import Entry, Outcome, Transitions, fold
+from pipeline.alerts.journal import DeliveryOutcome, JournalEntry, Transitions, fold
 from pipeline.alerts.rules import findings, runway_severity
 from pipeline.alerts.state_machine import Acknowledgement, step
 from pipeline.settings.alert_policy import Policy, rank
@@ -231,10 +231,10 @@ def test_whatever_is_read(words: list[str]) -> None:
             assert {each.rule for each in events} <= {"stale"}
         if word not in READINGS:
             assert {each.event for each in events} <= {"opened", "escalated"}
-    entries: list[tuple[str, Entry]] = []
+    entries: list[tuple[str, JournalEntry]] = []
     for place, (changed, events) in enumerate(timeline.steps):
         entry = Transitions(at=START, states=tuple(changed.values()), events=tuple(events))
-        entries.append((f"{place:016x}", msgspec.json.decode(msgspec.json.encode(entry), type=Entry)))
+        entries.append((f"{place:016x}", msgspec.json.decode(msgspec.json.encode(entry), type=JournalEntry)))
     # What was landed, read back, comes to the same.
     ledger = fold(entries)
     assert ledger.states == timeline.states
@@ -249,5 +249,5 @@ def test_whatever_is_read(words: list[str]) -> None:
 
 
 def test_entries_of_messages_survive_being_landed() -> None:
-    outcome = Outcome(at=START, recipient="R", event_ids=("a/b/1",), problem="why")
-    assert msgspec.json.decode(msgspec.json.encode(outcome), type=Entry) == outcome
+    outcome = DeliveryOutcome(at=START, recipient="R", event_ids=("a/b/1",), problem="why")
+    assert msgspec.json.decode(msgspec.json.encode(outcome), type=JournalEntry) == outcome

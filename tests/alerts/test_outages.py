@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.alerts import delivery as delivering
 from pipeline.alerts.delivery import TRIES, sole_deliverer
-from pipeline.alerts.journal import Intent, Outage, Outcome, Transitions, land
+from pipeline.alerts.journal import DeliveryOutcome, Intent, Outage, Transitions, land
 from pipeline.alerts.pending import LONGEST_WAIT, next_attempt, pending
 from pipeline.alerts.state_machine import Acknowledgement
 from pipeline.support.clock import Clock
@@ -120,7 +120,9 @@ def test_a_new_change_is_told_at_once_and_takes_what_waits_with_it(told: Channel
 
 
 def test_what_an_earlier_version_gave_up_is_told_while_it_is_open(told: Channel) -> None:
-    gave_up = Outcome(at=START, recipient="TOLD", event_ids=("main/runway/1",), is_given_up=True, problem="72 attempts")
+    gave_up = DeliveryOutcome(
+        at=START, recipient="TOLD", event_ids=("main/runway/1",), is_given_up=True, problem="72 attempts"
+    )
     land(told.home, Clock(START), "r", gave_up)
     assert told.deliver(5) == []
     assert len(told.heard) == 1

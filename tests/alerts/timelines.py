@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.alerts.rules import Reading, findings
+from pipeline.alerts.rules import AccountFacts, findings
 from pipeline.alerts.state_machine import Event, Key, State, step
 from pipeline.settings.alert_policy import Policy
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-FINE = Reading(
+FINE = AccountFacts(
     account_id="main",
     unit_code="EUR",
     reading_state="fresh",
@@ -64,7 +64,7 @@ class Timeline:
         self.log: list[str] = []
         self.events: list[Event] = []
         self.steps: list[tuple[dict[Key, State], list[Event]]] = []
-        self.last_good: Reading | None = None
+        self.last_good: AccountFacts | None = None
         self.failed = 0
         self.hour = 0
 
@@ -72,7 +72,7 @@ class Timeline:
     def now(self) -> datetime:
         return START + timedelta(hours=self.hour)
 
-    def reading(self, word: str) -> Reading:
+    def reading(self, word: str) -> AccountFacts:
         """What stands in the tables after this was read."""
         if word in READINGS:
             self.failed = 0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox.world.hyperstack import HyperstackAccount
-from pipeline.sandbox.world.vpsbg import VpsbgAccount
+from pipeline.sandbox.world.hyperstack_world import HyperstackAccount
+from pipeline.sandbox.world.vpsbg_world import VpsbgAccount
 from pipeline.vendors import discover
 from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, FirstRun, only

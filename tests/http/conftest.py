@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from pipeline.http import Answer, Client, Network, Patience, RateLimit, RateLimits
+from pipeline.http import Client, HttpResult, Network, Patience, RateLimit, RateLimits
 from pipeline.support.secret import Secret
 from tests.http.fault_server import FaultServer
 
@@ -54,7 +54,7 @@ class Lab:
     """Runs clients that carry the canary, and remembers all that came back."""
 
     def __init__(self) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[HttpResult] = []
 
     def client(self, network: Network, url: str, **changes: Any) -> Client:
         settings: dict[str, Any] = {
@@ -76,20 +76,20 @@ class Lab:
         """Run to the end, and remember the answers in the result."""
         result = asyncio.run(asyncio.wait_for(work, HANG_SECONDS))
         found = result if isinstance(result, list) else [result]
-        self.answers += [answer for answer in found if isinstance(answer, Answer)]
+        self.answers += [answer for answer in found if isinstance(answer, HttpResult)]
         return result
 
-    def get(self, server: FaultServer, path: str = "/balance", **changes: Any) -> Answer:
-        async def work() -> Answer:
+    def get(self, server: FaultServer, path: str = "/balance", **changes: Any) -> HttpResult:
+        async def work() -> HttpResult:
             async with Network() as network:
                 return await self.client(network, server.url, **changes).get(path)
 
         return self.run(work())
 
-    def get_all(self, *servers: FaultServer, **changes: Any) -> list[Answer]:
+    def get_all(self, *servers: FaultServer, **changes: Any) -> list[HttpResult]:
         """One account a server, side by side."""
 
-        async def work() -> list[Answer]:
+        async def work() -> list[HttpResult]:
             async with Network() as network:
                 clients = [self.client(network, server.url, **changes) for server in servers]
                 return await asyncio.gather(*(client.get("/balance") for client in clients))

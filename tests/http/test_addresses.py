@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpOutcome, HttpResult, Network
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
 from tests.http.replies import FINE, FULLWIDTH_127
@@ -17,7 +17,7 @@ def test_a_redirect_to_another_host_is_not_followed(lab: Lab, status: int) -> No
             answer = lab.get(server)
     assert elsewhere.received == b""
     assert len(server.requests) == 1
-    assert (answer.outcome, answer.status_code, answer.body) == (Outcome.redirect, status, b"moved")
+    assert (answer.outcome, answer.status_code, answer.body) == (HttpOutcome.redirect, status, b"moved")
 
 
 @pytest.mark.faults(17)
@@ -35,7 +35,7 @@ def test_a_redirect_to_another_host_is_not_followed(lab: Lab, status: int) -> No
 def test_a_redirect_names_the_host_and_not_the_query(lab: Lab, location: str, named: str) -> None:
     with FaultServer(reply(302, headers={"Location": location})) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.attempt_count) == (Outcome.redirect, 1)
+    assert (answer.outcome, answer.attempt_count) == (HttpOutcome.redirect, 1)
     assert named in answer.reason
     assert "query" not in answer.reason
 
@@ -69,13 +69,13 @@ def test_a_next_link_of_a_foreign_origin_is_blocked(lab: Lab) -> None:
             f"http://evil.example/?key={CANARY}",
         ]
 
-        async def work() -> list[Answer]:
+        async def work() -> list[HttpResult]:
             async with Network() as network:
                 client = lab.client(network, server.url + "/v1")
                 return [await client.follow(link) for link in links]
 
         answers = lab.run(work())
-        assert [answer.outcome for answer in answers] == [Outcome.foreign_origin] * len(links)
+        assert [answer.outcome for answer in answers] == [HttpOutcome.foreign_origin] * len(links)
         assert {answer.attempt_count for answer in answers} == {0}
         assert server.received == b""
         assert elsewhere.received == b""
@@ -93,13 +93,13 @@ def test_a_next_link_of_the_own_origin_is_followed_absolute_or_relative(lab: Lab
             "invoices": "/v1/invoices",
         }
 
-        async def work() -> list[Answer]:
+        async def work() -> list[HttpResult]:
             async with Network() as network:
                 client = lab.client(network, server.url + "/v1")
                 return [await client.follow(link, page_url=server.url + page) for link in links]
 
         answers = lab.run(work())
-    assert {answer.outcome for answer in answers} == {Outcome.ok}
+    assert {answer.outcome for answer in answers} == {HttpOutcome.ok}
     assert [request.target for request in server.requests] == list(links.values())
 
 
@@ -119,12 +119,12 @@ def test_loopback_is_never_reached_through_a_proxy(lab: Lab, monkeypatch: pytest
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         answer = lab.get(server)
-    assert answer.outcome is Outcome.ok
+    assert answer.outcome is HttpOutcome.ok
     assert proxy.received == b""
 
 
 def test_a_cookie_of_one_account_is_not_sent_for_another(lab: Lab) -> None:
-    async def work(server: FaultServer) -> list[Answer]:
+    async def work(server: FaultServer) -> list[HttpResult]:
         async with Network() as network:
             clients = [lab.client(network, server.url, account_id=name) for name in ("one", "two")]
             return [await client.get("/balance") for client in clients]

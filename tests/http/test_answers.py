@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpOutcome, HttpResult, Network
 from tests.http.conftest import ACCOUNT_ID, CANARY, QUICK, VARIABLE, Lab
 from tests.http.fault_server import FaultServer, Script, Wire, cut, hang, raw, reply
 from tests.http.replies import FINE
@@ -33,7 +33,7 @@ def test_a_good_answer_is_kept_byte_by_byte_and_decoded_exactly(lab: Lab) -> Non
     assert sent["accept"] == "application/json"
     assert sent["accept-encoding"] == "gzip"
     assert re.fullmatch(r"drawdown/\d+\.\d+\.\d+", sent["user-agent"])
-    assert (answer.outcome, answer.status_code, answer.body) == (Outcome.ok, 200, body)
+    assert (answer.outcome, answer.status_code, answer.body) == (HttpOutcome.ok, 200, body)
     assert answer.payload == {
         "balance": "1.480000000000000000001e-11",
         "n": 12345678901234567890123,
@@ -47,7 +47,7 @@ def test_a_good_answer_is_kept_byte_by_byte_and_decoded_exactly(lab: Lab) -> Non
 
 
 def test_a_query_is_encoded_and_shown(lab: Lab) -> None:
-    async def work(server: FaultServer) -> Answer:
+    async def work(server: FaultServer) -> HttpResult:
         async with Network() as network:
             client = lab.client(network, server.url + "/v1/")
             return await client.get("/orders", {"filter[status]": "paid", "page": "2", "odd": "a&b= c"})
@@ -60,10 +60,10 @@ def test_a_query_is_encoded_and_shown(lab: Lab) -> None:
 
 
 @pytest.mark.faults(6)
-@pytest.mark.parametrize(("status", "outcome"), [(401, Outcome.unauthorised), (403, Outcome.forbidden)])
+@pytest.mark.parametrize(("status", "outcome"), [(401, HttpOutcome.unauthorised), (403, HttpOutcome.forbidden)])
 @pytest.mark.parametrize("how", ["whole", "echo", "cut", "compressed"])
 def test_a_refused_key_is_sent_once_and_the_account_and_variable_are_named(
-    lab: Lab, status: int, outcome: Outcome, how: str
+    lab: Lab, status: int, outcome: HttpOutcome, how: str
 ) -> None:
     scripts: dict[str, Script] = {
         "whole": reply(status, b'{"message": "no"}'),
@@ -84,13 +84,13 @@ def test_a_refused_key_is_sent_once_and_the_account_and_variable_are_named(
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (404, Outcome.not_found),
-        (422, Outcome.unprocessable),
-        (400, Outcome.client_error),
-        (418, Outcome.client_error),
+        (404, HttpOutcome.not_found),
+        (422, HttpOutcome.unprocessable),
+        (400, HttpOutcome.client_error),
+        (418, HttpOutcome.client_error),
     ],
 )
-def test_a_client_error_is_not_retried_and_its_body_is_kept(lab: Lab, status: int, outcome: Outcome) -> None:
+def test_a_client_error_is_not_retried_and_its_body_is_kept(lab: Lab, status: int, outcome: HttpOutcome) -> None:
     with FaultServer(reply(status, b'{"message": "no such thing"}')) as server:
         answer = lab.get(server)
     assert len(server.requests) == 1
@@ -103,8 +103,8 @@ def test_a_client_error_is_not_retried_and_its_body_is_kept(lab: Lab, status: in
 def test_a_hang_before_the_headers_times_out_and_is_retried(lab: Lab) -> None:
     with FaultServer(hang(), FINE) as recovering, FaultServer(hang()) as hanging:
         recovered, hung = lab.get_all(recovering, hanging)
-    assert (recovered.outcome, recovered.attempt_count) == (Outcome.ok, 2)
-    assert (hung.outcome, hung.attempt_count, hung.status_code) == (Outcome.timeout, QUICK.attempts, None)
+    assert (recovered.outcome, recovered.attempt_count) == (HttpOutcome.ok, 2)
+    assert (hung.outcome, hung.attempt_count, hung.status_code) == (HttpOutcome.timeout, QUICK.attempts, None)
 
 
 @pytest.mark.faults(10)
@@ -124,7 +124,7 @@ def test_a_hang_before_the_headers_times_out_and_is_retried(lab: Lab) -> None:
 def test_an_answer_that_breaks_off_is_retried(lab: Lab, broken: Script) -> None:
     with FaultServer(broken, FINE) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
+    assert (answer.outcome, answer.attempt_count) == (HttpOutcome.ok, 2)
     assert answer.payload == {"balance": "12.50"}
 
 
@@ -133,7 +133,7 @@ def test_a_body_shorter_than_its_length_never_counts_as_whole(lab: Lab) -> None:
     whole_by_chance = b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"balance": 1}'
     with FaultServer(raw(whole_by_chance)) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.payload) == (Outcome.connection, None)
+    assert (answer.outcome, answer.payload) == (HttpOutcome.connection, None)
     assert answer.body == b'{"balance": 1}'
     assert len(server.requests) == QUICK.attempts
 
@@ -143,8 +143,8 @@ def test_a_cut_without_a_length_is_retried_and_then_fails_with_what_arrived(lab:
     half = raw(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"balance": 12.')
     with FaultServer(half, FINE) as recovering, FaultServer(half) as broken:
         recovered, failed = lab.get_all(recovering, broken)
-    assert (recovered.outcome, recovered.attempt_count) == (Outcome.ok, 2)
-    assert (failed.outcome, failed.attempt_count) == (Outcome.not_json, QUICK.attempts)
+    assert (recovered.outcome, recovered.attempt_count) == (HttpOutcome.ok, 2)
+    assert (failed.outcome, failed.attempt_count) == (HttpOutcome.not_json, QUICK.attempts)
     assert failed.body == b'{"balance": 12.'
 
 
@@ -154,7 +154,7 @@ def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
         reply(200, b"1", keep=True)(wire)
         time.sleep(0.1)
 
-    async def work(server: FaultServer) -> list[Answer]:
+    async def work(server: FaultServer) -> list[HttpResult]:
         async with Network() as network:
             client = lab.client(network, server.url)
             first = await client.get("/balance")
@@ -167,7 +167,7 @@ def test_a_get_on_a_stale_connection_is_retried_on_a_new_one(lab: Lab) -> None:
     for scripts in [(reply(200, b"1", keep=True), reset_at_once, FINE), (close_after_a_moment, FINE)]:
         with FaultServer(*scripts) as server:
             first, second = lab.run(work(server))
-        assert (first.outcome, second.outcome) == (Outcome.ok, Outcome.ok)
+        assert (first.outcome, second.outcome) == (HttpOutcome.ok, HttpOutcome.ok)
         assert second.payload == {"balance": "12.50"}
         assert server.requests[-1].connection == 1
 
@@ -182,9 +182,9 @@ def test_a_200_without_json_is_retried_and_then_fails_with_the_body_kept(lab: La
     script = empty if status == 204 else reply(status, body, {"Content-Type": "text/html"})
     with FaultServer(script, FINE) as recovering, FaultServer(script) as broken:
         recovered, failed = lab.get_all(recovering, broken)
-    assert (recovered.outcome, recovered.attempt_count) == (Outcome.ok, 2)
+    assert (recovered.outcome, recovered.attempt_count) == (HttpOutcome.ok, 2)
     assert (failed.outcome, failed.status_code, failed.attempt_count) == (
-        Outcome.not_json,
+        HttpOutcome.not_json,
         status,
         QUICK.attempts,
     )
@@ -194,7 +194,7 @@ def test_a_200_without_json_is_retried_and_then_fails_with_the_body_kept(lab: La
 def test_an_echoed_key_is_replaced_in_the_body_and_the_payload(lab: Lab) -> None:
     with FaultServer(reply(200, echo=True)) as server:
         answer = lab.get(server)
-    assert answer.outcome is Outcome.ok
+    assert answer.outcome is HttpOutcome.ok
     assert answer.is_redacted
     assert f"Bearer [redacted:{VARIABLE}]" in str(answer.payload)
 
@@ -209,16 +209,16 @@ def test_nobody_at_the_port_is_an_outcome(lab: Lab) -> None:
     with FaultServer(FINE) as server:
         pass
     answer = lab.get(server)
-    assert (answer.outcome, answer.attempt_count) == (Outcome.connection, QUICK.attempts)
+    assert (answer.outcome, answer.attempt_count) == (HttpOutcome.connection, QUICK.attempts)
 
 
 def test_a_name_that_does_not_resolve_is_an_outcome(lab: Lab) -> None:
-    async def work() -> Answer:
+    async def work() -> HttpResult:
         async with Network() as network:
             return await lab.client(network, "https://api.drawdown.invalid/v1").get("/balance")
 
     answer = lab.run(work())
-    assert answer.outcome in {Outcome.connection, Outcome.timeout}
+    assert answer.outcome in {HttpOutcome.connection, HttpOutcome.timeout}
 
 
 def test_each_reason_is_one_sentence_that_says_who_where_what_and_what_to_do(lab: Lab) -> None:

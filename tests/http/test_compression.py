@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.http import Outcome
+from pipeline.http import HttpOutcome
 from tests.http.conftest import CANARY, QUICK, Lab
 from tests.http.fault_server import FaultServer, pack, raw, reply
 from tests.http.replies import FINE
@@ -24,9 +24,9 @@ def test_broken_gzip_is_retried_and_then_fails(lab: Lab, broken: bytes) -> None:
     script = reply(200, broken, {"Content-Encoding": "gzip"})
     with FaultServer(script, FINE) as recovering, FaultServer(script) as broken_for_good:
         recovered, failed = lab.get_all(recovering, broken_for_good)
-    assert (recovered.outcome, recovered.attempt_count) == (Outcome.ok, 2)
+    assert (recovered.outcome, recovered.attempt_count) == (HttpOutcome.ok, 2)
     assert (failed.outcome, failed.attempt_count, failed.payload) == (
-        Outcome.bad_encoding,
+        HttpOutcome.bad_encoding,
         QUICK.attempts,
         None,
     )
@@ -41,7 +41,7 @@ def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
     start = b"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\nTransfer-Encoding: chunked\r\n\r\n"
     with FaultServer(raw(start + chunked)) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.body) == (Outcome.ok, body)
+    assert (answer.outcome, answer.body) == (HttpOutcome.ok, body)
 
 
 @pytest.mark.faults(16)
@@ -51,7 +51,7 @@ def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
 def test_a_compression_that_was_not_asked_for_is_refused_and_not_kept(lab: Lab, encoding: str) -> None:
     with FaultServer(reply(200, pack(pack(b"1")), {"Content-Encoding": encoding})) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.body, answer.attempt_count) == (Outcome.bad_encoding, b"", 1)
+    assert (answer.outcome, answer.body, answer.attempt_count) == (HttpOutcome.bad_encoding, b"", 1)
 
 
 @pytest.mark.faults(16)
@@ -83,7 +83,7 @@ def test_a_list_of_encodings_is_undone_layer_by_layer(lab: Lab, encodings: list[
     head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"Content-Encoding: %b\r\n" % each.encode() for each in encodings)
     with FaultServer(raw(head + b"Content-Length: %d\r\n\r\n" % len(packed) + packed)) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.body) == (Outcome.ok, body)
+    assert (answer.outcome, answer.body) == (HttpOutcome.ok, body)
 
 
 @pytest.mark.faults(16)
@@ -94,8 +94,8 @@ def test_an_inner_layer_that_is_broken_is_retried_and_then_fails(lab: Lab, broke
     script = reply(200, broken, {"Content-Encoding": "gzip, gzip"})
     with FaultServer(script, FINE) as recovering, FaultServer(script) as broken_for_good:
         recovered, failed = lab.get_all(recovering, broken_for_good)
-    assert (recovered.outcome, recovered.attempt_count) == (Outcome.ok, 2)
-    assert (failed.outcome, failed.attempt_count) == (Outcome.bad_encoding, QUICK.attempts)
+    assert (recovered.outcome, recovered.attempt_count) == (HttpOutcome.ok, 2)
+    assert (failed.outcome, failed.attempt_count) == (HttpOutcome.bad_encoding, QUICK.attempts)
 
 
 @pytest.mark.faults(15)
@@ -106,5 +106,5 @@ def test_the_cap_holds_for_every_layer(lab: Lab) -> None:
     for packed in (pack(inner), pack(between)):
         with FaultServer(reply(200, packed, {"Content-Encoding": "gzip, gzip"})) as server:
             answer = lab.get(server)
-        assert (answer.outcome, answer.attempt_count) == (Outcome.too_large, 1)
+        assert (answer.outcome, answer.attempt_count) == (HttpOutcome.too_large, 1)
         assert len(answer.body) <= 64 * 1024

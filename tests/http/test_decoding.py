@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.http import Outcome
+from pipeline.http import HttpOutcome
 from pipeline.support.exact_json import NotJson, decode_json
 from tests.http.conftest import CANARY, QUICK, Lab
 from tests.http.fault_server import FaultServer, reply
@@ -52,7 +52,7 @@ def test_an_answer_that_is_not_exactly_json_is_an_outcome_and_no_crash(lab: Lab)
     finally:
         for server in servers:
             server.__exit__(None, None, None)
-    assert {answer.outcome for answer in answers} == {Outcome.not_json}
+    assert {answer.outcome for answer in answers} == {HttpOutcome.not_json}
     assert [answer.body for answer in answers] == list(NOT_JSON.values())
 
 
@@ -113,7 +113,7 @@ def test_a_key_beside_half_an_emoji_is_redacted_and_the_body_is_kept_as_it_came(
     body = rb'{"note": "\ud83d%b\ude00", "balance": 1.50}' % json.dumps(CANARY)[1:-1].encode()
     with FaultServer(reply(200, body)) as server:
         (answer,) = lab.get_all(server)
-    assert answer.outcome is Outcome.ok
+    assert answer.outcome is HttpOutcome.ok
     assert CANARY.encode() not in answer.body
     assert answer.body.startswith(rb'{"note": "\ud83d[redacted:')
     assert answer.payload["balance"] == "1.50"  # type: ignore[index]
@@ -131,4 +131,4 @@ def test_a_body_with_too_many_values_is_not_decoded(lab: Lab) -> None:
     body = b"[" + b"[]," * 5000 + b"[]]"
     with FaultServer(reply(200, body)) as server:
         answer = lab.get(server, patience=dataclasses.replace(QUICK, value_cap=4999))
-    assert (answer.outcome, answer.payload, answer.attempt_count) == (Outcome.too_large, None, 1)
+    assert (answer.outcome, answer.payload, answer.attempt_count) == (HttpOutcome.too_large, None, 1)

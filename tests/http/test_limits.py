@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome, RateLimit, RateLimits
+from pipeline.http import HttpOutcome, HttpResult, Network, RateLimit, RateLimits
 from pipeline.support.secret import Secret
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
@@ -22,10 +22,10 @@ FINE = reply(200, b"{}")
 
 def _get_each(
     lab: Lab, server: FaultServer, limit: RateLimit, limits: RateLimits, accounts: dict[str, str]
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[HttpOutcome]]:
     """Three GETs for each account, side by side; `accounts` maps an account to its key."""
 
-    async def work() -> list[Answer]:
+    async def work() -> list[HttpResult]:
         async with Network() as network:
             clients = [
                 lab.client(
@@ -56,13 +56,13 @@ def test_a_limit_counts_by_its_scope_and_refuses_without_sleeping(
     accounts = {"one": CANARY, "two": CANARY, "three": CANARY + "!"}
     with RateLimits(tmp_path / "limits" if has_folder else None) as limits, FaultServer(FINE) as server:
         outcomes = _get_each(lab, server, limit, limits, accounts)
-    granted = sum(outcome is Outcome.ok for each in outcomes.values() for outcome in each)
-    refused = sum(outcome is Outcome.rate_limited for each in outcomes.values() for outcome in each)
+    granted = sum(outcome is HttpOutcome.ok for each in outcomes.values() for outcome in each)
+    refused = sum(outcome is HttpOutcome.rate_limited for each in outcomes.values() for outcome in each)
     expected = 4 + 3 if scope == "key" else granted_count
     assert (granted, refused) == (expected, 9 - expected)
     assert len(server.requests) == granted
     for answer in lab.answers:
-        if answer.outcome is Outcome.rate_limited:
+        if answer.outcome is HttpOutcome.rate_limited:
             assert answer.attempt_count == 0
             assert "our own limit of 4 requests in 600 s" in answer.reason
             assert answer.elapsed_seconds < 4  # the deadline is 8 s
@@ -73,7 +73,7 @@ def test_a_short_wait_for_our_own_limit_is_waited(lab: Lab, tmp_path: Path, has_
     limits = RateLimits(tmp_path if has_folder else None)
     with limits, FaultServer(FINE) as server:
         outcomes = _get_each(lab, server, RateLimit(2, 0.2, "account"), limits, {"one": CANARY})
-    assert outcomes == {"one": [Outcome.ok] * 3}
+    assert outcomes == {"one": [HttpOutcome.ok] * 3}
 
 
 def _take_all(folder: str, wanted: int) -> int:

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from pipeline.http import Answer, Network, Outcome, RateLimit, RateLimits
+from pipeline.http import HttpOutcome, HttpResult, Network, RateLimit, RateLimits
 from pipeline.http import _permits as permits_module
 from pipeline.http._permits import MOST_AT_ONCE, MOST_AT_ORIGIN, RESERVED, Permits
 from tests.http.conftest import QUICK, Lab
@@ -42,7 +42,7 @@ def test_waiting_for_a_permit_is_not_on_the_vendors_time(lab: Lab, monkeypatch: 
 
     patience = dataclasses.replace(QUICK, deadline_seconds=1.0, read_timeout_seconds=1.0, attempts=1)
 
-    async def work() -> list[Answer]:
+    async def work() -> list[HttpResult]:
         async with Network() as network:
             clients = [lab.client(network, server.url, patience=patience) for _ in range(16)]
             answers = await asyncio.gather(*(client.get("/balance") for client in clients))
@@ -52,7 +52,7 @@ def test_waiting_for_a_permit_is_not_on_the_vendors_time(lab: Lab, monkeypatch: 
     queued: list[float] = []
     with FaultServer(play) as server:
         answers = lab.run(work())
-    assert Counter(answer.outcome for answer in answers) == {Outcome.ok: 16}
+    assert Counter(answer.outcome for answer in answers) == {HttpOutcome.ok: 16}
     assert max(answer.elapsed_seconds for answer in answers) < 1.0 < max(queued)
     assert most == 2
 
@@ -61,7 +61,7 @@ def test_waiting_for_a_permit_is_not_on_the_vendors_time(lab: Lab, monkeypatch: 
 def test_waiting_for_our_own_limit_is_not_on_the_vendors_time(lab: Lab) -> None:
     patience = dataclasses.replace(QUICK, deadline_seconds=0.8, attempts=1)
 
-    async def work() -> list[Answer]:
+    async def work() -> list[HttpResult]:
         async with Network() as network:
             with RateLimits() as limits:
                 limit = RateLimit(2, 0.5, "account")
@@ -70,7 +70,7 @@ def test_waiting_for_our_own_limit_is_not_on_the_vendors_time(lab: Lab) -> None:
 
     with FaultServer(FINE) as server:
         answers = lab.run(work())
-    assert Counter(answer.outcome for answer in answers) == {Outcome.ok: 7}
+    assert Counter(answer.outcome for answer in answers) == {HttpOutcome.ok: 7}
     assert max(answer.elapsed_seconds for answer in answers) < 0.8
     received = [request.received_seconds for request in server.requests]
     assert received[-1] - received[0] > 1.0
@@ -83,7 +83,7 @@ def test_a_vendor_or_an_origin_that_drips_holds_up_no_other(lab: Lab, vendor: st
     patience = dataclasses.replace(QUICK, deadline_seconds=20, read_timeout_seconds=20, attempts=1)
     most = MOST_AT_ORIGIN - RESERVED if vendor == "vpsbg" else MOST_AT_ORIGIN
 
-    async def work() -> tuple[Answer, int]:
+    async def work() -> tuple[HttpResult, int]:
         async with Network() as network:
             network.expect(vendor, fine.url)
             dripping = [
@@ -101,7 +101,7 @@ def test_a_vendor_or_an_origin_that_drips_holds_up_no_other(lab: Lab, vendor: st
 
     with FaultServer(DRIPS) as slow, FaultServer(FINE) as fine:
         answer, ended = lab.run(work())
-    assert (answer.outcome, ended) == (Outcome.ok, 0)
+    assert (answer.outcome, ended) == (HttpOutcome.ok, 0)
     assert len(slow.requests) == most
 
 
@@ -112,7 +112,7 @@ def test_an_origin_that_never_answers_is_given_up_and_one_that_answers_now_and_t
     monkeypatch.setattr(permits_module, "GIVEN_UP_AFTER", 3)
     patience = dataclasses.replace(QUICK, read_timeout_seconds=0.2, attempts=1)
 
-    async def work(server: FaultServer) -> list[Answer]:
+    async def work(server: FaultServer) -> list[HttpResult]:
         async with Network() as network:
             clients = [lab.client(network, server.url, patience=patience) for _ in range(6)]
             return [await client.get("/balance") for client in clients]
@@ -121,15 +121,15 @@ def test_an_origin_that_never_answers_is_given_up_and_one_that_answers_now_and_t
         answers, mixed = lab.run(work(dead)), lab.run(work(moody))
     assert [answer.attempt_count for answer in answers] == [1, 1, 1, 0, 0, 0]
     assert len(dead.requests) == 3
-    assert {answer.outcome for answer in answers[3:]} == {Outcome.connection}
+    assert {answer.outcome for answer in answers[3:]} == {HttpOutcome.connection}
     assert "was not sent, because the last" in answers[-1].reason
-    assert [answer.outcome for answer in mixed] == [Outcome.timeout, Outcome.timeout, Outcome.ok] * 2
+    assert [answer.outcome for answer in mixed] == [HttpOutcome.timeout, HttpOutcome.timeout, HttpOutcome.ok] * 2
 
 
 def test_a_permit_is_free_while_a_retry_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permits_module, "MOST_AT_ORIGIN", 1)
 
-    async def work() -> tuple[list[Answer], float]:
+    async def work() -> tuple[list[HttpResult], float]:
         async with Network() as network:
             patient, other = (lab.client(network, server.url) for _ in range(2))
             waiting = asyncio.ensure_future(patient.get("/balance"))
@@ -141,7 +141,7 @@ def test_a_permit_is_free_while_a_retry_waits(lab: Lab, monkeypatch: pytest.Monk
 
     with FaultServer(reply(429, headers={"Retry-After": "1"}), FINE) as server:
         answers, answered = lab.run(work())
-    assert [answer.outcome for answer in answers] == [Outcome.ok, Outcome.ok]
+    assert [answer.outcome for answer in answers] == [HttpOutcome.ok, HttpOutcome.ok]
     assert answered < server.requests[-1].received_seconds
 
 

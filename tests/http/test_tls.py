@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import trustme
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpOutcome, HttpResult, Network
 from tests.http.conftest import CANARY, QUICK, Lab
 from tests.http.fault_server import FaultServer
 from tests.http.replies import FINE
@@ -30,8 +30,8 @@ def _trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def _get_over_tls(lab: Lab, server: FaultServer, verify: ssl.SSLContext | None) -> Answer:
-    async def work() -> Answer:
+def _get_over_tls(lab: Lab, server: FaultServer, verify: ssl.SSLContext | None) -> HttpResult:
+    async def work() -> HttpResult:
         async with Network(verify=verify) as network:
             url = f"https://127.0.0.1:{server.port}"
             patience = dataclasses.replace(QUICK, connect_timeout_seconds=0.3)
@@ -43,7 +43,7 @@ def _get_over_tls(lab: Lab, server: FaultServer, verify: ssl.SSLContext | None) 
 def test_a_trusted_certificate_is_spoken_to(lab: Lab, authority: trustme.CA) -> None:
     with FaultServer(FINE, tls=_context(authority.issue_cert("127.0.0.1"))) as server:
         answer = _get_over_tls(lab, server, _trusting(authority))
-    assert answer.outcome is Outcome.ok
+    assert answer.outcome is HttpOutcome.ok
     assert CANARY in server.requests[0].headers["api_key"]
 
 
@@ -61,7 +61,7 @@ def test_an_untrusted_certificate_fails_without_a_byte_of_the_request(
     certificate, words = certificates[flaw]
     with FaultServer(FINE, tls=_context(certificate)) as server:
         answer = _get_over_tls(lab, server, _trusting(authority))
-    assert (answer.outcome, answer.attempt_count, answer.status_code) == (Outcome.tls, 1, None)
+    assert (answer.outcome, answer.attempt_count, answer.status_code) == (HttpOutcome.tls, 1, None)
     assert words in answer.reason
     assert server.received == b""
 
@@ -70,7 +70,7 @@ def test_an_untrusted_certificate_fails_without_a_byte_of_the_request(
 def test_a_server_without_tls_is_not_spoken_to_in_the_clear(lab: Lab) -> None:
     with FaultServer(FINE) as server:
         answer = _get_over_tls(lab, server, None)
-    assert answer.outcome in {Outcome.tls, Outcome.connection, Outcome.timeout}
+    assert answer.outcome in {HttpOutcome.tls, HttpOutcome.connection, HttpOutcome.timeout}
     assert CANARY.encode() not in server.received
     assert b"GET" not in server.received
     assert answer.attempt_count == QUICK.attempts

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.http import Answer, Network, Outcome
+from pipeline.http import HttpOutcome, HttpResult, Network
 from pipeline.http._waits import asked_wait_seconds, parse_date, requests_left
 from tests.http.conftest import ACCOUNT_ID, QUICK, Lab
 from tests.http.fault_server import FaultServer, Wire, drip, reply
@@ -27,14 +27,14 @@ def test_a_429_is_retried_once_after_the_wait_that_it_asks_for(lab: Lab) -> None
         answer = lab.get(server)
     first, second = server.requests
     assert second.received_seconds - first.received_seconds >= 3
-    assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
+    assert (answer.outcome, answer.attempt_count) == (HttpOutcome.ok, 2)
     assert answer.payload == {"balance": "12.50"}
 
 
 @pytest.mark.faults(2)
-@pytest.mark.parametrize(("status", "outcome"), [(429, Outcome.rate_limited), (503, Outcome.server_error)])
+@pytest.mark.parametrize(("status", "outcome"), [(429, HttpOutcome.rate_limited), (503, HttpOutcome.server_error)])
 def test_a_wait_beyond_the_deadline_fails_at_once_and_the_others_finish(
-    lab: Lab, status: int, outcome: Outcome
+    lab: Lab, status: int, outcome: HttpOutcome
 ) -> None:
     slow = reply(status, b'{"message": "later"}', {"Retry-After": "3600"})
     with FaultServer(slow) as refusing, FaultServer(FINE) as one, FaultServer(FINE) as two:
@@ -45,7 +45,7 @@ def test_a_wait_beyond_the_deadline_fails_at_once_and_the_others_finish(
     assert "3600 s" in refused.reason
     assert ACCOUNT_ID in refused.reason
     assert refused.body == b'{"message": "later"}'
-    assert [answer.outcome for answer in others] == [Outcome.ok, Outcome.ok]
+    assert [answer.outcome for answer in others] == [HttpOutcome.ok, HttpOutcome.ok]
 
 
 def _in_two_seconds(wire: Wire) -> bool | None:
@@ -75,7 +75,7 @@ def test_a_retry_after_of_any_shape_is_obeyed_or_backed_off_from(lab: Lab) -> No
     finally:
         for server in servers:
             server.__exit__(None, None, None)
-    assert {answer.outcome for answer in answers} == {Outcome.ok}
+    assert {answer.outcome for answer in answers} == {HttpOutcome.ok}
     for server, least_seconds in zip(servers, [*asked.values(), 1.0], strict=True):
         first, second = server.requests
         assert second.received_seconds - first.received_seconds >= least_seconds
@@ -90,7 +90,7 @@ def test_a_rate_limit_reset_is_waited_for_where_no_retry_after_is_given(lab: Lab
         answer = lab.get(server)
     first, second = server.requests
     assert second.received_seconds - first.received_seconds >= 1
-    assert answer.outcome is Outcome.ok
+    assert answer.outcome is HttpOutcome.ok
 
 
 @given(st.text())
@@ -216,7 +216,7 @@ def test_a_reset_in_any_unit_is_waited_for(lab: Lab, status: int) -> None:
         answers = lab.get_all(*servers, patience=dataclasses.replace(QUICK, read_timeout_seconds=5))
     for server, answer in zip(servers, answers, strict=True):
         first, second = server.requests
-        assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
+        assert (answer.outcome, answer.attempt_count) == (HttpOutcome.ok, 2)
         assert second.received_seconds - first.received_seconds >= 1
 
 
@@ -224,7 +224,7 @@ def test_a_reset_in_any_unit_is_waited_for(lab: Lab, status: int) -> None:
 def test_a_reset_that_is_years_away_is_backed_off_from(lab: Lab) -> None:
     with FaultServer(reply(429, headers={"X-RateLimit-Reset": "99999999999"}), FINE) as server:
         answer = lab.get(server)
-    assert (answer.outcome, answer.attempt_count) == (Outcome.ok, 2)
+    assert (answer.outcome, answer.attempt_count) == (HttpOutcome.ok, 2)
 
 
 @given(st.integers(min_value=1, max_value=10**30))
@@ -269,8 +269,8 @@ def test_a_burst_of_server_errors_is_ridden_out(lab: Lab) -> None:
     ):
         answers = lab.get_all(one, two)
     assert [(answer.outcome, answer.attempt_count) for answer in answers] == [
-        (Outcome.ok, 4),
-        (Outcome.ok, 3),
+        (HttpOutcome.ok, 4),
+        (HttpOutcome.ok, 3),
     ]
 
 
@@ -288,7 +288,7 @@ def test_a_permanent_503_ends_after_a_bounded_number_of_attempts(lab: Lab) -> No
     with FaultServer(reply(503, b"<h1>down</h1>", {"Content-Type": "text/html"})) as server:
         answer = lab.get(server)
     assert len(server.requests) == answer.attempt_count == QUICK.attempts
-    assert (answer.outcome, answer.status_code) == (Outcome.server_error, 503)
+    assert (answer.outcome, answer.status_code) == (HttpOutcome.server_error, 503)
     assert (answer.body, answer.content_type, answer.payload) == (b"<h1>down</h1>", "text/html", None)
 
 
@@ -311,18 +311,18 @@ def test_nothing_that_drips_outlives_the_deadline_by_a_second(lab: Lab) -> None:
             answers = lab.get_all(body, headers, chunks, errors, refusal, fine, patience=patience)
             late.append(time.monotonic() - began - patience.deadline_seconds)
         *dripped, refused, good = answers
-        assert {answer.outcome for answer in dripped} == {Outcome.deadline}
+        assert {answer.outcome for answer in dripped} == {HttpOutcome.deadline}
         assert dripped[0].body.startswith(b'{"balance":')
         assert "1.5 s" in dripped[0].reason
-        assert refused.outcome is Outcome.unauthorised
-        assert good.outcome is Outcome.ok
+        assert refused.outcome is HttpOutcome.unauthorised
+        assert good.outcome is HttpOutcome.ok
     print(f"left {late[-1]:+.2f} s after the deadline")
     assert -1 <= late[-1] <= 1
 
 
 @pytest.mark.faults(9)
 def test_a_cancelled_get_is_cancelled_and_does_not_become_an_answer(lab: Lab) -> None:
-    async def work(server: FaultServer) -> Answer:
+    async def work(server: FaultServer) -> HttpResult:
         async with Network() as network, asyncio.timeout(0.3):
             return await lab.client(network, server.url).get("/balance")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.http import Answer
+from pipeline.http import HttpResult
 from pipeline.landing.localfile import LocalFile
 from pipeline.support.tabular import NotCsv, decode_csv, line_of_row
 
@@ -22,7 +22,7 @@ ROWS = [
 ]
 
 
-def _read(folder: Path, text: str | bytes) -> Answer:
+def _read(folder: Path, text: str | bytes) -> HttpResult:
     path = folder / "readings.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return asyncio.run(LocalFile(path, "main").get(""))

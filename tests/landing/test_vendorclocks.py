@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.http import Answer, Outcome
+from pipeline.http import HttpOutcome, HttpResult
 from pipeline.landing.budget import Budget, Spending
 from pipeline.landing.vendorclocks import VendorClocks
 from pipeline.settings import AccountSettings
@@ -122,23 +122,23 @@ def test_a_walks_time_stands_still_while_it_waits_behind_others() -> None:
     """Its budget is 0.2 s: an answer that waited 0.6 s for its turn is waited for, one that hangs as long is not."""
     queued = 0.0
 
-    async def answer(seconds: float, *, is_queued: bool) -> Answer:
+    async def answer(seconds: float, *, is_queued: bool) -> HttpResult:
         nonlocal queued
         began, before = time.monotonic(), queued
         while time.monotonic() - began < seconds:
             await asyncio.sleep(0.01)
             if is_queued:
                 queued = before + time.monotonic() - began
-        return Answer(url="", outcome=Outcome.ok, reason="")
+        return HttpResult(url="", outcome=HttpOutcome.ok, reason="")
 
-    async def work() -> list[Outcome]:
+    async def work() -> list[HttpOutcome]:
         spending = Spending(Budget(seconds=0.2), is_backfill=False, queued_seconds=lambda: queued)
         answers = [await spending.on(answer(0, is_queued=False)) for _ in range(2)]
         answers.append(await spending.on(answer(0.6, is_queued=True)))
         answers.append(await spending.on(answer(30, is_queued=False)))
         return [each.outcome for each in answers]
 
-    assert asyncio.run(work()) == [Outcome.ok, Outcome.ok, Outcome.ok, Outcome.pagination]
+    assert asyncio.run(work()) == [HttpOutcome.ok, HttpOutcome.ok, HttpOutcome.ok, HttpOutcome.pagination]
 
 
 def test_the_doctor_says_that_no_run_lands_under_such_a_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline.http import Answer, Outcome
+from pipeline.http import HttpOutcome, HttpResult
 from pipeline.landing.listing_walk import Resume, Span, Step, Walk
 from pipeline.vendors._port import Once, Window
 from tests.landing.walking import TODAY, USAGE, Vendor, Visit, Walker
@@ -131,20 +131,20 @@ class _Asks:
     days: set[date] = field(default_factory=set)
     queued_seconds: float = 0.0
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:
         assert params is not None
         first, last = date.fromisoformat(params["from"]), date.fromisoformat(params["to"])
         assert first <= last
         if self.fails and self.fails.pop():
-            return Answer(url=path, outcome=Outcome.timeout, reason="no answer")
+            return HttpResult(url=path, outcome=HttpOutcome.timeout, reason="no answer")
         # A day that has not been yet cannot be told.
         self.days |= {first + timedelta(days=day) for day in range((min(last, self.today) - first).days + 1)}
         now = datetime(self.today.year, self.today.month, self.today.day, tzinfo=UTC)
-        return Answer(url=path, outcome=Outcome.ok, reason="", payload={}, date=now)
+        return HttpResult(url=path, outcome=HttpOutcome.ok, reason="", payload={}, date=now)
 
     async def follow(
         self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpResult:
         raise AssertionError("windows have no links")
 
 
@@ -176,7 +176,7 @@ def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int, daily
         asks = _Asks(today, list(run["fails"]), told)  # type: ignore[call-overload]
         visit = Visit()
 
-        def land(answer: Answer, step: Step, visit: Visit = visit) -> None:
+        def land(answer: HttpResult, step: Step, visit: Visit = visit) -> None:
             visit.steps.append((answer, step))
 
         wanted = Span()
@@ -190,7 +190,7 @@ def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int, daily
         if wanted == Span() and resume.seen_through is not None:
             # History begins where the first look that came back with anything began, by the clock that it had.
             first = first or clock - timedelta(days=70)
-        if wanted == Span() and last.outcome is Outcome.ok:
+        if wanted == Span() and last.outcome is HttpOutcome.ok:
             assert first is not None
             until = min(clock, today)
             missing = {first + timedelta(days=day) for day in range((until - first).days + 1)} - told

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from pipeline.http import Answer, Client, Network, Patience, RateLimit, RateLimits
+from pipeline.http import Client, HttpResult, Network, Patience, RateLimit, RateLimits
 from pipeline.landing.budget import Budget
 from pipeline.landing.listing_walk import Resume, Span, Step, Walk
 from pipeline.landing.store import LandingWriter, resume_states
@@ -33,7 +33,7 @@ USAGE = Window(path="/usage", from_param="from", to_param="to", look_back_days=3
 class Visit:
     """One walk: what was landed of it."""
 
-    steps: list[tuple[Answer, Step]] = field(default_factory=list)
+    steps: list[tuple[HttpResult, Step]] = field(default_factory=list)
 
     @property
     def outcome(self) -> str:
@@ -75,7 +75,7 @@ class Walker:
         writer = LandingWriter(self.landing, "vpsbg", "transactions", today)
         now = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
 
-        def land(answer: Answer, step: Step) -> None:
+        def land(answer: HttpResult, step: Step) -> None:
             visit.steps.append((answer, step))
             writer.add(
                 self.made.fetch(
@@ -100,11 +100,11 @@ class Walker:
     async def _walk(
         self,
         listing: Once | Pages | Window,
-        land: Callable[[Answer, Step], None],
+        land: Callable[[HttpResult, Step], None],
         resume: Resume,
         today: date,
         wanted: Span,
-    ) -> Answer:
+    ) -> HttpResult:
         async with Network() as network:
             with RateLimits() as limits:
                 client = Client(

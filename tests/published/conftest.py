@@ -16,7 +16,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from pipeline.orchestration.refresh import Outcome
+from pipeline.orchestration.refresh import RefreshResult
 from pipeline.published.postgres import Waits, load_postgres
 from pipeline.published.publishing_assets import postgres
 from pipeline.schema.render import create_table
@@ -90,7 +90,7 @@ class World:
     """A build for looking only, and how the run went that made it."""
 
     bench: Bench
-    outcome: Outcome
+    outcome: RefreshResult
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from pipeline.sandbox.api._base import Answer
+from pipeline.sandbox.api._api_base import ApiResponse
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import JSON, Exchange
 
@@ -250,7 +250,7 @@ async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "pla
     if code is not None:
         await x.give(x.error(code, f"The key {key} was refused"))
     else:
-        await x.give(Answer(x.answer.status, {**x.answer.body, "debug": {"authorization": key}}, x.answer.headers))
+        await x.give(ApiResponse(x.answer.status, {**x.answer.body, "debug": {"authorization": key}}, x.answer.headers))
 
 
 @_fault
@@ -258,7 +258,7 @@ async def echo_key_in_rows(x: Exchange) -> None:
     """Put the caller's key into every description of the proper answer, each of its characters escaped."""
     key = msgspec.Raw(b'"%s"' % "".join(f"\\u{ord(each):04X}" for each in x.key).encode())
     body = _on_objects(x.answer.body, lambda found: {**found, "description": key} if "description" in found else found)
-    await x.give(Answer(x.answer.status, body, x.answer.headers))
+    await x.give(ApiResponse(x.answer.status, body, x.answer.headers))
 
 
 @_fault
@@ -302,26 +302,28 @@ async def _give_with_next(x: Exchange, link: str, body: Tree = None) -> None:
     body = body or x.answer.body
     if "links" in body:
         body = {**body, "links": {**body["links"], "next": link}}
-    await x.give(Answer(x.answer.status, body))
+    await x.give(ApiResponse(x.answer.status, body))
 
 
 @_fault
 async def duplicate_rows(x: Exchange) -> None:
     """Send every row twice."""
-    await x.give(Answer(x.answer.status, _on_rows(x.answer.body, lambda rows: [row for row in rows for _ in (0, 1)])))
+    await x.give(
+        ApiResponse(x.answer.status, _on_rows(x.answer.body, lambda rows: [row for row in rows for _ in (0, 1)]))
+    )
 
 
 @_fault
 async def empty_page(x: Exchange) -> None:
     """Send no rows where there are some."""
-    await x.give(Answer(x.answer.status, _on_rows(x.answer.body, lambda _: [])))
+    await x.give(ApiResponse(x.answer.status, _on_rows(x.answer.body, lambda _: [])))
 
 
 @_fault
 async def skipped_rows(x: Exchange, *, rows: int = 1) -> None:
     """Leave out the first rows of every page but the first, as when rows shift while a client is paging."""
     first = x.query.get("page", "1") == "1"
-    await x.give(Answer(x.answer.status, _on_rows(x.answer.body, lambda all_: all_ if first else all_[rows:])))
+    await x.give(ApiResponse(x.answer.status, _on_rows(x.answer.body, lambda all_: all_ if first else all_[rows:])))
 
 
 def _on_rows(tree: Tree, change: Callable[[list[Tree]], list[Tree]], name: str = "") -> Tree:
@@ -336,7 +338,7 @@ def _on_rows(tree: Tree, change: Callable[[list[Tree]], list[Tree]], name: str =
 @_fault
 async def unknown_field(x: Exchange, *, field: str = "introduced_field") -> None:
     """Add a field that no documentation mentions to every object."""
-    await x.give(Answer(x.answer.status, _on_objects(x.answer.body, lambda found: {**found, field: "new"})))
+    await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, lambda found: {**found, field: "new"})))
 
 
 @_fault
@@ -346,7 +348,7 @@ async def field_renamed(x: Exchange, *, field: str, to: str) -> None:
     def rename(found: dict[str, Tree]) -> dict[str, Tree]:
         return {to if key == field else key: value for key, value in found.items()}
 
-    await x.give(Answer(x.answer.status, _on_objects(x.answer.body, rename)))
+    await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, rename)))
 
 
 def _on_objects(tree: Tree, change: Callable[[dict[str, Tree]], dict[str, Tree]]) -> Tree:
@@ -364,7 +366,7 @@ def _money(name: str, doc: str, change: Callable[[dict[str, Tree], str], dict[st
         def spoil(found: dict[str, Tree]) -> dict[str, Tree]:
             return change(found, target) if target in found else found
 
-        await x.give(Answer(x.answer.status, _on_objects(x.answer.body, spoil)))
+        await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, spoil)))
 
     behaviour.__name__, behaviour.__doc__ = name, doc
     _fault(behaviour)
@@ -403,4 +405,4 @@ async def money_is(x: Exchange, *, value: str) -> None:
     def spoil(found: dict[str, Tree]) -> dict[str, Tree]:
         return {**found, target: msgspec.Raw(value.encode())} if target in found else found
 
-    await x.give(Answer(x.answer.status, _on_objects(x.answer.body, spoil)))
+    await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, spoil)))

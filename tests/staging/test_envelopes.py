@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.schema.tables import vendor_table
-from pipeline.staging import record_reading as reading_module
+from pipeline.staging import record_columns, record_reading
 from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from tests.staging.landed import NOW, Workshop
 
@@ -76,14 +76,14 @@ def test_an_answer_that_raises_is_rejected_and_all_others_are_loaded(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, at_fault: set[int]
 ) -> None:
     amounts = ["13" if number in at_fault else "7" for number in range(5)]
-    convert = reading_module.convert
+    convert = record_columns.convert
 
     def raising(field: Any, raw: Any, **more: Any) -> Any:
         if "13" in raw:
             raise _Odd("with a value that must be shown nowhere: 13")
         return convert(field, raw, **more)
 
-    monkeypatch.setattr(reading_module, "convert", raising)
+    monkeypatch.setattr(record_columns, "convert", raising)
     for number, amount in enumerate(amounts):
         body = {"current_balance": amount, "success": True}
         workshop.landing.answer("deepvue", "wallet", body, account_id=f"account-{number}")
@@ -100,14 +100,14 @@ def test_an_answer_that_raises_is_rejected_and_all_others_are_loaded(
 
 
 def test_an_answer_that_raises_on_a_page_of_many_is_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = reading_module._frame
+    frame = record_reading.record_frame
 
     def raising(records: Any, rows: Any, *more: Any) -> Any:
-        if any(row["id"] == 2 for row in rows):
+        if any(row["id"] == 2 for row in rows.rows):
             raise _Odd
         return frame(records, rows, *more)
 
-    monkeypatch.setattr(reading_module, "_frame", raising)
+    monkeypatch.setattr(record_reading, "record_frame", raising)
     for number in (1, 2, 3):
         row = {"id": number, "amount": -1, "created_at": "2026-03-01T10:00:00Z"}
         body = {"data": [row], "links": {}, "meta": {}}

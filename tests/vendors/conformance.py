@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from pipeline.http import Client, Network, Outcome, RateLimits, check_base_url
+from pipeline.http import Client, HttpOutcome, Network, RateLimits, check_base_url
 from pipeline.landing.listing_walk import Resume, Span, Walk
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.schema.units import is_unit_code
@@ -263,14 +263,14 @@ class Conformance:
             with answering(example(self.vendor.name, endpoint.name)) as (url, requests):
                 outcomes.append(asyncio.run(self._walk(url, endpoint)))
             seen += requests
-        assert set(outcomes) == {Outcome.ok}
+        assert set(outcomes) == {HttpOutcome.ok}
         assert {method for method, _ in seen} == {"GET"}
         for _, headers in seen:
             for header in self.vendor.auth:
                 assert headers[header.name] == f"{header.prefix}key-of-{header.setting}"
             assert "content-length" not in headers
 
-    async def _walk(self, base_url: str, endpoint: Endpoint) -> Outcome:
+    async def _walk(self, base_url: str, endpoint: Endpoint) -> HttpOutcome:
         headers = {
             header.name: Secret(f"key-of-{header.setting}", name="A_KEY").with_prefix(header.prefix)
             for header in self.vendor.auth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from pipeline.staging.record_reading import Landed, Reading, read_endpoint
+from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
 from pipeline.support.exact_json import decode_json
 from pipeline.support.tabular import decode_csv
 from pipeline.vendors import discover
@@ -26,12 +26,12 @@ def decoded(body: bytes, kind: str = "json") -> object:
     return decode_csv(body) if kind == "csv" else decode_json(body)
 
 
-def read(vendor: Vendor, endpoint: Endpoint, *bodies: bytes) -> list[Reading]:
+def read(vendor: Vendor, endpoint: Endpoint, *bodies: bytes) -> list[RecordReading]:
     """Read JSON bodies as answers of an endpoint, whatever its own are."""
     return read_payloads(vendor, endpoint, *(decode_json(body) for body in bodies))
 
 
-def read_payloads(vendor: Vendor, endpoint: Endpoint, *payloads: object) -> list[Reading]:
+def read_payloads(vendor: Vendor, endpoint: Endpoint, *payloads: object) -> list[RecordReading]:
     """Read decoded bodies as answers of an endpoint."""
     answers = [
         Landed(
@@ -50,7 +50,7 @@ def read_payloads(vendor: Vendor, endpoint: Endpoint, *payloads: object) -> list
 
 def read_example(
     vendor: Vendor, endpoint: Endpoint, other: Vendor | None = None, sibling: Endpoint | None = None
-) -> list[Reading]:
+) -> list[RecordReading]:
     """Read an endpoint's own example, or that of another endpoint."""
     holder, told = other or vendor, sibling or endpoint
     return read_payloads(vendor, endpoint, decoded(example(holder.name, told.name, told.body), told.body))

@@ -1,4 +1,4 @@
-"""The advice for one account: how much to top up, and by when. It advises; nothing here pays or orders."""
+"""The top-up advice for one account: how much to order, and by when. It only advises; nothing here pays or orders."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from pipeline.support.wording import chance, exact_percent
 
 _DAY: Final = timedelta(days=1)
 
-# strftime would speak the machine's language.
+# strftime would use the machine's language.
 _MONTHS: Final = "January February March April May June July August September October November December".split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What an account's top-ups are planned by. Raises InputError for what cannot be."""
+    """The terms of an account's top-ups. Raises InputError for values outside the ranges given here."""
 
     risk: float = 0.05
-    """The chance of running dry that its owner accepts: above 0, below 1."""
+    """The probability of running dry that its owner accepts: above 0, below 1. One in twenty by default."""
     lead_days: int | Decimal
-    """From ordering a top-up to its credit. A part of a day counts as a whole one: the paths know days only."""
+    """Days from an order to its credit, 0 or more. Fractions are rounded up, because paths have whole days."""
     cover_days: int = 30
-    """From the credit to the next planned top-up: 1 or more."""
+    """Days from the credit to the next planned top-up, 1 or more. A month by default."""
     minimum_amount: Decimal | None = None
-    """The smallest top-up that the vendor takes."""
+    """The smallest top-up that the vendor accepts, in the account's unit; None where there is no limit."""
     tax_rate: Decimal | None = None
-    """VAT as a share of the net amount: 0.2 is 20 %."""
+    """VAT as a share of the net amount: 0.2 is 20 %. None where the price includes it, or it is unknown."""
 
     def __post_init__(self) -> None:
         if not 0 < self.risk < 1:
@@ -54,38 +54,38 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopUpPlan:
-    """One account's advice of one day, with all that it is reckoned from. Amounts are in `unit_code`."""
+    """One account's advice on one day, and all that it is computed from. Amounts are in `unit_code`."""
 
     account_id: str
     method: str
     history_days: int
     issue_date: date
     balance_date: date
-    """The day at whose end `day_start_amount` is what was there; the paths begin the day after."""
+    """The day at whose end the balance was `day_start_amount`; the paths begin the day after."""
     horizon_date: date
     """The last day of the paths."""
     unit_code: str
     topup_risk_probability: float
-    """The chance of running dry that is accepted."""
+    """The accepted probability of running dry."""
     topup_lead_days: int
     topup_cover_days: int
     risk_passed_date: date | None
-    """The first day by whose end the chance of having run dry is above the accepted one, if nothing is paid in. NULL
-    where it never is up to `horizon_date`; then the next two are NULL too."""
+    """The first day by whose end the account has run dry with more than the accepted probability, if nothing is paid
+    in. None if there is none up to `horizon_date`; then the next two are None too."""
     order_by_date: date | None
-    """`risk_passed_date` less one day less `topup_lead_days`; `issue_date` where that is past."""
+    """`risk_passed_date` less one day less `topup_lead_days`; `issue_date` if that is past."""
     arrival_date: date | None
     """`order_by_date` plus `topup_lead_days`."""
     cover_until_date: date
-    """`arrival_date` plus `topup_cover_days`; `horizon_date` where that is earlier, or nothing is to be ordered."""
+    """`arrival_date` plus `topup_cover_days`; `horizon_date` if that is earlier or nothing is to be ordered."""
     is_late: bool
-    """The last day on which an order would have arrived in time is past."""
+    """It is too late for an order to arrive in time."""
     is_capped: bool
-    """The paths end before `topup_cover_days` do: the amount covers fewer days than were asked for."""
+    """The paths end before `topup_cover_days` do: the amount covers fewer days than requested."""
     day_start_amount: Decimal
     spend_quantile_amount: Decimal
-    """The smallest amount that all but the accepted share of paths stay within: of the largest sum that a path
-    has spent by any day up to `cover_until_date`, the balance's day left out."""
+    """The smallest amount that covers all but the accepted share of paths: of each path, the most that it has spent by
+    the end of any day after `balance_date` up to `cover_until_date`."""
     needed_amount: Decimal
     """`spend_quantile_amount` less `day_start_amount`, never below 0."""
     topup_minimum_amount: Decimal | None
@@ -95,12 +95,12 @@ class TopUpPlan:
     decimals_count: int
     tax_rate: Decimal | None
     topup_gross_amount: Decimal | None
-    """`topup_amount` times 1 + `tax_rate`, rounded up to `decimals_count`. NULL without a tax rate."""
+    """`topup_amount` times 1 + `tax_rate`, rounded up to `decimals_count`. None without a tax rate."""
     unconfirmed_amount: Decimal | None
-    """Deposits that are not credited yet: shown, not deducted, because nobody knows whether they arrive."""
+    """Deposits that are not credited yet: shown but not deducted, because they may not arrive."""
     with_topup_probability: float
-    """The chance of running dry by the end of `cover_until_date` if `topup_amount` arrives on `arrival_date`. Also
-    holds what no top-up can mend: that it runs dry before."""
+    """The probability of running dry by the end of `cover_until_date` if `topup_amount` arrives on `arrival_date`. It
+    includes running dry before that day, which no top-up can prevent."""
     without_topup_probability: float
     """The same if nothing is paid in."""
     topup_advice: str
@@ -119,13 +119,16 @@ def plan(
 ) -> TopUpPlan:
     """Plan the next top-up of one account.
 
-    - `paths`: finite spend in `unit_code`, (paths, days).
-    - `balance`: in `unit_code` at the end of `paths.as_of`, without `pending_amount`; may be negative.
+    - `paths`: `amounts` is (paths, days), finite spend in `unit_code`.
+    - `balance`: in `unit_code` at the end of `paths.as_of`, without `pending_amount`; it may be negative.
+    - `terms`: the accepted probability, the lead time, the days to cover, the minimum and the tax rate.
     - `issue_date`: the day of the advice, `paths.as_of` or later; a top-up ordered on it must arrive within the paths.
+    - `pending_amount`: deposits not credited yet, 0 or more; only reported.
     - `scale`: decimals that a top-up can have: 2 for most currencies, 0 for whole credits.
 
-    An account runs dry on the day at whose end its balance is below 0, and a top-up must have arrived the day before.
-    Raises InputError, which names the account.
+    An account runs dry on the day at whose end its balance is below 0; a top-up must arrive the day before. Raises
+    InputError, which names the account, for paths that are empty or not finite, for amounts that cannot be
+    stored (`money.checked`), and for a lead time beyond the paths.
     """
     try:
         # A product of two stored amounts has more than Python's 28 digits.
@@ -172,7 +175,7 @@ def _plan(
     covered = (cover_until - paths.as_of).days
 
     spend = from_float(_quantile(sums[:covered], terms.risk), "spend")
-    # Beyond its last digit a balance is not exceeded: nothing is ordered for the noise of floats.
+    # Where no day passes the risk, the spend exceeds the balance only by rounding errors of floats: order nothing.
     spend = spend if order_by else min(spend, balance)
     needed = max(spend - balance, Decimal(0))
     net = rounded_up(max(needed, terms.minimum_amount or needed) if needed else needed, scale)
@@ -212,18 +215,24 @@ def _plan(
 
 
 def _quantile(sums: Floats, risk: float) -> float:
-    """The smallest amount that all but a share `risk` of paths never spend more than; `sums` is (days, paths)."""
+    """Return the smallest amount that covers the spend of all but a share `risk` of paths on every day.
+
+    `sums` is (days, paths), cumulative spend; the result has the same unit.
+    """
     largest = np.sort(np.maximum(sums.max(axis=0), 0.0))
     count = len(largest)
-    # A path between two paths has never been drawn: the share is kept by counting, not by interpolation. Paths that run
-    # dry before an order can arrive are not taken off it: an order on the last day leaves next to nothing of the share,
-    # and the last path or two, which would then have to be paid for, cost several times as much.
+    # Counted, not interpolated: with an amount between two paths, more than the share could run dry. Paths that run dry
+    # before the order arrives are not deducted from the share. An order on the last possible day would leave almost
+    # none of it, and covering the last one or two paths costs several times as much.
     allowed = int(np.flatnonzero(np.arange(count) / count <= risk)[-1])
     return float(largest[count - 1 - allowed])
 
 
 def _dry_with(sums: Floats, balance: float, net: float, *, arrives: int) -> float:
-    """The share of paths that run dry where `net` is credited on the day `arrives`, 1 being the first of `sums`."""
+    """Return the share of paths that run dry if `net` is credited on the day `arrives`; 1 is the first of `sums`.
+
+    `sums` is (days, paths), cumulative spend; all amounts are in the account's unit.
+    """
     row = max(arrives - 1, 0)
     if arrives > 0 and room_above(balance) < 0:
         return 1.0
@@ -284,6 +293,6 @@ def _amount(found: TopUpPlan, amount: Decimal) -> str:
 
 
 def _day(found: TopUpPlan, day: date) -> str:
-    """3 December, with the year where it is another than the advice's."""
+    """Return `3 December`, with the year if it differs from the advice's."""
     year = "" if day.year == found.issue_date.year else f" {day.year}"
     return f"{day.day} {_MONTHS[day.month - 1]}{year}"

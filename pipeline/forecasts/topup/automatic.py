@@ -1,7 +1,7 @@
-"""Runway of an account that its vendor tops up by itself, where the vendor says so.
+"""Runway of an account that its vendor tops up automatically.
 
-The vendor's rule is taken at its word: below the trigger the amount is paid in on the same day, at most once a day,
-and the payment never fails. What a refused card would do, the runway without automatic top-ups shows.
+The vendor's rule is assumed to work as stated: below the trigger the amount is paid in on the same day, at most once a
+day, and the payment never fails. The runway without automatic top-ups shows what a declined card would mean.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pipeline.forecasts.topup.money import checked, from_float, spoken
 from pipeline.schema.units import UNKNOWN_UNIT
 
 _ROUNDING: Final = 1e-9
-"""Of the largest amount at hand: what a sum of floats may be off by without having passed anything."""
+"""Relative rounding error of a sum of floats, which must not count as having passed a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a vendor says of its automatic top-ups, in the account's unit. Raises InputError for what is no money."""
+    """A vendor's rule for automatic top-ups, in the account's unit. Raises InputError for amounts that are no money."""
 
     is_on: bool
     threshold_amount: Decimal | None = None
-    """Below it the balance is topped up. NULL where the vendor does not say."""
+    """The balance is topped up when it falls below this. None where the vendor does not say."""
     topup_amount: Decimal | None = None
-    """What is paid in each time. NULL where the vendor does not say."""
+    """The amount paid in each time. None where the vendor does not say."""
 
     def __post_init__(self) -> None:
         for name in ("threshold_amount", "topup_amount"):
@@ -41,11 +41,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoTopUps:
-    """What automatic top-ups make of an account's paths. The numbers are None where `is_modelled` is false."""
+    """An account's paths with automatic top-ups. The numbers are None where `is_modelled` is false."""
 
     is_modelled: bool
     reason: str
-    """Why it is not modelled, or what is supposed; for a person to read."""
+    """Why it is not modelled, or what is assumed; for people."""
     depleted_probability: Floats | None = None
     """(days,): the share of paths that have been below 0 by the end of each day, never falling."""
     expected_count: Floats | None = None
@@ -59,10 +59,10 @@ def simulate(
 ) -> AutoTopUps:
     """Follow each path's balance day by day, topped up by the vendor's rule.
 
-    `balance` is that of the end of `paths.as_of`; `unit_code` and `scale` are for the sentence. A day's spend is taken
-    first; where the balance is then below the trigger, one top-up is credited before the day ends. A path is depleted
-    on the first day that ends below 0 all the same, and stays so. What one top-up a day does not make good, the next
-    day's does. Raises InputError for a balance that is no money, and for paths that are empty or not finite.
+    `balance` is that of the end of `paths.as_of`; `unit_code` and `scale` are for the sentence. The day's spend comes
+    first. If the balance is then below the trigger, one top-up is credited before the day ends. A path is depleted from
+    the first day that still ends below 0. A top-up that is too small is followed by the next day's. Raises InputError
+    for a balance that is no money, and for paths that are empty or not finite.
     """
     if not paths.amounts.size or not np.isfinite(paths.amounts).all():
         raise InputError(f"{paths.account_id}: the paths are empty, or hold NaN or infinities")

@@ -1,4 +1,4 @@
-"""From floats of sample paths to money: exact, of nine decimals at most, and never rounded in the spender's favour."""
+"""Conversion of the sample paths' floats to money: exact, with at most nine decimals, always rounded up."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipeline.forecasts.engine.histories import InputError
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
 
 _DIGITS: Final = 13
-"""A sum of ninety floats is right to about 14 digits; what stands behind the 13th is noise, not money."""
+"""A sum of ninety floats is accurate to about 14 digits; digits beyond the 13th are rounding errors, not money."""
 
 
 def checked(amount: Decimal, name: str) -> Decimal:
-    """The amount, as it can be stored. Raises InputError for what it does not hold, and for floats."""
+    """Return the amount as it can be stored. Raises InputError for floats and for amounts that cannot be stored."""
     if not isinstance(amount, Decimal):
         raise InputError(f"{name} is a {type(amount).__name__}; money is a Decimal")
     if not amount.is_finite():
@@ -27,20 +27,20 @@ def checked(amount: Decimal, name: str) -> Decimal:
 
 
 def rounded_up(amount: Decimal, scale: int) -> Decimal:
-    """The smallest amount of `scale` decimals that is not below `amount`."""
+    """Return the smallest amount with `scale` decimals that is not below `amount`."""
     with localcontext(prec=2 * MONEY_PRECISION):
         return amount.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_CEILING)
 
 
 def from_float(amount: float, name: str) -> Decimal:
-    """The smallest amount of nine decimals that is not below a float. Raises InputError for NaN and infinities."""
+    """Return the smallest amount with nine decimals that is not below a float. Raises InputError unless finite."""
     if not math.isfinite(amount):
         raise InputError(f"{name} is {amount}, not an amount")
     return checked(rounded_up(Decimal(f"{amount:.{_DIGITS - 1}e}"), MONEY_SCALE), name)
 
 
 def spoken(amount: Decimal, unit_code: str, scale: int) -> str:
-    """An amount in a sentence: 120.00 EUR, with more decimals than `scale` only where it has them."""
+    """Return an amount for a sentence: `120.00 EUR`, with more decimals than `scale` only if it has them."""
     whole, _, decimals = f"{amount:.{MONEY_SCALE}f}".partition(".")
     decimals = decimals.rstrip("0").ljust(scale, "0")
     text = f"{whole}.{decimals}" if decimals else whole

@@ -1,7 +1,7 @@
-"""What a way of topping up would have done: spend of the past, replayed day by day.
+"""Backtests of top-up policies: past spend, replayed day by day.
 
-Both ways see the same spend, days up to yesterday only, and the same lead time; neither orders while an order is on
-its way. Spend goes on when the balance is below zero: nobody knows what an empty account would not have spent.
+All policies see the same spend, up to yesterday only, and the same lead time. None orders while an order is pending.
+Spend continues when the balance is below zero: nobody knows what an empty account would not have spent.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from pipeline.forecasts.topup.money import checked, from_float, rounded_up
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE
 
 _MEAN_DAYS: Final = 28
-"""What people take a mean over when they set a threshold by hand: four weeks, so that each weekday counts alike."""
+"""Days of the mean from which people set a threshold by hand: four weeks, so that each weekday counts equally."""
 
 REPLAN_DAYS: Final = 7
-"""A plan is made anew after a week: each costs a forecast, and a replay of a year would need 365 of them."""
+"""Days after which a plan is renewed: each plan costs a forecast, and a replay of a year would need 365 of them."""
 
 FACTORS: Final = (1.0, 1.5, 2.0, 3.0)
-"""Safety on top of the lead time's mean spend. Several, because one could be picked to lose."""
+"""Safety factors on the mean spend of the lead time. Several, because a single one could be chosen to lose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Morning:
-    """What is known when it is decided whether to order. Nothing is on its way."""
+    """What is known when the policy decides whether to order. No order is pending."""
 
     today: date
     days: Floats
@@ -45,15 +45,15 @@ class Morning:
 
 
 Policy = Callable[[Morning], Decimal]
-"""What to order this morning, 0 for nothing. It may remember; make a new one for each replay."""
+"""Returns the amount to order this morning, 0 for none. It may keep state: make a new one for each replay."""
 
 Forecaster = Callable[[Floats, date], Paths]
-"""Sample paths from (n,) days of spend, the last of which is the date."""
+"""Returns sample paths from (n,) days of spend, of which the last is the given date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What came of one policy. Tuples hold one amount a replayed day."""
+    """The result of one policy. Tuples hold one amount a replayed day, in the account's unit."""
 
     name: str
     first_date: date
@@ -63,30 +63,30 @@ class Replay:
     orders: tuple[Decimal, ...]
     """On the day of the order."""
     arrivals: tuple[Decimal, ...]
-    """On the day of the credit, `lead_days` later; what would arrive after the last day is not in it."""
+    """On the day of the credit, `lead_days` later; without orders that would arrive after the last day."""
     balances: tuple[Decimal, ...]
     """At the end of the day."""
 
     @property
     def stock_out_days(self) -> int:
-        """Days that end below zero."""
+        """Return the number of days that end below zero."""
         return sum(balance < 0 for balance in self.balances)
 
     @property
     def order_count(self) -> int:
-        """How many times somebody had to pay."""
+        """Return the number of orders."""
         return sum(amount > 0 for amount in self.orders)
 
     @property
     def idle_amount(self) -> Decimal:
-        """The mean balance at the end of a day; below zero nothing lies idle."""
+        """Return the mean balance at the end of a day, where balances below zero count as zero."""
         with localcontext(prec=2 * MONEY_PRECISION):
             mean = sum((max(balance, Decimal(0)) for balance in self.balances), Decimal(0)) / len(self.balances)
             return mean.quantize(Decimal(1).scaleb(-MONEY_SCALE))
 
     @property
     def idle_ratio(self) -> float | None:
-        """`idle_amount` over the spend of 30 mean days; None where nothing was spent."""
+        """Return `idle_amount` divided by the mean spend of 30 days; None where nothing was spent."""
         month = 30 * float(sum(self.spend)) / len(self.spend)
         return float(self.idle_amount) / month if month > 0 else None
 
@@ -94,7 +94,7 @@ class Replay:
 def replay(
     spend: Floats, *, first_date: date, start: int, opening: Decimal, lead_days: int, policy: Policy, name: str
 ) -> Replay:
-    """Let a policy live through the days from `start` on.
+    """Replay the days from `start` on with a policy.
 
     `spend` is (days,) of money, every day known, the first on `first_date`; the days before `start` are history only.
     `opening` is the balance at the end of the day before `start`. What is ordered in the morning of a day is credited
@@ -137,10 +137,10 @@ def replay(
 
 
 def planned(terms: Terms, forecaster: Forecaster, *, replan_days: int = REPLAN_DAYS, scale: int = 2) -> Policy:
-    """Drawdown's advice, followed to the letter: its amount, on the last day that it names.
+    """Return the policy that follows Drawdown's advice exactly: its amount, on the last day that it names.
 
-    The plan is made anew every `replan_days` days and after each order; 1 is what a reader of the daily advice would
-    do. In between nothing that happens changes it.
+    The plan is renewed every `replan_days` days and after each order; in between it does not change. 1 is what a reader
+    of the daily advice would do.
     """
     if replan_days < 1:
         raise InputError(f"replan_days is {replan_days}; it must be 1 or more")
@@ -160,11 +160,11 @@ def planned(terms: Terms, forecaster: Forecaster, *, replan_days: int = REPLAN_D
 
 
 def threshold(terms: Terms, *, factor: float, is_rolling: bool, scale: int = 2) -> Policy:
-    """The rule that people keep by hand: below a threshold, pay in an amount.
+    """Return the policy that people follow by hand: below a threshold, pay in a fixed amount.
 
     The threshold is the mean spend of 28 days over the lead time and the day of the order, times `factor`; the amount
-    is `cover_days` times the mean, the vendor's minimum kept. Both are set once from the days before the replay, or
-    every morning anew where `is_rolling`.
+    is `cover_days` times the mean, at least the vendor's minimum. Both are set once from the days before the replay,
+    or every morning if `is_rolling`.
     """
     first: float | None = None
 
@@ -182,7 +182,7 @@ def threshold(terms: Terms, *, factor: float, is_rolling: bool, scale: int = 2) 
 
 
 def by_engine(*, horizon_days: int = 90, paths: int = 500, seed: int = 0) -> Forecaster:
-    """The house's own forecaster, on one account alone: what it would learn from others is not in a replay."""
+    """Return Drawdown's own forecaster for one account alone: a replay has no others to learn from."""
 
     def draw(days: Floats, as_of: date) -> Paths:
         dates = [as_of - timedelta(days=back) for back in range(len(days) - 1, -1, -1)]
@@ -203,7 +203,7 @@ def compare(
     factors: Iterable[float] = FACTORS,
     replan_days: int = REPLAN_DAYS,
 ) -> list[Replay]:
-    """Drawdown's plan, then the threshold rule, set once and rolling, at each factor.
+    """Replay Drawdown's plan, then the threshold policy, set once and rolling, at each factor.
 
     All begin with `cover_days` of the 28-day mean before `start`. The arguments are those of `replay` and `planned`;
     the lead time is that of the terms, a part of a day counted whole.
@@ -233,7 +233,7 @@ def compare(
 
 
 def table(replays: Sequence[Replay]) -> pl.DataFrame:
-    """policy, stock_out_days, order_count, idle_amount, idle_ratio: one row a replay."""
+    """Return policy, stock_out_days, order_count, idle_amount, idle_ratio: one row a replay."""
     return pl.DataFrame(
         {
             "policy": [each.name for each in replays],
@@ -246,5 +246,5 @@ def table(replays: Sequence[Replay]) -> pl.DataFrame:
 
 
 def _exact(amount: float) -> Decimal:
-    """A float of the history as money, rounded to nine decimals either way: it was money before it was a float."""
+    """Return a float of the history as money, rounded to nine decimals: it was money before it was a float."""
     return checked(Decimal(f"{amount:.{MONEY_SCALE}f}"), "spend")

@@ -20,7 +20,7 @@ _MAX_FIELDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class DictionaryEntry:
     """A column in the dictionary."""
 
     table: Table
@@ -78,11 +78,11 @@ def find(name: str) -> tuple[Table, ...]:
     raise UsageError(f"there is no table {name!r}; {hint}`drawdown dictionary` lists them all")
 
 
-def entries(tables: tuple[Table, ...]) -> list[Entry]:
+def entries(tables: tuple[Table, ...]) -> list[DictionaryEntry]:
     """Every column of the tables, in order."""
     sources = direct_sources()
     return [
-        Entry(
+        DictionaryEntry(
             table=table,
             column=column,
             source=sources[table.full_name][column.name],
@@ -207,7 +207,7 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(map(_cell, cells))} |"
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: DictionaryEntry) -> str:
     return f"**`{entry.column.name}`**" if entry.is_key else f"`{entry.column.name}`"
 
 
@@ -216,7 +216,7 @@ def _maker(table: Table) -> str:
     return f"`{words}`" if words.startswith("sql/") else words
 
 
-def _origin(entry: Entry, *, is_linked: bool) -> str:
+def _origin(entry: DictionaryEntry, *, is_linked: bool) -> str:
     if entry.is_of_whole_table:
         return ""
     by_table: dict[str, list[str]] = {}

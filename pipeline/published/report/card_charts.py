@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pipeline.forecasts.plots import curve, fan
 from pipeline.published.report.charts import STEPS, months, waterfall
-from pipeline.published.report.html_tables import Spell, Table, drawn, table
+from pipeline.published.report.html_tables import HtmlTable, Spell, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
 from pipeline.published.report.words import CLASSES, day, in_unit, instant, money, month, percent
 from pipeline.support.svg import NARROW
@@ -23,11 +23,11 @@ class Chart:
     """A drawing, the tables behind it, and notes on what it cannot show."""
 
     svg: Markup
-    tables: list[Table]
+    tables: list[HtmlTable]
     notes: list[str]
 
 
-def forecast_charts(found: Snapshot, name: str, unit: str, issue: Row, readings: Table) -> list[Chart]:
+def forecast_charts(found: Snapshot, name: str, unit: str, issue: Row, readings: HtmlTable) -> list[Chart]:
     """Return the fan and the runway curve of an issued forecast; none where the numbers cannot be drawn."""
     ahead = found.of("fan", name)
     start = issue["day_start_amount"]

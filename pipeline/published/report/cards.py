@@ -9,7 +9,7 @@ from typing import Final
 
 from pipeline.published.report.card_charts import Chart, bridge_charts, forecast_charts, spend_charts
 from pipeline.published.report.card_facts import facts_of, tags_of
-from pipeline.published.report.html_tables import Table, table
+from pipeline.published.report.html_tables import HtmlTable, table
 from pipeline.published.report.report_queries import Row, Snapshot, sql_of
 from pipeline.published.report.words import days, instant, money, percent
 from pipeline.schema.severities import URGENCY
@@ -34,8 +34,8 @@ class Card:
     charts: list[Chart]
     notes: list[str]
     status_sql: str
-    readings: Table | None
-    held: Table | None
+    readings: HtmlTable | None
+    held: HtmlTable | None
     day_folder: str
     """The folder of the response in landing, relative to the state folder; empty where there is none."""
     bytes_sql: str

@@ -16,7 +16,7 @@ Spell = Callable[[Any], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class HtmlTable:
     """Rows of a query as words, the query as text, and what it is called."""
 
     query: str
@@ -40,9 +40,9 @@ def table(
     account_id: str | None = None,
     is_words: bool = False,
     fetch_ids: tuple[str, ...] = (),
-) -> Table:
+) -> HtmlTable:
     """A query's rows under titles; `columns` says how each is spelled."""
-    return Table(
+    return HtmlTable(
         query=query,
         caption=caption,
         sql=sql_of(query, account_id),

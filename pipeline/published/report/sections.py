@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipeline.forecasts.plots import calibration
 from pipeline.published.report.cards import Card
-from pipeline.published.report.html_tables import Spell, Table, drawn, table
+from pipeline.published.report.html_tables import HtmlTable, Spell, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
 from pipeline.published.report.words import converted, day, days, in_unit, instant, money, percent, ratio
 from pipeline.schema.severities import URGENCY
@@ -25,8 +25,8 @@ class Fleet:
     headline: str
     tiles: list[tuple[str, str, list[str]]]
     """A title, the number, and what stands apart from it."""
-    table: Table
-    due: Table
+    table: HtmlTable
+    due: HtmlTable
     at_risk: list[Card]
 
 
@@ -121,7 +121,7 @@ class Trust:
 
     sentences: list[str]
     svg: Markup | None
-    tables: list[Table]
+    tables: list[HtmlTable]
 
 
 def trust(found: Snapshot) -> Trust:
@@ -211,7 +211,7 @@ class Quality:
     """What was kept out, what changed its shape, and what is old."""
 
     sentences: list[str]
-    tables: list[Table]
+    tables: list[HtmlTable]
 
 
 def quality(found: Snapshot) -> Quality:

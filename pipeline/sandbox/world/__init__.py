@@ -8,20 +8,20 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from pipeline.sandbox.world import deepvue, hyperstack, voxpria, vpsbg
-from pipeline.sandbox.world._base import HORIZON_DAYS, Account, Entry, Life, UsageDay
+from pipeline.sandbox.world import deepvue_world, hyperstack_world, voxpria_world, vpsbg_world
+from pipeline.sandbox.world._world_base import HORIZON_DAYS, Account, Life, UsageDay, WorldEntry
 
-__all__ = ["HORIZON_DAYS", "STORIES", "Account", "Entry", "Life", "UsageDay", "World"]
+__all__ = ["HORIZON_DAYS", "STORIES", "Account", "Life", "UsageDay", "World", "WorldEntry"]
 
 STORIES: dict[str, tuple[str, Callable[[str, Life], Account]]] = {
-    "vpsbg-main": ("vpsbg", vpsbg.main),
-    "vpsbg-agency": ("vpsbg", vpsbg.agency),
-    "vpsbg-idle": ("vpsbg", vpsbg.idle),
-    "hyperstack-main": ("hyperstack", hyperstack.main),
-    "voxpria-main": ("voxpria", voxpria.main),
-    "voxpria-campaign": ("voxpria", voxpria.campaign),
-    "deepvue-main": ("deepvue", deepvue.main),
-    "deepvue-new": ("deepvue", deepvue.new),
+    "vpsbg-main": ("vpsbg", vpsbg_world.main),
+    "vpsbg-agency": ("vpsbg", vpsbg_world.agency),
+    "vpsbg-idle": ("vpsbg", vpsbg_world.idle),
+    "hyperstack-main": ("hyperstack", hyperstack_world.main),
+    "voxpria-main": ("voxpria", voxpria_world.main),
+    "voxpria-campaign": ("voxpria", voxpria_world.campaign),
+    "deepvue-main": ("deepvue", deepvue_world.main),
+    "deepvue-new": ("deepvue", deepvue_world.new),
 }
 
 

@@ -6,14 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.staging.record_reading import Reading
+from pipeline.staging.record_reading import RecordReading
 from pipeline.vendors.hyperstack import VENDOR
 from tests.vendors.examples import example, read
 
 _CREDIT = VENDOR.endpoint("credit")
 
 
-def _credit(text: str, *, status: str = "true") -> Reading:
+def _credit(text: str, *, status: str = "true") -> RecordReading:
     body = f'{{"status": {status}, "message": "ok", "data": {{"credit": {text}, "threshold": 20}}}}'
     [reading] = read(VENDOR, _CREDIT, body.encode())
     return reading
@@ -83,12 +83,12 @@ def test_an_error_dressed_as_success_is_no_balance() -> None:
 # -- billed days, payments, automatic top-ups ---------------------------------------------------------------------
 
 
-def _data(endpoint: str, payload: object) -> Reading:
+def _data(endpoint: str, payload: object) -> RecordReading:
     [reading] = read(VENDOR, VENDOR.endpoint(endpoint), json.dumps(payload).encode())
     return reading
 
 
-def _history(*rows: object) -> Reading:
+def _history(*rows: object) -> RecordReading:
     return _data("history", {"status": True, "message": "", "billing_history": {"billing_history": list(rows)}})
 
 

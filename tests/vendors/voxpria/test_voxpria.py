@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.staging.record_reading import Reading
+from pipeline.staging.record_reading import RecordReading
 from pipeline.vendors.voxpria import VENDOR
 from tests.vendors.examples import example, read
 
@@ -15,12 +15,12 @@ _CREDITS = VENDOR.endpoint("credits")
 _USAGE = VENDOR.endpoint("usage")
 
 
-def _usage(*rows: dict[str, Any], total: object = None) -> list[Reading]:
+def _usage(*rows: dict[str, Any], total: object = None) -> list[RecordReading]:
     body = {"success": True, "data": {"usage": list(rows), "total": total}}
     return read(VENDOR, _USAGE, json.dumps(body).encode())
 
 
-def _credits(**changes: Any) -> list[Reading]:
+def _credits(**changes: Any) -> list[RecordReading]:
     data = {"balance": 5, "currency": "credits", "lastUpdated": "2026-03-18T10:00:00Z"} | changes
     return read(VENDOR, _CREDITS, json.dumps({"success": True, "data": data}).encode())
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.schema.units import MOST_AMOUNT
-from pipeline.staging.record_reading import Reading
+from pipeline.staging.record_reading import RecordReading
 from pipeline.vendors._port import Pages
 from pipeline.vendors.vpsbg import VENDOR
 from tests.vendors.examples import NOW, example, read
@@ -19,24 +19,24 @@ _ORDERS = VENDOR.endpoint("orders")
 _SERVERS = VENDOR.endpoint("servers")
 
 
-def _balance(**changes: Any) -> list[Reading]:
+def _balance(**changes: Any) -> list[RecordReading]:
     body = json.loads(example("vpsbg", "balance"), parse_float=str) | changes
     return read(VENDOR, _BALANCE, json.dumps({key: value for key, value in body.items() if value is not ...}).encode())
 
 
-def _transaction(**changes: Any) -> Reading:
+def _transaction(**changes: Any) -> RecordReading:
     row = {"id": 1, "amount": "-17.99", "created_at": "2024-10-17T21:00:00.000000Z"} | changes
     body = {"data": [row], "links": {"next": None}, "meta": {}}
     [reading] = read(VENDOR, _TRANSACTIONS, json.dumps(body).encode())
     return reading
 
 
-def _first(reading: Reading, column: str) -> Any:
+def _first(reading: RecordReading, column: str) -> Any:
     assert not reading.rejects
     return reading.accepted[column][0]
 
 
-def _drift(reading: Reading) -> set[tuple[str, str]]:
+def _drift(reading: RecordReading) -> set[tuple[str, str]]:
     return {(each.column_name, each.check_name) for each in reading.drift}
 
 
@@ -238,7 +238,7 @@ def test_a_row_of_another_listing_is_no_movement_of_the_balance(listing: str, ke
 # -- orders, invoices, servers ------------------------------------------------------------------------------------
 
 
-def _row(endpoint: str, number: int = 0, **changes: Any) -> Reading:
+def _row(endpoint: str, number: int = 0, **changes: Any) -> RecordReading:
     row = json.loads(example("vpsbg", endpoint), parse_float=str)["data"][number] | changes
     row = {key: value for key, value in row.items() if value is not ...}
     body = {"data": [row], "links": {"next": None}, "meta": {}}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.world._base import ZERO, Account, Entry, Life
+from pipeline.sandbox.world._world_base import ZERO, Account, Life, WorldEntry
 
 # Documented: a voice call costs 3 credits a minute.
 CREDITS_A_MINUTE = 3
@@ -31,7 +31,7 @@ class VoxpriaAccount(Account):
         self,
         account_id: str,
         opened_at: datetime,
-        entries: Iterable[Entry],
+        entries: Iterable[WorldEntry],
         *,
         restated_day: date | None = None,
         restated_at: datetime | None = None,
@@ -48,7 +48,7 @@ class VoxpriaAccount(Account):
         return None
 
 
-def _hours(rng: random.Random, day: datetime, mean_calls: float) -> Iterable[Entry]:
+def _hours(rng: random.Random, day: datetime, mean_calls: float) -> Iterable[WorldEntry]:
     """Yield one usage entry for each hour of `day` that saw a call."""
     calls = max(0, round(rng.gauss(mean_calls, mean_calls * 0.18))) if mean_calls else 0
     by_hour: dict[int, int] = {}
@@ -58,14 +58,14 @@ def _hours(rng: random.Random, day: datetime, mean_calls: float) -> Iterable[Ent
         minutes = sum(rng.choices((1, 2), weights=(9, 1), k=count))
         at = day + timedelta(hours=hour, minutes=rng.randint(0, 59), seconds=rng.randint(0, 59))
         credits = Decimal(-CREDITS_A_MINUTE * minutes)
-        yield Entry(0, at, "usage", credits, "Voice calls", quantity=count)
+        yield WorldEntry(0, at, "usage", credits, "Voice calls", quantity=count)
 
 
-def _pack(at: datetime, credits: int) -> Entry:
-    return Entry(0, at, "top_up", Decimal(credits), "Credit pack")
+def _pack(at: datetime, credits: int) -> WorldEntry:
+    return WorldEntry(0, at, "top_up", Decimal(credits), "Credit pack")
 
 
-def _numbered(entries: Iterable[Entry]) -> list[Entry]:
+def _numbered(entries: Iterable[WorldEntry]) -> list[WorldEntry]:
     ordered = sorted(entries, key=lambda entry: entry.at)
     return [replace(entry, entry_id=1 + number) for number, entry in enumerate(ordered)]
 
@@ -74,7 +74,7 @@ def main(account_id: str, life: Life) -> VoxpriaAccount:
     """Return a healthy account: quiet weekends, a pack now and then, one day restated later."""
     rng = life.rng(account_id, "calls")
     first_at = life.opened_at + timedelta(minutes=20)
-    usage: list[Entry] = []
+    usage: list[WorldEntry] = []
     for number, day in enumerate(life.days()):
         closed = rng.random() < 0.03
         growth = 1 + number / 2_000
@@ -114,7 +114,7 @@ def campaign(account_id: str, life: Life) -> VoxpriaAccount:
     """
     rng = life.rng(account_id, "calls")
     first_at = life.opened_at + timedelta(minutes=20)
-    usage: list[Entry] = []
+    usage: list[WorldEntry] = []
     started_at = life.initial_now - timedelta(days=42)
     for day in life.days():
         mean = (380 if day >= started_at else 55) * _CAMPAIGN_WEEK[day.weekday()]

@@ -21,7 +21,7 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     """A GET as the endpoints see it: `url` is absolute and without its query."""
 
     path: str
@@ -31,7 +31,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
+class ApiResponse:
     """A response before it is encoded."""
 
     status: int
@@ -39,7 +39,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[A, Request], Answer]
+Handler = Callable[[A, ApiRequest], ApiResponse]
 
 
 class Api(ABC, Generic[A]):
@@ -62,11 +62,11 @@ class Api(ABC, Generic[A]):
         """Return the credentials in the headers, or None where the vendor's scheme is not followed."""
 
     @abstractmethod
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> ApiResponse:
         """Return an error in the vendor's documented or assumed body."""
 
     @abstractmethod
-    def unauthorized(self, headers: Mapping[str, str]) -> Answer:
+    def unauthorized(self, headers: Mapping[str, str]) -> ApiResponse:
         """Return the answer to absent or unknown credentials."""
 
     def rate_limit_headers(self, recent: Sequence[float]) -> dict[str, str]:  # noqa: ARG002 - most have none
@@ -83,7 +83,7 @@ class Api(ABC, Generic[A]):
                 return account
         return None
 
-    def answer(self, method: str, account: A | None, headers: Mapping[str, str], request: Request) -> Answer:
+    def answer(self, method: str, account: A | None, headers: Mapping[str, str], request: ApiRequest) -> ApiResponse:
         """Return the answer that the vendor gives while nothing goes wrong."""
         handler = self.routes().get(request.path)
         if handler is None:

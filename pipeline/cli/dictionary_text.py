@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline.published.pages.dictionary import Entry, entries, find, made_by, markdown
+from pipeline.published.pages.dictionary import DictionaryEntry, entries, find, made_by, markdown
 from pipeline.schema.tables import Table
 from pipeline.support.errors import UsageError
 
@@ -51,7 +51,7 @@ def _print(tables: tuple[Table, ...], *, is_whole: bool) -> None:
         print(f"\n{len(tables)} tables; `drawdown dictionary TABLE` lists the columns of one.")
 
 
-def _lines(entry: Entry, width: int) -> Iterator[str]:
+def _lines(entry: DictionaryEntry, width: int) -> Iterator[str]:
     from pipeline.cli.terminal import indented
 
     column = entry.column

@@ -39,7 +39,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class WorldEntry:
     """One change of a balance.
 
     `amount` is signed, in the account's unit, and is exactly what the balance moved by. `net_amount` and
@@ -76,7 +76,7 @@ class Account:
 
     vendor: str
 
-    def __init__(self, account_id: str, unit: str, opened_at: datetime, entries: Iterable[Entry]) -> None:
+    def __init__(self, account_id: str, unit: str, opened_at: datetime, entries: Iterable[WorldEntry]) -> None:
         self.account_id = account_id
         self.unit = unit
         self.opened_at = opened_at
@@ -88,7 +88,7 @@ class Account:
         """Return the balance in the account's unit, every entry up to and including `instant` counted."""
         return self._balances[bisect_right(self._instants, instant)]
 
-    def ledger(self, until: datetime) -> list[Entry]:
+    def ledger(self, until: datetime) -> list[WorldEntry]:
         """Return the entries up to and including `until`, oldest first; their amounts sum to the balance."""
         return list(self.entries[: bisect_right(self._instants, until)])
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request, page_of, whole
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler, page_of, whole
 from pipeline.sandbox.encoding import Tree
-from pipeline.sandbox.world.hyperstack import ORG_ID, HyperstackAccount, Resource
+from pipeline.sandbox.world.hyperstack_world import ORG_ID, HyperstackAccount, Resource
 
 _ERROR_REASONS = {
     400: "bad_request",
@@ -64,18 +64,18 @@ class HyperstackApi(Api[HyperstackAccount]):
         key = headers.get("api_key", "")
         return Credentials(key) if key else None
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> ApiResponse:
         """Return `{"status": false, "message", "error_reason"}`; for 5xx the older `{"message"}`."""
         if status >= 500:
-            return Answer(status, {"message": message})
+            return ApiResponse(status, {"message": message})
         reason = _ERROR_REASONS.get(status, "error")
-        return Answer(status, {"status": False, "message": message, "error_reason": reason})
+        return ApiResponse(status, {"status": False, "message": message, "error_reason": reason})
 
-    def unauthorized(self, headers: Mapping[str, str]) -> Answer:  # noqa: ARG002 - the same for any headers
+    def unauthorized(self, headers: Mapping[str, str]) -> ApiResponse:  # noqa: ARG002 - the same for any headers
         """Return 401 (documented)."""
         return self.error(401, "API Key authentication failed")
 
-    def credit(self, account: HyperstackAccount, request: Request) -> Answer:
+    def credit(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /billing/user-credit/credit`."""
         credit = account.balance_at(request.now)
         return _success(
@@ -87,11 +87,11 @@ class HyperstackApi(Api[HyperstackAccount]):
             },
         )
 
-    def permissions(self, account: HyperstackAccount, request: Request) -> Answer:  # noqa: ARG002 - all keys' are alike
+    def permissions(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:  # noqa: ARG002 - all keys' are alike
         """Answer `GET /auth/users/me/permissions`."""
         return _success("Getting my permissions successfully", permissions=list(_PERMISSIONS))
 
-    def last_day_cost(self, account: HyperstackAccount, request: Request) -> Answer:
+    def last_day_cost(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /billing/billing/last-day-cost`: the UTC day before, without saying which."""
         end = request.now.replace(hour=0, minute=0, second=0, microsecond=0)
         start = end - timedelta(days=1)
@@ -105,7 +105,7 @@ class HyperstackApi(Api[HyperstackAccount]):
             },
         )
 
-    def usage(self, account: HyperstackAccount, request: Request) -> Answer:
+    def usage(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /billing/billing/usage?deleted&environment`: what is active, or what has ended."""
         deleted = request.query.get("deleted", "false").lower() == "true"
         environment = request.query.get("environment")
@@ -118,7 +118,7 @@ class HyperstackApi(Api[HyperstackAccount]):
         ]
         return _success("Getting billing metrics successful", data=rows)
 
-    def history(self, account: HyperstackAccount, request: Request) -> Answer:
+    def history(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /billing/billing/history?start_date&end_date`; no component has clusters, buckets."""
         window = _window(request)
         if window is None:
@@ -143,7 +143,7 @@ class HyperstackApi(Api[HyperstackAccount]):
             billing_history={"org_id": ORG_ID, "total_count": 1, "billing_history": [row]},
         )
 
-    def payments(self, account: HyperstackAccount, request: Request) -> Answer:
+    def payments(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /billing/payment/payment-details`, newest first; `tax_amount` is never credited."""
         now = request.now
         rows = [
@@ -169,9 +169,9 @@ class HyperstackApi(Api[HyperstackAccount]):
         ]
         return _success("Getting payment info successful", data=rows)
 
-    def auto_topup(self, account: HyperstackAccount, request: Request) -> Answer:  # noqa: ARG002 - a setting
+    def auto_topup(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:  # noqa: ARG002 - a setting
         """Answer `GET /billing/auto-topup/status`, which has no envelope."""
-        return Answer(
+        return ApiResponse(
             200,
             {
                 "status": "active",
@@ -180,10 +180,10 @@ class HyperstackApi(Api[HyperstackAccount]):
             },
         )
 
-    def _resource_history(self, name: str) -> Callable[[HyperstackAccount, Request], Answer]:
+    def _resource_history(self, name: str) -> Callable[[HyperstackAccount, ApiRequest], ApiResponse]:
         kind, key, title = _HISTORIES[name]
 
-        def answer(account: HyperstackAccount, request: Request) -> Answer:
+        def answer(account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
             window = _window(request)
             page = whole(request.query.get("page"), 1)
             per_page = whole(request.query.get("per_page"), 10)
@@ -214,11 +214,11 @@ class HyperstackApi(Api[HyperstackAccount]):
         return answer
 
 
-def _success(message: str, **rest: Tree) -> Answer:
-    return Answer(200, {"status": True, "message": message, **rest})
+def _success(message: str, **rest: Tree) -> ApiResponse:
+    return ApiResponse(200, {"status": True, "message": message, **rest})
 
 
-def _window(request: Request) -> Window | None:
+def _window(request: ApiRequest) -> Window | None:
     now = request.now
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     try:

@@ -13,7 +13,7 @@ from pipeline.schema.severities import EVERY_ACCOUNT
 from pipeline.settings.account import AccountSettings
 from pipeline.settings.alert_policy import Policy
 from pipeline.settings.publish_targets import PostgresTarget, Publish
-from pipeline.settings.table import Requirement, Table, mistake
+from pipeline.settings.table import Requirement, SettingsTable, mistake
 from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, UrlVariable
 from pipeline.support.errors import UsageError
 from pipeline.support.secret import Secret, read_secret
@@ -50,7 +50,7 @@ def _named(accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
     return {account_id: each.model_copy(update={"account_id": account_id}) for account_id, each in accounts.items()}
 
 
-class Settings(Table):
+class Settings(SettingsTable):
     """All of accounts.toml."""
 
     source: str

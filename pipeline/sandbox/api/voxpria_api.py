@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request, bearer
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler, bearer
 from pipeline.sandbox.encoding import Tree
-from pipeline.sandbox.world.voxpria import VoxpriaAccount
+from pipeline.sandbox.world.voxpria_world import VoxpriaAccount
 
 # Documented.
 REQUESTS_AN_HOUR = 1_000
@@ -33,11 +33,11 @@ class VoxpriaApi(Api[VoxpriaAccount]):
         """Return the bearer token."""
         return bearer(headers)
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> ApiResponse:
         """Return `{"success": false, "error"}` (assumed)."""
-        return Answer(status, {"success": False, "error": message})
+        return ApiResponse(status, {"success": False, "error": message})
 
-    def unauthorized(self, headers: Mapping[str, str]) -> Answer:  # noqa: ARG002 - the same for any headers
+    def unauthorized(self, headers: Mapping[str, str]) -> ApiResponse:  # noqa: ARG002 - the same for any headers
         """Return 401 (assumed)."""
         return self.error(401, "Invalid API key")
 
@@ -52,12 +52,12 @@ class VoxpriaApi(Api[VoxpriaAccount]):
             "X-RateLimit-Reset": str(int(start + window)),
         }
 
-    def credits(self, account: VoxpriaAccount, request: Request) -> Answer:
+    def credits(self, account: VoxpriaAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /api/v1/credits`; `lastUpdated` is when the balance last moved."""
         ledger = account.ledger(request.now)
         updated = ledger[-1].at if ledger else account.opened_at
         balance = account.balance_at(request.now)
-        return Answer(
+        return ApiResponse(
             200,
             {
                 "success": True,
@@ -69,7 +69,7 @@ class VoxpriaApi(Api[VoxpriaAccount]):
             },
         )
 
-    def usage(self, account: VoxpriaAccount, request: Request) -> Answer:
+    def usage(self, account: VoxpriaAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /api/v1/credits/usage?startDate&endDate`, newest first, with the total of its rows."""
         today = request.now.date()
         start = _day(request.query.get("startDate"), today - timedelta(days=29))
@@ -79,7 +79,7 @@ class VoxpriaApi(Api[VoxpriaAccount]):
         days = [day for day in reversed(account.usage(request.now)) if start <= day.day <= end]
         rows = [{"date": day.day.isoformat(), **_used(day.quantity, day.amount)} for day in days]
         total = _used(sum(day.quantity for day in days), sum((day.amount for day in days), Decimal(0)))
-        return Answer(200, {"success": True, "data": {"usage": rows, "total": total}})
+        return ApiResponse(200, {"success": True, "data": {"usage": rows, "total": total}})
 
 
 def _used(calls: int, credits: Decimal) -> Tree:

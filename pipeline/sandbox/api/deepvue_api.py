@@ -5,8 +5,8 @@ Assumed: a missing header is 422 with `detail` as an array, as the vendor's fram
 
 from collections.abc import Mapping
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request
-from pipeline.sandbox.world.deepvue import DeepvueAccount
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler
+from pipeline.sandbox.world.deepvue_world import DeepvueAccount
 
 
 class DeepvueApi(Api[DeepvueAccount]):
@@ -24,18 +24,18 @@ class DeepvueApi(Api[DeepvueAccount]):
         key, client_id = headers.get("x-api-key", ""), headers.get("client-id", "")
         return Credentials(key, client_id) if key and client_id else None
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> ApiResponse:
         """Return the documented `{"detail"}`."""
-        return Answer(status, {"detail": message})
+        return ApiResponse(status, {"detail": message})
 
-    def unauthorized(self, headers: Mapping[str, str]) -> Answer:
+    def unauthorized(self, headers: Mapping[str, str]) -> ApiResponse:
         """Return the documented 401, or 422 naming each missing header (assumed)."""
         missing = [name for name in ("x-api-key", "client-id") if not headers.get(name)]
         if not missing:
             return self.error(401, "Invalid client_id or client_secret, access Denied")
         detail = [{"loc": ["header", name], "msg": "field required", "type": "missing"} for name in missing]
-        return Answer(422, {"detail": detail})
+        return ApiResponse(422, {"detail": detail})
 
-    def wallet_balance(self, account: DeepvueAccount, request: Request) -> Answer:
+    def wallet_balance(self, account: DeepvueAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /v1/internal/wallet-balance`."""
-        return Answer(200, {"current_balance": account.balance_at(request.now), "success": True})
+        return ApiResponse(200, {"current_balance": account.balance_at(request.now), "success": True})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from pipeline.sandbox.world._base import Account, Entry, Life
+from pipeline.sandbox.world._world_base import Account, Life, WorldEntry
 
 _WEEK = (1.0, 1.05, 1.0, 1.1, 1.0, 0.5, 0.25)
 
@@ -19,13 +19,13 @@ class DeepvueAccount(Account):
 
     vendor = "deepvue"
 
-    def __init__(self, account_id: str, opened_at: datetime, entries: Iterable[Entry]) -> None:
+    def __init__(self, account_id: str, opened_at: datetime, entries: Iterable[WorldEntry]) -> None:
         ordered = sorted(entries, key=lambda entry: entry.at)
         numbered = [replace(entry, entry_id=1 + number) for number, entry in enumerate(ordered)]
         super().__init__(account_id, "INR", opened_at, numbered)
 
 
-def _checks(rng: random.Random, day: datetime, mean: float) -> Iterable[Entry]:
+def _checks(rng: random.Random, day: datetime, mean: float) -> Iterable[WorldEntry]:
     checks = max(0, round(rng.gauss(mean, mean * 0.2)))
     by_hour: dict[int, list[str]] = {}
     for hour in (rng.randint(3, 14) for _ in range(checks)):
@@ -33,14 +33,16 @@ def _checks(rng: random.Random, day: datetime, mean: float) -> Iterable[Entry]:
     for hour, prices in sorted(by_hour.items()):
         at = day + timedelta(hours=hour, minutes=rng.randint(0, 59), seconds=rng.randint(0, 59))
         amount = -sum(map(Decimal, prices), Decimal(0))
-        yield Entry(0, at, "usage", amount, "Identity checks", quantity=len(prices))
+        yield WorldEntry(0, at, "usage", amount, "Identity checks", quantity=len(prices))
 
 
-def _topup(at: datetime, rupees: int) -> Entry:
-    return Entry(0, at, "top_up", Decimal(rupees), "Wallet recharge")
+def _topup(at: datetime, rupees: int) -> WorldEntry:
+    return WorldEntry(0, at, "top_up", Decimal(rupees), "Wallet recharge")
 
 
-def _wallet(life: Life, account_id: str, first: Entry, busy_from: datetime, mean: float, topup: int) -> list[Entry]:
+def _wallet(
+    life: Life, account_id: str, first: WorldEntry, busy_from: datetime, mean: float, topup: int
+) -> list[WorldEntry]:
     rng = life.rng(account_id, "checks")
     entries = [first]
     balance = first.amount

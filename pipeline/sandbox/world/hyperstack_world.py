@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from pipeline.sandbox.world._base import ZERO, Account, Entry, Life, UsageDay
+from pipeline.sandbox.world._world_base import ZERO, Account, Life, UsageDay, WorldEntry
 
 ORG_ID = 1402
 
@@ -89,7 +89,7 @@ class HyperstackAccount(Account):
         self.topup_threshold = topup_threshold
         self.topup_amount = topup_amount
         settled = [
-            Entry(1 + number, payment.settled_at, "top_up", payment.amount, f"Payment {payment.payment_id}")
+            WorldEntry(1 + number, payment.settled_at, "top_up", payment.amount, f"Payment {payment.payment_id}")
             for number, payment in enumerate(self.payments)
             if payment.outcome == "completed"
         ]
@@ -121,13 +121,13 @@ class HyperstackAccount(Account):
             if minutes
         ]
 
-    def ledger(self, until: datetime) -> list[Entry]:
+    def ledger(self, until: datetime) -> list[WorldEntry]:
         """Return completed payments and one usage entry a day, oldest first; they sum to the credit."""
         entries = super().ledger(until)
         for number, day in enumerate(self.usage(until)):
             midnight = datetime.combine(day.day, time(), UTC)
             at = until if day.is_partial else midnight + _DAY - timedelta(microseconds=1)
-            entries.append(Entry(100_000 + number, at, "usage", -day.amount, "Usage", quantity=day.quantity))
+            entries.append(WorldEntry(100_000 + number, at, "usage", -day.amount, "Usage", quantity=day.quantity))
         return sorted(entries, key=lambda entry: (entry.at, entry.entry_id))
 
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from urllib.parse import urlencode
 
-from pipeline.sandbox.api._base import Answer, Api, Credentials, Handler, Request, bearer, page_of, whole
+from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials, Handler, bearer, page_of, whole
 from pipeline.sandbox.encoding import Tree
-from pipeline.sandbox.world import Entry
-from pipeline.sandbox.world._base import ZERO
-from pipeline.sandbox.world.vpsbg import SOFIA, VAT_RATE, Order, Server, VpsbgAccount, without_vat
+from pipeline.sandbox.world import WorldEntry
+from pipeline.sandbox.world._world_base import ZERO
+from pipeline.sandbox.world.vpsbg_world import SOFIA, VAT_RATE, Order, Server, VpsbgAccount, without_vat
 
 # Assumed: the documentation says that a limit a minute exists, not how high it is.
 REQUESTS_A_MINUTE = 60
@@ -54,11 +54,11 @@ class VpsbgApi(Api[VpsbgAccount]):
         """Return the bearer token."""
         return bearer(headers)
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> ApiResponse:
         """Return `{"message"}` (assumed)."""
-        return Answer(status, {"message": message})
+        return ApiResponse(status, {"message": message})
 
-    def unauthorized(self, headers: Mapping[str, str]) -> Answer:  # noqa: ARG002 - the same for any headers
+    def unauthorized(self, headers: Mapping[str, str]) -> ApiResponse:  # noqa: ARG002 - the same for any headers
         """Return 401 (documented: no valid token provided)."""
         return self.error(401, "Unauthenticated.")
 
@@ -68,7 +68,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         remaining = max(1, REQUESTS_A_MINUTE - used)
         return {"X-RateLimit-Limit": str(REQUESTS_A_MINUTE), "X-RateLimit-Remaining": str(remaining)}
 
-    def balance(self, account: VpsbgAccount, request: Request) -> Answer:
+    def balance(self, account: VpsbgAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /balance`, every documented field; no `last_deposit` yet is null (assumed)."""
         now = request.now
         balance = account.balance_at(now)
@@ -76,7 +76,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         shortfall = max(ZERO, (estimated - balance).to_integral_value(ROUND_CEILING))
         deposits = [order for order in account.orders if order.order_type == "deposit" and order.status(now) == "paid"]
         last = max(deposits, key=lambda order: order.paid_at or order.created_at, default=None)
-        return Answer(
+        return ApiResponse(
             200,
             {
                 "balance": balance,
@@ -107,7 +107,7 @@ class VpsbgApi(Api[VpsbgAccount]):
             },
         )
 
-    def transactions(self, account: VpsbgAccount, request: Request) -> Answer:
+    def transactions(self, account: VpsbgAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /balance/transactions` (assumed), newest first.
 
         `amount` is signed, credits positive. It is what the balance moved by, VAT included; only on an
@@ -116,7 +116,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         entries = reversed(account.ledger(request.now))
         return self._paged(request, [_transaction(account, entry) for entry in entries], 15, 100)
 
-    def orders(self, account: VpsbgAccount, request: Request) -> Answer:
+    def orders(self, account: VpsbgAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /orders`, newest first, filtered by `filter[status]`."""
         wanted = request.query.get("filter[status]", DEFAULT_ORDER_FILTER).split(",")
         unknown = set(wanted) - {*ORDER_STATUSES, *DEFAULT_ORDER_FILTER.split(",")}
@@ -126,7 +126,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         rows = [_order(order, request.now) for order in known if order.status(request.now) in wanted]
         return self._paged(request, rows, 15, 100)
 
-    def invoices(self, account: VpsbgAccount, request: Request) -> Answer:
+    def invoices(self, account: VpsbgAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /invoices`, newest first, 30 a page (documented): `original` if paid, or `proform`."""
         rows = [
             _invoice(order, request.now)
@@ -135,7 +135,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         ]
         return self._paged(request, rows, 30, None)
 
-    def servers(self, account: VpsbgAccount, request: Request) -> Answer:
+    def servers(self, account: VpsbgAccount, request: ApiRequest) -> ApiResponse:
         """Answer `GET /servers`, at most 50 a page, filtered by `filter[status]`."""
         wanted = request.query.get("filter[status]", DEFAULT_SERVER_FILTER).split(",")
         if set(wanted) - set(SERVER_STATUSES):
@@ -146,7 +146,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         ]
         return self._paged(request, rows, 15, 50)
 
-    def _paged(self, request: Request, rows: list[Tree], default: int, largest: int | None) -> Answer:
+    def _paged(self, request: ApiRequest, rows: list[Tree], default: int, largest: int | None) -> ApiResponse:
         page = whole(request.query.get("page"), 1)
         if page is None:
             return _invalid("page", "The page must be an integer of at least 1.")
@@ -162,7 +162,7 @@ class VpsbgApi(Api[VpsbgAccount]):
         data = page_of(rows, page, per_page)
         previous = link(page - 1) if page > 1 else None
         following = link(page + 1) if page < last else None
-        return Answer(
+        return ApiResponse(
             200,
             {
                 "data": data,
@@ -185,11 +185,11 @@ class VpsbgApi(Api[VpsbgAccount]):
         )
 
 
-def _invalid(name: str, message: str) -> Answer:
-    return Answer(422, {"message": message, "errors": {name: [message]}})
+def _invalid(name: str, message: str) -> ApiResponse:
+    return ApiResponse(422, {"message": message, "errors": {name: [message]}})
 
 
-def _transaction(account: VpsbgAccount, entry: Entry) -> Tree:
+def _transaction(account: VpsbgAccount, entry: WorldEntry) -> Tree:
     row = {
         "id": entry.entry_id,
         "type": _TRANSACTION_TYPES[entry.kind],

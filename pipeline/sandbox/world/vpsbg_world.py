@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
-from pipeline.sandbox.world._base import ZERO, Account, Entry, Kind, Life
+from pipeline.sandbox.world._world_base import ZERO, Account, Kind, Life, WorldEntry
 
 VAT_RATE = Decimal("1.2")
 CENT = Decimal("0.01")
@@ -98,7 +98,7 @@ class VpsbgAccount(Account):
         self,
         account_id: str,
         opened_at: datetime,
-        entries: Iterable[Entry],
+        entries: Iterable[WorldEntry],
         *,
         servers: Iterable[Server],
         orders: Iterable[Order],
@@ -143,12 +143,12 @@ class _Books:
 
     life: Life
     account_id: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[WorldEntry] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
     def write(self, at: datetime, kind: Kind, gross: Decimal, description: str) -> None:
         net = without_vat(gross)
-        self.entries.append(Entry(0, at, kind, gross, description, net_amount=net, gross_amount=gross))
+        self.entries.append(WorldEntry(0, at, kind, gross, description, net_amount=net, gross_amount=gross))
 
     def deposit(self, at: datetime, gross: Decimal, method: str = "card", noticed_at: datetime | None = None) -> None:
         self.write(at, "top_up", gross, f"Deposit by {method}")
@@ -179,7 +179,7 @@ class _Books:
                 )
             )
 
-    def numbered(self) -> tuple[list[Entry], list[Order]]:
+    def numbered(self) -> tuple[list[WorldEntry], list[Order]]:
         entries = sorted(self.entries, key=lambda entry: entry.at)
         orders = sorted(self.orders, key=lambda order: order.created_at)
         return (
