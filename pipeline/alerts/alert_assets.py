@@ -1,4 +1,4 @@
-"""Alerts' assets: what happened to each account's alerts, how they stand, and whether people were told."""
+"""Alerts' assets: the events of each account's alerts, their states, and the deliveries."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`alerts.events` and `alerts.states`, written anew from the ledger."""
+"""`alerts.events` and `alerts.states`, rewritten from the journal."""
 
 from __future__ import annotations
 

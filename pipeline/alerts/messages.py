@@ -197,7 +197,7 @@ def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:
 
 
 def _title(covered: Sequence[Event], ordered: Sequence[Event], place: str, limit: int) -> str:
-    """What a message covers: of all that is told when there are several."""
+    """What a message covers, if there are several."""
     several = f" {place}" if place else ""
     if len(ordered) == 1:
         title = f"Drawdown: {headline(ordered[0])}"

@@ -1,6 +1,6 @@
 """What is still to be told to whom, and when it is time to try: pure, from the journal, the settings and the clock.
 
-Nothing is given up while an alert is open. Of an alert of which several changes did not arrive, the newest is told, and
+Nothing is given up while an alert is open. If several changes of an alert did not arrive, the newest is sent, and
 covers the others: after an outage a recipient reads how things are, not all that has happened.
 """
 
@@ -62,14 +62,14 @@ class Pending:
 
 
 def address(event: Event, policy: Policy, recipients: Recipients) -> tuple[str, ...]:
-    """Who is told of an event."""
+    """The recipients of an event."""
     if event.is_silent or not policy.is_told(event.severity):
         return ()
     return tuple(recipients.get(event.account_id, ()))
 
 
 def pending(ledger: Ledger, policy: Policy, recipients: Recipients) -> Pending:
-    """What is still to be told; who was added to accounts.toml later is told of what is open now."""
+    """What is still to be sent; a recipient added to accounts.toml later gets what is open now."""
     known = {name for names in recipients.values() for name in names}
     events: dict[Key, list[Event]] = {}
     for event in ledger.events.values():

@@ -98,7 +98,7 @@ def _told(lines: list[str]) -> Iterator[None]:
 
 
 def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun) -> Delivered:
-    """Land the alert and send all that is due; who was not told of the alert stands in the result as unwritten."""
+    """Land the alert and send all that is due; the result names the recipients that it did not reach as unwritten."""
     recipients = settings.alert_recipients()
     ledger = JournalCopy.of_nothing().ledger(home.landing)
     state = ledger.states.get(_KEY)
@@ -116,7 +116,7 @@ def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: Last
 
 
 def _tell_without_journal(settings: Settings, home: Home, ended: LastRun, recipients: Sequence[str]) -> None:
-    """Tell whoever was not, once: that it was told stands in the file of the last run, which needs no more room."""
+    """Tell the remaining recipients once; the file of the last run records it, which needs no further space."""
     policy = settings.alerts
     severity = policy.severity(RUN_FAILED)
     untold = [each for each in dict.fromkeys(recipients) if each not in ended.told_recipients]

@@ -97,7 +97,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A transition of an alert, and whom it is told."""
+    """A transition of an alert, and its recipients."""
 
     event_id: str
     account_id: str
@@ -192,7 +192,7 @@ def _advance(state: State | None, finding: RuleResult, now: datetime) -> tuple[S
     if better.better_count < READINGS_TO_RECOVER:
         return better, None
     if better.better_severity is not None:
-        # It goes down without a word, so that it is told when it becomes worse again.
+        # It goes down without a message, so that one is sent when it becomes worse again.
         # The reading that has counted does not count again.
         eased = msgspec.structs.replace(_unsettled(better), better_read_at=finding.read_at)
         return msgspec.structs.replace(eased, severity=better.better_severity), None

@@ -16,7 +16,7 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 
 _DAYS: Final = 7
-"""How long an account that looks like an earlier one is shown: until somebody has read it, not for ever."""
+"""How long an account that looks like an earlier one is shown: long enough to be read, not permanently."""
 
 
 def same_accounts(settings: Settings, home: Home) -> Iterator[CheckResult]:

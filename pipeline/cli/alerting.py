@@ -189,7 +189,7 @@ def _few(account_ids: list[str]) -> str:
 
 
 def try_recipients(*, as_json: bool) -> bool:
-    """Send a message to everybody who is told of anything and print how that went; True where all arrived.
+    """Send a test message to every recipient and print how that went; True where all arrived.
 
     Raises UsageError where nobody is to be told.
     """

@@ -145,7 +145,7 @@ def reachable_servers() -> Iterator[CheckResult]:
 
 def _server_name(words: Sequence[str]) -> str | None:
     """What is served by a command line; None where it is none of the web servers."""
-    # An interpreter and its options may stand before the command.
+    # An interpreter and its options may precede the command.
     for place, word in enumerate(words[:4]):
         command, following = Path(word).name, words[place + 1 : place + 2]
         if command in ("dagster-webserver", "dagster_webserver", _GUARDED):

@@ -63,7 +63,7 @@ def _refusal(home: Home, problem: duckdb.Error) -> DrawdownError:
 
 
 def _hint(home: Home, problem: Exception) -> str:
-    """Where the names stand, after an error about a name; what the command is for, after one about anything more."""
+    """Where to find the names, after an error about a name; what the command is for, after one about anything more."""
     if isinstance(problem, duckdb.PermissionException) or any(each in str(problem) for each in _NOT_READING):
         return (
             "`drawdown sql` reads the published tables and nothing else; for files, settings and tables of your own, "

@@ -140,7 +140,7 @@ def dictionary(
 def report(
     is_opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Print where the report of the newest build is: one HTML page, made anew where it is older than the build."""
+    """Print where the report of the newest build is: one HTML page, written again if it is older than the build."""
     from pipeline.published.report import current_report
 
     address = current_report(Home.from_environment()).as_uri()

@@ -1,4 +1,4 @@
-"""The commands that ask vendors, or make tables anew."""
+"""The commands that ask vendors, or rebuild tables."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def rebuild(
     to: Annotated[str, typer.Option(metavar="FILE", help="The DuckDB file that --as-of writes.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Make the warehouse and everything published anew from landing alone; nothing is fetched."""
+    """Rebuild the warehouse and everything published from landing alone; nothing is fetched."""
 
     def work() -> RefreshResult:
         from pathlib import Path

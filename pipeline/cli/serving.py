@@ -1,7 +1,7 @@
 """`drawdown serve`: the report, the metrics and the state of the newest build over HTTP, for reading only.
 
-Three addresses and no more: nothing is looked up by a path, so there is no folder to list or to climb out of. Each
-answer is read anew from the build that is current, which is never locked.
+Three addresses only: nothing is looked up by a path, so there is no folder to list or to climb out of. Each
+answer is read from the current build, which is never locked.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is told the address once it is bound.
 
-    Raises UsageError for a host that other machines reach where that is not asked for in so many words, DrawdownError
+    Raises UsageError for a host that other machines reach where that is not asked for explicitly, DrawdownError
     where the address cannot be bound.
     """
     import uvicorn

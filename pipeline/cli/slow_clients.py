@@ -54,7 +54,7 @@ class _LimitedProtocol(H11Protocol):
     _is_held = False
     """Nothing is read from it yet, for there is no room."""
     _since = 0.0
-    """When the client was last waited for anew."""
+    """When the present wait for the client began."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -37,7 +37,7 @@ FROM marts.fleet_status
 """
 _BUILD = "SELECT item, value FROM marts.build_info WHERE item IN ('as_of_utc', 'built_at_utc')"
 _WIDEST = 100
-"""Beyond this the eye loses the line between a name and what stands at the other end."""
+"""Beyond this width a row is hard to follow from its name to its last cell."""
 
 
 @dataclass(frozen=True, slots=True)

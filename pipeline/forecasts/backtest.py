@@ -74,7 +74,7 @@ def backtest(
     sampler: Sampler = iterate_paths,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Backtest:
-    """Forecast the totals of every account from past days, knowing no more than was known then.
+    """Forecast the totals of every account from past days, using only what was known then.
 
     - `spend`: account_id, date, spend_amount, optionally vendor, as `forecast` takes it. A missing day is unobserved.
     - `step_days`: origins are this many days apart, counted back from the last day of all accounts.

@@ -1,6 +1,6 @@
 """Plots of forecasts as SVG, written by hand: a balance with its fan, the runway curve, calibration.
 
-Each function takes rows as the tables' SELECTs give them and returns one `<svg>` that stands alone
+Each function takes rows as the tables' SELECTs give them and returns one self-contained `<svg>`
 (`pipeline.support.svg`). `width` is 640 pixels where there is room; with NARROW the words stay readable on a phone.
 ValueError is raised for numbers that cannot be drawn.
 """

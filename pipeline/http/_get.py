@@ -85,7 +85,7 @@ class Caller:
 
 
 class _Headers(httpx.Auth):
-    """Puts the caller's headers on a request as it is sent, so that no key stands bare in a variable of ours."""
+    """Puts the caller's headers on a request as it is sent, so that no variable of ours holds a bare key."""
 
     def __init__(self, headers: Mapping[str, str | Secret]) -> None:
         self._headers = headers
@@ -173,7 +173,7 @@ class Get:
             permits.release()
 
     async def _enter(self) -> float:
-        """Wait until it is this request's turn, while its clock stands still."""
+        """Wait until it is this request's turn, while its clock is stopped."""
         began = self._clock()
         self._timeout.reschedule(None)
         wait_seconds = await self._caller.admission.enter(

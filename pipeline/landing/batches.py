@@ -44,7 +44,7 @@ class LandingBatches:
         self._writers[key].add(fetch)
 
     async def land_each(self, every_seconds: float) -> None:
-        """Land a batch every so many seconds, until cancelled.
+        """Land a batch at each interval, until cancelled.
 
         Raises DrawdownError where this machine's clock is wrong, OSError where landing cannot be written.
         """

@@ -14,7 +14,7 @@ _AT_LEAST: Final = 2
 
 
 _LOOK_SECONDS: Final = 0.05
-"""How long to wait at least before looking again whether a walk's time is over, while it stands still."""
+"""How long to wait at least before looking again whether a walk's time is over, while it is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,5 +66,5 @@ def _published(path: Path) -> tuple[bytes, Span]:
         header, days = b"", []
     # What is landed must be readable for good, so it is looked at before.
     if not header.startswith(b"Date,") or not days:
-        raise DrawdownError(f"{path} is no list of the ECB's rates; install {_PACKAGE} anew")
+        raise DrawdownError(f"{path} is not a list of ECB rates; reinstall {_PACKAGE}")
     return b"".join([header, *wanted]), Span(from_date=days[0], to_date=days[-1])

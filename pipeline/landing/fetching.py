@@ -102,7 +102,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPolicy:
-    """How patient a run is, and who is told of each visit as it ends."""
+    """How patient a run is, and a callback for each visit as it ends."""
 
     patience: Patience = field(default_factory=Patience)
     budget: Budget = field(default_factory=Budget)
@@ -280,7 +280,7 @@ class _Tour:
             fetch_count=len(landed),
             body_bytes=sum(size for size, _ in landed),
             elapsed_seconds=sum(seconds for _, seconds in landed),
-            # A clock that is set for a sandbox stands where it was told to.
+            # A clock set for a sandbox does not move.
             clock_skew_seconds=None if fetcher.clock.as_of or account.ignore_date_header else clock_skew_seconds(last),
         )
         fetcher.policy.on_visit(visit)
@@ -342,7 +342,7 @@ def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: 
 def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]]) -> list[Call]:
     """The calls of a run: the wanted (vendor, endpoint) pairs of each account, with its secrets.
 
-    An account whose readings from before Drawdown stand in a file is visited there, too. Raises UsageError before
+    An account whose readings from before Drawdown are in a file is visited there, too. Raises UsageError before
     any request where a secret is absent or unusable.
     """
     calls = []

@@ -164,7 +164,7 @@ def settle(temporary: Path, path: Path) -> None:
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.chmod(0o600)
-    # A rename would replace what stands there.
+    # A rename would replace an existing file.
     try:
         os.link(temporary, path)
     except OSError as problem:

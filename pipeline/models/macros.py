@@ -21,7 +21,7 @@ class Macro:
     name: str
     parameters: tuple[str, ...]
     expression: str
-    """What a call of it stands for, in terms of the parameters."""
+    """The expression of a call, in terms of the parameters."""
     statement: str
     """The file: comments and `CREATE OR REPLACE MACRO`."""
 

@@ -38,7 +38,7 @@ MONEY = tuple(table for table in MONTHLY_TABLES if table not in (READINGS, CLAIM
 _UNSEEN = frozenset({"row_number", "loaded_at_utc", "extra_json"})
 _UNMOVING = _UNSEEN | {"fetch_id", "observed_at_utc", "description"}
 
-# When the entry took effect that a record is, or stands for.
+# When the entry took effect that a record is, or replaces.
 _ENTERED = {
     "ledger_entries": "{row}.effective_at_utc",
     "orders": "coalesce({row}.paid_at_utc, {row}.ordered_at_utc)",
@@ -48,7 +48,7 @@ _ENTERED = {
 # From when to when a record's money may have moved, and which fact it is.
 _MOVED = {
     "balances": (READINGS, "{row}.observed_at_utc", "{row}.observed_at_utc"),
-    # Where the vendor shows no ledger, what was paid for stands in for it; payments document top-ups.
+    # Where the vendor shows no ledger, paid orders replace it; payments document top-ups.
     **{kind: (ENTRIES, entered, entered) for kind, entered in _ENTERED.items()},
     "usage_days": (
         USAGE,

@@ -38,10 +38,8 @@ def warehouse_resource(_: dg.InitResourceContext) -> Iterator[Warehouse]:
 
 
 @dg.resource(
-    config_schema={
-        "as_of": dg.Field(str, is_required=False, description="An instant to stand still at: sandboxes only.")
-    },
-    description="The run's clock: the present, or one instant that stands still.",
+    config_schema={"as_of": dg.Field(str, is_required=False, description="A fixed instant: sandboxes only.")},
+    description="The run's clock: the present, or one fixed instant.",
 )
 def clock_resource(context: dg.InitResourceContext) -> Clock:
     """The clock."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import dagster as dg
 
-# A process that has its number anew began later than the run by more than clocks and rounding explain.
+# A process that reuses its number began later than the run by more than clocks and rounding explain.
 _ROUNDING_SECONDS: Final = 2.0
 
 

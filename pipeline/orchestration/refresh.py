@@ -88,7 +88,7 @@ class RefreshRequest:
 
     @property
     def is_replay(self) -> bool:
-        """It makes tables again from landing, and is no run: nobody is told of anything."""
+        """It makes tables again from landing, and is not a run: no message is sent."""
         return self.is_rebuild or self.target is not None
 
 
@@ -237,7 +237,7 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
 def rebuild(
     home: Home, *, on_step: Callable[[str], object] = lambda _: None, is_published: bool = True
 ) -> RefreshResult:
-    """Make the warehouse anew from landing alone, publish it, and put it in the old one's place.
+    """Rebuild the warehouse from landing alone, publish it, and replace the old one.
 
     The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
     """

@@ -87,7 +87,7 @@ ACCOUNTS: Final = (
     Metric(
         name="account_depletion_probability",
         label="horizon_days",
-        doc="Probability that the account runs dry within so many days of its reading; from 0 to 1.",
+        doc="Probability that the account runs dry within this many days of its reading; from 0 to 1.",
         value={"7": "depleted_7d_probability", "30": "depleted_30d_probability"},
     ),
     Metric(
@@ -108,7 +108,7 @@ ACCOUNTS: Final = (
     Metric(
         name="account_daily_spend",
         label="window_days",
-        doc="Mean spend a day over so many complete, observed days.",
+        doc="Mean spend a day over this many complete, observed days.",
         value={"7": "burn_7d_amount", "28": "burn_28d_amount"},
     ),
     Metric(

@@ -152,7 +152,7 @@ _MESSAGES = dg.AssetKey(["published", "messages"])
     ],
 )
 def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-    """Copy the current snapshot into PostgreSQL; what fails there is a failed check, and all else stands."""
+    """Copy the current snapshot into PostgreSQL; what fails there is a failed check, and everything else is kept."""
     problem = loaded = target = None
     try:
         # A rebuild needs no accounts.toml.

@@ -73,7 +73,7 @@ class Exchange:
         return transport
 
     async def gone(self, seconds: float | None) -> bool:
-        """Wait at most `seconds`, or for ever, for the client to leave; tell whether it did."""
+        """Wait at most `seconds`, or without limit, for the client to leave; tell whether it did."""
         try:
             while True:
                 message = await asyncio.wait_for(self.receive(), seconds)

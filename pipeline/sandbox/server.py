@@ -1,4 +1,4 @@
-"""The sandbox behind a real socket: in a thread for a test or a demo, or for ever from the command line."""
+"""The sandbox behind a real socket: in a thread for a test or a demo, or until it is stopped, from the command line."""
 
 import hashlib
 import socket
@@ -79,7 +79,7 @@ class Sandbox:
         """Start a sandbox in a daemon thread and return it once it answers.
 
         `port` 0 takes a free one. The world has `days` days of history before `now` (aware; the real time if
-        None) and the accounts of `vendors` (all if None). The clock stands still until moved, unless `ticking`.
+        None) and the accounts of `vendors` (all if None). The clock does not move until it is moved, unless `ticking`.
         Raises OSError for a port in use and ValueError as `World` does.
         """
         return cls(World(seed=seed, days=days, now=now, vendors=vendors, ticking=ticking), port)
@@ -114,7 +114,7 @@ class Sandbox:
         return list(self._vendors.received)
 
     def accounts_toml(self) -> str:
-        """Return a complete accounts.toml for this sandbox's accounts; the secrets stand in `keys`."""
+        """Return a complete accounts.toml for this sandbox's accounts; the secrets are in `keys`."""
         parts = ['reporting_currency = "EUR"\nallow_http_loopback = true\n']
         for account_id, account in self.world.accounts.items():
             names = f'api_key_env = "{_variable(account_id, "KEY")}"\n'

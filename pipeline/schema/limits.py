@@ -7,7 +7,7 @@ from typing import Final
 CRITICAL_DAYS: Final = 7
 WARNING_DAYS: Final = 14
 WATCH_DAYS: Final = 30
-"""An account with so many days left, or fewer, has that severity."""
+"""An account with at most this many days left has that severity."""
 
 HORIZON_DAYS: Final = 90
 """How far forecasts look."""

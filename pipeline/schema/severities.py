@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 SEVERITIES: Final = ("ok", "watch", "warning", "critical", "unknown")
-"""Least urgent first; `unknown` stands apart, because nothing can be said."""
+"""Least urgent first; `unknown` is apart, because nothing is known."""
 
 URGENCY: Final = ("critical", "warning", "unknown", "watch", "ok")
 """The order in which people are shown accounts: what nobody can judge comes before what can wait."""
@@ -22,7 +22,7 @@ RUN_FAILED: Final = "run_failed"
 """The rule that is about runs, and not about an account."""
 
 EVERY_ACCOUNT: Final = "*"
-"""What stands in the place of an account's id where something is about no account by itself."""
+"""Used in place of an account's id where something is not about one account."""
 
 ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
     {

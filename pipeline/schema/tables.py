@@ -54,9 +54,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How far from a changed fact the rows may lie that follow from it."""
 
     look_back_days: int = 0
-    """Rows read facts of so many days before them."""
+    """Rows read facts of this many days before them."""
     look_ahead_days: int = 0
-    """Rows read facts of so many days after them."""
+    """Rows read facts of this many days after them."""
     has_neighbours: bool = False
     """Beyond these days, rows read on to the account's next reading on either side."""
 

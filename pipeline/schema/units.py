@@ -60,7 +60,7 @@ def is_vendor_unit(code: str) -> bool:
 
 
 def is_unit_code(code: str) -> bool:
-    """Tell whether `code` may stand in a `unit_code` column.
+    """Tell whether `code` is valid in a `unit_code` column.
 
     Accepted: an ISO 4217 code in capitals, a vendor's unit such as `voxpria-credit`, or `unknown`.
     """

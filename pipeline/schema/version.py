@@ -6,4 +6,4 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1
 """Raised by one in each release that lays tables out otherwise than the last one. A warehouse of an older version, or
-of this one with other definitions, is made anew from landing; one of a newer version is refused."""
+of this one with other definitions, is rebuilt from landing; one of a newer version is refused."""

@@ -94,7 +94,7 @@ class Policy(SettingsTable):
         return None if found == OFF else found
 
     def is_told(self, severity: str) -> bool:
-        """Somebody is told of alerts of this severity."""
+        """Alerts of this severity are sent."""
         return rank(severity) >= rank(self.lowest_severity)
 
     def is_held(self, severity: str, now: datetime) -> bool:

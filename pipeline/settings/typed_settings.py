@@ -102,7 +102,7 @@ class Settings(SettingsTable):
     def alert_recipients(self) -> dict[str, tuple[str, ...]]:
         """`recipients`, and under EVERY_ACCOUNT whom to tell of what concerns runs as a whole.
 
-        Those are who is told of every account; where there is nobody such, all who are told of any.
+        Those are the recipients for every account; without any, all recipients.
         """
         by_account = self.recipients()
         everybody = tuple(dict.fromkeys(name for names in by_account.values() for name in names))

@@ -29,7 +29,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     """Bring staging.accounts, staging.credit_prices and staging.build up to the newest loaded run.
 
     An account that left accounts.toml keeps its row, as not configured. `new_ids` are the runs that this load found;
-    where one is older than the run that the build speaks of (a file restored late), all are gone through again, so
+    where one is older than the run that the build speaks of (a file restored late), all are read again, so
     that the order of loading changes nothing. Run inside a transaction, after the fetches.
     """
     if not new_ids:

@@ -12,7 +12,7 @@ from pipeline.staging.convert import to_text
 from pipeline.vendors._port import Records
 
 _SHOWN_CHARACTERS = 80
-"""How much of an offending value stands in a reject; the whole of it is in landing."""
+"""How much of an offending value a reject holds; the whole of it is in landing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class RecordReading:
     candidates: pl.DataFrame = field(default_factory=pl.DataFrame)
     """Every row that was an object, as `accepted` holds them; NULL where a value was refused."""
     folded: dict[int, int] = field(default_factory=dict)
-    """Accepted rows of each answer that stand in `accepted` as a part or repetition of another one."""
+    """Accepted rows of each answer that were merged into another one as its part or repetition."""
     refused_newest_rows: dict[int, int] = field(default_factory=dict)
     """Answers of readings that name their time: the refused row that is, or may be, the newest of them."""
 

@@ -20,7 +20,7 @@ from pipeline.schema.render import polars_type
 from pipeline.schema.units import ISO_4217, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION
 from pipeline.vendors._port import Field, Reads
 
-# Read wider than stored, so that what is too large is told from what is no number.
+# Read wider than stored, so that a number that is too large is told from what is not a number.
 _READ_AS = pl.Decimal(WIDEST_PRECISION, MONEY_SCALE)
 _INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
 # Digits are spelled out, because `\d` also means those of other scripts.

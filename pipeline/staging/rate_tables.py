@@ -24,7 +24,7 @@ _FOR_EVER: Final = "1970-01-01"
 
 
 def load_rates(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> None:
-    """Merge landed lists of rates into staging.fx_rates; of a day and currency the newest landed rate stands.
+    """Merge landed lists of rates into staging.fx_rates; for a day and currency the newest landed rate counts.
 
     A rate that cannot be held exactly is kept out, with its reason in staging.rejects. Run inside a transaction.
     """
@@ -78,7 +78,7 @@ def _store(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, fetch_id:
         """,
         [fetch_id],
     )
-    # The fetch that stated a rate stands beside it, so its months are owed where only that is new, too.
+    # The fetch that stated a rate is stored with it, so its months are owed where only that is new, too.
     touch(connection, [RATES], "SELECT rate_date AS day FROM arrived")
     connection.execute(
         """
@@ -119,7 +119,7 @@ def _reject(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, row: Map
 def load_prices(connection: duckdb.DuckDBPyConnection, accounts: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace the credit prices of these accounts by those of their landed settings.
 
-    The single price holds for ever, so it stands from 1970 on. Runs that were landed before there was a list of
+    The single price holds for all days, so it starts in 1970. Runs that were landed before there was a list of
     prices have none.
     """
     rows: list[Sequence[str]] = []

@@ -62,7 +62,7 @@ def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: T
                 if check == "is_success"
                 else f"an answer cannot be read ({value}): {fetch_id} in landing"
             )
-            found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data stands")
+            found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data is kept")
     told = {(row[0], row[1]) for row in failed}
     # What an answer need not hold costs nothing else of it where it cannot be read.
     unreadable = [] if _is_optional(vendor, kind) else _unreadable(connection, vendor, kind)
@@ -71,14 +71,14 @@ def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: T
             found.add(
                 account_id,
                 f"{vendor} {endpoint}: no row could be read ({column}: {check}, found {value!r}); "
-                "earlier data stands. See staging.rejects and staging.schema_drift",
+                "earlier data is kept. See staging.rejects and staging.schema_drift",
             )
     if kind == "ledger_entries":
         for account_id, endpoint, count in _vanished(connection, vendor, kind, table):
             found.add(
                 account_id,
-                f"{vendor} {endpoint}: the listing is empty, though {count} entries are known; they "
-                "stand, and later days are not taken as free of spend",
+                f"{vendor} {endpoint}: the listing is empty, though {count} entries are known; they are kept, "
+                "and later days are not taken as free of spend",
             )
     return found
 
@@ -88,7 +88,7 @@ def _is_of_files(vendor: str) -> bool:
 
 
 def _is_optional(vendor: str, kind: str) -> bool:
-    """Whether such records only come beside others, by which what is wrong with their answer is told already."""
+    """Whether such records only come beside others, which already report what is wrong with their answer."""
     return all(
         records.is_optional for each in discover()[vendor].endpoints for records in each.records if records.kind == kind
     )

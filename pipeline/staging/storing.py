@@ -135,7 +135,7 @@ def _arrived(table: Table, same_key: str) -> str:
 
 
 def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
-    """Merge rows into a record table by its key; the newest statement wins, wherever it stands in the load."""
+    """Merge rows into a record table by its key; the newest statement wins, wherever it is in the load."""
     if not rows.height:
         return
     columns = ", ".join(table.column_names)
@@ -227,7 +227,7 @@ def _store_drift(
     key = ", ".join(table.key)
     columns = ", ".join(table.column_names)
     connection.register("incoming", rows)
-    # The first sight of a change stands, in whatever order answers are loaded.
+    # The first observation of a change counts, in whatever order answers are loaded.
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE arrived AS

@@ -1,4 +1,4 @@
-"""The run's clock: the present, or one instant that stands still."""
+"""The run's clock: the present, or one fixed instant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a run calls now. With `as_of` it stands still there for the whole run."""
+    """What a run calls now. With `as_of` it is that instant for the whole run."""
 
     as_of: datetime | None = None
 

@@ -1,4 +1,4 @@
-"""What every DuckDB connection of ours is told first."""
+"""Settings of every DuckDB connection of ours."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import duckdb
 from pipeline.support.errors import first_line
 
 _LONGEST: Final = 500
-"""Of what is told of a disk: it may hold two long paths."""
+"""The longest message about a disk: it may hold two long paths."""
 _FULL: Final = ("No space left on device", "File too large", "Disk quota exceeded")
 _DAMAGED: Final = ("Corrupt", "not a valid DuckDB database file", "Could not read enough bytes", "replaying WAL")
 
@@ -19,7 +19,7 @@ def in_words(problem: Exception) -> str | None:
     """What a person can do about a full disk or a damaged DuckDB file, in one line; None for any other error."""
     text, said = str(problem), first_line(problem, longest=_LONGEST)
     if any(sign in text for sign in _FULL):
-        return f"no room on the disk: {said}. What was committed stands; make room and run again"
+        return f"no room on the disk: {said}. What was committed is kept; make room and run again"
     if isinstance(problem, duckdb.Error) and any(sign in text for sign in _DAMAGED):
         return f"a DuckDB file is damaged: {said}. Landing still holds every answer: run `drawdown rebuild`"
     return None

@@ -19,7 +19,7 @@ def decode_json(body: bytes) -> object:
 
     Integers arrive as `int`. Numbers with a fraction or an exponent arrive as the `str` that stood in the
     body (`"13.50"`, `"1.48e-11"`), because money must become a Decimal from its text. Strings that hold a
-    number arrive as `str` too: the two are told apart by no caller.
+    number arrive as `str` too: no caller distinguishes the two.
 
     Half of a surrogate pair, such as the `\\ud83d` of a text that was cut in the middle of an emoji, is within the
     grammar of JSON and no character: it becomes U+FFFD, and the rest of the body is read as it is.

@@ -55,7 +55,7 @@ class Home:
 
     @property
     def sandbox_accounts(self) -> Path:
-        """The demo's accounts.toml; where it stands, the folder holds a sandbox's data and nothing else."""
+        """The demo's accounts.toml; if it exists, the folder holds a sandbox's data and nothing else."""
         return self.path / "sandbox-accounts.toml"
 
     @property

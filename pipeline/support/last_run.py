@@ -1,7 +1,7 @@
 """How the last run ended: a small file that `drawdown status` and the metrics read beside the build.
 
 A run that fails leaves the last build in its place, so the build cannot tell of it. The file has its size from the
-first run on and is written in place, because a run may have failed for want of room on the disk. It can be lost: the
+first run on and is written in place, because a run may have failed because the disk is full. It can be lost: the
 next run writes it again.
 """
 
@@ -71,7 +71,7 @@ def write_last_run(home: Home, run: LastRun) -> None:
 
 
 def after_failure(before: LastRun | None, run_id: str, at: datetime, problems: tuple[str, ...]) -> LastRun:
-    """What stands after a run that failed."""
+    """The record after a run that failed."""
     ended = LastRun(
         run_id=run_id, ended_at_utc=at, is_ok=False, problems=problems, failed_since_utc=at, failed_run_count=1
     )

@@ -23,7 +23,7 @@ class Secret:
     `value` is the key itself; `name` is the variable's name. Every way of printing shows `Secret(NAME)`.
 
     Errors: `ValueError` naming the variable, and never the value, when the value is empty, begins or ends
-    with white space, or holds a control or non-ASCII character; none of these can stand in a header.
+    with white space, or holds a control or non-ASCII character; none of these is valid in a header.
     """
 
     __slots__ = ("_prefix", "_value", "name")
@@ -42,7 +42,7 @@ class Secret:
         return self._value
 
     def header_value(self) -> str:
-        """Return what stands in a header: the prefix, if any, and the key."""
+        """Return the header's value: the prefix, if any, and the key."""
         return self._prefix + self._value
 
     def with_prefix(self, prefix: str) -> "Secret":

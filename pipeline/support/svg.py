@@ -1,8 +1,8 @@
 """Drawing in SVG, by hand: the frame, axes, lines and words that plots are made of.
 
-Each picture stands alone: no script, no reference to anything outside, every word escaped. As an image or a file of its
-own it has a ground and an ink for light and for dark; inside an HTML page it takes the page's colour (`currentColor`).
-Amounts are placed as floats: a plot is for the eye.
+Each picture is self-contained: no script, no reference to anything outside, every word escaped. As an image or a file
+of its own it has a ground and an ink for light and for dark; inside an HTML page it takes the page's colour
+(`currentColor`). Amounts are placed as floats: a plot is for the eye.
 
 Why no charting library: the 180 charts of a report of 54 accounts were drawn with this module and with Altair 6.3.0 and
 vl-convert-python 1.9.0, on one core. They took 0.2 s and 0.5 MB here, 35 s and 1.8 MB there: a page of 1.7 MB instead
@@ -184,7 +184,7 @@ def escaped(words: str) -> str:
 
 
 def cut(words: str, most: int) -> str:
-    """At most so many letters of the words."""
+    """The words, cut to a number of letters."""
     return words if len(words) <= most else words[: most - 1] + "…"
 
 

@@ -316,7 +316,7 @@ class Service:
     subcategory: str = "Other (Other)"
     """One of those that FOCUS lists for the category."""
     virtual_currency: str | None = None
-    """What the vendor calls its own unit of account, in the plural; None: its unit_code stands in."""
+    """What the vendor calls its own unit of account, in the plural; None: its unit_code is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

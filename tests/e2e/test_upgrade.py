@@ -1,4 +1,4 @@
-"""A warehouse that another version laid out: an older one is made anew from landing and said to be, a newer one refused."""
+"""A warehouse that another version laid out: an older one is rebuilt from landing with a message, a newer one refused."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_older_warehouse_is_made_anew_and_said_to_be_on_stderr_and_in_dagster
     done = bench.command(*WITHOUT_VENDORS, DAGSTER_HOME=str(tmp_path / "dagster"))
 
     assert done.returncode == 0, done.stderr
-    said = f"{bench.home.warehouse} was laid out by Drawdown unknown (schema 0), this is {THIS}: it is made anew"
+    said = f"{bench.home.warehouse} was laid out by Drawdown unknown (schema 0), this is {THIS}: rebuilding it"
     assert said in done.stderr
     assert "upgrade: done; the run goes on" in done.stderr
     assert _sums(bench) == before
@@ -156,7 +156,7 @@ def test_what_keeps_a_warehouse_from_being_made_anew_is_said_in_a_line(bench: Be
     assert done.returncode == 1
     said = done.stderr.splitlines()[-1]
     assert re.search(
-        r"^drawdown: .*warehouse.duckdb was laid out by .*, and could not be made anew: .*parquet is damaged: .*backup",
+        r"^drawdown: .*warehouse.duckdb was laid out by .*, and could not be rebuilt: .*parquet is damaged: .*backup",
         said,
     )
     assert bench.home.warehouse.read_bytes() == content

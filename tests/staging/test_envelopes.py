@@ -32,7 +32,7 @@ def test_a_balance_in_an_answer_that_failed_changes_nothing_and_is_told_in_one_l
     assert workshop.rows("SELECT balance_amount FROM staging.balances") == [(7,)]
     assert workshop.rows("SELECT count(*) FROM staging.schema_drift") == [(0,)]
     assert _lines(workshop, "deepvue") == [
-        "account main: deepvue wallet: the answer says that it failed ('temporarily unavailable'); earlier data stands"
+        "account main: deepvue wallet: the answer says that it failed ('temporarily unavailable'); earlier data is kept"
     ]
     workshop.landing.answer("deepvue", "wallet", {"current_balance": 6}, at=NOW + timedelta(hours=2))
     workshop.load()
@@ -48,7 +48,7 @@ def test_usage_in_an_answer_that_failed_proves_no_days_without_spend(workshop: W
     assert workshop.rows("SELECT count(*) FROM staging.evidence") == [(0,)]
     assert workshop.rows("SELECT count(*) FROM staging.vendor_claims") == [(0,)]
     assert _lines(workshop, "voxpria") == [
-        "account main: voxpria usage: the answer says that it failed ('temporarily unavailable'); earlier data stands"
+        "account main: voxpria usage: the answer says that it failed ('temporarily unavailable'); earlier data is kept"
     ]
 
 

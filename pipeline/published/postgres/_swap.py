@@ -94,7 +94,7 @@ def swap(
         _hold(psycopg2, cursor, tables, old, target, waits)
         cursor.execute(f"DROP TABLE {tables}")
     for schema in old:
-        # What else stands in it is somebody's, and stops the swap.
+        # Anything else in it belongs to somebody, and stops the swap.
         cursor.execute(f"DROP SCHEMA {name_of(schema)}")
     for schema in schemas:
         live = target.schema_prefix + schema

@@ -26,7 +26,7 @@ class HtmlTable:
     """The query's column, and its title."""
     cells: list[list[str]]
     is_words: bool = False
-    """Its cells are words, and stand to the left."""
+    """Its cells are words, aligned to the left."""
     fetch_ids: tuple[str, ...] = ()
     """Answers that it comes from, where they are few."""
 

@@ -28,7 +28,7 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 _FEW: Final = 12
 
 _HEAD_BYTES: Final = 2_000
-"""Within so many bytes of the page's beginning stands which build it is of."""
+"""The first bytes of the page that say which build it is of."""
 
 
 def publish_report(build: Path, home: Home) -> Path:
@@ -46,7 +46,7 @@ def publish_report(build: Path, home: Home) -> Path:
 
 
 def current_report(home: Home) -> Path:
-    """The report of the current build, made anew where there is none, or one of another build or version.
+    """The report of the current build, written again where there is none, or one of another build or version.
 
     Raises DrawdownError where nothing is published, or it cannot be read.
     """

@@ -1,6 +1,6 @@
 """What the report shows, read from one published build: the queries of `queries/`, and their rows.
 
-A query of accounts is asked once for all of them; on the page stands the same text with one account's name in it, for
+A query of accounts is asked once for all of them; on the page is the same text with one account's name in it, for
 anybody to ask again.
 """
 
@@ -53,7 +53,7 @@ class Snapshot:
 
 @cache
 def text_of(query: str) -> str:
-    """A query as it stands in its file."""
+    """A query as its file has it."""
     return (_QUERIES / f"{query}.sql").read_text(encoding="utf-8").strip()
 
 

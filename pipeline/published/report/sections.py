@@ -24,7 +24,7 @@ class Fleet:
 
     headline: str
     tiles: list[tuple[str, str, list[str]]]
-    """A title, the number, and what stands apart from it."""
+    """A title, the number, and the text beside it."""
     table: HtmlTable
     due: HtmlTable
     at_risk: list[Card]

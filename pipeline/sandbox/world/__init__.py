@@ -28,7 +28,7 @@ STORIES: dict[str, tuple[str, Callable[[str, Life], Account]]] = {
 class World:
     """The accounts of some vendors over `days` of life before the initial now, and `HORIZON_DAYS` after it.
 
-    `now` must be aware; it is cut to the second, and the real time if absent. The clock stands still until
+    `now` must be aware; it is cut to the second, and the real time if absent. The clock does not move until
     moved, unless `ticking`. Raises ValueError for a naive instant, for days under 1 and for an unknown
     vendor.
     """

@@ -59,7 +59,7 @@ VENDOR = Vendor(
             ),
             records=(parse.ORDERS,),
             envelope=("data", "links", "meta"),
-            # Where they stand in for the ledger, they are as urgent.
+            # Where they replace the ledger, they are as urgent.
             refresh="hourly",
             is_optional=True,
             is_extra=True,
@@ -94,11 +94,11 @@ VENDOR = Vendor(
     ),
     assumptions=(
         "Balance transactions are at /balance/transactions in the envelope {data, links, meta} of its siblings; "
-        "elsewhere the endpoint is `not_found` in marts.data_freshness, and paid orders stand in for the ledger.",
-        "A transaction has id, amount and created_at; a row without one of them stands in staging.rejects.",
+        "elsewhere the endpoint is `not_found` in marts.data_freshness, and paid orders replace the ledger.",
+        "A transaction has id, amount and created_at; a row without one of them is in staging.rejects.",
         "Amounts may be signed or not: core.ledger_conventions states the convention that the balances prove.",
         "An unknown transaction type becomes `other`, and keeps its word in vendor_entry_type.",
-        "Paid orders stand in for the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
+        "Paid orders replace the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
         "They are credited or taken from the balance at payment_date, and miss refunds: then the balance moves, and no "
         "entry tells why.",
         "A listing's `next` link keeps its filter and page size, or drops them and accepts them again: they are added "

@@ -106,7 +106,7 @@ _KINDS = {
     "vat": "tax",
 }
 
-# Assumed. A row without a status stands in the ledger, so it moved the balance.
+# Assumed. A row without a status is in the ledger, so it moved the balance.
 _STATUSES = {
     "completed": "settled",
     "complete": "settled",
@@ -181,7 +181,7 @@ ORDERS = Records(
         choice("order_status", "status", choices=_STATUSES, otherwise="unknown", required=True),
         money("net_amount", "amount"),
         money("gross_amount", "amount_with_vat", required=True),
-        # Where orders stand in for the ledger, an order that took nothing from the balance is no entry of it.
+        # Where orders replace the ledger, an order that took nothing from the balance is no entry of it.
         money("from_balance_amount", "amount_from_balance", decisive=True),
     ),
     ignored=("tax_rate", "payment_method", "auto_pay", "promo", "promo_applicable", "payment_information"),

@@ -1,10 +1,10 @@
 -- The intervals that close in the months that are owed, what is documented of each, and what that leaves over. A
 -- document only explains the interval that it falls in: opened < effective <= closed.
 --
--- Where usage is stated by day, a reading of the balance stands at a reading of a meter: all days before it as stated
--- by now, and its own day as far as it had been stated by then. The usage of an interval is the difference of its two
--- meter readings, so that usage asked for beside each balance explains intervals shorter than a day, and a day that
--- nothing divides falls to the interval that holds its end.
+-- Where usage is stated by day, a reading of the balance corresponds to a reading of a meter: all days before it as
+-- stated by now, and its own day as far as it had been stated by then. The usage of an interval is the difference of
+-- its two meter readings, so that usage asked for beside each balance explains intervals shorter than a day, and a day
+-- that nothing divides falls to the interval that holds its end.
 with
 
 months as (
@@ -15,7 +15,7 @@ months as (
     where table_name = 'core.balance_intervals'
 ),
 
-hull as (
+owed_range as (
     select
         cast(first_date as timestamp) at time zone 'UTC' as from_utc,
         cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
@@ -28,8 +28,8 @@ carried as (
         snapshots.account_id,
         max(snapshots.observed_at_utc) as from_utc
     from core.balance_snapshots as snapshots
-    cross join hull
-    where snapshots.balance_amount is not null and snapshots.observed_at_utc < hull.from_utc
+    cross join owed_range
+    where snapshots.balance_amount is not null and snapshots.observed_at_utc < owed_range.from_utc
     group by snapshots.account_id
 ),
 
@@ -44,12 +44,12 @@ readings as (
         accounts.evidence_level
     from core.balance_snapshots as snapshots
     inner join core.accounts as accounts on snapshots.account_id = accounts.account_id
-    cross join hull
+    cross join owed_range
     left join carried on snapshots.account_id = carried.account_id
     where
         snapshots.balance_amount is not null
-        and snapshots.observed_at_utc >= coalesce(carried.from_utc, hull.from_utc)
-        and snapshots.observed_at_utc < hull.before_utc
+        and snapshots.observed_at_utc >= coalesce(carried.from_utc, owed_range.from_utc)
+        and snapshots.observed_at_utc < owed_range.before_utc
 ),
 
 -- What was asked for in the same run as a balance was asked for at the same time, a few seconds aside.
@@ -71,11 +71,11 @@ polls as (
             or (evidence.basis = 'usage' and loads.record_kind = 'usage_days')
         )
         and fetches.fetched_at_utc >= (
-            select coalesce(min(carried.from_utc), min(hull.from_utc)) - interval 1 day
-            from hull
+            select coalesce(min(carried.from_utc), min(owed_range.from_utc)) - interval 1 day
+            from owed_range
             left join carried on true
         )
-        and fetches.fetched_at_utc < (select hull.before_utc + interval 1 day from hull)
+        and fetches.fetched_at_utc < (select owed_range.before_utc + interval 1 day from owed_range)
     group by fetches.account_id, fetches.run_id
 ),
 
@@ -245,11 +245,11 @@ entries as (
         9 - length(cast(booked.entry_amount as varchar)) + length(rtrim(cast(booked.entry_amount as varchar), '0'))
             as decimal_count
     from core.ledger_entries as booked
-    cross join hull
+    cross join owed_range
     left join carried on booked.account_id = carried.account_id
     where
-        booked.effective_at_utc > coalesce(carried.from_utc, hull.from_utc)
-        and booked.effective_at_utc < hull.before_utc
+        booked.effective_at_utc > coalesce(carried.from_utc, owed_range.from_utc)
+        and booked.effective_at_utc < owed_range.before_utc
         and booked.entry_status <> 'void'
 ),
 

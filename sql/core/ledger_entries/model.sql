@@ -1,5 +1,5 @@
 -- An account has its entries from one listing, so that nothing is counted twice. Where the vendor shows this key no
--- ledger, its paid orders stand in: deposits with VAT, and what other orders took from the balance; refunds are not
+-- ledger, its paid orders replace it: deposits with VAT, and what other orders took from the balance; refunds are not
 -- among them. Where nothing itemises what was spent, settled payments are the top-ups that are documented.
 --
 -- An entry that names no unit is in the one that the balance was held in when the entry took effect; where its amount

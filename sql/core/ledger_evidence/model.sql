@@ -12,7 +12,7 @@ months as (
     where table_name = 'core.ledger_evidence'
 ),
 
-hull as (
+owed_range as (
     select
         cast(first_date as timestamp) at time zone 'UTC' as from_utc,
         cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
@@ -31,8 +31,8 @@ carried as (
         max(balances.observed_at_utc) as from_utc
     from staging.balances as balances
     inner join booked on balances.account_id = booked.account_id
-    cross join hull
-    where balances.observed_at_utc < hull.from_utc
+    cross join owed_range
+    where balances.observed_at_utc < owed_range.from_utc
     group by balances.account_id
 ),
 
@@ -52,7 +52,7 @@ readings as (
             balances.account_id = units.account_id
             and balances.observed_at_utc >= units.from_at_utc
             and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
-    cross join hull
+    cross join owed_range
     left join carried on balances.account_id = carried.account_id
     left join staging.balances as other
         on
@@ -61,8 +61,8 @@ readings as (
             and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
     where
         other.account_id is null
-        and balances.observed_at_utc >= coalesce(carried.from_utc, hull.from_utc)
-        and balances.observed_at_utc < hull.before_utc
+        and balances.observed_at_utc >= coalesce(carried.from_utc, owed_range.from_utc)
+        and balances.observed_at_utc < owed_range.before_utc
 ),
 
 intervals as (
@@ -91,12 +91,12 @@ entries as (
             when stated.entry_kind in ('usage', 'renewal', 'tax') then -1
         end as direction
     from staging.ledger_entries as stated
-    cross join hull
+    cross join owed_range
     left join carried on stated.account_id = carried.account_id
     where
         stated.entry_status in ('settled', 'unknown')
-        and stated.effective_at_utc > coalesce(carried.from_utc, hull.from_utc)
-        and stated.effective_at_utc < hull.before_utc
+        and stated.effective_at_utc > coalesce(carried.from_utc, owed_range.from_utc)
+        and stated.effective_at_utc < owed_range.before_utc
 ),
 
 placed as (

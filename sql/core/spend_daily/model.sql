@@ -16,7 +16,7 @@ months as (
 ),
 
 -- The first instant and the first instant after, of all that is owed.
-hull as (
+owed_range as (
     select
         cast(min(first_date) as timestamp) at time zone 'UTC' as from_utc,
         cast(max(next_first_date) as timestamp) at time zone 'UTC' as before_utc
@@ -54,10 +54,10 @@ ledger_spend as (
         entries.unit_code,
         -sum(entries.entry_amount) as spend_amount
     from core.ledger_entries as entries
-    cross join hull
+    cross join owed_range
     where
-        entries.effective_at_utc >= hull.from_utc
-        and entries.effective_at_utc < hull.before_utc
+        entries.effective_at_utc >= owed_range.from_utc
+        and entries.effective_at_utc < owed_range.before_utc
         and entries.entry_status in ('settled', 'unknown')
         and (
             entries.entry_kind in ('usage', 'renewal', 'tax', 'adjustment')
@@ -84,10 +84,10 @@ usage_spend as (
 carried as (
     select
         snapshots.account_id,
-        max(case when snapshots.observed_at_utc < hull.from_utc then snapshots.observed_at_utc end) as from_utc,
-        min(case when snapshots.observed_at_utc >= hull.before_utc then snapshots.observed_at_utc end) as to_utc
+        max(case when snapshots.observed_at_utc < owed_range.from_utc then snapshots.observed_at_utc end) as from_utc,
+        min(case when snapshots.observed_at_utc >= owed_range.before_utc then snapshots.observed_at_utc end) as to_utc
     from core.balance_snapshots as snapshots
-    cross join hull
+    cross join owed_range
     where snapshots.balance_amount is not null
     group by snapshots.account_id
 ),
