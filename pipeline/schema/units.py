@@ -15,7 +15,7 @@ MONEY_SCALE: Final = 9
 
 27 is the widest precision with which every engine that readers use adds, subtracts and sums without losing a decimal.
 Spark widens a sum by ten digits and a difference by one; where that exceeds 38, it drops decimals. PyArrow and pandas
-refuse such an addition. The table in docs/queries.md has what each engine does at 38, 37, 28 and 27 digits.
+refuse such an addition. The table in docs/currencies.md has what each engine does at 38, 37, 28 and 27 digits.
 """
 
 WIDEST_PRECISION: Final = 38

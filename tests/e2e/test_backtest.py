@@ -198,7 +198,7 @@ def test_a_run_that_holds_the_warehouse_costs_nothing_but_the_loading(
     first_run(bench)
     history = backtesting.read_history(bench.home, [])
     monkeypatch.setattr(backtesting, "read_history", lambda *_: history)
-    monkeypatch.setattr(backtesting, "Warehouse", lambda home: Warehouse(home, wait_seconds=0.1))
+    monkeypatch.setattr(backtesting, "Warehouse", lambda home, **more: Warehouse(home, wait_seconds=0.1, **more))
     with (bench.home.path / "warehouse.lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DrawdownError, match="is being written by"):

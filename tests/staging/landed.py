@@ -17,6 +17,7 @@ import duckdb
 
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
 from pipeline.models.discovery import in_order
+from pipeline.models.lineage import record_lineage
 from pipeline.models.recompute import recompute
 from pipeline.settings import load as load_settings
 from pipeline.staging.load import LoadReport, load
@@ -179,7 +180,9 @@ class Workshop:
     def load(self) -> LoadReport:
         """Load what landing holds and the warehouse does not."""
         with self.warehouse.transaction() as connection:
-            return load(connection, self.home.landing)
+            report = load(connection, self.home.landing)
+            record_lineage(connection)
+            return report
 
     def recompute(self, *layers: str) -> None:
         """Recompute the models of these layers, each in its own transaction, as the assets do."""
