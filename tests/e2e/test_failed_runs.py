@@ -64,7 +64,7 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
     assert "run `drawdown rebuild`" in outcome["problems"][0]
     assert [line for line in done.stderr.splitlines() if not line.startswith("drawdown: ")] == []
     assert told.titles() == ["2 changes: 1 critical, 1 warning"]
-    assert "the last run failed (run_failed, opened 2026-10-07 10:00 UTC)." in told.heard[0]["message"]
+    assert "the last run failed (run_failed alert opened 2026-10-07 10:00 UTC)." in told.heard[0]["message"]
     assert "run `drawdown rebuild`" in told.heard[0]["message"]
 
     assert bench.home.current.resolve() == shown
@@ -79,8 +79,8 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
         _metrics(bench.home)["drawdown_last_run_failed"],
         _metrics(bench.home)["drawdown_failed_runs_in_a_row"],
     ) == (
-        "1",
-        "2",
+        "1.0",
+        "2.0",
     )
     alerts = read_open(bench.home).alerts
     assert [(each["account_id"], each["rule"]) for each in alerts if each["told_at_utc"]] == [
@@ -92,12 +92,12 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
     assert told.run_alerts(3) == []
     assert told.titles()[1:] == ["runs succeed again"]
     assert told.heard[1]["message"].startswith(
-        "runs succeed again (run_failed, recovered 2026-10-07 12:00 UTC).\nRuns had failed since 2026-10-07 10:00 UTC."
+        "runs succeed again (run_failed alert recovered 2026-10-07 12:00 UTC).\nRuns had failed since 2026-10-07 10:00 UTC."
     )
     assert not is_reached(read_status(bench.home), ["run_failed"])
     assert [each["rule"] for each in read_open(bench.home).alerts] == ["runway"]
     bench.run(NOW + timedelta(hours=4), selection=f'{ALERTS} or key:"published/metrics"')
-    assert _metrics(bench.home)["drawdown_last_run_failed"] == "0"
+    assert _metrics(bench.home)["drawdown_last_run_failed"] == "0.0"
     assert len(told.heard) == 2
     assert bench.rows(
         "SELECT event, delivery_state FROM alerts.events WHERE rule = 'run_failed' ORDER BY event_id"
