@@ -36,7 +36,7 @@ DEAD_DSN = f"postgresql://someone:{PASSWORD}@127.0.0.1:1/nowhere"
 TEAM = 'plat\\form "A"\n'.strip()
 
 
-EXACT = Decimal("12345678901234567890123456789.000000001")
+EXACT = Decimal("123456789012345678.000000001")
 ROWS = {
     "marts.account_status": [
         {"account_id": "main", "team": TEAM, "balance_amount": str(EXACT), "threshold_amount": "20",
