@@ -1,6 +1,6 @@
 """Several rows of one answer with one key: parts that add up, repetitions, or contradictions.
 
-Over several answers the newest statement of a key counts (`pipeline.staging.load.upsert`); within one answer nothing
+Over several answers the newest statement of a key counts (`pipeline.staging.storing`); within one answer nothing
 tells which row is the newest, so none is kept at the others' cost.
 """
 

@@ -27,7 +27,7 @@ from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.landing.compact import compact
-from pipeline.orchestration.refresh import Request, materialize, rebuild
+from pipeline.orchestration.refresh import RefreshRequest, materialize, rebuild
 from pipeline.warehouse.writer import Warehouse
 from tests.bench import HURRIED
 
@@ -65,7 +65,7 @@ def die_after_commit(number):
 
 def run(home, at, selection):
     policy = replace(HURRIED, on_visit=lambda visit: said("visit"))
-    return materialize(Request(home=home, clock=Clock(at), policy=policy, selection=selection, on_step=said)).is_ok
+    return materialize(RefreshRequest(home=home, clock=Clock(at), policy=policy, selection=selection, on_step=said)).is_ok
 
 
 def do(asked):
