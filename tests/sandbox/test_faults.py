@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox_faults import Sandbox
-from tests.sandbox_faults.faults import FAULTS, describe
+from tests.sandbox_faults import FAULTS, Sandbox
+from tests.sandbox_faults.registry import describe
 
 Get = Callable[..., httpx.Response]
 

@@ -6,7 +6,13 @@ from typing import Any
 
 from pipeline import sandbox
 from pipeline.sandbox.world import World
+
+# Importing the modules of faults adds these to FAULTS.
+from tests.sandbox_faults import faults, money_faults
 from tests.sandbox_faults.faultbox import Fault, FaultBox
+from tests.sandbox_faults.registry import FAULTS
+
+__all__ = ["FAULTS", "Fault", "FaultBox", "Sandbox", "faults", "money_faults", "start"]
 
 
 class Sandbox(sandbox.Sandbox):
@@ -29,7 +35,7 @@ class Sandbox(sandbox.Sandbox):
         times: int | None = None,
         **params: Any,
     ) -> None:
-        """Put a fault in place; see `tests.sandbox_faults.faults`. Raises ValueError for an unknown one."""
+        """Put a fault in place; see `tests.sandbox_faults.registry`. Raises ValueError for an unknown one."""
         self.faults.put(Fault(fault, vendor, account, path, exact, after, times, params))
 
     def clear_faults(self) -> None:

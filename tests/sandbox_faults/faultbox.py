@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.sandbox.exchange import Exchange
-from tests.sandbox_faults.faults import FAULTS, parameters
+from tests.sandbox_faults.registry import FAULTS, parameters
 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault in place; None for vendor, account or path means any, for `times` means for ever.
+    """A fault in place; None for vendor, account or path means any, for `times` means without end.
 
     The first `after` matching requests are let through. `path` is relative to the base URL, and a prefix
     unless `exact`.

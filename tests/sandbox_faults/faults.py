@@ -1,16 +1,9 @@
-"""What can go wrong: `FAULTS` maps each name to its behaviour, `describe()` to a line about it.
-
-A fault is put on a vendor, an account and a path prefix for a number of requests or for ever, with
-`Sandbox.put_fault`. Parameters are the behaviour's keyword arguments.
-Where a behaviour names a money field and none is given, it is the one that the endpoint is read for
-(`money_field`).
-"""
+"""What can go wrong with connections, statuses, bodies and rows."""
 
 import base64
 import gzip
-import inspect
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from html import escape as html_escape
 from urllib.parse import quote
@@ -20,55 +13,12 @@ import msgspec
 from pipeline.sandbox.api._api_base import ApiResponse
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import JSON, Exchange
+from tests.sandbox_faults.registry import fault, on_objects
 
 _MEGABYTE = 1_000_000
 
-Behaviour = Callable[..., Awaitable[None]]
-FAULTS: dict[str, Behaviour] = {}
 
-
-def _fault(behaviour: Behaviour) -> Behaviour:
-    FAULTS[behaviour.__name__] = behaviour
-    return behaviour
-
-
-def describe() -> dict[str, str]:
-    """Return each fault's name with its parameters, and the first line of its docstring."""
-    lines = {}
-    for name, behaviour in FAULTS.items():
-        given = [str(p.replace(annotation=p.empty)) for p in parameters(behaviour).values()]
-        lines[f"{name}({', '.join(given)})"] = (inspect.getdoc(behaviour) or "").splitlines()[0]
-    return lines
-
-
-def parameters(behaviour: Behaviour) -> dict[str, inspect.Parameter]:
-    """Return the parameters that a fault takes."""
-    found = inspect.signature(behaviour).parameters
-    return {name: p for name, p in found.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-_MONEY_FIELDS = {
-    "vpsbg": {"/balance": "balance", "/servers": "price_with_vat", "": "amount"},
-    "hyperstack": {
-        "/billing/user-credit/credit": "credit",
-        "/billing/billing/last-day-cost": "total_cost",
-        "/billing/billing/usage": "total_bill",
-        "/billing/payment/payment-details": "amount",
-        "/billing/auto-topup/status": "topup_amount",
-        "": "incurred_bill",
-    },
-    "voxpria": {"/api/v1/credits": "balance", "": "creditsUsed"},
-    "deepvue": {"": "current_balance"},
-}
-
-
-def money_field(vendor: str, path: str) -> str:
-    """Return the name of the amount that an endpoint is read for."""
-    fields = _MONEY_FIELDS[vendor]
-    return fields.get(path, fields[""])
-
-
-@_fault
+@fault
 async def status(x: Exchange, *, code: int = 500, body: str | None = None, content_type: str = "") -> None:
     """Answer with a status code, and the vendor's own error body unless one is given."""
     if body is None:
@@ -77,7 +27,7 @@ async def status(x: Exchange, *, code: int = 500, body: str | None = None, conte
         await x.reply(code, body.encode(), {"content-type": content_type or "text/plain"})
 
 
-@_fault
+@fault
 async def rate_limited(x: Exchange, *, retry_after: str | None = "3") -> None:
     """Answer 429 with the given Retry-After, word for word, or with none."""
     answer = x.error(429, "Too Many Requests")
@@ -86,27 +36,27 @@ async def rate_limited(x: Exchange, *, retry_after: str | None = "3") -> None:
     await x.give(answer)
 
 
-@_fault
+@fault
 async def hang(x: Exchange, *, seconds: float | None = None) -> None:
     """Say nothing at all for some seconds, or until the client gives up; then reset the connection."""
     if not await x.gone(seconds):
         await x.raw(b"", reset=True)
 
 
-@_fault
+@fault
 async def slow(x: Exchange, *, seconds: float = 1.0) -> None:
     """Answer properly, but late."""
     if not await x.gone(seconds):
         await x.give(x.answer)
 
 
-@_fault
+@fault
 async def reset(x: Exchange) -> None:
     """Reset the connection without a word, as a stale keep-alive connection does."""
     await x.raw(b"", reset=True)
 
 
-@_fault
+@fault
 async def drip(x: Exchange, *, interval_seconds: float = 0.05) -> None:
     """Send a body that never ends, one byte at a time."""
     await x.start(200, JSON)
@@ -114,21 +64,21 @@ async def drip(x: Exchange, *, interval_seconds: float = 0.05) -> None:
         await x.chunk(b" ")
 
 
-@_fault
+@fault
 async def truncated(x: Exchange) -> None:
     """Announce a Content-Length, send half of it, and close."""
     body = encode(x.answer.body)
     await x.raw(_head(f"content-length: {len(body)}") + body[: len(body) // 2])
 
 
-@_fault
+@fault
 async def truncated_chunk(x: Exchange) -> None:
     """Close in the middle of a chunk."""
     body = encode(x.answer.body)
     await x.raw(_head("transfer-encoding: chunked") + b"%x\r\n" % len(body) + body[: len(body) // 2])
 
 
-@_fault
+@fault
 async def truncated_unframed(x: Exchange) -> None:
     """Close half-way through a body that announced no length, so that only its JSON is broken."""
     body = encode(x.answer.body)
@@ -139,50 +89,50 @@ def _head(header: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{header}\r\n\r\n".encode()
 
 
-@_fault
+@fault
 async def html(x: Exchange) -> None:
     """Answer 200 with a page for humans."""
     page = b"<!doctype html><title>Maintenance</title><p>We will be right back."
     await x.reply(200, page, {"content-type": "text/html; charset=utf-8"})
 
 
-@_fault
+@fault
 async def empty(x: Exchange) -> None:
     """Answer 200 with nothing in it."""
     await x.reply(200, b"", JSON)
 
 
-@_fault
+@fault
 async def no_content(x: Exchange) -> None:
     """Answer 204."""
     await x.reply(204, b"", {})
 
 
-@_fault
+@fault
 async def invalid_json(x: Exchange) -> None:
     """Answer 200 with JSON that breaks off in a syntax error."""
     await x.reply(200, b'{"balance": , "data": [}', JSON)
 
 
-@_fault
+@fault
 async def invalid_utf8(x: Exchange) -> None:
     """Answer 200 with JSON whose text is not UTF-8."""
     await x.reply(200, b'{"description": "caf\xe9", ' + encode(x.answer.body)[1:], JSON)
 
 
-@_fault
+@fault
 async def bom(x: Exchange) -> None:
     """Answer properly, after a byte order mark."""
     await x.reply(200, b"\xef\xbb\xbf" + encode(x.answer.body), JSON)
 
 
-@_fault
+@fault
 async def deep_nesting(x: Exchange, *, depth: int = 100_000) -> None:
     """Answer 200 with arrays nested deeper than a recursive parser goes."""
     await x.reply(200, b"[" * depth + b"]" * depth, JSON)
 
 
-@_fault
+@fault
 async def gzip_bomb(x: Exchange, *, megabytes: int = 512) -> None:
     """Answer 200 with a small gzip body that swells to a huge one."""
     await x.reply(200, _bomb(megabytes), {**JSON, "content-encoding": "gzip"})
@@ -204,7 +154,7 @@ def _bomb(megabytes: int) -> bytes:
     return b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + repeated * megabytes + ending + trailer
 
 
-@_fault
+@fault
 async def huge_body(x: Exchange, *, megabytes: int = 512) -> None:
     """Answer 200 with a huge body, not compressed."""
     await x.start(200, JSON)
@@ -215,20 +165,20 @@ async def huge_body(x: Exchange, *, megabytes: int = 512) -> None:
     await x.send({"type": "http.response.body", "body": b"{}", "more_body": False})
 
 
-@_fault
+@fault
 async def bad_gzip(x: Exchange) -> None:
     """Call a plain body gzip."""
     await x.reply(200, encode(x.answer.body), {**JSON, "content-encoding": "gzip"})
 
 
-@_fault
+@fault
 async def truncated_gzip(x: Exchange) -> None:
     """Send the first half of a gzip body, framed as if it were whole."""
     packed = gzip.compress(encode(x.answer.body), mtime=0)
     await x.reply(200, packed[: len(packed) // 2], {**JSON, "content-encoding": "gzip"})
 
 
-@_fault
+@fault
 async def redirect(x: Exchange, *, location: str = "https://redirect.invalid/", code: int = 302) -> None:
     """Redirect to another host."""
     await x.reply(code, b"", {"location": location})
@@ -243,7 +193,7 @@ _DISGUISES: dict[str, Callable[[str], str]] = {
 }
 
 
-@_fault
+@fault
 async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "plain") -> None:
     """Put the caller's key into the body: into the proper answer, or into an error with the given status."""
     key = _DISGUISES[disguise](x.key)
@@ -253,15 +203,15 @@ async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "pla
         await x.give(ApiResponse(x.answer.status, {**x.answer.body, "debug": {"authorization": key}}, x.answer.headers))
 
 
-@_fault
+@fault
 async def echo_key_in_rows(x: Exchange) -> None:
     """Put the caller's key into every description of the proper answer, each of its characters escaped."""
     key = msgspec.Raw(b'"%s"' % "".join(f"\\u{ord(each):04X}" for each in x.key).encode())
-    body = _on_objects(x.answer.body, lambda found: {**found, "description": key} if "description" in found else found)
+    body = on_objects(x.answer.body, lambda found: {**found, "description": key} if "description" in found else found)
     await x.give(ApiResponse(x.answer.status, body, x.answer.headers))
 
 
-@_fault
+@fault
 async def echo_key_in_headers(x: Exchange, *, code: int = 302) -> None:
     """Put the caller's key into where a redirect leads, into the body's type and into a cookie."""
     key = quote(x.key)
@@ -274,19 +224,19 @@ async def echo_key_in_headers(x: Exchange, *, code: int = 302) -> None:
     await x.reply(code, b"{}", headers)
 
 
-@_fault
+@fault
 async def foreign_next(x: Exchange, *, origin: str = "https://foreign.invalid") -> None:
     """Let every `next` link point to another origin."""
     await _give_with_next(x, f"{origin}{x.path}?page=2")
 
 
-@_fault
+@fault
 async def cyclic_next(x: Exchange) -> None:
     """Let every `next` link point back to the first page."""
     await _give_with_next(x, f"{x.url}?page=1")
 
 
-@_fault
+@fault
 async def endless_next(x: Exchange) -> None:
     """Never run out of pages: there is always a next one, with rows."""
     page = int(x.query.get("page", "1"))
@@ -294,7 +244,7 @@ async def endless_next(x: Exchange) -> None:
     if _on_rows(body, lambda _: []) == body:
         body = x.again({**x.query, "page": "1"}).body
     if "links" not in body:
-        body = _on_objects(body, lambda found: {**found, "pages": page + 1} if "pages" in found else found)
+        body = on_objects(body, lambda found: {**found, "pages": page + 1} if "pages" in found else found)
     await _give_with_next(x, f"{x.url}?page={page + 1}", body)
 
 
@@ -305,7 +255,7 @@ async def _give_with_next(x: Exchange, link: str, body: Tree = None) -> None:
     await x.give(ApiResponse(x.answer.status, body))
 
 
-@_fault
+@fault
 async def duplicate_rows(x: Exchange) -> None:
     """Send every row twice."""
     await x.give(
@@ -313,13 +263,13 @@ async def duplicate_rows(x: Exchange) -> None:
     )
 
 
-@_fault
+@fault
 async def empty_page(x: Exchange) -> None:
     """Send no rows where there are some."""
     await x.give(ApiResponse(x.answer.status, _on_rows(x.answer.body, lambda _: [])))
 
 
-@_fault
+@fault
 async def skipped_rows(x: Exchange, *, rows: int = 1) -> None:
     """Leave out the first rows of every page but the first, as when rows shift while a client is paging."""
     first = x.query.get("page", "1") == "1"
@@ -335,74 +285,17 @@ def _on_rows(tree: Tree, change: Callable[[list[Tree]], list[Tree]], name: str =
     return tree
 
 
-@_fault
+@fault
 async def unknown_field(x: Exchange, *, field: str = "introduced_field") -> None:
     """Add a field that no documentation mentions to every object."""
-    await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, lambda found: {**found, field: "new"})))
+    await x.give(ApiResponse(x.answer.status, on_objects(x.answer.body, lambda found: {**found, field: "new"})))
 
 
-@_fault
+@fault
 async def field_renamed(x: Exchange, *, field: str, to: str) -> None:
     """Give a field another name in every object that has it."""
 
     def rename(found: dict[str, Tree]) -> dict[str, Tree]:
         return {to if key == field else key: value for key, value in found.items()}
 
-    await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, rename)))
-
-
-def _on_objects(tree: Tree, change: Callable[[dict[str, Tree]], dict[str, Tree]]) -> Tree:
-    if isinstance(tree, dict):
-        return change({key: _on_objects(value, change) for key, value in tree.items()})
-    if isinstance(tree, list):
-        return [_on_objects(item, change) for item in tree]
-    return tree
-
-
-def _money(name: str, doc: str, change: Callable[[dict[str, Tree], str], dict[str, Tree]]) -> None:
-    async def behaviour(x: Exchange, *, field: str | None = None) -> None:
-        target = field or money_field(x.vendor, x.path)
-
-        def spoil(found: dict[str, Tree]) -> dict[str, Tree]:
-            return change(found, target) if target in found else found
-
-        await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, spoil)))
-
-    behaviour.__name__, behaviour.__doc__ = name, doc
-    _fault(behaviour)
-
-
-def _money_value(name: str, doc: str, value: Tree) -> None:
-    _money(name, doc, lambda found, target: {**found, target: value})
-
-
-_money(
-    "money_missing",
-    "Leave the money field out of every object.",
-    lambda found, target: {key: value for key, value in found.items() if key != target},
-)
-_money(
-    "money_renamed",
-    "Call the money field `value` in every object.",
-    lambda found, target: {"value" if key == target else key: value for key, value in found.items()},
-)
-_money_value("money_null", "Send null for money.", None)
-_money_value("money_not_available", 'Send "n/a" for money.', "n/a")
-_money_value("money_nan", "Send the bare word NaN for money.", msgspec.Raw(b"NaN"))
-_money_value("money_overflow", "Send 1e999999 for money.", msgspec.Raw(b"1e999999"))
-_money_value("money_forty_digits", "Send forty digits for money.", msgspec.Raw(b"1234567890" * 4))
-_money_value("money_ten_decimals", "Send money with ten decimals.", msgspec.Raw(b"12.3456789012"))
-_money_value("money_dollars", 'Send "$13.50" for money.', "$13.50")
-_money_value("money_grouped", 'Send "1,234.50" for money.', "1,234.50")
-_money_value("money_sentinel", "Send -1 for money, as APIs do that do not know it.", -1)
-
-
-@_fault
-async def money_is(x: Exchange, *, value: str) -> None:
-    """Send an amount of one's choice for money, as after a top-up."""
-    target = money_field(x.vendor, x.path)
-
-    def spoil(found: dict[str, Tree]) -> dict[str, Tree]:
-        return {**found, target: msgspec.Raw(value.encode())} if target in found else found
-
-    await x.give(ApiResponse(x.answer.status, _on_objects(x.answer.body, spoil)))
+    await x.give(ApiResponse(x.answer.status, on_objects(x.answer.body, rename)))
