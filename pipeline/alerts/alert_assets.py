@@ -12,13 +12,12 @@ from pipeline.alerts.rule_inputs import READS, read_readings
 from pipeline.alerts.rules import findings
 from pipeline.alerts.state_machine import step
 from pipeline.models import quarantine
-from pipeline.models.asset_checks import check_specs, unique_keys, unique_keys_spec, warnings
-from pipeline.models.asset_metadata import table_metadata
+from pipeline.models.python_tables import materialized, table_check_specs, table_specs
 from pipeline.schema.tables import of_layer
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
 from pipeline.support.clock import Clock
-from pipeline.support.dagster_steps import OWNERS, asset_key, readable_failures, say
+from pipeline.support.dagster_steps import readable_failures, say
 from pipeline.warehouse.writer import Warehouse
 
 _PUBLISHED = [table for table in of_layer("alerts") if table.is_published]
@@ -26,18 +25,8 @@ _PUBLISHED = [table for table in of_layer("alerts") if table.is_published]
 
 @dg.multi_asset(
     name="alerts",
-    specs=[
-        dg.AssetSpec(
-            asset_key(table.full_name),
-            deps=[asset_key(name) for name in READS],
-            group_name="alerts",
-            description=table.doc,
-            kinds={"python", "duckdb"},
-            owners=OWNERS,
-        )
-        for table in _PUBLISHED
-    ],
-    check_specs=[spec for table in _PUBLISHED for spec in (unique_keys_spec(table), *check_specs(table))],
+    specs=table_specs(_PUBLISHED, READS),
+    check_specs=table_check_specs(_PUBLISHED),
 )
 def alerts(
     context: dg.AssetExecutionContext,
@@ -59,11 +48,7 @@ def alerts(
             rebuild_tables(connection, ledger)
     say(f"alerts: {happened} new events, {sum(state.is_open for state in ledger.states.values())} open")
     for table in _PUBLISHED:
-        yield dg.MaterializeResult(
-            asset_key=asset_key(table.full_name),
-            metadata=table_metadata(connection, table.full_name),
-            check_results=[unique_keys(connection, table), *warnings(connection, table)],
-        )
+        yield materialized(connection, table)
 
 
 def _load_landed(warehouse: Warehouse) -> None:

@@ -6,12 +6,11 @@ from datetime import timedelta
 import dagster as dg
 
 from pipeline.models import quarantine
-from pipeline.models.asset_checks import check_specs, unique_keys, unique_keys_spec, warnings
-from pipeline.models.asset_metadata import table_metadata
+from pipeline.models.python_tables import materialized, table_check_specs, table_specs
 from pipeline.schema.layers import LAYERS
 from pipeline.schema.tables import ALL, of_layer
 from pipeline.support.clock import Clock
-from pipeline.support.dagster_steps import OWNERS, asset_key, readable_failures, say
+from pipeline.support.dagster_steps import readable_failures, say
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
@@ -30,18 +29,8 @@ _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_
 
 @dg.multi_asset(
     name="forecasts",
-    specs=[
-        dg.AssetSpec(
-            asset_key(table.full_name),
-            deps=[asset_key(name) for name in _READ],
-            group_name="forecasts",
-            description=table.doc,
-            kinds={"python", "duckdb"},
-            owners=OWNERS,
-        )
-        for table in _FORECASTS
-    ],
-    check_specs=[spec for table in _FORECASTS for spec in (unique_keys_spec(table), *check_specs(table))],
+    specs=table_specs(_FORECASTS, _READ),
+    check_specs=table_check_specs(_FORECASTS),
 )
 def forecasts(
     context: dg.AssetExecutionContext,
@@ -114,11 +103,5 @@ def forecasts(
         plots["forecasts.calibration"] = calibration_plot(connection)
     say(f"forecasts: {issued} accounts issued")
     for table in _FORECASTS:
-        metadata = table_metadata(connection, table.full_name)
-        if plots.get(table.full_name):
-            metadata["plots"] = dg.MetadataValue.md(plots[table.full_name])
-        yield dg.MaterializeResult(
-            asset_key=asset_key(table.full_name),
-            metadata=metadata,
-            check_results=[unique_keys(connection, table), *warnings(connection, table)],
-        )
+        plot = plots.get(table.full_name)
+        yield materialized(connection, table, {"plots": dg.MetadataValue.md(plot)} if plot else None)

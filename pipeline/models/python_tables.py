@@ -1,0 +1,46 @@
+"""The tables of a layer that Python makes, as Dagster sees them: one asset each, with its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from pipeline.models.asset_checks import check_specs, unique_keys, unique_keys_spec, warnings
+from pipeline.models.asset_metadata import table_metadata
+from pipeline.schema.tables import Table
+from pipeline.support.dagster_steps import OWNERS, asset_key
+
+
+def table_specs(tables: Iterable[Table], reads: Iterable[str]) -> list[dg.AssetSpec]:
+    """An asset for each table, each of which follows from all of `reads`, full names of tables."""
+    deps = [asset_key(name) for name in reads]
+    return [
+        dg.AssetSpec(
+            asset_key(table.full_name),
+            deps=deps,
+            group_name=table.layer,
+            description=table.doc,
+            kinds={"python", "duckdb"},
+            owners=OWNERS,
+        )
+        for table in tables
+    ]
+
+
+def table_check_specs(tables: Iterable[Table]) -> list[dg.AssetCheckSpec]:
+    """The checks of each table: its unique keys, and what its `checks.sql` declares."""
+    return [spec for table in tables for spec in (unique_keys_spec(table), *check_specs(table))]
+
+
+def materialized(
+    connection: duckdb.DuckDBPyConnection, table: Table, metadata: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[None]:
+    """The result of a table that has been made: its columns and rows, further `metadata`, and what its checks found."""
+    return dg.MaterializeResult(
+        asset_key=asset_key(table.full_name),
+        metadata={**table_metadata(connection, table.full_name), **(metadata or {})},
+        check_results=[unique_keys(connection, table), *warnings(connection, table)],
+    )
