@@ -17,11 +17,9 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from pipeline.alerts import alert_assets as alerts_assets
-from pipeline.forecasts import forecast_assets as forecasts_assets
 from pipeline.forecasts import gallery
-from pipeline.models import recompute
-from pipeline.orchestration import sql_assets as sqlassets
+from pipeline.models import python_tables, recompute
+from pipeline.orchestration import sql_assets
 from pipeline.orchestration.definitions import ASSETS
 from pipeline.staging import staging_assets
 from pipeline.support.clock import Clock
@@ -74,7 +72,7 @@ def _without_pictures(*, is_documented: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if not is_documented:
             stack.enter_context(patch.object(recompute, "comments", lambda *_, **__: []))
-        for module in (staging_assets, sqlassets, forecasts_assets, alerts_assets):
+        for module in (staging_assets, sql_assets, python_tables):
             stack.enter_context(patch.object(module, "table_metadata", lambda *_: {}))
         for name in ("current_plots", "calibration_plot"):
             stack.enter_context(patch.object(gallery, name, lambda *_: ""))

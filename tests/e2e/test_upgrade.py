@@ -165,7 +165,7 @@ def test_what_keeps_a_warehouse_from_being_made_anew_is_said_in_a_line(bench: Be
 def test_other_definitions_of_the_same_version_are_an_upgrade_too(bench: Bench) -> None:
     _change(bench.home, "UPDATE staging.layout SET fingerprint = 'abc'", "DROP TABLE core.invoices")
     # By itself a warehouse only opens: who wants it rebuilt says by what.
-    with pytest.raises(DrawdownError, match=r"by other definitions .*: run `drawdown rebuild`"):
+    with pytest.raises(DrawdownError, match=r"laid out with other definitions .*: run `drawdown rebuild`"):
         _ = Warehouse(bench.home).connection
 
     warehouse = Warehouse(bench.home, rebuild=rebuild_outdated)
