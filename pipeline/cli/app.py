@@ -18,16 +18,35 @@ from pipeline.support.printable import printable
 
 
 class _Group(typer.core.TyperGroup):
-    """Commands that say where help is, whatever was wrong with their options."""
+    """Commands whose parsing errors are one line on stderr, as every other error is."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*args, **options)
+        except Exception as problem:
+            _show_in_one_line(problem, None)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except Exception as problem:
-            # Of an option without its value, the parser does not say whose it is.
-            if getattr(problem, "ctx", ctx) is None:
-                problem.ctx = ctx  # type: ignore[attr-defined]
+            _show_in_one_line(problem, ctx)
             raise
+
+
+def _show_in_one_line(problem: Any, ctx: Any) -> None:
+    """Replace how an error of Typer's parser shows itself; leave all other exceptions, and the help, as they are."""
+    if not hasattr(problem, "format_message") or problem.format_message().startswith("Usage: "):
+        return
+    # An option without its value does not say of which command it is.
+    context = problem.ctx or ctx
+    command = context.command_path if context else "drawdown"
+
+    def show(*_: Any, **__: Any) -> None:
+        complain(f"{problem.format_message().rstrip('.')}; see `{command} --help`")
+
+    problem.show = show
 
 
 app = typer.Typer(

@@ -1,10 +1,8 @@
 """The network of a run, and the client of one account."""
 
 import hashlib
-import importlib.util
 import logging
 import ssl
-import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
@@ -36,11 +34,6 @@ _TALKATIVE_LOGGERS = (
 
 # Connections that are kept open for the next request of their origin: open files, beside those of the permits.
 _MOST_IDLE = 128
-
-# httpcore imports it for each request. Where it is not installed, that is looked for in every folder, each time.
-if importlib.util.find_spec("sniffio") is None:
-    # None is how Python is told that a module is absent.
-    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
 def _drop(_: logging.LogRecord) -> bool:

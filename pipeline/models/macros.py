@@ -10,7 +10,8 @@ from typing import Final
 from pipeline.schema.sql_folder import MACROS_FOLDER, shown
 from pipeline.support.errors import DrawdownError
 
-_CREATED: Final = re.compile(r"create or replace macro core\.([a-z_]+)\(([a-z_,\s]+)\) as\s+(.+)", re.DOTALL)
+_CREATED: Final = re.compile(r"create or replace macro core\.([a-z_]+)\(([a-z0-9_,\s]+)\) as\s+(.+)", re.DOTALL)
+_TEXT: Final = re.compile(r"'[^']*'")
 _CALLED: Final = re.compile(r"\bcore\.([a-z_]+)\(", re.IGNORECASE)
 
 
@@ -41,7 +42,7 @@ def discover_macros() -> dict[str, Macro]:
 
 def _macro(name: str, text: str) -> Macro:
     created = _CREATED.search(text)
-    if created is None or created[1] != name or ";" in created[3]:
+    if created is None or created[1] != name or ";" in _TEXT.sub("", created[3]):
         raise DrawdownError(
             f"{shown(MACROS_FOLDER / name)}.sql must be one `create or replace macro core.{name}(...) as ...`, without "
             "a semicolon"
@@ -71,4 +72,4 @@ def inlined(name: str, *arguments: str) -> str:
     """A macro's expression with its arguments, for a build, which has no macros. `arguments` are SQL expressions."""
     macro = discover_macros()[name]
     values = dict(zip(macro.parameters, arguments, strict=True))
-    return re.sub(r"'[^']*'|\b[a-z_]+\b", lambda found: values.get(found[0], found[0]), macro.expression)
+    return re.sub(r"'[^']*'|\b[a-z0-9_]+\b", lambda found: values.get(found[0], found[0]), macro.expression)

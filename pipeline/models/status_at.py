@@ -105,13 +105,12 @@ def status_at(now: datetime) -> str:
             now_severity AS severity,
             CASE
                 WHEN now_reading_state <> reading_state
-                    THEN 'No newer reading for ' || {inlined("age_words", "now_age_seconds")} || '. '
+                    THEN 'No new reading for ' || {inlined("age_words", "now_age_seconds")} || '. '
                 ELSE ''
             END || reason || CASE
                 WHEN now_severity = severity THEN ''
                 WHEN now_runway_days IS NULL THEN ' Since then it has become ' || now_severity || '.'
-                ELSE ' Since then it has become ' || now_severity || ', with '
-                    || CAST(CAST(round(now_runway_days, 1) AS DECIMAL(18, 1)) AS VARCHAR) || ' days left.'
+                ELSE format(' Since then it has become {{}}: {{:,.1f}} days left.', now_severity, now_runway_days)
             END AS reason
         )
     FROM judged

@@ -6,16 +6,23 @@ add up (`exact_amounts`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 _LEAST_CHANCE = 1e-9
+_CENT = Decimal("0.01")
+_WIDE = Context(prec=50)
 
 
 def amount(value: Decimal | float, unit_code: str = "") -> str:
-    """`1,234.50 EUR`: two decimals; an amount that would look like zero, and is not, keeps its digits."""
-    text = f"{value:,.2f}"
+    """`1,234.50 EUR`: two decimals, halves away from zero; what would look like zero, and is not, keeps its digits.
+
+    The macro core.amount_words writes the same.
+    """
+    rounded = value.quantize(_CENT, ROUND_HALF_UP, _WIDE) if isinstance(value, Decimal) else value
+    text = f"{rounded:,.2f}"
     if not text.strip("-0."):
         text = text.removeprefix("-")
         if value:
@@ -44,8 +51,9 @@ def percent(share: float) -> str:
         return "under 0.1 %"
     if 0.999 < share < 1:
         return "over 99.9 %"
-    found = 100 * share
-    return f"{round(found, 1):g} %" if found < 10 or found > 90 else f"{found:.0f} %"
+    if share < 0.1 or share > 0.9:
+        return f"{math.floor(1000 * share + 0.5) / 10:g} %"
+    return f"{math.floor(100 * share + 0.5)} %"
 
 
 def exact_percent(share: Decimal | float) -> str:
@@ -54,7 +62,10 @@ def exact_percent(share: Decimal | float) -> str:
 
 
 def chance(probability: float) -> str:
-    """A probability that sample paths gave: 0 and 1 of them prove nothing to be impossible or certain."""
+    """A probability that sample paths gave: 0 and 1 of them prove nothing to be impossible or certain.
+
+    The macro core.chance_words writes the same.
+    """
     return percent(min(max(probability, _LEAST_CHANCE), 1 - _LEAST_CHANCE))
 
 
@@ -64,7 +75,10 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """An age or a wait in its largest whole unit: `119 seconds`, `2 minutes`, `23 hours`, `1 day`."""
+    """An age or a wait in its largest whole unit: `119 seconds`, `2 minutes`, `23 hours`, `1 day`.
+
+    The macro core.age_words writes the same.
+    """
     for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
         number = int(seconds // size)
         if number >= 2 or (number == 1 and size == 86400):

@@ -208,13 +208,13 @@ def test_a_stale_reading_is_told_after_three_requests_or_six_hours_or_at_once_wh
 ) -> None:
     reading = replace(
         FINE, reading_state="stale", failed_poll_count=failed, silent_seconds=hours * 3600, is_overdue=is_overdue,
-        reason="The newest request gave no balance (unauthorised).",
+        reason="The last request failed (unauthorised).",
         remedy="main: unauthorised; check the value of VPSBG_API_KEY",
     )  # fmt: skip
     [found] = [each for each in findings(reading, Policy()) if each.rule == "stale"]
     assert (found.severity, found.held_severity) == ("warning" if is_told else None, "warning")
     assert found.message == (
-        "The newest request gave no balance (unauthorised). main: unauthorised; check the value of VPSBG_API_KEY."
+        "The last request failed (unauthorised). main: unauthorised; check the value of VPSBG_API_KEY."
     )
 
 

@@ -89,7 +89,7 @@ class Timeline:
         stale = replace(
             self.last_good or FINE,
             reading_state="stale",
-            reason=f"The newest request gave no balance ({word}).",
+            reason=f"The last request failed ({word}).",
             failed_poll_count=self.failed,
             is_overdue=word == "old",
             remedy="main: check the value of KEY",

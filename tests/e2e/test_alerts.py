@@ -102,7 +102,7 @@ def test_a_critical_account_is_told_once_and_a_rebuild_tells_nobody(told: Told) 
 
     assert told.titles() == ["voxpria-campaign is critical"]
     message = told.heard[0]["message"]
-    assert "As likely as not dry by 2026-10-" in message
+    assert "Expected to run dry by 2026-10-" in message
     assert "The chance of running dry within 7 days is over 99.9 %." in message
     assert "Order " in message
     assert "drawdown explain voxpria-campaign" in message

@@ -72,8 +72,8 @@ def test_the_arithmetic_by_hand():
     assert found.without_topup_probability == 1
     assert (found.is_late, found.is_capped) == (False, False)
     assert found.topup_advice == (
-        "Order 300.00 EUR (363.00 with tax) by 4 December: with it the chance of running dry by 6 January 2027 is 5 %; "
-        "without it, it passes 5 % on 8 December; a deposit of 25.00 EUR is pending and not counted."
+        "Order 300.00 EUR (363.00 with tax) by 4 December: the chance of running dry by 6 January 2027 is then 5 %; "
+        "without the top-up it exceeds 5 % on 8 December; a deposit of 25.00 EUR is pending and not included."
     )
 
 
@@ -114,9 +114,7 @@ def test_a_late_order_does_not_promise_what_it_cannot_keep():
     assert found.is_late
     assert found.risk_passed_date == AS_OF + 2 * DAY
     assert found.with_topup_probability == 1
-    assert (
-        "with it the chance of running dry by 26 December is over 99.9 %, without it over 99.9 %" in found.topup_advice
-    )
+    assert "by 26 December the chance is over 99.9 % with the top-up and over 99.9 % without it" in found.topup_advice
 
 
 def test_what_is_credited_on_a_day_counts_at_its_end():
@@ -156,7 +154,7 @@ def test_a_negative_balance_is_filled_first():
     assert found.with_topup_probability == 1
     assert found.topup_advice == (
         "Order 150.00 EUR today, which is late: the balance is below zero until the top-up arrives on 21 November; "
-        "it lasts until 1 December with a chance of 95 % or more."
+        "the chance that the balance then lasts until 1 December is 95 % or more."
     )
 
 
@@ -174,8 +172,8 @@ def test_where_the_risk_is_not_passed_nothing_is_ordered():
     assert found.needed_amount == found.topup_amount == found.topup_gross_amount == 0
     assert (found.is_late, found.is_capped) == (False, False)
     assert found.topup_advice == (
-        "Nothing needs to be ordered before 17 January 2027: the chance of running dry by 19 January 2027, as far as "
-        "the forecast reaches, is under 0.1 %; a deposit of 7.00 EUR is pending and not counted."
+        "No top-up is needed before 17 January 2027: the chance of running dry by 19 January 2027, the end of the "
+        "forecast, is under 0.1 %; a deposit of 7.00 EUR is pending and not included."
     )
     assert advise(steady(), "599.99").order_by_date == AS_OF + 57 * DAY
 
@@ -186,7 +184,7 @@ def test_where_the_paths_end_the_amount_ends_and_says_so():
     assert found.is_capped
     assert found.cover_until_date == AS_OF + 20 * DAY
     assert found.needed_amount == 50
-    assert "by 10 December, as far as the forecast reaches, is" in found.topup_advice
+    assert "by 10 December, the end of the forecast, is" in found.topup_advice
     assert not advise(steady(days=45), "150").is_capped
     assert advise(steady(days=44), "150").is_capped
 
@@ -195,8 +193,8 @@ def test_the_minimum_is_kept_only_where_something_is_needed():
     found = advise(steady(), "150", cover_days=1, minimum_amount=Decimal("50"))
 
     assert (found.needed_amount, found.topup_amount) == (10, 50)
-    assert "Order 50.00 EUR, the least that can be ordered, by" in found.topup_advice
-    assert "the least" not in advise(steady(), "150", minimum_amount=Decimal("50")).topup_advice
+    assert "Order 50.00 EUR, the smallest possible order, by" in found.topup_advice
+    assert "the smallest" not in advise(steady(), "150", minimum_amount=Decimal("50")).topup_advice
 
 
 @pytest.mark.parametrize(
@@ -225,8 +223,8 @@ def test_pending_deposits_are_shown_and_not_deducted():
     )
     assert without.topup_amount == little.topup_amount == enough.topup_amount
     assert "pending" not in without.topup_advice
-    assert little.topup_advice.endswith("; a deposit of 12.50 EUR is pending and not counted.")
-    assert enough.topup_advice.endswith("is pending and not counted, and would be enough once it is credited.")
+    assert little.topup_advice.endswith("; a deposit of 12.50 EUR is pending and not included.")
+    assert enough.topup_advice.endswith("is pending and not included, and would be enough once it is credited.")
 
 
 def test_digits_beyond_those_of_floats_are_kept():

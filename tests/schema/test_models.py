@@ -232,7 +232,7 @@ _DUCKDB_ONLY = {
     "marts.vendor_claim_accuracy": {"arg_max", "mean_of"},
     "marts.forecast_accuracy": {"arg_max", "mean_of"},
     "core.spend_daily": _CONVERSION,
-    "marts.account_status": _CONVERSION | {"age_words", "mean_of", "try_cast"},
+    "marts.account_status": _CONVERSION | {"status_reason", "mean_of", "try_cast"},
     "marts.focus_cost_and_usage": {"try_cast"},
     "marts.focus_cost_and_usage_estimated": {"try_cast"},
     "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "duckdb_views", "regexp_extract", "split"},

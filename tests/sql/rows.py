@@ -29,6 +29,7 @@ _DEFAULTS = {
     "amount_basis": "stated",
     "unit_code": "EUR",
     "reporting_unit_code": "EUR",
+    "reason_code": "unknown",
     "tax_basis": "gross",
     "evidence_level": "ledger",
     "basis": "ledger",

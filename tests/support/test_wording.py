@@ -21,7 +21,8 @@ from pipeline.support.wording import (
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (Decimal("1234.565"), "1,234.56"),
+        (Decimal("1234.565"), "1,234.57"),
+        (Decimal("-1234.565"), "-1,234.57"),
         (Decimal("-4.2"), "-4.20"),
         (Decimal(0), "0.00"),
         (Decimal("-0.00"), "0.00"),

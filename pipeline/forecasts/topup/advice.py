@@ -14,7 +14,7 @@ from pipeline.forecasts.engine import Paths
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.engine.passage import passed_by_day, room_above
-from pipeline.forecasts.topup.money import checked, from_float, rounded_up, spoken
+from pipeline.forecasts.topup.money import amount_text, checked, from_float, rounded_up
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
 from pipeline.support.wording import chance, exact_percent
 
@@ -250,46 +250,47 @@ def _sentence(found: TopUpPlan) -> str:
         first = _day(found, found.horizon_date - found.topup_lead_days * _DAY)
         until, dry = _day(found, found.horizon_date), chance(found.without_topup_probability)
         return (
-            f"Nothing needs to be ordered before {first}: the chance of running dry by {until}, as far as the forecast "
-            f"reaches, is {dry}{_pending(found)}."
+            f"No top-up is needed before {first}: the chance of running dry by {until}, the end of the forecast, is "
+            f"{dry}{_pending(found)}."
         )
     passes, arrives = _day(found, found.risk_passed_date), _day(found, found.arrival_date)
-    until = _day(found, found.cover_until_date) + (", as far as the forecast reaches," if found.is_capped else "")
+    until = _day(found, found.cover_until_date) + (", the end of the forecast," if found.is_capped else "")
     risk = exact_percent(found.topup_risk_probability)
-    with_it = f"with it the chance of running dry by {until} is {chance(found.with_topup_probability)}"
+    with_it, without_it = chance(found.with_topup_probability), chance(found.without_topup_probability)
     if not found.is_late:
-        when, why = f"by {_day(found, found.order_by_date)}", with_it
-        what_if = f"without it, it passes {risk} on {passes}"
+        when, why = f"by {_day(found, found.order_by_date)}", f"the chance of running dry by {until} is then {with_it}"
+        what_if = f"without the top-up it exceeds {risk} on {passes}"
     elif found.day_start_amount < 0:
         when, why = "today, which is late", f"the balance is below zero until the top-up arrives on {arrives}"
-        what_if = f"it lasts until {until} with a chance of {exact_percent(1 - found.topup_risk_probability)} or more"
+        lasts = exact_percent(1 - found.topup_risk_probability)
+        what_if = f"the chance that the balance then lasts until {until} is {lasts} or more"
     else:
         when = "today, which is late"
-        why = f"the chance of running dry passes {risk} on {passes}, and the top-up arrives on {arrives}"
-        what_if = f"{with_it}, without it {chance(found.without_topup_probability)}"
+        why = f"the chance of running dry exceeds {risk} on {passes}, and the top-up arrives on {arrives}"
+        what_if = f"by {until} the chance is {with_it} with the top-up and {without_it} without it"
     return f"Order {_bought(found)} {when}: {why}; {what_if}{_pending(found)}."
 
 
 def _bought(found: TopUpPlan) -> str:
     bought = _amount(found, found.topup_amount)
     if found.topup_gross_amount is not None:
-        bought += f" ({spoken(found.topup_gross_amount, UNKNOWN_UNIT, found.decimals_count)} with tax)"
+        bought += f" ({amount_text(found.topup_gross_amount, UNKNOWN_UNIT, found.decimals_count)} with tax)"
     if found.topup_amount > rounded_up(found.needed_amount, found.decimals_count):
-        bought += ", the least that can be ordered,"
+        bought += ", the smallest possible order,"
     return bought
 
 
 def _pending(found: TopUpPlan) -> str:
     if not found.unconfirmed_amount:
         return ""
-    pending = f"; a deposit of {_amount(found, found.unconfirmed_amount)} is pending and not counted"
+    pending = f"; a deposit of {_amount(found, found.unconfirmed_amount)} is pending and not included"
     if 0 < found.needed_amount <= found.unconfirmed_amount:
         pending += ", and would be enough once it is credited"
     return pending
 
 
 def _amount(found: TopUpPlan, amount: Decimal) -> str:
-    return spoken(amount, found.unit_code, found.decimals_count)
+    return amount_text(amount, found.unit_code, found.decimals_count)
 
 
 def _day(found: TopUpPlan, day: date) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.forecasts.engine import Paths
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.histories import InputError
-from pipeline.forecasts.topup.money import checked, from_float, spoken
+from pipeline.forecasts.topup.money import amount_text, checked, from_float
 from pipeline.schema.units import UNKNOWN_UNIT
 
 _ROUNDING: Final = 1e-9
@@ -74,14 +74,14 @@ def simulate(
         unknown = " and ".join(name for name, value in (("trigger", trigger), ("amount", amount)) if value is None)
         return _not_modelled(f"the vendor does not say their {unknown}")
     if amount <= 0:
-        return _not_modelled(f"an amount of {spoken(amount, unit_code, scale)} tops up nothing")
+        return _not_modelled(f"an amount of {amount_text(amount, unit_code, scale)} tops up nothing")
     if trigger < 0:
-        return _not_modelled(f"a trigger of {spoken(trigger, unit_code, scale)} acts when the account has run dry")
+        return _not_modelled(f"a trigger of {amount_text(trigger, unit_code, scale)} acts when the account has run dry")
 
     depleted, counts = _follow(paths.amounts, float(balance), float(trigger), float(amount))
     reason = (
-        f"Taken at the vendor's word: below {spoken(trigger, unit_code, scale)} it pays in "
-        f"{spoken(amount, unit_code, scale)} on the same day, at most once a day."
+        f"Taken at the vendor's word: below {amount_text(trigger, unit_code, scale)} it pays in "
+        f"{amount_text(amount, unit_code, scale)} on the same day, at most once a day."
     )
     if balance < trigger:
         reason += " The balance is below that already, and nothing was paid in: see whether it works."

@@ -39,9 +39,9 @@ def from_float(amount: float, name: str) -> Decimal:
     return checked(rounded_up(Decimal(f"{amount:.{_DIGITS - 1}e}"), MONEY_SCALE), name)
 
 
-def spoken(amount: Decimal, unit_code: str, scale: int) -> str:
-    """Return an amount for a sentence: `120.00 EUR`, with more decimals than `scale` only if it has them."""
-    whole, _, decimals = f"{amount:.{MONEY_SCALE}f}".partition(".")
+def amount_text(amount: Decimal, unit_code: str, scale: int) -> str:
+    """Return an amount for a sentence: `1,120.00 EUR`, with more decimals than `scale` only if it has them."""
+    whole, _, decimals = f"{amount:,.{MONEY_SCALE}f}".partition(".")
     decimals = decimals.rstrip("0").ljust(scale, "0")
     text = f"{whole}.{decimals}" if decimals else whole
     return text if unit_code == UNKNOWN_UNIT else f"{text} {unit_code}"

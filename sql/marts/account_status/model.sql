@@ -101,7 +101,7 @@ burn as (
         account_id,
         case when is_summed then core.mean_of(sum_7d_amount, day_7d_count) end as burn_7d_amount,
         case when is_summed then core.mean_of(sum_28d_amount, day_28d_count) end as burn_28d_amount,
-        cast(day_28d_count as double) as history_days
+        day_28d_count as day_count
     from summed
 ),
 
@@ -121,13 +121,13 @@ joined as (
             when newest.observed_at_utc is not null
                 then cast(greatest(date_diff('second', newest.observed_at_utc, build.as_of_utc), 0) as double)
         end as age_seconds,
-        attempts.outcome,
+        attempts.outcome as newest_outcome,
         coalesce(attempts.is_read, true) as is_read,
         coalesce(attempts.is_empty, false) as is_empty,
         attempts.refused_newest_row,
         burn.burn_7d_amount,
         burn.burn_28d_amount,
-        coalesce(burn.history_days, 0) as burn_days,
+        coalesce(burn.day_count, 0) as burn_day_count,
         forecast.method as forecast_method,
         forecast.history_days as forecast_history_days,
         forecast.auto_topup_model,
@@ -179,7 +179,7 @@ states as (
 aged as (
     select
         states.*,
-        states.burn_days > 0 or states.forecast_method is not null as is_known,
+        states.burn_day_count > 0 or states.forecast_method is not null as is_known,
         states.reading_state = 'stale' or states.age_seconds >= 86400 as is_aged,
         case
             when states.balance_amount <= 0 then 0.0
@@ -293,119 +293,45 @@ converted as (
             and judged.read_date = rates.conversion_date
 ),
 
-phrases as (
+coded as (
     select
         *,
-        cast(cast(balance_amount as decimal(38, 2)) as varchar) || ' ' || unit_code as balance_words,
-        cast(cast(burn_28d_amount as decimal(38, 2)) as varchar) || ' ' || unit_code || ' a day' as burn_words,
-        case when burn_days = 1 then '1 day' else cast(cast(burn_days as bigint) as varchar) || ' days' end
-            as history_words,
-        core.age_words(age_seconds) as age_words,
-        -- What made it urgent, where the days left alone would not have.
         case
-            when severity = 'warning' and balance_amount < alert_below_amount then '; below your own limit'
-            when severity = 'warning' and expected_balance_amount < alert_below_amount
-                then '; by now expected below your own limit'
-            when severity = 'warning' and runway_days < alert_below_days
-                then
-                    '; fewer than your own limit of '
-                    || regexp_replace(cast(alert_below_days as varchar), '[.]0$', '') || ' days'
-            when severity = 'watch' and balance_amount < threshold_amount
-                then '; below the threshold that the vendor holds'
-            when severity = 'watch' and expected_balance_amount < threshold_amount
-                then '; by now expected below the threshold that the vendor holds'
-            else ''
-        end as limit_words,
+            when reading_state <> 'stale' then null
+            when not is_read and newest_outcome <> 'ok' then 'request_failed'
+            when not is_read and is_empty then 'empty_answer'
+            when not is_read then 'unreadable_answer'
+            when refused_newest_row is not null then 'refused_row'
+            else 'too_old'
+        end as stale_code,
         case
-            when evidence_level = 'balance' then ' (a lower bound: only balances are known)' else ''
-        end as evidence_words,
-        -- Chances are given in tens, the way people bet.
-        case
-            when forecast_p50_date < now_date then 'As likely as not dry already, by ' else 'As likely as not dry by '
-        end || cast(forecast_p50_date as varchar)
-        || coalesce(', 1 chance in 10 by ' || cast(runway_p10_date as varchar), '')
-        || coalesce(', 9 in 10 by ' || cast(runway_p90_date as varchar), '') as dry_words,
-        'Lasts beyond 90 days'
-        || case when now_date > read_date then ' from ' || cast(read_date as varchar) else '' end
-        || coalesce(
-            ' with a chance of '
-            || cast(try_cast(floor(100 * beyond_horizon_probability) as bigint) as varchar) || ' %',
-            ''
-        )
-        || coalesce('; 1 chance in 10 to be dry by ' || cast(runway_p10_date as varchar), '') as lasting_words,
-        case
-            when not is_topped_up then ''
-            when runway_without_topups_days is not null
-                then
-                    '; the vendor''s automatic top-ups are counted in, without them '
-                    || cast(cast(round(runway_without_topups_days, 1) as decimal(18, 1)) as varchar) || ' days'
-            else '; the vendor''s automatic top-ups are counted in, without them beyond 90 days, too'
-        end as topup_words
-    from converted
-),
-
-with_reason as (
-    select
-        *,
-        -- Why a reading is old, and what that means for the sentence behind it.
-        case
-            when reading_state <> 'stale' then ''
-            when not is_read
-                then
-                    'The newest request gave no balance ('
-                    || case
-                        when outcome <> 'ok' then outcome
-                        when is_empty then 'no reading in it'
-                        else 'unreadable'
-                    end
-                    || '); the last good one, ' || balance_words || ', is ' || age_words || ' old. '
-            when refused_newest_row is not null
-                then
-                    'Row ' || cast(refused_newest_row as varchar)
-                    || ' of the newest answer, which may be the newest reading, was refused: see staging.rejects; '
-                    || 'the last good balance, ' || balance_words || ', is ' || age_words || ' old. '
-            else 'No newer reading for ' || age_words || '; the last balance was ' || balance_words || '. '
-        end as reading_words,
-        case
-            when balance_amount is null and outcome is null then 'Never asked yet.'
-            when balance_amount is null and outcome = 'ok' and is_empty
-                then 'No good reading yet; the newest answer holds none.'
-            when balance_amount is null and outcome = 'ok' then 'The balance could not be read; see staging.rejects.'
-            when balance_amount is null then 'No good reading yet; the newest request ended in ' || outcome || '.'
-            when balance_amount <= 0 then 'Nothing is left: the balance is ' || balance_words || '.'
-            when not is_known and expected_balance_amount < alert_below_amount
-                then
-                    'Below your limit of ' || cast(cast(alert_below_amount as decimal(38, 2)) as varchar)
-                    || ' ' || unit_code || '; no complete day of spend is known yet.'
-            when not is_known and expected_balance_amount < threshold_amount
-                then
-                    'Below the threshold of ' || cast(cast(threshold_amount as decimal(38, 2)) as varchar)
-                    || ' ' || unit_code || ' that the vendor holds; no complete day of spend is known yet.'
-            when not is_known and reading_count = 1
-                then 'One reading and no history: days left are unknown until spend has been seen for a day.'
-            when not is_known then 'No complete day of spend is known yet, so days left are unknown.'
+            when balance_amount is null and newest_outcome is null then 'never_requested'
+            when balance_amount is null and newest_outcome <> 'ok' then 'request_failed'
+            when balance_amount is null and is_empty then 'empty_answer'
+            when balance_amount is null then 'unreadable_answer'
+            when balance_amount <= 0 then 'depleted'
+            when not is_known and reading_count = 1 then 'one_reading'
+            when not is_known then 'no_history'
+            when forecast_method is not null and forecast_p50_date is not null then 'dry_by_forecast'
             when
                 forecast_method is not null
-                and (
-                    forecast_p50_date is not null
-                    or runway_p10_date is not null
-                    or is_topped_up
-                    or coalesce(burn_28d_amount > 0, true)
-                )
-                then
-                    coalesce(dry_words, lasting_words) || topup_words
-                    || coalesce('; ' || burn_words || ', the mean of ' || history_words, '')
-                    || evidence_words || limit_words || '.'
-            when burn_28d_amount <= 0
-                then 'No spend in the last ' || history_words || ': no date to run dry' || limit_words || '.'
-            when is_beyond then 'At ' || burn_words || ' it lasts more than ten years' || limit_words || '.'
-            when runway_days is not null
-                then
-                    cast(cast(round(runway_days, 1) as decimal(18, 1)) as varchar) || ' days left at ' || burn_words
-                    || ', the mean of ' || history_words || evidence_words || limit_words || '.'
-            else 'How long it lasts is not known' || limit_words || '.'
-        end as judgement_words
-    from phrases
+                and (runway_p10_date is not null or is_topped_up or coalesce(burn_28d_amount > 0, true))
+                then 'lasts_by_forecast'
+            when burn_28d_amount <= 0 then 'no_spend'
+            when is_beyond then 'over_ten_years'
+            when runway_days is not null then 'days_at_mean'
+            else 'unknown'
+        end as reason_code,
+        -- The limit that made it urgent, where the days left alone would not have.
+        case
+            when balance_amount <= 0 then null
+            when severity = 'warning' and balance_amount < alert_below_amount then 'own_amount'
+            when severity = 'warning' and expected_balance_amount < alert_below_amount then 'own_amount_expected'
+            when severity = 'warning' and runway_days < alert_below_days then 'own_days'
+            when severity = 'watch' and balance_amount < threshold_amount then 'vendor_threshold'
+            when severity = 'watch' and expected_balance_amount < threshold_amount then 'vendor_threshold_expected'
+        end as limit_code
+    from converted
 )
 
 select
@@ -428,10 +354,11 @@ select
     -- how long it lasts
     burn_7d_amount,
     burn_28d_amount,
-    coalesce(forecast_history_days, burn_days) as history_days,
+    burn_day_count,
+    cast(coalesce(forecast_history_days, burn_day_count) as double) as history_days,
     case
         when forecast_method is not null then forecast_method
-        when runway_days is not null and burn_days > 0 then 'mean_28d'
+        when runway_days is not null and burn_day_count > 0 then 'mean_28d'
         else 'none'
     end as method,
     auto_topup_model,
@@ -446,6 +373,7 @@ select
     runway_p90_date,
     depleted_7d_probability,
     depleted_30d_probability,
+    beyond_horizon_probability,
 
     -- how urgent it is
     severity,
@@ -455,7 +383,36 @@ select
     topup_gross_amount,
     order_by_date,
     topup_advice,
-    reading_words || judgement_words as reason,
+    reason_code,
+    stale_code,
+    limit_code,
+    newest_outcome,
+    refused_newest_row,
+    core.status_reason(
+        reason_code,
+        stale_code,
+        limit_code,
+        newest_outcome,
+        refused_newest_row,
+        balance_amount,
+        unit_code,
+        age_seconds,
+        runway_days,
+        runway_without_topups_days,
+        is_topped_up,
+        runway_p10_date,
+        forecast_p50_date,
+        runway_p90_date,
+        beyond_horizon_probability,
+        read_date,
+        now_date,
+        burn_28d_amount,
+        burn_day_count,
+        evidence_level,
+        alert_below_amount,
+        alert_below_days,
+        threshold_amount
+    ) as reason,
     evidence_level,
     fetch_id,
 
@@ -467,4 +424,4 @@ select
     core.source_of(
         reporting_balance_amount, unit_code, reporting_unit_code, price_unit_code, rate_source
     ) as fx_source
-from with_reason
+from coded
