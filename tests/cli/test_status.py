@@ -68,7 +68,7 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
     assert "".join(row[0] for row in shown) == f"{name}b"
     assert {len(row[0]) for row in shown} == {16, 15, 1}
     assert shown[0][1:] == [
-        "-1,234,567,890.12", "voxpria-credit", "3,650.0", "2036-03-18", "critical", "unknown"
+        "-1,234,567,890.13", "voxpria-credit", "3,650.0", "2036-03-18", "critical", "unknown"
     ]  # fmt: skip
     assert shown[-1][1:] == ["100.50", "EUR", "", "", "ok", "fresh"]
     assert " ".join(done.stdout.split("\n\n")[1].split()).startswith(f"{name}: {' '.join(reason.split())} As of ")
@@ -112,7 +112,7 @@ def test_two_hundred_accounts_fit_80_columns_and_are_printed_at_once(publish: Pu
         ("-0.000000001", "-0.000000001"),
         ("0.005000001", "0.01"),
         ("-4.2", "-4.20"),
-        ("1234.565", "1,234.56"),
+        ("1234.565", "1,234.57"),
         (None, ""),
     ],
 )
@@ -145,18 +145,18 @@ FLEET = {
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({}, "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day."),
+        ({}, "1,234.57 EUR in 3 of 5 accounts, 12.50 EUR a day."),
         (
             {"reporting_burn_28d_amount": None, "account_count": 1, "converted_account_count": 1},
-            "1,234.56 EUR in 1 of 1 account.",
+            "1,234.57 EUR in 1 of 1 account.",
         ),
         (
             {"oldest_fx_rate_date": date(2026, 3, 13)},
-            "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day (rates of 2026-03-13 or later).",
+            "1,234.57 EUR in 3 of 5 accounts, 12.50 EUR a day (rates of 2026-03-13 or later).",
         ),
         (
             {"unconverted_balances": "12314.5 INR, 3700 voxpria-credit"},
-            "1,234.56 EUR in 3 of 5 accounts, 12.50 EUR a day; not converted: 12,314.50 INR, 3,700.00 voxpria-credit.",
+            "1,234.57 EUR in 3 of 5 accounts, 12.50 EUR a day; not converted: 12,314.50 INR, 3,700.00 voxpria-credit.",
         ),
         (
             {"reporting_balance_amount": None, "reporting_burn_28d_amount": None, "unconverted_balances": "0 unknown"},

@@ -97,7 +97,7 @@ def test_a_build_that_nobody_renews_turns_red_by_itself(publish: Publish) -> Non
     for at, code in {"2026-04-10": 0, "2026-04-11": 1}.items():
         assert desk.here("status", "--fail-on", "critical", "--as-of", at).returncode == code
     words = " ".join(desk.here("status", "--as-of", "2026-04-11").stdout.split())
-    assert "forecast: No new reading for 24 days. The reason of forecast. Since then it has become critical:" in words
+    assert "forecast: No new reading for 23 days. The reason of forecast. Since then it has become critical:" in words
 
 
 def test_before_the_build_nothing_is_younger_than_in_it(publish: Publish) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from html.parser import HTMLParser
 from typing import Any
 
@@ -95,7 +95,7 @@ def is_shown(words: str, value: Any, column: str) -> bool:
         return words == ("yes" if value else "no")
     if isinstance(value, Decimal):
         shown = amount(words)
-        rounded = value.quantize(Decimal("0.01"))
+        rounded = value.quantize(Decimal("0.01"), ROUND_HALF_UP)
         return shown == rounded if rounded or not value else shown == value
     if isinstance(value, datetime):
         return words == f"{value:%Y-%m-%d %H:%M} UTC"

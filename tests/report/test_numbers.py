@@ -232,7 +232,7 @@ def test_this_months_total_is_what_was_spent_and_the_forecast_of_the_rest(tree: 
             [(unit, low, middle, high, spent)] = rows
             assert said[3] == unit
             for words, number in zip(said.group(1, 4, 2, 5), (0, low, middle, high), strict=True):
-                assert amount(words) == (spent + number).quantize(Decimal("0.01"))
+                assert amount(words) == (spent + number).quantize(Decimal("0.01"), ROUND_HALF_UP)
             told += 1
     assert told
 

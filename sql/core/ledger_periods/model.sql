@@ -11,16 +11,9 @@ with recursive
 -- In the order of preference among what explains the same intervals.
 signs as (
     select
-        1 as preference,
-        'signed' as sign_convention
-    union all
-    select
-        2 as preference,
-        'by_kind' as sign_convention
-    union all
-    select
-        3 as preference,
-        'inverted' as sign_convention
+        listed.preference,
+        listed.sign_convention
+    from (values (1, 'signed'), (2, 'by_kind'), (3, 'inverted')) as listed (preference, sign_convention)
 ),
 
 candidates as (
