@@ -6,6 +6,7 @@ add up (`exact_amounts`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,6 +57,14 @@ def exact_percent(share: Decimal | float) -> str:
 def chance(probability: float) -> str:
     """A probability that sample paths gave: 0 and 1 of them prove nothing to be impossible or certain."""
     return percent(min(max(probability, _LEAST_CHANCE), 1 - _LEAST_CHANCE))
+
+
+def odds(probability: float, least: float) -> str:
+    """`one chance in 1,200`, to two digits; `less than one chance in 1,000,000` for what is not above `least`."""
+    one_in = 1.0 / max(probability, least)
+    digits = 10 ** max(math.floor(math.log10(one_in)) - 1, 0)
+    text = f"one chance in {round(one_in / digits) * digits:,}"
+    return f"less than {text}" if probability <= least else text
 
 
 def count(number: int, noun: str) -> str:
