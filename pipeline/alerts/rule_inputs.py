@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
-from pipeline.alerts.rules import AccountFacts
+from pipeline.alerts.account_facts import (
+    ANOMALY_DAYS,
+    DRIFT_DAYS,
+    SETTLING_DAYS,
+    UNEXPLAINED_DAYS,
+    AccountFacts,
+    Anomaly,
+    AnswerChange,
+    BrokenRule,
+)
+from pipeline.schema.unexplained_classes import EXPECTED
 
 READS: Final = (
     "staging.build",
@@ -21,17 +31,6 @@ READS: Final = (
     "marts.account_status",
 )
 """The tables that alerts are made of."""
-
-UNEXPLAINED_DAYS: Final = 7
-"""Unexplained intervals count for so long; after that, they are history."""
-SETTLING_DAYS: Final = 1
-"""Entries are booked late: what is younger may yet be explained."""
-ANOMALY_DAYS: Final = 7
-DRIFT_DAYS: Final = 2
-
-# Classes of the bridge that are no missing money: booked beside the boundary of two intervals, on its way, or less than
-# the last digit that the vendor states.
-_EXPECTED: Final = ("boundary", "pending_deposit", "rounding")
 
 _QUERY: Final = f"""
 WITH polls AS (
@@ -58,23 +57,22 @@ failing AS (
 ),
 unexplained AS (
     SELECT bridge.account_id, sum(abs(bridge.unexplained_amount)) AS unexplained_amount,
-        count(*) AS interval_count,
-        string_agg(DISTINCT bridge.unexplained_class, ', ' ORDER BY bridge.unexplained_class) AS classes,
+        list(DISTINCT bridge.unexplained_class ORDER BY bridge.unexplained_class) AS classes,
         max(bridge.closed_at_utc) AS closed_at_utc
     FROM core.balance_bridge AS bridge
     INNER JOIN core.accounts AS accounts
         ON bridge.account_id = accounts.account_id AND bridge.unit_code = accounts.unit_code
     CROSS JOIN staging.build AS build
-    WHERE bridge.unexplained_amount <> 0 AND bridge.unexplained_class NOT IN {_EXPECTED}
+    WHERE bridge.unexplained_amount <> 0 AND bridge.unexplained_class NOT IN {EXPECTED}
         AND bridge.closed_at_utc > build.as_of_utc - to_days({SETTLING_DAYS + UNEXPLAINED_DAYS})
         AND bridge.closed_at_utc <= build.as_of_utc - to_days({SETTLING_DAYS})
     GROUP BY bridge.account_id
 ),
 anomalies AS (
     SELECT account_id,
-        arg_max(anomaly_kind || ': ' || reason, (last_date, anomaly_kind))
-            FILTER (WHERE anomaly_kind <> 'unit_changed') AS words,
-        arg_max(reason, last_date) FILTER (WHERE anomaly_kind = 'unit_changed') AS unit_words
+        arg_max({{anomaly_kind: anomaly_kind, reason: reason}}, (last_date, anomaly_kind))
+            FILTER (WHERE anomaly_kind <> 'unit_changed') AS newest,
+        arg_max(reason, last_date) FILTER (WHERE anomaly_kind = 'unit_changed') AS unit_change_reason
     FROM forecasts.anomalies
     WHERE last_date >= (
         SELECT CAST(max(as_of_utc) AT TIME ZONE 'UTC' AS DATE) FROM staging.build
@@ -86,8 +84,8 @@ first_answers AS (
     SELECT account_id, endpoint, min(fetched_at_utc) AS first_at_utc
     FROM staging.fetches WHERE outcome = 'ok' GROUP BY account_id, endpoint
 ),
-strange AS (
-    SELECT drift.account_id, drift.endpoint || ': ' || drift.column_name || ': ' || drift.check_name AS words
+changed_answers AS (
+    SELECT drift.account_id, drift.endpoint, drift.column_name, drift.check_name
     FROM staging.schema_drift AS drift
     INNER JOIN first_answers
         ON drift.account_id = first_answers.account_id AND drift.endpoint = first_answers.endpoint
@@ -95,21 +93,23 @@ strange AS (
     WHERE drift.check_name <> 'rounded_amount' AND drift.first_observed_at_utc > first_answers.first_at_utc
         AND drift.first_observed_at_utc > build.as_of_utc - to_days({DRIFT_DAYS})
     UNION
-    SELECT rejects.account_id, rejects.endpoint || ': ' || rejects.column_name || ': ' || rejects.check_name AS words
+    SELECT rejects.account_id, rejects.endpoint, rejects.column_name, rejects.check_name
     FROM staging.rejects AS rejects
     CROSS JOIN staging.build AS build
     WHERE rejects.observed_at_utc > build.as_of_utc - to_days({DRIFT_DAYS})
 ),
 quarantined AS (
-    SELECT account_id, 'Its last published rows are kept: '
-        || string_agg(table_name || ': ' || rule_name, '; ' ORDER BY table_name, rule_name)
-        || '. See staging.quarantine.' AS words
+    SELECT account_id,
+        list({{table_name: table_name, rule_name: rule_name}} ORDER BY table_name, rule_name) AS broken_rules
     FROM staging.quarantine WHERE table_name <> 'alerts.states' GROUP BY account_id
 ),
 drift AS (
-    SELECT account_id, min(words) || CASE WHEN count(*) > 1 THEN ' and ' || (count(*) - 1) || ' more' ELSE '' END
-        AS words
-    FROM strange GROUP BY account_id
+    SELECT account_id,
+        list(
+            {{endpoint: endpoint, column_name: column_name, check_name: check_name}}
+            ORDER BY endpoint, column_name, check_name
+        ) AS answer_changes
+    FROM changed_answers GROUP BY account_id
 )
 SELECT status.account_id, status.unit_code, status.reading_state, status.observed_at_utc, status.balance_amount,
     status.expected_balance_amount,
@@ -124,17 +124,11 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
     CAST(status.runway_p10_date - CAST(build.as_of_utc AT TIME ZONE 'UTC' AS DATE) AS DOUBLE) AS cautious_days,
     status.runway_p50_date, status.depleted_7d_probability, status.burn_28d_amount,
     accounts.alert_below_days, accounts.alert_below_amount, status.threshold_amount,
-    unexplained.unexplained_amount,
-    coalesce(
-        CAST(CAST(unexplained.unexplained_amount AS DECIMAL(38, 2)) AS VARCHAR) || ' ' || status.unit_code
-        || ' of the last {UNEXPLAINED_DAYS} days cannot be explained (' || unexplained.classes || '), newest up to '
-        || strftime(unexplained.closed_at_utc AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') || ' UTC: see '
-        || 'core.balance_bridge.',
-        ''
-    ) AS unexplained_words,
-    anomalies.words AS anomaly_words, anomalies.unit_words, quarantined.words AS quarantine_words,
-    'The structure of answers changed, or rows were rejected: ' || drift.words || '. See staging.schema_drift and '
-    || 'staging.rejects.' AS drift_words
+    unexplained.unexplained_amount, coalesce(unexplained.classes, []) AS unexplained_classes,
+    unexplained.closed_at_utc AS unexplained_until_utc,
+    anomalies.newest AS anomaly, anomalies.unit_change_reason,
+    coalesce(quarantined.broken_rules, []) AS broken_rules,
+    coalesce(drift.answer_changes, []) AS answer_changes
 FROM marts.account_status AS status
 CROSS JOIN staging.build AS build
 LEFT JOIN core.accounts AS accounts ON status.account_id = accounts.account_id
@@ -152,4 +146,14 @@ def read_readings(connection: duckdb.DuckDBPyConnection) -> list[AccountFacts]:
     """What is known of every configured account, in alphabetical order."""
     result = connection.execute(_QUERY)
     names = [column[0] for column in result.description or []]
-    return [AccountFacts(**dict(zip(names, row, strict=True))) for row in result.fetchall()]
+    return [_facts(dict(zip(names, row, strict=True))) for row in result.fetchall()]
+
+
+def _facts(row: dict[str, Any]) -> AccountFacts:
+    parts = {
+        "unexplained_classes": tuple(row["unexplained_classes"]),
+        "anomaly": row["anomaly"] and Anomaly(**row["anomaly"]),
+        "broken_rules": tuple(BrokenRule(**each) for each in row["broken_rules"]),
+        "answer_changes": tuple(AnswerChange(**each) for each in row["answer_changes"]),
+    }
+    return AccountFacts(**row | parts)

@@ -7,11 +7,11 @@ open or escalate by that, and never gets better. A stale reading has an alert of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
+from pipeline.alerts import rule_texts
+from pipeline.alerts.account_facts import AccountFacts
 from pipeline.alerts.state_machine import Evidence, RuleResult
 from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS
 from pipeline.settings.alert_policy import Policy, rank
@@ -27,55 +27,6 @@ AMOUNT_MARGIN: Final = Decimal("0.05")
 """An alert of an amount is over only where the balance is a twentieth of the limit above it."""
 UNEXPLAINED_SHARE: Final = Decimal("0.1")
 """Unexplained money counts from a tenth of a day's mean spend on; the alert is over when nothing is unexplained."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountFacts:
-    """All that the rules need to know of one account."""
-
-    account_id: str
-    unit_code: str
-    reading_state: str
-    observed_at_utc: datetime | None
-    """The newest good reading."""
-    balance_amount: Decimal | None
-    reason: str
-    expected_balance_amount: Decimal | None = None
-    """The balance less what is expected to have been spent since; the balance where it is as good as of now."""
-    failed_poll_count: int = 0
-    """Requests for the balance since the last that gave one."""
-    silent_seconds: float | None = None
-    """Time since the last request that gave a balance, or since the first; None where nothing was asked."""
-    is_overdue: bool = False
-    """The reading is older than the account's readings may be, or a newer row was refused: no request mends that."""
-    remedy: str | None = None
-    """What the newest failed request said of itself, and what to do."""
-    topup_advice: str | None = None
-    topup_amount: Decimal | None = None
-    topup_gross_amount: Decimal | None = None
-    order_by_date: date | None = None
-    is_spend_known: bool = False
-    """There is a forecast, or a complete day of spend."""
-    runway_days: float | None = None
-    cautious_days: float | None = None
-    """Days until it is dry with 1 chance in 10."""
-    runway_p50_date: date | None = None
-    depleted_7d_probability: float | None = None
-    burn_28d_amount: Decimal | None = None
-    alert_below_days: float | None = None
-    alert_below_amount: Decimal | None = None
-    threshold_amount: Decimal | None = None
-    unexplained_amount: Decimal | None = None
-    """Sum of the sizes of what nobody can explain of the last intervals."""
-    unexplained_words: str = ""
-    anomaly_words: str | None = None
-    """The newest anomaly of the last days; None where there is none."""
-    quarantine_words: str | None = None
-    """The rules of tables that its rows break now; None where they break none."""
-    drift_words: str | None = None
-    """What came in another shape, or was refused, lately; None where nothing was."""
-    unit_words: str | None = None
-    """The change of the balance's unit in the last days; None where there was none."""
 
 
 def findings(reading: AccountFacts, policy: Policy) -> Iterator[RuleResult]:
@@ -159,41 +110,31 @@ def _stale(reading: AccountFacts, severity: str) -> RuleResult:
 
 
 def _unexplained(reading: AccountFacts, severity: str) -> RuleResult:
-    amount = reading.unexplained_amount or Decimal(0)
-    is_bad = amount > UNEXPLAINED_SHARE * max(reading.burn_28d_amount or Decimal(0), Decimal(0))
-    words = reading.unexplained_words if amount else "Every balance change of the last days is explained."
-    return _finding(
-        reading,
-        "unexplained",
-        severity if is_bad else None,
-        severity if amount else None,
-        words,
-        is_known=_is_fresh(reading),
-    )
+    size = reading.unexplained_amount or Decimal(0)
+    is_bad = size > UNEXPLAINED_SHARE * max(reading.burn_28d_amount or Decimal(0), Decimal(0))
+    words = rule_texts.unexplained(reading)
+    bad, held = severity if is_bad else None, severity if size else None
+    return _finding(reading, "unexplained", bad, held, words, is_known=_is_fresh(reading))
 
 
 def _anomaly(reading: AccountFacts, severity: str) -> RuleResult:
-    bad = severity if reading.anomaly_words else None
-    words = reading.anomaly_words or "Spend in the last days was as forecast."
-    return _finding(reading, "anomaly", bad, bad, words, is_known=_is_fresh(reading))
+    bad = severity if reading.anomaly else None
+    return _finding(reading, "anomaly", bad, bad, rule_texts.anomaly(reading), is_known=_is_fresh(reading))
 
 
 def _drift(reading: AccountFacts, severity: str) -> RuleResult:
-    bad = severity if reading.drift_words else None
-    words = reading.drift_words or "The vendor's answers have had their usual structure for some days."
-    return _finding(reading, "drift", bad, bad, words, is_known=_is_fresh(reading))
+    bad = severity if reading.answer_changes else None
+    return _finding(reading, "drift", bad, bad, rule_texts.drift(reading), is_known=_is_fresh(reading))
 
 
 def _unit(reading: AccountFacts, severity: str) -> RuleResult:
-    bad = severity if reading.unit_words else None
-    words = reading.unit_words or f"The balance has been in {reading.unit_code} for some days."
-    return _finding(reading, "unit", bad, bad, words, is_known=_is_fresh(reading))
+    bad = severity if reading.unit_change_reason else None
+    return _finding(reading, "unit", bad, bad, rule_texts.unit(reading), is_known=_is_fresh(reading))
 
 
 def _quarantine(reading: AccountFacts, severity: str) -> RuleResult:
-    bad = severity if reading.quarantine_words else None
-    words = reading.quarantine_words or "All of its rows satisfy the tables' checks again."
-    return _finding(reading, "quarantine", bad, bad, words, is_known=True)
+    bad = severity if reading.broken_rules else None
+    return _finding(reading, "quarantine", bad, bad, rule_texts.quarantine(reading), is_known=True)
 
 
 _RULES: Final = {

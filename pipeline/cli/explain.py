@@ -13,6 +13,7 @@ from typing import Any, Final
 import duckdb
 
 from pipeline.models.status_at import status_at
+from pipeline.schema.limits import SUMMARY_DAYS, TOTAL_HORIZONS
 from pipeline.support.errors import UsageError
 from pipeline.support.home import Home
 from pipeline.support.printable import printable_lines
@@ -24,8 +25,6 @@ Section = dict[str, Any]
 COMPONENTS: Final = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
 """The amounts that lie between an opening and a closing balance, in the order of core.balance_bridge."""
 
-_DAYS: Final = 30
-_HORIZONS: Final = "(1, 7, 30, 90)"
 _MOST_THINGS: Final = 5
 _ANOMALY_DAYS: Final = 90
 _SUMS: Final = ", ".join(f"sum({each}_amount) AS {each}_amount" for each in COMPONENTS)
@@ -168,7 +167,7 @@ class _Build:
         return made
 
     def _last_days(self) -> Section:
-        since = f"$as_of - INTERVAL {_DAYS} DAY"
+        since = f"$as_of - INTERVAL {SUMMARY_DAYS} DAY"
         rows = self._mine(
             f"""
             SELECT unit_code, min(opened_at_utc) AS opened_at_utc, max(closed_at_utc) AS closed_at_utc,
@@ -183,7 +182,7 @@ class _Build:
         )
         order = " order by closed_at_utc"
         made = _section(rows, "core.balance_bridge", self._query("core.balance_bridge", order))
-        made["days"] = _DAYS
+        made["days"] = SUMMARY_DAYS
         made["other_units"] = rows[1:]
         made["spent_on"] = self._mine(
             f"""
@@ -227,7 +226,7 @@ class _Build:
         levels = "horizon_days, forecast_date, p10_amount, p50_amount, p90_amount, unit_code, issue_date, fetch_id"
         made["totals"] = self._mine(
             f"SELECT {levels} FROM forecasts.cost_total WHERE account_id = $account AND issue_date = {newest} "
-            f"AND horizon_days IN {_HORIZONS} ORDER BY horizon_days"
+            f"AND horizon_days IN {TOTAL_HORIZONS} ORDER BY horizon_days"
         )
         made["next_days"] = self._mine(
             f"SELECT {levels} FROM forecasts.cost_daily WHERE account_id = $account AND issue_date = {newest} "
@@ -262,7 +261,7 @@ class _Build:
                     arg_max(closing_fetch_id, closed_at_utc) AS fetch_id
                 FROM core.balance_bridge
                 WHERE account_id = $account AND unexplained_class IS NOT NULL
-                    AND closed_at_utc > $as_of - INTERVAL {_DAYS} DAY
+                    AND closed_at_utc > $as_of - INTERVAL {SUMMARY_DAYS} DAY
                 GROUP BY unexplained_class, unit_code ORDER BY unexplained_class, unit_code
                 """
             ),

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.cli.explain import COMPONENTS, Row, Section
-from pipeline.cli.explain_words import INDENT, UNEXPLAINED_CLASSES, at, cut, money, span
+from pipeline.cli.explain_words import INDENT, at, cut, money, span
 from pipeline.cli.terminal import aligned, indented
+from pipeline.schema.limits import SUMMARY_DAYS
+from pipeline.schema.unexplained_classes import MEANINGS
 from pipeline.support.wording import count, duration, exact_amounts
 
 _COMPONENT_WORDS: Final = {"top_up": "top-ups", "refund": "refunds", "renewal": "renewals", "adjustment": "adjustments"}
@@ -88,8 +90,7 @@ def interval_lines(section: Section, width: int) -> Iterator[str]:
         by_kind.setdefault("adjustment" if kind == "other" else kind, []).append(words)
     notes = {kind: _several(words) for kind, words in by_kind.items()}
     if row["unexplained_class"]:
-        words = UNEXPLAINED_CLASSES.get(row["unexplained_class"], "")
-        notes["unexplained"] = f"{row['unexplained_class']}: {words}" if words else row["unexplained_class"]
+        notes["unexplained"] = _class(row["unexplained_class"])
     if row["inferred_top_up_amount"]:
         notes["top_up"] = f"{money(row, 'inferred_top_up_amount')} of it is inferred from a rise of the balance"
     yield from _bridge(row, notes, width)
@@ -99,6 +100,10 @@ def interval_lines(section: Section, width: int) -> Iterator[str]:
         yield indented(f"All of it is explained; {_EVIDENCE[row['evidence_level']]}.", width)
     else:
         yield indented(f"Evidence: {_EVIDENCE[row['evidence_level']]}.", width)
+
+
+def _class(name: str) -> str:
+    return f"{name}: {MEANINGS[name]}"
 
 
 def _several(words: list[str]) -> str:
@@ -141,10 +146,9 @@ def finding_lines(odd: Section, width: int) -> Iterator[str]:
         kind = _KINDS.get(row["anomaly_kind"], row["anomaly_kind"])
         lines.append(f"{span(row['first_date'], row['last_date'])}: {kind}. {row['reason']}")
     for row in odd["unexplained"]:
-        words = UNEXPLAINED_CLASSES.get(row["unexplained_class"], row["unexplained_class"])
         lines.append(
-            f"{money(row, 'unexplained_amount')} unexplained in {count(row['interval_count'], 'interval')} of 30 "
-            f"days, last at {at(row['closed_at_utc'])} UTC ({row['unexplained_class']}: {words})."
+            f"{money(row, 'unexplained_amount')} unexplained in {count(row['interval_count'], 'interval')} of "
+            f"{SUMMARY_DAYS} days, last at {at(row['closed_at_utc'])} UTC ({_class(row['unexplained_class'])})."
         )
     for row in odd["failing_endpoints"]:
         lines.append(f"{row['endpoint']} does not answer: {row['outcome']}.")

@@ -9,19 +9,6 @@ from pipeline.cli.explain import Row
 from pipeline.support.wording import exact_amount
 
 INDENT: Final = "  "
-UNEXPLAINED_CLASSES: Final = {
-    "missing_entry": "an entry seems to be missing",
-    "amount_mismatch": "there is an entry, but the balance moved by another amount",
-    "duplicate_entry": "an entry seems to be booked twice",
-    "tax": "it is the tax of an entry",
-    "unit_price": "usage was billed at a price other than stated",
-    "pending_deposit": "it is what unconfirmed deposits changed by",
-    "restated": "the vendor changed figures that it had stated",
-    "boundary": "it was booked in one interval and moved the balance in the next",
-    "rounding": "it is smaller than the last digit that the vendor states",
-    "unit_change": "the unit of the balance changed in between",
-    "unknown": "no known cause matches it",
-}
 
 
 def money(row: Row, name: str) -> str:

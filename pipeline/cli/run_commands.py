@@ -151,8 +151,9 @@ def _report(work: Callable[[], RefreshResult], *, as_json: bool) -> None:
             outcome = work()
         except (Exception, KeyboardInterrupt) as problem:
             if as_json:
-                run_id, lines = _ending(problem)
-                _print_outcome(run_id, lines, warnings)
+                from pipeline.orchestration.refresh import ending
+
+                _print_outcome(*ending(problem), warnings)
             raise
         finally:
             # No number is wrong, so these lines alone leave the exit code at 0.
@@ -165,17 +166,6 @@ def _report(work: Callable[[], RefreshResult], *, as_json: bool) -> None:
             complain(line)
     if not outcome.is_ok:
         raise typer.Exit(1)
-
-
-def _ending(problem: BaseException) -> tuple[str | None, list[str]]:
-    """Which run failed, where one had begun, and why."""
-    from pipeline.orchestration.refresh import RunFailed
-
-    if isinstance(problem, RunFailed):
-        return problem.run_id, list(problem.lines)
-    if isinstance(problem, KeyboardInterrupt):
-        return None, ["interrupted"]
-    return None, str(problem).splitlines() or [type(problem).__name__]
 
 
 def _print_outcome(run_id: str | None, problems: Sequence[str], warnings: Sequence[str]) -> None:

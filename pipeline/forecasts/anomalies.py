@@ -5,16 +5,17 @@ Compares what was issued with what came. Changes no forecast, and excludes no da
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import polars as pl
 
+from pipeline.forecasts import anomaly_reasons
 from pipeline.forecasts.anomaly_events import AnomalyEvent, anomaly_events
 from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.judged_days import JudgedDays, judged_days
-from pipeline.forecasts.tail_probabilities import LEAST_PROBABILITY, P05, P50, P95
+from pipeline.forecasts.tail_probabilities import P05, P50, P95
 
 THRESHOLD: Final = 0.001
 """Anything less probable is an anomaly: with well-calibrated forecasts, one day of an account in about three years."""
@@ -42,6 +43,7 @@ def find_anomalies(
     issued: pl.DataFrame,
     *,
     history: pl.DataFrame | None = None,
+    units: Mapping[str, str] | None = None,
     threshold: float = THRESHOLD,
     day_correlation: float = DAY_CORRELATION,
 ) -> pl.DataFrame:
@@ -52,6 +54,7 @@ def find_anomalies(
     - `issued`: account_id, date, quantile, spend_amount, as `forecast(...).daily`: what was forecast for each day at
       least one day ahead, one forecast a day. Days without a forecast are not judged.
     - `history`: account_id, date, spend_amount: earlier days that show what is usual. `actual` takes precedence.
+    - `units`: the unit of each account's amounts, which only `reason` names.
 
     `tail_probability` is two-sided: that of a day at least as improbable, above or below. An amount that was reached
     before is as probable as it was frequent: on the same weekday, or on all days if it was rare. Where spend is rare or
@@ -66,11 +69,11 @@ def find_anomalies(
     rows = []
     for days in judged_days(actual, issued, history):
         for event in sorted(anomaly_events(days, threshold, day_correlation), key=lambda each: each.first):
-            rows.append(_row(days, event))
+            rows.append(_row(days, event, (units or {}).get(days.account_id, "")))
     return pl.DataFrame(rows, schema=ANOMALIES, orient="row")
 
 
-def _row(days: JudgedDays, event: AnomalyEvent) -> tuple[object, ...]:
+def _row(days: JudgedDays, event: AnomalyEvent, unit_code: str) -> tuple[object, ...]:
     # A level can contain days that were not observed.
     span = np.flatnonzero(np.isfinite(days.score[event.first : event.last + 1])) + event.first
     amount = float(days.amounts[span].mean())
@@ -85,44 +88,19 @@ def _row(days: JudgedDays, event: AnomalyEvent) -> tuple[object, ...]:
         low,
         high,
         event.probability,
-        _reason(days, event, amount, expected, low, high),
+        anomaly_reasons.of_days(
+            anomaly_reasons.UnusualDays(
+                kind=event.kind,
+                first_date=days.date_of(event.first),
+                last_date=days.date_of(event.last),
+                actual_amount=amount,
+                expected_amount=expected,
+                low_amount=low,
+                high_amount=high,
+                unit_code=unit_code,
+                probability=event.probability,
+                is_above=event.side > 0,
+                is_followed=event.last + 1 < len(days.amounts) and bool(np.isfinite(days.score[event.last + 1])),
+            )
+        ),
     )
-
-
-def _reason(days: JudgedDays, event: AnomalyEvent, amount: float, expected: float, low: float, high: float) -> str:
-    count = event.last - event.first + 1
-    each = "" if count == 1 else " a day"
-    when = f"on {days.date_of(event.first)}"
-    if count > 1:
-        when = f"from {days.date_of(event.first)} to {days.date_of(event.last)}"
-    spent = f"Nothing was spent {when}" if not amount else f"{_money(amount)}{each} was spent {when}"
-    range_ = f"{_money(expected)}{each} was expected ({_money(low)} to {_money(high)})"
-    return f"{spent}, where {range_}: {_odds(event.probability)}. {_sequel(days, event)}"
-
-
-def _sequel(days: JudgedDays, event: AnomalyEvent) -> str:
-    """Say what happened next, or what the kind means."""
-    where = "above" if event.side > 0 else "below"
-    if event.kind == "restatement":
-        return "The vendor changed the figure after it had first stated it."
-    if event.kind == "stop":
-        return "Either spend stopped, or the vendor did not tell it."
-    if event.kind == "step":
-        return f"It stayed {where} what was expected for {event.last - event.first + 1} days."
-    after = event.last + 1
-    if after >= len(days.amounts) or not np.isfinite(days.score[after]):
-        return "Whether it stays is not known yet."
-    return f"The next day was no longer {where} the range."
-
-
-def _money(amount: float) -> str:
-    text = f"{amount:,.2f}"
-    return f"{amount:.2g}" if amount and not text.strip("-0.") else text
-
-
-def _odds(probability: float) -> str:
-    if probability <= LEAST_PROBABILITY:
-        return "less than one chance in a million"
-    odds = 1.0 / probability
-    digits = 10 ** max(math.floor(math.log10(odds)) - 1, 0)
-    return f"one chance in {round(odds / digits) * digits:,}"

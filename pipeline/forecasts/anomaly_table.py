@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, Final, TypeVar
 
 import duckdb
 import polars as pl
 
+from pipeline.forecasts import anomaly_reasons
 from pipeline.forecasts.account_forecasts import LEVELS
 from pipeline.forecasts.anomalies import find_anomalies
+from pipeline.forecasts.anomaly_reasons import ConventionChange, UnitChange
 from pipeline.forecasts.engine.histories import QUANTILES
 
 _HISTORY_DAYS: Final = 420
@@ -72,20 +76,16 @@ _ACTUAL: Final = f"""
 """
 
 
-# A balance in another unit than before. Two changes on one day are one row.
+# A balance in another unit than before. Two changes on one day are one row of the table.
 _UNITS_CHANGED: Final = """
     WITH turns AS (
         SELECT *, lag(unit_code) OVER (PARTITION BY account_id ORDER BY from_at_utc) AS unit_before_code
         FROM core.account_units
     )
-    SELECT account_id, CAST(from_at_utc AT TIME ZONE 'UTC' AS DATE) AS first_date, first_date AS last_date,
-        'unit_changed' AS anomaly_kind, arg_max(unit_code, from_at_utc) AS unit_code,
-        string_agg(
-            'Until ' || strftime(from_at_utc AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') || ' UTC the balance was in '
-            || unit_before_code || ', since then it is in ' || unit_code || '.', ' ' ORDER BY from_at_utc
-        ) || ' Amounts of different units are never added: burn and forecasts start with the change.' AS reason
+    SELECT account_id, CAST(from_at_utc AT TIME ZONE 'UTC' AS DATE) AS first_date, unit_code AS account_unit_code,
+        from_at_utc AS changed_at_utc, unit_before_code, unit_code
     FROM turns WHERE unit_before_code IS NOT NULL
-    GROUP BY account_id, CAST(from_at_utc AT TIME ZONE 'UTC' AS DATE)
+    ORDER BY account_id, from_at_utc
 """
 
 # A ledger that is signed in another way than before, dated by the first interval that speaks for it alone; or the first
@@ -132,27 +132,17 @@ _CONVENTIONS_CHANGED: Final = """
     ),
     changes AS (
         SELECT account_id, from_date, coalesce(to_date, DATE '9999-12-31') AS to_date, sign_convention, amount_basis,
-            sign_before, basis_before,
-            'Until ' || (from_date - INTERVAL 1 DAY)::DATE || ' the amounts of the ledger were taken as '
-            || sign_before || ' (' || basis_before || '), since ' || from_date || ' as ' || sign_convention || ' ('
-            || amount_basis || '): the balances or the kinds of the entries say so. Earlier months stay as they were.'
-            AS reason
+            sign_before, basis_before, false AS is_first_proof
         FROM turns WHERE sign_before IS NOT NULL
         UNION ALL
         SELECT turns.account_id, turns.proven_month, coalesce(turns.to_date, DATE '9999-12-31'), turns.sign_convention,
-            turns.amount_basis, turns.assumed_convention, 'stated',
-            'The balances prove that the amounts of the ledger are ' || turns.sign_convention || ' ('
-            || turns.amount_basis || '); until then they were taken as ' || turns.assumed_convention
-            || ' (stated), which nothing had proven. All months before follow the proof.'
+            turns.amount_basis, turns.assumed_convention, 'stated', true
         FROM turns
         INNER JOIN doubted ON turns.account_id = doubted.account_id
         WHERE turns.sign_before IS NULL
     ),
-    dated AS (
-        SELECT changes.account_id, changes.reason,
-            coalesce(
-                CAST(min(evidence.first_closed_at_utc) AT TIME ZONE 'UTC' AS DATE), changes.from_date
-            ) AS first_date
+    proven AS (
+        SELECT changes.*, min(evidence.first_closed_at_utc) AS proven_at_utc
         FROM changes
         LEFT JOIN core.ledger_evidence AS evidence
             ON changes.account_id = evidence.account_id
@@ -161,14 +151,18 @@ _CONVENTIONS_CHANGED: Final = """
                 || CASE WHEN changes.amount_basis = 'with_tax' THEN '_with_tax ' ELSE ' ' END)
             AND NOT contains(' ' || evidence.reconciled_by, ' ' || changes.sign_before
                 || CASE WHEN changes.basis_before = 'with_tax' THEN '_with_tax ' ELSE ' ' END)
-        GROUP BY changes.account_id, changes.reason, changes.from_date
+        GROUP BY ALL
     )
-    SELECT dated.account_id, dated.first_date, dated.first_date AS last_date, 'convention_changed' AS anomaly_kind,
-        min(accounts.unit_code) AS unit_code, string_agg(dated.reason, ' ' ORDER BY dated.reason) AS reason
-    FROM dated
-    INNER JOIN core.accounts AS accounts ON dated.account_id = accounts.account_id
-    GROUP BY dated.account_id, dated.first_date
+    SELECT proven.account_id,
+        coalesce(CAST(proven.proven_at_utc AT TIME ZONE 'UTC' AS DATE), proven.from_date) AS first_date,
+        accounts.unit_code AS account_unit_code, proven.from_date, proven.sign_before, proven.basis_before,
+        proven.sign_convention, proven.amount_basis, proven.is_first_proof
+    FROM proven
+    INNER JOIN core.accounts AS accounts ON proven.account_id = accounts.account_id
+    ORDER BY proven.account_id, first_date, proven.from_date
 """
+
+_Change = TypeVar("_Change", UnitChange, ConventionChange)
 
 
 def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
@@ -181,7 +175,8 @@ def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
     issued = wide.unpivot(
         on=list(LEVELS), index=["account_id", "date"], variable_name="quantile", value_name="spend_amount"
     ).with_columns(pl.col("quantile").replace_strict(by_level, return_dtype=pl.Float64))
-    found = find_anomalies(connection.sql(_ACTUAL).pl(), issued)
+    units = dict(connection.sql(f"SELECT account_id, unit_code FROM ({_UNITS})").fetchall())
+    found = find_anomalies(connection.sql(_ACTUAL).pl(), issued, units=units)
     connection.execute("DELETE FROM forecasts.anomalies")
     connection.register("found", found)
     amounts = ", ".join(f"CAST({name}_amount AS DECIMAL(38, 9)) AS {name}_amount" for name in _AMOUNTS)
@@ -194,5 +189,34 @@ def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
         """
     )
     connection.unregister("found")
-    for changed in (_UNITS_CHANGED, _CONVENTIONS_CHANGED):
-        connection.execute(f"INSERT INTO forecasts.anomalies BY NAME {changed} ORDER BY account_id, first_date")
+    _insert_changes(connection, "unit_changed", _UNITS_CHANGED, UnitChange, anomaly_reasons.of_units)
+    _insert_changes(
+        connection, "convention_changed", _CONVENTIONS_CHANGED, ConventionChange, anomaly_reasons.of_conventions
+    )
+
+
+def _insert_changes(
+    connection: duckdb.DuckDBPyConnection,
+    kind: str,
+    query: str,
+    change: type[_Change],
+    reason: Callable[[Sequence[_Change]], str],
+) -> None:
+    """Insert a row for each account and day: `query` gives these, the account's unit, and the fields of the changes."""
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or []][3:]
+
+    def day(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return row[:2]
+
+    rows = []
+    for (account_id, first_date), grouped in groupby(result.fetchall(), day):
+        found = list(grouped)
+        changes = [change(**dict(zip(names, row[3:], strict=True))) for row in found]
+        rows.append((account_id, first_date, first_date, kind, found[-1][2], reason(changes)))
+    if rows:
+        connection.executemany(
+            "INSERT INTO forecasts.anomalies (account_id, first_date, last_date, anomaly_kind, unit_code, reason) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )

@@ -22,8 +22,9 @@ from pipeline.forecasts.backtest_scores import (
 from pipeline.forecasts.engine import Paths, iterate_paths
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.histories import InputError, read_histories
+from pipeline.schema.limits import HORIZON_DAYS, TOTAL_HORIZONS
 
-HORIZONS: Final = (7, 30, 90)
+HORIZONS: Final = TOTAL_HORIZONS[1:]
 _RECENT_DAYS: Final = 180
 """Days whose mean spend the balances are multiples of: half a year, as in the benchmark."""
 
@@ -32,7 +33,7 @@ class Sampler(Protocol):
     """A function that draws sample paths, such as `iterate_paths`."""
 
     def __call__(
-        self, spend: pl.DataFrame, as_of: date, horizon_days: int = 90, *, seed: int = 0, paths: int = 1000
+        self, spend: pl.DataFrame, as_of: date, horizon_days: int = HORIZON_DAYS, *, seed: int = 0, paths: int = 1000
     ) -> Iterable[Paths]:
         """Return the paths of each account, (paths, horizon_days), from its history up to `as_of`."""
         ...  # pragma: no cover

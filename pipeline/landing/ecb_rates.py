@@ -17,7 +17,7 @@ import currency_converter
 import msgspec
 
 from pipeline.landing.listing_walk import Span
-from pipeline.landing.own import land_own
+from pipeline.landing.own import land_fetch, own_fetch
 from pipeline.landing.store import FX_RATES, OWN, resume_states
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
@@ -41,8 +41,7 @@ def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
         return None
     body, span = _published(path)
     state = {"file_sha256": digest, "package": f"{_PACKAGE} {version(_PACKAGE)}"}
-    return land_own(
-        home,
+    fetch = own_fetch(
         clock,
         run_id,
         FX_RATES,
@@ -51,6 +50,7 @@ def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
         content_type="text/csv",
         resume_json=msgspec.json.encode(state).decode(),
     )
+    return land_fetch(home, fetch)
 
 
 def _published(path: Path) -> tuple[bytes, Span]:

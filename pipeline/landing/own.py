@@ -69,31 +69,22 @@ def own_fetch(
     )
 
 
-def land_fetch(home: Home, fetch: Fetch) -> None:
-    """Land one row as a file of its own."""
+def land_fetch(home: Home, fetch: Fetch) -> str:
+    """Land one row as a file of its own; returns its fetch id."""
     writer = LandingWriter(home.landing, fetch.vendor, fetch.endpoint, fetch.fetched_at_utc.date())
     try:
         writer.add(fetch)
         writer.close()
     finally:
         writer.abandon()
+    return fetch.fetch_id
 
 
 def land_own(
-    home: Home,
-    clock: Clock,
-    run_id: str,
-    what: str,
-    record: bytes,
-    *,
-    wanted: Span | None = None,
-    content_type: str = "application/json",
-    resume_json: str | None = None,
+    home: Home, clock: Clock, run_id: str, what: str, record: bytes, content_type: str = "application/json"
 ) -> str:
     """Land something that Drawdown itself did, as a body under `landing/_drawdown/<what>`; returns its fetch id."""
-    fetch = own_fetch(clock, run_id, what, record, wanted=wanted, content_type=content_type, resume_json=resume_json)
-    land_fetch(home, fetch)
-    return fetch.fetch_id
+    return land_fetch(home, own_fetch(clock, run_id, what, record, content_type=content_type))
 
 
 def read_own(row: Mapping[str, Any], decode: Callable[[bytes], _Read]) -> _Read | None:

@@ -68,6 +68,28 @@ def called_by(sql: str) -> list[Macro]:
     return [macro for name, macro in macros.items() if name in needed]
 
 
+def expanded(sql: str) -> str:
+    """SQL with the expressions of macros in place of their calls, for a build, which has no macros."""
+    for called in _CALLED.finditer(sql):
+        if called[1] in discover_macros():
+            arguments, end = _arguments(sql, called.end())
+            return expanded(f"{sql[: called.start()]}({inlined(called[1], *arguments)}){sql[end:]}")
+    return sql
+
+
+def _arguments(sql: str, start: int) -> tuple[list[str], int]:
+    """The arguments of the call whose parenthesis opens before `start`, and the position behind the call."""
+    depth, first, found = 1, start, []
+    for part in re.finditer(r"'[^']*'|[(),]", sql[start:]):
+        depth += {"(": 1, ")": -1}.get(part[0], 0)
+        if depth == 0 or (depth == 1 and part[0] == ","):
+            found.append(sql[first : start + part.start()].strip())
+            first = start + part.end()
+        if depth == 0:
+            break
+    return found, first
+
+
 def inlined(name: str, *arguments: str) -> str:
     """A macro's expression with its arguments, for a build, which has no macros. `arguments` are SQL expressions."""
     macro = discover_macros()[name]

@@ -1,6 +1,7 @@
 """Wiring only: the layers' assets, the resources that they use, and when they run."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -93,6 +94,9 @@ def compaction() -> None:
     compact_landing()
 
 
+_schedule = partial(dg.ScheduleDefinition, execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
+"""When a job runs, in UTC, from the start on."""
+
 # On one machine a second process for each step costs more than the step.
 _EXECUTOR = dg.in_process_executor
 
@@ -100,28 +104,22 @@ defs = dg.Definitions(
     assets=ASSETS,
     jobs=[refresh_all, refresh_balances, compaction],
     schedules=[
-        dg.ScheduleDefinition(
+        _schedule(
             name="refresh_balances_hourly",
             job=refresh_balances,
             cron_schedule="5 * * * *",
-            execution_timezone="UTC",
-            default_status=dg.DefaultScheduleStatus.RUNNING,
             description="Five past every hour.",
         ),
-        dg.ScheduleDefinition(
+        _schedule(
             name="refresh_all_daily",
             job=refresh_all,
             cron_schedule="35 4 * * *",
-            execution_timezone="UTC",
-            default_status=dg.DefaultScheduleStatus.RUNNING,
             description="Once a day at 04:35 UTC, between two hourly refreshes.",
         ),
-        dg.ScheduleDefinition(
+        _schedule(
             name="compaction_daily",
             job=compaction,
             cron_schedule="45 3 * * *",
-            execution_timezone="UTC",
-            default_status=dg.DefaultScheduleStatus.RUNNING,
             description="Once a day at 03:45 UTC, between two hourly refreshes.",
         ),
     ],

@@ -162,17 +162,18 @@ def materialize(request: RefreshRequest) -> RefreshResult:
         except Exception as problem:
             if not request.is_replay:
                 run_id, lines = ending(problem)
-                for line in note_failed_run(request.home, request.clock, run_id, lines):
+                for line in note_failed_run(request.home, request.clock, run_id or str(uuid4()), lines):
                     warn(line)
             raise
 
 
-def ending(problem: Exception) -> tuple[str, tuple[str, ...]]:
-    """The run that failed, with an id of its own where it had none yet, and why, in lines."""
+def ending(problem: BaseException) -> tuple[str | None, tuple[str, ...]]:
+    """Which run failed, where one had begun, and why, in lines."""
     if isinstance(problem, RunFailed):
         return problem.run_id, problem.lines
-    words = str(problem) or type(problem).__name__
-    return str(uuid4()), tuple(words.splitlines())
+    if isinstance(problem, KeyboardInterrupt):
+        return None, ("interrupted",)
+    return None, tuple(str(problem).splitlines()) or (type(problem).__name__,)
 
 
 def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:

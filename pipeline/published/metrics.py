@@ -20,12 +20,11 @@ from prometheus_client.registry import Collector
 
 from pipeline import __version__
 from pipeline.models.status_at import status_at
+from pipeline.schema.limits import SUMMARY_DAYS
 from pipeline.schema.severities import SEVERITIES
 from pipeline.support.home import Home, atomic_file
 from pipeline.support.last_run import LastRun
 from pipeline.warehouse.reader import reading
-
-UNEXPLAINED_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ ACCOUNTS: Final = (
         name="account_unexplained",
         label="window_days",
         doc="Sum of what the balance moved by beyond all that is known, up or down, in intervals closed in these days.",
-        value={str(UNEXPLAINED_DAYS): "unexplained_amount"},
+        value={str(SUMMARY_DAYS): "unexplained_amount"},
     ),
     Metric(
         name="account_severity",
@@ -157,7 +156,7 @@ _UNEXPLAINED = f"""
     SELECT account_id, unit_code, sum(abs(unexplained_amount)) AS unexplained_amount
     FROM core.balance_bridge
     WHERE closed_at_utc > (SELECT CAST(value AS TIMESTAMPTZ) FROM marts.build_info WHERE item = 'as_of_utc')
-        - INTERVAL {UNEXPLAINED_DAYS} DAY
+        - INTERVAL {SUMMARY_DAYS} DAY
     GROUP BY account_id, unit_code
 """
 _BUILD_ROW = """

@@ -1,6 +1,8 @@
 """Publishing's assets: the snapshot that readers open, and what is made of it for other tools."""
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -50,15 +52,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         held = quarantine.lines(warehouse.connection)
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="is_whole",
-                passed=not held,
-                severity=dg.AssetCheckSeverity.ERROR,
-                description=described(held),
-                metadata={"accounts_in_quarantine": len(held)},
-            )
-        ],
+        check_results=[_result("is_whole", held, metadata={"accounts_in_quarantine": len(held)})],
         metadata={
             "path": dg.MetadataValue.path(build.path),
             "size_bytes": build.size_bytes,
@@ -68,13 +62,44 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     )
 
 
-@dg.asset(
-    key=dg.AssetKey(["published", "parquet"]),
-    deps=[_SNAPSHOT],
-    group_name="published",
-    description="published/parquet/<schema>.<table>.parquet: the same tables for tools that read files.",
+def _of_snapshot(
+    name: str,
+    *,
+    kinds: set[str],
+    description: str,
+    check: tuple[str, str] | None = None,
+    after: Iterable[dg.AssetsDefinition] = (),
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """An asset that is made of the snapshot, with its check, if any: its name and what holds."""
+    key = dg.AssetKey(["published", name])
+    return dg.asset(
+        key=key,
+        deps=[_SNAPSHOT, *after],
+        group_name="published",
+        description=description,
+        kinds=kinds,
+        owners=OWNERS,
+        check_specs=[dg.AssetCheckSpec(check[0], asset=key, description=check[1])] if check else None,
+    )
+
+
+def _result(
+    name: str, problems: Sequence[str], *, otherwise: str | None = None, metadata: dict[str, Any] | None = None
+) -> dg.AssetCheckResult:
+    """What a check has found: an error that says all problems, or `otherwise` where there are none."""
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=described(problems) or otherwise,
+        metadata=metadata,
+    )
+
+
+@_of_snapshot(
+    "parquet",
     kinds={"parquet"},
-    owners=OWNERS,
+    description="published/parquet/<schema>.<table>.parquet: the same tables for tools that read files.",
 )
 def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write each table of the current snapshot as a Parquet file."""
@@ -82,13 +107,10 @@ def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         return _files(publish_parquet(warehouse.home.current.resolve(), warehouse.home, published()))
 
 
-@dg.asset(
-    key=dg.AssetKey(["published", "focus"]),
-    deps=[_SNAPSHOT],
-    group_name="published",
-    description="published/focus/: charges in FOCUS 1.4 as CSV and Parquet, as reported and with estimates.",
+@_of_snapshot(
+    "focus",
     kinds={"csv", "parquet"},
-    owners=OWNERS,
+    description="published/focus/: charges in FOCUS 1.4 as CSV and Parquet, as reported and with estimates.",
 )
 def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the FOCUS exports of the current snapshot."""
@@ -96,13 +118,10 @@ def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         return _files(publish_focus(warehouse.home.current.resolve(), warehouse.home))
 
 
-@dg.asset(
-    key=dg.AssetKey(["published", "report"]),
-    deps=[_SNAPSHOT],
-    group_name="published",
-    description="published/report/index.html: one page of the snapshot, for people who open no database.",
+@_of_snapshot(
+    "report",
     kinds={"html"},
-    owners=OWNERS,
+    description="published/report/index.html: one page of the snapshot, for people who open no database.",
 )
 def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the report of the current snapshot."""
@@ -113,13 +132,10 @@ def report(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     )
 
 
-@dg.asset(
-    key=dg.AssetKey(["published", "metrics"]),
-    deps=[_SNAPSHOT],
-    group_name="published",
-    description="published/metrics/drawdown.prom: the accounts as metrics, for Prometheus and node_exporter.",
+@_of_snapshot(
+    "metrics",
     kinds={"prometheus"},
-    owners=OWNERS,
+    description="published/metrics/drawdown.prom: the accounts as metrics, for Prometheus and node_exporter.",
 )
 def metrics(
     context: dg.AssetExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
@@ -131,25 +147,12 @@ def metrics(
         return _files([publish_metrics(home, clock.now(), this_run)])
 
 
-_POSTGRES = dg.AssetKey(["published", "postgres"])
-_MESSAGES = dg.AssetKey(["published", "messages"])
-
-
-@dg.asset(
-    key=_POSTGRES,
-    deps=[_SNAPSHOT],
-    group_name="published",
+@_of_snapshot(
+    "postgres",
+    kinds={"postgres"},
     description="The same tables in the PostgreSQL database that accounts.toml names under publish.postgres, swapped "
     "whole; nothing where it names none.",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[
-        dg.AssetCheckSpec(
-            "is_loaded",
-            asset=_POSTGRES,
-            description="PostgreSQL has the newest build, where it is to have one; the next run tries again.",
-        )
-    ],
+    check=("is_loaded", "PostgreSQL has the newest build, where it is to have one; the next run tries again."),
 )
 def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
     """Copy the current snapshot into PostgreSQL; what fails there is a failed check, and everything else is kept."""
@@ -179,31 +182,21 @@ def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
             ),
         },
         check_results=[
-            dg.AssetCheckResult(
-                check_name="is_loaded",
-                passed=problem is None,
-                severity=dg.AssetCheckSeverity.ERROR,
-                description=described([problem] if problem else [])
-                or (None if target else "accounts.toml names no publish.postgres: nothing to do."),
+            _result(
+                "is_loaded",
+                [problem] if problem else [],
+                otherwise=None if target else "accounts.toml names no publish.postgres: nothing to do.",
             )
         ],
     )
 
 
-@dg.asset(
-    key=_MESSAGES,
-    deps=[_SNAPSHOT, parquet, focus, report, metrics, postgres],
-    group_name="published",
-    description="Messages to people, of what has changed in their accounts' alerts; sent when all else is published.",
+@_of_snapshot(
+    "messages",
     kinds={"python"},
-    owners=OWNERS,
-    check_specs=[
-        dg.AssetCheckSpec(
-            "is_delivered",
-            asset=_MESSAGES,
-            description="Every recipient was notified; undelivered messages are tried again.",
-        )
-    ],
+    description="Messages to people, of what has changed in their accounts' alerts; sent when all else is published.",
+    check=("is_delivered", "Every recipient was notified; undelivered messages are tried again."),
+    after=[parquet, focus, report, metrics, postgres],
 )
 def messages(
     context: dg.AssetExecutionContext,
@@ -216,16 +209,7 @@ def messages(
     if not warehouse.is_replay:
         with readable_failures():
             problems = _tell(warehouse, home, clock, context.run.run_id)
-    return dg.MaterializeResult(
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="is_delivered",
-                passed=not problems,
-                severity=dg.AssetCheckSeverity.ERROR,
-                description=described(problems),
-            )
-        ]
-    )
+    return dg.MaterializeResult(check_results=[_result("is_delivered", problems)])
 
 
 def _tell(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> list[str]:

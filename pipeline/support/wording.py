@@ -69,6 +69,14 @@ def chance(probability: float) -> str:
     return percent(min(max(probability, _LEAST_CHANCE), 1 - _LEAST_CHANCE))
 
 
+def odds(probability: float, least: float) -> str:
+    """`one chance in 1,200`, to two digits; `less than one chance in 1,000,000` for what is not above `least`."""
+    one_in = 1.0 / max(probability, least)
+    digits = 10 ** max(math.floor(math.log10(one_in)) - 1, 0)
+    text = f"one chance in {round(one_in / digits) * digits:,}"
+    return f"less than {text}" if probability <= least else text
+
+
 def count(number: int, noun: str) -> str:
     """`1 account`, `2,000 accounts`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,11 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipeline.alerts.account_facts import AccountFacts, Anomaly, AnswerChange, BrokenRule
 from pipeline.alerts.rule_inputs import READS, read_readings
-from pipeline.alerts.rules import AccountFacts, findings
-from pipeline.models import discovery
+from pipeline.alerts.rules import findings
 from pipeline.schema.columns import Type
-from pipeline.schema.limits import CRITICAL_DAYS, HORIZON_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
 from pipeline.settings.alert_policy import Policy
@@ -108,17 +106,15 @@ def test_what_nobody_can_explain_is_counted_once_it_had_its_day(
     assert tables.reading().unexplained_amount == amount
     assert ("unexplained" in tables.opened()) == (amount is not None)
     if amount is not None:
-        assert tables.reading().unexplained_words == (
-            f"{amount}.00 EUR of the last 7 days cannot be explained (missing_entry), newest up to 2026-03-08 08:00 "
-            "UTC: see core.balance_bridge."
-        )
+        assert tables.reading().unexplained_classes == ("missing_entry",)
+        assert tables.reading().unexplained_until_utc == NOW - timedelta(days=2)
 
 
 @pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
 def test_an_anomaly_of_the_last_days_is_told(tables: Tables, days_ago: int, is_told: bool) -> None:
     day = NOW.date() - timedelta(days=days_ago)
     tables.insert("forecasts.anomalies", account_id="main", anomaly_kind="spike", last_date=day, reason="Ten times.")
-    assert tables.reading().anomaly_words == ("spike: Ten times." if is_told else None)
+    assert tables.reading().anomaly == (Anomaly("spike", "Ten times.") if is_told else None)
 
 
 @pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
@@ -127,8 +123,8 @@ def test_a_change_of_unit_is_an_alert_of_its_own(tables: Tables, days_ago: int, 
     tables.insert(
         "forecasts.anomalies", account_id="main", anomaly_kind="unit_changed", last_date=day, reason="From BGN to EUR."
     )
-    assert tables.reading().unit_words == ("From BGN to EUR." if is_told else None)
-    assert tables.reading().anomaly_words is None
+    assert tables.reading().unit_change_reason == ("From BGN to EUR." if is_told else None)
+    assert tables.reading().anomaly is None
     assert ("unit" in tables.opened()) == is_told
 
 
@@ -148,24 +144,31 @@ def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: T
     drift("a", "unknown_field", 90)
     drift("b", "rounded_amount", 0)
     drift("c", "unknown_field", 3)
-    assert tables.reading().drift_words is None
+    assert tables.reading().answer_changes == ()
     drift("d", "unknown_field", 1)
-    tables.insert("staging.rejects", account_id="main", endpoint="e", column_name="f", check_name="is_present")
-    assert tables.reading().drift_words == (
-        "The structure of answers changed, or rows were rejected: e: d: unknown_field and 1 more. See staging.schema_drift "
-        "and staging.rejects."
+    for _ in range(2):
+        tables.insert("staging.rejects", account_id="main", endpoint="e", column_name="a", check_name="is_present")
+    assert tables.reading().answer_changes == (
+        AnswerChange("e", "a", "is_present"),
+        AnswerChange("e", "d", "unknown_field"),
     )
 
 
-def test_the_limits_of_days_are_those_of_the_account_table() -> None:
-    sql = discovery.discover()["marts.account_status"].sql
-    limits = {name: float(days) for days, name in re.findall(r"([0-9.]+) as (\w+_days)", sql)}
-    assert [limits[name] for name in ("critical_days", "warning_days", "watch_days", "horizon_days")] == [
-        CRITICAL_DAYS,
-        WARNING_DAYS,
-        WATCH_DAYS,
-        HORIZON_DAYS,
-    ]
+def test_every_rule_that_rows_break_is_told_but_those_of_the_alerts_themselves(tables: Tables) -> None:
+    assert tables.reading().broken_rules == ()
+    for table, rule in (
+        ("core.spend_daily", "b"),
+        ("core.orders", "c"),
+        ("core.spend_daily", "a"),
+        ("alerts.states", "d"),
+    ):
+        tables.insert("staging.quarantine", account_id="main", table_name=table, rule_name=rule)
+    assert tables.reading().broken_rules == (
+        BrokenRule("core.orders", "c"),
+        BrokenRule("core.spend_daily", "a"),
+        BrokenRule("core.spend_daily", "b"),
+    )
+    assert "quarantine" in tables.opened()
 
 
 def poll(tables: Tables, number: int, hours_ago: float, outcome: str = "ok", accepted: int = 1, **more: Any) -> None:

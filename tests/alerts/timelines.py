@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.alerts.rules import AccountFacts, findings
+from pipeline.alerts.account_facts import AccountFacts, Anomaly, AnswerChange, BrokenRule
+from pipeline.alerts.rules import findings
 from pipeline.alerts.state_machine import Event, Key, State, step
 from pipeline.settings.alert_policy import Policy
 
@@ -38,12 +39,19 @@ READINGS = {
     "at-limit": replace(FINE, balance_amount=Decimal(100)),
     "tiny": replace(FINE, balance_amount=Decimal("49.99")),
     "new": replace(FINE, is_spend_known=False, runway_days=None),
-    "unexplained": replace(FINE, unexplained_amount=Decimal(7), unexplained_words="7.00 EUR cannot be explained."),
-    "pennies": replace(FINE, unexplained_amount=Decimal("0.5"), unexplained_words="0.50 EUR cannot be explained."),
-    "spike": replace(FINE, anomaly_words="spike: ten times as much."),
-    "drift": replace(FINE, drift_words="a field is gone."),
-    "quarantine": replace(FINE, quarantine_words="Its last published rows are kept: core.spend_daily: a rule."),
-    "unit": replace(FINE, unit_words="Until noon the balance was in BGN, since then it is in EUR."),
+    "unexplained": replace(
+        FINE,
+        unexplained_amount=Decimal(7),
+        unexplained_classes=("missing_entry", "tax"),
+        unexplained_until_utc=START,
+    ),
+    "pennies": replace(
+        FINE, unexplained_amount=Decimal("0.5"), unexplained_classes=("tax",), unexplained_until_utc=START
+    ),
+    "spike": replace(FINE, anomaly=Anomaly("spike", "Ten times as much.")),
+    "drift": replace(FINE, answer_changes=(AnswerChange("balance", "vat", "missing_field"),)),
+    "quarantine": replace(FINE, broken_rules=(BrokenRule("core.spend_daily", "a rule"),)),
+    "unit": replace(FINE, unit_change_reason="Until noon the balance was in BGN, since then it is in EUR."),
     "no-threshold": replace(FINE, threshold_amount=None),
 }
 """What can be read. `null`, `500`, `-1` and `old` keep the last good balance, stale; `never` has none."""

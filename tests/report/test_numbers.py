@@ -99,7 +99,7 @@ def test_what_is_unexplained_is_told_with_its_class(altered: Callable[..., Home]
         _waterfalls_add_up(tree, build)
 
     card = _cards(tree)["vpsbg-main"]
-    assert "Unexplained: \N{MINUS SIGN}5.25 EUR missing_entry (an entry is missing)." in card.text
+    assert "Unexplained: \N{MINUS SIGN}5.25 EUR missing_entry (an entry seems to be missing)." in card.text
     assert "All of it is explained." not in card.text
 
 
@@ -139,7 +139,11 @@ def test_what_to_pay_is_converted_exactly_and_what_cannot_be_stands_apart(tree: 
             row["unit_code"],
             row["observed_at_utc"].date(),
         )
-        prices = _asked(build, f"SELECT * FROM core.credit_prices WHERE account_id = '{row['account_id']}'")
+        prices = _asked(
+            build,
+            f"SELECT * FROM core.credit_prices WHERE account_id = '{row['account_id']}' "
+            f"AND unit_code = '{row['unit_code']}'",
+        )
         for price in prices:
             if price["from_date"] <= day and (price["to_date"] is None or day <= price["to_date"]):
                 pay, unit = exact(pay * price["price_amount"]), price["price_unit_code"]

@@ -143,8 +143,11 @@ def test_the_state_of_the_data_is_told(page: Path) -> None:
     assert re.search(r"\d+ rules? broken by rows that were kept out\.", text)
 
 
-def test_what_to_pay_and_cannot_be_converted_stands_apart(altered: Altered) -> None:
-    tree = _tree(altered("DELETE FROM core.credit_prices"))
+@pytest.mark.parametrize(
+    "without", ["DELETE FROM core.credit_prices", "UPDATE core.credit_prices SET unit_code = 'other-credit'"]
+)
+def test_what_to_pay_and_cannot_be_converted_stands_apart(altered: Altered, without: str) -> None:
+    tree = _tree(altered(without))
     [tile] = [each.parent for each in tree.tags("dt") if each.text == "To pay within 7 days"]
     assert tile is not None
     number, *apart = [each.text for each in tile.tags("dd")]

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.models import fingerprints, macros
 from pipeline.models.discovery import discover
-from pipeline.models.macros import Macro, called_by, calls, discover_macros, inlined
+from pipeline.models.macros import Macro, called_by, calls, discover_macros, expanded, inlined
 from pipeline.support import wording
 from pipeline.support.errors import DrawdownError
 
@@ -68,6 +68,23 @@ def test_an_inlined_macro_is_the_macro() -> None:
             assert "'{} hours'" in inlined("age_words", "hours"), "a text is no argument"
             query = f"SELECT core.age_words(seconds) IS NOT DISTINCT FROM {inlined('age_words', 'seconds')}"
             assert connection.sql(f"{query} FROM (SELECT CAST({seconds} AS DOUBLE) AS seconds)").fetchall() == [(True,)]
+
+
+def test_calls_are_expanded_with_their_arguments_whatever_these_hold() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create schema core")
+        for macro in discover_macros().values():
+            connection.execute(macro.statement)
+        query = (
+            "SELECT core.at_rate(core.at_price(CAST(replace('1,5)', ',5)', '2.5') AS DECIMAL(27, 9)), NULL), 1.25, 2), "
+            "core.age_words(3600) || ' (core.age_words)'"
+        )
+        plain = expanded(query)
+        assert connection.sql(plain).fetchall() == connection.sql(query).fetchall() != []
+        assert not calls(plain)
+    assert expanded("SELECT x FROM core.accounts WHERE core.unknown(x, 1)") == (
+        "SELECT x FROM core.accounts WHERE core.unknown(x, 1)"
+    )
 
 
 def test_a_macro_that_a_select_calls_is_part_of_its_hash(monkeypatch: pytest.MonkeyPatch) -> None:

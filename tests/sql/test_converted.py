@@ -32,8 +32,9 @@ def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: W
         workshop.connection,
         "core.credit_prices",
         [
-            {"account_id": "c", "from_date": "2026-03-19", "price_unit_code": "USD"},
-            {"account_id": "d", "from_date": "2026-03-18", "price_unit_code": "USD"},
+            {"account_id": "c", "unit_code": "voxpria-credit", "from_date": "2026-03-19", "price_unit_code": "USD"},
+            {"account_id": "d", "unit_code": "voxpria-credit", "from_date": "2026-03-18", "price_unit_code": "USD"},
+            {"account_id": "e", "unit_code": "voxpria-credit", "from_date": "1970-01-01", "price_unit_code": "USD"},
         ],
     )
     insert(

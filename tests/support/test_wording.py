@@ -14,6 +14,7 @@ from pipeline.support.wording import (
     exact_amounts,
     exact_percent,
     instant,
+    odds,
     percent,
 )
 
@@ -63,6 +64,21 @@ def test_a_share_is_as_precise_as_its_sample_and_certain_only_at_its_ends(share:
 def test_a_chance_is_never_certain_and_a_setting_is_exact() -> None:
     assert [chance(each) for each in (0.0, 0.5, 1.0)] == ["under 0.1 %", "50 %", "over 99.9 %"]
     assert [exact_percent(each) for each in (Decimal("0.196"), 0.05)] == ["19.6 %", "5 %"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.5, "one chance in 2"),
+        (0.01, "one chance in 100"),
+        (1 / 1234, "one chance in 1,200"),
+        (2e-6, "one chance in 500,000"),
+        (1e-6, "less than one chance in 1,000,000"),
+        (0.0, "less than one chance in 1,000,000"),
+    ],
+)
+def test_odds_have_two_digits_and_end_at_the_least(probability: float, text: str) -> None:
+    assert odds(probability, 1e-6) == text
 
 
 def test_counts_durations_and_instants() -> None:

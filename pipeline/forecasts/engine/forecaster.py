@@ -17,6 +17,7 @@ from pipeline.forecasts.engine.pool import Pool, from_frame, to_frame
 from pipeline.forecasts.engine.pool_building import build_pool
 from pipeline.forecasts.engine.regimes import Regimes, current_regimes
 from pipeline.forecasts.engine.simulation import Draws, Paths, SimulatedSpend, paths_of, simulated_spend
+from pipeline.schema.limits import HORIZON_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def _simulate(
 def forecast(
     spend: pl.DataFrame,
     as_of: date,
-    horizon_days: int = 90,
+    horizon_days: int = HORIZON_DAYS,
     balances: pl.DataFrame | None = None,
     known_charges: pl.DataFrame | None = None,
     quantiles: Sequence[float] = QUANTILES,
@@ -97,7 +98,7 @@ def forecast(
 def iterate_paths(
     spend: pl.DataFrame,
     as_of: date,
-    horizon_days: int = 90,
+    horizon_days: int = HORIZON_DAYS,
     *,
     balances: pl.DataFrame | None = None,
     known_charges: pl.DataFrame | None = None,

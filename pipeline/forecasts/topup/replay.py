@@ -21,6 +21,7 @@ from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.topup.advice import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.money import checked, from_float, rounded_up
+from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE
 
 _MEAN_DAYS: Final = 28
@@ -181,7 +182,7 @@ def threshold(terms: Terms, *, factor: float, is_rolling: bool, scale: int = 2) 
     return decide
 
 
-def by_engine(*, horizon_days: int = 90, paths: int = 500, seed: int = 0) -> Forecaster:
+def by_engine(*, horizon_days: int = HORIZON_DAYS, paths: int = 500, seed: int = 0) -> Forecaster:
     """Return Drawdown's own forecaster for one account alone: a replay has no others to learn from."""
 
     def draw(days: Floats, as_of: date) -> Paths:

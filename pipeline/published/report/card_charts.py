@@ -11,7 +11,8 @@ from pipeline.forecasts.plots import curve, fan
 from pipeline.published.report.charts import STEPS, months, waterfall
 from pipeline.published.report.html_tables import HtmlTable, Spell, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
-from pipeline.published.report.words import CLASSES, day, in_unit, instant, money, month, percent
+from pipeline.published.report.words import day, in_unit, instant, money, month, percent
+from pipeline.schema.unexplained_classes import MEANINGS
 from pipeline.support.svg import NARROW
 from pipeline.support.wording import count
 
@@ -173,7 +174,7 @@ def bridge_charts(found: Snapshot, name: str, unit: str) -> list[Chart]:
     classes = found.of("classes", name)
     if classes:
         told = ", ".join(
-            f"{in_unit(row['unexplained_amount'], unit)} {kind} ({CLASSES[kind]})"
+            f"{in_unit(row['unexplained_amount'], unit)} {kind} ({MEANINGS[kind]})"
             for row in classes
             for kind in [row["unexplained_class"]]
         )

@@ -16,7 +16,7 @@ from pipeline.published.report.cards import Card, cards
 from pipeline.published.report.report_queries import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
 from pipeline.published.report.words import FILTERS
-from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
+from pipeline.schema.limits import CRITICAL_DAYS, DUE_DAYS, WARNING_DAYS, WATCH_DAYS
 from pipeline.schema.severities import URGENCY
 from pipeline.support.errors import first_line
 from pipeline.support.home import Home, atomic_file, build_id, private_folder
@@ -146,6 +146,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     made.filters.update(FILTERS)
+    made.globals["due_days"] = DUE_DAYS
     return made
 
 

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import duckdb
 
+from pipeline.models.macros import expanded
+from pipeline.schema.limits import DUE_DAYS, HORIZON_DAYS, SUMMARY_DAYS
 from pipeline.schema.render import quoted
 from pipeline.support.home import build_id
 from pipeline.warehouse.reader import reading
@@ -22,6 +24,7 @@ Row = dict[str, Any]
 
 _QUERIES: Final = Path(__file__).parent / "queries"
 _ONE: Final = "= $account_id"
+_DAYS: Final = {"$horizon_days": HORIZON_DAYS, "$summary_days": SUMMARY_DAYS, "$due_days": DUE_DAYS}
 
 ACCOUNT_QUERIES: Final = (
     "status", "tags", "issue", "fan", "curve", "readings", "months", "outlook", "bridge", "classes", "held",
@@ -53,8 +56,11 @@ class Snapshot:
 
 @cache
 def text_of(query: str) -> str:
-    """A query as its file has it."""
-    return (_QUERIES / f"{query}.sql").read_text(encoding="utf-8").strip()
+    """A query as its file has it, but for macros, and for the numbers of days that others judge by as well."""
+    text = expanded((_QUERIES / f"{query}.sql").read_text(encoding="utf-8").strip())
+    for name, days in _DAYS.items():
+        text = text.replace(name, str(days))
+    return text
 
 
 def sql_of(query: str, account_id: str | None = None) -> str:

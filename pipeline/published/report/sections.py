@@ -13,6 +13,7 @@ from pipeline.published.report.cards import Card
 from pipeline.published.report.html_tables import HtmlTable, Spell, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
 from pipeline.published.report.words import converted, day, days, in_unit, instant, money, percent, ratio
+from pipeline.schema.limits import DUE_DAYS
 from pipeline.schema.severities import URGENCY
 from pipeline.support.svg import NARROW
 from pipeline.support.wording import count
@@ -72,7 +73,7 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
         headline=headline,
         tiles=[
             ("Critical or warning", count(urgent, "account"), [f"{row['unknown_account_count']} unknown"]),
-            ("To pay within 7 days", pay, apart),
+            (f"To pay within {DUE_DAYS} days", pay, apart),
             ("Balance", in_unit(row["reporting_balance_amount"], unit), balances),
             ("Spend a day", in_unit(row["reporting_burn_28d_amount"], unit), ["mean of 28 days, of what is converted"]),
         ],
@@ -90,7 +91,7 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
         ),
         due=table(
             "due",
-            f"To be ordered within 7 days, today included; in {unit} where it can be converted",
+            f"To be ordered within {DUE_DAYS} days, today included; in {unit} where it can be converted",
             due,
             {
                 "account_id": ("account", str),

@@ -19,21 +19,6 @@ EVIDENCE: Final = {
     "balance": "balances alone: spend is a lower bound",
 }
 
-CLASSES: Final = {
-    "missing_entry": "an entry is missing",
-    "amount_mismatch": "an entry of a different amount",
-    "duplicate_entry": "a duplicated entry",
-    "tax": "the tax of an entry",
-    "unit_price": "a different unit price",
-    "pending_deposit": "a deposit that is pending",
-    "restated": "figures that the vendor restated",
-    "boundary": "booked in one interval, moved in the next",
-    "rounding": "smaller than the last digit that the vendor states",
-    "unit_change": "moved while the balance had a different unit",
-    "unknown": "no rule fits",
-}
-"""What each unexplained_class says, in short: docs/reconciliation.md."""
-
 
 def money(amount: Decimal | None) -> str:
     """An amount, with a minus sign in the place of a hyphen."""

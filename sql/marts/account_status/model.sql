@@ -263,28 +263,18 @@ converted as (
         rates.fx_rate_date,
         rates.fx_source as rate_source,
         core.to_reporting(
-            judged.balance_amount,
-            judged.unit_code,
-            judged.reporting_unit_code,
-            prices.price_amount,
-            prices.price_unit_code,
-            rates.eur_rate,
-            rates.reporting_eur_rate
+            judged.balance_amount, judged.unit_code, judged.reporting_unit_code,
+            prices.price_amount, prices.price_unit_code, rates.eur_rate, rates.reporting_eur_rate
         ) as reporting_balance_amount,
         core.to_reporting(
-            judged.burn_28d_amount,
-            judged.unit_code,
-            judged.reporting_unit_code,
-            prices.price_amount,
-            prices.price_unit_code,
-            rates.eur_rate,
-            rates.reporting_eur_rate
+            judged.burn_28d_amount, judged.unit_code, judged.reporting_unit_code,
+            prices.price_amount, prices.price_unit_code, rates.eur_rate, rates.reporting_eur_rate
         ) as reporting_burn_28d_amount
     from judged
     left join core.credit_prices as prices
         on
             judged.account_id = prices.account_id
-            and judged.unit_code like '%-%'
+            and judged.unit_code = prices.unit_code
             and judged.read_date >= prices.from_date
             and (prices.to_date is null or judged.read_date <= prices.to_date)
     left join core.conversion_rates as rates
@@ -389,29 +379,10 @@ select
     newest_outcome,
     refused_newest_row,
     core.status_reason(
-        reason_code,
-        stale_code,
-        limit_code,
-        newest_outcome,
-        refused_newest_row,
-        balance_amount,
-        unit_code,
-        age_seconds,
-        runway_days,
-        runway_without_topups_days,
-        is_topped_up,
-        runway_p10_date,
-        forecast_p50_date,
-        runway_p90_date,
-        beyond_horizon_probability,
-        read_date,
-        now_date,
-        burn_28d_amount,
-        burn_day_count,
-        evidence_level,
-        alert_below_amount,
-        alert_below_days,
-        threshold_amount
+        reason_code, stale_code, limit_code, newest_outcome, refused_newest_row, balance_amount, unit_code, age_seconds,
+        runway_days, runway_without_topups_days, is_topped_up, runway_p10_date, forecast_p50_date, runway_p90_date,
+        beyond_horizon_probability, read_date, now_date, burn_28d_amount, burn_day_count, evidence_level,
+        alert_below_amount, alert_below_days, threshold_amount
     ) as reason,
     evidence_level,
     fetch_id,

@@ -56,12 +56,7 @@ select
 
     -- how well it is known
     cast(inferred_top_up_amount as decimal(38, 9)) as inferred_top_up_amount,
-    case
-        when unexplained_amount + between_amount = 0 then null
-        when between_amount <> 0 and class_count = 0 then 'unit_change'
-        when between_amount = 0 and class_count = 1 then unexplained_class
-        else 'unknown'
-    end as unexplained_class,
+    core.span_class(unexplained_amount, between_amount, class_count, unexplained_class) as unexplained_class,
     evidence_level,
     interval_count,
     unexplained_interval_count,

@@ -38,7 +38,7 @@ cross join newest_rates
 left join core.credit_prices as prices
     on
         unconverted.account_id = prices.account_id
-        and unconverted.unit_code like '%-%'
+        and unconverted.unit_code = prices.unit_code
         and unconverted.balance_date >= prices.from_date
         and (prices.to_date is null or unconverted.balance_date <= prices.to_date)
 left join core.conversion_rates as rates

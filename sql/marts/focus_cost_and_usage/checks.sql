@@ -2,25 +2,6 @@
 -- The export is held to the ledger, the usage days and the bridge: facts that it was not priced by.
 with
 
--- What one unit of a balance that is no currency has cost.
-prices as (
-    select
-        credit_prices.account_id,
-        units.unit_code,
-        credit_prices.price_amount,
-        credit_prices.price_unit_code,
-        credit_prices.from_date,
-        coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
-    from core.credit_prices as credit_prices
-    inner join (
-        select distinct
-            account_id,
-            unit_code
-        from core.account_units
-        where unit_code like '%-%'
-    ) as units on credit_prices.account_id = units.account_id
-),
-
 entries as (
     select
         entries.account_id,
@@ -42,12 +23,15 @@ entries as (
         end as cost_amount
     from core.ledger_entries as entries
     inner join core.accounts as accounts on entries.account_id = accounts.account_id
-    left join prices
+    left join core.credit_prices as prices
         on
             entries.account_id = prices.account_id
             and entries.unit_code = prices.unit_code
             and cast(entries.effective_at_utc at time zone 'UTC' as date) >= prices.from_date
-            and cast(entries.effective_at_utc at time zone 'UTC' as date) <= prices.to_date
+            and (
+                prices.to_date is null
+                or cast(entries.effective_at_utc at time zone 'UTC' as date) <= prices.to_date
+            )
     where
         entries.entry_status in ('settled', 'unknown')
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
@@ -70,12 +54,12 @@ days as (
         end as cost_amount
     from core.usage_days as usage_days
     inner join core.accounts as accounts on usage_days.account_id = accounts.account_id
-    left join prices
+    left join core.credit_prices as prices
         on
             usage_days.account_id = prices.account_id
             and usage_days.unit_code = prices.unit_code
             and usage_days.usage_date >= prices.from_date
-            and usage_days.usage_date <= prices.to_date
+            and (prices.to_date is null or usage_days.usage_date <= prices.to_date)
     where accounts.evidence_level = 'usage' and accounts.same_as_account_id is null
 ),
 

@@ -3,25 +3,6 @@
 -- what left in it. What has no price in a currency has no row.
 with
 
--- What one unit of a balance that is no currency has cost.
-prices as (
-    select
-        credit_prices.account_id,
-        units.unit_code,
-        credit_prices.price_amount,
-        credit_prices.price_unit_code,
-        credit_prices.from_date,
-        coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
-    from core.credit_prices as credit_prices
-    inner join (
-        select distinct
-            account_id,
-            unit_code
-        from core.account_units
-        where unit_code like '%-%'
-    ) as units on credit_prices.account_id = units.account_id
-),
-
 -- The first currency that a balance was held in names its billing account: a change of unit renames no earlier charge.
 first_units as (
     select
@@ -162,28 +143,22 @@ priced as (
         measured.*,
         case when measured.is_currency then measured.unit_code else prices.price_unit_code end as currency_code,
         case when not measured.is_currency then prices.price_amount end as price_amount,
+        -- Beyond ten digits before the point a product would not fit, so there is no row.
         case
-            when measured.is_currency then cast(measured.billed_amount as decimal(38, 9))
-            -- Beyond ten digits before the point a product would not fit, so there is no row.
-            else cast(
-                try_cast(measured.billed_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
-                as decimal(38, 9)
-            )
+            when measured.is_currency or prices.price_amount is not null
+                then core.at_price(measured.billed_amount, prices.price_amount)
         end as billed_cost,
         case
-            when measured.is_currency then cast(measured.effective_amount as decimal(38, 9))
-            else cast(
-                try_cast(measured.effective_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
-                as decimal(38, 9)
-            )
+            when measured.is_currency or prices.price_amount is not null
+                then core.at_price(measured.effective_amount, prices.price_amount)
         end as effective_cost
     from measured
-    left join prices
+    left join core.credit_prices as prices
         on
             measured.account_id = prices.account_id
             and measured.unit_code = prices.unit_code
             and measured.charge_date >= prices.from_date
-            and measured.charge_date <= prices.to_date
+            and (prices.to_date is null or measured.charge_date <= prices.to_date)
 )
 
 select

@@ -21,25 +21,6 @@ documented as (
     group by intervals.account_id, intervals.closed_at_utc
 ),
 
--- What one unit of a balance that is no currency has cost.
-prices as (
-    select
-        credit_prices.account_id,
-        units.unit_code,
-        credit_prices.price_amount,
-        credit_prices.price_unit_code,
-        credit_prices.from_date,
-        coalesce(credit_prices.to_date, cast('9999-12-31' as date)) as to_date
-    from core.credit_prices as credit_prices
-    inner join (
-        select distinct
-            account_id,
-            unit_code
-        from core.account_units
-        where unit_code like '%-%'
-    ) as units on credit_prices.account_id = units.account_id
-),
-
 -- The first currency that a balance was held in names its billing account: a change of unit renames no earlier charge.
 first_units as (
     select
@@ -85,19 +66,16 @@ priced as (
         case when falls.is_currency then falls.unit_code else prices.price_unit_code end as currency_code,
         case when not falls.is_currency then prices.price_amount end as price_amount,
         case
-            when falls.is_currency then cast(falls.fall_amount as decimal(38, 9))
-            else cast(
-                try_cast(falls.fall_amount as decimal(19, 9)) * try_cast(prices.price_amount as decimal(19, 9))
-                as decimal(38, 9)
-            )
+            when falls.is_currency or prices.price_amount is not null
+                then core.at_price(falls.fall_amount, prices.price_amount)
         end as effective_cost
     from falls
-    left join prices
+    left join core.credit_prices as prices
         on
             falls.account_id = prices.account_id
             and falls.unit_code = prices.unit_code
             and falls.closed_date >= prices.from_date
-            and falls.closed_date <= prices.to_date
+            and (prices.to_date is null or falls.closed_date <= prices.to_date)
     where falls.fall_amount > 0
 )
 

@@ -13,6 +13,6 @@ inner join marts.account_status as status
     on bridge.account_id = status.account_id and bridge.unit_code = status.unit_code
 where bridge.account_id = $account_id
     and bridge.closed_at_utc > (
-        select cast(value as timestamptz) - interval 30 day from marts.build_info where item = 'as_of_utc'
+        select cast(value as timestamptz) - interval $summary_days day from marts.build_info where item = 'as_of_utc'
     )
 group by bridge.account_id, bridge.unit_code

@@ -7,5 +7,5 @@ from forecasts.cost_total as total
 inner join forecasts.runway as issued on total.account_id = issued.account_id and total.issue_date = issued.issue_date
 where total.account_id = $account_id
     and total.issue_date = (select max(issue_date) from forecasts.runway where account_id = total.account_id)
-    and (total.horizon_days <= 14 or total.horizon_days % 7 = 0 or total.horizon_days in (30, 90))
+    and (total.horizon_days <= 14 or total.horizon_days % 7 = 0 or total.horizon_days in (30, $horizon_days))
 order by total.account_id, total.horizon_days
