@@ -1,4 +1,4 @@
-"""Numbers of days that judgements and forecasts share. marts.account_status has them once more, and a test compares."""
+"""Limits in days that judgements and forecasts share. marts.account_status repeats them, and a test compares them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 CRITICAL_DAYS: Final = 7
 WARNING_DAYS: Final = 14
 WATCH_DAYS: Final = 30
-"""An account with at most this many days left has that severity."""
+"""By severity: an account with at most this many days left has it."""
 
 HORIZON_DAYS: Final = 90
-"""How far forecasts look."""
+"""Horizon of forecasts."""
