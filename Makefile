@@ -1,4 +1,4 @@
-# What there is to do here; `make help` lists it.
+# Targets for development; `make help` lists them.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -7,7 +7,7 @@ CHROMEDRIVER ?= chromedriver
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# A worker a core, which takes whole files in their order: their worlds are made once, and the long ones come first.
+# One worker per core, each taking whole files in order: fixtures are made once per file, and slow files come first.
 PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 export DRAWDOWN_HOME ?= $(CURDIR)/data
@@ -25,30 +25,30 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## Play the demo: sandbox vendors, weeks of polling, one refresh, the account table
+demo: $(INSTALLED) ## Run the demo: sandbox vendors, weeks of polling, one refresh, the account table
 	$(BIN)/drawdown demo
 
 run: $(INSTALLED) ## Refresh your own accounts once (accounts.toml)
 	$(BIN)/drawdown run
 
-dev: $(INSTALLED) ## Start Dagster on http://127.0.0.1:3000, schedules running
+dev: $(INSTALLED) ## Start Dagster with its schedules on http://127.0.0.1:3000
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/drawdown init --dagster
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/python -m pipeline.orchestration.web_interface dev -w workspace.yaml -h 127.0.0.1
 
 test: $(INSTALLED) ## Run every test, or those that TESTS=... names
 	$(BIN)/python $(PYTEST) $(TESTS)
 
-test-faults: $(INSTALLED) ## Run the fault matrix, and show which of its rows held
+test-faults: $(INSTALLED) ## Run the fault matrix, and list its passed rows
 	$(BIN)/python $(PYTEST) -m faults
 
-test-duckdb2: $(INSTALLED) ## Run them on DuckDB 2, in an environment of its own
+test-duckdb2: $(INSTALLED) ## Run the tests on DuckDB 2, in a separate environment
 	$(PYTHON) -m venv $(VENV)-duckdb2
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps duckdb==2.0.0
 	$(VENV)-duckdb2/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(VENV)-duckdb2/bin/python $(PYTEST) $(TESTS)
 
-test-superset: $(INSTALLED) ## Try the dashboard in a real Superset and Chromium (ten minutes; .venv-superset)
+test-superset: $(INSTALLED) ## Test the dashboard in a real Superset and Chromium (ten minutes; .venv-superset)
 	@command -v $(CHROMIUM) >/dev/null && command -v $(CHROMEDRIVER) >/dev/null || { \
 		echo "Chromium and its driver are needed: apt-get install chromium chromium-driver, or name them with CHROMIUM=... CHROMEDRIVER=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)-superset
@@ -59,10 +59,10 @@ test-superset: $(INSTALLED) ## Try the dashboard in a real Superset and Chromium
 test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (an hour and a half; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
 
-bench: $(INSTALLED) ## Measure what is promised of speed and growth (half an hour; writes docs/performance.md)
+bench: $(INSTALLED) ## Measure speed and growth against their goals (half an hour; writes docs/reliability.md)
 	$(BIN)/python -m benchmarks --write
 
-bench-forecast: ## Measure the forecasts beside other methods (three minutes; writes docs/forecast-method.md)
+bench-forecast: ## Compare the forecasts with other methods (three minutes; writes docs/forecast-method.md)
 	$(PYTHON) -m venv $(VENV)-bench-forecast
 	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
@@ -73,7 +73,7 @@ docs: $(INSTALLED) ## Update the generated pages: vendors, dictionary, fault mat
 site: $(INSTALLED) ## Build the documentation site into site/, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-lint: $(INSTALLED) ## Check style of Python and SQL, and which way imports point
+lint: $(INSTALLED) ## Check the style of Python and SQL, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sqlfluff lint --disable-progress-bar sql
@@ -82,14 +82,14 @@ lint: $(INSTALLED) ## Check style of Python and SQL, and which way imports point
 types: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
-check: lint types site ## Check everything but the tests: style, types, the site, the Dagster definitions
+check: lint types site ## Run every check except the tests: style, types, the site, Dagster definitions
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	$(BIN)/dg check defs
 
 wheel: $(INSTALLED) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
-lock: ## Pin every dependency anew (needs uv)
+lock: ## Update the pinned version of every dependency (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 		--group dev --extra postgres --python-version 3.11 pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
@@ -97,6 +97,6 @@ lock: ## Pin every dependency anew (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		bi/superset/requirements.in --output-file bi/superset/requirements.lock
 
-clean: ## Remove what make made; ./data only where it holds the demo
+clean: ## Remove everything that make created; ./data only if it has the demo
 	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-superset site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

@@ -1,5 +1,6 @@
-"""Files made from the code: docs/vendors.md, docs/dictionary, the fault matrix in docs/reliability.md and
-accounts.example.toml. `make docs`, or `python -m docs.generate`. Nothing of tests/ is imported or run.
+"""Generate docs/vendors.md, docs/dictionary, the fault matrix in docs/reliability.md and accounts.example.toml.
+
+Run by `make docs`, or `python -m docs.generate`. Nothing of tests/ is imported or run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RELIABILITY: Final = DOCS / "reliability.md"
 
 
 def reliability_page() -> str:
-    """The text of docs/reliability.md, its fault matrix made again and the rest as it is."""
+    """Text of docs/reliability.md with a regenerated fault matrix."""
     begin, end = "<!-- faults -->\n", "<!-- /faults -->"
     before, _, rest = RELIABILITY.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(end)
@@ -37,7 +38,7 @@ def fault_table() -> str:
         f"| {row} | {_cell(fault)} | {_cell(holds)} | {', '.join(f'`tests/{each}`' for each in files[row])} |"
         for row, (fault, holds) in ROWS.items()
     ]
-    return "\n".join(["| row | fault | what holds | tested in |", "|---|---|---|---|", *lines, ""])
+    return "\n".join(["| row | fault | guarantee | tested in |", "|---|---|---|---|", *lines, ""])
 
 
 def _cell(text: str) -> str:

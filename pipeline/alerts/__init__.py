@@ -1,1 +1,1 @@
-"""Alerts: who must be told what. A bad reading never looks like an empty account."""
+"""Alerts: rules, their state machine, and messages. A failed reading never looks like an empty account."""

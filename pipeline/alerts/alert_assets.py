@@ -1,4 +1,4 @@
-"""Alerts' assets: the events of each account's alerts, their states, and the deliveries."""
+"""Assets of the layer `alerts`: events, states and deliveries."""
 
 from collections.abc import Iterator
 
@@ -33,9 +33,9 @@ def alerts(
     warehouse: dg.ResourceParam[Warehouse],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Find what has changed, land it, and load what is landed; a replay only loads.
+    """Evaluate the rules, land the changes, and load the journal; a replay only loads.
 
-    People are told after publishing (`published/messages`).
+    Messages are sent after publishing (`published/messages`).
     """
     happened = 0
     with readable_failures():
@@ -62,7 +62,7 @@ def _ledger(warehouse: Warehouse) -> Ledger:
 
 
 def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Clock, run_id: str) -> int:
-    """Land what the state machine makes of the readings, where that is anything; returns how many events."""
+    """Land the events that the state machine derives from the readings; returns their number."""
     home, policy = warehouse.home, settings.alerts
     now = clock.now()
     found, broken = [], []
@@ -70,7 +70,7 @@ def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Cl
         try:
             found += list(findings(reading, policy))
         except Exception as problem:
-            # One account's alerts stay as they are; the others go on.
+            # This account's alerts keep their state; the other accounts are evaluated.
             broken.append(quarantine.Broken(reading.account_id, f"its rules fail with {type(problem).__name__}"))
     with warehouse.transaction() as connection:
         quarantine.record(connection, "alerts.states", broken)

@@ -16,13 +16,13 @@ from pipeline.schema.tables import ALL
 
 
 def rebuild_tables(connection: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
-    """Replace both tables' rows by what the ledger says. Run inside a transaction."""
+    """Replace the rows of both tables by the contents of the ledger. Run inside a transaction."""
     _replace(connection, "alerts.events", _events(ledger))
     _replace(connection, "alerts.states", _states(ledger))
 
 
 def delivery_state(deliveries: Sequence[Delivery]) -> str:
-    """What became of telling an event, over all its recipients."""
+    """Delivery state of an event over all its recipients."""
     if not deliveries:
         return "not_told"
     if any(each.is_pending for each in deliveries):
@@ -32,8 +32,8 @@ def delivery_state(deliveries: Sequence[Delivery]) -> str:
 
 def _events(ledger: Ledger) -> Iterable[dict[str, Any]]:
     for event in ledger.events.values():
-        told = _told(ledger, event.event_id)
-        deliveries = list(told.values())
+        deliveries_by_recipient = _deliveries(ledger, event.event_id)
+        deliveries = list(deliveries_by_recipient.values())
         state = delivery_state(deliveries)
         arrived = [each.delivered_at for each in deliveries if each.delivered_at is not None]
         problems = [each.problem for each in deliveries if each.problem]
@@ -46,7 +46,7 @@ def _events(ledger: Ledger) -> Iterable[dict[str, Any]]:
             "severity": event.severity,
             "happened_at_utc": event.happened_at_utc,
             "message": event.message,
-            "recipients": ", ".join(told) or None,
+            "recipients": ", ".join(deliveries_by_recipient) or None,
             "delivery_state": state,
             "delivery_attempt_count": sum(each.attempt_count for each in deliveries),
             "delivered_at_utc": max(arrived) if arrived and state == "delivered" else None,
@@ -62,7 +62,7 @@ def _states(ledger: Ledger) -> Iterable[dict[str, Any]]:
         arrived = [
             each.delivered_at
             for event in mine
-            for each in _told(ledger, event.event_id).values()
+            for each in _deliveries(ledger, event.event_id).values()
             if each.delivered_at is not None
         ]
         words = [each.message for each in mine if each.event != "acknowledged"]
@@ -82,14 +82,14 @@ def _states(ledger: Ledger) -> Iterable[dict[str, Any]]:
         }
 
 
-def _told(ledger: Ledger, event_id: str) -> Mapping[str, Delivery]:
+def _deliveries(ledger: Ledger, event_id: str) -> Mapping[str, Delivery]:
     return {name: each for (event, name), each in sorted(ledger.deliveries.items()) if event == event_id}
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, name: str, rows: Iterable[dict[str, Any]]) -> None:
     columns = ALL[name].column_names
     found = list(rows)
-    # As texts, which DuckDB reads exactly: an amount never passes through a float.
+    # Passed as text, which DuckDB reads exactly: an amount must never pass through a float.
     texts = {column: pa.array([_text(row.get(column)) for row in found], pa.string()) for column in columns}
     connection.execute(f"DELETE FROM {name}")
     connection.register("incoming", pa.table(texts))

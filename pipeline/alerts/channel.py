@@ -1,7 +1,7 @@
-"""One message through whatever Apprise knows; what it says of a failure is kept, without the URL.
+"""Send one message through Apprise, and report a failure without the URL.
 
-Redirects are never followed. After a 301, 302 or 303 the message would be asked for without its body, and the answer to
-that taken for a delivery; after any of them, whoever answers there would be told.
+Redirects are never followed. After a 301, 302 or 303 the client would repeat the request without its body and take the
+answer for a delivery; after any redirect the message could reach another recipient.
 """
 
 from __future__ import annotations
@@ -19,49 +19,50 @@ from pipeline.alerts.messages import MOST_CHARACTERS
 from pipeline.support.printable import printable, printable_lines
 from pipeline.support.secret import Redactor, Secret
 
-# Apprise tells a refusal by the receiver's status, and in its debug lines why no connection came about.
+# Apprise reports a refusal by the status of the response, and the cause of a failed connection only in debug lines.
 _NOT_ARRIVED = re.compile(
     r"error=[345][0-9][0-9]\b|Connection refused|NewConnectionError|ConnectTimeout|NameResolutionError"
 )
 _REDIRECTED = re.compile(r"error=3[0-9][0-9]\b")
-# What is shorter is a word such as the name of a service, and no token.
+# Shorter parts are words such as the name of a service, and no tokens.
 _TOKEN_LENGTH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a message was not delivered."""
+    """Reason why a message was not delivered."""
 
     problem: str
     """One sentence without the URL."""
     is_unknown: bool
-    """It may have arrived all the same."""
+    """The message may have arrived nevertheless."""
 
 
 def most_characters(url: Secret) -> int:
-    """The most characters of title and body together that every service behind a URL takes."""
-    with _listening(_redactor(url)):
+    """Maximum length of title and body together that every service behind a URL accepts."""
+    with _captured_lines(_redactor(url)):
         known = [int(service.body_maxlen) for service in _services(url) if service.body_maxlen > 0]
     return min([MOST_CHARACTERS, *known])
 
 
 def send(url: Secret, title: str, body: str) -> Failure | None:
-    """Deliver a message once; returns what went wrong, or None. Several threads may send at a time."""
-    # It says of a URL that it does not know what that URL is.
-    with _listening(_redactor(url)) as heard:
+    """Send a message once; returns the failure, or None. Thread-safe."""
+    # Apprise logs that it does not know a URL, and quotes the URL.
+    with _captured_lines(_redactor(url)) as lines:
         services = _services(url)
         if not services:
             return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
-        # Each by itself: together, Apprise would send in threads whose words nobody could tell from other recipients'.
+        # One service at a time: given several, Apprise sends from its own threads, whose log lines cannot be assigned
+        # to a recipient.
         delivered = [_notify(service, title, body) for service in services]
     if all(delivered):
         return None
-    told = [line for level, line in heard if level >= logging.WARNING]
-    why = told[-1][:200] if told else "no reason was given"
+    warnings = [line for level, line in lines if level >= logging.WARNING]
+    why = warnings[-1][:200] if warnings else "no reason was given"
     if _REDIRECTED.search(why):
         why += f" That is a redirect, which is not followed: put the address that it leads to into {url.name}"
-    # Of several services behind one URL, one may have taken it.
-    is_unknown = len(services) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in heard)
+    # If a URL names several services, one of them may have accepted the message.
+    is_unknown = len(services) > 1 or not any(_NOT_ARRIVED.search(line) for _, line in lines)
     return Failure(f"the message through {url.name} was not delivered: {why}", is_unknown=is_unknown)
 
 
@@ -74,7 +75,7 @@ def _notify(service: Any, title: str, body: str) -> bool:
 
 
 def _services(url: Secret) -> list[Any]:
-    """The services that a URL names; none where Apprise knows none. Apprise itself is untyped."""
+    """Services that a URL names; empty if Apprise does not know it. Apprise itself is untyped."""
     import apprise
 
     channel = apprise.Apprise()
@@ -82,36 +83,37 @@ def _services(url: Secret) -> list[Any]:
         return []
     services = list(channel)
     for service in services:
-        # Set here, because a parameter of the URL would override it anywhere else.
+        # Set on the object, because a parameter of the URL would override it anywhere else.
         service.redirects = False
     return services
 
 
 def _redactor(url: Secret) -> Redactor:
-    """Takes the URL out of a text, and those parts of it that may be tokens by themselves."""
+    """Remove the URL from a text, and every part of it that could be a token."""
     parts = {part for part in re.split(r"[/:@?&=,;]+", url.reveal()) if len(part) >= _TOKEN_LENGTH}
     return Redactor([url, *(Secret(part, name=url.name) for part in sorted(parts))])
 
 
 @dataclass(slots=True, eq=False)
-class _Ear:
-    """Who listens in one thread."""
+class _ThreadLog:
+    """Log lines of one sending thread."""
 
     redactor: Redactor
     thread_id: int
-    heard: list[tuple[int, str]]
+    lines: list[tuple[int, str]]
 
 
-class _Ears(logging.Handler):
-    """Keeps what Apprise says in each sending thread, and lets it go no further.
+class _ThreadLogs(logging.Handler):
+    """Logging handler that keeps Apprise's lines by sending thread and passes them to no other handler.
 
-    While anybody sends, no log line of anybody's names a URL. Which libraries Apprise sends with is its own affair, and
-    at their lowest level they log whole addresses, in threads of their own, too: every line is redacted by all.
+    While a message is being sent, no log line of any library may show a URL. Apprise chooses the libraries that it
+    sends with, and at their lowest level they log complete addresses, also from their own threads: so every line is
+    redacted with the URLs of all threads.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self._ears: list[_Ear] = []
+        self._ears: list[_ThreadLog] = []
         self._guard = threading.Lock()
         self._make = logging.getLogRecordFactory()
         self._logger = logging.getLogger("apprise")
@@ -120,13 +122,13 @@ class _Ears(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         for ear in tuple(self._ears):
             if ear.thread_id == record.thread:
-                ear.heard.append((record.levelno, record.getMessage()))
+                ear.lines.append((record.levelno, record.getMessage()))
 
     def _record(self, *arguments: Any, **more: Any) -> logging.LogRecord:
         record = self._make(*arguments, **more)
         try:
             text = record.getMessage()
-        except Exception:  # a library's line that does not fit its own values is no reason to lose the message
+        except Exception:  # a library's malformed log call must not cost the message
             text = str(record.msg)
         record.msg, record.args = self._redacted(text), None
         if record.exc_info:
@@ -139,7 +141,7 @@ class _Ears(logging.Handler):
             text = ear.redactor.text(text)
         return text
 
-    def join(self, ear: _Ear) -> None:
+    def join(self, ear: _ThreadLog) -> None:
         with self._guard:
             self._ears.append(ear)
             if len(self._ears) == 1:
@@ -150,7 +152,7 @@ class _Ears(logging.Handler):
                 self._logger.setLevel(logging.DEBUG)
                 self._logger.addHandler(self)
 
-    def leave(self, ear: _Ear) -> None:
+    def leave(self, ear: _ThreadLog) -> None:
         with self._guard:
             self._ears.remove(ear)
             if not self._ears:
@@ -160,15 +162,15 @@ class _Ears(logging.Handler):
                 self._logger.setLevel(level)
 
 
-_EARS: Final = _Ears()
+_EARS: Final = _ThreadLogs()
 
 
 @contextlib.contextmanager
-def _listening(redactor: Redactor) -> Iterator[list[tuple[int, str]]]:
-    """What Apprise says in this thread during the block, with its level."""
-    ear = _Ear(redactor, threading.get_ident(), [])
+def _captured_lines(redactor: Redactor) -> Iterator[list[tuple[int, str]]]:
+    """Yield Apprise's log lines of this thread during the block, with their levels."""
+    ear = _ThreadLog(redactor, threading.get_ident(), [])
     _EARS.join(ear)
     try:
-        yield ear.heard
+        yield ear.lines
     finally:
         _EARS.leave(ear)

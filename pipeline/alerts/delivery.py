@@ -1,8 +1,9 @@
-"""Telling people: after a build is published, outside the warehouse's lock, all recipients side by side.
+"""Delivery of messages: after a build is published, with the warehouse unlocked, to all recipients in parallel.
 
-An intent is landed and synced before a message is sent, and its outcome after. Where a process died in between, nobody
-knows whether the message went out: it is sent once more, marked as possibly repeated, and after that once a day.
-What does not fit into one message goes out in several, each on its own: one that fails repeats none that arrived.
+An intent is landed and synced before a message is sent, and its outcome afterwards. If the process dies in between, it
+is unknown whether the message was sent: it is sent once more, marked as possibly repeated, and after that once a day.
+An event list that is too long for one message is sent in several, each with its own outcome, so a failed message does
+not repeat those that arrived.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final
 from pipeline.alerts.channel import Failure, most_characters, send
 from pipeline.alerts.journal import DeliveryOutcome, Intent, JournalEntry, Ledger, land
 from pipeline.alerts.messages import Message, compose
-from pipeline.alerts.pending import Recipients, Telling, is_due, next_attempt, pending
+from pipeline.alerts.pending import DueEvent, Recipients, is_due, next_attempt, pending
 from pipeline.settings.alert_policy import Policy
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
@@ -30,38 +31,38 @@ from pipeline.support.secret import Secret
 from pipeline.support.wording import count
 
 TRIES: Final = 3
-"""Attempts of a message in one run."""
+"""Attempts for a message in one run."""
 MOST_FAILURES: Final = 2
-"""Messages in a row that a run fails to send to a recipient, who is then left in peace until the next attempt."""
+"""Consecutive failed messages after which a run stops sending to a recipient."""
 RECIPIENT_SECONDS: Final = 30.0
-"""For all messages of a run to one recipient."""
+"""Time limit for all messages of a run to one recipient."""
 ALL_SECONDS: Final = 45.0
-"""For all recipients together."""
+"""Time limit for all recipients together."""
 MOST_AT_ONCE: Final = 32
-"""Recipients who are told side by side."""
+"""Recipients that are served in parallel."""
 _WAITS: Final = (0.5, 2.0)
 """Seconds between the attempts of a run."""
 
 _journal = threading.Lock()
-"""One entry is landed at a time, so that their ids differ and tell their order."""
+"""Serialises landing, so that fetch ids are unique and in order."""
 
 
 @dataclass(slots=True)
 class Delivered:
-    """How a run's messages went."""
+    """Result of sending a run's messages."""
 
     problems: list[str] = field(default_factory=list)
-    """A line for each recipient to whom something could not be sent."""
+    """One line for each recipient with an undelivered message."""
     unwritten: list[str] = field(default_factory=list)
     """Recipients to whom nothing was sent, because the journal could not be written."""
 
 
 @contextlib.contextmanager
 def sole_deliverer(home: Home, *, wait_seconds: float = ALL_SECONDS + 15) -> Iterator[bool]:
-    """Hold `delivery.lock`, so that no other process sends the same messages meanwhile; False where another holds it.
+    """Hold `delivery.lock`, so that no other process sends the same messages; yields False if another process holds it.
 
-    Its holder's death frees it. Nothing is written to it, so that it can be held on a full disk. Raises OSError where
-    the file cannot be made.
+    The lock is released when its holder exits or dies. Nothing is written to the file, so the lock also works on a full
+    disk. Raises OSError if the file cannot be created.
     """
     private_folder(home.path)
     handle = os.open(home.path / "delivery.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -80,10 +81,10 @@ def deliver(
     clock: Clock,
     run_id: str,
 ) -> Delivered:
-    """Send what is due, in as few messages as each recipient's service takes.
+    """Send what is due, in as few messages as each recipient's service accepts.
 
-    Who calls it is the sole deliverer. It returns within ALL_SECONDS; a recipient who hangs costs the others nothing.
-    `url_of` raises UsageError, in words, for a variable that holds no URL.
+    The caller must be the sole deliverer. Returns within ALL_SECONDS; a recipient that hangs does not delay the others.
+    `url_of` raises UsageError for a variable that holds no URL.
     """
     now = clock.now()
     done = Delivered()
@@ -92,12 +93,12 @@ def deliver(
         settled = DeliveryOutcome(
             at=now, recipient=recipient, event_ids=tuple(event_ids), is_given_up=True, problem=reason
         )
-        # On a full disk it is settled by a later run.
+        # On a full disk, a later run records it.
         with contextlib.suppress(OSError):
             land(home, clock, run_id, settled)
     mailings = []
-    for recipient, tellings in to_do.tellings.items():
-        sendable = [each for each in tellings if not policy.is_held(each.event.severity, now)]
+    for recipient, due_events in to_do.due_events.items():
+        sendable = [each for each in due_events if not policy.is_held(each.event.severity, now)]
         outage = ledger.outages.get(recipient)
         if not sendable:
             continue
@@ -132,36 +133,36 @@ def _again(ledger: Ledger, recipient: str) -> str:
 def _mailing(
     recipient: str,
     url: Secret,
-    tellings: Sequence[Telling],
+    due_events: Sequence[DueEvent],
     ledger: Ledger,
     home: Home,
     clock: Clock,
     run_id: str,
 ) -> _Mailing:
-    events = [each.event for each in tellings]
-    told = {
+    events = [each.event for each in due_events]
+    delivered = {
         event.event_id: ledger.deliveries[event.event_id, recipient].told_length
         for event in events
         if (event.event_id, recipient) in ledger.deliveries
     }
     outage = ledger.outages.get(recipient)
     preface = ""
-    # A paragraph that has begun goes on where it broke off.
-    if outage is not None and outage.since is not None and outage.failed_run_count and not any(told.values()):
+    # The rest of a paragraph that was partly delivered must follow it directly.
+    if outage is not None and outage.since is not None and outage.failed_run_count and not any(delivered.values()):
         preface = f"No message could be delivered since {outage.since:%Y-%m-%d %H:%M} UTC. The current state follows."
     messages = compose(
         events,
         home.published / "report" / "index.html",
         limit=most_characters(url),
-        told=told,
-        notes={each.event.event_id: each.note for each in tellings if each.note},
+        delivered=delivered,
+        notes={each.event.event_id: each.note for each in due_events if each.note},
         preface=preface,
     )
     return _Mailing(
         recipient=recipient,
         url=url,
         messages=messages,
-        covered={each.event.event_id: each.event_ids for each in tellings},
+        covered={each.event.event_id: each.event_ids for each in due_events},
         left_over=len(events) - len({each for message in messages for each in message.event_ids}),
         land=lambda entry: land(home, clock, run_id, entry),
         now=clock.now,
@@ -170,7 +171,7 @@ def _mailing(
 
 
 def _send_all(mailings: Sequence[_Mailing]) -> None:
-    """Send to all side by side; who has not taken it within the time is left."""
+    """Send all mailings in parallel, and abandon those that exceed their time."""
     done: queue.SimpleQueue[_Mailing] = queue.SimpleQueue()
     waiting = list(reversed(mailings))
     running: dict[str, tuple[_Mailing, float]] = {}
@@ -199,38 +200,38 @@ def _start(mailing: _Mailing, done: queue.SimpleQueue[_Mailing]) -> None:
         mailing.send()
         done.put(mailing)
 
-    # Not waited for at the process's end: a connection that hangs must not hold up anything.
+    # A daemon thread, so that a connection that hangs does not keep the process from exiting.
     threading.Thread(target=work, name=f"alerts-{mailing.recipient}", daemon=True).start()
 
 
 @dataclass(kw_only=True)
 class _Mailing:
-    """A run's messages to one recipient, sent by a thread of its own."""
+    """Messages of a run to one recipient, sent by one thread."""
 
     recipient: str
     url: Secret
     messages: Sequence[Message]
     covered: dict[str, tuple[str, ...]]
-    """By told event, all that have arrived with it."""
+    """By event id, the ids of all events that its message delivers."""
     left_over: int
-    """Events for which there was no message any more."""
+    """Number of events for which there was no room in the run's messages."""
     land: Callable[[JournalEntry], str]
     now: Callable[[], datetime]
     run_id: str
     failures: list[str] = field(default_factory=list)
     is_unwritten: bool = False
     _sent: tuple[str, tuple[str, ...]] | None = None
-    """Of the message under way: the intent's fetch id, and what the message covers."""
+    """Message in flight: the fetch id of its intent, and the event ids that it covers."""
     _is_left: bool = False
 
     def send(self) -> None:
-        """Send each message, with an intent and an outcome of its own."""
+        """Send the messages in order, recording an intent and an outcome for each."""
         try:
             self._send_each()
         except OSError as problem:
             self._fail_to_write(problem)
         except Exception as problem:
-            # A thread's exception would be nobody's: it becomes a line.
+            # Nothing would report an exception of this thread, so it becomes a line.
             self.failures.append(f"the message through {self.recipient} failed with {type(problem).__name__}")
 
     def _fail_to_write(self, problem: OSError) -> None:
@@ -242,7 +243,7 @@ class _Mailing:
         cut_off: set[str] = set()
         for message in self.messages:
             if cut_off & set(message.event_ids):
-                # Without what comes before it, it says nothing.
+                # The rest of a paragraph makes no sense without its beginning.
                 continue
             if not self._begin(message):
                 return
@@ -258,7 +259,7 @@ class _Mailing:
                 return
 
     def _begin(self, message: Message) -> bool:
-        """Land the intent; False where the time is over."""
+        """Land the intent; returns False if the time is over."""
         ids = message.event_ids
         if message.told_length is None:
             ids = tuple(dict.fromkeys(every for each in ids for every in self.covered[each]))
@@ -283,7 +284,7 @@ class _Mailing:
         return failures
 
     def _end(self, message: Message, failures: Sequence[Failure]) -> bool:
-        """Land the outcome; False where the time was over before."""
+        """Land the outcome; returns False if the time was over before."""
         is_delivered = len(failures) < TRIES
         earlier = failures if is_delivered else failures[:-1]
         with _journal:
@@ -309,7 +310,7 @@ class _Mailing:
             return True
 
     def leave(self) -> None:
-        """The time is over: what is under way may arrive or not, and whatever its thread finds out is not recorded."""
+        """Abandon the mailing: the message in flight may or may not arrive, and its result is no longer recorded."""
         problem = f"the message through {self.recipient} was not accepted within {RECIPIENT_SECONDS:.0f} s"
         with _journal:
             self._is_left = True
@@ -333,7 +334,7 @@ class _Mailing:
                     self._fail_to_write(failure)
 
     def problems(self) -> list[str]:
-        """A line for each failure, and for what had no room."""
+        """One line for each failure, and one for the events without room."""
         lines = [f"alerts: {each}; it is tried again" for each in dict.fromkeys(self.failures)]
         if self.left_over:
             lines.append(
@@ -344,18 +345,18 @@ class _Mailing:
 
 
 def send_without_journal(urls: dict[str, Secret], title: str, body: str) -> set[str]:
-    """Send one message to recipients, side by side and within the same time, where no journal can be written.
+    """Send one message to recipients in parallel, within the same time limits, when no journal can be written.
 
-    Returns the recipients who took it.
+    Returns the recipients that accepted it.
     """
     arrived: set[str] = set()
 
-    def tell(recipient: str, url: Secret) -> None:
+    def send_one(recipient: str, url: Secret) -> None:
         with contextlib.suppress(Exception):
             if send(url, title, body) is None:
                 arrived.add(recipient)
 
-    threads = [threading.Thread(target=tell, args=each, daemon=True) for each in urls.items()]
+    threads = [threading.Thread(target=send_one, args=each, daemon=True) for each in urls.items()]
     end = time.monotonic() + RECIPIENT_SECONDS
     for thread in threads:
         thread.start()

@@ -1,12 +1,12 @@
-"""What happened to alerts, landed under `landing/_drawdown/alerts` and folded into states, events and deliveries.
+"""The alert journal, landed under `landing/_drawdown/alerts` and folded into states, events and deliveries.
 
-Landing is the only source of truth: transitions with the states that they lead to, acknowledgements, and for each
-message an intent before it is sent and an outcome after. An intent without an outcome means that the process died in
-between: then nobody knows whether the message went out.
+Landing is the only source of truth. It holds transitions with the resulting states, acknowledgements, and for each
+message an intent before it is sent and an outcome afterwards. An intent without an outcome means that the process died
+in between and that it is unknown whether the message was sent.
 
-Messages are sent after a build is published, so a build cannot hold what became of those of its own run. Transitions
-say up to where they have read the journal (`through`); tables are made of deliveries and of runs' ends up to there, so
-that a rebuild makes the same tables as the run did. Whoever delivers reads everything.
+Messages are sent after a build is published, so a build cannot hold the outcomes of its own run. Transitions state up
+to which entry they have read the journal (`through`), and tables count deliveries and run results only up to there, so
+a rebuild makes the same tables as the run. Delivery reads the whole journal.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from pipeline.support.home import Home
 
 
 class Transitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transitions"):
-    """What one run made of what it found."""
+    """Changes of states, and events, that one run derived."""
 
     at: datetime
     states: tuple[State, ...] = ()
-    """Those that changed, as they are now."""
+    """States that changed, with their new values."""
     events: tuple[Event, ...] = ()
     acknowledgements: tuple[str, ...] = ()
-    """Fetch ids of the acknowledgements that were taken in."""
+    """Fetch ids of the acknowledgements that were applied."""
     through: str | None = None
-    """The newest entry of the journal that the run knew; None in entries of versions that told before publishing."""
+    """Newest journal entry that the run had read; None in entries of versions that sent messages before publishing."""
 
 
 class RunTransitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="run_transitions"):
-    """What the end of a run made of the alert about runs."""
+    """Change of the alert about runs at the end of a run."""
 
     at: datetime
     states: tuple[State, ...] = ()
@@ -50,16 +50,16 @@ class RunTransitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="intent"):
-    """A message is about to be sent."""
+    """Record that a message is about to be sent."""
 
     at: datetime
     recipient: str
     event_ids: tuple[str, ...]
-    """What the message covers: several messages a run have an intent and an outcome each."""
+    """Events that the message covers. A run may send several messages, each with its own intent and outcome."""
 
 
 class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome"):
-    """What became of a message, or of one that will not be sent."""
+    """Outcome of a message, or the record that none will be sent."""
 
     at: datetime
     recipient: str
@@ -67,17 +67,18 @@ class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     intent_id: str | None = None
     is_delivered: bool = False
     is_given_up: bool = False
-    """It will not be sent: it was acknowledged or over first, or its recipient is not named any more."""
+    """No message will be sent: the alert was acknowledged or had recovered, or its recipient is no longer configured.
+    """
     attempt_count: int = 0
     run_id: str | None = None
-    """The run that tried: all its failures are one step of the backoff. None in entries of earlier versions."""
+    """Run of the attempt: all failures of one run are one step of the backoff. None in entries of earlier versions."""
     is_possibly_repeated: bool = False
     """An attempt before the last may have arrived."""
     is_unknown: bool = False
-    """It failed, and may have arrived all the same."""
+    """The message failed, but may have arrived."""
     problem: str | None = None
     told_length: int | None = None
-    """The message, where it arrived, ended within its event's paragraph, after so many characters of it."""
+    """Characters of the event's paragraph delivered so far, if the message ended within it."""
 
 
 JournalEntry = Transitions | RunTransitions | Acknowledgement | Intent | DeliveryOutcome
@@ -85,60 +86,61 @@ JournalEntry = Transitions | RunTransitions | Acknowledgement | Intent | Deliver
 
 @dataclass(slots=True, kw_only=True)
 class Delivery:
-    """An event on its way to a recipient."""
+    """Delivery of an event to a recipient."""
 
     attempt_count: int = 0
     unknown_count: int = 0
     """Messages that may have arrived."""
     unanswered_count: int = 0
-    """Those of them whose process did not live to say."""
+    """Number of those whose process died before recording an outcome."""
     delivered_at: datetime | None = None
     is_given_up: bool = False
     is_possibly_repeated: bool = False
     problem: str | None = None
     told_length: int = 0
-    """Characters of its paragraph that have arrived, where it takes more than one message."""
+    """Characters of the event's paragraph delivered so far, if it needs more than one message."""
 
     @property
     def is_pending(self) -> bool:
-        """It is still to be sent."""
+        """Whether the event still has to be sent."""
         return self.delivered_at is None and not self.is_given_up
 
 
 @dataclass(slots=True, kw_only=True)
 class Outage:
-    """What has failed with a recipient since something last arrived there."""
+    """Failures at a recipient since the last successful delivery."""
 
     failed_run_count: int = 0
     """Runs in which a message failed."""
     unanswered_count: int = 0
-    """Messages of which no process lived to say whether they went out."""
+    """Messages whose process died before recording an outcome."""
     since: datetime | None = None
     tried_at: datetime | None = None
-    """The newest attempt."""
+    """Time of the newest attempt."""
     problem: str | None = None
     last_run_id: str | None = None
 
 
 @dataclass(slots=True)
 class Ledger:
-    """All that the journal says."""
+    """Contents of the journal."""
 
     states: dict[Key, State] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
     """By event id, in the order in which they happened."""
     fetch_ids: dict[str, str] = field(default_factory=dict)
-    """By event id, the entry that tells it; by account and rule (`account/rule`), the newest that tells the state."""
+    """Fetch id of the entry that reports an event, by event id; and of the newest entry of a state, by `account/rule`.
+    """
     deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
     """By event id and recipient."""
     waiting: dict[str, Acknowledgement] = field(default_factory=dict)
-    """Acknowledgements that no run has taken in yet, by fetch id."""
+    """Acknowledgements that no run has applied yet, by fetch id."""
     outages: dict[str, Outage] = field(default_factory=dict)
-    """By recipient; who took the last message has none."""
+    """By recipient; recipients that accepted the last message have none."""
     newest: str = ""
     """The newest entry's fetch id."""
     has_untaken: bool = False
-    """Something was delivered, or failed, or a run ended, since a run last took the journal in."""
+    """Whether there was a delivery, a failed one or the end of a run after the last run that read the journal."""
 
 
 _COPIED: Final = ("fetch_id", "run_id", "fetched_at_utc", "version_id", "format_version")
@@ -150,13 +152,13 @@ def land(home: Home, clock: Clock, run_id: str, entry: JournalEntry) -> str:
 
 
 def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:
-    """Take over every landed entry that is not in `alerts.journal` yet, up to `known_at`.
+    """Load every landed entry that is missing in `alerts.journal`, up to `known_at`.
 
-    Run inside a transaction. Raises OSError or ValueError for a landing file that is not whole.
+    Run inside a transaction. Raises OSError or ValueError for a damaged landing file.
     """
     known = {name for (name,) in connection.execute("SELECT fetch_id FROM alerts.journal").fetchall()}
     since = _since(max(known)) if known else 0
-    # A compaction that runs meanwhile can show a row twice.
+    # A concurrent compaction can make a row appear twice.
     fresh = {
         row["fetch_id"]: [*(row[name] for name in _COPIED), row["body"].decode(errors="replace")]
         for row in _landed(landing, since)
@@ -170,7 +172,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
 
 
 def _since(fetch_id: str) -> int:
-    """Fetch ids tell real time: folders untouched since a day before the newest one hold nothing new."""
+    """Folders that can hold entries newer than `newest`: fetch ids follow real time, so older folders are skipped."""
     return int(fetch_id, 16) - int(timedelta(days=1).total_seconds() * 1e9)
 
 
@@ -182,15 +184,15 @@ def _landed(landing: Path, since_ns: int) -> Iterator[dict[str, Any]]:
 
 
 def landed_entries(landing: Path, since: str = "") -> list[tuple[str, JournalEntry]]:
-    """What was landed after a fetch id, straight from landing, by fetch id and in its order."""
+    """Entries that were landed after a fetch id, read directly from landing; by fetch id, in order."""
     rows = (row for row in _landed(landing, _since(since) if since else 0) if row["fetch_id"] > since)
     return sorted(_readable(rows, Aliases()).items())
 
 
 def read_ledger(connection: duckdb.DuckDBPyConnection, *, is_for_tables: bool = False) -> Ledger:
-    """Fold `alerts.journal`; what happened to an account under a former name happened to it.
+    """Fold `alerts.journal`; entries under a former name of an account count for the account.
 
-    For tables, without what no run has taken in yet.
+    For tables, so without entries that no run has read yet.
     """
     journal = JournalCopy.of(connection)
     return fold(journal.entries.items(), is_for_tables=is_for_tables)
@@ -198,15 +200,15 @@ def read_ledger(connection: duckdb.DuckDBPyConnection, *, is_for_tables: bool = 
 
 @dataclass(frozen=True, slots=True)
 class JournalCopy:
-    """`alerts.journal` as the warehouse holds it, for use when that is closed."""
+    """Copy of `alerts.journal`, for use after the warehouse is closed."""
 
     entries: dict[str, JournalEntry]
-    """By fetch id, and in its order."""
+    """By fetch id, in order."""
     aliases: Aliases
 
     @classmethod
     def of(cls, connection: duckdb.DuckDBPyConnection) -> JournalCopy:
-        """Read it."""
+        """Read the journal table."""
         names = ("fetch_id", "body", "endpoint", "version_id", "format_version")
         rows = connection.execute(
             "SELECT fetch_id, encode(entry_json), ?, version_id, format_version FROM alerts.journal ORDER BY fetch_id",
@@ -217,11 +219,17 @@ class JournalCopy:
 
     @classmethod
     def of_nothing(cls) -> JournalCopy:
-        """Where the warehouse cannot be read: landing alone has it all, under the names that accounts had then."""
+        """Return an empty copy, for when the warehouse cannot be read.
+
+        Landing has all entries, under the account names of their time.
+        """
         return cls({}, Aliases())
 
     def ledger(self, landing: Path) -> Ledger:
-        """With what was landed since. Raises OSError or ValueError for a landing file that is not whole."""
+        """Fold the copy together with newer entries in landing.
+
+        Raises OSError or ValueError for a damaged landing file.
+        """
         since = _since(max(self.entries)) if self.entries else 0
         rows = (row for row in _landed(landing, since) if row["fetch_id"] not in self.entries)
         fresh = _readable(rows, self.aliases)
@@ -250,9 +258,9 @@ _DECODER: Final[msgspec.json.Decoder[JournalEntry]] = msgspec.json.Decoder(Journ
 
 
 def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, JournalEntry]:
-    """The entries of rows of landing, by fetch id, under the names that accounts have today.
+    """Decode rows of landing into entries by fetch id, under the current account names.
 
-    Without those that only a later version can read. Raises ValueError for one that is damaged.
+    Entries that only a later version can read are skipped. Raises ValueError for a damaged one.
     """
     found: dict[str, JournalEntry] = {}
     for row in rows:
@@ -263,10 +271,10 @@ def _readable(rows: Iterable[Mapping[str, Any]], aliases: Aliases) -> dict[str, 
 
 
 def fold(entries: Iterable[tuple[str, JournalEntry]], *, is_for_tables: bool = False) -> Ledger:
-    """What entries come to, given by fetch id and in its order.
+    """Fold entries, given by fetch id in order, into a ledger.
 
-    For tables, deliveries and runs' ends count only as far as a run has taken them in; journals of versions that
-    delivered before publishing do not say how far, and count whole.
+    For tables, deliveries and run results count only as far as a run has read them. Journals of versions that sent
+    messages before publishing do not record that, and count completely.
     """
     known = list(entries)
     marks = [entry.through for _, entry in known if isinstance(entry, Transitions)]
@@ -298,14 +306,14 @@ def fold(entries: Iterable[tuple[str, JournalEntry]], *, is_for_tables: bool = F
             case Intent():
                 open_intents[fetch_id] = entry
                 for delivery in _deliveries(ledger, entry):
-                    # Until its outcome is known, it may have gone out.
+                    # Until the outcome is known, the message may have been sent.
                     delivery.is_possibly_repeated |= delivery.unknown_count > 0
                     delivery.attempt_count += 1
                     delivery.unknown_count += 1
             case DeliveryOutcome():
                 _settle(ledger, entry, is_of_intent=open_intents.pop(entry.intent_id or "", None) is not None)
                 if entry.is_delivered:
-                    # What was left without an answer before does not count against who answers now.
+                    # Earlier messages without an outcome do not count against a recipient that responds now.
                     for intent_id in [key for key, each in open_intents.items() if each.recipient == entry.recipient]:
                         _leave_unanswered(ledger, open_intents.pop(intent_id))
                 _book_outage(ledger, entry)

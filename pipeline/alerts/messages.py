@@ -1,7 +1,7 @@
-"""What people read: as few messages as possible for all that happened to the alerts of one recipient.
+"""Text of messages: as few messages as possible for all alert events of one recipient.
 
-Services refuse texts that are too long, or cut them: no message is longer than its recipient's service takes. An
-event's paragraph goes into one message; only one that is longer than a whole message is continued in the next.
+Services refuse or cut texts that are too long, so no message is longer than its recipient's service accepts. An event's
+paragraph is kept in one message; only a paragraph longer than a whole message continues in the next.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pipeline.support.printable import printable, printable_lines
 from pipeline.support.wording import instant
 
 MOST_CHARACTERS: Final = 2_000
-"""Of a message, its title included: what Discord takes, and the least of what chat services document. Where Apprise
-knows a smaller limit of the service, such as 1,024 of Pushover, that one holds."""
+"""Characters of a message, title included: Discord's limit, the smallest that chat services document. A smaller limit
+that Apprise knows for a service, such as Pushover's 1,024, takes precedence."""
 MOST_IN_FULL: Final = 10
-"""Messages of a run that tell events in full: of those behind them only the headlines are told."""
+"""Messages of a run with complete paragraphs; the following ones list headlines only."""
 MOST_MESSAGES: Final = 20
-"""Messages to a recipient in one run; what does not fit waits for the next one."""
+"""Messages to a recipient in one run; the rest waits for the next run."""
 _LEAST_ROOM: Final = 40
-"""Characters of a message that are the events', however long the title and the report's path are."""
+"""Characters reserved for events, however long the title and the report's path are."""
 
 _WORDS: Final = {
     "runway": "is running low",
@@ -58,7 +58,7 @@ _RUNS: Final = {
 
 
 def headline(event: Event) -> str:
-    """What happened, in a few words."""
+    """Short statement of an event."""
     if event.rule == RUN_FAILED:
         return _RUNS[event.event]
     if event.event == "recovered":
@@ -66,20 +66,20 @@ def headline(event: Event) -> str:
     is_urgent = event.severity == "critical" and event.rule == "runway"
     if is_urgent:
         return f"{event.account_id} is critical"
-    # A rule that a later version knows has no words here.
+    # A rule of a later version is not known here.
     words = _WORDS.get(event.rule, f"has an alert ({event.rule})")
     return f"{event.account_id} {words}{', now ' + event.severity if event.event == 'escalated' else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message, and what it covers."""
+    """One message, and the events that it covers."""
 
     title: str
     body: str
     event_ids: tuple[str, ...]
     told_length: int | None = None
-    """For a message that ends within its event's paragraph: how many characters of that were told by then."""
+    """If the message ends within its event's paragraph: the number of characters of it delivered by then."""
 
 
 def compose(
@@ -87,33 +87,34 @@ def compose(
     report: Path,
     *,
     limit: int = MOST_CHARACTERS,
-    told: Mapping[str, int] | None = None,
+    delivered: Mapping[str, int] | None = None,
     notes: Mapping[str, str] | None = None,
     preface: str = "",
 ) -> list[Message]:
-    """The messages of a run: what, when, how sure, how much to pay, and where to look; the most urgent events first.
+    """Compose the messages of a run: what, when, how certain, how much to pay, where to look; most urgent events first.
 
-    `limit` is the most characters of a title and a body together. `told` says, by event id, how much of an event's
-    paragraph has already arrived: it is continued there. `notes`, by event id, follow an event's own words; `preface`
-    begins the first message, where the limit has room for it. At most MOST_MESSAGES; the events of no message wait.
+    `limit` is the maximum length of title and body together. `delivered` gives, by event id, how many characters of an
+    event's paragraph have already arrived: it continues there. `notes`, by event id, follow the event's text; `preface`
+    begins the first message if the limit has room for it. Returns at most MOST_MESSAGES; events without a message wait
+    for the next run.
     """
     notes = notes or {}
     ordered = sorted(events, key=lambda each: (each.event == "recovered", URGENCY.index(each.severity)))
     tail = _tail(ordered, report, limit)
     head = preface if len(preface) <= limit // 4 else ""
-    # The longest that a title becomes, and the empty lines between title, paragraphs and tail.
+    # The longest possible title, and the blank lines between title, paragraphs and tail.
     reserve = (
         len(_title(ordered, ordered, "(message 99 of 99)", limit))
         + 2
         + sum(len(each) + 2 for each in (head, tail) if each)
     )
     room = max(limit - reserve, _LEAST_ROOM)
-    parts = _packed([(event, _paragraph(event, notes)) for event in ordered], room, told or {})
+    parts = _packed([(event, _paragraph(event, notes)) for event in ordered], room, delivered or {})
     if len(parts) > MOST_IN_FULL:
         full = {event.event_id for part in parts[:MOST_IN_FULL] for event in part.whole}
         in_full = [(event, _paragraph(event, notes)) for event in ordered if event.event_id in full]
         in_brief = [(event, f"{headline(event)}.") for event in ordered if event.event_id not in full]
-        parts = _packed(in_full, room, told or {}) + _packed(in_brief, room, {}, gap="\n")
+        parts = _packed(in_full, room, delivered or {}) + _packed(in_brief, room, {}, gap="\n")
         parts = parts[:MOST_MESSAGES]
     messages = []
     for number, part in enumerate(parts, start=1):
@@ -137,17 +138,17 @@ class _Part:
 
     @property
     def whole(self) -> tuple[Event, ...]:
-        """The events whose paragraphs end in it."""
+        """Events whose paragraphs end in the message."""
         return self.events if self.told_length is None else ()
 
 
 def _packed(
-    paragraphs: Sequence[tuple[Event, str]], room: int, told: Mapping[str, int], *, gap: str = "\n\n"
+    paragraphs: Sequence[tuple[Event, str]], room: int, delivered: Mapping[str, int], *, gap: str = "\n\n"
 ) -> list[_Part]:
-    """As many whole paragraphs a part as it has room for; a longer paragraph is cut, and has parts of its own."""
+    """Fill each part with complete paragraphs; a paragraph longer than a part is cut and gets parts to itself."""
     parts: list[_Part] = []
     for event, paragraph in paragraphs:
-        pieces = list(_pieces(event, paragraph, told.get(event.event_id, 0), room))
+        pieces = list(_pieces(event, paragraph, delivered.get(event.event_id, 0), room))
         if len(pieces) == 1 and parts and parts[-1].told_length is None:
             joined = f"{parts[-1].text}{gap}{pieces[0].text}"
             if len(joined) <= room:
@@ -158,7 +159,7 @@ def _packed(
 
 
 def _pieces(event: Event, paragraph: str, start: int, room: int) -> Iterator[_Part]:
-    """What of a paragraph is still to be told, cut into texts for which there is room."""
+    """Cut the undelivered rest of a paragraph into texts that fit."""
     while True:
         start = start if start < len(paragraph) else 0
         opening = f"{event.account_id}, continued: " if start else ""
@@ -172,7 +173,7 @@ def _pieces(event: Event, paragraph: str, start: int, room: int) -> Iterator[_Pa
 
 
 def cut_at(text: str, room: int) -> int:
-    """Where to cut a text that is longer than `room`: behind a line, a sentence or a word in its last half."""
+    """Position at which to cut a text longer than `room`: after a line, a sentence or a word in its last half."""
     for pattern in (r"\n+", r"[.;:] +", r"\s+"):
         ends = [found.end() for found in re.finditer(pattern, text[:room]) if found.end() > room // 2]
         if ends:
@@ -183,7 +184,7 @@ def cut_at(text: str, room: int) -> int:
 def _paragraph(event: Event, notes: Mapping[str, str]) -> str:
     about = f"{headline(event)} ({event.rule} alert {event.event} {instant(event.happened_at_utc)})."
     words = " ".join(filter(None, (event.message, notes.get(event.event_id))))
-    # A failed run has a line for each of its problems, which are printable already; all else is one line.
+    # A failed run has one line for each problem, already printable; everything else is a single line.
     shown = printable_lines(words.split("\n")) if event.rule == RUN_FAILED else printable(words)
     return f"{about}\n{shown}".rstrip()
 
@@ -197,7 +198,7 @@ def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:
 
 
 def _title(covered: Sequence[Event], ordered: Sequence[Event], place: str, limit: int) -> str:
-    """What a message covers, if there are several."""
+    """State what a message covers, if there are several."""
     several = f" {place}" if place else ""
     if len(ordered) == 1:
         title = f"Drawdown: {headline(ordered[0])}"
@@ -205,8 +206,8 @@ def _title(covered: Sequence[Event], ordered: Sequence[Event], place: str, limit
         bad = [each for each in covered if each.event != "recovered"]
         counts = [(sum(each.severity == severity for each in bad), severity) for severity in URGENCY]
         counts.append((len(covered) - len(bad), "recovered"))
-        told = ", ".join(f"{count} {what}" for count, what in counts if count)
+        counted = ", ".join(f"{count} {what}" for count, what in counts if count)
         of_all = f" of {len(ordered)}" if place else ""
-        title = f"Drawdown: {len(covered)}{of_all} changes: {told}"
-    # A text message has no room for more than what it is about.
+        title = f"Drawdown: {len(covered)}{of_all} changes: {counted}"
+    # A text message (SMS) has room for its subject only.
     return f"{title}{several}" if len(title) + len(several) <= limit // 4 else f"Drawdown{several}"

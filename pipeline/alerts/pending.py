@@ -1,7 +1,7 @@
-"""What is still to be told to whom, and when it is time to try: pure, from the journal, the settings and the clock.
+"""Undelivered events and their next attempts. Pure: computed from the journal, the settings and the clock.
 
-Nothing is given up while an alert is open. If several changes of an alert did not arrive, the newest is sent, and
-covers the others: after an outage a recipient reads how things are, not all that has happened.
+No event is dropped while its alert is open. If several events of an alert were not delivered, only the newest is sent,
+and it covers the others: after an outage a recipient gets the current state, not the history.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from pipeline.alerts.state_machine import Event, Key, matches
 from pipeline.settings.alert_policy import Policy
 
 FIRST_WAIT: Final = timedelta(minutes=15)
-"""After the first run that failed to reach a recipient, by the run's clock; doubled by each further one."""
+"""Wait after the first run that failed to reach a recipient, by the run's clock; doubled by each further failed run."""
 LONGEST_WAIT: Final = timedelta(hours=2)
 UNANSWERED_WAIT: Final = timedelta(hours=24)
-"""After two messages of which no process lived to say whether they went out: they may both have arrived."""
+"""Wait after two messages without a recorded outcome, both of which may have arrived."""
 MOST_UNANSWERED: Final = 2
 _EARLY: Final = timedelta(minutes=2)
-"""A run that comes so much early is in time: schedules are not exact to the second."""
+"""Tolerance for a run that starts early: schedules are not exact to the second."""
 
 Recipients = Mapping[str, Sequence[str]]
 """By account, the names of the variables that hold the URLs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
-    """An event that is to be told to a recipient, and the earlier ones of its alert that are told with it."""
+class DueEvent:
+    """Event that is due to a recipient, and the earlier events of its alert that its message covers."""
 
     event: Event
     covered: tuple[Event, ...] = ()
     is_untried: bool = True
-    """No run has tried to send it."""
+    """Whether no run has tried to send it yet."""
 
     @property
     def event_ids(self) -> tuple[str, ...]:
-        """All that has arrived when it has."""
+        """Ids of all events that its delivery settles."""
         return (self.event.event_id, *(each.event_id for each in self.covered))
 
     @property
     def note(self) -> str:
-        """What a reader who never heard of the alert must know beside the event's own words; mostly nothing."""
+        """Addition to the event's text for a reader who never received the opening; usually empty."""
         opened = next((each for each in self.covered if each.event != "recovered"), None)
         if opened is None or self.event.event != "recovered":
             return ""
@@ -53,23 +53,23 @@ class Telling:
 
 @dataclass(slots=True)
 class Pending:
-    """What is to be told, and what will not be."""
+    """Events to be sent, and events that will not be."""
 
-    tellings: dict[str, list[Telling]] = field(default_factory=dict)
-    """By recipient, in the order in which the events happened."""
+    due_events: dict[str, list[DueEvent]] = field(default_factory=dict)
+    """By recipient, in order of occurrence."""
     settled: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """By recipient and reason, the ids of events that nobody needs to be told of any more."""
+    """Ids of events that no longer need a message, by recipient and reason."""
 
 
 def address(event: Event, policy: Policy, recipients: Recipients) -> tuple[str, ...]:
-    """The recipients of an event."""
+    """Recipients of an event."""
     if event.is_silent or not policy.is_told(event.severity):
         return ()
     return tuple(recipients.get(event.account_id, ()))
 
 
 def pending(ledger: Ledger, policy: Policy, recipients: Recipients) -> Pending:
-    """What is still to be sent; a recipient added to accounts.toml later gets what is open now."""
+    """Determine what is still to be sent; a recipient added to accounts.toml later gets the alerts that are open."""
     known = {name for names in recipients.values() for name in names}
     events: dict[Key, list[Event]] = {}
     for event in ledger.events.values():
@@ -87,8 +87,8 @@ def pending(ledger: Ledger, policy: Policy, recipients: Recipients) -> Pending:
         for recipient in dict.fromkeys(names):
             _judge(found, ledger, policy, recipients, key, events.get(key, []), recipient, is_known=recipient in known)
     order = {event_id: place for place, event_id in enumerate(ledger.events)}
-    for tellings in found.tellings.values():
-        tellings.sort(key=lambda each: order[each.event.event_id])
+    for due_events in found.due_events.values():
+        due_events.sort(key=lambda each: order[each.event.event_id])
     return found
 
 
@@ -103,7 +103,7 @@ def _judge(
     *,
     is_known: bool,
 ) -> None:
-    """Add what a recipient is to be told of one alert, or why it is not."""
+    """Add the due event of one alert for a recipient, or the reason why there is none."""
 
     def delivery(event: Event) -> Delivery | None:
         return ledger.deliveries.get((event.event_id, recipient))
@@ -123,38 +123,40 @@ def _judge(
         last = next((each for each in reversed(events) if each.event in ("opened", "escalated")), None)
         made = delivery(last) if last is not None else None
         if last is not None and made is not None and made.delivered_at is not None:
-            reason = f"{last.event_id} was told"
+            reason = f"{last.event_id} was delivered"
         elif last is not None and (last in undelivered or recipient in address(last, policy, recipients)):
             newest = last
     covered = tuple(each for each in undelivered if newest is None or each.event_id != newest.event_id)
     if newest is not None:
         made = delivery(newest)
         is_untried = made is None or made.attempt_count == 0
-        found.tellings.setdefault(recipient, []).append(Telling(event=newest, covered=covered, is_untried=is_untried))
+        found.due_events.setdefault(recipient, []).append(
+            DueEvent(event=newest, covered=covered, is_untried=is_untried)
+        )
     elif covered:
         found.settled.setdefault((recipient, reason), []).extend(each.event_id for each in covered)
 
 
 def next_attempt(outage: Outage | None) -> datetime | None:
-    """When a recipient who could not be reached is tried again, by the run's clock; None: at once."""
+    """Earliest time of the next attempt at a recipient that could not be reached, by the run's clock; None: now."""
     if outage is None or outage.tried_at is None:
         return None
     if outage.unanswered_count >= MOST_UNANSWERED:
         return outage.tried_at + UNANSWERED_WAIT
     if not outage.failed_run_count:
         return None
-    # An exponent without a bound would overflow after years.
+    # Bounded, because 2 to the power of years of failures would overflow.
     doublings = min(outage.failed_run_count - 1, 16)
     wait: timedelta = FIRST_WAIT * int(2**doublings)
     return outage.tried_at + min(wait, LONGEST_WAIT)
 
 
-def is_due(outage: Outage | None, tellings: Sequence[Telling], now: datetime) -> bool:
-    """Whether it is time to try: the wait is over, or something happened since the last attempt."""
+def is_due(outage: Outage | None, due_events: Sequence[DueEvent], now: datetime) -> bool:
+    """Whether a recipient should be tried now: the wait is over, or there is an event newer than the last attempt."""
     after = next_attempt(outage)
     if outage is None or outage.tried_at is None or after is None:
         return True
-    # An attempt that is yet to come was made by a run whose clock was ahead: it holds up nothing.
+    # An attempt in the future was recorded by a run whose clock was ahead; it must not delay this one.
     if outage.tried_at > now or now >= after - _EARLY:
         return True
-    return any(each.is_untried and each.event.happened_at_utc > outage.tried_at for each in tellings)
+    return any(each.is_untried and each.event.happened_at_utc > outage.tried_at for each in due_events)

@@ -1,7 +1,7 @@
-"""The alert about runs: it opens when one fails, and is over with the next one that publishes a build.
+"""The alert about runs: it opens when a run fails and recovers with the next one that publishes a build.
 
-A run that failed has kept the last build in its place, and may have failed because the warehouse or the disk cannot be
-used. So nothing here needs the warehouse, each step is tried by itself, and nothing hides why the run failed.
+A failed run keeps the last build in place, and may have failed because the warehouse or the disk is unusable. So this
+module needs no warehouse, tries each step separately, and never hides the original failure.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from pipeline.support.secret import Secret
 _KEY: Final[Key] = (EVERY_ACCOUNT, RUN_FAILED)
 _EVIDENCE: Final = Evidence(unit_code="unknown")
 _MOST_LINES: Final = 5
-"""Of why it failed, in a message."""
+"""Lines of the failure in a message."""
 _LOCK_SECONDS: Final = 20.0
-"""Whoever delivers already tells of this run with the next one."""
+"""Long enough for another deliverer to finish; otherwise the next run reports this failure."""
 
 
 def run_succeeded(ledger: Ledger, settings: Settings, home: Home, clock: Clock, run_id: str) -> None:
-    """Note that a run has published a build; where runs had failed, land that this is over.
+    """Record that a run has published a build; if earlier runs failed, land the recovery.
 
-    Who calls it is the sole deliverer, and sends what is landed. Raises OSError where the disk fails.
+    The caller must be the sole deliverer, and sends what is landed. Raises OSError if the disk fails.
     """
     now = clock.now()
     before = read_last_run(home)
@@ -45,7 +45,7 @@ def run_succeeded(ledger: Ledger, settings: Settings, home: Home, clock: Clock, 
     is_open = state is not None and state.is_open
     if is_open or (before is not None and not before.is_ok):
         if not is_open and before is not None and settings.alerts.severity(RUN_FAILED) is not None:
-            # It failed while nothing could be landed.
+            # The earlier run failed while nothing could be landed.
             state, is_open = _open(settings, home, clock, run_id, state, before), True
         if is_open and state is not None:
             since = before.failed_since_utc if before is not None and before.failed_since_utc else state.since_at_utc
@@ -55,37 +55,39 @@ def run_succeeded(ledger: Ledger, settings: Settings, home: Home, clock: Clock, 
 
 
 def run_failed(home: Home, clock: Clock, run_id: str, problems: Sequence[str]) -> list[str]:
-    """Note that a run has failed, land and send its alert and whatever else is still to be told.
+    """Record that a run has failed, land its alert, and send it with everything else that is due.
 
-    Never raises; returns a line for each thing that could not be done. What was noted of a run is not noted again.
+    Never raises; returns one line for each step that failed. A run that was recorded already is ignored.
     """
     before = read_last_run(home)
     if before is not None and before.run_id == run_id:
         return []
     lines: list[str] = []
     ended = after_failure(before, run_id, clock.now(), tuple(problems))
-    with _told(lines):
+    with _errors_as_lines(lines):
         write_last_run(home, ended)
-    with _told(lines):
-        _tell_people(load_settings(), home, clock, run_id, ended, lines)
+    with _errors_as_lines(lines):
+        _notify_recipients(load_settings(), home, clock, run_id, ended, lines)
     return lines
 
 
-def _tell_people(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun, lines: list[str]) -> None:
+def _notify_recipients(
+    settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun, lines: list[str]
+) -> None:
     done = Delivered(unwritten=list(settings.alert_recipients()[EVERY_ACCOUNT]))
-    with _told(lines), sole_deliverer(home, wait_seconds=_LOCK_SECONDS) as is_sole:
+    with _errors_as_lines(lines), sole_deliverer(home, wait_seconds=_LOCK_SECONDS) as is_sole:
         if not is_sole:
             lines.append("alerts: another process is sending messages; the next run will report this one")
             return
-        done = _tell(settings, home, clock, run_id, ended)
-    # As it is where landing is full, damaged or not to be read.
+        done = _send_alert(settings, home, clock, run_id, ended)
+    # Sent without the journal, because landing may be full, damaged or unreadable.
     lines += done.problems
-    _tell_without_journal(settings, home, ended, done.unwritten)
+    _send_untracked(settings, home, ended, done.unwritten)
 
 
 @contextlib.contextmanager
-def _told(lines: list[str]) -> Iterator[None]:
-    """What fails here becomes a line: the run's own failure must not be hidden by it."""
+def _errors_as_lines(lines: list[str]) -> Iterator[None]:
+    """Turn exceptions of the block into lines, so that they do not hide the run's own failure."""
     try:
         yield
     except OSError as problem:
@@ -97,33 +99,33 @@ def _told(lines: list[str]) -> Iterator[None]:
         lines.append(f"alerts: no message about the failed run could be sent: {type(problem).__name__}: {problem}")
 
 
-def _tell(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun) -> Delivered:
-    """Land the alert and send all that is due; the result names the recipients that it did not reach as unwritten."""
+def _send_alert(settings: Settings, home: Home, clock: Clock, run_id: str, ended: LastRun) -> Delivered:
+    """Land the alert and send all due messages; recipients that it did not reach are returned as unwritten."""
     recipients = settings.alert_recipients()
     ledger = JournalCopy.of_nothing().ledger(home.landing)
     state = ledger.states.get(_KEY)
     if (state is None or not state.is_open) and settings.alerts.severity(RUN_FAILED) is not None:
         state = _open(settings, home, clock, run_id, state, ended)
         ledger = JournalCopy.of_nothing().ledger(home.landing)
-    went = deliver(ledger, settings.alerts, recipients, settings.notify_url, home, clock, run_id)
-    untold: list[str] = []
+    done = deliver(ledger, settings.alerts, recipients, settings.notify_url, home, clock, run_id)
+    unsent: list[str] = []
     if state is not None and state.alert_state == "open":
-        for recipient in went.unwritten:
+        for recipient in done.unwritten:
             made = ledger.deliveries.get((state.event_id, recipient))
             if recipient in recipients[EVERY_ACCOUNT] and (made is None or made.delivered_at is None):
-                untold.append(recipient)
-    return Delivered(problems=went.problems, unwritten=untold)
+                unsent.append(recipient)
+    return Delivered(problems=done.problems, unwritten=unsent)
 
 
-def _tell_without_journal(settings: Settings, home: Home, ended: LastRun, recipients: Sequence[str]) -> None:
-    """Tell the remaining recipients once; the file of the last run records it, which needs no further space."""
+def _send_untracked(settings: Settings, home: Home, ended: LastRun, recipients: Sequence[str]) -> None:
+    """Send the alert once to the remaining recipients; recorded in the last-run file, which needs no further space."""
     policy = settings.alerts
     severity = policy.severity(RUN_FAILED)
-    untold = [each for each in dict.fromkeys(recipients) if each not in ended.told_recipients]
-    if severity is None or not untold or not policy.is_told(severity) or policy.is_held(severity, ended.ended_at_utc):
+    unsent = [each for each in dict.fromkeys(recipients) if each not in ended.told_recipients]
+    if severity is None or not unsent or not policy.is_told(severity) or policy.is_held(severity, ended.ended_at_utc):
         return
     urls: dict[str, Secret] = {}
-    for recipient in untold:
+    for recipient in unsent:
         with contextlib.suppress(DrawdownError):
             urls[recipient] = settings.notify_url(recipient)
     body = f"{_words(ended)}\n\nWhere to look: drawdown status"
@@ -133,7 +135,7 @@ def _tell_without_journal(settings: Settings, home: Home, ended: LastRun, recipi
 
 
 def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: State | None, ended: LastRun) -> State:
-    """Land that runs fail, and to whom that was told without the journal; returns the alert."""
+    """Land the opened alert and the deliveries made without the journal; returns the alert."""
     at = ended.failed_since_utc or ended.ended_at_utc
     severity = settings.alerts.severity(RUN_FAILED) or ALERT_RULES[RUN_FAILED]
     finding = RuleResult(

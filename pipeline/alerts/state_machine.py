@@ -1,8 +1,8 @@
-"""The state machine of alerts: what was known, what is found, and the clock give states and events.
+"""State machine of alerts: previous states, findings and the clock give new states and events.
 
-Pure: no file, no network, no clock of its own. An alert opens and escalates at once. It recovers, or its severity goes
-down, after two good readings in a row that are clearly better: findings carry a second severity with a margin for
-that. A finding that knows nothing changes nothing, and one without a fresh reading makes nothing better.
+Pure: no file, no network, no clock of its own. An alert opens and escalates at once. It recovers, or its severity
+decreases, after two consecutive good readings that are clearly better: for that, findings carry a second severity,
+computed with a margin. A finding without knowledge changes nothing, and one without a fresh reading improves nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pipeline.schema.severities import RUN_FAILED
 from pipeline.settings.alert_policy import rank
 
 READINGS_TO_RECOVER: Final = 2
-"""Good readings in a row, of different times, after which an alert is over."""
+"""Consecutive good readings, at different times, after which an alert recovers."""
 
 Key = tuple[str, str]
 """account_id, rule."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The numbers that a finding rests on, in columns of `alerts.events`."""
+    """Numbers behind a finding, in columns of `alerts.events`."""
 
     unit_code: str
     balance_amount: Decimal | None = None
@@ -44,84 +44,84 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
-    """What a rule says of an account now."""
+    """Result of a rule for an account."""
 
     account_id: str
     rule: str
     is_known: bool
-    """False where nothing is known that the rule could be held to."""
+    """False if the rule's inputs are unknown."""
     is_fresh: bool
-    """It rests on a fresh reading, and not on an older one that is aged to now: only then can an alert get better."""
+    """Whether it is based on a fresh reading and not on an older one aged to now; only then can an alert improve."""
     severity: str | None
-    """How bad it is; None where all is well."""
+    """Severity; None if there is no problem."""
     held_severity: str | None
-    """The same with a margin: never milder than `severity`, and what an alert must fall below to get better."""
+    """Severity with a margin, never milder than `severity`; an alert improves only when this one decreases."""
     read_at: datetime | None
-    """Which reading it is."""
+    """Time of the reading."""
     message: str
     evidence: Evidence
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An alert of an account and a rule: open, in somebody's hands, or over."""
+    """Alert of an account and a rule: open, acknowledged or recovered."""
 
     account_id: str
     rule: str
     alert_state: Literal["open", "acknowledged", "recovered"]
     severity: str
-    """Of an alert that is over: the worst that it had been."""
+    """Worst severity so far, for a recovered alert."""
     worst_severity: str
     since_at_utc: datetime
-    """When alert_state became what it is."""
+    """Time of the last change of alert_state."""
     event_count: int
-    """Events of this account and rule so far; the newest one's id ends with it."""
+    """Number of events of this account and rule; the newest event's id ends with it."""
     acknowledged_by: str | None = None
     acknowledged_at_utc: datetime | None = None
     acknowledgement_note: str | None = None
     better_count: int = 0
-    """Good readings in a row that are clearly better."""
+    """Consecutive good readings that are clearly better."""
     better_severity: str | None = None
-    """The worst of them."""
+    """Worst severity among them."""
     better_read_at: datetime | None = None
-    """The newest of them."""
+    """Time of the newest of them."""
 
     @property
     def is_open(self) -> bool:
-        """It is not over."""
+        """Whether the alert has not recovered."""
         return self.alert_state != "recovered"
 
     @property
     def event_id(self) -> str:
-        """The newest event."""
+        """Id of the newest event."""
         return f"{self.account_id}/{self.rule}/{self.event_count}"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A transition of an alert, and its recipients."""
+    """Transition of an alert, and its recipients."""
 
     event_id: str
     account_id: str
     rule: str
     event: Literal["opened", "escalated", "acknowledged", "recovered"]
     severity: str
-    """Of the alert after it; where it recovered, the worst that it had been."""
+    """Severity after the event; for a recovery, the worst severity before."""
     happened_at_utc: datetime
     message: str
     evidence: Evidence
     is_silent: bool = False
-    """Not worth a message to anybody."""
+    """Recorded, but not sent."""
     recipients: tuple[str, ...] = ()
-    """Names of the variables that hold their URLs."""
+    """Names of the variables that hold the recipients' URLs."""
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="acknowledgement"):
-    """Somebody has it in hand."""
+    """A person's acknowledgement of alerts."""
 
     account_id: str
     by: str
     at: datetime
     rule: str | None = None
-    """None: every open alert of the account."""
+    """None: all open alerts of the account."""
     note: str | None = None
 
 
@@ -131,10 +131,11 @@ def step(
     acknowledgements: Iterable[Acknowledgement],
     now: datetime,
 ) -> tuple[dict[Key, State], list[Event]]:
-    """The states after these acknowledgements and findings, and what happened, in order.
+    """Apply acknowledgements and findings to the states; returns the new states and the events in order.
 
-    `findings` hold every watched account and rule, known or not: an open alert that is not among them is closed
-    without a message. But for the one about runs, which their ends open and close (`pipeline.alerts.run_failures`).
+    `findings` must contain every watched account and rule, known or not: an open alert that is missing there is closed
+    without a message. The alert about runs is the exception; the ends of runs open and close it
+    (`pipeline.alerts.run_failures`).
     """
     after = dict(states)
     events: list[Event] = []
@@ -160,7 +161,7 @@ def step(
 
 
 def matches(acknowledgement: Acknowledgement, state: State) -> bool:
-    """Tell whether somebody takes this alert in hand: it is open, and nobody has it yet."""
+    """Whether an acknowledgement applies to an alert, which must be open and not acknowledged yet."""
     return (
         state.alert_state == "open"
         and state.account_id == acknowledgement.account_id
@@ -179,7 +180,7 @@ def _advance(state: State | None, finding: RuleResult, now: datetime) -> tuple[S
         return (_unsettled(state) if state.better_count else state), None
     if not finding.is_fresh:
         return state, None
-    # A time that is yet to come was read by a run whose clock was ahead: it holds up nothing.
+    # A reading time in the future is from a run whose clock was ahead; it must not block this one.
     counted = state.better_read_at if state.better_read_at is not None and state.better_read_at <= now else None
     if finding.read_at is None or (counted is not None and finding.read_at <= counted):
         return state, None
@@ -192,8 +193,8 @@ def _advance(state: State | None, finding: RuleResult, now: datetime) -> tuple[S
     if better.better_count < READINGS_TO_RECOVER:
         return better, None
     if better.better_severity is not None:
-        # It goes down without a message, so that one is sent when it becomes worse again.
-        # The reading that has counted does not count again.
+        # The severity decreases without a message, so that the next increase is sent again. The reading that was
+        # counted does not count twice.
         eased = msgspec.structs.replace(_unsettled(better), better_read_at=finding.read_at)
         return msgspec.structs.replace(eased, severity=better.better_severity), None
     return recovered(better, finding.message, finding.evidence, now)
@@ -204,7 +205,7 @@ def _unsettled(state: State) -> State:
 
 
 def opened(before: State | None, finding: RuleResult, severity: str, now: datetime) -> tuple[State, Event]:
-    """An alert that opens, after what it was before, if ever."""
+    """Open an alert; `before` is its previous state, if any."""
     state = State(
         account_id=finding.account_id,
         rule=finding.rule,
@@ -218,7 +219,7 @@ def opened(before: State | None, finding: RuleResult, severity: str, now: dateti
 
 
 def _escalated(before: State, finding: RuleResult, severity: str, now: datetime) -> tuple[State, Event]:
-    # Whoever had it in hand had something milder in hand.
+    # The acknowledgement covered a milder severity.
     state = State(
         account_id=before.account_id,
         rule=before.rule,
@@ -247,7 +248,7 @@ def _acknowledged(before: State, acknowledgement: Acknowledgement) -> tuple[Stat
 
 
 def recovered(before: State, message: str, evidence: Evidence, now: datetime) -> tuple[State, Event]:
-    """An alert that is over."""
+    """Close an alert as recovered."""
     state = State(
         account_id=before.account_id,
         rule=before.rule,

@@ -1,4 +1,4 @@
-"""`python -m pipeline.cli`: the `drawdown` command where no script is installed."""
+"""Run the `drawdown` command where no script is installed: `python -m pipeline.cli`."""
 
 from pipeline.cli import main
 

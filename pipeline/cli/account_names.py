@@ -1,4 +1,4 @@
-"""Accounts under several names, at one time or one after the other: what the doctor and `explain` say of them."""
+"""Accounts with several names, at one time or over time, as `doctor` and `explain` report them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 
 _DAYS: Final = 7
-"""How long an account that looks like an earlier one is shown: long enough to be read, not permanently."""
+"""Days for which an account that looks like an earlier one is reported: long enough to be noticed, not permanently."""
 
 
 def same_accounts(settings: Settings, home: Home) -> Iterator[CheckResult]:
-    """Duplicates, accounts that were or may have been renamed lately, and former ids that nothing is known of."""
+    """Report duplicates, accounts that were or may have been renamed lately, and unknown former ids."""
     now = _record(settings, home)
     accounts = now["accounts"]
     records = [*recent_records(home.landing, datetime.now(UTC), _DAYS), now]
@@ -47,7 +47,7 @@ def same_accounts(settings: Settings, home: Home) -> Iterator[CheckResult]:
 
 
 def _dropped(records: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Accounts, and former ids that were taken out of their settings lately and are not there again."""
+    """Accounts, and former ids that were removed from their settings lately and not put back."""
     accounts = records[-1]["accounts"]
     said = {name for each in accounts.values() for name in each["formerly"]}
     found: dict[str, tuple[str, ...]] = {}
@@ -58,7 +58,7 @@ def _dropped(records: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
 
 
 def new_id(home: Home, account_id: str) -> str | None:
-    """What an account of an earlier accounts.toml is called now; None where nothing says that it was renamed."""
+    """Current name of an account of an earlier accounts.toml; None if no rename is known."""
     try:
         settings = load()
     except DrawdownError:
@@ -74,18 +74,21 @@ def new_id(home: Home, account_id: str) -> str | None:
 
 
 def _record(settings: Settings, home: Home) -> dict[str, Any]:
-    """What a run would land now. Where no run has made a key yet, one for this once: looking writes nothing."""
+    """Run record that a run would land now.
+
+    Uses a temporary key if no run has created one, because reporting writes nothing.
+    """
     return settings.to_record(identify(settings.accounts.values(), known_key(home) or os.urandom(32)))
 
 
 def _changes(records: list[dict[str, Any]]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """The renames in successive records, and the lookalikes that the last one still says nothing of."""
+    """Renames between successive records, and lookalikes that the last record leaves open."""
     accounts = records[-1]["accounts"]
     renames: dict[str, str] = {}
     lookalikes: dict[str, tuple[str, ...]] = {}
     for earlier, later in pairwise(records):
         found = compare(earlier, later)
-        # One that was renamed twice goes by its last name.
+        # An account that was renamed twice has its last name.
         renames = {old: found.renames.get(new, new) for old, new in renames.items()} | dict(found.renames)
         lookalikes |= found.lookalikes
     current = {old: new for old, new in renames.items() if old not in accounts and new in accounts}

@@ -1,4 +1,4 @@
-"""`drawdown alerts`: what is open, who has it in hand, and whether messages arrive."""
+"""`drawdown alerts`: open alerts, acknowledgements, and test messages."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ ORDER BY {SQL_URGENCY}, account_id, rule
 _NEWEST: Final = "SELECT coalesce(max(fetch_id), '') FROM alerts.states"
 _AS_OF: Final = "SELECT value FROM marts.build_info WHERE item = 'as_of_utc'"
 _WIDEST: Final = 100
-"""Beyond this the eye loses the line."""
+"""Wider rows are hard to follow."""
 _MOST_NAMED: Final = 10
 _MOST_NOTE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The open alerts, and the instant that they speak of."""
+    """The open alerts, and the instant that they describe."""
 
     alerts: list[dict[str, Any]]
     as_of: datetime
 
 
 def read_open(home: Home) -> Open:
-    """The open alerts of the newest build, with what was landed since: it is published by the next run.
+    """Read the open alerts of the newest build, together with newer journal entries that only the next run publishes.
 
-    Raises DrawdownError where there is no build, or none that this version can read.
+    Raises DrawdownError if there is no build, or none that this version can read.
     """
     from pipeline.alerts.journal import landed_entries
 
@@ -60,7 +60,7 @@ def read_open(home: Home) -> Open:
 
 
 def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> list[dict[str, Any]]:
-    """The open alerts after an entry of the journal that no build holds yet."""
+    """Apply a journal entry that is newer than the build to the open alerts."""
     from pipeline.alerts.journal import DeliveryOutcome, RunTransitions, Transitions
     from pipeline.alerts.state_machine import Acknowledgement
 
@@ -75,9 +75,9 @@ def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> 
             }
     elif isinstance(entry, DeliveryOutcome):
         if entry.is_delivered and entry.told_length is None:
-            told = {event_id.rpartition("/")[0] for event_id in entry.event_ids}
+            delivered = {event_id.rpartition("/")[0] for event_id in entry.event_ids}
             for alert in alerts:
-                if f"{alert['account_id']}/{alert['rule']}" in told:
+                if f"{alert['account_id']}/{alert['rule']}" in delivered:
                     alert["told_at_utc"] = entry.at
     elif isinstance(entry, Transitions | RunTransitions):
         for state in entry.states:
@@ -115,7 +115,7 @@ def _matching(alerts: list[dict[str, Any]], account_id: str, rule: str | None) -
 
 
 def show(home: Home, *, as_json: bool) -> None:
-    """Print the open alerts as a table with a sentence each, or all columns as JSON."""
+    """Print the open alerts as a table with one sentence each, or all columns as JSON."""
     found = read_open(home)
     if as_json:
         names = list(found.alerts[0]) if found.alerts else []
@@ -135,19 +135,19 @@ def show(home: Home, *, as_json: bool) -> None:
             )
             for alert in found.alerts
         ]
-        titles = ("account", "rule", "severity", "state", "since (UTC)", "told")
+        titles = ("account", "rule", "severity", "state", "since (UTC)", "sent")
         print_table(titles, rows, width=width)
         print()
         for alert in found.alerts:
             about = f"{alert['account_id']}, {alert['rule']}"
-            print(sentence(about, " ".join(filter(None, (alert["message"], _in_hand(alert)))), width))
+            print(sentence(about, " ".join(filter(None, (alert["message"], _acknowledgement(alert)))), width))
     else:
         print("No alert is open.")
     age = (datetime.now(UTC) - found.as_of).total_seconds()
     screen.print(f"As of {instant(found.as_of)}, {duration(age)} ago.", style="dim")
 
 
-def _in_hand(alert: dict[str, Any]) -> str | None:
+def _acknowledgement(alert: dict[str, Any]) -> str | None:
     if alert["acknowledged_by"] is None:
         return None
     note = alert["acknowledgement_note"]
@@ -155,9 +155,9 @@ def _in_hand(alert: dict[str, Any]) -> str | None:
 
 
 def acknowledge(home: Home, account_id: str, rule: str | None, note: str | None) -> None:
-    """Land that somebody has an account's open alerts in hand; no lock is needed.
+    """Land an acknowledgement of an account's open alerts; needs no lock.
 
-    Raises UsageError for a rule that there is not, a note that is no line, and where nothing is open.
+    Raises UsageError for an unknown rule, a note that is not one line, and if nothing is open.
     """
     if rule is not None and rule not in ALERT_RULES:
         raise UsageError(f"--rule {rule}: known rules are {', '.join(ALERT_RULES)}")
@@ -183,15 +183,15 @@ def acknowledge(home: Home, account_id: str, rule: str | None, note: str | None)
 
 
 def _few(account_ids: list[str]) -> str:
-    """Accounts by name, as many as a message of any service has room for."""
+    """List account names, as many as fit into a message of any service."""
     named, more = account_ids[:_MOST_NAMED], len(account_ids) - _MOST_NAMED
     return ", ".join(named) + (f" and {more} more accounts" if more > 0 else "")
 
 
 def try_recipients(*, as_json: bool) -> bool:
-    """Send a test message to every recipient and print how that went; True where all arrived.
+    """Send a test message to every recipient and print the results; returns whether all arrived.
 
-    Raises UsageError where nobody is to be told.
+    Raises UsageError if no recipient is configured.
     """
     from pipeline.alerts.channel import send
     from pipeline.settings import load

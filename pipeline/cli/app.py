@@ -1,4 +1,4 @@
-"""The application that the commands are part of, the options they share, and how it ends."""
+"""The Typer application, options shared by its commands, and its exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer.core
 from pipeline import __version__
 from pipeline.cli import completion
 from pipeline.support.errors import DrawdownError
-from pipeline.support.notices import tell_uncollected
+from pipeline.support.notices import forward_uncollected
 from pipeline.support.printable import printable
 
 
@@ -68,26 +68,26 @@ AsOf = Annotated[str, typer.Option(metavar="INSTANT", help="Set the clock of the
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C, as in every shell."""
+"""Exit code after Ctrl-C, as in every shell."""
 
 
 def complain(problem: object) -> None:
-    """Say on stderr what is wrong: in one line, and one more for each note of an exception. Each tells who says so."""
+    """Print an error on stderr: one line, and one more for each note of an exception, all with the same prefix."""
     for line in (problem, *getattr(problem, "__notes__", ())):
         print(f"drawdown: {printable(line)}", file=sys.stderr)
 
 
 def main() -> None:
-    """Run the command line; errors that a person is meant to read become lines on stderr."""
+    """Run the command line; errors meant for people become lines on stderr."""
     os.umask(0o077)
-    tell_uncollected(complain)
+    forward_uncollected(complain)
     try:
         app(prog_name="drawdown")
     except DrawdownError as problem:
         complain(problem)
         sys.exit(problem.exit_code)
     except BrokenPipeError:
-        # The reader of our output went away, as `| head` does.
+        # The reader of stdout has closed it, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as problem:
@@ -98,13 +98,13 @@ def main() -> None:
         )
         sys.exit(1)
     except Exception:
-        # A mistake of ours: where it happened is all that helps whoever mends it.
+        # A bug: print where it happened, for whoever fixes it.
         complain("this should not have happened; please report these lines")
         for line in traceback.format_exc().splitlines():
             complain(line)
         sys.exit(1)
     except SystemExit as ending:
-        # Typer makes Ctrl-C an exit of its own, without a word.
+        # Typer turns Ctrl-C into a silent exit.
         if ending.code == INTERRUPTED:
             complain("interrupted; what was landed is kept, and the next run continues from there")
         raise

@@ -1,4 +1,4 @@
-"""`drawdown backtest`: the accounts of the warehouse forecast from past days, landed and printed."""
+"""`drawdown backtest`: forecast the warehouse's accounts from past days, land and print the scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
 _WIDEST: Final = 100
-"""Beyond this the eye loses the line."""
+"""Wider rows are hard to follow."""
 _TITLES: Final = {
     "horizon_days": "days",
     "forecaster": "forecaster",
@@ -36,7 +36,7 @@ _TITLES: Final = {
     "above_80_ratio": "above",
     "brier_score": "Brier",
 }
-"""What is shown of each score, by the table's column."""
+"""Printed columns, by the table's column."""
 _LEGEND: Final = (
     "Loss and error: over those of mean_28d, less is better. 80 %, 90 %: the share of totals within the band; below, "
     "above: outside the 80 % band. Brier: of running dry, 0 is best. Shares are of 1."
@@ -50,19 +50,19 @@ _LOADED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is known of the accounts' past."""
+    """Observed history of the accounts."""
 
     spend: pl.DataFrame
-    """account_id, date, spend_amount, vendor: as forecasts read it."""
+    """account_id, date, spend_amount, vendor: the forecaster's input."""
     account_ids: list[str]
     """The configured accounts, in alphabetical order."""
 
 
 def read_history(home: Home, asked: list[str]) -> History:
-    """Read the accounts' whole days up to the newest run, and free the warehouse again.
+    """Read the accounts' complete days up to the newest run, and release the warehouse.
 
-    Raises DrawdownError where there is no warehouse, or nothing in it yet; UsageError for an asked account that the
-    newest run did not know.
+    Raises DrawdownError if there is no warehouse or it is empty; UsageError for an account that the newest run did not
+    have.
     """
     if not home.warehouse.exists():
         raise DrawdownError(f"{home.warehouse} does not exist: there is no history yet. `drawdown run` begins one")
@@ -86,9 +86,9 @@ def read_history(home: Home, asked: list[str]) -> History:
 
 
 def compare(history: History) -> Backtest:
-    """Backtest the accounts, with a bar on a terminal; accounts without any spend are among the skipped.
+    """Backtest the accounts, with a progress bar on a terminal; accounts without any spend are listed as skipped.
 
-    Raises DrawdownError where no account has history enough.
+    Raises DrawdownError if no account has enough history.
     """
     from rich.progress import Progress
 
@@ -115,10 +115,10 @@ def compare(history: History) -> Backtest:
 
 
 def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
-    """Compare, land, print, and load what was landed.
+    """Run a backtest: compute, land, print and load it.
 
-    Raises DrawdownError where there is no warehouse or too little history, and where another process holds the
-    warehouse for too long: then it is landed and printed all the same, and the next run loads it.
+    Raises DrawdownError if there is no warehouse or too little history, or if another process holds the warehouse for
+    too long: the result is then landed and printed, and the next run loads it.
     """
     found = compare(read_history(home, asked))
     land_backtest(home, Clock(), str(uuid4()), found)
@@ -129,7 +129,7 @@ def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
         write_json(shown.columns, shown.rows())
     else:
         _print(found, asked)
-    # Where a run holds the warehouse, the user has read it all by now.
+    # Printed before waiting for a run that may hold the warehouse.
     warehouse = Warehouse(home, rebuild=rebuild_outdated)
     try:
         with warehouse.transaction() as connection:
@@ -184,7 +184,7 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _skipped(skipped: pl.DataFrame, asked: list[str]) -> list[tuple[str, str]]:
-    """One line an account: the horizons that it has no forecast of, and why not of the shortest of these."""
+    """One line for each account with the horizons that have no forecast, and the reason for the shortest."""
     if asked:
         skipped = skipped.filter(pl.col("account_id").is_in([ALL, *asked]))
     lines = []

@@ -1,4 +1,4 @@
-"""`drawdown checksum`: what the tables of a build hold, in one number each, to be compared with another build's."""
+"""`drawdown checksum`: one checksum for each table of a build, for comparison with another build."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipeline.support.home import Home
 from pipeline.warehouse.reader import open_reader
 
 ALL_TABLES = "*"
-"""Stands for all tables together."""
+"""Name of the line for all tables together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """One table's rows and the checksum of what they hold."""
+    """Row count and checksum of one table."""
 
     table: str
     rows: int
@@ -28,11 +28,10 @@ class Checksum:
 
 
 def checksums(path: Path) -> list[Checksum]:
-    """The checksum of every table of a DuckDB file, by name, and last `*`: all of them together.
+    """Checksums of every table of a DuckDB file, by name, and last `*` for all of them.
 
-    Of views, those count that are stored where they are published, so that a warehouse and the build made of it agree
-    on each table that both have. Raises DrawdownError for a file that cannot be opened or whose types have no
-    checksum.
+    Views are included only if they are published as tables, so a warehouse and its build agree on the tables that both
+    have. Raises DrawdownError for a file that cannot be opened or with types that have no checksum.
     """
     with open_reader(path) as connection:
         try:
@@ -75,8 +74,11 @@ def _checksums(connection: duckdb.DuckDBPyConnection) -> list[Checksum]:
 
 
 def print_checksums(path: Path, *, as_json: bool) -> None:
-    """Print the checksums of a file. Raises UsageError where a named file is absent, DrawdownError as `checksums`."""
+    """Print the checksums of a file.
+
+    Raises UsageError if a named file is missing, and DrawdownError as `checksums` does.
+    """
     if path != Home.from_environment().current and not path.is_file():
-        raise UsageError(f"{path} is no file; name a DuckDB file, or none for the published build")
+        raise UsageError(f"{path} is not a file; name a DuckDB file, or none for the published build")
     rows = [(each.table, each.rows, each.checksum) for each in checksums(path)]
     (write_json if as_json else show_rows)(["table", "rows", "checksum"], rows)

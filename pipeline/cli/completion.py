@@ -1,6 +1,6 @@
-"""What a shell completes: names that are known without asking anybody, found fast, and nothing where there are none.
+"""Shell completion of names that are known locally, fast, and empty where there are none.
 
-A completion must never disturb the line that is being typed: whatever goes wrong is no name.
+A completion must never disturb the line being typed, so every error yields no completion.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ACCOUNTS = "SELECT account_id FROM marts.account_status ORDER BY account_id"
 
 
 def one_of(*names: str) -> Callable[[str], list[str]]:
-    """Complete one of these words."""
+    """Complete one of the given words."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
@@ -27,17 +27,17 @@ fail_on = one_of(*SEVERITIES, "stale", RUN_FAILED)
 
 
 def accounts(incomplete: str) -> list[str]:
-    """Complete an account that can be asked: as accounts.toml names them; without one, as the newest build does."""
+    """Complete an account that can be requested: from accounts.toml, or else from the newest build."""
     return _starting(incomplete, _configured() or _published())
 
 
 def published_accounts(incomplete: str) -> list[str]:
-    """Complete an account of the newest build; without a build, as accounts.toml names them."""
+    """Complete an account of the newest build, or else of accounts.toml."""
     return _starting(incomplete, _published() or _configured())
 
 
 def tables(incomplete: str) -> list[str]:
-    """Complete a published table, or a schema of them."""
+    """Complete a published table or schema."""
     from pipeline.schema.tables import published
 
     names = [table.full_name for table in published()]
@@ -49,7 +49,7 @@ def _starting(incomplete: str, names: list[str]) -> list[str]:
 
 
 def _configured() -> list[str]:
-    # pipeline.settings would know, and imports every vendor.
+    # Not from pipeline.settings, which imports every vendor.
     import os
     import tomllib
 

@@ -1,4 +1,4 @@
-"""`drawdown demo`: weeks of polling against the sandbox in seconds, then one refresh, then the account table."""
+"""`drawdown demo`: weeks of polling the sandbox within seconds, one refresh, and the account table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FROM_EARLIER = ("landing", "published", "limits", "warehouse.duckdb", "warehouse.duckdb.wal")
 
 
-# An account without an API, whose owner writes its balance down now and then.
+# An account without an API, whose balance is written down by hand now and then.
 _REGISTRAR = """
 [accounts.domain-registrar]
 vendor = "manual"
@@ -36,13 +36,13 @@ def _registrar(end: datetime) -> str:
 
 
 def play(home: Home, *, seed: int, days: int) -> None:
-    """Play the demo in a state folder that holds nothing but earlier demos.
+    """Play the demo in a state folder that is empty or holds earlier demos.
 
-    Raises UsageError where the folder holds real accounts' data, DrawdownError where something fails.
+    Raises UsageError if the folder holds real accounts' data, DrawdownError if a step fails.
     """
     from pipeline import sandbox
 
-    # What it does goes to stderr, what it shows in the end to stdout.
+    # Progress goes to stderr, the result to stdout.
     screen = console(stderr=True)
     _make_room(home)
     with sandbox.start(seed=seed) as world:
@@ -69,7 +69,7 @@ def _make_room(home: Home) -> None:
 
 
 def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Console) -> None:
-    """Let the clients ask once a day for what a schedule asks hourly, into landing; the refresh asks for the rest."""
+    """Poll once a day what a schedule polls hourly, into landing; the refresh requests the rest."""
     import msgspec
     from rich.progress import track
 
@@ -102,9 +102,9 @@ def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
     world.move_clock(end)
     request = RefreshRequest(home=home, clock=Clock(end))
     check_before(request)
-    with steps("Refreshing", step_count(request)) as told:
-        policy = FetchPolicy(is_limited=False, on_visit=lambda _: told(None))
-        outcome = materialize(replace(request, policy=policy, on_step=told))
+    with steps("Refreshing", step_count(request)) as advance:
+        policy = FetchPolicy(is_limited=False, on_visit=lambda _: advance(None))
+        outcome = materialize(replace(request, policy=policy, on_step=advance))
     if not outcome.is_ok:
         raise DrawdownError("; ".join(outcome.problems))
 

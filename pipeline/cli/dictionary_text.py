@@ -1,4 +1,4 @@
-"""`drawdown dictionary`: the data dictionary, in a terminal, as JSON or as a Markdown page."""
+"""`drawdown dictionary`: the data dictionary on a terminal, as JSON or as Markdown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipeline.support.errors import UsageError
 
 FORMATS: Final = ("table", "json", "markdown")
 _MAX_WIDTH: Final = 100
-"""Columns of text; longer lines are hard to read."""
+"""Text width in columns; longer lines are hard to read."""
 
 
 def show(name: str, output_format: str) -> None:
-    """Print the tables that a name means; UsageError for a name or format that is not there."""
+    """Print the tables that a name selects; UsageError for an unknown name or format."""
     if output_format not in FORMATS:
         raise UsageError(f"--format {output_format}: known formats are {', '.join(FORMATS)}")
     tables = find(name)

@@ -1,4 +1,4 @@
-"""`drawdown doctor`: one GET a key, and a look at this machine."""
+"""`drawdown doctor`: one GET for each key, and checks of this machine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 from pipeline.cli.account_names import same_accounts
 from pipeline.cli.machine_checks import CheckResult, look
 from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
-from pipeline.landing.fetching import Call, asks_for, calls_for
-from pipeline.landing.listing_walk import Asks
+from pipeline.landing.fetching import Call, calls_for, client_for
+from pipeline.landing.listing_walk import Requester
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
 from pipeline.settings import Settings, load
 from pipeline.support.errors import DrawdownError
@@ -26,7 +26,7 @@ _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
 
 
 def examine(home: Home) -> list[CheckResult]:
-    """Look at everything; raises UsageError where settings cannot be read at all."""
+    """Run all checks; raises UsageError if the settings cannot be read at all."""
     settings = load()
     count = len(settings.accounts)
     findings = [CheckResult("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
@@ -43,7 +43,7 @@ def examine(home: Home) -> list[CheckResult]:
 
 
 def _endpoint(vendor: Vendor) -> Endpoint:
-    """The endpoint that tells the balance, which is one request; a vendor without one is asked for what it has."""
+    """Endpoint with the balance, which takes one request; for a vendor without one, its first endpoint."""
     for endpoint in vendor.endpoints:
         if any(records.kind == "balances" for records in endpoint.records):
             return endpoint
@@ -53,15 +53,15 @@ def _endpoint(vendor: Vendor) -> Endpoint:
 async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[CheckResult]:
     limits = RateLimits(home.limits if home.path.exists() else None)
     async with Network() as network:
-        clients: list[Asks] = [
-            asks_for(call, network, limits, patience=_PATIENCE, allow_http_loopback=settings.allow_http_loopback)
+        clients: list[Requester] = [
+            client_for(call, network, limits, patience=_PATIENCE, allow_http_loopback=settings.allow_http_loopback)
             for call in calls
         ]
         answers = await asyncio.gather(
             *(client.get(call.endpoint.listing.path) for client, call in zip(clients, calls, strict=True))
         )
         asked = list(zip(clients, calls, answers, strict=True))
-        told = await asyncio.gather(*(_permits(*each) for each in asked))
+        permissions = await asyncio.gather(*(_permits(*each) for each in asked))
     findings: list[CheckResult] = []
     clocks = VendorClocks(call.account for call in calls)
     for call, answer in zip(calls, answers, strict=True):
@@ -70,15 +70,15 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[CheckR
         findings.append(
             CheckResult("fail", "clock", f"{clocks.problem}; set it, or have NTP set it: no run lands before that")
         )
-    for call, answer, permits in zip(calls, answers, told, strict=True):
+    for call, answer, permits in zip(calls, answers, permissions, strict=True):
         findings += _judge(call, answer)
         if permits is not None:
             findings += _judge_permissions(call, permits)
     return findings
 
 
-async def _permits(client: Asks, call: Call, answer: HttpResult) -> HttpResult | None:
-    """What the vendor tells of the key's rights; None where it tells none, or refused the key already."""
+async def _permits(client: Requester, call: Call, answer: HttpResult) -> HttpResult | None:
+    """The vendor's list of the key's permissions; None if it offers none or has refused the key already."""
     permissions = call.vendor.permissions
     if permissions is None or answer.outcome is not HttpOutcome.ok:
         return None
@@ -86,7 +86,7 @@ async def _permits(client: Asks, call: Call, answer: HttpResult) -> HttpResult |
 
 
 def _judge_permissions(call: Call, answer: HttpResult) -> Iterator[CheckResult]:
-    """What a key may do beyond reading, by its vendor's own account; nothing else is ever done with it."""
+    """Report permissions beyond reading, as the vendor lists them; they are never used."""
     account_id, permissions = call.account.account_id, call.vendor.permissions
     variables = " and ".join(secret.name for secret in call.secrets.values())
     rows = answer.payload.get(permissions.at) if permissions and isinstance(answer.payload, dict) else None
@@ -127,7 +127,7 @@ def _judge(call: Call, answer: HttpResult) -> Iterator[CheckResult]:
 
 
 def _unread(call: Call, answer: HttpResult) -> Iterator[CheckResult]:
-    """What of an answer a run could not read, found out by reading it as a run does."""
+    """Report the parts of an answer that a run could not read, by reading it the same way."""
     from pipeline.staging.byhand import problems
     from pipeline.staging.record_reading import Landed, read_endpoint
 

@@ -1,6 +1,6 @@
-"""`drawdown explain`: all that a published build tells of one account, and what each number rests on.
+"""`drawdown explain`: everything that a published build knows about one account, with the evidence for each number.
 
-Every section names its tables, the query that shows their rows, and the ids of the answers behind them.
+Every section names its tables, the query that shows their rows, and the ids of the underlying answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 Section = dict[str, Any]
 
 COMPONENTS: Final = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
-"""The amounts that lie between an opening and a closing balance, in the order of core.balance_bridge."""
+"""Components between an opening and a closing balance, in the order of core.balance_bridge."""
 
 _MOST_THINGS: Final = 5
 _ANOMALY_DAYS: Final = 90
@@ -32,10 +32,9 @@ _MOVED: Final = " OR ".join(f"{each}_amount <> 0" for each in COMPONENTS)
 
 
 def explain(home: Home, account_id: str, at: datetime | None = None) -> Section:
-    """What the newest build tells of an account, section by section; ages are judged by the clock, or by `at`.
+    """Collect what the newest build knows of an account, by section; ages are judged by the clock, or by `at`.
 
-    Raises UsageError for an account that the build does not know, DrawdownError where there is no build, or one of
-    another version.
+    Raises UsageError for an unknown account, DrawdownError if there is no build, or one of another version.
     """
     with reading(home.current) as connection:
         try:
@@ -53,9 +52,9 @@ def explain(home: Home, account_id: str, at: datetime | None = None) -> Section:
 
 
 def write_bytes(home: Home, fetch_id: str) -> None:
-    """Write an answer's body to stdout byte for byte, and what it is to stderr.
+    """Write an answer's body byte for byte to stdout, and its description to stderr.
 
-    Raises UsageError where landing holds none of that id, DrawdownError where its bytes are not those that were landed.
+    Raises UsageError if landing has no such id, DrawdownError if its bytes have changed since they were landed.
     """
     from pipeline.landing.lookup import find_answer
 
@@ -106,12 +105,12 @@ class _Build:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def _mine(self, select: str) -> list[Row]:
-        """The rows of a SELECT in which `$account` is this account, `$as_of` the instant of the build."""
+        """Rows of a SELECT with `$account` bound to this account and `$as_of` to the build's instant."""
         as_of = "(SELECT CAST(value AS TIMESTAMPTZ) FROM marts.build_info WHERE item = 'as_of_utc')"
         return self._rows(select.replace("$account", f"'{self._account_id}'").replace("$as_of", as_of))
 
     def _query(self, table: str, more: str = "") -> str:
-        """A statement for `drawdown sql` that shows the rows."""
+        """Statement for `drawdown sql` that shows the rows."""
         return f"from {table} where account_id = '{self._account_id}'{more}"
 
     def _status(self) -> Row:
@@ -307,6 +306,6 @@ def _section(rows: list[Row], table: str, query: str) -> Section:
 
 
 def _ids(rows: list[Row]) -> list[str]:
-    """The answers that rows rest on, each once, in their order."""
+    """Ids of the answers behind rows, in order, without repetition."""
     names = ("opening_fetch_id", "closing_fetch_id", "fetch_id")
     return list(dict.fromkeys(row[name] for row in rows for name in names if row.get(name)))

@@ -1,4 +1,4 @@
-"""What `drawdown doctor` looks at on this machine: who may read files and reach web servers, and room on the disk."""
+"""Checks of this machine for `drawdown doctor`: file permissions, reachable web servers, free disk space."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _GIB: Final = 1024**3
 _OURS: Final = "drawdown serve"
 _GUARDED: Final = "pipeline.orchestration.web_interface"
-"""Starts Dagster's web server so that it answers to its own names only."""
+"""Module that starts Dagster's web server so that it answers only to known host names."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     state: str
     """`ok`, `warn` or `fail`."""
@@ -35,12 +35,12 @@ class CheckResult:
 
 
 def look(home: Home, accounts: Path, *, least_free_bytes: int) -> Iterator[CheckResult]:
-    """Look at the settings' file, the state folder, Dagster's records, the web servers and the disk."""
+    """Check accounts.toml, the state folder, Dagster's records, web servers and the disk."""
     yield from _settings(accounts)
     yield from reachable_servers()
     yield from _records(home)
     if not home.path.exists():
-        yield CheckResult("ok", str(home.path), "not there yet; the first run makes it")
+        yield CheckResult("ok", str(home.path), "does not exist yet; the first run creates it")
         return
     yield from _private(home)
     if home.sandbox_accounts.exists() and accounts.absolute() != home.sandbox_accounts:
@@ -53,7 +53,7 @@ def look(home: Home, accounts: Path, *, least_free_bytes: int) -> Iterator[Check
 
 
 def _settings(accounts: Path) -> Iterator[CheckResult]:
-    # base_url says where a key is sent.
+    # base_url decides where a key is sent.
     if accounts.stat().st_mode & stat.S_IWOTH:
         yield CheckResult("warn", str(accounts), f"any user can change where keys are sent; chmod o-w {accounts}")
     folder = accounts.absolute().parent
@@ -67,20 +67,22 @@ def _private(home: Home) -> Iterator[CheckResult]:
     for folder, folders, files in os.walk(home.path):
         here = Path(folder)
         loose += [path for path in map(here.joinpath, sorted(folders + files)) if _is_for_others(path)]
-        # Dagster makes its files as it likes; nobody comes to them through a folder that is its owner's.
+        # Dagster chooses the modes of its files; the folder's mode keeps other users out.
         folders[:] = [name for name in folders if here / name != home.dagster]
     if loose:
         count = f"{len(loose)} of its files and folders" if len(loose) > 1 else "it"
         yield CheckResult(
-            "warn", str(home.path), f"others may read or change {count}, such as {loose[0]}; chmod -R go= {home.path}"
+            "warn",
+            str(home.path),
+            f"other users can read or change {count}, such as {loose[0]}; chmod -R go= {home.path}",
         )
 
 
 def _records(home: Home) -> Iterator[CheckResult]:
-    """Dagster's records, where they are not in the state folder: they tell of balances."""
+    """Check Dagster's records outside the state folder, because they contain balances."""
     folder = os.environ.get("DAGSTER_HOME")
     if folder and home.path not in Path(folder).parents and _is_for_others(Path(folder)):
-        yield CheckResult("warn", folder, f"others may read what Dagster keeps of each run; chmod 700 {folder}")
+        yield CheckResult("warn", folder, f"other users can read Dagster's records of each run; chmod 700 {folder}")
 
 
 def _is_for_others(path: Path) -> bool:
@@ -93,7 +95,7 @@ def _is_for_others(path: Path) -> bool:
 
 def _room(home: Home, least_free_bytes: int) -> CheckResult:
     free = shutil.disk_usage(home.path).free
-    # A rebuild makes another warehouse beside the old one, and a build out of it.
+    # A rebuild makes a second warehouse beside the old one, and a build from it.
     needed = max(least_free_bytes, 2 * home.warehouse.stat().st_size if home.warehouse.exists() else 0)
     if free > needed:
         return CheckResult("ok", str(home.path), f"{free / _GIB:.1f} GiB free")
@@ -106,9 +108,9 @@ def _room(home: Home, least_free_bytes: int) -> CheckResult:
 
 
 def reachable_servers() -> Iterator[CheckResult]:
-    """Each web server of Dagster's or ours that other machines reach, and what Dagster's show: none has a login.
+    """Find web servers of Dagster or Drawdown that other machines reach, and local ones: none has a login.
 
-    Of a process whose sockets may not be looked at, as another user's, its command line tells.
+    If the sockets of a process cannot be inspected, such as another user's, its command line is used.
     """
     import psutil
 
@@ -118,7 +120,7 @@ def reachable_servers() -> Iterator[CheckResult]:
             name = _server_name(words)
             addresses = _listens_on(process, words) if name else []
         except psutil.Error:
-            continue  # it has ended, or is nobody's to look at
+            continue  # ended, or not accessible to this user
         for host, port in addresses:
             shown = f"[{host}]" if ":" in host else host
             where = f"listens on {shown}{f':{port}' if port else ''}"
@@ -144,7 +146,7 @@ def reachable_servers() -> Iterator[CheckResult]:
 
 
 def _server_name(words: Sequence[str]) -> str | None:
-    """What is served by a command line; None where it is none of the web servers."""
+    """Name of the web server that a command line starts; None if it starts none."""
     # An interpreter and its options may precede the command.
     for place, word in enumerate(words[:4]):
         command, following = Path(word).name, words[place + 1 : place + 2]
@@ -172,7 +174,7 @@ def _listens_on(process: psutil.Process, words: Sequence[str]) -> list[tuple[str
 
 
 def _hosts_named(words: Sequence[str]) -> list[str]:
-    """The addresses after `-h` and `--host`."""
+    """Addresses given with `-h` and `--host`."""
     hosts = [following for word, following in pairwise(words) if word in ("-h", "--host")]
     return hosts + [word.removeprefix("--host=") for word in words if word.startswith("--host=")]
 

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line for each step where there is none. All of it on stderr."""
+"""Progress of long work on stderr: a bar on a terminal, otherwise one line for each step."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pipeline.cli.terminal import console
 from pipeline.support.printable import printable
 
 Told = Callable[[str | None], None]
-"""To be called as each step ends, with what it came to; None where nothing is worth a line."""
+"""Callback for the end of a step, with the line to show; None for no line."""
 
 
 @contextmanager
 def steps(what: str, total: int | None) -> Iterator[Told]:
-    """Count the steps of something; `total` is how many there are, None where nobody knows.
+    """Count the steps of long work; `total` is None if unknown.
 
-    More steps than were expected make the bar longer: it is never full before the work is.
+    More steps than expected extend the bar, so that it is never full before the work is done.
     """
     screen = console(stderr=True)
     if not screen.is_terminal:

@@ -14,19 +14,19 @@ from pipeline.support.home import Home
 from pipeline.warehouse.reader import open_reader
 
 _NOT_READING: Final = ("attached in read-only mode", "the configuration has been locked", "LocalFileSystem disabled")
-"""How DuckDB says that a statement does more than read."""
+"""DuckDB's messages for a statement that does more than read."""
 
 
 def show(home: Home, query: str, output_format: str) -> None:
     """Run a statement and print its rows as table, csv, json or parquet.
 
-    Raises UsageError for a request that means nothing, DrawdownError with DuckDB's words for one that it refuses.
+    Raises UsageError for an unusable request, DrawdownError with DuckDB's message for a statement that it refuses.
     """
     if output_format not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
     if output_format == "parquet" and sys.stdout.isatty():
         raise UsageError(
-            "--format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet"
+            "--format parquet writes binary; redirect it to a file: drawdown sql ... --format parquet > x.parquet"
         )
     try:
         with open_reader(home.current) as connection:
@@ -50,7 +50,7 @@ def show(home: Home, query: str, output_format: str) -> None:
 
 
 def _refusal(home: Home, problem: duckdb.Error) -> DrawdownError:
-    """What DuckDB says, in as many lines. Those after the first are indented: they may quote what is in the tables."""
+    """DuckDB's message; lines after the first are indented, because they may quote values of the tables."""
     if words := in_words(problem):
         return DrawdownError(words)
     said, *more = str(problem).strip().split("\n")
@@ -63,7 +63,7 @@ def _refusal(home: Home, problem: duckdb.Error) -> DrawdownError:
 
 
 def _hint(home: Home, problem: Exception) -> str:
-    """Where to find the names, after an error about a name; what the command is for, after one about anything more."""
+    """Hint for an error: where to find the names, or what the command is for."""
     if isinstance(problem, duckdb.PermissionException) or any(each in str(problem) for each in _NOT_READING):
         return (
             "`drawdown sql` reads the published tables and nothing else; for files, settings and tables of your own, "

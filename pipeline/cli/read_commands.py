@@ -1,4 +1,4 @@
-"""The commands that read what is published."""
+"""Commands that read what is published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.support.home import Home
 
 
 def _instant(text: str) -> datetime | None:
-    """The instant of an option; UsageError for what is none, None where it is not given."""
+    """Parse the instant of an option; None if it is absent, UsageError if it is invalid."""
     if not text:
         return None
     from pipeline.support.clock import parse_instant
@@ -33,8 +33,8 @@ def status(
         list[str],
         typer.Option(
             metavar="SEVERITY",
-            help="Exit 1 when an account is this urgent or more; `stale`: when a reading is not fresh; `unknown`: when "
-            "that, or nothing is known to judge by; `run_failed`: when the last run failed. For cron. Repeatable.",
+            help="Exit 1 if an account is at least this urgent; `stale`: if a reading is not fresh; `unknown`: if "
+            "that, or if nothing is known; `run_failed`: if the last run failed. For cron. Repeatable.",
             autocompletion=completion.fail_on,
         ),
     ] = [],  # noqa: B006 - typer reads it as the default
@@ -91,7 +91,7 @@ def explain(
         str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
     ] = "",
 ) -> None:
-    """Tell where an account's money went, why it is forecast so, and how each number is known."""
+    """Explain where an account's money went, how its forecast is made, and the evidence for each number."""
     from pipeline.cli.explain import explain as find
 
     home = Home.from_environment()
@@ -130,7 +130,7 @@ def dictionary(
         ),
     ] = "table",
 ) -> None:
-    """Tell every published table and column: key, type, unit, meaning, and where it comes from."""
+    """Describe every published table and column: key, type, unit, meaning, and source."""
     from pipeline.cli.dictionary_text import show
 
     show(table, "json" if as_json else output_format)
@@ -140,7 +140,7 @@ def dictionary(
 def report(
     is_opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Print where the report of the newest build is: one HTML page, written again if it is older than the build."""
+    """Print the path of the newest build's report, one HTML page; renders it if it is older than the build."""
     from pipeline.published.report import current_report
 
     address = current_report(Home.from_environment()).as_uri()
@@ -170,17 +170,17 @@ def alerts(
             autocompletion=completion.one_of(*ALERT_RULES),
         ),
     ] = "",
-    note: Annotated[str, typer.Option(metavar="TEXT", help="With --acknowledge: a line about it.")] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="With --acknowledge: a note of one line.")] = "",
     test: Annotated[bool, typer.Option("--test", help="Send a test message to every recipient.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the open alerts; acknowledge some; or try whether messages arrive."""
+    """Show the open alerts; acknowledge alerts; or send test messages."""
     from pipeline.cli import alerting
 
     if (rule or note) and not acknowledge:
-        raise UsageError("--rule and --note go with --acknowledge")
+        raise UsageError("--rule and --note need --acknowledge")
     if test and acknowledge:
-        raise UsageError("--test and --acknowledge are two things; do one after the other")
+        raise UsageError("--test and --acknowledge cannot be combined; run one after the other")
     if test:
         if not alerting.try_recipients(as_json=as_json):
             raise typer.Exit(1)
@@ -192,14 +192,14 @@ def alerts(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8710,
-    public: Annotated[bool, typer.Option("--public", help="Let --host be reached from other machines.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8710,
+    public: Annotated[bool, typer.Option("--public", help="Allow a --host that other machines can reach.")] = False,
     name: Annotated[
-        list[str], typer.Option(metavar="NAME", help="Another host name that it may be asked as. Repeatable.")
+        list[str], typer.Option(metavar="NAME", help="Additional host name to answer to. Repeatable.")
     ] = [],  # noqa: B006 - typer reads it as the default
     max_age: Annotated[
-        int, typer.Option(metavar="MINUTES", min=1, help="How old the newest build may be for /healthz.")
+        int, typer.Option(metavar="MINUTES", min=1, help="Maximum age of the newest build for /healthz.")
     ] = 180,
 ) -> None:
     """Serve the report, /metrics and /healthz over HTTP, read-only, until interrupted."""
@@ -213,7 +213,7 @@ def checksum(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A DuckDB file; default: the published build.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Print each table's rows and a checksum of what they hold, to compare two builds."""
+    """Print row count and checksum of each table, to compare two builds."""
     from pathlib import Path
 
     from pipeline.cli.checksum import print_checksums

@@ -1,4 +1,4 @@
-"""The commands that ask vendors, or rebuild tables."""
+"""Commands that request data from vendors, or rebuild tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(
     as_of: AsOf = "",
     as_json: Json = False,
 ) -> None:
-    """Ask every account's vendor, and rebuild all tables: one whole refresh in this process."""
+    """Refresh once, in this process: request new data of every account and update all tables."""
 
     def work() -> RefreshResult:
         from pipeline.support.clock import Clock, parse_instant
@@ -55,7 +55,7 @@ def backfill(
     as_of: AsOf = "",
     as_json: Json = False,
 ) -> None:
-    """Ask again for the ledger entries and usage of past days, and rebuild what follows from them."""
+    """Request past days again, and update the tables that depend on them."""
 
     def work() -> RefreshResult:
         from pipeline.support.clock import Clock, parse_day, parse_instant
@@ -86,7 +86,7 @@ def backfill(
 @app.command()
 def rebuild(
     as_of: Annotated[
-        str, typer.Option(metavar="INSTANT", help="As it was known then: into a file of its own, all else as it is.")
+        str, typer.Option(metavar="INSTANT", help="Write the tables as known then to --to; change nothing else.")
     ] = "",
     to: Annotated[str, typer.Option(metavar="FILE", help="The DuckDB file that --as-of writes.")] = "",
     as_json: Json = False,
@@ -99,7 +99,7 @@ def rebuild(
         from pipeline.support.clock import parse_instant
 
         if bool(as_of) != bool(to):
-            raise UsageError("--as-of and --to go together: an instant, and the file for what was known then")
+            raise UsageError("--as-of and --to need each other: an instant, and the file for the tables as known then")
         try:
             known_at = parse_instant(as_of) if as_of else None
         except ValueError as problem:
@@ -112,10 +112,10 @@ def rebuild(
         home = Home.from_environment()
 
         like = RefreshRequest(home=home, is_rebuild=True, target=Path(to) if known_at else None)
-        with steps("Rebuilding", step_count(like)) as told:
+        with steps("Rebuilding", step_count(like)) as advance:
             if known_at:
-                return rebuild_as_of(home, known_at, Path(to), on_step=told)
-            return rebuild_all(home, on_step=told)
+                return rebuild_as_of(home, known_at, Path(to), on_step=advance)
+            return rebuild_all(home, on_step=advance)
 
     _report(work, as_json=as_json)
 
@@ -129,21 +129,21 @@ def _watched(request: RefreshRequest) -> RefreshResult:
     from pipeline.support.notices import warn
 
     warned: set[str] = set()
-    with steps("Refreshing", step_count(request)) as told:
+    with steps("Refreshing", step_count(request)) as advance:
 
         def visited(visit: Visit) -> None:
             line = f"{visit.account_id}: {visit.endpoint} {visit.outcome}, {visit.fetch_count} fetched"
             if visit.clock_warning and visit.account_id not in warned:
                 warned.add(visit.account_id)
                 line = f"{line}; {visit.clock_warning}"
-            told(visit.news if visit.is_absent else line)
+            advance(visit.news if visit.is_absent else line)
 
         policy = FetchPolicy(on_visit=visited, on_warning=warn)
-        return materialize(replace(request, on_step=told, policy=policy))
+        return materialize(replace(request, on_step=advance, policy=policy))
 
 
 def _report(work: Callable[[], RefreshResult], *, as_json: bool) -> None:
-    """Do it, and print how it ended, also where it failed: then what it raised goes on from here."""
+    """Run it and print the result, also if it failed; then the exception propagates."""
     from pipeline.support.notices import collected
 
     with collected() as warnings:
@@ -156,7 +156,7 @@ def _report(work: Callable[[], RefreshResult], *, as_json: bool) -> None:
                 _print_outcome(*ending(problem), warnings)
             raise
         finally:
-            # No number is wrong, so these lines alone leave the exit code at 0.
+            # These lines concern no number, so the exit code stays 0.
             for line in warnings:
                 complain(line)
     if as_json:
@@ -182,13 +182,13 @@ def backtest(
         typer.Option(
             "--account",
             metavar="ID",
-            help="Show this account, too; may be repeated.",
+            help="Show this account as well; may be repeated.",
             autocompletion=completion.accounts,
         ),
     ] = [],  # noqa: B006 - typer reads it as the default
     as_json: Json = False,
 ) -> None:
-    """Forecast every account from its past days, and tell whether these forecasts would have held."""
+    """Forecast every account from its past days, and report how good these forecasts would have been."""
     from pipeline.cli.backtesting import run_backtest
 
     run_backtest(Home.from_environment(), account, as_json=as_json)
@@ -196,7 +196,7 @@ def backtest(
 
 @app.command()
 def compact() -> None:
-    """Merge landing's files of finished days, one a day and endpoint; the rows stay what they are."""
+    """Merge landing files of finished days into one for each day and endpoint; rows do not change."""
     from pipeline.cli.progress import steps
     from pipeline.landing.compact import compact as compact_landing
     from pipeline.landing.compact import folder_count
@@ -208,8 +208,8 @@ def compact() -> None:
             f"{landing} does not exist: there is nothing to compact. `drawdown run` begins it, or set DRAWDOWN_HOME to "
             "the folder that has it"
         )
-    with steps("Merging files, a day and endpoint at a time", folder_count(landing)) as told:
-        done = compact_landing(landing, Clock().today(), on_folder=lambda: told(None))
+    with steps("Merging files, a day and endpoint at a time", folder_count(landing)) as advance:
+        done = compact_landing(landing, Clock().today(), on_folder=lambda: advance(None))
     print(
         f"{done.files_before} files, {done.bytes_before:,} bytes -> "
         f"{done.files_after} files, {done.bytes_after:,} bytes"

@@ -1,6 +1,6 @@
-"""`drawdown serve`: the report, the metrics and the state of the newest build over HTTP, for reading only.
+"""`drawdown serve`: report, metrics and health of the newest build over HTTP, read-only.
 
-Three addresses only: nothing is looked up by a path, so there is no folder to list or to climb out of. Each
+There are three addresses only. Nothing is looked up by a path, so there is no folder to list or to escape from. Each
 answer is read from the current build, which is never locked.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What a page of ours may do: its own inline scripts and styles, and nothing that leaves it.
+# Permissions of our pages: inline scripts and styles, and no request to anywhere.
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -59,7 +59,7 @@ code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; }
 </head>
 <body>
 <h1>Drawdown</h1>
-<p>There is no report yet; <code>drawdown report</code> makes it.</p>
+<p>There is no report yet; <code>drawdown report</code> creates it.</p>
 <p>{state}</p>
 <ul>
 <li><a href="/metrics">/metrics</a>: the accounts for Prometheus</li>
@@ -71,7 +71,7 @@ code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; }
 
 
 class _Guarded:
-    """Puts the security headers on every answer, also on those that are refused."""
+    """Add security headers to every answer, also to refusals."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,7 +86,7 @@ class _Guarded:
 
 
 def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Starlette:
-    """The web application over a state folder's published builds; `names` are the hosts that it may be asked as."""
+    """Create the web application for a state folder; `names` are the accepted host names."""
     from prometheus_client.exposition import choose_encoder
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -96,14 +96,14 @@ def application(home: Home, *, names: Sequence[str], max_age: timedelta) -> Star
     from pipeline.published.metrics import read_metrics
     from pipeline.support.last_run import read_last_run
 
-    # Plain functions: each runs in a thread of its own, and a slow disk holds up nobody else.
+    # Plain functions run in threads, so a slow disk blocks no other request.
     def report(_: Request) -> Response:
         try:
-            # Each run puts another file in its place; this one stays whole.
+            # Each run replaces the file; an open one stays complete.
             file = (home.published / "report" / "index.html").open("rb")
         except FileNotFoundError:
             return HTMLResponse(_NO_REPORT.replace("{state}", html.escape(health(home, max_age)[1])))
-        # In pieces, so that who takes it slowly costs little memory.
+        # In pieces, so that a slow client costs little memory.
         size = os.fstat(file.fileno()).st_size
         return StreamingResponse(
             _pieces(file), headers={"content-length": str(size)}, media_type="text/html; charset=utf-8"
@@ -137,7 +137,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def health(home: Home, max_age: timedelta) -> tuple[bool, str]:
-    """Tell whether the newest build is there, can be read and is young enough; and that in words."""
+    """Whether the newest build exists, is readable and young enough; with a sentence."""
     import duckdb
 
     from pipeline.support.wording import duration
@@ -168,10 +168,10 @@ def serve(
     max_age_minutes: int,
     ready: Callable[[str], None] = lambda url: print(f"serving {url} until interrupted", flush=True),
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is told the address once it is bound.
+    """Serve until SIGINT or SIGTERM; `ready` gets the address once it is bound.
 
-    Raises UsageError for a host that other machines reach where that is not asked for explicitly, DrawdownError
-    where the address cannot be bound.
+    Raises UsageError for a host that other machines reach without an explicit request for that, DrawdownError if the
+    address cannot be bound.
     """
     import uvicorn
 
@@ -204,7 +204,7 @@ def serve(
             timeout_graceful_shutdown=5,
         )
         server = uvicorn.Server(config)
-        # While uvicorn runs it listens to both itself, and raises them once more when it has ended.
+        # uvicorn handles both signals while it runs, and raises them again when it ends.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: setattr(server, "should_exit", True))
         shown = f"[{host}]" if ":" in host else host
@@ -213,7 +213,7 @@ def serve(
 
 
 def _listen(host: str, port: int, *, is_public: bool) -> tuple[socket.socket, bool]:
-    """A socket that is bound, and whether only this machine reaches it."""
+    """Bind a socket; returns it and whether only this machine reaches it."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror:
@@ -224,7 +224,7 @@ def _listen(host: str, port: int, *, is_public: bool) -> tuple[socket.socket, bo
             f"--host {host}: other machines reach it, and there is no login: whoever reaches it reads every balance. "
             "Add --public if that is wanted"
         )
-    # The protocol is named because asyncio turns off Nagle's delay only where it is.
+    # With the protocol named, asyncio disables Nagle's delay.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

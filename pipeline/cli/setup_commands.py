@@ -1,4 +1,4 @@
-"""The commands to begin with, and those that look after the place."""
+"""Commands to begin with, and for maintenance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def init(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check each account with one GET, and this machine: reachable, authorised, clock, disk, permissions."""
+    """Check each account with one GET, and this machine: access, clock, disk, permissions."""
     from pipeline.cli.doctor import examine
     from pipeline.cli.terminal import show_findings, write_json
 
@@ -43,10 +43,8 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def demo(
-    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
-    days: Annotated[
-        int, typer.Option(min=1, max=400, help="Days that are polled, once a day, before the last refresh.")
-    ] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
+    days: Annotated[int, typer.Option(min=1, max=400, help="Days to poll, once a day, before the last refresh.")] = 30,
 ) -> None:
     """Start the sandbox vendors on loopback, poll them for some weeks, and show the accounts."""
     from pipeline.cli.demo import play
@@ -56,8 +54,8 @@ def demo(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8700,
-    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 8700,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
     days: Annotated[int, typer.Option(min=1, max=4000, help="Days of history.")] = 400,
 ) -> None:
     """Serve the four vendors' APIs over a simulated world, until interrupted."""
@@ -71,5 +69,5 @@ def sandbox(
         if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         raise DrawdownError(
-            f"port {port} on 127.0.0.1 is not available: {problem.strerror}; `--port 0` takes a free one"
+            f"port {port} on 127.0.0.1 is not available: {problem.strerror}; `--port 0` picks a free one"
         ) from None

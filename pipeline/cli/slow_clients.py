@@ -1,8 +1,8 @@
-"""uvicorn's HTTP with deadlines and a cap on connections, so that slow clients keep nobody else out.
+"""uvicorn's HTTP protocol with deadlines and a cap on connections, so that slow clients keep no others out.
 
-Where there are too many connections, of one address or in all, a new one takes the place of that which has been waiting
-longest for its client: to send a request, or to take an answer. So even clients that share an address, as all behind a
-proxy do, get their turn.
+If there are too many connections, of one address or in total, a new one replaces the connection that has waited longest
+for its client to send a request or take an answer. So clients behind a shared address, such as a proxy, all get their
+turn.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HOLD_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 1.0
-"""A client is not slow before that; a connection that is held closes none sooner."""
+"""A client is not slow before that; no connection is replaced sooner."""
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """How long a client may take, and how many connections it may have."""
+    """Time limits for a client, and the number of connections."""
 
     request_seconds: float = 10.0
-    """From the first byte of a request, or the beginning of a connection, to the last byte of that request's body."""
+    """From the first byte of a request, or the start of a connection, to the last byte of that request's body."""
     answer_seconds: float = 60.0
-    """From there to the last byte of the answer; the time until there is one does not count."""
+    """From there to the last byte of the answer, without the time to compute it."""
     per_address: int = 64
     """Connections of one client address."""
     in_total: int = 128
     """Connections of all clients."""
     held: int = 32
-    """Further ones, that wait while all others are being answered."""
+    """Additional connections that wait while all others are being answered."""
 
 
 def limited(limits: ClientLimits) -> type[asyncio.Protocol]:
-    """The protocol for uvicorn's `http`, with these limits."""
+    """Create the protocol for uvicorn's `http`, with these limits."""
 
     class LimitedProtocol(_LimitedProtocol):
         pass
@@ -50,18 +50,18 @@ class _LimitedProtocol(H11Protocol):
     limits = ClientLimits()
     _timer: asyncio.TimerHandle | None = None
     _is_idle = False
-    """Between an answer and the next request; uvicorn has a deadline of its own for that."""
+    """Between an answer and the next request; uvicorn has its own deadline for that."""
     _is_held = False
-    """Nothing is read from it yet, for there is no room."""
+    """Not read yet, because there is no room."""
     _since = 0.0
-    """When the present wait for the client began."""
+    """Start of the current wait for the client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_client(self.limits.request_seconds)
         if self._makes_room():
             return
-        # The newest is held: a crowd that came at once keeps out nobody who comes later.
+        # The newest is held, so that a crowd that came at once does not keep later clients out.
         held = [each for each in self.connections if isinstance(each, _LimitedProtocol) and each._is_held]
         if len(held) >= self.limits.held:
             oldest = min(held, key=lambda each: each._since)
@@ -73,7 +73,7 @@ class _LimitedProtocol(H11Protocol):
         self.loop.call_later(_HOLD_SECONDS, self._try_again)
 
     def _makes_room(self, *, grace_seconds: float = 0.0) -> bool:
-        """Whether there is room for this connection, or was made by closing one that waits for its client so long."""
+        """Whether there is room for this connection, if necessary by closing one that waits for its client too long."""
         latest = self.loop.time() - grace_seconds
         for is_own, most in ((True, self.limits.per_address), (False, self.limits.in_total)):
             others = [
@@ -115,7 +115,7 @@ class _LimitedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._is_idle = True
-        # What the client has not taken yet is still to be sent.
+        # The client has not taken everything yet.
         self._await_client(self.limits.answer_seconds, self._abort_unsent)
         super().on_response_complete()
         if self._is_answering:
@@ -123,7 +123,7 @@ class _LimitedProtocol(H11Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """It is the client's turn: to send a request, or to take what was answered."""
+        """Whether the client has to act: send a request, or take the answer."""
         return not self._is_answering or self.transport.get_write_buffer_size() > 0
 
     @property
@@ -143,7 +143,7 @@ class _LimitedProtocol(H11Protocol):
         if self.transport.get_write_buffer_size() > 0:
             self.transport.abort()
         elif self._is_answering:
-            # It is our turn, not the client's.
+            # The server has to act, not the client.
             self._await_client(self.limits.answer_seconds, self._abort_unsent)
 
 

@@ -1,4 +1,4 @@
-"""The files that a newcomer starts from: accounts.toml and dagster.yaml."""
+"""Starter files: accounts.toml and dagster.yaml."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 
 ACCOUNTS_TOML = """\
-# The accounts that Drawdown watches. Secrets never stand here: each account names the environment variable that
+# The accounts that Drawdown watches. Never write secrets here: each account names the environment variable that
 # holds its key. `drawdown doctor` tries every account with one request.
 
-reporting_currency = "EUR"           # what fleet totals are shown in, by ECB reference rates
-# notify_url_env = "DRAWDOWN_NOTIFY_URL"   # the variable's NAME; it holds an Apprise URL: who is told of trouble
-# publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; the variable's NAME
+reporting_currency = "EUR"           # currency of fleet totals, converted by ECB reference rates
+# notify_url_env = "DRAWDOWN_NOTIFY_URL"   # NAME of the variable with the Apprise URL that alerts are sent to
+# publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; NAME of the variable
 # allow_http_loopback = true         # only for a sandbox on this machine
 
-# [alerts]                           # what is told, and when
-# lowest_severity = "warning"        # watch, warning or critical: what is milder is recorded, and told to nobody
-# quiet_hours = "22:00-07:00"        # held back, then told in one message
-# timezone = "Europe/Berlin"         # of the quiet hours; UTC unless it is named
-# critical_waits = true              # quiet hours hold back critical alerts, too
+# [alerts]                           # which alerts are sent, and when
+# lowest_severity = "warning"        # watch, warning or critical; milder alerts are recorded, but not sent
+# quiet_hours = "22:00-07:00"        # alerts are held back, and sent as one message afterwards
+# timezone = "Europe/Berlin"         # of the quiet hours; default UTC
+# critical_waits = true              # quiet hours also hold back critical alerts
 # severities = { stale = "critical", anomaly = "warning", drift = "off" }   # by rule
 
 [accounts.vpsbg-main]                # the account's name in every table: small letters, digits, - and _
 vendor = "vpsbg"
 api_key_env = "VPSBG_API_KEY"        # the variable's NAME
-# history_days = 400                 # how far the first look goes back
+# history_days = 400                 # how far back the first request reaches
 # path = "earlier.csv"               # readings from before Drawdown: observed_at_utc,balance_amount,unit_code
 # team = "platform"                  # your cost centre
 # tags = { product = "shop" }
 # alert_below_days = 10              # at least a warning with fewer days left
-# alert_below_amount = "25.00"       # at least a warning below it; money stands in quotes, so that it stays exact
+# alert_below_amount = "25.00"       # at least a warning below it; money is quoted to stay exact
 # topup_lead_days = 2                # from ordering a top-up to its credit
 # topup_minimum_amount = "10.00"
 # tax_rate = "0.20"                  # VAT that a top-up costs on top
-# notify_url_env = "PLATFORM_NOTIFY_URL"   # who is told of this account, beside those told of all
-# formerly = ["vpsbg-old"]           # names that it had here before: their history is carried over
-# ignore_date_header = true          # the vendor's servers state a wrong time for good
+# notify_url_env = "PLATFORM_NOTIFY_URL"   # additional recipient of this account's alerts
+# formerly = ["vpsbg-old"]           # earlier names of the account, whose history it keeps
+# ignore_date_header = true          # the vendor's servers permanently state a wrong time
 """
 
-# What a setting of one vendor is for, as a newcomer needs it.
+# Purpose of a vendor's setting, for a new user.
 _EXAMPLES = {
     "credit_price_amount": ("0.10", "what one credit cost you; without it credits stay credits"),
     "credit_price_currency": ("USD", ""),
@@ -90,7 +90,7 @@ retention:
 
 
 def accounts_toml() -> str:
-    """The commented accounts.toml: one account to fill in, and one of each other vendor to uncomment."""
+    """Text of the commented accounts.toml: one account to fill in, and one of each other vendor to uncomment."""
     others = [_commented(vendor) for name, vendor in discover().items() if f'vendor = "{name}"' not in ACCOUNTS_TOML]
     return "\n".join([ACCOUNTS_TOML, *others])
 
@@ -111,12 +111,12 @@ def _variable(vendor_name: str, setting: str) -> str:
 
 
 def write_accounts() -> Path:
-    """Write the commented accounts.toml where settings are read from; UsageError where one is there already."""
+    """Write the commented accounts.toml where settings are read from; UsageError if the file exists."""
     return _write_new(accounts_path(), accounts_toml())
 
 
 def write_dagster_yaml(home: Home) -> tuple[Path, bool]:
-    """Write dagster.yaml into `DAGSTER_HOME`, else into the state folder's `dagster`; an existing one stays.
+    """Write dagster.yaml into `DAGSTER_HOME`, or else into the state folder's `dagster`; an existing file is kept.
 
     Returns its path, and whether it is new.
     """

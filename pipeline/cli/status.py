@@ -1,4 +1,4 @@
-"""`drawdown status`: the account table out of the newest build, judged by the clock."""
+"""`drawdown status`: the account table of the newest build, judged by the clock."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ FROM marts.fleet_status
 """
 _BUILD = "SELECT item, value FROM marts.build_info WHERE item IN ('as_of_utc', 'built_at_utc')"
 _WIDEST = 100
-"""Beyond this width a row is hard to follow from its name to its last cell."""
+"""Wider rows are hard to follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The account table as it reads at an instant, and the build that it comes from."""
+    """The account table at an instant, and the build that it is from."""
 
     accounts: list[dict[str, Any]]
     as_of: datetime
-    """What the build speaks of."""
+    """The instant that the build describes."""
     fleet: dict[str, Any] | None = None
-    """The row of marts.fleet_status."""
+    """Row of marts.fleet_status."""
     built_at: datetime | None = None
     """When the build was made."""
     read_at: datetime | None = None
-    """What ages are judged by."""
+    """The instant by which ages are judged."""
     last_run: LastRun | None = None
-    """How the last run ended; None where nothing tells."""
+    """Result of the last run; None if unknown."""
 
 
 def read_status(home: Home, at: datetime | None = None) -> Status:
     """Read the newest build and judge it by the clock, or by the instant `at`.
 
-    Raises DrawdownError where there is no build, or none that this version can read.
+    Raises DrawdownError if there is no build, or none that this version can read.
     """
     now = at or datetime.now(UTC)
     last_run = read_last_run(home)
@@ -85,7 +85,7 @@ def read_status(home: Home, at: datetime | None = None) -> Status:
 
 
 def failed_words(last_run: LastRun) -> str:
-    """That runs fail, since when and why."""
+    """Sentence that runs fail, since when and why."""
     words = f"The last run failed, {instant(last_run.ended_at_utc)}"
     if last_run.failed_run_count > 1 and last_run.failed_since_utc:
         words += f", the last of {last_run.failed_run_count} in a row since {instant(last_run.failed_since_utc)}"
@@ -99,9 +99,10 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 
 
 def print_status(found: Status, *, as_json: bool) -> None:
-    """Print the table, a sentence for each account that is not fine and one for the fleet, or all columns as JSON.
+    """Print the table, a sentence for each account with a problem and one for the fleet, or all columns as JSON.
 
-    In JSON each account has the times of the build as well, that by which it was judged, and how the last run ended.
+    In JSON each account also has the times of the build, the instant by which it was judged, and the result of the last
+    run.
     """
     read_at = found.read_at or datetime.now(UTC)
     if as_json:
@@ -157,20 +158,20 @@ def _cells(account: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _words(account: dict[str, Any]) -> str:
-    """Why an account is as urgent as it is, and what to order where there is something to order."""
+    """Reason for the severity, and the order to place, if any."""
     reason: str = account["reason"]
     return f"{reason} {account['topup_advice']}" if account["order_by_date"] else reason
 
 
 STALE: Final = "stale"
-"""What `--fail-on` takes beside the severities."""
+"""Values of `--fail-on` in addition to the severities."""
 
 
 def is_reached(found: Status, fail_on: list[str]) -> bool:
-    """Tell whether an account is as urgent as one of the severities, or more, or its reading is not fresh.
+    """Whether an account is at least as urgent as one of the severities, or its reading is not fresh.
 
-    `unknown` and `ok` count only as such; `stale`, and `unknown` too, is every account without a fresh reading;
-    `run_failed` is about no account: the last run failed.
+    `unknown` and `ok` only match themselves; `stale`, and `unknown` too, match every account without a fresh reading;
+    `run_failed` concerns no account: it matches if the last run failed.
     """
     wanted = set(fail_on)
     if RUN_FAILED in wanted and found.last_run is not None and not found.last_run.is_ok:

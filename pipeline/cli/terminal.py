@@ -1,10 +1,10 @@
-"""What the command line prints: tables, and rows as files.
+"""Output of the command line: tables, and rows in file formats.
 
-Tables of a screenful are rich's: their names wrap within the terminal's width. The rows of a query, of which there may
-be a hundred thousand, are aligned here: rich takes about a millisecond a row of eight columns.
+Short tables are printed by rich, which wraps names to the terminal's width. Query results, possibly a hundred thousand
+rows, are aligned here, because rich needs about a millisecond for a row of eight columns.
 
-Text that came from outside is shown with its control characters spelled out, so that a vendor's words cannot move
-the cursor, break a row in two or hide one.
+Text from outside is printed with its control characters escaped, so that a vendor's text cannot move the cursor, break
+a row or hide one.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ SEVERITY_STYLES: Final = {
 _STATE_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _GAP: Final = "  "
 _LEAST_NAME_WIDTH: Final = 16
-"""Names that are longer than this wrap where the terminal is narrow; shorter ones never do."""
+"""Names longer than this wrap on a narrow terminal; shorter ones never do."""
 _ANY_WIDTH: Final = 10_000
-"""Columns that no table needs: it is as wide as its texts."""
+"""More columns than any table needs: it is as wide as its texts."""
 _CSV_SPECIAL: Final = re.compile(r'[",]')
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A terminal that keeps to its width, or plain text where there is none."""
+    """Console that keeps to its width on a terminal, and plain text elsewhere."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-# -- rows of a query ----------------------------------------------------------------------------------------------
+# -- query results ------------------------------------------------------------------------------------------------
 
 
 def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows on stdout, every digit and every character.
+    """Print rows on stdout, with every digit and every character.
 
-    A table; on a terminal that is too narrow for it, a block of `name value` lines for each row. A query's plan,
+    As a table; on a terminal that is too narrow for it, as a block of `name value` lines for each row. A query plan,
     which EXPLAIN draws itself, is printed as drawn.
     """
     if list(names) == ["explain_key", "explain_value"]:
@@ -76,7 +76,7 @@ def show_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def aligned(rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> list[str]:
-    """Rows of texts as lines, column under column; the columns that `is_right` marks are flush right."""
+    """Format rows of texts as aligned lines; columns marked by `is_right` are flush right."""
     if not rows:
         return []
     first, *others = [[_visible(text) for text in row] for row in rows]
@@ -129,13 +129,13 @@ def _rule(width: int) -> str:
 
 
 def _visible(text: str) -> str:
-    """The text in one line, with what a terminal would obey, or not show, spelled out; other letters stay."""
+    """Text on one line, with control and invisible characters escaped; other letters are kept."""
     encoding = sys.stdout.encoding or "utf-8"
     return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def cell(value: Any) -> str:
-    """A value as text, exact and in one form everywhere: instants in UTC with Z, NULL empty, lists as JSON."""
+    """A value as text, exact and always in the same form: instants in UTC with Z, NULL empty, lists as JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -156,9 +156,9 @@ def cell(value: Any) -> str:
 
 
 def write_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as CSV; text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """Print rows as CSV; text that a spreadsheet would run as a formula is prefixed with an apostrophe.
 
-    NULL is nothing, and an empty text is `""`. Control characters are spelled out; JSON and Parquet keep them.
+    NULL is empty, and an empty text is `""`. Control characters are escaped; JSON and Parquet keep them.
     """
     print(",".join(map(_csv_field, names)))
     for row in rows:
@@ -175,7 +175,7 @@ def _csv_field(value: Any) -> str:
 def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows as a JSON array of objects; decimals are exact JSON numbers.
 
-    Raises DrawdownError where two columns have one name, because an object would lose one of them.
+    Raises DrawdownError if two columns have the same name, because an object would lose one of them.
     """
     import msgspec
 
@@ -197,7 +197,7 @@ def _jsonable(value: Any) -> Any:
     import msgspec
 
     if isinstance(value, Decimal):
-        # A number's digits as they are: neither through a float nor as 0E-9.
+        # The digits of a number as they are: neither through a float nor as 0E-9.
         return msgspec.Raw(format(value, "f").encode()) if value.is_finite() else None
     if isinstance(value, list | tuple):
         return [_jsonable(each) for each in value]
@@ -214,16 +214,16 @@ def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
     pq.write_table(table, target, compression="zstd")
 
 
-# -- tables of a screenful ----------------------------------------------------------------------------------------
+# -- short tables -------------------------------------------------------------------------------------------------
 
 
 def print_table(
     titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = (), width: int | None = None
 ) -> None:
-    """Print rows of texts on stdout as a table within `width` columns, those of the screen by default.
+    """Print rows of texts on stdout as a table within `width` columns, by default the terminal's width.
 
     The columns named in `right` are flush right, and the one named `severity` is coloured. The first column wraps; no
-    other is ever cut: where they do not fit, the lines are wider than `width`.
+    other is ever cut: if they do not fit, the lines are wider than `width`.
     """
     from rich.box import Box
     from rich.table import Table
@@ -248,12 +248,12 @@ def print_table(
             )
         )
     lines = screen.render_lines(table, screen.options.update(width=_ANY_WIDTH), pad=False)
-    # One call, because one for each of hundreds of lines takes longer than all else.
+    # One call, because one for each of hundreds of lines is slow.
     screen.print(Text("\n").join(map(_trimmed, lines)), soft_wrap=True)
 
 
 def _trimmed(line: Sequence[Segment]) -> Text:
-    """A line as text, without the blanks at its end."""
+    """A line as text, without trailing blanks."""
     from rich.text import Text
 
     text = Text.assemble(*((each.text, each.style or "") for each in line))
@@ -277,7 +277,7 @@ def indented(text: str, width: int) -> str:
 
 
 def fleet_words(fleet: dict[str, Any]) -> str:
-    """The total of the row of marts.fleet_status, and what is not in it."""
+    """The total of the row of marts.fleet_status, and the amounts that it does not include."""
     unit = fleet["reporting_unit_code"]
     words = "no balance in the reporting currency"
     if fleet["reporting_balance_amount"] is not None:
@@ -293,13 +293,13 @@ def fleet_words(fleet: dict[str, Any]) -> str:
     return f"{words}."
 
 
-# -- findings -----------------------------------------------------------------------------------------------------
+# -- check results ------------------------------------------------------------------------------------------------
 
 
 def show_findings(findings: Sequence[tuple[str, str, str]]) -> None:
-    """Print what was looked at, as (`ok`, `warn` or `fail`; about what; what was found).
+    """Print check results, given as (`ok`, `warn` or `fail`; subject; result).
 
-    One line each; on a terminal, what was found is wrapped beside, or below, what it is about.
+    One line each; on a terminal, the result is wrapped beside or below its subject.
     """
     from rich.text import Text
 

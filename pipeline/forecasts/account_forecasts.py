@@ -23,7 +23,7 @@ _MONEY: Final = pl.Decimal(MONEY_PRECISION, MONEY_SCALE)
 _DAY: Final = timedelta(days=1)
 
 _STALE_DAYS: Final = 30
-"""A balance older than a month says nothing about when it runs dry: it has been spent or topped up since."""
+"""A balance older than a month does not show when it runs dry: it has been spent or topped up since."""
 
 _DIGITS: Final = 6
 """Significant digits of a quantile. With a thousand paths, the third is already chance."""

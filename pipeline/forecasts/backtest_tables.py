@@ -24,7 +24,7 @@ _TABLES: Final = {"backtest_scores": SCORES, "calibration": CALIBRATION}
 
 
 def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> str:
-    """Land what a backtest found, as one body with the rows of both tables; returns its fetch id."""
+    """Land the result of a backtest as one body with the rows of both tables; returns its fetch id."""
     # One body, so that scores and calibration are always of the same backtest.
     parts = zip(_TABLES, (result.scores, result.calibration), strict=True)
     rows = pl.concat([part.with_columns(pl.lit(name).alias("table_name")) for name, part in parts], how="diagonal")
@@ -34,13 +34,13 @@ def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> st
 
 
 def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:
-    """Make the tables hold the newest backtest that was landed up to `known_at`, or nothing where there is none.
+    """Load the newest backtest that was landed up to `known_at`; empties the tables if there is none.
 
-    Run inside a transaction. Raises OSError or ValueError for a landing file that is not whole.
+    Run inside a transaction. Raises OSError or ValueError for a damaged landing file.
     """
     row, body = _newest(landing, known_at)
-    held = connection.execute("SELECT DISTINCT fetch_id FROM forecasts.backtest_scores").fetchall()
-    if held == ([(row["fetch_id"],)] if row else []):
+    loaded = connection.execute("SELECT DISTINCT fetch_id FROM forecasts.backtest_scores").fetchall()
+    if loaded == ([(row["fetch_id"],)] if row else []):
         return
     rows = None if body is None else read_aliases(connection).renamed_rows(body, [])
     for name, schema in _TABLES.items():
@@ -56,8 +56,8 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
 
 
 def _newest(landing: Path, known_at: datetime | None) -> tuple[Mapping[str, Any] | None, pl.DataFrame | None]:
-    """The newest backtest that this version can read: its row in landing, and its body."""
-    # A folder bears the day of what is in it, so the first one with a backtest that was known has the newest.
+    """Newest backtest that this version can read: its row in landing, and its body."""
+    # A folder is named after the day of its contents, so the newest folder with a known backtest has the newest one.
     for folder in reversed(day_folders(landing, OWN, BACKTESTS)):
         rows: list[Mapping[str, Any]] = [
             row

@@ -1,4 +1,4 @@
-"""What backtest scores mean, in sentences: whether the bands held, and whether the forecast beats plain means."""
+"""Backtest scores in sentences: whether the bands were right, and whether the forecast beats plain means."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LEAST_DIFFERENCE: Final = 0.02
 
 
 def verdict(scores: pl.DataFrame, account_id: str = ALL, *, step_days: int = 7) -> list[str]:
-    """Return sentences: for each horizon whether its band held, and whether the forecast beats the means.
+    """Return sentences: for each horizon whether its band was right, and whether the forecast beats the means.
 
     `scores` as `backtest` returns them, which was given the same `step_days`; `account_id` for one account. One
-    sentence where there was no forecast.
+    sentence if there was no forecast.
     """
     found = scores.filter(pl.col("account_id") == account_id).sort("horizon_days")
     if not found.height:
-        return ["There is not spend enough in the history to forecast from a past day and see what came."]
+        return ["There is too little spend in the history to forecast from past days."]
     lines = []
     for horizon in found["horizon_days"].unique().sort():
         here = {row["forecaster"]: row for row in found.filter(pl.col("horizon_days") == horizon).to_dicts()}
@@ -47,7 +47,7 @@ def _held(own: dict[str, float], things: str) -> str:
     text += f": {below} would have fallen below it, {above} above."
     if held < 75:
         return f"{text} It is too narrow."
-    return f"{text} It is wider than it need be." if held > 85 else text
+    return f"{text} It is wider than necessary." if held > 85 else text
 
 
 def _beats(own: dict[str, float | None], week: dict[str, float | None]) -> str:

@@ -1,8 +1,8 @@
-"""Plots of forecasts as SVG, written by hand: a balance with its fan, the runway curve, calibration.
+"""Plots of forecasts as SVG: a balance with its fan, the runway curve, calibration.
 
-Each function takes rows as the tables' SELECTs give them and returns one self-contained `<svg>`
-(`pipeline.support.svg`). `width` is 640 pixels where there is room; with NARROW the words stay readable on a phone.
-ValueError is raised for numbers that cannot be drawn.
+Each function takes rows as the tables' SELECTs return them and returns one self-contained `<svg>`
+(`pipeline.support.svg`). `width` is 640 pixels by default; with NARROW the text stays readable on a phone. Raises
+ValueError for numbers that cannot be drawn.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ HISTORY_DAYS: Final = 60
 """How far back the fan shows an account's readings."""
 
 MARKS: Final = (7, 30)
-"""The days at which the runway curve is read off in words."""
+"""Days at which the runway curve is also described in words."""
 
 Row = Mapping[str, Any]
 
 _BANDS: Final = (("05", "95", 0.12), ("10", "90", 0.16), ("25", "75", 0.24))
-"""Quantiles in hundredths and opacity, from the widest: one lies on the other, so the middle is the darkest."""
+"""Quantiles in hundredths and opacity, from the widest: they overlap, so the middle is the darkest."""
 
 _EVERY_DAY: Final = 14
-"""Where there is a row each day, the fan has a point each second day after these: half the size, and no eye sees it."""
+"""With a row for each day, the fan has only every second point after this many days: half the size, with no visible
+difference."""
 
 _DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
 _PERCENTS: Final = [(share, f"{share:.0%}".replace("%", " %")) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
@@ -66,16 +67,15 @@ def fan(
     note: str = "",
     width: int = WIDTH,
 ) -> str:
-    """An account's balance over the last 60 days, and the fan of what is expected of it.
+    """Draw an account's balance over the last 60 days, and the fan of its forecast.
 
     - `history`: observed_at_utc (aware), balance_amount (money, or NULL where the reading failed). The newest reading
       of a UTC day is drawn; days without one are bridged by a dashed line.
-    - `ahead`: horizon_days (from 1), p05_amount to p95_amount: quantiles of what is spent from the start of
-      `issue_date` to that day's end, as forecasts.cost_total has them. The balance's quantiles are `day_start_amount`
-      less these.
+    - `ahead`: horizon_days (from 1), p05_amount to p95_amount: quantiles of spend from the start of `issue_date` to the
+      end of that day, as forecasts.cost_total has them. The balance's quantiles are `day_start_amount` less these.
     - `note`: a few words on what the fan leaves out.
 
-    The fan is cut off where it leaves the frame: how far below zero an account would fall is no news once it is dry.
+    The fan is cut off at the frame: how far below zero an account would fall does not matter once it has run dry.
     """
     account_id, unit_code, note = cut(account_id, 100), cut(unit_code, 20), cut(note, 50)
     midnight = datetime.combine(issue_date, time(), UTC)
@@ -147,10 +147,11 @@ def fan(
 
 
 def curve(account_id: str, ahead: Iterable[Row], *, issue_date: date, width: int = WIDTH) -> str:
-    """How probable it is that an account has run dry by a day, with the 7th and 30th day told in words.
+    """Draw the probability that an account has run dry by each day, with the 7th and 30th day in words.
 
     `ahead`: horizon_days (from 1), depleted_probability and below_threshold_probability (0 to 1; the latter NULL, or
-    left out, without a threshold), as forecasts.runway_curve has them: by that day's end, counted from `issue_date`.
+    left out, without a threshold), as forecasts.runway_curve has them: by the end of that day, counted from
+    `issue_date`.
     """
     account_id, days = cut(account_id, 100), _by_day(ahead)
     last = days[-1][0]
@@ -161,25 +162,25 @@ def curve(account_id: str, ahead: Iterable[Row], *, issue_date: date, width: int
         if row.get("below_threshold_probability") is not None
     ]
     frame = Frame(x=(0.0, max(last, 2.0)), y=(0.0, 1.0), left=52, right=width - 24, top=72, bottom=222)
-    told = [(day, share) for day, share in dry if day in MARKS]
+    labelled = [(day, share) for day, share in dry if day in MARKS]
 
     shapes = [path("below", frame.line(below), dash="2 3")] if below else []
     shapes.append(path("dry", frame.line(dry), ACCENT, "2"))
     marks = []
     if len(dry) == 1:
         shapes.append(dots("only", frame, dry, ACCENT))
-    for day, share in told:
+    for day, share in labelled:
         shapes.append(dots("mark", frame, [(day, share)], ACCENT))
         marks.append(path("day", frame.line([(day, 0.0), (day, 1.0)]), opacity="0.5", dash="1 3"))
         across = float(frame.at((day, 0)).split()[0])
-        # Where there is little room, the second one begins beside its line, so that the two keep apart.
+        # With little room, the second label begins beside its line, so that the two do not overlap.
         beside = across - 10 if day > MARKS[0] and width < WIDTH else None
         words = f"{int(day)} days: {percent(share)}"
         marks.append(text(beside or across, 64, words, "start" if beside else "middle", bold=True))
     step = next(step for step in (1, 2, 5, 10, 15, 30, 3650) if last / step <= _most(width))
     each = [(float(day), str(day)) for day in range(0, int(last) + 1, step)]
     since = f"{day_words(issue_date)} {issue_date.year}"
-    words = ", ".join(f"{percent(share)} within {int(day)} days" for day, share in told if day < last)
+    words = ", ".join(f"{percent(share)} within {int(day)} days" for day, share in labelled if day < last)
     return svg_document(
         "runway",
         title=f"{account_id}: chance of having run dry, by day",
@@ -197,11 +198,10 @@ def curve(account_id: str, ahead: Iterable[Row], *, issue_date: date, width: int
 
 
 def calibration(rows: Iterable[Row], *, of: str, width: int = WIDTH) -> str:
-    """How often what was spent stayed at or below each quantile, beside how often it should have.
+    """Draw how often actual spend was at or below each quantile, beside the nominal share.
 
     `rows`: nominal_ratio, observed_ratio (0 to 1; rows whose observed_ratio is NULL are left out) and optionally
-    horizon_days, of which there may be four; as forecasts.calibration has them of one account, or of all. `of` names
-    it.
+    horizon_days, at most four of them; as forecasts.calibration has them for one account, or for all. `of` names it.
     """
     horizons: dict[int, list[Point]] = {}
     for row in rows:
@@ -209,9 +209,9 @@ def calibration(rows: Iterable[Row], *, of: str, width: int = WIDTH) -> str:
             point = (share_of(row["nominal_ratio"]), share_of(row["observed_ratio"]))
             horizons.setdefault(int(row.get("horizon_days") or 0), []).append(point)
     if not horizons:
-        raise ValueError("no row tells what was observed")
+        raise ValueError("no row has an observed ratio")
     if len(horizons) > len(_DASHES):
-        raise ValueError(f"{len(horizons)} horizons cannot be told apart in one plot; {len(_DASHES)} can")
+        raise ValueError(f"one plot can show {len(_DASHES)} horizons, not {len(horizons)}")
     is_narrow = width < WIDTH
     items: list[Item] = [("dots", "as it should be")]
     for horizon, dash in zip(sorted(horizons), _DASHES, strict=False):
@@ -276,7 +276,7 @@ def _thin(points: list[Point]) -> list[Point]:
 
 
 def _readings(frame: Frame, read: Sequence[Point]) -> list[str]:
-    """Lines through readings of days that follow each other, dashes between the others, a dot on each that is alone."""
+    """Lines through readings of consecutive days, dashes between the others, and a dot on each isolated one."""
     runs: list[list[Point]] = []
     for point in read:
         # The newest readings of two neighbouring days can be almost two days apart.
@@ -295,7 +295,7 @@ def _readings(frame: Frame, read: Sequence[Point]) -> list[str]:
 
 
 def _most(width: int) -> int:
-    """How many steps an axis of days has room for."""
+    """Number of steps that fit on an axis of days."""
     return 9 if width >= WIDTH else 5
 
 

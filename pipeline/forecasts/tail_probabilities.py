@@ -23,7 +23,7 @@ _LEVELS: Final = np.array(QUANTILES)
 
 _LEAST_FACTOR, _LARGEST_FACTOR = 1.02, 1.25
 """Limits of the factor by which an amount grows while its probability halves. The factor is that of p95 over p90, but
-the next cent of a constant account is no anomaly, and an account of rare payments is not excused whatever comes."""
+the next cent of a constant account is no anomaly, and an account with rare payments must still be able to have one."""
 
 _MOST_HALVINGS: Final = 100.0
 """Far below LEAST_PROBABILITY already."""

@@ -14,7 +14,7 @@ _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?P<colon>:(?P<port>.*
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*")
-# RFC 4291 and IANA: everything else in IPv6 is reserved, local, multicast or a wrapping of IPv4.
+# Result of one GET: a value, never an exception.
 _GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
 
 

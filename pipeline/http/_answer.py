@@ -13,61 +13,61 @@ class HttpOutcome(enum.StrEnum):
     unauthorised = "unauthorised"
     """401: the vendor does not know the key."""
     forbidden = "forbidden"
-    """403: the vendor knows the key and refuses it this."""
+    """403: the vendor knows the key and refuses access."""
     not_found = "not_found"
     """404."""
     unprocessable = "unprocessable"
     """422: the vendor does not accept the query."""
     client_error = "client_error"
-    """Any other status that is neither 2xx, 3xx nor 5xx."""
+    """Any other status outside 2xx, 3xx and 5xx."""
     rate_limited = "rate_limited"
-    """429 to the last, or our own limit has no room before the deadline."""
+    """429 on every attempt, or no room in our own limit before the deadline."""
     server_error = "server_error"
-    """5xx to the last."""
+    """5xx on every attempt."""
     redirect = "redirect"
-    """3xx; redirects are never followed, because the key would travel along."""
+    """3xx; redirects are never followed, because the key would be sent along."""
     foreign_origin = "foreign_origin"
-    """A link to another scheme, host or port, or one that cannot be read; nothing was sent."""
+    """A link to another scheme, host or port, or an unreadable one; nothing was sent."""
     unreadable = "unreadable"
-    """A file in the place of an API that cannot be read or is no CSV."""
+    """A local file, used instead of an API, that cannot be read or is no CSV."""
     pagination = "pagination"
-    """A listing that is cyclic, endless, too long for one run, or links to no link; given by whoever walks it,
-    never by one GET."""
+    """A listing that is cyclic, endless, too long for one run, or has an unusable link; set by the walk, never by one
+    GET."""
     timeout = "timeout"
-    """The server did not connect or answer in time, in every attempt."""
+    """No connection or answer in time, in every attempt."""
     deadline = "deadline"
-    """The whole GET, waits and retries included, ran out of time."""
+    """The complete GET, waits and retries included, ran out of time."""
     connection = "connection"
     """No connection, a reset, or an answer that broke off."""
     tls = "tls"
-    """The server's certificate, or its TLS, is not to be trusted."""
+    """The server's certificate or TLS cannot be trusted."""
     not_json = "not_json"
-    """2xx without JSON: nothing, HTML, half a document."""
+    """2xx without JSON: empty, HTML, or a truncated document."""
     bad_encoding = "bad_encoding"
-    """The body's compression is broken, or one that was not asked for."""
+    """Broken compression of the body, or one that was not requested."""
     too_large = "too_large"
-    """The body passed the cap on bytes or on values."""
+    """The body exceeded the cap on bytes or on values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResult:
-    """One GET's final result, after all retries. It holds no secret anywhere.
+    """Final result of one GET, after all retries. It contains no secret.
 
-    A body of another status than 200 is kept as well, so that it can be landed. Body and payload stay out of
-    the repr, which would otherwise put megabytes into a log.
+    Bodies of other statuses than 200 are kept, so that they can be landed. Body and payload are excluded from the repr,
+    which would otherwise put megabytes into a log.
     """
 
     url: str
-    """What was asked for, with its query."""
+    """The requested URL, with its query."""
     outcome: HttpOutcome
     reason: str
     """One sentence: who, where, what happened, what to do."""
     status_code: int | None = None
-    """The last answer's; None when there was none."""
+    """Of the last answer; None without an answer."""
     content_type: str | None = None
     body: bytes = field(default=b"", repr=False)
-    """The last body, decompressed and otherwise unchanged but for redaction; what had arrived of it when it
-    broke off; its first 64 KiB when it was too large; nothing when its compression is unknown."""
+    """The last body, decompressed and otherwise unchanged except for redaction; the part that arrived if it broke off;
+    its first 64 KiB if it was too large; empty if its compression is unknown."""
     is_redacted: bool = False
     """The vendor echoed a secret, which was replaced in `body`."""
     payload: object = field(default=None, repr=False)
@@ -77,8 +77,8 @@ class HttpResult:
     elapsed_seconds: float = 0.0
     """Of the whole GET, waits included."""
     rate_limit_remaining: int | None = None
-    """Requests left, as the vendor says in X-RateLimit-Remaining or the like."""
+    """Requests left, as stated in X-RateLimit-Remaining or a similar header."""
     date: datetime | None = None
     """The server's clock (Date header), in UTC."""
     age_seconds: float = 0.0
-    """For how long a cache had kept the answer (Age header), by which the server's clock is later than `date`."""
+    """Time that the answer spent in caches (Age header); the server's clock is later than `date` by it."""

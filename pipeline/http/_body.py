@@ -1,4 +1,4 @@
-"""Reading a body without trusting its size, its length or its compression."""
+"""Read a body without trusting its size, length or compression."""
 
 import io
 import zlib
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import httpx
 
-# Of gzip output at a time: a bomb stops within this of the cap.
+# Of gzip output at a time, so a decompression bomb is stopped this close to the cap.
 _PIECE_BYTES = 1024 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _NAMES_OF_GZIP = ("gzip", "x-gzip")
-# What proxies write for "not compressed".
+# Values that proxies write for "not compressed".
 _NAMES_OF_NOTHING = ("", "identity", "none")
-# A proxy may compress what its server has compressed; more layers are made to exhaust who reads them.
+# A proxy may compress what its server has compressed; more layers only serve to exhaust the reader.
 _MOST_LAYERS = 3
 
 
 class TooLarge(Exception):
-    """The body passed the cap."""
+    """The body exceeds the cap."""
 
 
 class BadEncoding(Exception):
@@ -29,9 +29,9 @@ class BadEncoding(Exception):
 
 
 async def read_body(response: httpx.Response, into: io.BytesIO, *, cap_bytes: int) -> None:
-    """Append the decompressed body to `into`, which keeps what had arrived when this raises.
+    """Append the decompressed body to `into`, which keeps what had arrived if this raises.
 
-    httpx's own decompression is not used: it inflates each piece whole, a gigabyte from one megabyte.
+    httpx's own decompression is not used: it inflates each piece completely, a gigabyte from one megabyte.
 
     Errors: `TooLarge`, `BadEncoding`, and whatever httpx raises while it reads.
     """
@@ -54,11 +54,11 @@ async def read_body(response: httpx.Response, into: io.BytesIO, *, cap_bytes: in
 
 
 def _layers(header: str) -> int:
-    """How often the body is compressed: a list of encodings, in one header or several, which httpx joins."""
+    """Number of compression layers: encodings are a list, in one header or several, which httpx joins."""
     names = [name.strip().lower() for name in header.split(",")]
     layers = [name for name in names if name not in _NAMES_OF_NOTHING]
     if any(name not in _NAMES_OF_GZIP for name in layers):
-        # Its bytes are not even read: an echoed key could not be found in them.
+        # Not even read: a secret echoed in these bytes could not be found.
         raise BadEncoding("the body uses a compression other than gzip", is_transient=False)
     if len(layers) > _MOST_LAYERS:
         raise BadEncoding(f"the body is compressed more than {_MOST_LAYERS} times", is_transient=False)
@@ -73,7 +73,7 @@ def _gunzip(into: io.BytesIO, layers: int, cap_bytes: int) -> "_Gunzip | None":
 
 
 class _Gunzip:
-    """One layer, which hands on what it inflates; the cap holds for each."""
+    """One gzip layer, which passes on what it inflates; the cap applies to each."""
 
     def __init__(self, into: "_Gunzip | Callable[[bytes], object]", cap_bytes: int) -> None:
         self._inner = into if isinstance(into, _Gunzip) else None
@@ -92,7 +92,7 @@ class _Gunzip:
             piece = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
     def finish(self) -> None:
-        # zlib may have taken all input and still hold the output that did not fit its last piece.
+        # zlib may have consumed all input and still hold output that did not fit into the last piece.
         while self._is_fed and not self._member.eof:
             if not self._inflate(b""):
                 raise BadEncoding("the body's gzip compression breaks off", is_transient=True)

@@ -1,4 +1,4 @@
-"""The network of a run, and the client of one account."""
+"""The network of a run, and the HTTP client of one account."""
 
 import hashlib
 import logging
@@ -20,8 +20,8 @@ from pipeline.http._permits import Admission, Permits, QueueTime
 from pipeline.http._waits import Patience
 from pipeline.support.secret import Redactor, Secret
 
-# What servers send (header lists, the words after a status) reaches these loggers' messages as it is, and a
-# vendor may echo a key there. An Answer says more than they do.
+# These loggers print what servers send (header lists, reason phrases) unchanged, and a vendor may echo a key there. An
+# Answer has more detail anyway.
 _TALKATIVE_LOGGERS = (
     "httpx",
     "httpcore.connection",
@@ -32,7 +32,7 @@ _TALKATIVE_LOGGERS = (
 )
 
 
-# Connections that are kept open for the next request of their origin: open files, beside those of the permits.
+# Connections kept open for the next request to their origin: open files, in addition to those of the permits.
 _MOST_IDLE = 128
 
 
@@ -41,19 +41,18 @@ def _drop(_: logging.LogRecord) -> bool:
 
 
 async def _hide_location(response: httpx.Response) -> None:
-    """Leave httpx nothing to redirect to: it would build the next request, and fail on a bad address."""
+    """Remove the Location header before httpx sees it: it would build the next request, and fail on a bad address."""
     if "location" in response.headers:
         response.headers[REFUSED_LOCATION] = response.headers.pop("location")
 
 
 class Network:
-    """The connections of one run, for all its accounts; an async context manager.
+    """Connections of one run, for all its accounts; an async context manager.
 
-    `verify` replaces the trusted certificates, for a private authority; it cannot switch verification off.
-    A proxy is taken from the environment for https to other computers, and for nothing else: http is spoken
-    on loopback only.
+    `verify` replaces the trusted certificates, for a private authority; it cannot disable verification. A proxy is
+    taken from the environment for https to other computers, and for nothing else: http is only used on loopback.
 
-    Errors: `ValueError` when `verify` does not check certificates and host names.
+    Errors: `ValueError` if `verify` does not check certificates and host names.
     """
 
     def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
@@ -61,7 +60,7 @@ class Network:
             raise ValueError("an SSL context must check certificates and host names")
         for name in _TALKATIVE_LOGGERS:
             logging.getLogger(name).addFilter(_drop)
-        # Made once: reading the certificate authorities takes longer than many a request.
+        # Created once: loading the certificate authorities takes longer than many requests.
         self._verify = verify or httpx.create_ssl_context()
         self._permits = Permits()
         self._admissions: dict[tuple[object, ...], Admission] = {}
@@ -70,10 +69,10 @@ class Network:
 
     @asynccontextmanager
     async def lane(self, origin: Hashable) -> AsyncIterator[httpx.AsyncClient]:
-        """A client for one request, with its connection, which the next request to the origin may use again.
+        """Borrow a client for one request, with its connection, which the next request to the origin may reuse.
 
-        Each request has a client to itself: one pool for all looks through all of its connections several times for
-        each request, which with 128 of them takes more time than anything else.
+        Each request has its own client: a shared pool scans all of its connections several times for each request,
+        which dominates the run time at 128 connections.
         """
         at_origin = self._idle_at.setdefault(origin, [])
         if at_origin:
@@ -95,7 +94,7 @@ class Network:
         direct = ("http://", "all://localhost", "all://127.0.0.1", "all://[::1]")
         return httpx.AsyncClient(
             verify=self._verify,
-            # Permits say how many there may be: a request that waits in here would be waiting on its vendor's time.
+            # Permits limit the number of requests; waiting here as well would count against the vendor's time.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
             follow_redirects=False,
             event_hooks={"response": [_hide_location]},
@@ -110,11 +109,11 @@ class Network:
         )
 
     def expect(self, vendor: str, base_url: str) -> None:
-        """Keep permits for a vendor and its origin from the beginning, before anybody takes too many."""
+        """Reserve permits for a vendor and its origin from the start, before others take too many."""
         self._permits.origin(vendor, origin_of(httpx.URL(base_url)))
 
     def admission(self, vendor: str, base_url: str, limiter: Limiter) -> Admission:
-        """The queue for requests to an origin under a rate limit: always the same for the same three."""
+        """Queue for requests to an origin under a rate limit; the same object for the same three arguments."""
         origin = origin_of(httpx.URL(base_url))
         key = (vendor, origin, id(limiter))
         if key not in self._admissions:
@@ -130,10 +129,10 @@ class Network:
 
 
 class Client:
-    """Reads one account of one vendor. Only GET exists, and only to the base URL's own origin.
+    """HTTP client of one account at one vendor. Sends GET only, and only to the base URL's own origin.
 
-    `headers` holds plain values and secrets; a secret is revealed when a request is built, and is redacted
-    from everything that comes back. `rate_limits` is the registry that all accounts of the run share.
+    `headers` holds plain values and secrets; a secret is revealed when a request is built, and redacted from everything
+    that comes back. `rate_limits` is shared by all accounts of the run.
 
     Errors: `ValueError` for a base URL that `check_base_url` refuses.
     """
@@ -178,7 +177,7 @@ class Client:
 
     @property
     def queued_seconds(self) -> float:
-        """How long this client's requests have waited behind those of others, so far."""
+        """Seconds that this client's requests have waited behind other accounts' requests so far."""
         return self._queued.seconds
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:
@@ -194,12 +193,12 @@ class Client:
     async def follow(
         self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
     ) -> HttpResult:
-        """GET where a vendor's `next` link leads.
+        """GET the target of a vendor's `next` link.
 
-        A relative link is read from `page_url` (the Answer's `url` of the page that held it; default: the
-        base URL). Those of `params` that the link does not set are added to it: many frameworks' links drop
-        the query that they were asked with. A link to another scheme, host or port, or one that cannot be
-        read for certain, sends nothing and gives `Outcome.foreign_origin`.
+        A relative link is resolved against `page_url` (the Answer's `url` of its page; default: the base URL).
+        Parameters in `params` that the link does not set are added to it, because many frameworks' links drop the
+        original query. A link to another scheme, host or port, or one that is ambiguous, sends nothing and gives
+        `Outcome.foreign_origin`.
         """
         url = resolve_link(link, page_url=page_url or self.base_url, base_url=self.base_url)
         if url is not None:

@@ -1,4 +1,4 @@
-"""One GET with all that it may take: limits, retries, a deadline, and one sentence about the result."""
+"""One GET with its limits, retries and deadline, and one sentence about the result."""
 
 import asyncio
 import io
@@ -21,7 +21,7 @@ from pipeline.support.exact_json import NotJson, decode_json
 from pipeline.support.secret import Redactor, Secret
 
 REFUSED_LOCATION = "x-drawdown-refused-location"
-"""Where the network puts the Location header, so that no library can act on it."""
+"""Extension under which the network stores the Location header, so that no library can act on it."""
 
 _TOO_LARGE_KEPT_BYTES = 64 * 1024
 _CONTENT_TYPE_KEPT_CHARACTERS = 200
@@ -55,16 +55,16 @@ _ADVICE = {
 
 
 class Lanes(Protocol):
-    """The part of the network that a GET needs."""
+    """Part of the network that a GET needs."""
 
     def lane(self, origin: Hashable) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """A client for one request to an origin."""
+        """Borrow a client for one request to an origin."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks: what all GETs of one account have in common."""
+    """Account on whose behalf requests are made: what all of its GETs have in common."""
 
     network: Lanes
     origin: Hashable
@@ -80,12 +80,12 @@ class Caller:
 
     @property
     def who(self) -> str:
-        """The beginning of each reason."""
+        """Beginning of each reason."""
         return f"{self.vendor} account {self.account_id}"
 
 
 class _Headers(httpx.Auth):
-    """Puts the caller's headers on a request as it is sent, so that no variable of ours holds a bare key."""
+    """Add the caller's headers to a request as it is sent, so that no variable of ours holds a bare key."""
 
     def __init__(self, headers: Mapping[str, str | Secret]) -> None:
         self._headers = headers
@@ -98,7 +98,7 @@ class _Headers(httpx.Auth):
 
 @dataclass(slots=True)
 class _Exchange:
-    """One request and its answer, as far as it has come when the deadline strikes."""
+    """One request and as much of its answer as has arrived when the deadline passes."""
 
     outcome: HttpOutcome = HttpOutcome.deadline
     detail: str = ""
@@ -112,14 +112,14 @@ class _Exchange:
 
 
 class Get:
-    """One logical GET; made for one use."""
+    """One logical GET, for single use."""
 
     def __init__(self, caller: Caller, url: httpx.URL) -> None:
         loop = asyncio.get_running_loop()
         self._caller = caller
         self._url = url
         self._clock = loop.time
-        # Both are put off by each wait for a permit, so that they are the vendor's time alone.
+        # Each wait for a permit postpones both, so that they only measure the vendor's time.
         self._started = loop.time()
         self._deadline = self._started + caller.patience.deadline_seconds
         self._timeout = asyncio.timeout(None)
@@ -131,7 +131,7 @@ class Get:
         self._refused_wait_seconds = 0.0
 
     async def answer(self) -> HttpResult:
-        """Send the GET, retrying as long as that may help, and return what it came to."""
+        """Send the GET, retry as long as that can help, and return the result."""
         retrying = AsyncRetrying(
             retry=retry_if_result(lambda exchange: exchange.is_transient),
             wait=self._wait_seconds,
@@ -142,7 +142,7 @@ class Get:
             async with self._timeout:
                 await retrying(self._exchange)
         except TimeoutError:
-            # A refusal stays a refusal when its body never ends.
+            # A refusal remains a refusal even if its body never ends.
             if not self._judge_status(self._last) or self._last.is_transient:
                 self._last.outcome = HttpOutcome.deadline
                 self._last.detail = f"did not end within {self._caller.patience.deadline_seconds:g} s"
@@ -173,7 +173,7 @@ class Get:
             permits.release()
 
     async def _enter(self) -> float:
-        """Wait until it is this request's turn, while its clock is stopped."""
+        """Wait for this request's turn with its clock stopped."""
         began = self._clock()
         self._timeout.reschedule(None)
         wait_seconds = await self._caller.admission.enter(
@@ -206,8 +206,8 @@ class Get:
             exchange.outcome, exchange.is_transient = HttpOutcome.bad_encoding, error.is_transient
             exchange.detail = f"cannot be read, because {error}"
         except Exception as error:
-            # What a hostile server can make the libraries raise is not bounded by what they document, and one
-            # vendor must not end the run of the others.
+            # A hostile server can make libraries raise more than they document, and one vendor must not end the run for
+            # the others.
             _note_failure(exchange, error)
         else:
             exchange.outcome = HttpOutcome.ok
@@ -218,7 +218,7 @@ class Get:
         return exchange
 
     def _judge_status(self, exchange: _Exchange) -> bool:
-        """Judge by the status alone, whatever became of the body; return False where the body decides."""
+        """Judge by the status alone, whether the body was complete or not; returns False if the body decides."""
         status_code = exchange.status_code
         if status_code is None or 200 <= status_code < 300:
             return False
@@ -252,7 +252,7 @@ class Get:
     def _is_enough(self, state: RetryCallState) -> bool:
         if state.attempt_number >= self._caller.patience.attempts:
             return True
-        # Sleeping less than was asked for would only be refused again; past the deadline it is idle.
+        # A shorter sleep than requested would only be refused again; one beyond the deadline is pointless.
         if self._clock() + state.upcoming_sleep > self._deadline:
             self._refused_wait_seconds = state.upcoming_sleep
             return True
@@ -296,7 +296,7 @@ class Get:
 
     def _redirect_target(self) -> str:
         location = self._last.headers.get(REFUSED_LOCATION, "")
-        # A host name is lower-cased on the way, so that a key in it would no longer be recognised below.
+        # A host name is lower-cased on the way, so a key in it would no longer be recognised below.
         if self._caller.redactor.text(location) != location:
             return ""
         try:
@@ -321,7 +321,7 @@ def _note_failure(exchange: _Exchange, error: Exception) -> None:
         exchange.outcome = HttpOutcome.timeout
     else:
         exchange.outcome = HttpOutcome.connection
-    # The class alone: an exception's text may quote what was sent.
+    # Only the class: an exception's text may quote what was sent.
     exchange.detail = f"failed with {type(error).__name__}"
 
 

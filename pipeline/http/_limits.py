@@ -1,4 +1,4 @@
-"""Rate limits, kept by us so that the vendor need not enforce them."""
+"""Our own rate limits, so that the vendor need not enforce theirs."""
 
 import hashlib
 import logging
@@ -16,11 +16,11 @@ from pyrate_limiter.buckets.sqlite_bucket import Queries
 
 _LOG = logging.getLogger(__name__)
 
-# Another process holds the file for about a millisecond, so this is rarely paid twice.
+# Another process holds the file for about a millisecond, so this rarely happens twice.
 _BUSY_POLL_SECONDS = 0.005
-# A process may open 1,024 files as a rule, of which a run's connections take half at most.
+# A process may usually open 1,024 files, of which a run's connections take at most half.
 _MOST_OPEN_FILES = 256
-# As the library names it.
+# The library's own name for it.
 _TABLE = "rate_bucket"
 
 
@@ -34,11 +34,11 @@ class RateLimit:
 
 
 class RateLimits:
-    """The limiters of one run: one for each vendor, limit and scope value, whichever account asks.
+    """Limiters of one run: one for each vendor, limit and scope value, shared by all accounts.
 
-    With a `folder` (made 0700, its files 0600) the limits also hold across the processes that name the same
-    folder. A file that cannot be used costs a warning, and that limit then holds within this process only:
-    the limits are a courtesy, and a full disk must not stop a reading.
+    With a `folder` (made 0700, its files 0600) the limits are shared by all processes that use the same folder. If a
+    file cannot be used, a warning is logged and its limit applies within this process only: the limits are a courtesy,
+    and a full disk must not prevent a reading.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -56,7 +56,7 @@ class RateLimits:
         return self._limiters[name]
 
     def _keep_open(self, name: str, limiter: "Limiter") -> None:
-        """Close the file that was not used for longest, where there are many: each key may have a limit of its own."""
+        """Close the least recently used file if there are many: each key may have its own limit."""
         self._open[name] = limiter
         self._open.move_to_end(name)
         if len(self._open) > _MOST_OPEN_FILES:
@@ -89,7 +89,7 @@ class Limiter:
         self._memory: InMemoryBucket | None = None
 
     def take(self) -> float:
-        """Take one place, where there is one: 0.0; else the seconds to wait before it is worth trying again."""
+        """Take one slot if there is one, and return 0.0; otherwise return the seconds until another try makes sense."""
         if self._path is not None:
             self._on_use(self)
             try:
@@ -107,13 +107,13 @@ class Limiter:
         return _wait_seconds(self._memory)
 
     def close(self) -> None:
-        """Close the file, until the next use."""
+        """Close the file; the next use opens it again."""
         if self._file is not None:
             self._file.close()  # type: ignore[no-untyped-call]
             self._file = None
 
     def _take_in_file(self, bucket: SQLiteBucket) -> float:
-        # The library counts and inserts in two steps; this lock makes them one for all processes.
+        # The library counts and inserts in two steps; this lock makes them atomic across processes.
         with bucket.conn:
             bucket.conn.execute("BEGIN IMMEDIATE")
             # Requests from the future mean that the clock was set back; they would block for as long.
@@ -123,7 +123,7 @@ class Limiter:
             return _wait_seconds(bucket)
 
     def _distrust_file(self, error: Exception) -> None:
-        _LOG.warning("a rate limit holds within this process only: its file fails with %s", type(error).__name__)
+        _LOG.warning("a rate limit applies within this process only: its file fails with %s", type(error).__name__)
         self._path = None
         self.close()
 
@@ -139,11 +139,11 @@ def _now_ms(bucket: InMemoryBucket | SQLiteBucket) -> int:
 
 def _open_file(path: Path, rates: list[Rate], *, is_first: bool) -> SQLiteBucket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite itself would make it readable to all
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would create it readable for all
     connection = sqlite3.connect(path)
     try:
-        # Losing the last requests in a power cut is harmless, and an fsync for each request or new key is not: the
-        # library's own way of opening would sync before anybody could say so.
+        # Losing the last requests in a power failure is harmless, and an fsync for each request or new key is not: the
+        # library would sync while opening, before that could be switched off.
         connection.execute("PRAGMA synchronous = OFF").close()
         connection.execute(Queries.CREATE_BUCKET_TABLE.format(table=_TABLE)).close()
         index = Queries.CREATE_INDEX_ON_TIMESTAMP.format(

@@ -1,4 +1,4 @@
-"""Permits: how many requests may be on their way at once, shared so that nobody waits for another's slow vendor."""
+"""Permits: how many requests may be in flight, shared so that no account waits for another's slow vendor."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from typing import Final
 from pipeline.http._limits import Limiter
 
 MOST_AT_ONCE: Final = 512
-"""Requests of a whole run. Each is an open file, of which a process has 1,024 as a rule."""
+"""Requests of a complete run. Each is an open file, of which a process usually has 1,024."""
 MOST_AT_ORIGIN: Final = 64
-"""Requests of one vendor to one origin: more would be rude to a vendor, and gain nothing on two cores."""
+"""Requests of one vendor to one origin: more would be impolite to a vendor, and gain nothing on two cores."""
 RESERVED: Final = 8
-"""Of a vendor's permits, those that each of its origins keeps for itself, where there are enough for all."""
+"""Of a vendor's permits, those reserved for each of its origins, if there are enough for all."""
 GIVEN_UP_AFTER: Final = 256
-"""GETs in a row, retries included in each, that an origin leaves without an answer before the rest is not sent. They
-take some four minutes of hanging, four times 64 side by side: so long may a vendor that is down hold up the others."""
+"""Consecutive GETs without an answer, retries included, after which an origin's remaining requests are not sent. They
+take about four minutes of hanging, four times 64 in parallel: a vendor that is down may delay the others by that much.
+"""
 
 
 class Permits:
-    """The permits of one run. Every vendor has its own, and so has every origin within those of its vendor."""
+    """Permits of one run. Every vendor has its share, and so has every origin within its vendor's share."""
 
     def __init__(self) -> None:
         self._vendors: dict[str, _VendorPermits] = {}
 
     def origin(self, vendor: str, origin: Hashable) -> OriginPermits:
-        """The permits for one vendor's requests to one origin: always the same object for the same two."""
+        """Permits for one vendor's requests to one origin; the same object for the same two arguments."""
         if vendor not in self._vendors:
             self._vendors[vendor] = _VendorPermits()
             for each in self._vendors.values():
@@ -38,7 +39,7 @@ class Permits:
 
 
 class _VendorPermits:
-    """A vendor's share. An origin may take what others have not reserved, so that a single one may take all."""
+    """Share of a vendor. An origin may take permits that others have not reserved, so a single origin may use all."""
 
     def __init__(self) -> None:
         self.vendor_count = 1
@@ -49,12 +50,12 @@ class _VendorPermits:
 
     @property
     def most(self) -> int:
-        """How many there are. An origin more is a permit more, as long as no other vendor's share gets less by it."""
+        """Size of the share. It grows with each origin, as long as no other vendor's share shrinks."""
         return min(max(MOST_AT_ORIGIN, len(self._origins)), max(1, MOST_AT_ONCE // self.vendor_count))
 
     @property
     def _reserved(self) -> int:
-        """What each origin keeps; nothing where there are more origins than permits: these wait for each other."""
+        """Permits reserved for each origin; zero if there are more origins than permits."""
         return min(RESERVED, self.most // len(self._origins))
 
     def origin(self, origin: Hashable) -> OriginPermits:
@@ -63,7 +64,7 @@ class _VendorPermits:
         return self._origins[origin]
 
     def allows(self, wanting: OriginPermits) -> bool:
-        """Whether an origin may take one more."""
+        """Whether an origin may take another permit."""
         if self.held >= self.most or wanting.held >= MOST_AT_ORIGIN:
             return False
         reserved = self._reserved
@@ -75,7 +76,7 @@ class _VendorPermits:
         return self.held + kept < self.most
 
     def hand_out(self) -> None:
-        """Give what is free to those who wait, one origin after the other."""
+        """Give free permits to waiting requests, one origin after the other."""
         for _ in range(len(self.waiting)):
             origin = self.waiting.popleft()
             is_served = origin.serve_next()
@@ -86,7 +87,7 @@ class _VendorPermits:
 
 
 class OriginPermits:
-    """One origin's share of its vendor's permits, given in the order of asking; and whether the origin answers."""
+    """Permits of one origin, in the order of requests; also records whether the origin answers."""
 
     def __init__(self, vendor: _VendorPermits) -> None:
         self._vendor = vendor
@@ -106,7 +107,7 @@ class OriginPermits:
         try:
             await turn
         except asyncio.CancelledError:
-            # It may have been given just now. A turn that is cancelled is passed over when it comes.
+            # It may have been granted just now. A cancelled waiter is skipped when its turn comes.
             if not turn.cancelled():
                 self.release()
             raise
@@ -119,11 +120,11 @@ class OriginPermits:
 
     @property
     def has_waiting(self) -> bool:
-        """Somebody waits for a permit."""
+        """Whether a request waits for a permit."""
         return bool(self._waiting)
 
     def serve_next(self) -> bool:
-        """Give a permit to who has waited longest; False where nobody waits or none is free."""
+        """Give a permit to the longest waiting request; returns False if none waits or none is free."""
         while self._waiting and self._vendor.allows(self):
             turn = self._waiting.popleft()
             if not turn.done():
@@ -133,12 +134,12 @@ class OriginPermits:
         return False
 
     def note(self, *, is_answered: bool) -> None:
-        """Take down whether a whole GET was answered."""
+        """Record whether a complete GET was answered."""
         self._unanswered_count = 0 if is_answered else self._unanswered_count + 1
 
     @property
     def is_given_up(self) -> bool:
-        """So many GETs in a row had no answer that the rest of the run does not wait for more of them."""
+        """Whether so many consecutive GETs had no answer that the rest of the run sends no more of them."""
         return self._unanswered_count >= GIVEN_UP_AFTER
 
     def _take(self) -> None:
@@ -147,7 +148,7 @@ class OriginPermits:
 
 
 class QueueTime:
-    """How long a client's requests have waited behind those of others."""
+    """Time that a client's requests have waited behind those of others."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -155,13 +156,13 @@ class QueueTime:
 
     @property
     def seconds(self) -> float:
-        """So far; waits that have not ended included."""
+        """Seconds so far, including waits that have not ended."""
         now = time.monotonic()
         return self._seconds + sum(now - since for since in self._since)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count the time that the block takes."""
+        """Count the time spent in the block."""
         since = time.monotonic()
         self._since.append(since)
         try:
@@ -172,19 +173,19 @@ class QueueTime:
 
 
 class Admission:
-    """The queue for one origin under one rate limit, in the order of asking."""
+    """Queue for one origin under one rate limit, in the order of requests."""
 
     def __init__(self, limiter: Limiter, permits: OriginPermits) -> None:
         self.permits = permits
         self._limiter = limiter
-        # Only who is first looks whether the limit has room: thousands who all look would do nothing else.
+        # Only the first in line checks whether the limit has room; with thousands checking, nothing else would run.
         self._first = asyncio.Lock()
 
     async def enter(self, queued: QueueTime, *, longest_wait_seconds: float) -> float:
         """Wait for a permit and for room in the limit, and take both.
 
-        Returns 0.0 with a permit held, which is to be given back; or, holding none, the seconds until the limit would
-        have room, which are more than `longest_wait_seconds`. Only waiting for others counts as `queued`.
+        Returns 0.0 holding a permit, which must be released; or, holding none, the seconds until the limit has room,
+        which exceed `longest_wait_seconds`. Only waiting for others counts as `queued`.
         """
         with queued.counted():
             await self._first.acquire()
@@ -199,8 +200,8 @@ class Admission:
                     raise
                 if not wait_seconds:
                     return 0.0
-                # A permit that sleeps would be somebody else's; and a place in the limit that waits for a permit
-                # would be counted before its request.
+                # A sleeping request must not hold a permit that others could use, and a slot in the limit must not be
+                # counted before its request can be sent.
                 self.permits.release()
                 if wait_seconds > longest_wait_seconds:
                     return wait_seconds

@@ -1,4 +1,4 @@
-"""How long to wait, and for how long at most."""
+"""Waiting times and their limits."""
 
 import email.utils
 import re
@@ -11,7 +11,7 @@ _SECONDS = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
 _UNQUOTED_COMMAS = re.compile(r'(?:[^,"]|"[^"]*")+')
 _UNQUOTED_SEMICOLONS = re.compile(r'(?:[^;"]|"[^"]*")+')
 
-# Monthly quotas exist; what is further away is another unit, or nonsense.
+# Monthly quotas exist; anything further away is in another unit, or an error.
 _LONGEST_WAIT_SECONDS: Final = 31 * 86400
 # The vendor's clock and ours may be a day apart, so an instant may seem to be past.
 _CLOCKS_APART_SECONDS: Final = 86400
@@ -22,26 +22,26 @@ _REMAINING: Final = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-lim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """What one GET may cost in time, attempts and bytes. Vendors publish none of these: they are our own."""
+    """Limits of one GET in time, attempts and bytes. Vendors publish none of these: they are our own choice."""
 
     deadline_seconds: float = 60.0
-    """The whole GET: retries, the waits before them and reading included; waiting for a permit or for room in our own
-    rate limit is not, for the vendor has no part in it."""
+    """The complete GET, including retries, the waits before them, and reading; not the wait for a permit or for room in
+    our own rate limit, which the vendor does not cause."""
     limit_wait_seconds: float = 75.0
-    """For room in our own rate limit, at most, once nobody else waits before: the longest limits are of a minute, and
-    an hour is for the next run to wait."""
+    """Maximum wait for room in our own rate limit, counted from the head of the queue: the longest limits cover a
+    minute, and an hour is left to the next run."""
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 15.0
-    """Between two pieces of an answer, the headers included."""
+    """Between two pieces of an answer, headers included."""
     attempts: int = 4
-    """Requests at most, the first included."""
+    """Maximum number of requests, the first included."""
     backoff_seconds: float = 0.5
-    """The first wait is random up to this; each later one up to twice the one before."""
+    """Upper limit of the first random wait; doubled for each later one."""
     backoff_cap_seconds: float = 15.0
     body_cap_bytes: int = 64 * 1024 * 1024
-    """Of a body, both as sent and decompressed."""
+    """Of a body, as sent and also decompressed."""
     value_cap: int = 2_000_000
-    """Of values in a body: 64 MiB of `[],[],` would otherwise decode into gigabytes."""
+    """Number of values in a body: 64 MiB of `[],[],` would otherwise decode into gigabytes."""
 
 
 def parse_date(text: str | None) -> datetime | None:
@@ -60,22 +60,22 @@ def parse_age_seconds(text: str | None) -> float:
 
 
 def asked_wait_seconds(status_code: int, headers: Mapping[str, str], *, local_now: datetime) -> float | None:
-    """Return the seconds that the server asks to wait, or None when it asks for nothing usable.
+    """Return the seconds that the server asks to wait, or None if it does not ask in a usable way.
 
-    Read are, in this order: Retry-After (RFC 9110: seconds, here also with a fraction, or an HTTP date); and on
-    a 429 or 503 the fields of rate limits: `RateLimit` of the IETF drafts
-    (`limit=10, remaining=0, reset=6` or `"default";r=0;t=6`), RateLimit-Reset, X-RateLimit-Reset-After,
-    X-RateLimit-Reset and X-Rate-Limit-Reset. RateLimit-Policy says nothing of now and is not read. On a 503 they
-    count unless they say that requests are left: then the limit is not why the server refused.
+    Read in this order: Retry-After (RFC 9110: seconds, here also with a fraction, or an HTTP date); and on a 429 or 503
+    the rate limit fields: `RateLimit` of the IETF drafts (`limit=10, remaining=0, reset=6` or `"default";r=0;t=6`),
+    RateLimit-Reset, X-RateLimit-Reset-After, X-RateLimit-Reset and X-Rate-Limit-Reset. RateLimit-Policy does not
+    describe the current state and is ignored. On a 503 they count unless they state that requests are left: then the
+    limit is not why the server refused.
 
-    Nobody agrees on the unit of a reset: seconds to go, epoch seconds, epoch milliseconds. A number is an instant
-    in whichever of epoch seconds, milliseconds, microseconds and nanoseconds puts it within a day before and 31 days
-    after now; there is at most one. Any other number is seconds to go, if these are 31 days at most. So
-    milliseconds to go are read as seconds. A date (HTTP or ISO 8601) is an instant, too.
+    The unit of a reset is not standardised: seconds to go, epoch seconds, or epoch milliseconds. A number is an instant
+    if it lies between a day ago and 31 days ahead as epoch seconds, milliseconds, microseconds or nanoseconds; at most
+    one of them can. Any other number is seconds to go, up to 31 days. So milliseconds to go are read as seconds. A date
+    (HTTP or ISO 8601) is an instant.
 
-    An instant is measured from the server's own Date where it sends one, because `local_now` may be wrong by
-    a day. Nothing negative, past or further away is usable: whoever asks then backs off as without it. Of several
-    limits, the last to end of those that are exhausted counts.
+    An instant is measured from the server's own Date header if there is one, because `local_now` may be wrong by a day.
+    Negative, past and more distant values are unusable: the caller then backs off as if there were none. Of several
+    exhausted limits, the one that ends last counts.
     """
     now = parse_date(headers.get("date")) or local_now
     retry_after = headers.get("retry-after", "").strip()
@@ -91,14 +91,14 @@ def asked_wait_seconds(status_code: int, headers: Mapping[str, str], *, local_no
 
 
 def requests_left(headers: Mapping[str, str]) -> int | None:
-    """Return how many requests the server says are left, the fewest of several limits; None where it does not."""
+    """Return the stated number of requests left, the fewest of several limits; None if not stated."""
     counts = [limit.remaining for limit in _limits(headers) if limit.remaining is not None]
     return min(counts, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """One limit, as a field states it."""
+    """One limit as a field states it."""
 
     remaining: int | None
     reset: str
@@ -115,13 +115,13 @@ def _reset_seconds(status_code: int, headers: Mapping[str, str], now: datetime) 
         if exhausted:
             return max(exhausted)
         if usable:
-            # None is said to be exhausted: the first to end may be the one.
+            # If none is marked as exhausted, the first to end may be the one.
             return min(wait for _, wait in usable)
     return None
 
 
 def _until(text: str, now: datetime) -> float | None:
-    """Seconds from now to a reset; None where it is past, too far away, or no reset."""
+    """Seconds from now to a reset; None if it is past, too far away, or unreadable."""
     if _SECONDS.fullmatch(text):
         number = float(text)
         wait = number
@@ -152,12 +152,12 @@ def _limits(headers: Mapping[str, str]) -> Iterator[_Limit]:
 
 
 def _limits_by_field(headers: Mapping[str, str]) -> Iterator[list[_Limit]]:
-    """The limits that each field states, the field that is to be believed first first."""
+    """Limits stated by each field, the most reliable field first."""
     yield _structured(headers.get("ratelimit", ""))
     counts = next((headers[name] for name in _REMAINING if headers.get(name, "").strip()), "").split(",")
     remaining = [_count(text) for text in counts]
     for name in _RESETS:
-        # A date holds a comma; several limits are several numbers.
+        # A date contains a comma; several limits are several numbers.
         text = headers.get(name, "").strip()
         resets = [each.strip() for each in text.split(",")]
         if not all(_SECONDS.fullmatch(each) for each in resets):

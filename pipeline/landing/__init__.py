@@ -1,1 +1,1 @@
-"""Landing: the exact bytes of every answer, kept permanently. Nothing is parsed here and nothing is merged."""
+"""Landing: the exact bytes of every answer, kept permanently. Nothing is parsed or merged here."""

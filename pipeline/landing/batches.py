@@ -1,4 +1,4 @@
-"""Landing in batches: what was answered is on disk a second later, in few files."""
+"""Batched landing: answers are on disk a second after they arrive, in few files."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 
 EVERY_SECONDS: Final = 1.0
-"""So much of what was answered may be lost to a kill or a power cut; the next run asks for it once more. It is a file
-for each second and endpoint at most, however many accounts answer in it."""
+"""Answers of the last second may be lost to a kill or a power failure; the next run requests them again. Bounds the
+number of files to one a second and endpoint, however many accounts answer in it."""
 
 
 class LandingBatches:
-    """The answers of one run on their way to landing: a file an endpoint for each batch.
+    """Answers of one run on their way to landing: one file for each endpoint and batch.
 
-    While the vendors' clocks leave it in doubt whether this machine's is right, batches wait.
+    While the vendors' clocks leave it in doubt whether this machine's is right, batches are held back.
     """
 
     def __init__(self, home: Home, day: date, clocks: VendorClocks, opening: Fetch | None) -> None:
-        """`opening` says what the run is, and is landed before the first batch."""
+        """`opening` describes the run, and is landed before the first batch."""
         self._home = home
         self._day = day
         self._clocks = clocks
         self._opening = opening
         self._writers: dict[tuple[str, str], LandingWriter] = {}
-        # One batch at a time, also where a run ends while another thread is at it.
+        # Serialises batches, also when a run ends while another thread is landing one.
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
 
     def add(self, fetch: Fetch) -> None:
-        """Take an answer into the current batch."""
+        """Add an answer to the current batch."""
         key = (fetch.vendor, fetch.endpoint)
         if key not in self._writers:
             self._writers[key] = LandingWriter(self._home.landing, *key, self._day)
@@ -46,7 +46,7 @@ class LandingBatches:
     async def land_each(self, every_seconds: float) -> None:
         """Land a batch at each interval, until cancelled.
 
-        Raises DrawdownError where this machine's clock is wrong, OSError where landing cannot be written.
+        Raises DrawdownError if this machine's clock is wrong, OSError if landing cannot be written.
         """
         while True:
             await asyncio.sleep(every_seconds)
@@ -55,7 +55,7 @@ class LandingBatches:
                 await asyncio.to_thread(self._land, self._take())
 
     def finish(self) -> None:
-        """Land the rest; raises as `land_each` does."""
+        """Land the remaining answers; raises as `land_each` does."""
         try:
             self._clocks.check()
             self._land(self._take())
@@ -63,9 +63,9 @@ class LandingBatches:
             self.abandon()
 
     def finish_early(self) -> None:
-        """Land what is there of a run that ends before its time, unless the clock is wrong or in doubt.
+        """Land the remaining answers of a run that ends early, unless the clock is wrong or in doubt.
 
-        Why it ends is what is to be told: what fails here is not.
+        Suppresses its own errors, because the reason for the early end is what must be reported.
         """
         with contextlib.suppress(DrawdownError, OSError):
             if not self._clocks.is_doubtful:
@@ -73,7 +73,7 @@ class LandingBatches:
         self.abandon()
 
     def abandon(self) -> None:
-        """Leave nothing of the current batch behind."""
+        """Discard the current batch."""
         for writer in self._take().values():
             writer.abandon()
 

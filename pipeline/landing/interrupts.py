@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while an event loop runs."""
+"""Ctrl-C and SIGTERM during an event loop."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 def run_interruptible(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine in an event loop of its own, as `asyncio.run` does; a signal to end cancels it.
+    """Run a coroutine in a new event loop, as `asyncio.run` does; SIGINT and SIGTERM cancel it.
 
-    Whoever calls may have a handler that raises an exception of its own, as Dagster's does. Raised at any place within
-    the loop it could be swallowed, or tear what is being written: so it raises here, once the coroutine has ended.
+    The caller may have a handler that raises its own exception, as Dagster's does. Raised anywhere within the loop,
+    that could be swallowed, or interrupt a write: so it is called here, after the coroutine has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work)
@@ -34,7 +34,7 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, Result], received: lis
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     before = {number: signal.getsignal(number) for number in _NUMBERS}
-    # What is ignored, as in the background of a script, stays ignored.
+    # Signals that are ignored, as in a script's background job, stay ignored.
     heeded = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
     def strike(number: int) -> None:

@@ -1,4 +1,7 @@
-"""Landing's assets: one for each vendor's endpoint, fetched together by one step, any subset of which can be chosen."""
+"""Assets of the layer `landing`: one for each vendor's endpoint, fetched together by one step.
+
+Any subset can be selected.
+"""
 
 from collections.abc import Iterator
 
@@ -20,14 +23,14 @@ from pipeline.vendors import discover
 
 
 class LandingConfig(dg.Config):
-    """What to fetch. Empty: every account, from where the last run left off."""
+    """Configuration of a fetch. Empty: every account, continuing after the last run."""
 
     accounts: list[str] = Field(default_factory=list, description="Account ids; empty means all.")
     from_date: str | None = Field(default=None, description="First UTC day of a backfill, such as 2026-01-01.")
     to_date: str | None = Field(default=None, description="Last UTC day of a backfill; today where absent.")
 
     def span(self) -> Span:
-        """The days asked for; UsageError where they are no days, or end before they begin."""
+        """The requested days; UsageError if they are invalid, or end before they begin."""
         try:
             first = parse_day(self.from_date) if self.from_date else None
             last = parse_day(self.to_date) if self.to_date else None
@@ -72,7 +75,7 @@ ENDPOINTS = {
             "is_fetched",
             asset=key,
             description="Every account's newest request to this endpoint was answered, or the account has no such "
-            "evidence and need not have it.",
+            "evidence, which is optional.",
         )
         for key in ENDPOINTS
     ],
@@ -85,7 +88,7 @@ def landing(
     clock: dg.ResourceParam[Clock],
     fetch_policy: dg.ResourceParam[FetchPolicy],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Ask every account's endpoints, side by side, and land what they answer."""
+    """Request the endpoints of every account concurrently, and land the answers."""
     with readable_failures():
         settings = load()
         wanted = {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys}
@@ -116,7 +119,8 @@ def landing(
         land_rates(home, clock, context.run.run_id)
     for visit in visits:
         if visit.news:
-            # Said once, and kept in marts.data_freshness: a run does not fail because a key lacks an optional right.
+            # Reported once, and kept in marts.data_freshness: a run does not fail because a key lacks an optional
+            # right.
             note(context, visit.news)
     for warning in {visit.account_id: visit.clock_warning for visit in visits}.values():
         if warning:
@@ -124,7 +128,7 @@ def landing(
     for key in sorted(context.selected_asset_keys, key=lambda each: each.path):
         vendor, endpoint = ENDPOINTS[key]
         own = [each for each in visits if (each.vendor, each.endpoint) == (vendor.name, endpoint.name)]
-        # Also without an account to ask: what follows must go ahead for the others.
+        # Also without any account to request: downstream assets must be made for the others.
         yield dg.MaterializeResult(asset_key=key, metadata=_metadata(own), check_results=[_is_fetched(key, own)])
 
 

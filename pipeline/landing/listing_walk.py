@@ -1,10 +1,10 @@
-"""Walking a listing: which requests a run makes at one endpoint of one account, and when it has seen all.
+"""Walking a listing: the requests that a run makes at one endpoint of one account, and when it is complete.
 
-Each walk hands every answer, good or bad, to `land` and ends at the first failure: what was fetched stays, what
-was not is asked for again by the next run, because the resume state never moves past an answer that is missing.
+Each walk passes every answer, good or bad, to `land` and ends at the first failure: fetched answers are kept, and the
+rest is requested by the next run, because the resume state never advances past a missing answer.
 
-A walk also ends when it has used up its budget of the run, so that no listing, however long or slow, holds up the
-other accounts. The next run then goes on where it ended.
+A walk also ends when its budget of the run is used up, so that no listing, however long or slow, delays the other
+accounts. The next run continues there.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _PASSING: Final = frozenset(
         HttpOutcome.tls,
     }
 )
-"""Failures after which a walk that takes several runs still goes on where it was left."""
+"""Failures after which a walk over several runs still continues where it stopped."""
 
 
-class Asks(Protocol):
-    """The part of the HTTP client that a walk needs."""
+class Requester(Protocol):
+    """Part of the HTTP client that a walk needs."""
 
     @property
     def queued_seconds(self) -> float:
-        """How long its requests have waited behind those of others, so far: that is not the walk's own time."""
+        """Seconds that its requests have waited behind those of others: not part of the walk's own time."""
         ...
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:
@@ -52,13 +52,13 @@ class Asks(Protocol):
     async def follow(
         self, link: str, *, page_url: str | None = None, params: Mapping[str, str] | None = None
     ) -> HttpResult:
-        """GET a link that the vendor gave, with those of `params` that it drops; refused where it leads elsewhere."""
+        """GET a link of the vendor, adding `params` that it dropped; refused if it leads to another origin."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The days that a walk is about; None where it has no such bound."""
+    """Days that a walk covers; None for an open bound."""
 
     from_date: date | None = None
     to_date: date | None = None
@@ -66,7 +66,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One answer's place in its walk."""
+    """Position of an answer in its walk."""
 
     span: Span
     page_number: int
@@ -75,65 +75,65 @@ class Step:
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A walk of a listing in pages that takes more than one run."""
+    """Walk of a paged listing that takes more than one run."""
 
     link: str
-    """The page to go on with: as a rule the last one that was read, because rows may have moved up meanwhile."""
+    """Page to continue with: usually the last one that was read, because rows may have moved up meanwhile."""
     page_number: int
-    """Its number, counted over all runs of the walk."""
+    """Number of the page, counted over all runs of the walk."""
     begun_on: date
-    """What came after this day is not in the pages that were read first."""
+    """Rows after this day may be missing from the pages that were read first."""
     from_date: date | None = None
-    """Where the walk may end, if the listing keeps its order; None: at its last page."""
+    """Day at which the walk may end, if the listing keeps its order; None: at the last page."""
     is_falling: bool = False
-    """The rows read so far fall in time."""
+    """Whether the rows so far are in descending order of time."""
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the next walk needs to know of the earlier ones. Landed with each fetch."""
+    """State that the next walk needs. Landed with each fetch."""
 
     seen_through: date | None = None
-    """Everything up to this day was seen, by walks without a gap."""
+    """Everything up to this day has been read, without a gap."""
     is_newest_first: bool = False
-    """A whole listing was seen in falling order of time."""
+    """A complete listing was in descending order of time."""
     looked_back_on: date | None = None
-    """The day of the last walk that looked back as far as a day's first walk does."""
+    """Day of the last walk with the longer look-back of a day's first walk."""
     unfinished: Unfinished | None = None
-    """Where a listing in pages was left when the run's budget was used up."""
+    """Position in a paged listing at which the run's budget was used up."""
     absent_as: str | None = None
-    """The outcome by which this evidence is known to be absent for the account; None where it was there, last."""
+    """Outcome that showed this evidence to be absent for the account; None if it was present, last."""
 
     @classmethod
     def from_json(cls, text: str | None) -> Resume:
-        """Read a landed state; an absent or unreadable one starts from the beginning."""
+        """Decode a landed state; a missing or unreadable one starts from the beginning."""
         try:
             return msgspec.json.decode(text, type=cls) if text else cls()
         except msgspec.DecodeError:
             return cls()
 
     def to_json(self) -> str:
-        """The state as landed."""
+        """Encode the state for landing."""
         return msgspec.json.encode(self).decode()
 
 
 Land = Callable[[HttpResult, Step], None]
-"""Takes each answer with its place in the walk."""
+"""Called with each answer and its position in the walk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """One endpoint of one account, as one run walks it."""
+    """Walk of one endpoint of one account by one run."""
 
-    asks: Asks
+    asks: Requester
     land: Land
     resume: Resume
     today: date
     history_days: int
     wanted: Span
-    """What a backfill asks for; both bounds None for an ordinary run."""
+    """Days of a backfill; both bounds None for an ordinary run."""
     budget: Budget = field(default_factory=Budget)
     says_it_failed: Callable[[object], bool] = lambda _: False
-    """Whether a decoded body says of itself that it failed: then nothing was seen, whatever the status was."""
+    """Whether a decoded body states its own failure: it then counts as not read, whatever the status."""
 
     def _is_good(self, answer: HttpResult) -> bool:
         return answer.outcome is HttpOutcome.ok and not self.says_it_failed(answer.payload)
@@ -188,14 +188,14 @@ class Walk:
             self.land(answer, step)
             page_url, page = answer.url, page + 1
             if left is not None:
-                # With the first page the newest rows are there; the walk goes on where an earlier run left it.
+                # The first page has the newest rows; the walk then continues where an earlier run stopped.
                 link, page, begun_on = left.link, left.page_number, min(left.begun_on, self.today)
                 stop_before = left.from_date and self._no_later(left.from_date)
                 paging.go_on(is_falling=left.is_falling)
                 left, part_pages = None, 0
             answer = await spending.on(self.asks.follow(link, page_url=page_url, params=carried(listing)))
             if answer is spending.used_up:
-                # The last page is read again: rows that are gone meanwhile have moved those behind them up into it.
+                # The last page is read again: rows removed meanwhile have moved later rows up into it.
                 again = part_pages > 1
                 unfinished = Unfinished(
                     link=page_url if again else join_link(link, page_url=page_url),
@@ -211,16 +211,16 @@ class Walk:
                 return answer
 
     def _failed(self, answer: HttpResult, step: Step) -> HttpResult:
-        """Land a failure, which carries on what was known before it: no watermark moves past what is missing."""
+        """Land a failure with the earlier state: no watermark advances past missing data."""
         resume = self.resume
         if answer.outcome not in _PASSING:
-            # It may be the place to go on from that is wrong.
+            # The position to continue from may itself be wrong.
             resume = msgspec.structs.replace(resume, unfinished=None)
         self.land(answer, replace(step, resume=resume))
         return answer
 
     def _faulty(self, answer: HttpResult, step: Step, reason: str, *, has_rows: bool) -> HttpResult:
-        """Land a page that is no good to go on from: its rows as an answer of their own, and the fault after them."""
+        """Land a faulty page: its rows as one answer, and the fault after them."""
         fault = replace(answer, outcome=HttpOutcome.pagination, reason=reason)
         if has_rows:
             self.land(answer, step)
@@ -230,12 +230,12 @@ class Walk:
     def _stop_before(self, listing: Pages) -> date | None:
         if not self.resume.is_newest_first or self.resume.seen_through is None:
             return None
-        # A clock that ran ahead left a day in the future: from today's view, today is seen at most.
+        # A clock that ran ahead left a day in the future: today is the maximum.
         seen = min(self.resume.seen_through, self.today)
         return self._no_later(seen - timedelta(days=listing.look_back_days))
 
     def _no_later(self, day: date) -> date:
-        """The day, or the first one that a backfill asks for."""
+        """The day, or the first day of a backfill if that is earlier."""
         return min(day, self.wanted.from_date) if self.wanted.from_date else day
 
     async def _window(self, listing: Window, spending: Spending) -> HttpResult:
@@ -256,11 +256,11 @@ class Walk:
                 if problem:
                     answer = replace(answer, outcome=HttpOutcome.pagination, reason=problem)
                 is_ok = self._is_good(answer)
-                # A backfill of old days says nothing about the days between them and the last ordinary run.
+                # A backfill of old days does not cover the days between them and the last ordinary run.
                 if is_ok and is_last and self.wanted.from_date is None and span.from_date and span.to_date:
                     seen = _day_of(answer, span.to_date)
                     if seen >= span.from_date:
-                        # Days that are asked for once more do not take back what was seen after them.
+                        # Requesting days again does not undo what was read after them.
                         known = min(self.resume.seen_through or seen, self.today)
                         resume = replace_seen(resume, max(seen, known))
                     if place == len(chunks):
@@ -287,12 +287,12 @@ class Walk:
 
 
 def replace_seen(resume: Resume, day: date) -> Resume:
-    """The state after everything up to `day` was seen."""
+    """State after everything up to `day` was read."""
     return msgspec.structs.replace(resume, seen_through=day)
 
 
 def _day_of(answer: HttpResult, day: date) -> date:
-    """The day up to which an answer has told all: not past the server's own, should our clock run ahead."""
+    """Day up to which an answer is complete: not later than the server's own day, in case our clock is ahead."""
     return min(day, answer.date.date()) if answer.date else day
 
 
@@ -309,7 +309,7 @@ def _query(listing: Window, span: Span, page: int) -> dict[str, str]:
 
 
 def _is_last_page(listing: Window, answer: HttpResult, page: int) -> tuple[bool, str | None]:
-    """Whether a window ends with this page, and what is wrong with its count of pages."""
+    """Whether this page is the last of a window, and the fault of its page count, if any."""
     if listing.page_param is None or answer.outcome is not HttpOutcome.ok:
         return True, None
     count = whole(dig(answer.payload, listing.page_count_at))

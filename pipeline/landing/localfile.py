@@ -1,4 +1,4 @@
-"""A file on this machine in the place of an API: read whole, and landed like any answer."""
+"""A local file in place of an API: read completely, and landed like any answer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _CAP_BYTES = 64 * 1024 * 1024
 
 
 class LocalFile:
-    """Answers every question with the file's bytes; what is wrong with it becomes the outcome."""
+    """Client that returns the file's bytes for every request; a problem with the file becomes the outcome."""
 
     queued_seconds = 0.0
-    """Nobody waits for a file."""
+    """A file never waits."""
 
     def __init__(self, path: Path, account_id: str) -> None:
         self._path = path
         self._who = f"account {account_id}: {path}"
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> HttpResult:  # noqa: ARG002 - one file
-        """Read the file. Never raises for what is wrong with it."""
+        """Read the file. Never raises for a problem with the file."""
         try:
             with self._path.open("rb") as file:
                 body = file.read(_CAP_BYTES + 1)
@@ -48,8 +48,8 @@ class LocalFile:
         page_url: str | None = None,  # noqa: ARG002 - a file has no pages
         params: Mapping[str, str] | None = None,  # noqa: ARG002
     ) -> HttpResult:
-        """A file links nowhere."""
-        return self._answer(HttpOutcome.foreign_origin, f"links nowhere, and certainly not to {link}")
+        """Refuse the link: a file has none."""
+        return self._answer(HttpOutcome.foreign_origin, f"has no links, so {link} cannot be followed")
 
     def _answer(self, outcome: HttpOutcome, problem: str, *, body: bytes = b"", payload: object = None) -> HttpResult:
         return HttpResult(

@@ -1,4 +1,4 @@
-"""One answer out of landing by its fetch id: the bytes that a number rests on."""
+"""Look up one answer in landing by its fetch id: the bytes behind a number."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class LandedAnswer:
 
 
 def find_answer(landing: Path, fetch_id: str) -> LandedAnswer:
-    """The answer of that fetch id, its bytes proven by their SHA-256.
+    """Return the answer of a fetch id, after checking the SHA-256 of its bytes.
 
-    Raises UsageError where landing holds none, DrawdownError where its bytes are not those that were landed.
+    Raises UsageError if landing has no such id, DrawdownError if its bytes have changed since they were landed.
     """
     for pattern in _patterns(landing, fetch_id):
         found = _read(landing, pattern, fetch_id)
@@ -54,7 +54,7 @@ def find_answer(landing: Path, fetch_id: str) -> LandedAnswer:
 
 
 def _patterns(landing: Path, fetch_id: str) -> list[str]:
-    """Where to look: the days around the real time that an id tells first, then everywhere."""
+    """File patterns to search: first the days around the real time in the id, then all."""
     patterns = []
     if len(fetch_id) == _ID_CHARACTERS and all(each in "0123456789abcdef" for each in fetch_id):
         asked = datetime.fromtimestamp(int(fetch_id, 16) / 1e9, UTC)
@@ -66,7 +66,7 @@ def _patterns(landing: Path, fetch_id: str) -> list[str]:
 def _read(landing: Path, pattern: str, fetch_id: str) -> LandedAnswer | None:
     with duckdb.connect() as connection:
         set_session(connection)
-        # A path may hold what DuckDB takes for a pattern, so the files are found here.
+        # A path may contain characters of a DuckDB pattern, so the files are listed here.
         files = [str(path) for path in landing.glob(pattern) if not path.name.startswith(".")]
         try:
             row = connection.execute(

@@ -1,8 +1,8 @@
-"""What Drawdown itself did, landed as a vendor's answer is, and read back: one envelope and one rule for every kind.
+"""Entries that Drawdown itself lands: one envelope and one compatibility rule for every kind.
 
-Each row under `landing/_drawdown/` says which version of Drawdown wrote it (`version_id`) and in which format of its
-kind (`format_version`). A body in a later format is passed over with one warning that names the version. So is one that
-cannot be read and was written by a later version; whatever else cannot be read is damaged.
+Each row under `landing/_drawdown/` has the version of Drawdown that wrote it (`version_id`) and the format of its kind
+(`format_version`). A body in a later format is skipped with one warning that names the version, and so is an unreadable
+body of a later version; any other unreadable body is damaged.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pipeline.support.notices import warn
 _Read = TypeVar("_Read")
 
 ALERTS: Final = "alerts"
-"""Under OWN: what happened to alerts, and what became of messages."""
+"""Under OWN: alert transitions, and the outcomes of messages."""
 
 FORMATS: Final[Mapping[str, int]] = MappingProxyType({RUNS: 1, ALERTS: 1, FORECASTS: 1, BACKTESTS: 1, FX_RATES: 1})
-"""By kind, the format that is written; raised where an earlier version would not understand a body. NULL reads as 1."""
+"""Format written, by kind; increased when earlier versions would not understand a body. NULL reads as 1."""
 
 ENVELOPE: Final = ("endpoint", "version_id", "format_version")
-"""The columns of landing that the rule needs beside a body."""
+"""Columns of landing that the compatibility rule needs in addition to the body."""
 
 
 def own_fetch(
@@ -41,7 +41,7 @@ def own_fetch(
     content_type: str = "application/json",
     resume_json: str | None = None,
 ) -> Fetch:
-    """Something that Drawdown itself did, now, as a row of landing."""
+    """Build a landing row for something that Drawdown itself did now."""
     now = clock.now()
     return Fetch(
         fetch_id=FetchIds().draw(),
@@ -70,7 +70,7 @@ def own_fetch(
 
 
 def land_fetch(home: Home, fetch: Fetch) -> str:
-    """Land one row as a file of its own; returns its fetch id."""
+    """Land one row in its own file; return its fetch id."""
     writer = LandingWriter(home.landing, fetch.vendor, fetch.endpoint, fetch.fetched_at_utc.date())
     try:
         writer.add(fetch)
@@ -83,15 +83,15 @@ def land_fetch(home: Home, fetch: Fetch) -> str:
 def land_own(
     home: Home, clock: Clock, run_id: str, what: str, record: bytes, content_type: str = "application/json"
 ) -> str:
-    """Land something that Drawdown itself did, as a body under `landing/_drawdown/<what>`; returns its fetch id."""
+    """Land a body under `landing/_drawdown/<what>`; return its fetch id."""
     return land_fetch(home, own_fetch(clock, run_id, what, record, content_type=content_type))
 
 
 def read_own(row: Mapping[str, Any], decode: Callable[[bytes], _Read]) -> _Read | None:
-    """A row's body, decoded; None where only a later version can read it, which is said once.
+    """Decode the body of a row; None, with one warning, if only a later version can read it.
 
-    `row` has the ENVELOPE, `fetch_id` and `body`. Raises ValueError, in words, for a body that is damaged: one that
-    `decode` raises ValueError, KeyError or TypeError for.
+    `row` has the ENVELOPE, `fetch_id` and `body`. Raises ValueError for a damaged body: one for which `decode` raises
+    ValueError, KeyError or TypeError.
     """
     if is_later_format(row):
         _pass_over(row)
@@ -109,7 +109,7 @@ def read_own(row: Mapping[str, Any], decode: Callable[[bytes], _Read]) -> _Read 
 
 
 def is_later_format(row: Mapping[str, Any]) -> bool:
-    """Whether a body is in a format that this version does not know."""
+    """Whether a body has a format that this version does not know."""
     return (row["format_version"] or 1) > FORMATS.get(row["endpoint"], 1)
 
 

@@ -1,7 +1,7 @@
-"""What the pages of a listing show while they are walked: its order, its end, and what is wrong with it.
+"""Pages of a listing during a walk: its order, its end, and its faults.
 
-A `next` link is believed as long as it leads to something else. Three things end a listing that always names one: a
-page that links to itself, a page that is the last by the listing's own count, and pages that repeat the one before.
+A `next` link is trusted as long as it leads to a new page. Three things end a listing that always has one: a page that
+links to itself, a page that is the last by the listing's own count, and pages that repeat the previous one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Pages
 
 REPEATS_AT_THE_END: Final = 2
-"""Repeated pages in a row after which a listing without a count has ended: one alone may be a page that was delivered
-twice, with others behind it."""
+"""Consecutive repeated pages after which a listing without a count has ended: a single one may have been delivered
+twice, with more pages after it."""
 _PAGE_SIZE: Final = re.compile(r"(per_?page|page_?size|limit)", re.IGNORECASE)
 
 
 class PagingFault(Exception):
-    """The listing cannot be walked on; the message says where and why."""
+    """The listing cannot be walked further; the message states where and why."""
 
 
 class Paging:
-    """The pages of one walk, as far as it has come."""
+    """Pages of one walk so far."""
 
     def __init__(self, listing: Pages) -> None:
         self._listing = listing
@@ -46,13 +46,13 @@ class Paging:
         """No row seen so far is later than one before it."""
 
     def go_on(self, *, is_falling: bool) -> None:
-        """Forget the order of the first page: what follows is where an earlier run's walk ended."""
+        """Forget the order of the first page: the following pages continue an earlier run's walk."""
         self._is_part, self.is_falling = True, is_falling
         self._oldest, self._distinct = None, 0
         self._known.clear()
 
     def see(self, answer: HttpResult, page: int) -> None:
-        """Take in a good page."""
+        """Register a good page."""
         self._page, self._url, self._payload = page, answer.url, answer.payload
         key = self._key("", answer.url)
         if key is not None:
@@ -68,13 +68,13 @@ class Paging:
             self._see_row(row)
 
     def _see_row(self, row: object) -> None:
-        # Rows that come a second time, because pages overlap or have shifted meanwhile, say nothing about the order.
+        # Rows that appear twice, because pages overlap or have shifted meanwhile, are no evidence of the order.
         seen = _fingerprint(row)
         if seen in self._known:
             return
         self._known.add(seen)
         stamp = dig(row, self._listing.newest_first_by) if self._listing.newest_first_by else None
-        # Only stamps of one spelling can be compared as text: anything else proves nothing.
+        # Only timestamps of the same format can be compared as text.
         if not isinstance(stamp, str) or not stamp.endswith("Z"):
             self.is_falling = False
             return
@@ -85,20 +85,20 @@ class Paging:
 
     @property
     def has_rows(self) -> bool:
-        """The page has any."""
+        """Whether the page has rows."""
         return bool(self._rows)
 
     @property
     def is_newest_first(self) -> bool:
-        """Two different times at least were seen, and none later than the one before."""
+        """Whether at least two different times were seen, and none later than the one before."""
         return self.is_falling and self._distinct > 1
 
     def is_past(self, day: date | None) -> bool:
-        """All that follows is older than the day, if the listing keeps its order."""
+        """Whether everything that follows is older than the day, if the listing keeps its order."""
         return day is not None and self.is_falling and self._oldest is not None and self._oldest[:10] < day.isoformat()
 
     def next_link(self) -> str | None:
-        """The link to walk on with, None where this page is the last; raises Fault."""
+        """Link to the next page, None if this is the last; raises PagingFault."""
         link = dig(self._payload, self._listing.next_at)
         if not link:
             return None
@@ -133,9 +133,9 @@ class Paging:
         return link
 
     def _repeats_the_last(self, is_last: bool | None) -> bool:
-        """Whether the pages since the last new one are that one again, and nothing speaks against it being the last.
+        """Whether the pages since the last new one repeat it, and nothing contradicts that it is the last.
 
-        A server that has no further page repeats the last; one that does not know how to turn a page, the first.
+        A server without a further page repeats the last one; a server that ignores the page number repeats the first.
         """
         first = self._repeated[0]
         is_same = set(self._repeated) == {first} and first == self._page - len(self._repeated)
@@ -148,12 +148,12 @@ class Paging:
         )
 
     def _is_short(self) -> bool:
-        """The page has fewer rows than were asked for."""
+        """Whether the page has fewer rows than requested."""
         sizes = [whole(value) for name, value in self._params.items() if _PAGE_SIZE.fullmatch(name)]
         return any(size is not None and len(self._rows) < size for size in sizes)
 
     def _says_it_is_last(self) -> bool | None:
-        """What the listing's own count says of this page; None where it has none that can be read."""
+        """Whether this is the last page by the listing's own count; None without a readable count."""
         meta = dig(self._payload, self._listing.meta_at)
         last, current = whole(dig(meta, "last_page")), whole(dig(meta, "current_page"))
         if last is not None:
@@ -166,12 +166,12 @@ class Paging:
 
 
 def carried(listing: Pages) -> Mapping[str, str]:
-    """The first request's parameters that hold for every page."""
+    """Parameters of the first request that apply to every page."""
     return {name: value for name, value in listing.params.items() if name != listing.page_param}
 
 
 def rows_of(payload: object, rows_at: str) -> list[object]:
-    """The rows of a page: a list, or the values of an object whose keys are numbers; none where neither is there."""
+    """Rows of a page: a list, or the values of an object with numeric keys; empty if there is neither."""
     rows = dig(payload, rows_at)
     if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
         return list(rows.values())
@@ -179,12 +179,12 @@ def rows_of(payload: object, rows_at: str) -> list[object]:
 
 
 def whole(value: object) -> int | None:
-    """A count, which some vendors write as a text; None for anything else."""
+    """A count, which some vendors send as text; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _fingerprint(value: object) -> int:
-    # marshal writes whatever JSON can hold, integers of any size included; its version 2 writes equal values equally.
+    # marshal writes any JSON value, integers of any size included; its version 2 writes equal values equally.
     return hash(marshal.dumps(cast(Any, value), 2))

@@ -1,4 +1,4 @@
-"""Run records read back from landing: what the accounts were at the last run, without opening the warehouse."""
+"""Run records from landing: the accounts as of the last run, without opening the warehouse."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pipeline.vendors._port import Vendor
 
 
 def newest_record(landing: Path, now: datetime) -> dict[str, Any] | None:
-    """The newest run record that is not later than the clock; None where there is none.
+    """Newest run record that is not later than the clock; None if there is none.
 
-    A damaged file is passed over here: loading names it, and it must not keep a run from asking vendors.
+    A damaged file is skipped here: loading reports it, and it must not prevent a run from requesting data.
     """
     for folder in reversed(store.day_folders(landing, store.OWN, store.RUNS)):
         for rows in _newest_first(folder):
@@ -30,9 +30,9 @@ def newest_record(landing: Path, now: datetime) -> dict[str, Any] | None:
 
 
 def recent_records(landing: Path, now: datetime, days: int) -> list[dict[str, Any]]:
-    """The run records up to the clock of the newest day with a run and the `days` before it, oldest first.
+    """Run records up to the clock, of the newest day with a run and the `days` before it, oldest first.
 
-    One that is equal to the one before it is left out.
+    A record that equals the previous one is left out.
     """
     folders = {date(*map(int, each.parts[-3:])): each for each in store.day_folders(landing, store.OWN, store.RUNS)}
     past = [day for day in folders if day <= now.date()]
@@ -46,9 +46,9 @@ def recent_records(landing: Path, now: datetime, days: int) -> list[dict[str, An
 
 
 def _newest_first(folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each file of a day; a damaged one is passed over.
+    """Rows of each file of a day, newest first; a damaged file is skipped.
 
-    A compaction that runs meanwhile takes files away, the newest last: their rows come with the merged file.
+    A concurrent compaction removes files, the newest last: their rows come with the merged file.
     """
     done: set[Path] = set()
     while fresh := [path for path in store.files(folder) if path not in done]:
@@ -63,7 +63,7 @@ def _newest_first(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def _records(rows: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The records that are not later than the clock, in the order of their runs."""
+    """Records that are not later than the clock, in the order of their runs."""
     found = []
     for row in sorted(rows, key=lambda row: (row["fetched_at_utc"], row["fetch_id"])):
         if row["fetched_at_utc"] <= now:
@@ -75,7 +75,7 @@ def _records(rows: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, An
 
 
 def read_record(body: bytes) -> dict[str, Any]:
-    """A run record; raises ValueError for a body that is none."""
+    """Decode a run record; raises ValueError for any other body."""
     record = msgspec.json.decode(body)
     if not isinstance(record, dict) or not isinstance(record.get("accounts"), dict):
         raise ValueError("a run record has accounts")
@@ -83,7 +83,7 @@ def read_record(body: bytes) -> dict[str, Any]:
 
 
 def holds_account(landing: Path, vendor: Vendor, account_id: str) -> bool:
-    """Whether landing holds an answer of an account to its vendor, or of readings that were kept for it by hand."""
+    """Whether landing has an answer of an account to its vendor, or a file of readings for it."""
     by_hand = {each.name for each in discover().values() if each.base_url is None}
     for name in sorted({vendor.name, *by_hand}):
         for folder in reversed(store.day_folders(landing, name)):

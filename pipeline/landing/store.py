@@ -1,7 +1,7 @@
-"""Landing's files: one for each endpoint and batch of a run, one row a fetch, never changed once they have their name.
+"""Files of landing: one for each endpoint and batch of a run, one row a fetch, never changed once named.
 
-`landing/<vendor>/<endpoint>/<yyyy>/<mm>/<dd>/<first fetch id>.parquet`. What Drawdown itself did is landed the same
-way under `landing/_drawdown/`. A file appears whole or not at all (written aside, synced, renamed).
+`landing/<vendor>/<endpoint>/<yyyy>/<mm>/<dd>/<first fetch id>.parquet`. Drawdown's own entries are landed the same way
+under `landing/_drawdown/`. A file appears completely or not at all (written under a temporary name, synced, renamed).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import private_folder, sync_folder
 
 OWN: Final = "_drawdown"
-"""The vendor's place in the path for what Drawdown itself did."""
+"""Used in place of the vendor in the path of Drawdown's own entries."""
 RUNS: Final = "runs"
-"""Under OWN: one row a run, its body the redacted settings."""
+"""Under OWN: one row for each run, with the redacted settings as its body."""
 FORECASTS: Final = "forecasts"
-"""Under OWN: what was forecast for each account on each day, as a Parquet file."""
+"""Under OWN: the forecasts issued on each day, as a Parquet file."""
 BACKTESTS: Final = "backtests"
-"""Under OWN: what each backtest found, as a Parquet file."""
+"""Under OWN: the result of each backtest, as a Parquet file."""
 FX_RATES: Final = "fx_rates"
-"""Under OWN: the euro's exchange rates, once for each edition of them."""
+"""Under OWN: exchange rates of the euro, once for each edition."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 SCHEMA: Final = pa.schema(
@@ -64,11 +64,11 @@ SCHEMA: Final = pa.schema(
         ("format_version", pa.int64()),
     ]
 )
-"""The columns of a landing file. Files of older versions may lack later columns; readers take them as NULL."""
+"""Columns of a landing file. Files of older versions may lack later columns; readers return them as NULL."""
 
 # Bodies are buffered up to this size before they become a row group, so that a long listing needs little memory.
 _ROW_GROUP_BYTES = 16 * 1024 * 1024
-# What is done with the rows of a file costs more than reading a small one, so it is done for many files at once.
+# Processing the rows of a small file costs more than reading it, so many files are processed together.
 _GROUP_BYTES: Final = 16 * 1024 * 1024
 _GROUP_FILES: Final = 512
 _SMALL_BYTES: Final = 256 * 1024
@@ -77,7 +77,7 @@ _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetch:
-    """One request's answer, as landed. Times are UTC; `body` is what came, secrets replaced."""
+    """Answer to one request, as landed. Times are UTC; `body` is as received, with secrets replaced."""
 
     fetch_id: str
     run_id: str
@@ -86,11 +86,11 @@ class Fetch:
     endpoint: str
     request_url: str
     window_from_date: date | None
-    """First day asked for; None where everything was asked for."""
+    """First day requested; None for no bound."""
     window_to_date: date | None
     page_number: int
     is_complete: bool
-    """With this answer, all that was asked for in the window has been seen."""
+    """With this answer, the requested window is complete."""
     started_at_utc: datetime
     fetched_at_utc: datetime
     status_code: int | None
@@ -102,9 +102,9 @@ class Fetch:
     body: bytes
     is_redacted: bool
     resume_json: str | None
-    """What the next walk of this listing needs to know; a failure carries the earlier state on."""
+    """State for the next walk of this listing; a failure carries the earlier state forward."""
     format_version: int | None = None
-    """Of a body that Drawdown itself wrote (`pipeline.landing.own`); None for what a vendor answered."""
+    """Set for Drawdown's own bodies (`pipeline.landing.own`); None for a vendor's answer."""
 
 
 class LandingWriter:
@@ -119,7 +119,7 @@ class LandingWriter:
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, fetch: Fetch) -> None:
-        """Take one fetch; it is on disk under its final name only after `close`."""
+        """Add one fetch; it is on disk under its final name only after `close`."""
         self._first_id = min(self._first_id or fetch.fetch_id, fetch.fetch_id)
         self._rows.append(fetch)
         self._bytes += len(fetch.body)
@@ -139,7 +139,7 @@ class LandingWriter:
         self._rows, self._bytes = [], 0
 
     def close(self) -> Path | None:
-        """Land the file durably and return its path; None where nothing was added."""
+        """Land the file durably and return its path; None if nothing was added."""
         self._flush()
         if self._writer is None or self._temporary is None or self._first_id is None:
             return None
@@ -150,7 +150,7 @@ class LandingWriter:
         return path
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Discard everything that was written."""
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.close()
@@ -160,7 +160,7 @@ class LandingWriter:
 
 
 def settle(temporary: Path, path: Path) -> None:
-    """Give a file that is written its name, durably. Raises FileExistsError rather than replace another file."""
+    """Give a written file its final name, durably. Raises FileExistsError instead of replacing another file."""
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.chmod(0o600)
@@ -170,7 +170,7 @@ def settle(temporary: Path, path: Path) -> None:
     except OSError as problem:
         if problem.errno not in _NO_LINKS:
             raise
-        # A file system without links.
+        # A file system without hard links.
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         temporary.rename(path)
@@ -194,24 +194,24 @@ def day_folders(landing: Path, vendor: str = "*", endpoint: str = "*") -> list[P
 
 
 def files(folder: Path) -> list[Path]:
-    """The landed files of a day folder, by fetch id; what is still being written is not among them."""
+    """Landed files of a day folder, by fetch id, without unfinished ones."""
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
 
 
 def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
-    """A landing file in today's columns; columns that an older version did not write are NULL.
+    """Read a landing file in the current columns; columns that an older version did not write are NULL.
 
-    Raises DrawdownError for a file that is not whole, OSError for one that may not be read or is gone.
+    Raises DrawdownError for a damaged file, OSError for one that may not be read or has been removed.
     """
     wanted = list(columns) if columns is not None else SCHEMA.names
     try:
-        # Threads cost more than they gain where a column of a file is a few bytes.
+        # Threads cost more than they gain for columns of a few bytes.
         is_small = path.stat().st_size < _SMALL_BYTES
         with pq.ParquetFile(path) as parquet:
             there = set(parquet.schema_arrow.names)
             table = parquet.read(columns=[name for name in wanted if name in there], use_threads=not is_small)
     except (OSError, ValueError) as problem:
-        # An error of the system has a number and names the file; pyarrow's own have neither.
+        # A system error has a number and names the file; pyarrow's own errors have neither.
         if isinstance(problem, OSError) and problem.errno is not None:
             raise
         raise DrawdownError(
@@ -227,10 +227,10 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
 
 
 def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[list[Path], pa.Table]]:
-    """The landed files of a day folder, read; of small files many at once, in their order.
+    """Read the landed files of a day folder in order, many small ones at once.
 
-    A compaction that runs meanwhile takes files away: their rows are in the merged file, which comes later then. So
-    no fetch is missed, and one may come twice.
+    A concurrent compaction removes files: their rows are then in the merged file, which comes later. So no fetch is
+    missed, and one may come twice.
     """
     wanted = list(columns) if columns is not None else SCHEMA.names
     done: set[Path] = set()
@@ -241,7 +241,10 @@ def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[l
 
 
 def read_together(paths: Iterable[Path], columns: Iterable[str] | None = None) -> Iterator[tuple[list[Path], pa.Table]]:
-    """Several files as `read` gives them, in groups that take little memory; files that are gone are passed over."""
+    """Read several files as `read` does, in groups that need little memory.
+
+    Files that have been removed are skipped.
+    """
     group: list[Path] = []
     tables: list[pa.Table] = []
     size = 0
@@ -269,11 +272,10 @@ def resume_states(
     now: datetime | None = None,
     formerly: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, str]:
-    """The newest resume state of each account at an endpoint; accounts never fetched are absent.
+    """Newest resume state of each account at an endpoint; accounts that were never fetched are absent.
 
-    `now` is the run's clock: states of answers that are later come from a run whose clock was ahead, say what has not
-    been yet, and do not count. `formerly` names, by account, the ids that it had before: where nothing was ever
-    fetched for the account itself, the newest state of these counts.
+    `now` is the run's clock: states with later times are from a run whose clock was ahead, and do not count. `formerly`
+    has the former ids by account: if nothing was ever fetched for the account itself, the newest state of these counts.
     """
     former_ids = {account_id: tuple((formerly or {}).get(account_id, ())) for account_id in account_ids}
     missing = set(former_ids)
@@ -304,6 +306,6 @@ def resume_states(
 
 
 def iterate(landing: Path) -> Iterator[Path]:
-    """Every landed file, oldest day first."""
+    """Iterate over every landed file, oldest day first."""
     for folder in day_folders(landing):
         yield from files(folder)

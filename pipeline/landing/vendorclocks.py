@@ -1,4 +1,4 @@
-"""What time it is by the vendors: whether a run may trust this machine's clock, which dates all that it lands."""
+"""The vendors' clocks, as evidence of whether a run may trust this machine's, which stamps all that is landed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pipeline.settings import AccountSettings
 from pipeline.support.errors import DrawdownError
 
 WARNED_SECONDS: Final = 120
-"""A clock further off than this from a vendor's puts entries into wrong intervals."""
+"""A clock that is further off than this from a vendor's puts entries into wrong intervals."""
 REFUSED_SECONDS: Final = 7_200
-"""A clock further off than this puts readings and days of spend into wrong days. Vendors' own clocks, and the caches in
-front of them, are off by seconds or minutes; a wrong time zone, battery or virtual machine is off by hours or more."""
+"""A clock that is further off than this puts readings and days of spend into wrong days. Vendors' own clocks, and the
+caches in front of them, are off by seconds or minutes; a wrong time zone, battery or virtual machine is off by hours or
+more."""
 
 
 def clock_words(skew_seconds: float | None, vendor: str) -> str | None:
-    """How far this machine's clock, ahead by so much, is off from a vendor's; None where that is near enough."""
+    """Sentence on the difference between this machine's clock and a vendor's; None if it is small enough."""
     if skew_seconds is None or abs(skew_seconds) <= WARNED_SECONDS:
         return None
     direction = "ahead of" if skew_seconds > 0 else "behind"
@@ -28,19 +29,19 @@ def clock_words(skew_seconds: float | None, vendor: str) -> str | None:
 
 
 def clock_skew_seconds(answer: HttpResult) -> float | None:
-    """How far this machine's clock is ahead of what an answer that has just come says; None where it says nothing."""
+    """Seconds that this machine's clock is ahead of an answer that has just arrived; None if it states no time."""
     if answer.date is None:
         return None
     return (datetime.now(UTC) - answer.date).total_seconds() - answer.age_seconds
 
 
 class VendorClocks:
-    """The vendors' Date headers of one run, an origin one vote.
+    """Date headers of one run's answers, one vote for each origin.
 
-    This machine's clock is wrong where several origins agree on another time and fewer on its own, or where the only
-    origin that tells the time tells another. One vendor's broken header among several is a warning for its accounts.
-    Where vendors on loopback are asked beside real ones, they have no vote: their clock is the one in question. Nor
-    have origins of accounts with `ignore_date_header`.
+    This machine's clock is wrong if several origins agree on another time and fewer on its own, or if the only origin
+    with a time states another. One vendor's wrong header among several is a warning for its accounts. If vendors on
+    loopback are requested along with real ones, they have no vote: theirs is the clock in question. Nor have origins of
+    accounts with `ignore_date_header`.
     """
 
     def __init__(self, accounts: Iterable[AccountSettings]) -> None:
@@ -55,23 +56,23 @@ class VendorClocks:
         self._skews: dict[str, float] = {}
 
     def hear(self, origin: str, skew_seconds: float | None) -> None:
-        """Take in an origin's answer: how far this machine's clock is ahead of it, None where it does not say."""
+        """Register an origin's answer, with the seconds that this machine's clock is ahead of it; None if unknown."""
         if origin not in self._voters:
             return
         self._unheard.discard(origin)
         if skew_seconds is not None:
-            # An answer that was long on its way, or in a cache, is older than its server's clock: the newest counts.
+            # An answer that spent time on its way, or in a cache, is older than its server's clock: the newest counts.
             self._skews[origin] = min(skew_seconds, self._skews.get(origin, skew_seconds), key=abs)
 
     @property
     def is_doubtful(self) -> bool:
-        """An origin tells another time, and it may yet come out that this machine's clock is wrong."""
+        """Whether an origin states another time, so that this machine's clock may turn out to be wrong."""
         others, agreeing = self._other_clocks(), self._agreeing_count
         return bool(others and self._unheard) and len(others) + len(self._unheard) > agreeing
 
     @property
     def problem(self) -> str | None:
-        """What is said where this machine's clock is wrong, with both times; None where it is not, or may not be."""
+        """Sentence for a wrong clock of this machine, with both times; None if it is right, or may be."""
         others, agreeing = self._other_clocks(), self._agreeing_count
         is_only_one = len(self._skews) == 1 and not self._unheard
         if not others or not (is_only_one or 1 < len(others) > agreeing + len(self._unheard)):
@@ -85,7 +86,7 @@ class VendorClocks:
         )
 
     def check(self) -> None:
-        """Raise DrawdownError where this machine's clock is wrong."""
+        """Raise DrawdownError if this machine's clock is wrong."""
         if problem := self.problem:
             raise DrawdownError(
                 f"{problem}: nothing is landed with a wrong time; set the clock, or have NTP set it, and run again; "
@@ -97,14 +98,14 @@ class VendorClocks:
         return sum(abs(skew) <= REFUSED_SECONDS for skew in self._skews.values())
 
     def _other_clocks(self) -> list[str]:
-        """The most origins that are hours off and agree with each other."""
+        """Largest group of origins that are hours off and agree with each other."""
         off = sorted((skew, origin) for origin, skew in self._skews.items() if abs(skew) > REFUSED_SECONDS)
         groups = [[origin for skew, origin in off if first <= skew <= first + REFUSED_SECONDS] for first, _ in off]
         return max(groups, key=len, default=[])
 
 
 def origin_of_account(account: AccountSettings) -> str:
-    """Host and port of an account's vendor: accounts of one server have one clock."""
+    """Host and port of an account's vendor: accounts at one server share its clock."""
     return urlsplit(account.base_url).netloc
 
 

@@ -1,1 +1,1 @@
-"""SQL models: discovered, hashed, computed by month, their lineage, and quarantine of accounts that break a rule."""
+"""SQL models: discovery, hashes, recomputation by month, lineage, and quarantine of accounts that break a rule."""

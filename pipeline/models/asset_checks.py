@@ -1,4 +1,4 @@
-"""Checks as Dagster shows them: the contract of a table, and what `checks.sql` declares beside it."""
+"""Dagster checks of a table: its contract, and the declarations in `checks.sql`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNIQUE_KEYS = "has_unique_keys"
 
 
 def check_specs(table: Table) -> Iterator[dg.AssetCheckSpec]:
-    """What `checks.sql` of a table declares."""
+    """Specifications of the checks in a table's `checks.sql`."""
     for check in checks_of(table):
         yield dg.AssetCheckSpec(
             check.name, asset=asset_key(table.full_name), blocking=check.is_blocking, description=check.doc
@@ -25,7 +25,10 @@ def check_specs(table: Table) -> Iterator[dg.AssetCheckSpec]:
 
 
 def unique_keys_spec(table: Table) -> dg.AssetCheckSpec:
-    """That no key occurs twice, for a table that Python makes: its constraints refuse any other fault."""
+    """Specification of the unique-key check for a table that Python makes.
+
+    Its constraints cover the rest of the contract.
+    """
     return dg.AssetCheckSpec(
         UNIQUE_KEYS,
         asset=asset_key(table.full_name),
@@ -47,7 +50,7 @@ def unique_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> dg.Asset
 
 
 def warnings(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[dg.AssetCheckResult]:
-    """What the warnings of `checks.sql` find: a line for each row, and the accounts that they name."""
+    """Run the warnings of `checks.sql`: one line for each row, and the accounts that they name."""
     for check in checks_of(table):
         if not check.is_blocking:
             found = check.find(connection)
@@ -62,7 +65,7 @@ def warnings(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[dg
 
 
 def blocking_result(table: Table, check: Check, found: Findings) -> dg.AssetCheckResult:
-    """What a blocking check found: rules broken without an account are errors, accounts that break one are warnings."""
+    """Result of a blocking check: rules broken without an account are errors, accounts that break one are warnings."""
     name = table.full_name
     lines = [
         *(f"{name}: does not hold: {rule}" for rule in found.rules),

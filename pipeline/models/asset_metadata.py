@@ -1,4 +1,4 @@
-"""What Dagster shows of a table: its columns as the database has them, and the columns that each is made of."""
+"""Metadata of a table for Dagster: its columns as the database has them, and the lineage of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.support.dagster_steps import asset_key
 
 
 def table_metadata(connection: duckdb.DuckDBPyConnection, full_name: str) -> dict[str, Any]:
-    """Row count and column schema of a table or view, as the database itself tells them."""
+    """Row count and column schema of a table or view, as the database reports them."""
     layer, name = full_name.split(".")
     columns = connection.execute(
         "SELECT column_name, data_type, comment, is_nullable FROM duckdb_columns() "
@@ -40,7 +40,7 @@ def table_metadata(connection: duckdb.DuckDBPyConnection, full_name: str) -> dic
 
 
 def _column_lineage(full_name: str) -> dict[str, dg.TableColumnLineage]:
-    """The columns that each column is made of, as Dagster draws them; nothing where no SELECT makes the table."""
+    """Source columns of each column, for Dagster; empty if no SELECT makes the table."""
     if full_name not in discover():
         return {}
     deps = {}

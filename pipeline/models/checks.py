@@ -1,13 +1,13 @@
-"""What a table is held to beside its contract: the SELECTs of `checks.sql` in its folder.
+"""Checks of a table beyond its contract: the SELECTs of `checks.sql` in its folder.
 
-Each SELECT follows a line that gives its severity, its name and what holds when it returns no row:
+Each SELECT follows a line with its severity, its name, and the statement that is true when it returns no row:
 
     -- warn is_fresh: Every account has a fresh reading.
     select account_id, reason as message from ...
 
-It returns account_id and what is wrong, a row for each account that does not meet it. `fail`: the rows of that account
-are not published (`pipeline.models.quarantine`); account_id is NULL where no account is at fault, and then the run
-stops. `warn`: the run says so, and nothing is held back.
+It returns account_id and the problem, one row for each account that breaks it. `fail`: the rows of that account are not
+published (`pipeline.models.quarantine`); account_id is NULL if no account is at fault, and then the run stops. `warn`:
+the run reports it, and everything is published.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _HEADER: Final = re.compile(r"^-- (fail|warn) ([a-z_]+): (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One SELECT of account_id and what is wrong; it returns no row where all is well."""
+    """One SELECT of account_id and the problem; it returns no row if there is none."""
 
     name: str
     doc: str
-    """What holds when it returns no row, in a sentence."""
+    """The statement that is true when it returns no row."""
     is_blocking: bool
     """Declared as `fail`."""
     select: str
@@ -43,15 +43,15 @@ class Check:
     """Full names of the tables and views that it names, in alphabetical order."""
 
     def find(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str | None, str]]:
-        """The accounts that do not meet it, each with what is wrong, in the order of the SELECT."""
+        """Accounts that break the check, each with the problem, in the order of the SELECT."""
         return connection.execute(self.select).fetchall()
 
 
 def checks_of(table: Table) -> tuple[Check, ...]:
-    """The checks of a table, in the order of its file; none where it has no `checks.sql`.
+    """Checks of a table, in the order of its file; empty without a `checks.sql`.
 
-    Raises DrawdownError for a file without such a line, with SQL before the first one, with two checks of one name, or
-    with something else than one SELECT after one.
+    Raises DrawdownError for a file without such a line, SQL before the first one, two checks of one name, or anything
+    but one SELECT after a line.
     """
     return _read(table.folder / CHECKS_FILE)
 
@@ -62,7 +62,7 @@ def _read(path: Path) -> tuple[Check, ...]:
 
 
 def parse(text: str, where: str) -> tuple[Check, ...]:
-    """The checks of a file's text; `where` names the file in errors. Raises DrawdownError as `checks_of`."""
+    """Parse the text of a checks file; `where` names the file in errors. Raises DrawdownError as `checks_of`."""
     headers = list(_HEADER.finditer(text))
     if not headers or re.search(r"^(?!--)\S", text[: headers[0].start()], re.MULTILINE):
         raise DrawdownError(f"{where}: each SELECT follows a line such as `-- fail adds_up: What holds.`")

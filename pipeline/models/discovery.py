@@ -1,7 +1,6 @@
-"""SQL models: `sql/<layer>/<table>/model.sql` is one SELECT, and by being there it is a table and an asset.
+"""Discovery of SQL models: each `sql/<layer>/<table>/model.sql` is one SELECT that makes a table and an asset.
 
-What it reads from is found by parsing it. Its columns must be those of `table.yaml` beside it, name for name and type
-for type.
+Its inputs are found by parsing it. Its columns must be those of `table.yaml` beside it, by name and type.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pipeline.support.errors import DrawdownError
 
 @cache
 def discover() -> dict[str, Model]:
-    """Every model by its table's full name.
+    """Return every model by its table's full name.
 
     Raises DrawdownError for a table that neither a SELECT nor Python makes, or both do, and for a file that is not one
     SELECT.
@@ -45,7 +44,7 @@ def _model(table: Table) -> Model:
 
 
 def in_order() -> list[Model]:
-    """The models, each after those that it and its blocking checks read."""
+    """Sort models so that each follows those that it and its blocking checks read."""
     from graphlib import TopologicalSorter
 
     models = discover()
@@ -56,7 +55,7 @@ def in_order() -> list[Model]:
 
 
 def ancestors(name: str) -> frozenset[str]:
-    """Full names of the table itself and of all that it is made from, views and vendors' tables included."""
+    """Full names of a table and of everything upstream, views and vendors' tables included."""
     models = discover()
     found: set[str] = set()
     waiting = [name]

@@ -1,7 +1,7 @@
-"""What a table's rows follow from, as a hash: it changes with a SELECT, and not with a comment.
+"""Fingerprints of models: hashes that change with a SELECT, but not with its comments.
 
 The hash of a model covers its parsed SELECT, the macros that it calls, and every view and model that it reads. So a
-change anywhere upstream changes the hashes of all that is downstream, and these tables owe all their months
+change anywhere upstream changes the hashes of all tables downstream, and all months of these tables become dirty
 (`pipeline.models.recompute`).
 """
 
@@ -23,14 +23,14 @@ _DIGITS: Final = 32
 
 @cache
 def canonical(sql: str) -> str:
-    """A SELECT, or an expression, written from its parsed form: comments, line breaks and letter case do not count."""
+    """Normalise a SELECT, or an expression, by parsing it: comments, line breaks and letter case do not count."""
     import sqlglot
 
     return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", comments=False, normalize=True)
 
 
 def select_hash(name: str, models: Mapping[str, Model]) -> str:
-    """The hash of a model, by the table's full name."""
+    """Hash of a model, by the table's full name."""
     return _hash_of(name, models, {})
 
 

@@ -1,8 +1,8 @@
-"""Where each column comes from: the columns that its SELECT reads, and the vendors' fields at their far end.
+"""Lineage of columns: the columns that a SELECT reads, and the vendor fields at the far end.
 
-A SELECT is parsed; a staging table of records is followed into the vendors' declarations; a table that Python makes
-states in its definition what it is made from (`Table.made_from`). Conditions in joins and WHERE are no source of a
-column: they decide which rows there are, not what they hold.
+SELECTs are parsed; a staging table of records is traced into the vendors' declarations; a table that Python makes lists
+its inputs in its definition (`Table.made_from`). Conditions of joins and WHERE are not sources of a column: they decide
+which rows exist, not what they contain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
 Sources = dict[str, tuple[str, ...]]
-"""A table's columns, each with the full names of the columns, or else of the tables and files, that it is made of."""
+"""By table: its columns, each with the full names of its source columns, or else source tables and files."""
 
 _OF_THE_ANSWER: Final = {
     "account_id": "landing account_id",
@@ -36,14 +36,14 @@ _OF_THE_ANSWER: Final = {
     "covers_from_date": "landing fetched_at_utc or window_from_date",
     "covers_to_date": "landing fetched_at_utc or window_to_date",
 }
-"""Columns of records that no field of the vendor's answer holds; where one does, that field is the source instead."""
+"""Columns of records that are not filled from an answer; a vendor's field takes precedence."""
 
 
 @cache
 def direct_sources() -> dict[str, Sources]:
-    """The direct sources of every column of every table and view, vendors' own staging tables aside.
+    """Direct sources of every column of every table and view, except the vendors' own staging tables.
 
-    Empty for what is counted or constant in a SELECT.
+    Empty for counts and constants of a SELECT.
     """
     models = discover()
     found: dict[str, Sources] = {}
@@ -61,15 +61,15 @@ def direct_sources() -> dict[str, Sources]:
 
 @cache
 def vendor_fields(table: str, column: str) -> tuple[str, ...]:
-    """The vendors' fields that a column is made of, through all tables in between: `vpsbg balance: balance`.
+    """Vendor fields behind a column, through all tables in between: `vpsbg balance: balance`.
 
-    Empty where none is, and where a table that Python makes is in between: its code says what it does with them.
+    Empty if there is none, or if a table that Python makes is in between: its code determines the use.
     """
     return tuple(sorted(set(_far(table, column, frozenset()))))
 
 
 def record_lineage(connection: duckdb.DuckDBPyConnection) -> None:
-    """Record where every published column comes from, for `marts.data_dictionary`. Run inside a transaction."""
+    """Record the sources of every published column, for `marts.data_dictionary`. Run inside a transaction."""
     rows = [
         (table.full_name, column, ", ".join(sources) or None, ", ".join(vendor_fields(table.full_name, column)) or None)
         for table in published()
@@ -105,7 +105,7 @@ def _is_field(source: str) -> bool:
 
 
 def _fields(kind: str, column: str) -> tuple[str, ...]:
-    """Where the answers hold a column of a kind of record, by vendor and endpoint."""
+    """Vendor fields of a column of a kind of record, by vendor and endpoint."""
     if column == "vendor":
         return ("accounts.toml vendor",)
     read = [
@@ -163,7 +163,7 @@ def _full_name(source: object, name: str) -> str | None:
 
     if not isinstance(source, exp.Table) or not source.db:
         return None
-    # The parser's names are in lower case; FOCUS writes its own in CamelCase.
+    # The parser's names are in lower case; FOCUS uses CamelCase.
     column = name.rpartition(".")[2].strip('"')
     by_lower = {each.lower(): each for each in _tables()[f"{source.db}.{source.name}"]}
     return f"{source.db}.{source.name}.{by_lower[column.lower()]}"

@@ -22,14 +22,14 @@ class Macro:
     name: str
     parameters: tuple[str, ...]
     expression: str
-    """The expression of a call, in terms of the parameters."""
+    """Expression of a call, in terms of the parameters."""
     statement: str
-    """The file: comments and `CREATE OR REPLACE MACRO`."""
+    """Text of the file: comments and `CREATE OR REPLACE MACRO`."""
 
 
 @cache
 def discover_macros() -> dict[str, Macro]:
-    """Every macro by name, each after those that it calls.
+    """Return every macro by name, each after those that it calls.
 
     Raises DrawdownError for a file that is not one CREATE MACRO of the file's name.
     """
@@ -52,12 +52,12 @@ def _macro(name: str, text: str) -> Macro:
 
 
 def calls(sql: str) -> frozenset[str]:
-    """The names of what SQL calls in the schema core."""
+    """Names of the functions of the schema core that SQL calls."""
     return frozenset(_CALLED.findall(sql.lower()))
 
 
 def called_by(sql: str) -> list[Macro]:
-    """The macros that SQL calls, and those that these call, in the order of `discover_macros`."""
+    """Macros that SQL calls, directly or through other macros, in the order of `discover_macros`."""
     macros = discover_macros()
     waiting, needed = [*calls(sql)], set()
     while waiting:
@@ -91,7 +91,7 @@ def _arguments(sql: str, start: int) -> tuple[list[str], int]:
 
 
 def inlined(name: str, *arguments: str) -> str:
-    """A macro's expression with its arguments, for a build, which has no macros. `arguments` are SQL expressions."""
+    """Expand a macro with its arguments, for a build, which has no macros. `arguments` are SQL expressions."""
     macro = discover_macros()[name]
     values = dict(zip(macro.parameters, arguments, strict=True))
     return re.sub(r"'[^']*'|\b[a-z0-9_]+\b", lambda found: values.get(found[0], found[0]), macro.expression)

@@ -1,4 +1,4 @@
-"""One SQL model: the SELECT of a table, its checks, and what both read."""
+"""One SQL model: the SELECT of a table, its checks, and the inputs of both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.schema.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One table made by SQL."""
+    """A table made by SQL."""
 
     table: Table
     sql: str
@@ -23,21 +23,21 @@ class Model:
 
     @property
     def blocking_checks(self) -> tuple[Check, ...]:
-        """The checks that keep rows from being published."""
+        """Checks that keep rows from being published."""
         return tuple(each for each in self.checks if each.is_blocking)
 
     @property
     def check_reads(self) -> tuple[str, ...]:
-        """Full names of what the blocking checks read besides the table itself: they can only run after those."""
+        """Inputs of the blocking checks other than the table itself: the checks can only run after those."""
         names = {name for check in self.blocking_checks for name in check.reads}
         return tuple(sorted(names - {self.table.full_name}))
 
     def create_view(self) -> str:
-        """`CREATE VIEW`, for a model that is one: its columns have the types of their definitions."""
+        """Return `CREATE VIEW` for a model that is a view: its columns have the types of their definitions."""
         columns = ", ".join(f"CAST({each.name} AS {each.column.type}) AS {each.name}" for each in self.table.columns)
         return f"CREATE OR REPLACE VIEW {self.table.full_name} AS\nSELECT {columns} FROM (\n{self.select}\n)"
 
     @property
     def select(self) -> str:
-        """The SELECT, without what ends a statement."""
+        """Return the SELECT without a trailing semicolon."""
         return self.sql.strip().rstrip(";")

@@ -1,11 +1,11 @@
-"""Which UTC months a load touches: the only thing that refresh, backfill, restatement and rebuild differ in.
+"""Dirty UTC months: the only difference between refresh, backfill, restatement and rebuild.
 
-A table that is recomputed by month (`Table.month_column`) finds the months that it owes in `staging.touched_months`
-and removes them when it has recomputed them, in one transaction. So a run that died in between still owes them.
+A table that is recomputed by month (`Table.month_column`) reads its dirty months from `staging.touched_months`, and
+deletes them when it has recomputed them, in the same transaction. So they stay dirty if a run dies in between.
 
-A load notes what changed: when, of which account, in which table of facts. How far around a change the rows of a table
-may differ is declared with the table (`Table.reach`), for each table that it reads; the months follow from these
-declarations along the graph (`settle`).
+A load records the changes: time, account and table of facts. Each monthly table declares, for each table that it reads,
+how far around a change its own rows may differ (`Table.reach`); the dirty months follow from these declarations along
+the graph (`settle`).
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ MONTHLY_TABLES = tuple(table.full_name for table in ALL.values() if table.month_
 READINGS, CLAIMS, ENTRIES, RATES = (
     "core.balance_snapshots", "core.vendor_claims", "core.ledger_entries", "core.fx_rates",
 )  # fmt: skip
-"""Tables whose rows are records: a record touches the month that it falls in."""
+"""Tables of records: a record marks its month as dirty."""
 
 USAGE, POLLS, EVIDENCE = "core.usage_days", "staging.fetches", "staging.evidence"
-"""Further facts that a change can be one of."""
+"""Further kinds of facts that a change can concern."""
 
 MONEY = tuple(table for table in MONTHLY_TABLES if table not in (READINGS, CLAIMS, ENTRIES, RATES))
-"""Tables that follow from where money went between balances: a change reaches as far as they declare."""
+"""Tables that depend on the movements between balances: a change reaches as far as they declare."""
 
-# Columns whose change leaves everything as it is, and those whose change does not move money.
+# Columns whose change affects nothing, and those whose change moves no money.
 _UNSEEN = frozenset({"row_number", "loaded_at_utc", "extra_json"})
 _UNMOVING = _UNSEEN | {"fetch_id", "observed_at_utc", "description"}
 
-# When the entry took effect that a record is, or replaces.
+# Effective time of the entry that a record is, or replaces.
 _ENTERED = {
     "ledger_entries": "{row}.effective_at_utc",
     "orders": "coalesce({row}.paid_at_utc, {row}.ordered_at_utc)",
     "payments": "coalesce({row}.paid_at_utc, {row}.ordered_at_utc)",
 }
 
-# From when to when a record's money may have moved, and which fact it is.
+# Time span in which a record's money may have moved, and the kind of fact.
 _MOVED = {
     "balances": (READINGS, "{row}.observed_at_utc", "{row}.observed_at_utc"),
-    # Where the vendor shows no ledger, paid orders replace it; payments document top-ups.
+    # If the vendor shows no ledger, paid orders replace it; payments document top-ups.
     **{kind: (ENTRIES, entered, entered) for kind, entered in _ENTERED.items()},
     "usage_days": (
         USAGE,
@@ -62,13 +62,13 @@ _RECORDED = {
     **{kind: (ENTRIES, entered) for kind, entered in _ENTERED.items()},
 }
 
-# Every instant of every entry.
+# Instants of all entries.
 _ENTRIES = " UNION ALL ".join(
     f"SELECT {kind}.account_id, {entered.format(row=kind)} AS instant FROM staging.{kind}"
     for kind, entered in _ENTERED.items()
 )
 
-# Every instant that anything is known of.
+# Instants of all known facts.
 _INSTANTS = f"""
     SELECT observed_at_utc AS instant FROM staging.balances
     UNION ALL SELECT fetched_at_utc FROM staging.fetches
@@ -80,7 +80,7 @@ _RATED = "SELECT CAST(rate_date AS TIMESTAMP) AT TIME ZONE 'UTC' AS instant FROM
 
 
 def touch(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], days: str) -> None:
-    """Let tables owe the months of the days or instants that a query gives in its one column `day`."""
+    """Mark the months of the days or instants in a query's one column `day` as dirty."""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE touched AS
@@ -100,7 +100,7 @@ def touch(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], days: st
 
 
 def touch_everything(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
-    """Let tables owe every month of which anything is known."""
+    """Mark every month with any fact as dirty."""
     for table in tables:
         touch(
             connection,
@@ -116,7 +116,7 @@ def touch_everything(connection: duckdb.DuckDBPyConnection, tables: Iterable[str
 
 
 def begin(connection: duckdb.DuckDBPyConnection) -> None:
-    """Begin to note what a load changes."""
+    """Start recording the changes of a load."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE changes "
         "(fact VARCHAR, account_id VARCHAR, first_at TIMESTAMPTZ, last_at TIMESTAMPTZ)"
@@ -124,9 +124,9 @@ def begin(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def note_change(connection: duckdb.DuckDBPyConnection, fact: str, changed: str) -> None:
-    """Note a change of facts: `changed` is a query with the columns account_id, first_at and last_at (instants).
+    """Record a change of facts: `changed` is a query with the columns account_id, first_at and last_at (instants).
 
-    One row an account and month is kept, so that a first load of millions of rows stays small.
+    One row for each account and month is kept, so that a first load of millions of rows stays small.
     """
     connection.execute(
         f"""
@@ -138,7 +138,7 @@ def note_change(connection: duckdb.DuckDBPyConnection, fact: str, changed: str) 
 
 
 def settle(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let the tables of money owe all months that the noted changes reach, and forget the changes."""
+    """Mark all months that the recorded changes reach as dirty, and clear the record."""
     if connection.execute("SELECT 1 FROM changes LIMIT 1").fetchall():
         connection.execute(
             """
@@ -166,7 +166,7 @@ def settle(connection: duckdb.DuckDBPyConnection) -> None:
 
 @cache
 def _in_order() -> tuple[str, ...]:
-    """The tables of money, each after those that it reads."""
+    """Tables of TABLES_OF_MONEY, each after those that it reads."""
     graph = {name: [source for source in ALL[name].reach if source in MONEY] for name in MONEY}
     return tuple(TopologicalSorter(graph).static_order())
 
@@ -176,7 +176,7 @@ def _ranges(name: str) -> str:
 
 
 def _reached(source: str, reach: Reach) -> str:
-    """The query for the spans of time in which rows may differ, by account, because `source` changed."""
+    """Query for the time spans, by account, in which rows may differ because `source` changed."""
     changed = (
         f"SELECT account_id, first_at, last_at FROM {_ranges(source)}"
         if source in MONEY
@@ -197,7 +197,7 @@ def _reached(source: str, reach: Reach) -> str:
 
 
 def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Owe the months of the rows in `arrived` that are new or say something else than those in `standing`."""
+    """Mark the months of rows in `arrived` that are new or differ from those in `standing` as dirty."""
     kind = next((kind for kind in {**_MOVED, **_RECORDED} if table.name.endswith(f"_{kind}")), None)
     same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
     both = f"arrived AS new LEFT JOIN standing AS old ON {same_key}"
@@ -212,7 +212,7 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         touch(connection, [target], f"SELECT unnest([{rows}]) AS day FROM {both} WHERE {differs(_UNSEEN)}")
     if kind in _MOVED:
         fact, first, last = _MOVED[kind]
-        # An interval names the answers that its balances came from.
+        # An interval contains the fetch ids of its balances' answers.
         moved = differs(_UNSEEN if kind == "balances" else _UNMOVING)
         note_change(
             connection,
@@ -226,16 +226,16 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 
 def touch_statements(connection: duckdb.DuckDBPyConnection) -> None:
-    """Owe the months of the usage statements in `incoming`: what was said earlier of a day divides it."""
+    """Mark the months of usage statements in `incoming` as dirty: earlier statements about a day divide it."""
     fact, first, last = (each.format(row="incoming") for each in _MOVED["usage_days"])
     note_change(connection, fact, f"SELECT account_id, {first} AS first_at, {last} AS last_at FROM incoming")
 
 
 @contextmanager
 def touching_retracted(connection: duckdb.DuckDBPyConnection, accounts: Sequence[str]) -> Iterator[None]:
-    """Owe the months of the readings of these accounts that what is done within makes count, or count no longer.
+    """Mark the months of these accounts' readings that start or stop counting during the block as dirty.
 
-    A new version of a file takes readings back that no row of it names.
+    A new version of a file withdraws readings that none of its rows names.
     """
     counted = "SELECT account_id, observed_at_utc FROM staging.balances WHERE account_id IN (SELECT unnest(?))"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE counted_before AS {counted}", [accounts])
@@ -252,19 +252,19 @@ def touching_retracted(connection: duckdb.DuckDBPyConnection, accounts: Sequence
 
 
 def touch_attempts(connection: duckdb.DuckDBPyConnection, instants: Iterable[datetime]) -> None:
-    """Owe the months in which balances were asked for: an attempt that gave none is a reading, too."""
+    """Mark the months of balance requests as dirty: a failed attempt is a reading, too."""
     months = {f"DATE '{instant:%Y-%m}-01'" for instant in instants}
     touch(connection, [READINGS], f"SELECT unnest(CAST([{', '.join(sorted(months))}] AS DATE[])) AS day")
 
 
 def touch_polls(connection: duckdb.DuckDBPyConnection) -> None:
-    """Owe the months of the requests in `incoming`: what was asked for beside a balance says how to read it."""
+    """Mark the months of requests in `incoming` as dirty: they decide how a balance is read."""
     asked = "SELECT account_id, fetched_at_utc AS first_at, fetched_at_utc AS last_at FROM incoming"
     note_change(connection, POLLS, asked)
 
 
 def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], rows: str, *, hold_on: bool) -> None:
-    """Let tables owe the months of the days in a query's one column `day`, as far as accounts have evidence.
+    """Mark the months of the days in a query's one column `day` as dirty, as far as accounts have evidence.
 
     With `hold_on`, all months from those days on.
     """
@@ -287,7 +287,7 @@ def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], row
 
 
 class Spans:
-    """How far evidence reached before a load; `touch_differences` owes the months by which it reaches otherwise."""
+    """Range of the evidence before a load; `touch_differences` marks the months by which it has changed."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -300,7 +300,7 @@ class Spans:
         return {account_id: ((basis, fallback), first, through) for account_id, basis, fallback, first, through in rows}
 
     def touch_differences(self) -> None:
-        """Note the days by which an account's evidence begins, ends or is known otherwise than before."""
+        """Record the days by which the range or the kind of an account's evidence has changed."""
         after = self._spans()
         changed: list[tuple[str, date, date]] = []
         refounded: list[str] = []
@@ -317,7 +317,7 @@ class Spans:
             if old[2] != new[2]:
                 changed.append((account_id, min(old[2], new[2]), max(old[2], new[2])))
         if refounded:
-            # What is an entry of an account follows from what its evidence is.
+            # The entries of an account depend on the kind of its evidence.
             listed = _table("account_id VARCHAR", [(each,) for each in refounded])
             touch(
                 self._connection,
@@ -343,7 +343,7 @@ class Spans:
 
 
 def _table(columns: str, rows: Sequence[tuple[object, ...]]) -> str:
-    """A derived table of texts and dates; account ids are checked identifiers, and quoted all the same."""
+    """Derived table of texts and dates. Account ids are validated identifiers, and quoted nevertheless."""
     names = [each.split() for each in columns.split(", ")]
     values = ", ".join(
         "(" + ", ".join("'" + str(value).replace("'", "''") + "'" for value in row) + ")" for row in rows

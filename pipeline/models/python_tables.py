@@ -1,4 +1,4 @@
-"""The tables of a layer that Python makes, as Dagster sees them: one asset each, with its checks."""
+"""Dagster assets for the tables of a layer that Python makes, with their checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.support.dagster_steps import OWNERS, asset_key
 
 
 def table_specs(tables: Iterable[Table], reads: Iterable[str]) -> list[dg.AssetSpec]:
-    """An asset for each table, each of which follows from all of `reads`, full names of tables."""
+    """One asset for each table, all depending on `reads`, full names of tables."""
     deps = [asset_key(name) for name in reads]
     return [
         dg.AssetSpec(
@@ -31,14 +31,14 @@ def table_specs(tables: Iterable[Table], reads: Iterable[str]) -> list[dg.AssetS
 
 
 def table_check_specs(tables: Iterable[Table]) -> list[dg.AssetCheckSpec]:
-    """The checks of each table: its unique keys, and what its `checks.sql` declares."""
+    """Checks of each table: unique keys, and its `checks.sql`."""
     return [spec for table in tables for spec in (unique_keys_spec(table), *check_specs(table))]
 
 
 def materialized(
     connection: duckdb.DuckDBPyConnection, table: Table, metadata: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[None]:
-    """The result of a table that has been made: its columns and rows, further `metadata`, and what its checks found."""
+    """Result of a table: its columns and rows, further `metadata`, and the results of its checks."""
     return dg.MaterializeResult(
         asset_key=asset_key(table.full_name),
         metadata={**table_metadata(connection, table.full_name), **(metadata or {})},

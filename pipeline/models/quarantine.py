@@ -1,9 +1,9 @@
-"""Quarantine: rows of one account that break a rule never keep the other accounts from being published.
+"""Quarantine: one account's rows that break a rule never keep the other accounts from being published.
 
-Where an account's rows of a table break one of its rules (a constraint, its key, a check), or its data makes the SELECT
-fail, the account is quarantined for that table and for all that is made from it: there, its last published rows are
-kept. `staging.quarantine` says since when and why, and `marts.account_status` says it, too. What holds without any
-account (disk, schema, code) fails the run as before.
+If an account's rows of a table break one of its rules (a constraint, its key, a check), or its data makes the SELECT
+fail, the account is quarantined for that table and for everything made from it: its last published rows are kept there.
+`staging.quarantine` has the date and the reason, and `marts.account_status` shows it. Failures without an account
+(disk, schema, code) fail the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DATA_ERRORS: Final = (
     duckdb.InvalidInputException,
     duckdb.OutOfRangeException,
 )
-"""What DuckDB raises for values; anything else (disk, memory, names) is no account's fault."""
+"""DuckDB's errors for values; any other error (disk, memory, names) is not caused by an account."""
 
 STATUS: Final = "marts.account_status"
 _LAST: Final = "last_published"
@@ -53,21 +53,21 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a blocking check finds."""
+    """Result of a blocking check."""
 
     accounts: list[Broken]
-    """Rules that accounts break."""
+    """Broken rules by account."""
     rules: list[str]
-    """Rules that are broken without an account: a fault of our own."""
+    """Rules that are broken without an account: an error in Drawdown."""
 
 
 def account_column(table: Table) -> str | None:
-    """The column that says whose row it is; None where a row is of no account."""
+    """Column with the account of a row; None for a table without accounts."""
     return next((name for name in ("account_id", "x_AccountId") if name in table.column_names), None)
 
 
 def quarantined(connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> dict[str, list[str]]:
-    """The accounts that are quarantined for any of the tables (None: for any at all), with `table: rule` in words."""
+    """Accounts that are quarantined for any of the tables (None: for any table at all), with `table: rule` as text."""
     rows = connection.execute(
         "SELECT account_id, table_name, rule_name FROM staging.quarantine ORDER BY account_id, table_name, rule_name"
     ).fetchall()
@@ -79,12 +79,12 @@ def quarantined(connection: duckdb.DuckDBPyConnection, names: Collection[str] | 
 
 
 def upstream(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:
-    """The accounts that are quarantined for something that a table is made from."""
+    """Accounts that are quarantined for an input of a table."""
     return set(quarantined(connection, ancestors(name) - {name}))
 
 
 def record(connection: duckdb.DuckDBPyConnection, name: str, broken: Iterable[Broken]) -> None:
-    """Make `staging.quarantine` say which accounts break which rules of a table now, and since when."""
+    """Update `staging.quarantine` with the accounts that break rules of a table; keeps the time of the first."""
     rows = sorted(set(broken))
     noted = connection.execute("SELECT 1 FROM staging.quarantine WHERE table_name = ? LIMIT 1", [name]).fetchall()
     if not rows and not noted:
@@ -111,8 +111,8 @@ def record(connection: duckdb.DuckDBPyConnection, name: str, broken: Iterable[Br
 def lines(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """One sentence for each quarantined account."""
     return [
-        f"account {account_id}: {'; '.join(rules)}; its last published rows of that and of what is made from it are "
-        "kept, the other accounts are published. See staging.quarantine"
+        f"account {account_id}: {'; '.join(rules)}; its last published rows there, and in tables made from it, "
+        "are kept; the other accounts are published. See staging.quarantine"
         for account_id, rules in quarantined(connection).items()
     ]
 
@@ -141,20 +141,20 @@ def without_accounts(select: str, accounts: Collection[str]) -> str:
 def _column_of(name: str) -> str | None:
     if name in ALL:
         return account_column(ALL[name])
-    # A view of vendors' records side by side.
+    # A view of all vendors' records of a kind.
     return "account_id" if reads_of_view(name) else None
 
 
-# -- whose fault it is --------------------------------------------------------------------------------------------
+# -- finding the account -----------------------------------------------------------------------------------------
 
 
 def at_fault(
     connection: duckdb.DuckDBPyConnection, model: Model, without: Collection[str], problem: duckdb.Error
 ) -> list[Broken]:
-    """The accounts whose data makes a model's SELECT, or the constraints of its table, fail.
+    """Find the accounts whose data makes a model's SELECT, or the constraints of its table, fail.
 
-    Run outside a transaction, because what fails in one ends it. Raises `problem` where it fails without any account,
-    too, and where no single account is at fault.
+    Run outside a transaction, because an error ends it. Raises `problem` if it also fails without any account, or if no
+    single account is at fault.
     """
     everyone = [
         account_id
@@ -188,9 +188,9 @@ def at_fault(
 
 
 def narrow(accounts: list[str], fails: Callable[[Collection[str]], str | None]) -> Iterator[tuple[str, str]]:
-    """The accounts that fail by themselves, each with the words of its failure; found by halves.
+    """Find the accounts that fail on their own, each with its error, by bisection.
 
-    `fails` says in words how some accounts fail together; None where they do not.
+    `fails` returns the error of some accounts together; None if they do not fail.
     """
     words = fails(accounts) if accounts else None
     if words is None:
@@ -210,7 +210,7 @@ def _probe(connection: duckdb.DuckDBPyConnection, model: Model, left_out: Collec
 
 
 def _violations(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Broken]:
-    """Accounts with rows in `probe` that the table's constraints refuse. A row of no account is nobody's fault."""
+    """Accounts with rows in `probe` that violate the table's constraints; rows without an account are ignored."""
     whose = account_column(table)
     if whose is None:
         return []
@@ -233,7 +233,7 @@ def _violations(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Bro
 
 
 def repeated_keys(connection: duckdb.DuckDBPyConnection, table: Table, where: str = "true") -> list[Broken]:
-    """The accounts of which a key occurs more than once, among the rows that `where` holds for."""
+    """Accounts with a repeated key among the rows selected by `where`."""
     whose = account_column(table)
     if whose is None or not table.key:
         return []
@@ -246,7 +246,7 @@ def repeated_keys(connection: duckdb.DuckDBPyConnection, table: Table, where: st
 
 
 def findings(connection: duckdb.DuckDBPyConnection, check: Check, inherited: Collection[str] = ()) -> Findings:
-    """What a blocking check finds, accounts aside that are quarantined for something upstream already."""
+    """Run a blocking check, ignoring accounts that are already quarantined for an input."""
     rows = check.find(connection)
     return Findings(
         [Broken(account_id, rule) for account_id, rule in rows if account_id and account_id not in inherited],
@@ -257,10 +257,10 @@ def findings(connection: duckdb.DuckDBPyConnection, check: Check, inherited: Col
 def isolate(
     work: Callable[[Collection[str]], Result], accounts: Collection[str], what: str
 ) -> tuple[Result, list[Broken]]:
-    """Do Python's work for all accounts; where that fails, without those whose data makes it fail.
+    """Run Python code for all accounts; if that fails, without the accounts whose data makes it fail.
 
-    `work` is given the accounts to leave out. Raises what it raises without any account, or where no single account is
-    at fault.
+    `work` is given the accounts to leave out. Raises its error if it fails without any account, or if no single account
+    is at fault.
     """
     try:
         return work(()), []
@@ -287,9 +287,9 @@ def isolate(
 
 @contextlib.contextmanager
 def last_published(connection: duckdb.DuckDBPyConnection, current: Path | None) -> Iterator[str | None]:
-    """The build that readers have, attached read-only: its name in SQL, or None where there is none to be read.
+    """Attach the current build read-only and yield its SQL name; None if there is no readable one.
 
-    Attach before a transaction begins, for it cannot be detached within one.
+    Use it before a transaction begins, because a database cannot be detached within one.
     """
     name = None
     if current is not None and current.exists():
@@ -305,7 +305,7 @@ def last_published(connection: duckdb.DuckDBPyConnection, current: Path | None) 
 
 
 def keep_last(connection: duckdb.DuckDBPyConnection, table: Table, accounts: Collection[str], last: str | None) -> None:
-    """Put the accounts' last published rows in the place of those that a table has."""
+    """Replace the accounts' rows of a table by their last published rows."""
     whose = account_column(table)
     if whose is None or not accounts:
         return
@@ -320,7 +320,7 @@ def keep_last(connection: duckdb.DuckDBPyConnection, table: Table, accounts: Col
 def published_rows(
     connection: duckdb.DuckDBPyConnection, table: Table, accounts: Collection[str], last: str | None
 ) -> str | None:
-    """The SELECT of the accounts' last published rows of a table; None where there are none, or other columns."""
+    """SELECT of the accounts' last published rows of a table; None if there are none, or their columns differ."""
     whose = account_column(table)
     if last is None or whose is None or not table.is_published:
         return None
@@ -339,9 +339,9 @@ def published_rows(
 
 
 def view_rows(connection: duckdb.DuckDBPyConnection, table: Table, last: str | None) -> str:
-    """The SELECT of a table's rows as readers get them.
+    """SELECT of a table's rows as readers get them.
 
-    A table has the last published rows of accounts in quarantine already; a view of the warehouse cannot.
+    A table already has the last published rows of quarantined accounts; a view of the warehouse cannot.
     """
     columns = ", ".join(table.column_names)
     rows = f"SELECT {columns} FROM {table.full_name}"
@@ -354,7 +354,7 @@ def view_rows(connection: duckdb.DuckDBPyConnection, table: Table, last: str | N
 
 
 def mark_status(connection: duckdb.DuckDBPyConnection, why: Mapping[str, Collection[str]]) -> None:
-    """Say of quarantined accounts in `marts.account_status` that their row is not of this build; each has one row."""
+    """Mark quarantined accounts in `marts.account_status` as not being from this build; each has one row."""
     for account_id, rules in why.items():
         words = f"Its newest data is in quarantine ({'; '.join(rules)}; see staging.quarantine)."
         connection.execute(
@@ -378,7 +378,7 @@ def mark_status(connection: duckdb.DuckDBPyConnection, why: Mapping[str, Collect
 
 
 def _insert_unknown(connection: duckdb.DuckDBPyConnection, account_id: str, words: str) -> None:
-    """The row of a configured account of which nothing was ever published."""
+    """Insert the row of a configured account for which nothing was ever published."""
     connection.execute(
         f"""
         INSERT INTO {STATUS} BY NAME

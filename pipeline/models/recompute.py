@@ -1,4 +1,4 @@
-"""Bringing the table of one model up to date: by the months that it owes, or whole."""
+"""Update of one model's table: its dirty months, or the complete table."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from pipeline.support.errors import DrawdownError
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """What a recomputation came to."""
+    """Result of a recomputation."""
 
     rows: int
-    """In the whole table."""
+    """Row count of the complete table."""
     scope: str
-    """The condition that holds for the rows that were computed."""
+    """Condition that selects the recomputed rows."""
 
 
 def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str | None = None) -> Recomputed:
-    """Bring a model's table up to date. Run inside a transaction.
+    """Update a model's table. Run inside a transaction.
 
-    A table with a month column is recomputed for the months that it owes (`staging.touched_months`), and owes none
-    afterwards. It owes all where it is empty, or where its SELECT, or anything that this reads, is another than the one
-    it was made with. A SELECT that needs more than the rows of those months reads them there; what any other reads is
-    narrowed down to them from outside. A view needs nothing. Any other table is rebuilt whole.
-    There is no other way to make one: refresh, backfill, restatement and rebuild only differ in the months that were
-    touched.
+    A table with a month column is recomputed for its dirty months (`staging.touched_months`), which are then clean. All
+    months are dirty if the table is empty, or if the hash of its SELECT, or of anything that this reads, has changed. A
+    SELECT that needs rows outside the dirty months reads them inside; any other SELECT is restricted to them from
+    outside. A view needs no update. Any other table is rebuilt completely. Tables are made in no other way: refresh,
+    backfill, restatement and rebuild only differ in the dirty months.
 
-    `select` replaces the model's own, of which it is a part. Raises DrawdownError where the SELECT's columns are not
-    the definition's.
+    `select` replaces the model's own, of which it is a part. Raises DrawdownError if the SELECT's columns are not those
+    of the definition.
     """
     table = model.table
     _check_columns(connection, model)
@@ -48,10 +47,10 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
     query = f"SELECT {columns} FROM (\n{select or model.select}\n)"
     if table.month_column:
-        owe_what_changed(connection, model)
-        owed = owed_months(connection, table)
+        mark_changed_model(connection, model)
+        dirty = dirty_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
-        scope = "true" if is_empty else owed or "false"
+        scope = "true" if is_empty else dirty or "false"
         if scope != "false":
             connection.execute(f"DELETE FROM {table.full_name} WHERE {scope}")
             connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query} WHERE {scope}{order}")
@@ -73,13 +72,14 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
                 f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
             ).fetchall()
         ):
-            # What holds for an account holds for all of its days. What is not made from it may be recomputed already.
+            # A table of accounts affects all of their days. Tables that are not made from it may have been recomputed
+            # already.
             touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
-def owe_what_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
-    """Empty a table that was made with another SELECT than the model's, and let it owe all its months."""
+def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    """Empty a table that was made with a different SELECT than the model's, and mark all its months as dirty."""
     if not model.table.month_column:
         return
     name = model.table.full_name
@@ -94,10 +94,10 @@ def owe_what_changed(connection: duckdb.DuckDBPyConnection, model: Model) -> Non
         connection.execute(f"DELETE FROM {name}")
 
 
-def owed_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """The condition that a row of a table is in a month that the table owes; empty where it owes none.
+def dirty_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """Condition for the rows of a table in dirty months; empty if there are none.
 
-    It is made of constants, one range for neighbouring months, so that DuckDB passes over all other rows unread.
+    It consists of constants, one range for adjacent months, so that DuckDB can skip all other rows.
     """
     column = table.month_column
     kind = next((each.column.type for each in table.columns if each.name == column), None)
@@ -123,14 +123,14 @@ def _start_of(day: date, kind: Type | None) -> str:
 
 
 def _fed_months(table: Table) -> list[str]:
-    """The tables recomputed by month which read a table that tells of accounts or of days."""
+    """Monthly tables that read a table of accounts or of days."""
     if table.key != ("account_id",) and not table.day_column and not table.owes_all:
         return []
     return [name for name, model in discover().items() if model.table.month_column and table.full_name in model.reads]
 
 
 def _own(table: Table) -> tuple[str, ...]:
-    """The columns that a row says itself: one that holds on ends where the next begins."""
+    """Columns to compare; the end of a range that follows from the next row is left out."""
     return tuple(name for name in table.column_names if not (table.holds_on and name == "to_date"))
 
 

@@ -1,4 +1,4 @@
-"""What a SELECT reads, found by parsing it."""
+"""Inputs of a SELECT, found by parsing it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pipeline.support.errors import DrawdownError
 
 @cache
 def reads_of(sql: str, where: str) -> tuple[str, ...]:
-    """The tables that a SELECT reads, CTEs and table functions aside.
+    """Tables that a SELECT reads, without CTEs and table functions.
 
-    Raises DrawdownError where the text is not one SELECT, or names a table without its schema.
+    Raises DrawdownError if the text is not one SELECT, or names a table without its schema.
     """
     import sqlglot
     from sqlglot import exp

@@ -1,4 +1,4 @@
-"""Staging's views of records: the vendors' tables of one kind side by side."""
+"""Views of staging over the vendors' tables of each kind of record."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline.vendors._port import Vendor
 def record_view(record: Table, vendors: Mapping[str, Vendor]) -> str:
     """`CREATE VIEW staging.<kind>`: the rows of every vendor that has such records.
 
-    Where none has, the view is there all the same, and empty. Readings out of a file are those that the newest good
-    version of it has, and those from before its first one: a row that was taken out, or given another time, is taken
-    back, whatever the order in which the versions were loaded.
+    The view exists, empty, even if no vendor has any. Readings from a file are those of its newest good version, and
+    those from before the first row of that version: a row that was removed, or given another time, is withdrawn, in
+    whatever order the versions were loaded.
     """
     columns = ", ".join(record.column_names)
     selects = [
@@ -35,7 +35,7 @@ def _is_of_files(record: Table, vendor: Vendor) -> bool:
 
 
 def _of_newest_file(table: str) -> str:
-    """The condition under which a reading still counts: the newest file has it, or begins after it."""
+    """Condition under which a reading still counts: the newest file has it, or begins after it."""
     return f"""
         AS readings WHERE (
             SELECT readings.fetch_id = max(newest.fetch_id)
@@ -49,7 +49,7 @@ def _of_newest_file(table: str) -> str:
 
 
 def reads_of_view(name: str) -> tuple[str, ...]:
-    """What a view of records reads, by its full name; empty for anything else."""
+    """Inputs of a view of records, by its full name; empty for anything else."""
     kind = name.removeprefix("staging.")
     if kind in RECORDS:
         return tuple(f"staging.{vendor.name}_{kind}" for vendor in discover_vendors().values() if kind in vendor.kinds)

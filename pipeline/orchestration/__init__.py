@@ -1,1 +1,1 @@
-"""Wiring: Dagster definitions, whole refreshes, upgrades, and what watches runs."""
+"""Wiring: Dagster definitions, complete refreshes, upgrades, and sensors for failed and lost runs."""

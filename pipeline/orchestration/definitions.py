@@ -1,4 +1,4 @@
-"""Wiring only: the layers' assets, the resources that they use, and when they run."""
+"""Wiring only: the assets of all layers, their resources, jobs, schedules and sensors."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -62,42 +62,42 @@ ASSETS: list[dg.AssetsDefinition] = [
     published_assets.postgres,
     published_assets.messages,
 ]
-"""Every asset, in the order of the layers."""
+"""All assets, in the order of the layers."""
 
 _HOURLY = [key for key, (_, endpoint) in landing_assets.ENDPOINTS.items() if endpoint.refresh == "hourly"]
 
 refresh_all = dg.define_asset_job(
-    "refresh_all", description="Ask every endpoint of every account, and rebuild all that follows from it."
+    "refresh_all", description="Request every endpoint of every account, and update all tables."
 )
 refresh_balances = dg.define_asset_job(
     "refresh_balances",
-    # Staging is loaded as a whole, also what nobody asked for this time.
+    # Staging is always loaded completely, whatever was selected.
     selection=(dg.AssetSelection.assets(*_HOURLY) | dg.AssetSelection.groups("staging")).downstream(),
-    description="Ask the endpoints that tell balances and recent movements, and rebuild all that follows from them.",
+    description="Request balances and recent movements, and update all tables.",
 )
 
 
-@dg.op(description="Merge landing's files of finished days, one for each day and endpoint.")
+@dg.op(description="Merge landing files of finished days into one for each day and endpoint.")
 def compact_landing(
     context: dg.OpExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
 ) -> None:
-    """Compact landing; runs go ahead beside it."""
+    """Merge landing files; other runs may continue."""
     with readable_failures():
         if home.landing.is_dir():
             done = compact(home.landing, clock.today())
             context.add_output_metadata({"files_before": done.files_before, "files_after": done.files_after})
 
 
-@dg.job(description="Merge landing's files of finished days. The rows stay what they are; runs go ahead beside it.")
+@dg.job(description="Merge landing files of finished days. Rows do not change, and other runs may continue.")
 def compaction() -> None:
-    """Landing's compaction, as `drawdown compact` does it."""
+    """Merge landing files, as `drawdown compact` does."""
     compact_landing()
 
 
 _schedule = partial(dg.ScheduleDefinition, execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
-"""When a job runs, in UTC, from the start on."""
+"""Schedule of a job, in UTC, running by default."""
 
-# On one machine a second process for each step costs more than the step.
+# On one machine, a second process for each step costs more than the step.
 _EXECUTOR = dg.in_process_executor
 
 defs = dg.Definitions(

@@ -1,4 +1,4 @@
-"""The sensor that tells people of runs that failed under Dagster: their own process may be gone."""
+"""Sensor that reports runs that failed under Dagster, because their own process may be gone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pipeline.support.last_run import read_last_run
     name="failed_runs",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends the alert of a run that failed, whatever became of its process; once for each run.",
+    description="Sends the alert of a failed run, once, also if its process is gone.",
 )
 def failed_runs(context: dg.RunFailureSensorContext) -> None:
-    """Note the run as failed, and tell of it and of what it left untold."""
+    """Record the run as failed, and send its alert and any messages that it left unsent."""
     lines = [line for event in context.get_step_failure_events() for line in failure_lines(event)]
     if not lines and context.failure_event.message:
         lines = [context.failure_event.message]
@@ -31,7 +31,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
 
 
 def failure_lines(event: dg.DagsterEvent) -> list[str]:
-    """Why a step failed: its own words where it has some, else those of the error that began it."""
+    """Reason why a step failed: the message of a Drawdown error, or else that of the original error."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return [data.user_failure_data.description]
@@ -44,9 +44,9 @@ def failure_lines(event: dg.DagsterEvent) -> list[str]:
 
 
 def note_failed_run(home: Home, clock: Clock, run_id: str, lines: Sequence[str]) -> list[str]:
-    """Send the alert of a run that failed, and say so in the metrics; returns a line for what could not be done."""
+    """Send the alert of a failed run, and update the metrics; returns one line for each step that failed."""
     problems = run_failed(home, clock, run_id, lines)
-    # The build is the last one; what the file says of runs is new. Where nothing is published, there are no metrics.
+    # The build is the last one; only the last-run file has changed. Without a build, there are no metrics.
     with suppress(DrawdownError, OSError):
         publish_metrics(home, clock.now(), read_last_run(home))
     return problems

@@ -1,4 +1,4 @@
-"""`python -m pipeline.orchestration.rebuild_process`: the process that an upgrade rebuilds the warehouse in."""
+"""Process in which an upgrade rebuilds the warehouse: `python -m pipeline.orchestration.rebuild_process`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.support.printable import printable
 
 
 def main() -> int:
-    """Rebuild the warehouse of `DRAWDOWN_HOME`; 1, and a line on stderr, where that fails."""
+    """Rebuild the warehouse of `DRAWDOWN_HOME`; returns 1, after a line on stderr, if that fails."""
     os.umask(0o077)
     try:
         rebuild(Home.from_environment(), is_published=False)

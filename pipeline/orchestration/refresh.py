@@ -1,4 +1,4 @@
-"""A whole refresh in this process: the same assets that the schedules run, without a server."""
+"""A complete refresh in this process: the same assets that the schedules run, without a server."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshResult:
-    """How a refresh ended."""
+    """Result of a refresh."""
 
     run_id: str
     problems: list[str] = field(default_factory=list)
-    """One line for each vendor failure or broken rule; empty when all went well."""
+    """One line for each failed vendor or broken rule; empty on success."""
     warnings: list[str] = field(default_factory=list)
-    """One line for each thing that a person should know, and that makes no number wrong."""
+    """One line for each fact that a person should know and that affects no number."""
 
     @property
     def is_ok(self) -> bool:
-        """Nothing failed."""
+        """Whether nothing failed."""
         return not self.problems
 
 
 class RunFailed(DrawdownError):
-    """A refresh that came to no end; what readers have stays as it was."""
+    """A refresh did not complete; readers keep the last build."""
 
     def __init__(self, run_id: str, lines: Sequence[str]) -> None:
-        """`lines` are one for each reason."""
+        """`lines` has one line for each reason."""
         super().__init__("; ".join(lines))
         self.run_id = run_id
         self.lines = tuple(lines)
@@ -65,38 +65,39 @@ class RunFailed(DrawdownError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshRequest:
-    """What to run."""
+    """Parameters of a refresh."""
 
     home: Home
     selection: str | None = None
-    """Dagster's asset selection syntax; None for everything."""
+    """Asset selection in Dagster's syntax; None for all assets."""
     accounts: tuple[str, ...] = ()
     clock: Clock = field(default_factory=Clock)
     from_date: str | None = None
     to_date: str | None = None
     policy: FetchPolicy = field(default_factory=FetchPolicy)
     on_step: Callable[[str], object] = lambda _: None
-    """Told of each asset's key path as it is materialised."""
+    """Called with the key path of each materialised asset."""
     warehouse_path: Path | None = None
-    """Another file than the state folder's warehouse: it begins empty, and is removed where it took no place."""
+    """File to use instead of the state folder's warehouse: it starts empty, and is removed unless it replaces the
+    warehouse."""
     is_rebuild: bool = False
-    """Fetch nothing; and when all went well, put that file in the warehouse's place, while the lock is held."""
+    """Fetch nothing; on success, replace the warehouse by the file above, while the lock is held."""
     known_at: datetime | None = None
     """Load nothing that arrived later."""
     target: Path | None = None
-    """Fetch nothing and publish nothing; when all went well, write the tables that readers get to this file."""
+    """Fetch and publish nothing; on success, write the published tables to this file."""
 
     @property
     def is_replay(self) -> bool:
-        """It makes tables again from landing, and is not a run: no message is sent."""
+        """Whether tables are only made again from landing: such a refresh is not a run, and sends no message."""
         return self.is_rebuild or self.target is not None
 
 
 def check_before(request: RefreshRequest) -> None:
-    """Raise UsageError for what would only fail later, before any request is made.
+    """Raise UsageError for problems that would only show later, before any request is made.
 
-    Unknown accounts, absent secrets, a clock set against a vendor that lives in the present, real accounts in a
-    state folder that holds a sandbox's data.
+    Unknown accounts, missing secrets, a fixed clock for a real vendor, and real accounts in a state folder with a
+    sandbox's data.
     """
     settings = load()
     accounts = settings.select(list(request.accounts))
@@ -108,7 +109,7 @@ def check_before(request: RefreshRequest) -> None:
 
 
 def step_count(request: RefreshRequest) -> int:
-    """How many steps a refresh will tell of: a visit of each endpoint of each account, and what says its rows."""
+    """Number of steps that a refresh reports: the endpoints of each account, and the assets with a row count."""
     keys = _selected(request)
     wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
     calls = calls_for(load().select(list(request.accounts)), wanted) if wanted else []
@@ -118,7 +119,7 @@ def step_count(request: RefreshRequest) -> int:
 
 
 def _selected(request: RefreshRequest) -> set[dg.AssetKey]:
-    """The assets that a request materialises. Raises UsageError where there is none."""
+    """Assets that a request materialises. Raises UsageError if there is none."""
     try:
         keys = set(_selection(request).resolve(defs.resolve_asset_graph()))
     except dg.DagsterInvalidSubsetError:
@@ -129,10 +130,10 @@ def _selected(request: RefreshRequest) -> set[dg.AssetKey]:
 
 
 def _selection(request: RefreshRequest) -> dg.AssetSelection:
-    """What a request materialises. Raises UsageError where its selection cannot be read."""
+    """Parse the selection of a request. Raises UsageError if it is invalid."""
     try:
         with warnings.catch_warnings():
-            # Groups are selected by a parameter that Dagster calls beta; that is no news to whoever selects one.
+            # Dagster warns that selecting groups is beta; users cannot act on that.
             warnings.simplefilter("ignore", dg.BetaWarning)
             selection = (
                 dg.AssetSelection.from_string(request.selection) if request.selection else dg.AssetSelection.all()
@@ -144,15 +145,15 @@ def _selection(request: RefreshRequest) -> dg.AssetSelection:
         selection = selection - dg.AssetSelection.groups("landing")
     if request.target:
         selection = selection - dg.AssetSelection.groups("published")
-    # Tables that are made in one go come together, also where somebody asked for one of them.
+    # Tables of one step are made together, even if only one was selected.
     return selection.required_multi_asset_neighbors()
 
 
 def materialize(request: RefreshRequest) -> RefreshResult:
     """Materialise the selected assets in this process.
 
-    Raises RunFailed where a step failed, with its own words; vendors' failures are in the outcome instead. People are
-    told of a run that failed before it is raised, but for a rebuild.
+    Raises RunFailed with a step's own message if it failed; vendors' failures are in the result instead. Messages about
+    a failed run are sent before it is raised, except in a rebuild.
     """
     with collected() as noticed:
         try:
@@ -168,7 +169,7 @@ def materialize(request: RefreshRequest) -> RefreshResult:
 
 
 def ending(problem: BaseException) -> tuple[str | None, tuple[str, ...]]:
-    """Which run failed, where one had begun, and why, in lines."""
+    """Id of the failed run, if one had begun, and the reasons as lines."""
     if isinstance(problem, RunFailed):
         return problem.run_id, problem.lines
     if isinstance(problem, KeyboardInterrupt):
@@ -212,7 +213,7 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
             run_config=run_config,
             raise_on_error=False,
         )
-        # A step that failed may have left a connection that answers nothing more.
+        # A step that failed may have left a connection that no longer works.
         held = quarantine.lines(warehouse.connection) if result.success and warehouse.is_open else []
         if result.success and request.target:
             write_build(warehouse.connection, request.target, published())
@@ -226,7 +227,7 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
     ]
     skipped = [str(event.step_key) for event in result.all_events if event.is_step_skipped]
     if result.success and skipped:
-        line = f"steps were passed over without a failure, so nothing was published: {', '.join(skipped)}. Try again"
+        line = f"steps were skipped without a failure, so nothing was published: {', '.join(skipped)}. Try again"
         raise RunFailed(result.run_id, [line])
     if any(_is_interruption(event) for event in result.get_step_failure_events()):
         raise KeyboardInterrupt
@@ -240,7 +241,7 @@ def rebuild(
 ) -> RefreshResult:
     """Rebuild the warehouse from landing alone, publish it, and replace the old one.
 
-    The old warehouse stays until the new one is whole. Raises DrawdownError where landing is absent or damaged.
+    The old warehouse is kept until the new one is complete. Raises DrawdownError if landing is missing or damaged.
     """
     _need_landing(home)
     return materialize(
@@ -257,11 +258,11 @@ def rebuild(
 def rebuild_as_of(
     home: Home, known_at: datetime, target: Path, *, on_step: Callable[[str], object] = lambda _: None
 ) -> RefreshResult:
-    """Make the tables that readers get, as they were known at an instant, in a file of their own.
+    """Write the published tables, as they were known at an instant, to a new file.
 
-    Landing holds when each answer arrived: what came later, restatements and late entries among it, is left out. The
-    warehouse and what is published stay as they are. Raises UsageError where the file exists or nothing had arrived
-    yet, DrawdownError where landing is absent or damaged.
+    Landing records when each answer arrived; later answers, restatements and late entries among them, are left out. The
+    warehouse and the published build do not change. Raises UsageError if the file exists or nothing had arrived yet,
+    DrawdownError if landing is missing or damaged.
     """
     _need_landing(home)
     if target.exists():
@@ -271,7 +272,7 @@ def rebuild_as_of(
     first = min((date(*map(int, folder.parts[-3:])) for folder in day_folders(home.landing)), default=None)
     if first is None or known_at.date() < first:
         raise UsageError(
-            f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are of {first}: "
+            f"nothing had arrived by {known_at:%Y-%m-%dT%H:%M:%SZ}; the first answers are from {first}: "
             "give a later --as-of"
         )
     fresh = home.path / "warehouse.as-of.duckdb"
@@ -306,7 +307,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
 
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
-    """The instance that DAGSTER_HOME names, else one that is forgotten after the run."""
+    """The Dagster instance of DAGSTER_HOME, or else a temporary one."""
     if os.environ.get("DAGSTER_HOME"):
         with dg.DagsterInstance.get() as instance:
             yield instance

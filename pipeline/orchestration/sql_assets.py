@@ -1,4 +1,4 @@
-"""The assets of core and marts: each SQL model is one, with its dependencies, columns and checks."""
+"""Assets of core and marts: one for each SQL model, with dependencies, columns and checks."""
 
 import dagster as dg
 
@@ -19,9 +19,9 @@ def sql_assets() -> list[dg.AssetsDefinition]:
 
 
 def _deps(model: Model) -> list[dg.AssetKey]:
-    """What the SELECT reads, and what its blocking checks read.
+    """Inputs of the SELECT and of its blocking checks.
 
-    A warning adds nothing: it reads only what the table follows from already, which a test holds it to.
+    Warnings add none: they only read inputs of the table, which a test ensures.
     """
     names = [*model.reads, *model.check_reads]
     if model.table.after_all:
@@ -73,12 +73,12 @@ def _asset(model: Model) -> dg.AssetsDefinition:
 
 
 def _has_valid_rows(table: Table, done: Refreshed) -> dg.AssetCheckResult:
-    """A fault of our own blocks; what one account's data breaks is a warning here, and an error where it is published.
+    """Result of the contract check: an error of our own blocks, an account's broken rule is only a warning here.
 
-    An error of an asset keeps everything downstream from being made, for all accounts. Columns of other types raise
-    before there is any row.
+    At publishing, the broken rule is an error. An error of an asset blocks everything downstream, for all accounts.
+    Wrong column types raise before there is any row.
     """
-    is_ours = bool(done.duplicate_keys or done.months_owed)
+    is_ours = bool(done.duplicate_keys or done.dirty_month_count)
     return dg.AssetCheckResult(
         check_name="has_valid_rows",
         passed=not (is_ours or done.broken),
@@ -86,7 +86,7 @@ def _has_valid_rows(table: Table, done: Refreshed) -> dg.AssetCheckResult:
         description=described(f"account {each.account_id}: {table.full_name}: {each.rule}" for each in done.broken),
         metadata={
             "duplicate_keys": done.duplicate_keys,
-            "months_owed": done.months_owed,
+            "dirty_month_count": done.dirty_month_count,
             "accounts_in_quarantine": len({each.account_id for each in done.broken}),
             "accounts_as_last_published": done.kept,
         },

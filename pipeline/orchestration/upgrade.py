@@ -1,4 +1,4 @@
-"""Upgrades: a warehouse that an older version laid out is rebuilt from landing before anything is written to it."""
+"""Upgrades: a warehouse with the layout of an older version is rebuilt from landing before it is written to."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.support.home import Home
 
 
 def rebuild_outdated(home: Home, why: str) -> None:
-    """Rebuild the warehouse in a process of its own, and say so on stderr and in Dagster's log.
+    """Rebuild the warehouse in a separate process, and report it on stderr and in Dagster's log.
 
-    The warehouse is opened in the middle of a run, and only part of the assets may be selected there; a rebuild
-    is a run of all of them, and one run inside another would share its instance, its loggers and its signals. Nothing
-    is published: the run that goes on does that, and readers keep their build until then. The old warehouse stays
-    until the new one is whole, so after a crash the next run begins again. The lock must be free.
+    The warehouse is opened in the middle of a run, possibly with only part of the assets selected; a rebuild is a run
+    of all of them, and a nested run would share its instance, loggers and signals. The rebuild publishes nothing: the
+    run does that afterwards, and readers keep their build until then. The old warehouse is kept until the new one is
+    complete, so after a crash the next run starts again. The lock must be free.
 
-    Raises DrawdownError where that process fails, with its words.
+    Raises DrawdownError with the process's message if it fails.
     """
     _tell(f"{why}: rebuilding it from landing first; readers keep their build until that is done")
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
@@ -37,10 +37,10 @@ def rebuild_outdated(home: Home, why: str) -> None:
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         raise DrawdownError(f"{why}, and could not be rebuilt: {words[-1]}")
-    _tell("upgrade: done; the run goes on")
+    _tell("upgrade: done; the run continues")
 
 
 def _tell(line: str) -> None:
     say(line)
-    # Without a run, this one goes to stderr.
+    # Outside a run, this logger writes to stderr.
     dg.get_dagster_logger("drawdown").warning(line)

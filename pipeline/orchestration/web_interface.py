@@ -1,10 +1,9 @@
-"""Dagster's web interface as Drawdown starts it: it answers under its own names only, and no other site's page.
+"""Dagster's web interface, restricted to known host names and to requests from its own pages.
 
-`python -m pipeline.orchestration.web_interface` takes what `dagster-webserver` takes; with `dev` in front, what
-`dagster dev` takes.
-Dagster itself answers to any name, so that a page on the Internet whose name leads to 127.0.0.1 could read balances and
-start runs through the browser of whoever looks at it. `DRAWDOWN_WEB_NAMES` holds further names, separated by commas, as
-of a proxy.
+`python -m pipeline.orchestration.web_interface` takes the arguments of `dagster-webserver`, or after `dev` those of
+`dagster dev`. Dagster itself answers to any host name, so a page on the Internet whose name resolves to 127.0.0.1 could
+read balances and start runs through the browser of whoever opens it. `DRAWDOWN_WEB_NAMES` has additional names,
+separated by commas, such as that of a proxy.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _GUARDED: Final = ["-m", "pipeline.orchestration.web_interface"]
 
 
 def names() -> list[str]:
-    """The names that the interface answers to. Raises UsageError for one that is none."""
+    """Host names that the interface answers to. Raises UsageError for an invalid one."""
     further = [each.strip() for each in os.environ.get(NAMES_VARIABLE, "").split(",") if each.strip()]
     for name in further:
         if not HOST_NAME.fullmatch(name):
@@ -32,7 +31,7 @@ def names() -> list[str]:
 
 
 def webserver() -> None:
-    """Dagster's webserver, guarded. Does not return."""
+    """Run Dagster's web server, guarded. Does not return."""
     known = names()
     cli: Any = import_module("dagster_webserver.cli")
     make = cli.create_app_from_workspace_process_context
@@ -40,13 +39,13 @@ def webserver() -> None:
     def guarded(*given: Any, **more: Any) -> Any:
         return LiteralHosts(SameOrigin(make(*given, **more)), known)
 
-    # Where Dagster makes its application: it has no setting for what goes in front of it.
+    # Dagster creates its application here; it has no setting for middleware.
     cli.create_app_from_workspace_process_context = guarded
     cli.main()
 
 
 def dev() -> None:
-    """Everything that `dagster dev` starts, its webserver guarded. Does not return."""
+    """Run `dagster dev` with its web server guarded. Does not return."""
     names()
     dagster_dev: Any = import_module("dagster._cli.dev")
     start = dagster_dev.open_ipc_subprocess
@@ -61,7 +60,7 @@ def dev() -> None:
 
 
 def main() -> None:
-    """Start the one or the other."""
+    """Run the command that the arguments name."""
     try:
         if sys.argv[1:2] == ["dev"]:
             del sys.argv[1]

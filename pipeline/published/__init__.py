@@ -1,1 +1,1 @@
-"""Published: what readers open. A build is there whole or not at all, and never waits for anybody."""
+"""Published builds, which readers open. A build appears completely or not at all, and readers are never blocked."""

@@ -1,7 +1,7 @@
-"""The FOCUS exports: the two tables of charges as files that FinOps tools read.
+"""FOCUS exports: the two tables of charges as files for FinOps tools.
 
 `marts.focus_cost_and_usage` and `marts.focus_cost_and_usage_estimated` of a published build become a CSV and a Parquet
-file each, under the specification's own column names. The second repeats the rows of the first, so nobody adds them.
+file each, with the specification's column names. The second table contains the rows of the first, so never add them up.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pipeline.support.printable import printable
 from pipeline.support.tabular import FORMULA_STARTS
 
 TABLES: Final = tuple(ALL[f"marts.{name}"] for name in ("focus_cost_and_usage", "focus_cost_and_usage_estimated"))
-"""What is exported."""
+"""Exported tables."""
 
-# FOCUS has instants in whole seconds, so the bounds of an estimated interval are cut there; Parquet keeps them whole.
+# FOCUS has instants in whole seconds, so the bounds of an estimated interval are truncated; Parquet keeps them.
 _INSTANT = "'%Y-%m-%dT%H:%M:%SZ'"
-# A function of Python's costs more than the copy, so it is asked only where it may change something.
+# A Python function costs more than the copy, so it is called only where it may change something.
 _SHOWN = "(CASE WHEN regexp_full_match({0}, '[ -~]*') THEN {0} ELSE printable({0}) END)"
 _FORMULAS = ", ".join(map(quoted, FORMULA_STARTS))
 
 
 def publish_focus(build: Path, home: Home) -> list[Path]:
-    """Write `published/focus/<table>.csv` and `.parquet` from a published build; each file is replaced whole.
+    """Write `published/focus/<table>.csv` and `.parquet` of a published build; each file is replaced whole.
 
-    Raises duckdb.Error or OSError, and then readers keep the files that they have.
+    Raises duckdb.Error or OSError; readers then keep the previous files.
     """
     folder = private_folder(home.published / "focus")
     written = []
@@ -54,7 +54,7 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
 
 
 def _as_text(table: Table) -> str:
-    """The SELECT of a table with its instants as FOCUS has them, and no text that a spreadsheet or a terminal obeys."""
+    """SELECT of a table with instants in FOCUS format, and text made safe for spreadsheets and terminals."""
     written = {
         Type.INSTANT: f"strftime({{0}} AT TIME ZONE 'UTC', {_INSTANT}) AS {{0}}",
         Type.TEXT: f"CASE WHEN left({_SHOWN}, 1) IN ({_FORMULAS}) THEN '''' || {_SHOWN} ELSE {_SHOWN} END AS {{0}}",

@@ -1,8 +1,8 @@
 """The accounts as Prometheus metrics, in both of its text formats, written by prometheus-client.
 
 A sample is a float64, as everywhere in Prometheus: exact amounts are in SQL. All families are gauges, because
-node_exporter refuses a type that only OpenMetrics knows. What is not known has no sample: no balance is never 0.
-`drawdown_account_reading_fresh` is there for every account.
+node_exporter refuses a type that only OpenMetrics has. Unknown values have no sample: a missing balance is never 0.
+`drawdown_account_reading_fresh` exists for every account.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pipeline.warehouse.reader import reading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A family of samples: one for each row (account, endpoint, build) and value of its own label."""
+    """A family of samples: one for each row (account, endpoint, build) and each value of its own label."""
 
     name: str
-    """Without the prefix; its end tells its unit."""
+    """Without the prefix; ends with its unit."""
     doc: str
     value: Mapping[str, str]
-    """Values of `label`, and the SQL expression of each; one entry under an empty name where there is no label."""
+    """Values of `label`, and the SQL expression of each; a single entry with an empty name if there is no label."""
     label: str = ""
 
 
 Samples = Iterable[tuple[Sequence[str], float]]
-"""Values of the labels, and the number."""
+"""Label values, and the number."""
 
 
 def _gauge(name: str, doc: str, labels: Sequence[str] = (), samples: Samples = ()) -> GaugeMetricFamily:
@@ -64,23 +64,23 @@ ACCOUNTS: Final = (
     _one(
         "account_balance",
         "balance_amount",
-        "The balance as last read, in the unit of its label; absent where none is known.",
+        "The balance as last read, in the unit of its label; absent if unknown.",
     ),
     _one("account_threshold", "threshold_amount", "The threshold that the vendor holds for the account."),
     _one(
         "account_reading_fresh",
         "CASE WHEN reading_state = 'fresh' THEN 1 ELSE 0 END",
-        "1 where the newest request gave the balance and is not old; 0 where the reading is stale or there is none.",
+        "1 if the reading is fresh; 0 if it is stale or there is none.",
     ),
     _one(
         "account_stale_after_seconds",
         "stale_after_seconds",
-        "The age at which a reading of the account no longer says how things are now.",
+        "The age from which a reading of the account is stale.",
     ),
     _one(
         "account_reading_age_seconds",
         "age_seconds",
-        "Age of the newest good reading when this text was made.",
+        "Age of the newest good reading when these metrics were made.",
     ),
     _one("account_reading_timestamp_seconds", _instant("observed_at_utc"), "When the newest good reading was made."),
     Metric(
@@ -92,7 +92,7 @@ ACCOUNTS: Final = (
     Metric(
         name="account_runway_seconds",
         label="percentile",
-        doc="From the day of the reading to the day by which the account has run dry with this chance in a hundred.",
+        doc="Time from the reading to the day by which the account has run dry with this probability in percent.",
         value={
             each: f"(runway_p{each}_date - CAST(observed_at_utc AT TIME ZONE 'UTC' AS DATE)) * 86400"
             for each in ("10", "50", "90")
@@ -101,7 +101,7 @@ ACCOUNTS: Final = (
     Metric(
         name="account_depletion_timestamp_seconds",
         label="percentile",
-        doc="The UTC day by which the account has run dry with this chance in a hundred, its midnight.",
+        doc="Midnight of the UTC day by which the account has run dry with this probability in percent.",
         value={each: _instant(f"runway_p{each}_date") for each in ("10", "50", "90")},
     ),
     Metric(
@@ -113,22 +113,24 @@ ACCOUNTS: Final = (
     Metric(
         name="account_unexplained",
         label="window_days",
-        doc="Sum of what the balance moved by beyond all that is known, up or down, in intervals closed in these days.",
+        doc="Sum of unexplained balance changes, up or down, in intervals that closed within this many days.",
         value={str(SUMMARY_DAYS): "unexplained_amount"},
     ),
     Metric(
         name="account_severity",
         label="severity",
-        doc="1 for how urgent the account is by its last good balance, also where that is stale; 0 for all else.",
+        doc="1 for the severity of the account by its last good balance, also if that is stale; 0 for the others.",
         value={each: f"CASE WHEN severity = '{each}' THEN 1 ELSE 0 END" for each in SEVERITIES},
     ),
     _one(
         "account_topup",
         "coalesce(topup_gross_amount, topup_amount)",
-        "The next top-up as it is to be paid: with tax where its rate is known.",
+        "The amount of the next top-up, with tax if its rate is known.",
     ),
     _one(
-        "account_topup_order_timestamp_seconds", _instant("order_by_date"), "The UTC day to order it by, its midnight."
+        "account_topup_order_timestamp_seconds",
+        _instant("order_by_date"),
+        "Midnight of the last UTC day to order the top-up.",
     ),
 )
 """Labelled by account, vendor, team and unit."""
@@ -137,19 +139,19 @@ ENDPOINTS: Final = (
     _one(
         "endpoint_last_success_timestamp_seconds",
         _instant("last_observed_at_utc"),
-        "When an endpoint of the account last answered well.",
+        "When an endpoint of the account last succeeded.",
     ),
     _one(
         "endpoint_last_attempt_timestamp_seconds",
         _instant("last_attempt_at_utc"),
-        "When an endpoint of the account was last asked.",
+        "When an endpoint of the account was last requested.",
     ),
 )
 """Labelled by account, vendor and endpoint."""
 
 BUILDS: Final = (
     _one("build_timestamp_seconds", _instant("built_at_utc"), "When the published build was made."),
-    _one("build_as_of_timestamp_seconds", _instant("as_of_utc"), "The instant that the published build speaks of."),
+    _one("build_as_of_timestamp_seconds", _instant("as_of_utc"), "The instant that the published build describes."),
 )
 
 _UNEXPLAINED = f"""
@@ -170,7 +172,7 @@ _BUILD_ROW = """
 
 
 class Metrics(Collector):
-    """Families of samples, as prometheus-client's encoders take them."""
+    """Families of samples, as prometheus-client's encoders expect them."""
 
     def __init__(self, families: Sequence[GaugeMetricFamily]) -> None:
         self._families = families
@@ -181,18 +183,18 @@ class Metrics(Collector):
 
 
 def read_metrics(current: Path, now: datetime, last_run: LastRun | None = None) -> Metrics:
-    """The metrics of the newest build, and of how the last run ended; `now` is what ages are counted to.
+    """Metrics of the newest build, and of the last run; ages are counted to `now`.
 
-    Raises DrawdownError where nothing is published, or what is there is another version's.
+    Raises DrawdownError if nothing is published, or the build is of another version.
     """
     with reading(current) as connection:
         return metrics_of(connection, now, last_run)
 
 
 def publish_metrics(home: Home, now: datetime, last_run: LastRun | None) -> Path:
-    """Write `published/metrics/drawdown.prom` from the current build and how the last run ended, replaced whole.
+    """Write `published/metrics/drawdown.prom` from the current build and the result of the last run, replaced whole.
 
-    Raises DrawdownError as `read_metrics` does, OSError; then the file stays as it was.
+    Raises DrawdownError as `read_metrics` does, or OSError; the file is then unchanged.
     """
     path = home.published / "metrics" / "drawdown.prom"
     text = generate_latest(read_metrics(home.current, now, last_run))
@@ -202,7 +204,7 @@ def publish_metrics(home: Home, now: datetime, last_run: LastRun | None) -> Path
 
 
 def metrics_of(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: LastRun | None = None) -> Metrics:
-    """The metrics of an open build, ages and severities as they are at `now`."""
+    """Metrics of an open build, with ages and severities as of `now`."""
     accounts = (
         f"SELECT status.*, unexplained.unexplained_amount FROM ({status_at(now)}) AS status LEFT JOIN ({_UNEXPLAINED}) "
         "AS unexplained ON status.account_id = unexplained.account_id AND status.unit_code = unexplained.unit_code"
@@ -215,14 +217,14 @@ def metrics_of(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: L
     names = connection.execute("SELECT account_id FROM marts.account_status ORDER BY account_id").fetchall()
     complete = _gauge(
         "account_metrics_complete",
-        "1 where all samples of the account could be made; 0 where some are missing for a reason of its own.",
+        "1 if all samples of the account could be computed; 0 if some are missing.",
         ["account"],
         [([name], int(name not in failed)) for (name,) in names],
     )
     made = connection.execute(f"SELECT version_id, reporting_unit_code FROM ({_BUILD_ROW})").fetchall()
     info = _gauge(
         "build_info",
-        "What made the published build, and what fleet totals are in; always 1.",
+        "Version that made the published build, and currency of fleet totals; always 1.",
         ["version", "reporting_unit"],
         [([version or __version__, reporting or "unknown"], 1) for version, reporting in made],
     )
@@ -231,8 +233,8 @@ def metrics_of(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: L
 
 
 def _of_runs(last_run: LastRun) -> list[GaugeMetricFamily]:
-    """Not of the build but of how the last run ended."""
-    doc = "1 where the last run failed and the build is that of a run before it; else 0."
+    """Metrics of the last run, not of the build."""
+    doc = "1 if the last run failed, so that the build is from an earlier run; otherwise 0."
     return [
         _gauge("last_run_failed", doc, samples=[((), not last_run.is_ok)]),
         _gauge(
@@ -242,7 +244,7 @@ def _of_runs(last_run: LastRun) -> list[GaugeMetricFamily]:
         ),
         _gauge(
             "failed_runs_in_a_row",
-            "How many runs have failed since one last published a build.",
+            "Consecutive failed runs since a build was last published.",
             samples=[((), last_run.failed_run_count)],
         ),
     ]
@@ -255,9 +257,9 @@ def _families(
     labels: Mapping[str, str],
     failed: set[str],
 ) -> list[GaugeMetricFamily]:
-    """The families of one kind of row, in the order of the rows' labels, of which the first is the account.
+    """Families of one kind of row, in the order of the rows' labels, of which the first is the account.
 
-    What cannot be computed of one account is left out for that account, which joins `failed`.
+    Samples that cannot be computed for an account are left out for it, and it joins `failed`.
     """
     expressions = [expression for metric in metrics for expression in metric.value.values()]
     order = f" ORDER BY {', '.join(str(place) for place in range(1, len(labels) + 1))}" if labels else ""
@@ -279,7 +281,7 @@ def _families(
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, order: str, failed: set[str]) -> list[tuple[Any, ...]]:
-    """The rows of all accounts but those whose part of the query fails."""
+    """Rows of all accounts except those whose part of the query fails."""
     try:
         return connection.execute(query + order).fetchall()
     except (duckdb.CatalogException, duckdb.BinderException):

@@ -1,4 +1,4 @@
-"""Publishing's assets: the snapshot that readers open, and what is made of it for other tools."""
+"""Assets of the layer `published`: the snapshot that readers open, and exports made from it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -44,12 +44,12 @@ _SNAPSHOT = dg.AssetKey(["published", "snapshot"])
     ],
 )
 def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-    """Copy what readers get into a new file and turn the symlink to it."""
+    """Copy the published tables into a new file and switch the symlink to it."""
     with readable_failures():
         warehouse.checkpoint()
         build = publish(warehouse.connection, warehouse.home, published())
         warehouse.has_published = True
-        held = quarantine.lines(warehouse.connection)
+        quarantined = quarantine.lines(warehouse.connection)
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(
         check_results=[_result("is_whole", held, metadata={"accounts_in_quarantine": len(held)})],
@@ -141,7 +141,7 @@ def metrics(
     context: dg.AssetExecutionContext, home: dg.ResourceParam[Home], clock: dg.ResourceParam[Clock]
 ) -> dg.MaterializeResult:
     """Write the metrics of the current snapshot."""
-    # Whatever fails after this makes the run a failed one, and writes them again.
+    # Any failure after this makes the run a failed one, and writes them again.
     this_run = LastRun(run_id=context.run.run_id, ended_at_utc=clock.now(), is_ok=True)
     with readable_failures():
         return _files([publish_metrics(home, clock.now(), this_run)])
@@ -151,11 +151,11 @@ def metrics(
     "postgres",
     kinds={"postgres"},
     description="The same tables in the PostgreSQL database that accounts.toml names under publish.postgres, swapped "
-    "whole; nothing where it names none.",
-    check=("is_loaded", "PostgreSQL has the newest build, where it is to have one; the next run tries again."),
+    "whole; skipped if it names none.",
+    check=("is_loaded", "PostgreSQL has the newest build, if it is configured; the next run tries again."),
 )
 def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-    """Copy the current snapshot into PostgreSQL; what fails there is a failed check, and everything else is kept."""
+    """Copy the current snapshot into PostgreSQL; a failure is a failed check, and everything else is kept."""
     problem = loaded = target = None
     try:
         # A rebuild needs no accounts.toml.
@@ -194,7 +194,7 @@ def postgres(home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
 @_of_snapshot(
     "messages",
     kinds={"python"},
-    description="Messages to people, of what has changed in their accounts' alerts; sent when all else is published.",
+    description="Messages about changed alerts, sent after everything else is published.",
     check=("is_delivered", "Every recipient was notified; undelivered messages are tried again."),
     after=[parquet, focus, report, metrics, postgres],
 )
@@ -204,7 +204,7 @@ def messages(
     home: dg.ResourceParam[Home],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult:
-    """Free the warehouse, note that the run has published, and tell people; a replay tells nobody."""
+    """Unlock the warehouse, record that the run has published, and send messages; a replay sends none."""
     problems: list[str] = []
     if not warehouse.is_replay:
         with readable_failures():
@@ -215,7 +215,7 @@ def messages(
 def _tell(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> list[str]:
     own = settings.load()
     journal = JournalCopy.of(warehouse.connection)
-    # Recipients may take their time: whoever else wants to write need not wait for them.
+    # Recipients may be slow, and other writers should not wait for them.
     warehouse.close()
     with sole_deliverer(home) as is_sole:
         if not is_sole:

@@ -1,7 +1,7 @@
-"""The published DuckDB file and its Parquet twins.
+"""The published DuckDB file and its Parquet copies.
 
-A build is written to a new file, closed, synced, and only then does the symlink `current.duckdb` turn to it: a
-reader that has the old file open keeps it, whole, for as long as it likes.
+A build is written to a new file, closed and synced, and only then does the symlink `current.duckdb` change to it: a
+reader with the old file open keeps it complete for as long as it is open.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pipeline.support.duckdb_session import set_session
 from pipeline.support.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
 
 KEPT_VERSIONS: Final = 3
-"""Builds that stay in published/versions; older ones are pruned."""
+"""Builds that are kept in published/versions; older ones are deleted."""
 
-# The oldest storage that today's clients can all read: BI tools lag behind the newest DuckDB.
+# The oldest storage version that all current clients can read: BI tools lag behind the newest DuckDB.
 _STORAGE_VERSION = "v1.0.0"
 _BUILD_NAME = re.compile(r"[0-9a-f]{16}")
 """A build's folder."""
@@ -42,9 +42,9 @@ class Build:
 
 
 def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[Table]) -> Build:
-    """Copy tables out of the warehouse into a new published file, and turn `current.duckdb` to it.
+    """Copy tables out of the warehouse into a new published file, and switch `current.duckdb` to it.
 
-    Raises duckdb.Error or OSError (a full disk, say), and then readers keep the build that they have.
+    Raises duckdb.Error or OSError (such as a full disk); readers then keep their build.
     """
     versions = private_folder(home.published / "versions")
     path = private_folder(versions / FetchIds().draw()) / BUILD_FILE
@@ -62,11 +62,11 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
 def write_build(
     connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], *, current: Path | None = None
 ) -> dict[str, int]:
-    """Copy tables out of the warehouse into a new file, whole or not at all; returns each table's rows.
+    """Copy tables out of the warehouse into a new file, completely or not at all; returns each table's row count.
 
-    Of a view, the rows of accounts in quarantine are those of the build `current`, where there is one.
+    Views get the rows of quarantined accounts from the build `current`, if there is one.
 
-    Raises duckdb.Error or OSError (a full disk, say).
+    Raises duckdb.Error or OSError (such as a full disk).
     """
     temporary = path.with_name(path.name + ".tmp")
     log = temporary.with_name(temporary.name + ".wal")
@@ -134,7 +134,7 @@ def _turn(link: Path, target: Path) -> None:
 def _prune(versions: Path, keep: Path) -> None:
     builds = []
     for path in sorted(versions.iterdir()):
-        # What a killed run left behind is no build.
+        # Remains of a killed run are not a build.
         if _BUILD_NAME.fullmatch(path.name) and (path / BUILD_FILE).exists():
             builds.append(path)
         else:
@@ -155,7 +155,7 @@ def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> list[Pa
     """
     folder = private_folder(home.published / "parquet")
     written = []
-    # A connection of its own reads the published file, so that the twins hold what readers get.
+    # A separate connection reads the published file, so that the Parquet files have what readers get.
     with duckdb.connect(build, read_only=True) as connection:
         set_session(connection)
         for table in tables:

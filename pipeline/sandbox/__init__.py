@@ -1,6 +1,6 @@
 """The four vendors' APIs over a simulated world, behind a real socket: for demo, command line and tests.
 
-Nothing in here is used by the pipeline, and nothing of the pipeline is used in here.
+The pipeline uses nothing of this package, and this package uses nothing of the pipeline.
 """
 
 from pipeline.sandbox.server import Sandbox, serve_forever, start

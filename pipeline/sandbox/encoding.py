@@ -5,8 +5,7 @@ from typing import Any
 
 import msgspec
 
-# What an answer's body is made of: dict, list, str, int, bool, None, Decimal, and msgspec.Raw for a literal
-# token.
+# Values of an answer's body: dict, list, str, int, bool, None, Decimal, and msgspec.Raw for a literal token.
 Tree = Any
 
 # Below this power of ten the vendors' own encoders write 1.48e-11 rather than a row of zeros.

@@ -1,4 +1,4 @@
-"""One request and the socket under it, for answers as HTTP allows them and for answers as it does not."""
+"""One request and its socket, for valid HTTP answers and for invalid ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +17,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request that a fault may spoil, with the answer that it would have got."""
+    """One request that a fault may affect, with its regular answer."""
 
     vendor: str
     path: str
@@ -31,14 +31,14 @@ class Exchange:
     receive: Receive
     send: Send
     status: int | None = None
-    """The status that was sent; None while none was."""
+    """Status that was sent; None if none was."""
 
     async def give(self, answer: ApiResponse) -> None:
         """Send an answer as JSON."""
         await self.reply(answer.status, encode(answer.body), {**JSON, **answer.headers})
 
     async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send a whole response."""
+        """Send a complete response."""
         await self.start(status, {**headers, "content-length": str(len(body))})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -53,7 +53,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def raw(self, data: bytes, *, reset: bool = False) -> None:
-        """Write bytes to the socket behind the server's back, then close it, or reset it."""
+        """Write bytes directly to the socket, then close or reset it."""
         if data:
             self.status = int(data.split(b" ", 2)[1])
             self._transport().write(data)
@@ -68,12 +68,12 @@ class Exchange:
         self._transport().abort()
 
     def _transport(self) -> asyncio.Transport:
-        # No ASGI message can break HTTP itself, so this reaches for the connection that `receive` belongs to.
+        # No ASGI message can break HTTP itself, so this uses the connection behind `receive`.
         transport: asyncio.Transport = self.receive.__self__.transport  # type: ignore[attr-defined]
         return transport
 
     async def gone(self, seconds: float | None) -> bool:
-        """Wait at most `seconds`, or without limit, for the client to leave; tell whether it did."""
+        """Wait for the client to leave, at most `seconds` or without limit; returns whether it did."""
         try:
             while True:
                 message = await asyncio.wait_for(self.receive(), seconds)

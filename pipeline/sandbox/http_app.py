@@ -2,11 +2,11 @@
 
 | control | does |
 |---|---|
-| `GET /_sandbox/state` | tells the clock and the accounts with their balances |
+| `GET /_sandbox/state` | returns the clock and the accounts with their balances |
 | `POST /_sandbox/clock` `{"now"}` | moves the clock to an ISO 8601 instant with an offset |
 | `GET /_sandbox/requests` | lists the vendors' requests so far, without keys |
 
-The controls ask for no credentials: the server listens on the loopback interface only.
+The controls need no credentials: the server listens on the loopback interface only.
 """
 
 import asyncio
@@ -41,21 +41,21 @@ _RECENT_KEPT = 2_000
 
 
 class InjectedFault(Protocol):
-    """What a test does to an exchange instead of answering it."""
+    """Action that a test performs on an exchange instead of answering it."""
 
     name: str
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Spoil one exchange."""
+        """Apply the fault to one exchange."""
 
 
 Spoil = Callable[[str, str | None, str], InjectedFault | None]
-"""From vendor, account and path of a request to what happens to it, if anything."""
+"""Returns the fault for the vendor, account and path of a request, if any."""
 
 
 @dataclass(slots=True)
 class Received:
-    """One request to a vendor. `at_seconds` is monotonic; `status` is None if none was ever sent."""
+    """One request to a vendor. `at_seconds` is monotonic; `status` is None if none was sent."""
 
     number: int
     at_seconds: float

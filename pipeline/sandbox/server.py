@@ -1,4 +1,4 @@
-"""The sandbox behind a real socket: in a thread for a test or a demo, or until it is stopped, from the command line."""
+"""The sandbox behind a real socket: in a thread for a test or a demo, or in the foreground for the command line."""
 
 import hashlib
 import socket
@@ -78,9 +78,9 @@ class Sandbox:
     ) -> Self:
         """Start a sandbox in a daemon thread and return it once it answers.
 
-        `port` 0 takes a free one. The world has `days` days of history before `now` (aware; the real time if
-        None) and the accounts of `vendors` (all if None). The clock does not move until it is moved, unless `ticking`.
-        Raises OSError for a port in use and ValueError as `World` does.
+        `port` 0 picks a free one. The world has `days` days of history before `now` (aware; the real time if None) and
+        the accounts of `vendors` (all if None). The clock only advances if `ticking`. Raises OSError for a port in use
+        and ValueError as `World` does.
         """
         return cls(World(seed=seed, days=days, now=now, vendors=vendors, ticking=ticking), port)
 
@@ -98,7 +98,7 @@ class Sandbox:
         return self.world.now
 
     def base_url(self, vendor: str) -> str:
-        """Return the base URL that stands in for a vendor's; documented paths are appended to it."""
+        """Return the base URL of a simulated vendor; documented paths are appended to it."""
         return f"{self.url}{self._prefixes[vendor]}"
 
     def move_clock(self, instant: datetime) -> None:
@@ -106,7 +106,7 @@ class Sandbox:
         self.world.move_clock(instant)
 
     def spoil_with(self, spoil: "Spoil") -> None:
-        """Let a test decide what happens to each request from now on."""
+        """Set the function that decides about a fault for each request from now on."""
         self._vendors.spoil = spoil
 
     def requests(self) -> "list[Received]":
@@ -182,7 +182,7 @@ def _secret(seed: int, account_id: str, purpose: str) -> str:
 
 
 def _listen(port: int) -> socket.socket:
-    # The protocol is named because asyncio turns off Nagle's delay (40 ms an answer) only where it is.
+    # With the protocol named, asyncio disables Nagle's delay (40 ms an answer).
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,1 +1,1 @@
-"""Units, columns and tables, each defined once, and what is rendered from them."""
+"""Units, columns and tables, each defined once, and what is generated from them."""

@@ -1,8 +1,8 @@
-"""Checksums of tables: the SQL that makes one, and what is left out because every build writes its own.
+"""Checksums of tables: their SQL, and the columns and tables that are excluded because every build differs in them.
 
-A row becomes one text in which every value has one form (exact, UTC, NULL distinct from the empty text) and follows
-its length, so that no two rows read alike. The SHA-256 of each row is added up, four numbers of 64 bits side by
-side. So the order of rows, storage, threads and DuckDB's version make no difference, and a repeated row does.
+A row becomes one text in which every value has a canonical form (exact, UTC, NULL distinct from the empty text) and
+follows its length, so that different rows have different texts. The SHA-256 hashes of all rows are added up as four
+64-bit numbers. So the order of rows, storage, threads and DuckDB's version make no difference, and a repeated row does.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pipeline.schema.columns import Type
 from pipeline.schema.tables import ALL
 
 PER_BUILD_COLUMNS: Final = ("loaded_at_utc", "quarantined_at_utc")
-"""Columns that say when something was built, or found while building: left out of every table. Since when an
-account is in quarantine is known to the builds in between, and not to landing."""
+"""Columns with the time when something was built, or found while building: excluded from every table. The start of a
+quarantine depends on the builds in between, and not on landing."""
 
 PER_BUILD_TABLES: Final = {table.full_name: table.per_build for table in ALL.values() if table.per_build}
-"""Tables that say nothing of the accounts, and why: left out."""
+"""Tables that are excluded because they describe no accounts, with the reason."""
 
 DIGITS: Final = 32
 """Hexadecimal digits of a checksum: 128 bits."""
@@ -28,7 +28,7 @@ _WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _AS_IT_IS: Final = "CAST({0} AS VARCHAR)"
 # Whole microseconds do not depend on the session's time zone; infinity has none.
 _MICROSECONDS: Final = "coalesce(CAST(epoch_us({0}) AS VARCHAR), CAST(CAST({0} AS VARCHAR) LIKE '-%' AS VARCHAR))"
-# 17 digits tell every double from every other, and adding zero makes a negative zero a zero.
+# 17 digits distinguish every double from every other, and adding zero makes a negative zero a zero.
 _FLOAT: Final = "printf('%.17g', CAST({0} AS DOUBLE) + 0.0)"
 # The same value at another scale is the same value.
 _DECIMAL: Final = """CASE WHEN contains(CAST({0} AS VARCHAR), '.')
@@ -39,7 +39,7 @@ _TEXTS: Final[dict[str, str]] = {
     Type.DATE: _AS_IT_IS,
     Type.INSTANT: _MICROSECONDS,
     Type.NUMBER: _FLOAT,
-    # Files that are not ours hold these.
+    # Types that only occur in files of other origin.
     **{sign + name: _AS_IT_IS for name in _WHOLE for sign in ("", "U")},
     "UUID": _AS_IT_IS,
     "BLOB": "hex({0})",
@@ -71,7 +71,7 @@ def _field(column: str, data_type: str) -> str:
 
 
 def digest(columns: Mapping[str, str], row: tuple[int | None, ...]) -> str:
-    """The checksum of a table, from the names of its columns and the row that `checksum_query` gives."""
+    """Checksum of a table, from the names of its columns and the row that `checksum_query` returns."""
     parts = [*sorted(columns), *(str(number or 0) for number in row)]
     return sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
 

@@ -1,7 +1,7 @@
 """Every column, defined once in `sql/columns/<theme>.yaml`: its name, meaning, type, unit and bounds.
 
 A table (`pipeline.schema.tables`) lists names from there, so the same quantity has the same name, type and meaning
-wherever it occurs. The name's suffix gives type, unit and bounds; a file says only what differs:
+wherever it occurs. The name's suffix gives type, unit and bounds; a file states only what differs:
 
     spend_date: The day of the spend.
     tax_basis:
@@ -9,7 +9,7 @@ wherever it occurs. The name's suffix gives type, unit and bounds; a file says o
       allowed: [gross, net, unknown]
 
 Further keys: `type` (a member of Type in lower case), `unit`, `minimum`, `maximum`, and `allowed_like`, which names a
-column whose allowed values are valid here as well. `allowed: SEVERITIES` takes a tuple of `pipeline.schema.severities`.
+column whose allowed values are also valid here. `allowed: SEVERITIES` takes a tuple of `pipeline.schema.severities`.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Column:
     type: Type
     doc: str
     unit: str | None = None
-    """What one of it is: seconds, days, rows, `unit_code` for money, ratio."""
+    """Unit: seconds, days, rows, `unit_code` for money, ratio."""
     minimum: int | None = None
     maximum: int | None = None
     allowed: tuple[str, ...] = ()
-    """For text: the only values there are."""
+    """For text: the allowed values."""
 
 
 _SUFFIXES: Final[dict[str, Type]] = {
@@ -91,9 +91,9 @@ _BOUNDS: Final[dict[str, tuple[int, int | None]]] = {
     **dict.fromkeys(("_seconds", "_months", "_days", "_ratio", "_rate", "_rows", "_count"), (0, None)),
     "_probability": (0, 1),
 }
-"""Minimum and maximum, unless a column's definition names others."""
-# FOCUS, the FinOps Open Cost and Usage Specification, names its columns in CamelCase and ours beside them x_CamelCase.
-# `.sqlfluff` knows them by the same pattern.
+"""Minimum and maximum, unless a column's definition has its own."""
+# FOCUS, the FinOps Open Cost and Usage Specification, names its columns in CamelCase; our additions are x_CamelCase.
+# `.sqlfluff` has the same pattern.
 _FOCUS_NAME: Final = re.compile(r"(x_)?([A-Z][a-z]+)+")
 _FOCUS_SUFFIXES: Final[dict[str, Type]] = {
     "Cost": Type.MONEY,
@@ -113,7 +113,7 @@ def suffix_of(name: str) -> str | None:
 
 
 def is_focus_name(name: str) -> bool:
-    """Whether a column has a name of FOCUS, or is one of ours beside them: `x_...`."""
+    """Whether a column has a FOCUS name, or is one of our additions to that standard: `x_...`."""
     return bool(_FOCUS_NAME.fullmatch(name))
 
 
@@ -129,7 +129,7 @@ def _focus_problem(column: Column) -> str | None:
 
 
 def suffix_problem(column: Column) -> str | None:
-    """How a column's name contradicts its type or unit; None where it does not."""
+    """Sentence on how a column's name contradicts its type or unit; None if it does not."""
     if column.name in _EXCEPTIONS:
         return None
     if is_focus_name(column.name):
@@ -153,7 +153,7 @@ def suffix_problem(column: Column) -> str | None:
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A column as its file has it."""
+    """Definition of a column in its file."""
 
     doc: str
     type: Literal["text", "boolean", "integer", "date", "instant", "money", "rate", "number"] | None = None
@@ -165,10 +165,10 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load_columns(folder: Path) -> dict[str, Column]:
-    """Every column that the files `<theme>.yaml` of a folder define, by name.
+    """Load every column that the files `<theme>.yaml` of a folder define, by name.
 
     Raises DrawdownError for a file that cannot be read, a name that two files define, and a definition with an unknown
-    key, an unknown type, or allowed values that are not there.
+    key, an unknown type, or unknown allowed values.
     """
     entries: dict[str, tuple[str, _Entry]] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -183,7 +183,7 @@ def load_columns(folder: Path) -> dict[str, Column]:
 def _column(name: str, where: str, entry: _Entry, entries: dict[str, tuple[str, _Entry]]) -> Column:
     kind, unit, (minimum, maximum) = _by_name(name)
     if entry.type is not None and Type[entry.type.upper()] is not kind:
-        # The suffix is part of a well-known name, and tells neither unit nor bounds.
+        # The suffix is part of a well-known name, and determines neither unit nor bounds.
         kind, unit, minimum, maximum = Type[entry.type.upper()], None, None, None
     return Column(
         name=name,
@@ -197,7 +197,7 @@ def _column(name: str, where: str, entry: _Entry, entries: dict[str, tuple[str, 
 
 
 def _by_name(name: str) -> tuple[Type, str | None, tuple[int | None, int | None]]:
-    """The type, unit and bounds that a column's name gives."""
+    """Type, unit and bounds by a column's name."""
     if is_focus_name(name):
         kind = _focus_type(name)
         return kind, "UTC instant" if kind is Type.INSTANT else None, (None, None)

@@ -1,4 +1,4 @@
-"""Definitions in YAML: read as text, checked against a type, and refused with the file, the key and what to do."""
+"""YAML definitions: read as text, and checked against a type; errors name the file, the key and the remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Definition = TypeVar("Definition")
 
 
 class _Loader(yaml.CBaseLoader):  # type: ignore[misc] # PyYAML has no types
-    """Keeps every scalar as the text that it is (`off` is no boolean), and refuses a key that occurs twice."""
+    """Keeps every scalar as text (`off` is no boolean), and refuses a repeated key."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         made: dict[Hashable, Any] = super().construct_mapping(node, deep)
@@ -27,10 +27,10 @@ class _Loader(yaml.CBaseLoader):  # type: ignore[misc] # PyYAML has no types
 
 
 def read_mapping(path: Path, where: str) -> dict[str, Any]:
-    """The mapping that a YAML file holds: of texts, lists and mappings.
+    """Read a mapping of texts, lists and mappings from a YAML file.
 
-    `where` names the file in errors. Raises DrawdownError for a file that cannot be read, is no YAML or holds
-    something else.
+    `where` names the file in errors. Raises DrawdownError for a file that cannot be read, is no YAML or has other
+    contents.
     """
     try:
         # _Loader builds nothing but text, lists and mappings.
@@ -49,7 +49,7 @@ def read_mapping(path: Path, where: str) -> dict[str, Any]:
 
 
 def checked(found: object, kind: type[Definition], where: str) -> Definition:
-    """What was read as a typed definition; texts become numbers and booleans where the type wants them.
+    """Convert a mapping to a typed definition; texts become numbers and booleans as the type requires.
 
     Raises DrawdownError, with `where`, for an unknown key, a missing one, or a value of another type.
     """

@@ -1,6 +1,6 @@
-"""Numbers of days that judgements, forecasts and whoever shows them share.
+"""Limits in days that judgements, forecasts and reports share.
 
-marts.account_status and marts.forecast_accuracy have theirs once more, because they are SQL, and a test compares.
+marts.account_status and marts.forecast_accuracy repeat theirs in SQL, and a test compares them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Final
 CRITICAL_DAYS: Final = 7
 WARNING_DAYS: Final = 14
 WATCH_DAYS: Final = 30
-"""An account with at most this many days left has that severity."""
+"""By severity: an account with at most this many days left has it."""
 
 HORIZON_DAYS: Final = 90
-"""How far forecasts look."""
+"""Horizon of forecasts."""
 TOTAL_HORIZONS: Final = (1, 7, 30, HORIZON_DAYS)
-"""The numbers of days whose forecast totals are shown, and scored once the days have come."""
+"""Horizons whose forecast totals are shown, and scored once they are over."""
 
 SUMMARY_DAYS: Final = 30
-"""What moved a balance is summed up, and what is unexplained is shown, for so many days before a build."""
+"""Days before a build for which balance changes are summed up and unexplained amounts shown."""
 DUE_DAYS: Final = 7
-"""An order is due if it has to be placed within so many days, today included."""
+"""An order is due if it has to be placed within this many days, today included."""

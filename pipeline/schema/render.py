@@ -1,7 +1,7 @@
-"""What follows from the definitions: DDL with constraints, comments, the pandera contract, polars types.
+"""DDL with constraints, comments, pandera contracts and polars types, generated from the definitions.
 
-Keys are tested by query (`duplicate_keys`), not by PRIMARY KEY: an index would have to be maintained by every
-refresh, which costs more than all else that a refresh does.
+Keys are tested by query (`duplicate_keys`), not by PRIMARY KEY: every refresh would have to maintain an index, which
+costs more than the rest of the refresh.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def create_table(table: Table, name: str | None = None) -> str:
 def column_comment(column: TableColumn, kind: str = "TABLE") -> str:
     """A column's doc with its unit, as the database shows it: `The balance. [unit_code]`.
 
-    A view has no constraints, so its comments say where a column is never NULL.
+    A view has no constraints, so its comments state which columns are never NULL.
     """
     unit = column.column.unit
     doc = column.column.doc if column.is_nullable or kind == "TABLE" else f"{column.column.doc} Never NULL."
@@ -102,11 +102,11 @@ def polars_schema(table: Table) -> dict[str, pl.DataType]:
 def contract(table: Table) -> pa.DataFrameSchema:
     """The pandera contract of a table: exact columns and types, nullability, bounds and allowed values.
 
-    It only judges: nothing is coerced, and no row is dropped by it. Floats must be finite.
+    It only validates: nothing is coerced, and no row is dropped. Floats must be finite.
     """
     import pandera.polars as pa
 
-    # A built-in check goes by its error in the failure cases, not by its name.
+    # In the failure cases, a built-in check is identified by its error, not by its name.
     def checks(column: TableColumn) -> list[pa.Check]:
         made = []
         if column.column.allowed:
@@ -140,6 +140,6 @@ def _finite(name: str) -> pl.Expr:
 
 
 def unused_columns(tables: list[Table]) -> list[str]:
-    """Columns that are defined and that no table lists."""
+    """Columns that are defined but listed by no table."""
     used = {name for made in tables for name in made.column_names}
     return sorted(set(COLUMNS) - used)

@@ -7,22 +7,22 @@ from types import MappingProxyType
 from typing import Final
 
 SEVERITIES: Final = ("ok", "watch", "warning", "critical", "unknown")
-"""Least urgent first; `unknown` is apart, because nothing is known."""
+"""Least urgent first; `unknown` is separate, because nothing is known."""
 
 URGENCY: Final = ("critical", "warning", "unknown", "watch", "ok")
-"""The order in which people are shown accounts: what nobody can judge comes before what can wait."""
+"""Order in which accounts are shown: unknown accounts come before those that can wait."""
 
 LEVELS: Final = ("watch", "warning", "critical")
-"""Those that an alert can have, least urgent first."""
+"""Severities of alerts, least urgent first."""
 
 SQL_URGENCY: Final = f"list_position({list(URGENCY)}, severity)"
-"""What rows with a severity are ordered by in SQL, the most urgent first."""
+"""SQL expression that sorts rows with a severity, the most urgent first."""
 
 RUN_FAILED: Final = "run_failed"
-"""The rule that is about runs, and not about an account."""
+"""The rule about runs, which concerns no account."""
 
 EVERY_ACCOUNT: Final = "*"
-"""Used in place of an account's id where something is not about one account."""
+"""Used instead of an account's id for something that is not about one account."""
 
 ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -38,4 +38,4 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         RUN_FAILED: "warning",
     }
 )
-"""Every rule of alerts, and how severe it is unless the owner says otherwise; `runway` has two, by the days left."""
+"""Every rule of alerts, with its default severity; `runway` has two, by the days left."""

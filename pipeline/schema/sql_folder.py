@@ -1,4 +1,4 @@
-"""Where the definitions of tables are: `sql/<layer>/<table>/`, beside the package in a clone, inside it in a wheel."""
+"""Location of the table definitions: `sql/<layer>/<table>/`, beside the package in a clone, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MACROS_FOLDER: Final = SQL_FOLDER / "macros"
 
 
 def shown(path: Path) -> str:
-    """A file of `sql` as errors and pages name it, wherever the folder is: `sql/columns/money.yaml`."""
+    """A file of `sql` as errors and pages show it, wherever the folder is: `sql/columns/money.yaml`."""
     parts = path.parts
     depth = 2 if path.parent.name in (COLUMNS_FOLDER.name, MACROS_FOLDER.name) else 3
     return "/".join(("sql", *parts[-depth:]))

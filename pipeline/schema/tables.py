@@ -1,4 +1,4 @@
-"""Every table, defined once in `sql/<layer>/<table>/table.yaml`: what a row is, its key, and its columns in order.
+"""Every table, defined once in `sql/<layer>/<table>/table.yaml`: grain, key, and columns in order.
 
     doc: An exchange rate of the euro on a day on which it was published.
     grain: currency and day on which its rate was published
@@ -10,10 +10,10 @@
       - eur_rate
       - fx_source?
 
-`?` behind a column's name lets it be NULL in this table; `- fx_source: {nullable: true, meaning: ...}` also gives it
-another meaning there. Names are those of `pipeline.schema.columns`, further keys the attributes of `Table`. A table
-without `made_from` has a SELECT in `model.sql` beside the file (`pipeline.models`). From these definitions come the
-DDL, the pandera contracts, the comments and the data dictionary (`pipeline.schema.render`).
+`?` after a column's name allows NULL in this table; `- fx_source: {nullable: true, meaning: ...}` also gives it another
+meaning there. Names are those of `pipeline.schema.columns`, further keys the attributes of `Table`. A table without
+`made_from` has a SELECT in `model.sql` beside the file (`pipeline.models`). The DDL, the pandera contracts, the
+comments and the data dictionary are generated from these definitions (`pipeline.schema.render`).
 """
 
 from __future__ import annotations
@@ -38,80 +38,80 @@ CHECKS_FILE: Final = "checks.sql"
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column as one table has it."""
+    """A column of one table."""
 
     column: Column
-    """With the table's own meaning, where it gives one."""
+    """With the table's own meaning, if it has one."""
     is_nullable: bool
 
     @property
     def name(self) -> str:
-        """The column's name."""
+        """Name of the column."""
         return self.column.name
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far from a changed fact the rows may lie that follow from it."""
+    """How far from a changed fact the rows that depend on it may lie."""
 
     look_back_days: int = 0
-    """Rows read facts of this many days before them."""
+    """Rows depend on facts up to this many days before them."""
     look_ahead_days: int = 0
-    """Rows read facts of this many days after them."""
+    """Rows depend on facts up to this many days after them."""
     has_neighbours: bool = False
-    """Beyond these days, rows read on to the account's next reading on either side."""
+    """Beyond these days, rows depend on facts up to the account's next reading on either side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table: `layer.name`, at the grain that `grain` names and `key` enforces."""
+    """One table, `layer.name`, with the grain that `grain` names and `key` enforces."""
 
     layer: str
     name: str
     doc: str
-    """What a row is, in sentences; the warnings are part of it."""
+    """Meaning of a row, in sentences, including `warnings`."""
     grain: str
     """What there is one row for, as in `account and UTC day`."""
     key: tuple[str, ...]
     """Columns that no two rows share; empty for a table of one row."""
     columns: tuple[TableColumn, ...]
     warnings: tuple[str, ...] = ()
-    """What a user of the table must know before adding up or joining its rows, a sentence each."""
+    """What a user of the table must know before adding up or joining its rows, one sentence each."""
     month_column: str | None = None
-    """The day, month or instant by which the table is recomputed; None: it is rebuilt whole."""
+    """Day, month or instant by which the table is recomputed; None: it is rebuilt completely."""
     is_published: bool = True
     is_view: bool = False
-    """In the warehouse it is a view: what it is made of is stored already. Readers get it as a table."""
+    """Whether it is a view in the warehouse, because its inputs are stored already. Readers get it as a table."""
     day_column: str | None = None
-    """In a table that is rebuilt whole: the day that a row holds for. Where rows differ, what is recomputed by month
-    and reads them owes the months of those days only."""
+    """For a table that is rebuilt completely: the day of a row. If rows differ, only the months of those days become
+    dirty in the monthly tables that read them."""
     holds_on: bool = False
-    """A row holds for all days from `day_column` on, until the next row."""
+    """Whether a row applies to all days from `day_column` on, until the next row."""
     reach: Mapping[str, Reach] = field(default_factory=dict)
-    """In a table that is recomputed by month and follows from where money went: by the name of each table of facts
-    that it reads, how far around a changed fact its rows may differ."""
+    """For a monthly table that depends on movements of money: by the name of each table of facts that it reads, how far
+    around a changed fact its rows may differ."""
     owes_all: bool = False
-    """In a table that is rebuilt whole: where rows differ, what is recomputed by month and reads them owes every month.
-    So its rows must differ seldom."""
+    """For a table that is rebuilt completely: if rows differ, all months become dirty in the monthly tables that read
+    them. So its rows must rarely change."""
     made_from: tuple[str, ...] = ()
-    """For a table that Python makes: the tables, or what of landing and settings, that it is made from. The SELECT of
-    any other table says that itself."""
+    """For a table that Python makes: its input tables, or parts of landing and settings. For any other table, the
+    SELECT is the source of this."""
     is_bookkeeping: bool = False
-    """The warehouse's own notes on what it has done and has yet to do: no asset of Dagster's."""
+    """Whether it is the warehouse's own bookkeeping, and no Dagster asset."""
     per_build: str | None = None
-    """Why its rows say nothing of the accounts and differ from build to build: checksums leave them out."""
+    """Why its rows say nothing about accounts and differ between builds: checksums exclude it."""
     after_all: bool = False
-    """It is made after all other models, because it reads the catalogue or summarises the build."""
+    """Whether it is made after all other models, because it reads the catalogue or summarises the build."""
     freshness: Literal["hourly"] | None = None
-    """How often it should be made; Dagster warns when it is not."""
+    """How often it should be made; Dagster warns if it is not."""
 
     @property
     def full_name(self) -> str:
-        """`layer.name`, as SQL spells it."""
+        """`layer.name`, as in SQL."""
         return f"{self.layer}.{self.name}"
 
     @property
     def grain_sentence(self) -> str:
-        """What there is one row for: `One row for each account and UTC day.`"""
+        """Grain as a sentence: `One row for each account and UTC day.`"""
         return f"One row for each {self.grain}." if self.key else f"One row: {self.grain}."
 
     @property
@@ -129,14 +129,14 @@ class Table:
 
 
 class _Override(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What differs from the column dictionary in one table."""
+    """Differences from the column dictionary in one table."""
 
     nullable: bool = False
     meaning: str | None = None
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`table.yaml` as it is read."""
+    """Contents of `table.yaml`."""
 
     doc: str
     grain: str
@@ -144,7 +144,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     columns: list[str | dict[str, _Override]]
     warnings: list[str] = []
     is_record: bool = False
-    """It is a kind of record that every vendor hands over: a view over the vendors' own tables of it."""
+    """Whether it is a kind of record that every vendor may supply: a view over the vendors' own tables."""
     month_column: str | None = None
     is_published: bool = True
     is_view: bool = False
@@ -160,10 +160,10 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def load_tables(folder: Path, columns: Mapping[str, Column]) -> tuple[dict[str, Table], dict[str, Table]]:
-    """The kinds of records by name, and all other tables by full name, in the order of the layers.
+    """Load the kinds of records by name, and all other tables by full name, in the order of the layers.
 
-    `folder` holds `<layer>/<table>/table.yaml`. Raises DrawdownError for what is no layer or no table, a file that
-    cannot be read, an unknown key, a column that is not in the dictionary, and a key that may be NULL.
+    `folder` contains `<layer>/<table>/table.yaml`. Raises DrawdownError for an unknown layer or a misplaced file, a
+    file that cannot be read, an unknown key, a column that is not in the dictionary, and a key that may be NULL.
     """
     layers = {path.name for path in folder.iterdir() if path.is_dir()} - {COLUMNS_FOLDER.name, MACROS_FOLDER.name}
     for name in sorted(layers - set(LAYERS)):
@@ -221,7 +221,7 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
 
 
 def _column(entry: str | dict[str, _Override], columns: Mapping[str, Column], where: str) -> TableColumn:
-    """`name`, `name?`, or either with what this table says otherwise."""
+    """Parse `name`, `name?`, or either with this table's differences."""
     overrides = {entry: _Override()} if isinstance(entry, str) else entry
     if len(overrides) != 1:
         raise DrawdownError(f"{where}: columns: each column is an item of its own, not {', '.join(overrides)} together")
@@ -240,7 +240,7 @@ def _column(entry: str | dict[str, _Override], columns: Mapping[str, Column], wh
 _LOADED = load_tables(SQL_FOLDER, COLUMNS)
 
 RECORDS: Final[dict[str, Table]] = _LOADED[0]
-"""The kinds of records that vendors hand over, by name. A vendor's own tables of them are `staging.<vendor>_<kind>`."""
+"""Kinds of records that vendors supply, by name. A vendor's own tables of them are `staging.<vendor>_<kind>`."""
 
 ALL: Final[dict[str, Table]] = _LOADED[1]
 """Every other table, by full name, in the order of the layers."""
@@ -255,10 +255,10 @@ def vendor_table(vendor: str, kind: str) -> Table:
 
 
 def of_layer(layer: str) -> tuple[Table, ...]:
-    """The tables of a layer, kinds of records aside."""
+    """Tables of a layer, without kinds of records."""
     return tuple(table for table in ALL.values() if table.layer == layer)
 
 
 def published() -> tuple[Table, ...]:
-    """The tables that readers get, in the order of the layers."""
+    """Published tables, in the order of the layers."""
     return tuple(table for table in ALL.values() if table.is_published)

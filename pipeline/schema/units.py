@@ -1,7 +1,7 @@
-"""Units of money, and the one numeric type that holds them.
+"""Units of money, and the one numeric type for amounts.
 
-A balance is a number *of something*: euros, dollars, a vendor's credits, or something the vendor never named.
-Drawdown keeps that something beside every amount, and never adds amounts of different units.
+A balance is a number *of something*: euros, dollars, a vendor's credits, or a unit that the vendor never named.
+Drawdown keeps the unit beside every amount, and never adds amounts of different units.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ refuse such an addition. The table in docs/currencies.md has what each engine do
 """
 
 WIDEST_PRECISION: Final = 38
-"""The most digits that a decimal has in any of these engines: SQL computes with it, and tables store fewer."""
+"""Maximum number of decimal digits in all of these engines: SQL computes with it, and tables store fewer."""
 
 MOST_AMOUNT: Final = 10**15
-"""The furthest from zero that a single amount or number of a vendor or a file is believed to be, in any unit.
+"""Largest absolute value accepted for a single amount or number of a vendor or a file, in any unit.
 
 A quadrillion is far beyond any account. Stored sums have room for a thousand such amounts, or for millions of rows of
 ordinary ones; intermediate results have 29 integer digits.
 """
 
 UNKNOWN_UNIT: Final = "unknown"
-"""The unit of an account whose vendor names none and whose owner configured none."""
+"""Unit of an account for which neither the vendor nor the owner names one."""
 
 # ISO 4217 active currency codes (list one, funds and metals left out).
 IN_USE: Final = frozenset(
@@ -41,26 +41,26 @@ IN_USE: Final = frozenset(
     TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
 )
 
-# Codes that were withdrawn since 2000 (ISO 4217 list three): a history may be kept in them, and a vendor may be late.
+# Codes that were withdrawn since 2000 (ISO 4217 list three): old entries may have them, and a vendor may lag behind.
 _WITHDRAWN: Final = frozenset(
     """ANG AZM BYR CSD CUC CYP EEK GHC HRK LTL LVL MGF MRO MTL MZM ROL RUR SDD SIT SKK SLL SRG STD TMM TRL VEB VEF
     YUM ZMK ZWD ZWL ZWN ZWR""".split()
 )
 
 ISO_4217: Final = IN_USE | _WITHDRAWN
-"""The currency codes that an amount may be in."""
+"""Currency codes accepted for amounts."""
 
-# A vendor's own unit of account is spelled `<vendor>-<unit>`, such as `voxpria-credit`.
+# A vendor's own unit of account is written `<vendor>-<unit>`, such as `voxpria-credit`.
 _VENDOR_UNIT = re.compile(r"[a-z][a-z0-9]*-[a-z][a-z0-9]*")
 
 
 def is_vendor_unit(code: str) -> bool:
-    """Tell whether `code` is a vendor's own unit of account, such as `voxpria-credit`."""
+    """Whether `code` is a vendor's own unit of account, such as `voxpria-credit`."""
     return bool(_VENDOR_UNIT.fullmatch(code))
 
 
 def is_unit_code(code: str) -> bool:
-    """Tell whether `code` is valid in a `unit_code` column.
+    """Whether `code` is valid in a `unit_code` column.
 
     Accepted: an ISO 4217 code in capitals, a vendor's unit such as `voxpria-credit`, or `unknown`.
     """

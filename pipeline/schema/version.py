@@ -1,9 +1,9 @@
-"""The version of the tables' layout, which a warehouse and each build bear."""
+"""Version of the tables' layout, which the warehouse and each build record."""
 
 from __future__ import annotations
 
 from typing import Final
 
 SCHEMA_VERSION: Final = 1
-"""Raised by one in each release that lays tables out otherwise than the last one. A warehouse of an older version, or
-of this one with other definitions, is rebuilt from landing; one of a newer version is refused."""
+"""Increased by one in each release that changes the layout of tables. A warehouse of an older version, or of this one
+with other definitions, is rebuilt from landing; one of a newer version is refused."""

@@ -1,7 +1,7 @@
 """accounts.toml and the environment, read into typed settings.
 
-Every mistake is one line that names the file, the account and the key, before any request; never the value, for it
-may be a secret in the wrong place. Settings hold the *names* of the variables that hold secrets;
+Every mistake is one line with the file, the account and the key, reported before any request; never with the value,
+which may be a secret in the wrong place. Settings contain the *names* of the variables that hold secrets;
 `AccountSettings.secrets` reads them late, and nothing prints them.
 """
 

@@ -1,4 +1,4 @@
-"""One account as accounts.toml has it."""
+"""One account of accounts.toml."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from pipeline.vendors import discover
 from pipeline.vendors._port import Vendor
 
 DEFAULT_HISTORY_DAYS: Final = 400
-"""How far the first look at a ledger or usage listing goes back."""
+"""How far back the first request of a ledger or usage listing reaches."""
 
 
 class CreditPrice(SettingsTable):
-    """What one credit cost from a day on."""
+    """Cost of one credit from a day on."""
 
     must_be: ClassVar[str] = 'must be a table, such as { from = 2026-06-01, amount = "0.008", currency = "USD" }'
     missing: ClassVar[str] = "a price has from, amount, currency"
 
     from_date: Annotated[
         date,
-        # No credit was bought before. A price without a day comes before all that have one.
+        # No credit was bought before 2000. A price without a day precedes all others.
         Field(ge=date(2000, 1, 1)),
         Requirement("must be a day without quotes, such as 2026-06-01, not before 2000"),
     ] = Field(validation_alias="from")
@@ -68,10 +68,10 @@ KeyVariable = Annotated[VariableName, Requirement(f"{VARIABLE}VPSBG_API_KEY; nev
 
 
 class OwnerSettings(SettingsTable):
-    """What the owner may say of an account of any vendor."""
+    """Settings that the owner may make for an account of any vendor."""
 
     path: FilePath | None = None
-    """A CSV file of readings kept by hand: the account's only ones, or history from before Drawdown."""
+    """CSV file of readings kept by hand: the account's only readings, or its history from before Drawdown."""
     history_days: HistoryDays = DEFAULT_HISTORY_DAYS
     team: Text | None = None
     tags: Tags = Field(default={})
@@ -81,31 +81,31 @@ class OwnerSettings(SettingsTable):
     topup_minimum_amount: NotNegative | None = None
     tax_rate: Share | None = None
     notify_variable: UrlVariable | None = Field(default=None, validation_alias="notify_url_env")
-    """The environment variable that holds the Apprise URL of whom to tell of this account, too."""
+    """Environment variable with the Apprise URL of additional recipients for this account."""
     formerly: Annotated[
         tuple[AccountId, ...],
         Field(strict=False),
         AfterValidator(lambda ids: tuple(dict.fromkeys(ids))),
-        # One sentence for the list and its ids, none of which a line would show.
+        # One sentence for the list and its ids, because a line cannot show which of them is wrong.
         Requirement('must be a list of account ids that it had before, such as ["old-id"]', is_for_parts=True),
     ] = ()
-    """Ids that the account had before, whose history is its own."""
+    """Former ids of the account, whose history is its own."""
     ignore_date_header: Flag = False
     """The vendor's servers state a wrong time: their Date header is not compared with this machine's clock."""
 
 
 class AccountSettings(OwnerSettings):
-    """One account: where its answers are and what its owner wants of it."""
+    """One account: where to request its data, and its owner's settings."""
 
     account_id: str = ""
     vendor: InstanceOf[Vendor]
     base_url: str
-    """Empty where the account has no API."""
+    """Empty if the account has no API."""
     secret_variables: dict[str, KeyVariable]
     """accounts.toml key -> environment variable, such as `api_key_env` -> `VPSBG_API_KEY`."""
     source: str = "accounts.toml"
 
-    # What some vendors' accounts have: `Vendor.settings` names it.
+    # Settings of some vendors only: `Vendor.settings` names them.
     unit: Unit | None = None
     credit_price_amount: NotNegative | None = None
     credit_price_currency: Currency | None = None
@@ -115,7 +115,7 @@ class AccountSettings(OwnerSettings):
         AfterValidator(_by_day),
         Requirement('must be a list of prices, such as [{ from = 2026-06-01, amount = "0.008", currency = "USD" }]'),
     ] = ()
-    """By day; before the first of them `credit_price_amount` holds, where it is given."""
+    """By day; before the first of them `credit_price_amount` applies, if it is set."""
 
     @model_validator(mode="before")
     @classmethod
@@ -160,7 +160,7 @@ class AccountSettings(OwnerSettings):
 
     @property
     def is_loopback(self) -> bool:
-        """Its answers come from this machine, as a sandbox's do."""
+        """Whether its answers come from this machine, as a sandbox's do."""
         if not self.base_url:
             return True
         host = urlsplit(self.base_url).hostname or ""
@@ -170,7 +170,7 @@ class AccountSettings(OwnerSettings):
             return host == "localhost"
 
     def service(self) -> dict[str, str | None]:
-        """What FOCUS calls the vendor and what it sells; readings kept by hand are of what the account is named for."""
+        """FOCUS names of the vendor and its service; an account of readings kept by hand is named after itself."""
         provider = self.account_id if self.vendor.base_url is None else self.vendor.title
         service = self.vendor.service
         return {
@@ -182,9 +182,9 @@ class AccountSettings(OwnerSettings):
         }
 
     def secrets(self) -> dict[str, Secret]:
-        """The account's secrets by accounts.toml key, read from the environment now.
+        """Read the account's secrets, by accounts.toml key, from the environment.
 
-        Raises UsageError naming the account and the variable, never a value, where one is absent or unusable.
+        Raises UsageError with the account and the variable, never a value, if one is missing or unusable.
         """
         where = f"{self.source}: account {self.account_id}"
         return {key: read_secret(variable, f"{where}: {key}") for key, variable in self.secret_variables.items()}
@@ -196,5 +196,5 @@ def _base_url(given: Any, *, loopback: bool) -> str:
     try:
         return check_base_url(given, allow_http_loopback=loopback)
     except ValueError as problem:
-        # The address is left out: it may hold a key, and the line names its place already.
+        # Without the address: it may contain a key, and the line names the setting already.
         raise mistake(f"base_url: {str(problem).removeprefix('base_url').replace(repr(given), '').strip()}") from None

@@ -1,4 +1,4 @@
-"""Reading accounts.toml."""
+"""Reading of accounts.toml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.support.errors import UsageError
 
 
 def accounts_path() -> Path:
-    """The file that `DRAWDOWN_ACCOUNTS` names, else `./accounts.toml`."""
+    """The file that `DRAWDOWN_ACCOUNTS` names, or else `./accounts.toml`."""
     return Path(os.environ.get("DRAWDOWN_ACCOUNTS") or "accounts.toml")
 
 
@@ -26,7 +26,7 @@ def load(path: Path | None = None) -> Settings:
     """
     path = path or accounts_path()
     try:
-        # Some editors begin a file with a byte order mark, which TOML does not know.
+        # Some editors begin a file with a byte order mark, which TOML does not allow.
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; `drawdown init` writes one to start from") from None
@@ -39,7 +39,7 @@ def load(path: Path | None = None) -> Settings:
     except RecursionError:
         raise UsageError(f"{path}: not TOML that can be read: nested too deeply") from None
     except ValueError as problem:
-        # tomllib's own words hold a key or position, never a value.
+        # tomllib's message contains a key or position, never a value.
         hint = " (is an account or a key there twice?)" if re.search("twice|overwrite", str(problem)) else ""
         raise UsageError(f"{path}: not TOML: {problem}{hint}") from None
     context = {"source": str(path), "loopback": document.get("allow_http_loopback") is True}

@@ -1,4 +1,4 @@
-"""What the owner wants of alerts: the table `[alerts]` of accounts.toml."""
+"""Alert settings: the table `[alerts]` of accounts.toml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][
 
 
 def rank(severity: str | None) -> int:
-    """A severity as a number that grows with urgency; 0 for none."""
+    """Severity as a number that grows with urgency; 0 for None."""
     return 0 if severity is None else LEVELS.index(severity) + 1
 
 
@@ -73,32 +73,32 @@ Severities = Annotated[
 
 
 class Policy(SettingsTable):
-    """Which alerts there are, how severe they are, and when they are sent."""
+    """Which alerts exist, how severe they are, and when they are sent."""
 
     must_be: ClassVar[str] = "must be a table: [alerts]"
 
     lowest_severity: Level = "warning"
-    """Milder alerts are recorded and sent to nobody."""
+    """Milder alerts are recorded, but not sent."""
     quiet_hours: Hours | None = None
-    """From and to, by the clock of `timezone`; over midnight where the first is the later."""
+    """Start and end by the clock of `timezone`; over midnight if the start is later."""
     timezone: Annotated[str, BeforeValidator(_timezone)] = "UTC"
-    """An IANA name, such as Europe/Berlin."""
+    """IANA name, such as Europe/Berlin."""
     critical_waits: Flag = False
-    """Quiet hours hold back critical alerts, too."""
+    """Whether quiet hours also hold back critical alerts."""
     severities: Severities = Field(default={})
-    """By rule, where they differ from ALERT_RULES: one of LEVELS, or `off`."""
+    """By rule, differences from ALERT_RULES: one of LEVELS, or `off`."""
 
     def severity(self, rule: str) -> str | None:
-        """How severe a rule's alerts are; None where it is off."""
+        """Severity of a rule's alerts; None if it is off."""
         found = self.severities.get(rule, ALERT_RULES[rule])
         return None if found == OFF else found
 
     def is_told(self, severity: str) -> bool:
-        """Alerts of this severity are sent."""
+        """Whether alerts of this severity are sent."""
         return rank(severity) >= rank(self.lowest_severity)
 
     def is_held(self, severity: str, now: datetime) -> bool:
-        """It is not the time to tell somebody of an alert of this severity."""
+        """Whether an alert of this severity is held back at this time."""
         if self.quiet_hours is None or (severity == "critical" and not self.critical_waits):
             return False
         begin, end = self.quiet_hours

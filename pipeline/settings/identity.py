@@ -1,8 +1,8 @@
-"""Which names in accounts.toml are one account at the vendor, now and since the last run.
+"""Names in accounts.toml that are one account at the vendor, now or compared with the last run.
 
-Run records keep a keyed hash of each account's vendor, address and secrets. From it a renamed account is recognised,
-and two names for one account; neither the secrets nor the address can be got out of it without the key, which never
-leaves the state folder.
+Run records contain a keyed hash of each account's vendor, address and secrets. It identifies renamed accounts, and two
+names for one account; neither the secrets nor the address can be recovered without the key, which never leaves the
+state folder.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from pipeline.vendors import discover
 
 _KEY_BYTES: Final = 32
 _DIGITS: Final = 16
-"""Of a hash in a run record: 64 bits, so that no two accounts meet by chance."""
+"""Length of a hash in a run record: 64 bits, so that accounts do not collide by chance."""
 _MOST_NAMED: Final = 5
-"""Accounts in one line; the others are counted."""
+"""Accounts listed in one line; the rest is counted."""
 
 
 # -- hashing --------------------------------------------------------------------------------------------------------
 
 
 def identity_key(home: Home) -> bytes:
-    """The state folder's key; made, 0600, where there is none, or one that a crash cut short.
+    """Return the state folder's key; creates it, 0600, if it is missing or was truncated by a crash.
 
-    Raises DrawdownError where something else is in its place, OSError where the disk fails.
+    Raises DrawdownError if something else is in its place, OSError if the disk fails.
     """
     private_folder(home.path)
     try:
@@ -47,7 +47,7 @@ def identity_key(home: Home) -> bytes:
             f"{home.identity_key} cannot be used: {problem.strerror}; remove it, and the next run creates a new one"
         ) from None
     with os.fdopen(handle, "r+b") as file:
-        # Two first runs at once must end up with one key.
+        # Two concurrent first runs must end up with the same key.
         fcntl.flock(file, fcntl.LOCK_EX)
         key = file.read()
         if len(key) != _KEY_BYTES:
@@ -61,7 +61,7 @@ def identity_key(home: Home) -> bytes:
 
 
 def known_key(home: Home) -> bytes | None:
-    """The state folder's key; None where no run has made one yet. Writes nothing."""
+    """Return the state folder's key; None if no run has created one. Writes nothing."""
     try:
         key = home.identity_key.read_bytes()
     except OSError:
@@ -70,7 +70,10 @@ def known_key(home: Home) -> bytes | None:
 
 
 def identify(accounts: Iterable[AccountSettings], key: bytes) -> Identities:
-    """Hash what each account is; `accounts` in the order of accounts.toml, whose first of several duplicates counts."""
+    """Hash the identity of each account.
+
+    `accounts` in the order of accounts.toml, where the first of several duplicates counts.
+    """
     found: dict[str, Identity] = {}
     first: dict[str, str] = {}
     for account in accounts:
@@ -93,16 +96,19 @@ def _identity_hash(account: AccountSettings, key: bytes) -> str | None:
 
 
 def _place(account: AccountSettings) -> tuple[str, str]:
-    """Vendor and address. An API's address decides also where the account has a file of earlier readings."""
+    """Vendor and address.
+
+    An API's address also determines the identity if the account has a file of earlier readings.
+    """
     if account.vendor.base_url is not None:
-        # Already in its one normal form: see `check_base_url`.
+        # Already normalised: see `check_base_url`.
         return account.vendor.name, account.base_url
-    # A folder's name may hold bytes that are no text.
+    # A folder's name may contain bytes that are not valid text.
     return account.vendor.name, os.fsencode(os.path.realpath(account.path or Path())).decode("latin-1")
 
 
 def _hash(key: bytes, *parts: Any) -> str:
-    # JSON keeps the parts apart: no two lists of parts give the same bytes.
+    # JSON separates the parts: different lists of parts give different bytes.
     return hmac.new(key, msgspec.json.encode(parts), hashlib.sha256).hexdigest()[:_DIGITS]
 
 
@@ -111,28 +117,28 @@ def _hash(key: bytes, *parts: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What two successive run records say of accounts that are, or look like, one. Ids by id, in order."""
+    """Accounts that are, or look like, one, according to two successive run records. Ids by id, in order."""
 
     duplicates: Mapping[str, tuple[str, ...]]
-    """The account that counts, and those that repeat it."""
+    """By the account that counts, its duplicates."""
     renames: Mapping[str, str]
-    """The new id of each earlier account that goes on under it, by identity or by `formerly`."""
+    """By the earlier id, the new id of an account that continues under it, by identity or by `formerly`."""
     lookalikes: Mapping[str, tuple[str, ...]]
-    """A new account, and the earlier ones of its vendor and address, no longer configured, that it may be."""
+    """By a new account, the former accounts of its vendor and address that it may be, none of them configured."""
     reused: Mapping[str, str]
-    """An id that another account has now, and the id of the account that had it."""
+    """By an id that another account has now, the new id of the account that had it."""
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """An account, and the ids that its `formerly` names no longer, though no account has them."""
+    """By account, the ids that its `formerly` no longer lists, although no account has them."""
 
 
 def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likeness:
-    """Compare a run record with the one before it; None where there is none. Both as `Settings.to_record` makes them.
+    """Compare a run record with the one before it, or None. Both as `Settings.to_record` returns them.
 
-    Records of versions that landed no identities tell vendors alone.
+    Records of versions without identities only allow vendors to be compared.
     """
     accounts: dict[str, dict[str, Any]] = now["accounts"]
     before: dict[str, dict[str, Any]] = (earlier or {}).get("accounts", {})
-    # What was only another name of an account has no history of its own to carry.
+    # A duplicate name of an account has no history of its own.
     gone = {old: each for old, each in before.items() if old not in accounts and not each.get("same_as")}
     duplicates: dict[str, list[str]] = {}
     for account_id, each in accounts.items():
@@ -170,13 +176,13 @@ def compare(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Likene
 
 
 def _is_alike(was: dict[str, Any], each: dict[str, Any], earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Same vendor, and the same address as far as the two records can tell."""
+    """Whether vendor and address are the same, as far as the two records show."""
     is_comparable = "address_hash" in was and earlier.get("identity_key_id") == now.get("identity_key_id")
     return was["vendor"] == each["vendor"] and (not is_comparable or was["address_hash"] == each.get("address_hash"))
 
 
 def duplicate_words(first: str, others: Iterable[str], vendor: str, source: str) -> str:
-    """One line on accounts that are the same."""
+    """Line about accounts that are the same."""
     others = list(others)
     what = "vendor and file" if discover()[vendor].base_url is None else "vendor, address and key"
     rest = others[0] if len(others) == 1 else "the others"
@@ -187,12 +193,12 @@ def duplicate_words(first: str, others: Iterable[str], vendor: str, source: str)
 
 
 def rename_words(old: str, new: str) -> str:
-    """One line on an account that goes on under another id."""
+    """Line about an account that continues under another id."""
     return f"account {new} was called {old} until now: its history is kept"
 
 
 def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
-    """One line on an account that may be an earlier one under another id, and what to do."""
+    """Line about an account that may be an earlier one under another id, with the remedy."""
     alike = list(alike)
     remedy = " or ".join(f'["{old}"]' for old in alike[:_MOST_NAMED])
     return (
@@ -203,7 +209,7 @@ def lookalike_words(new: str, alike: Iterable[str], source: str) -> str:
 
 
 def reused_words(old: str, new: str) -> str:
-    """One line on an id that was given to another account, and what to do."""
+    """Line about an id that was given to another account, with the remedy."""
     return (
         f"account {new} was called {old} until now, and {old} now names another account: the histories of both mix "
         f'under {old}. Give the other account its own id, and add formerly = ["{old}"] to [accounts.{new}]'
@@ -211,7 +217,7 @@ def reused_words(old: str, new: str) -> str:
 
 
 def dropped_words(new: str, lost: Iterable[str]) -> str:
-    """One line on former ids that were taken out of the settings, and what to do."""
+    """Line about former ids that were removed from the settings, with the remedy."""
     lost = list(lost)
     remedy = ", ".join(f'"{old}"' for old in lost[:_MOST_NAMED])
     return (
@@ -222,7 +228,7 @@ def dropped_words(new: str, lost: Iterable[str]) -> str:
 
 
 def warnings(likeness: Likeness, now: Mapping[str, Any], source: str) -> list[str]:
-    """What a run says of all that: one line each."""
+    """All warnings of a run about account identities, one line each."""
     vendors = {account_id: each["vendor"] for account_id, each in now["accounts"].items()}
     return [
         *(duplicate_words(one, others, vendors[one], source) for one, others in likeness.duplicates.items()),

@@ -1,4 +1,4 @@
-"""Where published tables go beside the DuckDB file: `[publish]` in accounts.toml."""
+"""Targets of published tables in addition to the DuckDB file: `[publish]` in accounts.toml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.secret import Secret, read_secret
 
 _NAME: Final = r"(?!pg_|public\Z)[a-z_][a-z0-9_]{0,%d}"
-"""What PostgreSQL takes without quotes, and does not keep for itself."""
+"""Names that PostgreSQL accepts without quotes, and does not reserve."""
 DsnVariable = Annotated[
     VariableName, Requirement(f"{VARIABLE}DRAWDOWN_POSTGRES_DSN; never put the connection string itself here")
 ]
@@ -22,7 +22,7 @@ Role = Annotated[
     fits(re.compile(_NAME % 62).fullmatch),
     Requirement("must be the name of a role: small letters, digits and _, at most 63, not beginning with pg_"),
 ]
-# Beside the longest name of a layer, and what marks a schema while it is loaded, within PostgreSQL's 63 bytes.
+# Leaves room within PostgreSQL's 63 bytes for the longest layer name and the suffix of a schema being loaded.
 Prefix = Annotated[
     str,
     fits(re.compile(_NAME % 31).fullmatch),
@@ -38,27 +38,27 @@ class PostgresTarget(SettingsTable):
     advice: ClassVar[str] = ". The connection string belongs in the environment, never here"
 
     source: str
-    """The accounts.toml that names it."""
+    """accounts.toml that names it."""
     dsn_variable: DsnVariable = Field(validation_alias="dsn_env")
     """The environment variable that holds the connection string."""
     reader_role: Role | None = None
-    """Who may read the tables, and nothing else; made where it is not there."""
+    """Role that may only read the tables; created if it does not exist."""
     schema_prefix: Prefix = ""
-    """Goes before the name of each schema: `drawdown_` makes `drawdown_marts`."""
+    """Prefix of each schema: `drawdown_` makes `drawdown_marts`."""
 
     @property
     def where(self) -> str:
-        """The place that a message about it begins with."""
+        """Beginning of messages about it."""
         return f"{self.source}: publish.postgres: dsn_env"
 
     def failure(self, words: str) -> DrawdownError:
-        """An error in one line: which setting, which variable, what is wrong, and what readers have now."""
+        """One line about an error: the setting, the variable, the problem, and what readers have now."""
         return DrawdownError(f"{self.where}: {self.dsn_variable}: {words}. PostgreSQL keeps the build that it has")
 
     def dsn(self) -> Secret:
-        """The connection string, read from the environment now.
+        """Read the connection string from the environment.
 
-        Raises UsageError naming the variable, never its value, where it is absent or unusable.
+        Raises UsageError with the variable, never its value, if it is missing or unusable.
         """
         return read_secret(self.dsn_variable, self.where)
 

@@ -1,6 +1,6 @@
-"""What all tables of accounts.toml share: known keys, strict types, and one line for each mistake.
+"""Common base of all tables of accounts.toml: known keys, strict types, and one line for each mistake.
 
-The words of a mistake never hold the value: it may be a secret in the wrong place.
+The text of a mistake never contains the value: it may be a secret in the wrong place.
 """
 
 from __future__ import annotations
@@ -26,25 +26,28 @@ _PLAIN_TEXT: Final = (
 
 
 def mistake(words: str) -> PydanticCustomError:
-    """What a validator raises: `words` follow the file, the account and the key in the line that a person reads."""
+    """Error for a validator to raise: in the printed line, `words` follow the file, the account and the key."""
     return PydanticCustomError(_MISTAKE, words)
 
 
 def shown_key(key: str) -> str:
-    """A key as a message may hold it: one in quotes may be anything, and the line stays one line."""
+    """A key as a message may show it: a quoted key may contain anything, and the message must stay one line."""
     return key if _PLAIN_KEY.fullmatch(key) else ascii(key[:40])
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One sentence for everything that the type and the limits before it refuse; mistakes within a value stay."""
+    """One sentence for everything that the type and the limits before it refuse.
+
+    Mistakes within a value keep their own.
+    """
 
     words: str
     is_for_parts: bool = False
-    """The sentence is also for what is refused within the value."""
+    """Whether the sentence also replaces mistakes within the value."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The schema of the annotated type, with its errors in these words."""
+        """Return the schema of the annotated type, with the errors replaced."""
 
         def check(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
             try:
@@ -59,7 +62,7 @@ class Requirement:
 
 
 class SettingsTable(BaseModel):
-    """A table of accounts.toml, or an object made in Python: only a file's keys have to be told of."""
+    """A table of accounts.toml, or an object made in Python: only a file's keys need to be reported."""
 
     model_config = ConfigDict(
         strict=True,
@@ -72,13 +75,13 @@ class SettingsTable(BaseModel):
 
     must_be: ClassVar[str] = "must be a table"
     missing: ClassVar[str] = ""
-    """What to do about a required key that is missing."""
+    """Remedy for a missing required key."""
     advice: ClassVar[str] = ""
-    """What else an unknown key is answered with."""
+    """Additional advice for an unknown key."""
 
     @classmethod
     def keys(cls) -> dict[str, FieldInfo]:
-        """By key of the file, the field that it fills; `source` is filled with the file's name."""
+        """Field by key of the file; `source` is the file's name."""
         fields = cls.model_fields.items()
         return {str(field.validation_alias or name): field for name, field in fields if name != "source"}
 
@@ -100,7 +103,7 @@ class SettingsTable(BaseModel):
 def check_keys(
     table: dict[str, Any], keys: Iterable[str], shown: Iterable[str], *, what: str = "key", advice: str = ""
 ) -> None:
-    """Raise the mistake of the first key, by name, that is not among `keys`; `shown` is how the known ones are told."""
+    """Raise the mistake of the first key, by name, that is not among `keys`; `shown` lists the known ones."""
     for key in sorted(table.keys() - set(keys)):
         if _SECRET_LIKE.search(key):
             raise mistake(f"{shown_key(key)}: {_PLAIN_TEXT}")
@@ -108,13 +111,13 @@ def check_keys(
 
 
 def first_mistake(problem: ValidationError) -> str:
-    """The first of the errors in one line: `account main: alerts: quiet_hours: must be ...`."""
+    """First of the errors as one line: `account main: alerts: quiet_hours: must be ...`."""
     error = problem.errors(include_url=False, include_input=False, include_context=False)[0]
     place = error["loc"]
     if place[-1:] == ("[key]",):
-        # Such a key is not shown as it is: what is wrong with it says how it reads.
+        # Not shown as it is: the message about such a key already shows it safely.
         place = place[:-2]
-    # `secret_variables` gathers keys that the file has beside the others.
+    # `secret_variables` collects keys of the file that have no field.
     place = tuple(each for each in place if each != "secret_variables")
     words = [f"price {each + 1}" if isinstance(each, int) else shown_key(each) for each in place]
     if words[:1] == ["accounts"] and len(words) > 1:

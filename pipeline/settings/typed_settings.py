@@ -1,4 +1,4 @@
-"""What accounts.toml says, typed: the accounts, and what their owner wants of each and of all."""
+"""accounts.toml as typed settings: the accounts, and their owner's settings for each and for all."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipeline.support.secret import Secret, read_secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Where an account's answers come from, hashed with the state folder's key."""
+    """Identity of an account at its vendor, hashed with the state folder's key."""
 
     identity: str | None
-    """Of vendor, address and secrets; None where a secret cannot be read."""
+    """Hash of vendor, address and secrets; None if a secret cannot be read."""
     address_hash: str
-    """Of vendor and address alone."""
+    """Hash of vendor and address only."""
     same_as: str | None = None
     """The account that this one duplicates: the first in accounts.toml with the same identity."""
 
@@ -36,7 +36,7 @@ class Identities:
     """The identities of all configured accounts, by account id."""
 
     key_id: str
-    """Names the key: hashes made with two keys cannot be compared."""
+    """Identifies the key: hashes made with different keys cannot be compared."""
     accounts: Mapping[str, Identity]
 
 
@@ -51,13 +51,13 @@ def _named(accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
 
 
 class Settings(SettingsTable):
-    """All of accounts.toml."""
+    """Contents of accounts.toml."""
 
     source: str
     reporting_currency: Currency = "EUR"
     allow_http_loopback: Flag = False
     notify_variable: UrlVariable | None = Field(default=None, validation_alias="notify_url_env")
-    """The environment variable that holds the Apprise URL of whom to tell of every account."""
+    """Environment variable with the Apprise URL of recipients for every account."""
     publish: Publish = Publish()
     alerts: Policy = Field(default=Policy(), title="[alerts]")
     accounts: Annotated[
@@ -69,7 +69,7 @@ class Settings(SettingsTable):
 
     @property
     def postgres(self) -> PostgresTarget | None:
-        """Which PostgreSQL gets a copy of each build."""
+        """PostgreSQL database that gets a copy of each build, if any."""
         return self.publish.postgres
 
     @model_validator(mode="after")
@@ -93,14 +93,14 @@ class Settings(SettingsTable):
         return self
 
     def recipients(self) -> dict[str, tuple[str, ...]]:
-        """By account, the variables that hold the Apprise URLs of whom to tell of it; none twice."""
+        """By account, the variables with the Apprise URLs of its recipients, without repetition."""
         return {
             each.account_id: tuple(dict.fromkeys(filter(None, (self.notify_variable, each.notify_variable))))
             for each in self.accounts.values()
         }
 
     def alert_recipients(self) -> dict[str, tuple[str, ...]]:
-        """`recipients`, and under EVERY_ACCOUNT whom to tell of what concerns runs as a whole.
+        """`recipients`, and under EVERY_ACCOUNT the recipients of alerts about runs.
 
         Those are the recipients for every account; without any, all recipients.
         """
@@ -109,21 +109,21 @@ class Settings(SettingsTable):
         return {**by_account, EVERY_ACCOUNT: (self.notify_variable,) if self.notify_variable else everybody}
 
     def notify_url(self, variable: str) -> Secret:
-        """The Apprise URL that a variable holds.
+        """Read the Apprise URL of a variable.
 
-        Raises UsageError where the variable is not set or holds no URL.
+        Raises UsageError if the variable is not set or holds no URL.
         """
         account = next((each.account_id for each in self.accounts.values() if each.notify_variable == variable), None)
         whose = f"account {account}: " if account and variable != self.notify_variable else ""
         return read_secret(variable, f"{self.source}: {whose}notify_url_env")
 
     def check_recipients(self) -> None:
-        """Raise UsageError where a variable that the settings name for messages is not set or holds no URL."""
+        """Raise UsageError if a variable that the settings name for messages is not set or holds no URL."""
         for variable in dict.fromkeys(name for names in self.recipients().values() for name in names):
             self.notify_url(variable)
 
     def select(self, account_ids: list[str]) -> list[AccountSettings]:
-        """The accounts of those ids, or all for none; UsageError for an id that is not there."""
+        """Accounts of the given ids, or all if there are none; UsageError for an unknown id."""
         for account_id in account_ids:
             if account_id not in self.accounts:
                 for each in self.accounts.values():
@@ -136,7 +136,7 @@ class Settings(SettingsTable):
     def to_record(self, identities: Identities | None = None) -> dict[str, Any]:
         """The settings as landed with each run: plain values, decimals as text, nothing secret.
 
-        Without `identities`, no account is known to be another one's duplicate.
+        Without `identities`, no account is marked as a duplicate.
         """
         known = identities.accounts if identities else {}
         return {

@@ -1,6 +1,7 @@
-"""The types of values in accounts.toml, each with the sentence for what is refused.
+"""Types of values in accounts.toml, each with the sentence for invalid ones.
 
-The words name neither file nor key, which the caller adds, nor the value, which may be a secret in the wrong place.
+The sentences contain neither file nor key, which the caller adds, nor the value, which may be a secret in the wrong
+place.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _exact(value: Any) -> Decimal:
 
 
 def fits(test: Callable[[Any], object]) -> AfterValidator:
-    """Refuses a value for which `test` is not true; the Requirement after it has the words."""
+    """Refuse values for which `test` is not true; the following Requirement has the sentence."""
 
     def check(value: Any) -> Any:
         if not test(value):
@@ -61,8 +62,8 @@ Flag = Annotated[bool, Requirement("must be true or false")]
 Text = Annotated[str, BeforeValidator(_text)]
 Tags = Annotated[dict[Text, Text], Requirement('must be a table of texts, such as { product = "shop" }')]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-"""Absolute; in a file, from its folder on."""
-# What vendors are not believed beyond, the arithmetic need not hold, either.
+"""Absolute; in a file, relative to its folder."""
+# The arithmetic need not handle more than is accepted from vendors.
 Amount = Annotated[
     Decimal,
     Field(ge=-MOST_AMOUNT, le=MOST_AMOUNT),
@@ -77,7 +78,7 @@ _DAYS = "must be a whole number of days between {} and {}"
 Days = Annotated[int, Field(ge=0, le=36_500), Requirement(_DAYS.format(0, 36_500))]
 HistoryDays = Annotated[int, Field(ge=1, le=36_500), Requirement(_DAYS.format(1, 36_500))]
 LeadDays = Annotated[int, Field(ge=0, le=60), Requirement(_DAYS.format(0, 60))]
-"""What takes longer to arrive than forecasts reach cannot be planned."""
+"""A lead time beyond the forecast's horizon cannot be planned for."""
 Currency = Annotated[str, fits(IN_USE.__contains__), Requirement("must be an ISO 4217 code such as EUR or USD")]
 Unit = Annotated[
     str,

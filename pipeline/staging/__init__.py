@@ -1,1 +1,1 @@
-"""Staging: answers parsed exactly, held to their contract, and deduplicated by key. Nothing is dropped unsaid."""
+"""Staging: answers parsed exactly, validated by contract, and deduplicated by key. Nothing is dropped silently."""

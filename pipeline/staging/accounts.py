@@ -1,4 +1,4 @@
-"""Accounts and the build's clock, from the runs that were landed."""
+"""Accounts and the build's clock, from landed run records."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pipeline.staging.rate_tables import load_prices
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors._port import Service
 
-# Runs from before an account's service was landed say nothing of it.
+# Run records from before services were landed have none.
 _UNTOLD_SERVICE = {"ServiceCategory": Service().category, "ServiceSubcategory": Service().subcategory}
 
 
 def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str]) -> None:
-    """Bring staging.accounts, staging.credit_prices and staging.build up to the newest loaded run.
+    """Update staging.accounts, staging.credit_prices and staging.build from the newest loaded run.
 
-    An account that left accounts.toml keeps its row, as not configured. `new_ids` are the runs that this load found;
-    where one is older than the run that the build speaks of (a file restored late), all are read again, so
-    that the order of loading changes nothing. Run inside a transaction, after the fetches.
+    An account that left accounts.toml keeps its row, marked as not configured. `new_ids` are the runs that this load
+    found; if one is older than the build's run (a file restored late), all are read again, so that the order of loading
+    does not matter. Run inside a transaction, after the fetches.
     """
     if not new_ids:
         return
@@ -56,7 +56,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     known_unit = build[0] if build else None
     for _, group in groupby(sorted(landed), key=lambda fetch_id: landed[fetch_id]["body"]):
         alike = list(group)
-        # What only a later version can read changes no account. Its run has been all the same.
+        # A record that only a later version can read changes no account, but its run counts.
         readable = read_own(landed[alike[0]], read_record)
         if readable:
             record = readable
@@ -120,7 +120,7 @@ def _load_accounts(
 def _known_identity(
     account_id: str, settings: dict[str, Any], known: dict[str, tuple[str | None, str | None]]
 ) -> dict[str, str | None]:
-    """Who an account is at its vendor. A run that could not read a secret does not say, and what was known holds."""
+    """Identity of an account at its vendor. A run that could not read a secret has none, and the known one is kept."""
     if settings.get("identity") is not None:
         return {"identity": settings["identity"], "same_as_account_id": settings.get("same_as")}
     identity, same_as = known.get(account_id, (None, None))

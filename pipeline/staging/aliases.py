@@ -1,9 +1,9 @@
-"""Former names of accounts: an account that was renamed keeps its history.
+"""Former names of accounts: a renamed account keeps its history.
 
-Landing keeps what was asked for under the name that the account had then. Such an answer belongs to the account whose
-`formerly` names it, or which has the same vendor, address and key (`identity` in the records of runs) as the account of
-that name had, last. Only a name that no account of today bears can be a former one. An account that has been taken out
-since keeps what it was formerly: else one history would be there under both names.
+Landing keeps answers under the name that the account had then. Such an answer belongs to the account whose `formerly`
+lists that name, or which has the same vendor, address and key (`identity` in run records) as the last account of that
+name. Only a name that no current account has can be a former one. A removed account keeps its former names: otherwise
+one history would exist under both names.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Aliases:
-    """The last name of the account for each former one."""
+    """Last name of the account, by former name."""
 
     names: dict[str, str] = field(default_factory=dict)
 
     def renamed(self, fetches: pa.Table) -> pa.Table:
-        """The fetches of a batch under the last names of their accounts."""
+        """Rename the accounts of a batch of fetches to their last names."""
         whose = fetches.column("account_id").to_pylist()
         if not self.names.keys() & set(whose):
             return fetches
@@ -32,19 +32,19 @@ class Aliases:
         return fetches.set_column(fetches.schema.get_field_index("account_id"), "account_id", today)
 
     def renamed_rows(self, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-        """Rows with an account_id under today's names; where that makes a key occur twice, the first row counts."""
+        """Rename accounts in rows with an account_id; if that repeats a key, the first row is kept."""
         if not self.names:
             return rows
         named = rows.with_columns(pl.col("account_id").replace(self.names))
         return named.unique(subset=key, keep="first", maintain_order=True) if key else named
 
     def today(self, account_id: str) -> str:
-        """The name that an account has today."""
+        """Current name of an account."""
         return self.names.get(account_id, account_id)
 
 
 def known_aliases(connection: duckdb.DuckDBPyConnection) -> Aliases:
-    """What the settings of all loaded runs come to."""
+    """Former names according to the settings of all loaded runs."""
     rows = connection.execute(
         "SELECT account_id, vendor, is_configured, identity, formerly_json, same_as_account_id, named_fetch_id "
         "FROM staging.accounts ORDER BY is_configured, named_fetch_id NULLS FIRST, account_id DESC"
@@ -54,7 +54,7 @@ def known_aliases(connection: duckdb.DuckDBPyConnection) -> Aliases:
     named_by = {account_id: "~" if account_id in current else (by or "") for account_id, *_, by in rows}
     successors: dict[str, str] = {}
     places = {account_id: place for place, (account_id, *_) in enumerate(rows)}
-    # What was only another name of an account has no history of its own. Of several, the last to be named holds it.
+    # A duplicate name has no history of its own. Of several accounts, the last one that was named has the history.
     holders = {
         identity: account_id for account_id, _, _, identity, _, same_as, _ in rows if identity and same_as is None
     }
@@ -63,8 +63,8 @@ def known_aliases(connection: duckdb.DuckDBPyConnection) -> Aliases:
             successors[account_id] = holders[identity]
     for account_id, vendor, _, _, formerly, _, _ in rows:
         for former in msgspec.json.decode(formerly or "[]", type=list[str]):
-            # A name of another vendor's account would bring answers that mean something else. One that was named again
-            # after it had been a former one is none.
+            # A name of another vendor's account would add answers with another meaning. A former name that is in use
+            # again is none.
             if vendors.get(former, vendor) != vendor or named_by.get(former, "") >= named_by[account_id]:
                 continue
             if account_id in current or places[account_id] >= places.get(successors.get(former, ""), -1):
@@ -73,21 +73,21 @@ def known_aliases(connection: duckdb.DuckDBPyConnection) -> Aliases:
 
 
 def _last(former: str, successors: dict[str, str]) -> str:
-    """The last name of an account, over several renamings. Each was named after the one before it, so they end."""
+    """Last name of an account over several renames. Each name is newer than the one before, so the chain ends."""
     while former in successors:
         former = successors[former]
     return former
 
 
 def read_aliases(connection: duckdb.DuckDBPyConnection) -> Aliases:
-    """Those that the warehouse was loaded with."""
+    """Read the former names that the warehouse was loaded with."""
     return Aliases(
         dict(connection.execute("SELECT former_account_id, account_id FROM staging.account_aliases").fetchall())
     )
 
 
 def store_aliases(connection: duckdb.DuckDBPyConnection, aliases: Aliases) -> None:
-    """Keep what the warehouse is loaded with."""
+    """Store the former names that the warehouse is loaded with."""
     if read_aliases(connection) == aliases:
         return
     connection.execute("DELETE FROM staging.account_aliases")

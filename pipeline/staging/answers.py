@@ -1,4 +1,4 @@
-"""What reading works on and comes to: decoded answers, their rows, and what was wrong with them."""
+"""Data types of reading: decoded answers, their rows, rejects and schema drift."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.staging.convert import to_text
 from pipeline.vendors._port import Records
 
 _SHOWN_CHARACTERS = 80
-"""How much of an offending value a reject holds; the whole of it is in landing."""
+"""Length of an offending value in a reject; landing has all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landed:
-    """A good answer out of landing, decoded."""
+    """A good answer of landing, decoded."""
 
     fetch_id: str
     run_id: str
@@ -30,7 +30,7 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A rule that a row of an answer broke."""
+    """A rule that a row of an answer breaks."""
 
     answer: int
     """Position of the answer in the batch."""
@@ -53,7 +53,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing of an answer is believed."""
+    """Reason for rejecting a complete answer."""
 
     column_name: str
     check_name: str
@@ -62,24 +62,24 @@ class Refusal:
 
 @dataclass(slots=True)
 class RecordReading:
-    """What one kind of record of one batch came to."""
+    """Result of reading one kind of record in one batch."""
 
     records: Records
     accepted: pl.DataFrame
-    """The record table's columns (loaded_at_utc left out), and `_answer`, the answer's position in the batch."""
+    """Columns of the record table (without loaded_at_utc), and `_answer`, the answer's position in the batch."""
     received: list[int]
-    """Rows in each answer."""
+    """Number of rows in each answer."""
     rejects: list[Reject]
     drift: list[Drift]
     candidates: pl.DataFrame = field(default_factory=pl.DataFrame)
-    """Every row that was an object, as `accepted` holds them; NULL where a value was refused."""
+    """All rows that were objects, with the columns of `accepted`; NULL for rejected values."""
     folded: dict[int, int] = field(default_factory=dict)
-    """Accepted rows of each answer that were merged into another one as its part or repetition."""
+    """Accepted rows of each answer that were merged into another one as parts or repetitions."""
     refused_newest_rows: dict[int, int] = field(default_factory=dict)
-    """Answers of readings that name their time: the refused row that is, or may be, the newest of them."""
+    """Answers of readings with their own times: the rejected row that is, or may be, their newest."""
 
     def rejected_rows(self) -> list[int]:
-        """Distinct rows rejected in each answer."""
+        """Number of distinct rows rejected in each answer."""
         rows = {(reject.answer, reject.row_number) for reject in self.rejects}
         counts = [0] * len(self.received)
         for answer, _ in rows:
@@ -87,7 +87,7 @@ class RecordReading:
         return counts
 
     def accepted_rows(self) -> list[int]:
-        """Rows accepted from each answer."""
+        """Number of rows accepted from each answer."""
         counts = [self.folded.get(answer, 0) for answer in range(len(self.received))]
         for answer, count in self.accepted.group_by("_answer").len().iter_rows():
             counts[answer] += count
@@ -95,7 +95,7 @@ class RecordReading:
 
 
 def first_of_each(drift: Sequence[Drift], answers: Sequence[Landed]) -> list[Drift]:
-    """Each change of an account's answers once, as it was first seen."""
+    """First occurrence of each change in an account's answers."""
 
     def seen(each: Drift) -> tuple[datetime, str, int]:
         return answers[each.answer].fetched_at_utc, answers[each.answer].fetch_id, each.row_number
@@ -107,7 +107,7 @@ def first_of_each(drift: Sequence[Drift], answers: Sequence[Landed]) -> list[Dri
 
 
 def shown(value: object) -> str | None:
-    """A value as a reject shows it: cut short."""
+    """A value as a reject shows it: truncated."""
     text = to_text(value)
     if text is None or len(text) <= _SHOWN_CHARACTERS:
         return text

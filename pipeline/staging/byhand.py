@@ -1,4 +1,4 @@
-"""Readings that name their own time, as files kept by hand do: which row is the newest, and could it be read."""
+"""Readings with their own times, as in files kept by hand: which row is the newest, and whether it could be read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ IN_THE_FUTURE = "is_not_in_the_future"
 
 
 def names_its_time(records: Records) -> bool:
-    """Whether each row says itself when it was read."""
+    """Whether each row states its own time."""
     return any(field.column == TIME for field in records.fields)
 
 
 def refuse_the_future(frame: pl.DataFrame, answers: Sequence[Landed]) -> list[Reject]:
-    """The rows that are of a time later than their answer: no reading yet, whatever else they say."""
+    """Reject rows with a time later than their answer's: they are no readings yet, whatever else they contain."""
     asked = pl.Series([each.fetched_at_utc for each in answers], dtype=pl.Datetime("us", "UTC"))
     asked_at = asked.gather(frame["_answer"].cast(pl.UInt32)) if frame.height else asked.clear()
     ahead = frame.filter((frame[TIME] > asked_at).fill_null(False))
@@ -34,7 +34,7 @@ def refuse_the_future(frame: pl.DataFrame, answers: Sequence[Landed]) -> list[Re
 
 
 def find_refused_newest(reading: RecordReading) -> None:
-    """Note the refused row of each answer that is, or may be, its newest reading."""
+    """Record the rejected row of each answer that is, or may be, its newest reading."""
     refused = {(each.answer, each.row_number) for each in reading.rejects}
     ahead = {(each.answer, each.row_number) for each in reading.rejects if each.check_name == IN_THE_FUTURE}
     by_answer: dict[int, list[Row]] = {}
@@ -52,17 +52,17 @@ class Row:
 
     number: int
     at: datetime | None
-    """Its time; None where that cannot be read."""
+    """Time of the reading; None if unreadable."""
     is_accepted: bool
     is_ahead: bool
-    """It is of a time to come, and so not the newest of now."""
+    """Whether its time is in the future, so that it is not the newest now."""
 
 
 def refused_newest(rows: Sequence[Row]) -> int | None:
-    """The number of the refused row that is the newest of all, or that may be; None where the newest was accepted.
+    """Number of the rejected row that is, or may be, the newest; None if the newest row was accepted.
 
-    A row whose time cannot be read may be the newest where it is beyond all accepted ones at the end of the file that
-    the times rise towards; in a file whose times neither rise nor fall, wherever it is.
+    A row with an unreadable time may be the newest if it lies beyond all accepted rows at the end of the file towards
+    which the times rise; in a file without an order, wherever it is.
     """
     accepted = [row for row in rows if row.is_accepted and row.at is not None]
     newest = max((row.at for row in accepted if row.at is not None), default=None)
@@ -94,20 +94,20 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a row of a file, in words that begin with its line."""
+    """Problem of a row of a file; the text begins with its line."""
 
     words: str
     is_error: bool
-    """Whether it may hide how things are now; what is wrong with an older row is a warning."""
+    """Whether it may hide the current balance; a problem of an older row is a warning."""
 
 
 def problems(
     refused: Sequence[tuple[int, str, str, str | None]], newest_row: int | None, body: bytes | None
 ) -> list[Problem]:
-    """What is wrong with a file of readings, the worst first.
+    """Problems of a file of readings, the worst first.
 
-    `refused` has the row number, column, rule and value of each rule that was broken, `newest_row` is the refused row
-    that may be the newest one, and `body` the file, to name lines by; where it is gone, rows are counted instead.
+    `refused` has the row number, column, rule and value of each broken rule, `newest_row` is the rejected row that may
+    be the newest one, and `body` is the file, for line numbers; if it is gone, rows are counted instead.
     """
 
     def place(number: int) -> str:
@@ -115,7 +115,7 @@ def problems(
 
     def whole(each: tuple[int, str, str, str | None], so: str) -> str:
         number, column, check, value = each
-        found = "is missing" if value is None else f"{value!r} cannot be taken ({check})"
+        found = "is missing" if value is None else f"{value!r} cannot be used ({check})"
         return f"{place(number)}: {column} {found}; {so}{_REMEDIES.get(check, 'correct it')}"
 
     found = []
@@ -128,11 +128,11 @@ def problems(
     if ahead:
         number, _, _, value = ahead[0]
         more = f" ({len(ahead) - 1} more such rows)" if len(ahead) > 1 else ""
-        words = f"{place(number)}: {value} is yet to come{more}, and is read then; correct the time if it is wrong"
+        words = f"{place(number)}: {value} is in the future{more}, and is read then; correct the time if it is wrong"
         found.append(Problem(words, is_error=True))
-    told = {newest_row, *(each[0] for each in ahead)}
+    reported = {newest_row, *(each[0] for each in ahead)}
     for each in others:
-        if each[0] not in told:
-            told.add(each[0])
+        if each[0] not in reported:
+            reported.add(each[0])
             found.append(Problem(whole(each, ""), is_error=False))
     return found

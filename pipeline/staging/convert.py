@@ -1,6 +1,6 @@
-"""Values out of JSON, a column at a time: exact or refused, never approximated.
+"""Conversion of JSON values to typed columns: exact or rejected, never approximated.
 
-Decoded JSON holds fractions as their own text (`pipeline.support.exact_json.decode_json`), so a column of money is a
+Decoded JSON has fractions as their original text (`pipeline.support.exact_json.decode_json`), so a column of money is a
 column of texts until it is known to be exact.
 """
 
@@ -20,51 +20,50 @@ from pipeline.schema.render import polars_type
 from pipeline.schema.units import ISO_4217, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION
 from pipeline.vendors._port import Field, Reads
 
-# Read wider than stored, so that a number that is too large is told from what is not a number.
+# Read wider than stored, to distinguish a number that is too large from a value that is no number.
 _READ_AS = pl.Decimal(WIDEST_PRECISION, MONEY_SCALE)
 _INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
-# Digits are spelled out, because `\d` also means those of other scripts.
+# Digits are listed, because `\d` also matches those of other scripts.
 _PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
 _ANY_NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?"
 _ANY_DECIMAL = re.compile(_ANY_NUMBER)
 _DOLLARS = r"^-?\$?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?$"
-# Longer texts cannot be amounts that fit, however they are written.
+# Longer texts cannot be amounts that fit, in any notation.
 _LONGEST_DECIMAL = 80
 _VENDOR_UNIT = r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$"
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-# Seconds or milliseconds since 1970, as JSON numbers or texts: 10 and 13 digits say which, from 2001 to 2286.
+# Seconds or milliseconds since 1970, as JSON numbers or texts: 10 or 13 digits distinguish them from 2001 to 2286.
 _EPOCH = r"^[0-9]{10}([0-9]{3})?(\.[0-9]{1,9})?$"
 _SECONDS_DIGITS = 10
-# No API with a balance is older, and nothing is known of days so far ahead: such years are placeholders or mistakes,
-# and a ledger that began in the year 1 would be centuries of days without spend.
+# Years outside this range are placeholders or mistakes: no API with a balance is older, and a ledger that began in the
+# year 1 would give centuries of days without spend.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A column of values, and where a value was refused."""
+    """A converted column, and the positions of rejected values."""
 
     values: pl.Series
-    """In the column's own type; NULL where absent or refused."""
+    """In the column's own type; NULL if absent or rejected."""
     refused: pl.Series
-    """Boolean: a value stood there and was refused."""
+    """Boolean: a value was present and rejected."""
     check_name: str
-    """The rule that refused ones broke."""
+    """Rule that the rejected values broke."""
     beyond: pl.Series | None = None
-    """Boolean: which of the refused ones are well-formed numbers, but further from zero than any amount is believed
-    to be."""
+    """Boolean: rejected values that are well-formed numbers, but beyond the accepted amounts."""
     rounded_rows: tuple[int, ...] = ()
-    """Positions of values that were rounded to nine decimals, where the vendor's money is float."""
+    """Positions of values that were rounded to nine decimals, if the vendor's money is float."""
 
     def refusals(self) -> list[tuple[pl.Series, str]]:
-        """What was refused, by the rule that it broke."""
+        """Rejected values, by the rule that they broke."""
         if self.beyond is None:
             return [(self.refused, self.check_name)]
         return [(self.refused & ~self.beyond, self.check_name), (self.beyond, "is_plausible_amount")]
 
 
 def to_text(value: object) -> str | None:
-    """A decoded JSON value as text; None for null. Objects and lists become their JSON."""
+    """Convert a decoded JSON value to text; None for null. Objects and lists become their JSON."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -75,9 +74,9 @@ def to_text(value: object) -> str | None:
 
 
 def exact_money(text: str, *, rounds: bool = False) -> str | None:
-    """A decimal's text in plain notation with at most nine decimals; None where it does not fit exactly.
+    """Convert a decimal's text to plain notation with at most nine decimals; None if it does not fit exactly.
 
-    With `rounds`, digits beyond the ninth decimal are rounded half-even instead of refused.
+    With `rounds`, digits beyond the ninth decimal are rounded half-even instead of rejected.
     """
     if len(text) > _LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
         return None
@@ -98,7 +97,7 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
 
 
 def _texts(field: Field, raw: Sequence[object]) -> pl.Series:
-    """The raw values' texts; columns of texts or of whole numbers alone are not looked at one by one."""
+    """Texts of the raw values; columns of only texts or only whole numbers are converted without a loop."""
     types = set(map(type, raw))
     if types <= {str, type(None)}:
         texts = raw
@@ -110,7 +109,7 @@ def _texts(field: Field, raw: Sequence[object]) -> pl.Series:
 
 
 def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False) -> Converted:
-    """Convert one field's raw values. Absent (null) values become NULL and are not refused."""
+    """Convert one field's raw values. Absent (null) values become NULL and are not rejected."""
     if field.reads is Reads.CHOICE:
         return _choice(field, raw)
     texts = _texts(field, raw)
@@ -168,14 +167,14 @@ def _beyond(values: pl.Series) -> pl.Series:
 
 
 def _currencies(texts: pl.Series) -> pl.Series:
-    """Currency codes in capitals; NULL where a text is none."""
+    """Currency codes in capitals; NULL if a text is none."""
     codes = texts.str.strip_chars().str.to_uppercase()
     is_code = codes.is_in(list(ISO_4217)) & texts.str.contains(r"^\s*[A-Za-z]{3}\s*$")
     return codes.set(~is_code.fill_null(False), None)
 
 
 def _epochs_in_words(texts: pl.Series) -> pl.Series:
-    """The texts, in which seconds or milliseconds since 1970 are written out as instants."""
+    """Replace seconds or milliseconds since 1970 by instants as text."""
     where = texts.str.contains(_EPOCH).fill_null(False).arg_true()
     if not len(where):
         return texts
@@ -196,15 +195,15 @@ def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, tuple[in
     odd = (~is_plain).arg_true()
     if not len(odd):
         return texts, ()
-    mended = [exact_money(text, rounds=rounds) for text in texts.gather(odd).to_list()]
-    exactly = [exact_money(text) for text in texts.gather(odd).to_list()] if rounds else mended
+    rewritten = [exact_money(text, rounds=rounds) for text in texts.gather(odd).to_list()]
+    exactly = [exact_money(text) for text in texts.gather(odd).to_list()] if rounds else rewritten
     rounded = [
         position
-        for position, one, other in zip(odd.to_list(), mended, exactly, strict=True)
+        for position, one, other in zip(odd.to_list(), rewritten, exactly, strict=True)
         if one is not None and other is None
     ]
-    # scatter() writes into the series that it is called on, and what stood in the caller's tells what was refused.
-    return texts.clone().scatter(odd.to_list(), pl.Series(mended, dtype=pl.String)), tuple(rounded)
+    # scatter() modifies its series, and the caller's values are needed to see what was rejected.
+    return texts.clone().scatter(odd.to_list(), pl.Series(rewritten, dtype=pl.String)), tuple(rounded)
 
 
 def _choice(field: Field, raw: Sequence[object]) -> Converted:

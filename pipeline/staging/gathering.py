@@ -1,4 +1,4 @@
-"""What landing holds and the warehouse does not, gathered over folders into batches of one endpoint each."""
+"""Gathering: collects fetches that landing has and the warehouse lacks into batches of one endpoint each."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from pipeline.landing import store
 from pipeline.staging.present import Present
 
-# Answers are read in batches of about this many bytes of body, to build columns of useful length in little memory.
+# Size of a batch of answers in bytes of body: columns of useful length in little memory.
 _BATCH_BYTES = 32 * 1024 * 1024
-# A folder changed so lately may change again within its clock's tick: it is looked through once more next time.
+# A folder changed this recently may change again within the clock's resolution, so the next load checks it again.
 _SETTLED_NS = 2_000_000_000
 
 
@@ -27,17 +27,16 @@ class Gathering:
     connection: duckdb.DuckDBPyConnection
     landing: Path
     known_at: datetime | None
-    """What arrived later is left out; None: nothing is."""
+    """Later arrivals are left out; None: no limit."""
     present: Present | None
-    """Answers that are later than the newest run's clock are left out; None: none is."""
+    """Answers later than the newest run's clock are left out; None: none are."""
     future_fetches: int = 0
-    """Answers that were left out because they are from the future."""
+    """Number of answers that were left out because they are from the future."""
 
     def batches(self, folders: Iterable[Path]) -> Iterator[pa.Table]:
-        """Unloaded fetches, each batch of one vendor's endpoint and by fetch id, oldest day first.
+        """Yield unloaded fetches in batches of one endpoint, by fetch id, oldest day first.
 
-        A folder of which nothing was left out is not looked through again before it changes. Raises DrawdownError for
-        a file that is not whole.
+        A folder of which everything was loaded is skipped until it changes. Raises DrawdownError for a damaged file.
         """
         known = dict(self.connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
         loaded = set(self.connection.sql("SELECT DISTINCT vendor, endpoint FROM staging.fetches").fetchall())
@@ -45,14 +44,15 @@ class Gathering:
         seen: set[str] = set()
         for folder in folders:
             name = folder.relative_to(self.landing).as_posix()
-            # The time is taken before the listing: what lands in between makes the folder look changed next time.
+            # The time is taken before the listing, so that a file landed in between makes the folder look changed next
+            # time.
             modified = folder.stat().st_mtime_ns
             if known.get(name) == modified:
                 continue
             endpoint = folder.parts[-5], folder.parts[-4]
             batch = waiting.setdefault(endpoint, _Batch())
             left_out = 0
-            # Of an endpoint that was never loaded all is wanted, and read at once.
+            # For an endpoint that was never loaded, everything is needed, and read at once.
             is_first = endpoint not in loaded
             for paths, table in store.each(folder, None if is_first else ["fetch_id"]):
                 new = set(table.column("fetch_id").to_pylist()) - seen
@@ -60,7 +60,7 @@ class Gathering:
                     new &= _unloaded(self.connection, table)
                     paths = [path for path in paths if new and _holds(path, new)]
                 for _, whole in [(paths, table)] if is_first else store.read_together(paths):
-                    # A compaction cut short leaves fetches standing in two files.
+                    # An interrupted compaction leaves fetches in two files.
                     fresh = _once(whole, new)
                     new.difference_update(fresh.column("fetch_id").to_pylist())
                     seen.update(fresh.column("fetch_id").to_pylist())
@@ -80,7 +80,7 @@ class Gathering:
     def _wanted(self, table: pa.Table) -> pa.Table:
         if self.known_at is not None:
             table = table.filter(pc.less_equal(table.column("fetched_at_utc"), pa.scalar(self.known_at)))
-        # What Drawdown itself did is not observed: only vendors' answers can be from the future.
+        # Drawdown's own entries are not observations: only vendors' answers can be from the future.
         is_own = table.num_rows and table.column("vendor")[0].as_py() == store.OWN
         if self.present is None or is_own:
             return table
@@ -97,7 +97,7 @@ class _Batch:
     size: int = 0
 
     def add(self, part: pa.Table) -> None:
-        # Small answers cost by their number, not their bytes.
+        # The cost of small answers depends on their number, not their size.
         self.parts.append(part)
         self.size += (pc.sum(pc.binary_length(part.column("body"))).as_py() or 0) + 1024 * part.num_rows
 
@@ -115,7 +115,7 @@ def _holds(path: Path, wanted: set[str]) -> bool:
 
 
 def _once(table: pa.Table, wanted: set[str]) -> pa.Table:
-    """The rows of the wanted fetches, each once."""
+    """Rows of the wanted fetches, each once."""
     ids = table.column("fetch_id").to_pylist()
     places = {fetch_id: place for place, fetch_id in enumerate(ids) if fetch_id in wanted}
     return table if len(places) == len(ids) else table.take(pa.array(places.values(), pa.int64()))

@@ -47,15 +47,15 @@ class LoadReport:
     failed_fetches: int = 0
     """Fetches with an outcome other than ok, except those that only mean that an optional endpoint is absent."""
     received: int = 0
-    """Rows in the answers; each is accepted, rejected, or part of another one."""
+    """Rows in the answers; each is accepted, rejected, or merged into another one."""
     accepted: int = 0
     rejected: int = 0
     accepted_by_table: dict[str, int] = field(default_factory=dict)
     """By the table of the record kind, with its schema."""
     future_fetches: int = 0
-    """Answers that stay in landing, because they are from the future."""
+    """Answers that are left in landing, because they are from the future."""
     is_reloaded: bool = False
-    """Everything in landing was loaded again."""
+    """Whether everything in landing was loaded again."""
 
     def count(self, table: str, reading: RecordReading) -> None:
         """Add the rows of one kind of record of a batch of answers."""
@@ -142,7 +142,7 @@ def _has_loaded(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _empty(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete everything that was made from landing; all months of the tables that are computed by month become due."""
+    """Delete everything that was made from landing, and mark all months of monthly tables as dirty."""
     rows = connection.execute(
         "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = current_database() "
         "AND schema_name IN ('staging', 'core', 'forecasts', 'marts', 'alerts') AND NOT temporary"

@@ -1,11 +1,11 @@
-"""What a build calls the present: the newest run, by the real order of runs; and which answers are later than that.
+"""The present of a build: its newest run by real order, and which answers are later than that.
 
-A run whose clock was ahead lands answers from the future. They stay in landing, but a run with a right clock does not
-load them: they must never be the newest that is known. They are loaded once their time has come.
+A run whose clock was ahead lands answers from the future. They stay in landing, but a run with a correct clock does not
+load them, because they must never count as the newest. They are loaded once their time has come.
 
-Fetch ids rise with the real time at which they were drawn, also where a run's clock was set (`--as-of`). An answer is
-from the future where it was stamped later than the newest run, and yet drawn before it; or where its id was drawn by a
-clock that is ahead of this one.
+Fetch ids follow the real time at which they were drawn, also if a run's clock was set (`--as-of`). An answer is from
+the future if it was stamped later than the newest run but drawn before it, or if its id was drawn by a clock that is
+ahead of this one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pipeline.landing.store import OWN, RUNS
 
 TOLERANCE: Final = timedelta(minutes=10)
-"""Clocks are corrected by seconds all the time; an answer stamped later by so little is not from the future."""
+"""Clocks are corrected by seconds all the time; an answer stamped later by this little is not from the future."""
 
 
 def _now_id() -> str:
@@ -37,13 +37,13 @@ class Present:
     as_of: datetime
     """Its clock."""
     fetch_id: str
-    """Of its record in landing."""
+    """Id of its record in landing."""
 
     @classmethod
     def among(cls, runs: Iterable[tuple[str, datetime]]) -> Present | None:
-        """The newest of some runs, each with its fetch id and clock; None where there is none.
+        """Newest of some runs, each with its fetch id and clock; None if there is none.
 
-        Runs whose ids are from the future do not count, unless there are no others.
+        Runs with ids from the future do not count, unless there are no others.
         """
         found = sorted(runs)
         now = _now_id()
@@ -52,7 +52,7 @@ class Present:
 
     @classmethod
     def of_build(cls, connection: duckdb.DuckDBPyConnection) -> Present | None:
-        """The run that the warehouse speaks of; None where it has none yet."""
+        """Run of the warehouse; None if it has none yet."""
         rows = connection.execute("SELECT as_of_utc, fetch_id FROM staging.build").fetchall()
         return cls(as_of=rows[0][0], fetch_id=rows[0][1]) if rows else None
 
@@ -61,14 +61,14 @@ class Present:
         return fetched_at > self.as_of + TOLERANCE and (fetch_id < self.fetch_id or fetch_id > _now_id())
 
     def is_past(self, table: pa.Table) -> pa.ChunkedArray:
-        """For each row of a table with fetch_id and fetched_at_utc: whether it is not from the future."""
+        """Whether each row of a table with fetch_id and fetched_at_utc is not from the future."""
         late = pc.greater(table.column("fetched_at_utc"), pa.scalar(self.as_of + TOLERANCE))
         ids = table.column("fetch_id")
         drawn = pc.or_(pc.less(ids, self.fetch_id), pc.greater(ids, _now_id()))
         return pc.invert(pc.and_(late, drawn))
 
     def has_loaded_future(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Whether the warehouse holds answers from the future: an earlier run, whose clock was ahead, loaded them."""
+        """Whether the warehouse has answers from the future, loaded by an earlier run whose clock was ahead."""
         return bool(
             connection.execute(
                 "SELECT 1 FROM staging.fetches WHERE fetched_at_utc > ? AND (fetch_id < ? OR fetch_id > ?) "

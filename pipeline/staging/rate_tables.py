@@ -1,4 +1,4 @@
-"""Exchange rates and credit prices, from what runs landed of them."""
+"""Exchange rates and credit prices, as landed by runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pipeline.landing.store import FX_RATES, OWN
 from pipeline.models.months import RATES, touch
 from pipeline.schema.tables import ALL
 
-# What DECIMAL(18,9) holds without rounding.
+# Stored without rounding by DECIMAL(18,9).
 _RATE: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
 _ABSENT: Final = ("N/A", "")
-"""The ECB's words for a currency without a rate on the day."""
+"""The ECB's text for a currency without a rate on the day."""
 _FOR_EVER: Final = "1970-01-01"
 
 
 def load_rates(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> None:
     """Merge landed lists of rates into staging.fx_rates; for a day and currency the newest landed rate counts.
 
-    A rate that cannot be held exactly is kept out, with its reason in staging.rejects. Run inside a transaction.
+    A rate that cannot be stored exactly is left out, with its reason in staging.rejects. Run inside a transaction.
     """
     for row in batch.sort_by("fetch_id").to_pylist():
         table = read_own(row, _read_list)
@@ -78,7 +78,7 @@ def _store(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, fetch_id:
         """,
         [fetch_id],
     )
-    # The fetch that stated a rate is stored with it, so its months are owed where only that is new, too.
+    # A rate is stored with the fetch that stated it, so its months become dirty even if only that is new.
     touch(connection, [RATES], "SELECT rate_date AS day FROM arrived")
     connection.execute(
         """
@@ -119,8 +119,8 @@ def _reject(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, row: Map
 def load_prices(connection: duckdb.DuckDBPyConnection, accounts: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace the credit prices of these accounts by those of their landed settings.
 
-    The single price holds for all days, so it starts in 1970. Runs that were landed before there was a list of
-    prices have none.
+    The single price applies to all days, so it starts in 1970. Runs that were landed before the list of prices existed
+    have none.
     """
     rows: list[Sequence[str]] = []
     for account_id, settings in accounts.items():

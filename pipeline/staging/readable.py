@@ -1,4 +1,4 @@
-"""What the newest answers hold that could not be read, in a line an account: what, where, and what is to be done."""
+"""Unreadable parts of the newest answers, one line for each account: what, where, and the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.staging.byhand import problems
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover
 
-# The last good answers of each account that is not known to be gone, and all that came in the same run.
+# The last good answers of each account that has not been removed, and all answers of the same run.
 _NEWEST = """
     last AS (
         SELECT fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
@@ -34,13 +34,13 @@ _NEWEST = """
 
 @dataclass(slots=True)
 class Found:
-    """Lines for people, by what they are about."""
+    """Lines for people, by subject."""
 
     errors: list[str] = field(default_factory=list)
-    """What makes a run fail: an account's present is not known by it."""
+    """Problems that fail a run, because an account's current state is unknown."""
     warnings: list[str] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
-    """The accounts that the errors are of, in order."""
+    """Accounts with errors, in order."""
 
     def add(self, account_id: str, line: str) -> None:
         """Add an error."""
@@ -49,7 +49,7 @@ class Found:
 
 
 def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: Table, landing: Path | None) -> Found:
-    """Look at what the newest answers gave for one of a vendor's record tables."""
+    """Check the newest answers for one of a vendor's record tables."""
     found = Found()
     if _is_of_files(vendor):
         _in_files(connection, vendor, kind, landing, found)
@@ -63,11 +63,11 @@ def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: T
                 else f"an answer cannot be read ({value}): {fetch_id} in landing"
             )
             found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data is kept")
-    told = {(row[0], row[1]) for row in failed}
-    # What an answer need not hold costs nothing else of it where it cannot be read.
+    reported = {(row[0], row[1]) for row in failed}
+    # Optional data that cannot be read does not affect the rest of an answer.
     unreadable = [] if _is_optional(vendor, kind) else _unreadable(connection, vendor, kind)
     for account_id, endpoint, column, check, value in unreadable:
-        if (account_id, endpoint) not in told:
+        if (account_id, endpoint) not in reported:
             found.add(
                 account_id,
                 f"{vendor} {endpoint}: no row could be read ({column}: {check}, found {value!r}); "
@@ -88,14 +88,14 @@ def _is_of_files(vendor: str) -> bool:
 
 
 def _is_optional(vendor: str, kind: str) -> bool:
-    """Whether such records only come beside others, which already report what is wrong with their answer."""
+    """Whether such records only come with others, which already report what is wrong with their answer."""
     return all(
         records.is_optional for each in discover()[vendor].endpoints for records in each.records if records.kind == kind
     )
 
 
 def _of_first(column: str) -> str:
-    """A column of the one reject that a message names: all its columns must be of the same."""
+    """Column of the one reject that a message shows: all its columns must be from the same reject."""
     order = ", ".join(
         f"rejects.{name}" for name in ("fetch_id", "record_kind", "row_number", "column_name", "check_name")
     )
@@ -105,7 +105,7 @@ def _of_first(column: str) -> str:
 def _failed(
     connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
 ) -> list[tuple[str, str, str, str | None, str]]:
-    """Answers that say that they failed, and those that raised when they were read."""
+    """Answers that state their own failure, and those that raised an error when read."""
     return connection.execute(
         f"""
         WITH {_NEWEST}
@@ -126,7 +126,7 @@ def _failed(
 def _unreadable(
     connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
 ) -> list[tuple[str, str, str, str, str | None]]:
-    """Endpoints of which no row was accepted, and why."""
+    """Endpoints without an accepted row, and the reason."""
     return connection.execute(
         f"""
         WITH {_NEWEST}
@@ -147,7 +147,7 @@ def _unreadable(
 def _in_files(
     connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, landing: Path | None, found: Found
 ) -> None:
-    """Rows of files that were refused, by their lines."""
+    """Rejected rows of files, by line."""
     rows = connection.execute(
         f"""
         WITH {_NEWEST}
@@ -174,12 +174,12 @@ def _in_files(
 
 
 def _file(landing: Path | None, fetch_id: str) -> tuple[str, bytes | None]:
-    """The name and bytes of the file as it was landed."""
+    """Name and bytes of the file as landed."""
     if landing is not None:
         try:
             answer = find_answer(landing, fetch_id)
         except DrawdownError:
-            # What is wrong with landing is for the load to say.
+            # Damage to landing is reported by the load.
             return "the file", None
         return answer.request_url, answer.body
     return "the file", None
@@ -188,7 +188,7 @@ def _file(landing: Path | None, fetch_id: str) -> tuple[str, bytes | None]:
 def _vanished(
     connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: Table
 ) -> list[tuple[str, str, int]]:
-    """Accounts whose newest walk of the ledger found no entry at all, where entries are known."""
+    """Accounts whose newest walk of the ledger found no entry, although entries are known."""
     return connection.execute(
         f"""
         WITH last AS (

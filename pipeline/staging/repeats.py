@@ -1,7 +1,7 @@
-"""Several rows of one answer with one key: parts that add up, repetitions, or contradictions.
+"""Rows of one answer with the same key: parts that add up, repetitions, or contradictions.
 
-Over several answers the newest statement of a key counts (`pipeline.staging.storing`); within one answer nothing
-tells which row is the newest, so none is kept at the others' cost.
+Over several answers the newest statement of a key counts (`pipeline.staging.storing`); within one answer nothing shows
+which row is the newest, so none is preferred.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pipeline.staging.answers import RecordReading, Reject, shown
 from pipeline.vendors._port import Reads
 
 _ADDITIVE = (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER)
-# What differs between rows that say the same.
+# Columns that may differ between repetitions.
 _PLACES = ("_answer", "account_id", "fetch_id", "row_number")
 
 
 def settle_repeats(reading: RecordReading) -> None:
-    """Let no two accepted rows of one answer share a key: fold those that may be folded, and reject the others."""
+    """Merge accepted rows of one answer that share a key if they may be merged, and reject the others."""
     table = RECORDS[reading.records.kind]
     same = ["_answer", *(name for name in table.key if name not in _PLACES)]
     accepted = reading.accepted
@@ -31,7 +31,7 @@ def settle_repeats(reading: RecordReading) -> None:
     if not repeats.height and not of_rejected.height:
         return
     adds_up = reading.records.parts_add_up
-    # What a rejected row would have said of the same key is not known: what the others say is not all of it.
+    # The other rows may be incomplete without the rejected row of the same key.
     _reject(reading, of_rejected, "has_all_parts" if adds_up else "is_unique", same)
     repeats = repeats.join(of_rejected, on=["_answer", "row_number"], how="anti")
     if adds_up:
@@ -45,7 +45,7 @@ def settle_repeats(reading: RecordReading) -> None:
 
 
 def _add_up(reading: RecordReading, parts: pl.DataFrame, same: list[str]) -> None:
-    """Put the parts' sums into their last row. A sum of which a part is absent is not known."""
+    """Put the sums of parts into their last row. A sum with a missing part is unknown."""
     if not parts.height:
         return
     additive = [field.column for field in reading.records.fields if field.reads in _ADDITIVE]

@@ -1,4 +1,4 @@
-"""The shape of answers: fields that are new, gone, or under another name; and answers that say that they failed."""
+"""Shape of answers: new, missing and renamed fields, and answers that state their own failure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pipeline.staging.answers import Drift, Landed, Refusal, shown
 from pipeline.support.json_paths import dig
 from pipeline.vendors._port import Endpoint, Records
 
-# Where vendors say why, beside the flag.
+# Keys in which vendors state the reason, besides the flag.
 _EXPLANATIONS = ("message", "error", "error_message", "error_reason", "detail", "reason", "errors")
 
 
 def failures(endpoint: Endpoint, answers: Sequence[Landed]) -> dict[int, Refusal]:
-    """The answers that say of themselves that they failed, by their position, with the vendor's own words."""
+    """Answers that state their own failure, by position, with the vendor's message."""
     found: dict[int, Refusal] = {}
     for index, answer in enumerate(answers):
         if endpoint.says_it_failed(answer.payload):
@@ -27,7 +27,7 @@ def failures(endpoint: Endpoint, answers: Sequence[Landed]) -> dict[int, Refusal
 
 
 def see_envelope(endpoint: Endpoint, answers: Sequence[Landed], refused: Mapping[int, Refusal]) -> list[Drift]:
-    """The keys around the rows that are new or gone."""
+    """Record new and missing keys around the rows."""
     drift: list[Drift] = []
     if not endpoint.envelope:
         return drift
@@ -48,15 +48,15 @@ def see_rows(
     numbers: list[int],
     answers: Sequence[Landed],
 ) -> list[Drift]:
-    """The rows' fields that are new, gone, or under another name than the documented one."""
+    """Record new, missing and renamed fields of the rows."""
     drift: list[Drift] = []
     known = {source.split(".")[0] for field in records.fields for source in field.sources} | set(records.ignored)
     aliases = [(field, source) for field in records.fields for source in field.sources[1:]]
-    # Most answers look alike: what a set of shapes lacks or has too much is found out once.
+    # Most answers look alike, so each distinct set of keys is compared only once.
     verdicts: dict[tuple[tuple[str, ...], ...], tuple[set[str], list[str]]] = {}
     start = 0
     for owner in range(len(answers)):
-        # Rows lie answer by answer. Those with the same keys differ in nothing that is looked for: the first will do.
+        # Rows are sorted by answer. Those with the same keys give the same result, so the first suffices.
         end = bisect_left(owners, owner + 1, start)
         mine = range(start, end)
         start = end
@@ -82,7 +82,7 @@ def see_rows(
 
 
 def _verdict(records: Records, keys: set[str], known: set[str]) -> tuple[set[str], list[str]]:
-    """The keys that nothing reads, and the documented fields that are absent."""
+    """Keys that nothing reads, and documented fields that are missing."""
     missing = [
         field.sources[0]
         for field in records.fields

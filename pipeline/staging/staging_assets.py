@@ -1,4 +1,4 @@
-"""Staging's assets: every vendor's record tables, the quarantine and the bookkeeping, loaded in one transaction."""
+"""Assets of the layer `staging`: all record tables, quarantine and bookkeeping, loaded in one transaction."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ _VENDOR_TABLES: dict[dg.AssetKey, tuple[str, Table]] = {
 _LANDED = [landing_key(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints]
 
 _SHARED = tuple(table for table in of_layer("staging") if table.made_from and not table.is_bookkeeping)
-"""Tables that models read or people look at."""
+"""Tables that models or people read."""
 
 
 def _vendor_specs() -> Iterator[dg.AssetSpec]:
@@ -73,7 +73,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
         if model.table.layer == "staging":
             yield _view_spec(model.table.name, model.table.doc, [asset_key(name) for name in model.reads])
     facts = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
-    yield _view_spec("touched_months", "The months that tables recomputed by month still owe.", facts)
+    yield _view_spec("touched_months", "Dirty months of the tables that are recomputed by month.", facts)
 
 
 @dg.multi_asset(
@@ -85,8 +85,8 @@ def _specs() -> Iterator[dg.AssetSpec]:
                 "is_accounted_for",
                 asset=key,
                 blocking=True,
-                description="received = accepted + rejected for every answer, every row comes from an answer of which "
-                "rows were accepted, and no key occurs more than once.",
+                description="received = accepted + rejected for every answer, every row comes from an answer with "
+                "accepted rows, and no key occurs more than once.",
             )
             for key in _VENDOR_TABLES
         ),
@@ -104,7 +104,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
 def staging(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Load every answer that landing holds and the warehouse does not."""
+    """Load every answer that landing has and the warehouse lacks."""
     with readable_failures():
         with warehouse.transaction() as connection:
             report = load(connection, warehouse.home.landing, warehouse.known_at)
@@ -152,10 +152,10 @@ def _kind(vendor: str, table: Table) -> str:
 def _is_accounted_for(
     connection: duckdb.DuckDBPyConnection, vendor: str, table: Table
 ) -> tuple[dg.AssetCheckResult, list[Broken]]:
-    """Count again from what is stored, not from what the load said of itself: all that the newest load stored.
+    """Recount everything that the newest load stored from the tables, independently of the load's own counts.
 
-    What was stored before has been counted, and does not change but by a load; a rebuild counts everything. Whose rows
-    do not come out is put into quarantine, so that it keeps nobody else from being published.
+    Earlier rows have been counted, and only a load changes them; a rebuild counts everything. Accounts whose rows do
+    not add up are quarantined, so that the others can be published.
     """
     kind = _kind(vendor, table)
     newest = "(SELECT max(loaded_at_utc) FROM staging.fetches)"
@@ -191,7 +191,7 @@ def _is_accounted_for(
     found = {
         "received is not accepted + rejected": unaccounted,
         f"a key ({key}) occurs more than once": duplicates,
-        "rows of an answer that none were accepted from": unloaded,
+        "rows of an answer without accepted rows": unloaded,
     }
     counts = [sum(count for _, count in rows) for rows in found.values()]
     names = ("answers_not_accounted_for", "duplicate_keys", "rows_without_a_load")
@@ -210,7 +210,7 @@ def _is_accounted_for(
 def _is_readable(
     connection: duckdb.DuckDBPyConnection, vendor: str, table: Table, landing: Path | None = None
 ) -> dg.AssetCheckResult:
-    """Whether what the newest answers say is known; where an older row of a file is refused, that is a warning."""
+    """Whether the newest answers could be read; a rejected older row of a file is a warning."""
     found = look(connection, vendor, _kind(vendor, table), table, landing)
     return dg.AssetCheckResult(
         asset_key=asset_key(table.full_name),

@@ -1,4 +1,4 @@
-"""Storing what was read: rows merged by their keys, counts of each answer, rejects, and changes of shape."""
+"""Storing of records: rows merged by key, counts of each answer, rejects, and schema drift."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.vendors._port import Endpoint, Vendor
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pl.DataFrame) -> None:
-    """Append rows to a table, in its own columns."""
+    """Append rows to a table, in the table's columns."""
     columns = ", ".join(table.column_names)
     connection.register("incoming", rows)
     connection.execute(f"INSERT INTO {table.full_name} ({columns}) SELECT {columns} FROM incoming")
@@ -33,7 +33,7 @@ def store_reading(
     answers: Sequence[Landed],
     loaded_at: datetime,
 ) -> None:
-    """Store one kind of record of a batch of answers: accepted rows, counts, rejects, changes of shape.
+    """Store one kind of record of a batch of answers: accepted rows, counts, rejects, schema drift.
 
     Run inside a transaction.
     """
@@ -61,7 +61,7 @@ def store_reading(
             schema_overrides={"refused_newest_row": pl.Int64},
         ),
     )
-    # Several claims may be read from one answer: their counts add up under the one kind.
+    # Several claims may be read from one answer: their counts are added up under the one kind.
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE summed AS
@@ -87,10 +87,10 @@ def store_reading(
 
 
 def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, reading: RecordReading) -> None:
-    """Keep what each answer stated of a day, beside what the newest one does.
+    """Keep the statement of each answer about a day, in addition to the newest one.
 
-    Of a day whose row was refused, beside others of the same answer that were accepted, the amount is NULL: something
-    was stated, so that the day is not free.
+    If a row of a day was rejected and others of the same answer were accepted, the amount is NULL: something was
+    stated, so the day must not count as free.
     """
     table = ALL["staging.usage_statements"]
     stated = rows.sort("row_number").unique(subset=list(table.key), keep="last").select(table.column_names)
@@ -108,7 +108,7 @@ def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame,
         insert(connection, table, stated)
 
 
-# What a table may keep of the first that was said of a row: when, and how much.
+# Columns that keep the first statement about a row: its time and its amount.
 _FIRSTS = ("first_observed_at_utc", "first_stated_amount")
 
 
@@ -117,14 +117,14 @@ def _firsts(table: Table) -> list[str]:
 
 
 def _arrived(table: Table, same_key: str) -> str:
-    """The query for the rows that take the place of those standing, if any."""
+    """Query for the rows that replace existing ones, if any."""
     is_older = "(old.observed_at_utc, old.fetch_id) > (new.observed_at_utc, new.fetch_id)"
     names = _firsts(table)
     if not names:
         return f"SELECT new.* FROM incoming AS new ANTI JOIN standing AS old ON {same_key} AND {is_older}"
     old, new = (f"({', '.join(f'{row}.{name}' for name in names)})" for row in ("old", "new"))
     firsts = ", ".join(f"CASE WHEN {old} < {new} THEN old.{name} ELSE new.{name} END AS {name}" for name in names)
-    # A statement that comes late changes nothing but what was first.
+    # A statement that arrives late only changes the columns about the first statement.
     return f"""
         SELECT new.* REPLACE ({firsts}) FROM incoming AS new
         LEFT JOIN standing AS old ON {same_key} WHERE old.fetch_id IS NULL OR NOT {is_older}
@@ -146,7 +146,7 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
         by_time = rows.sort("observed_at_utc", "fetch_id", "row_number")
         rows = by_time.unique(subset=table.key, keep="last", maintain_order=True)
     connection.register("incoming", rows)
-    # What is known of these keys is looked up once: most loads bring nothing but new ones.
+    # Existing keys are looked up once: most loads only have new ones.
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE standing AS

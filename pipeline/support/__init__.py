@@ -1,1 +1,1 @@
-"""Small leaves that know nothing of the domain: errors, clock, exact JSON, secrets, printable text, locks."""
+"""Small modules without domain knowledge: errors, clock, exact JSON, secrets, printable text, locks."""

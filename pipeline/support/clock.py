@@ -1,4 +1,4 @@
-"""The run's clock: the present, or one fixed instant."""
+"""Clock of a run: the real time, or one fixed instant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a run calls now. With `as_of` it is that instant for the whole run."""
+    """The run's clock. With `as_of` it returns that instant for the complete run."""
 
     as_of: datetime | None = None
 
@@ -23,9 +23,9 @@ class Clock:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an ISO 8601 instant with `Z` or an offset, or a day (its midnight in UTC).
+    """Parse an ISO 8601 instant with `Z` or an offset, or a day (its midnight in UTC).
 
-    Raises ValueError, in words for the command line, for anything else.
+    Raises ValueError with a message for the command line for anything else.
     """
     try:
         instant = datetime.fromisoformat(text)
@@ -39,7 +39,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_day(text: str) -> date:
-    """Read a UTC day as `YYYY-MM-DD`; raises ValueError in words for the command line."""
+    """Parse a UTC day, `YYYY-MM-DD`; raises ValueError with a message for the command line."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -53,6 +53,6 @@ class FetchIds:
         self._last = 0
 
     def draw(self) -> str:
-        """The next id: 16 hexadecimal digits of real nanoseconds, never twice from one object."""
+        """Next id: 16 hexadecimal digits of real nanoseconds, never repeated by one object."""
         self._last = max(self._last + 1, time.time_ns())
         return f"{self._last:016x}"

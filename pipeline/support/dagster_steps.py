@@ -1,4 +1,4 @@
-"""What the steps of every layer have in common: asset keys, readable failures, and lines for whoever watches."""
+"""Helpers for the assets of all layers: asset keys, readable failures, and progress lines."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.printable import printable, printable_lines
 
 _STEPS = logging.getLogger("pipeline.steps")
-"""Says in short what each asset has done; the command line shows it, Dagster keeps the numbers as metadata."""
+"""Logger for short progress lines of assets; the command line prints them, Dagster has the numbers as metadata."""
 
 OWNERS: Final = ["team:drawdown"]
 
 HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
-"""Balances are asked for hourly: three hours without are worth a look, a day and more is a failure."""
+"""Balances are requested hourly: three hours without one are a warning, more than a day is a failure."""
 
 FRESHNESS: Final = {"hourly": HOURLY}
-"""The policies that a table can name as its `freshness`."""
+"""Policies that a table can name as its `freshness`."""
 
 
 def asset_key(full_name: str) -> dg.AssetKey:
@@ -34,7 +34,7 @@ def asset_key(full_name: str) -> dg.AssetKey:
 
 @contextlib.contextmanager
 def readable_failures() -> Iterator[None]:
-    """Turn an error that a person is meant to read into a Dagster failure of that one sentence."""
+    """Turn an error meant for people into a Dagster failure with that one sentence."""
     try:
         yield
     except DrawdownError as problem:
@@ -46,15 +46,15 @@ def readable_failures() -> Iterator[None]:
 
 
 def described(lines: Iterable[str]) -> str | None:
-    """What a check found, a line each, as Dagster and the command line show it; None where it found nothing."""
+    """Results of a check, one line each, as Dagster and the command line show them; None without any."""
     return printable_lines(lines) or None
 
 
 def note(context: dg.AssetExecutionContext, what: str, *, is_warning: bool = False) -> None:
-    """Leave a line in the run's log."""
+    """Write a line to the run's log."""
     (context.log.warning if is_warning else context.log.info)(printable(what))
 
 
 def say(what: str) -> None:
-    """Tell whoever watches the run that something is done."""
+    """Report a completed step."""
     _STEPS.info(printable(what))

@@ -1,4 +1,4 @@
-"""Settings of every DuckDB connection of ours."""
+"""Settings of all our DuckDB connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import duckdb
 
 
 def set_session(connection: duckdb.DuckDBPyConnection) -> None:
-    """What holds for every connection of ours, whether it reads or writes: instants are in UTC, stdout is for rows."""
+    """Apply the settings of all our connections, readers and writers: instants in UTC, and stdout for rows only."""
     connection.execute("SET TimeZone = 'UTC'")
-    # DuckDB draws it on stdout.
+    # DuckDB would draw it on stdout.
     connection.execute("SET enable_progress_bar = false")

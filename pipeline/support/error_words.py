@@ -1,4 +1,4 @@
-"""What DuckDB and the disk say when something is wrong, in words that tell a person what to do."""
+"""Errors of DuckDB and the disk, reworded with a remedy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import duckdb
 from pipeline.support.errors import first_line
 
 _LONGEST: Final = 500
-"""The longest message about a disk: it may hold two long paths."""
+"""Maximum length of a message about a disk: it may contain two long paths."""
 _FULL: Final = ("No space left on device", "File too large", "Disk quota exceeded")
 _DAMAGED: Final = ("Corrupt", "not a valid DuckDB database file", "Could not read enough bytes", "replaying WAL")
 
 
 def in_words(problem: Exception) -> str | None:
-    """What a person can do about a full disk or a damaged DuckDB file, in one line; None for any other error."""
+    """One line with the remedy for a full disk or a damaged DuckDB file; None for any other error."""
     text, said = str(problem), first_line(problem, longest=_LONGEST)
     if any(sign in text for sign in _FULL):
         return f"no room on the disk: {said}. What was committed is kept; make room and run again"
@@ -26,7 +26,7 @@ def in_words(problem: Exception) -> str | None:
 
 
 def who_locks(problem: duckdb.Error) -> str | None:
-    """The process that has a file open which could therefore not be opened; None for any other error."""
+    """Process that holds the lock of a file that could therefore not be opened; None for any other error."""
     text = str(problem)
     if "Could not set lock" not in text:
         return None

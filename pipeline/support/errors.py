@@ -1,4 +1,4 @@
-"""The errors that a person is meant to read: one clear line, and the exit code that goes with it."""
+"""Errors meant for people: one clear line, and an exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipeline import __version__
 
 
 class DrawdownError(Exception):
-    """Something is wrong that a person can mend; the message says what, where and what to do. Exit code 1."""
+    """A problem that a person can fix; the message has what, where and the remedy. Exit code 1."""
 
     exit_code = 1
 
@@ -18,10 +18,10 @@ class UsageError(DrawdownError):
 
 
 def unknown(what: str) -> str:
-    """That settings hold something which this version does not know; a later one may."""
+    """Text for a setting that this version does not know, but a later one may."""
     return f"unknown {what} in Drawdown {__version__}"
 
 
 def first_line(problem: Exception, *, longest: int = 200) -> str:
-    """The first line of a library's error, cut to a length, or the error's name where it says nothing."""
+    """First line of a library's error, truncated, or the error's name if it has no message."""
     return (str(problem).splitlines() or [type(problem).__name__])[0][:longest]

@@ -1,4 +1,4 @@
-"""JSON in which no number has passed through a binary float."""
+"""JSON decoding in which no number passes through a binary float."""
 
 import re
 
@@ -11,22 +11,22 @@ _LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW)
 
 
 class NotJson(ValueError):
-    """Bytes that are not JSON which can be read exactly; the message is safe to log."""
+    """Bytes that cannot be read exactly as JSON; the message is safe to log."""
 
 
 def decode_json(body: bytes) -> object:
     """Decode one JSON document without losing a digit.
 
-    Integers arrive as `int`. Numbers with a fraction or an exponent arrive as the `str` that stood in the
-    body (`"13.50"`, `"1.48e-11"`), because money must become a Decimal from its text. Strings that hold a
-    number arrive as `str` too: no caller distinguishes the two.
+    Integers are returned as `int`. Numbers with a fraction or an exponent are returned as their `str` in the body
+    (`"13.50"`, `"1.48e-11"`), because money must become a Decimal from its text. Strings that contain a number are
+    returned as `str` too: no caller distinguishes the two.
 
-    Half of a surrogate pair, such as the `\\ud83d` of a text that was cut in the middle of an emoji, is within the
-    grammar of JSON and no character: it becomes U+FFFD, and the rest of the body is read as it is.
+    Half of a surrogate pair, such as the `\ud83d` of a text that was cut in the middle of an emoji, conforms to JSON's
+    grammar but is no character: it becomes U+FFFD, and the rest of the body is read normally.
 
-    Errors: `NotJson` for an empty or truncated body, a byte order mark, another encoding than UTF-8, NaN and
-    the infinities, an integer of more than some 4,300 digits, and nesting deeper than the interpreter can
-    follow. No message quotes the body, which may hold anything.
+    Errors: `NotJson` for an empty or truncated body, a byte order mark, another encoding than UTF-8, NaN and the
+    infinities, an integer of more than about 4,300 digits, and nesting that exceeds the interpreter's limit. No message
+    quotes the body, which may contain anything.
     """
     if not body.strip():
         raise NotJson("the body is empty")
@@ -35,7 +35,7 @@ def decode_json(body: bytes) -> object:
     try:
         return _decode(body)
     except NotJson:
-        # Only a body that cannot be read pays for the search.
+        # Only searched if the body cannot be read otherwise.
         repaired = _without_lone_surrogates(body)
         if repaired == body:
             raise

@@ -1,4 +1,4 @@
-"""A lock between processes: an flock on a file that names its holder. The holder's death frees it, however sudden."""
+"""Lock between processes: an flock on a file that names its holder. It is released when the holder dies."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _POLL_SECONDS: Final = 0.05
 
 
 def take_lock(path: Path, wait_seconds: float, *, what: str) -> IO[str]:
-    """Take the lock and return its file; closing it frees the lock.
+    """Take the lock and return its file; closing it releases the lock.
 
     `what` begins the error's sentence, such as `the warehouse is being written`. Raises DrawdownError, naming the
-    holder, where another process holds the lock for longer than the wait; OSError where the disk fails.
+    holder, if another process holds the lock for longer than the wait; OSError if the disk fails.
     """
     handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     if not wait_for_lock(handle, wait_seconds):
@@ -35,7 +35,7 @@ def take_lock(path: Path, wait_seconds: float, *, what: str) -> IO[str]:
         handle.write(f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})")
         handle.flush()
     except OSError:
-        # A full disk: nobody holds the lock, so it must not stay with a file that nobody closes.
+        # On a full disk, the lock must be released with the file.
         with contextlib.suppress(OSError):
             handle.close()
         raise
@@ -43,9 +43,9 @@ def take_lock(path: Path, wait_seconds: float, *, what: str) -> IO[str]:
 
 
 def wait_for_lock(handle: IO[str] | int, wait_seconds: float) -> bool:
-    """Lock an open file, without writing to it; False where another holds it for longer than the wait.
+    """Lock an open file, without writing to it; returns False if another process holds it for longer than the wait.
 
-    Raises OSError where the disk fails.
+    Raises OSError if the disk fails.
     """
     deadline = time.monotonic() + wait_seconds
     while True:

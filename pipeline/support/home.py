@@ -1,4 +1,4 @@
-"""The state folder: where things are, and how they are written so that a crash tears nothing."""
+"""The state folder: its paths, and crash-safe writing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """`$DRAWDOWN_HOME`. Folders are 0700, files 0600: balances are nobody else's business."""
+    """`$DRAWDOWN_HOME`. Folders are 0700 and files 0600, because balances are private."""
 
     path: Path
 
     @classmethod
     def from_environment(cls) -> Home:
-        """The folder that `DRAWDOWN_HOME` names, else `./data`."""
+        """The folder that `DRAWDOWN_HOME` names, or else `./data`."""
         return cls(Path(os.environ.get("DRAWDOWN_HOME") or "data").absolute())
 
     @property
@@ -35,7 +35,7 @@ class Home:
 
     @property
     def published(self) -> Path:
-        """What readers open."""
+        """Folder of the published builds and exports."""
         return self.path / "published"
 
     @property
@@ -45,7 +45,7 @@ class Home:
 
     @property
     def limits(self) -> Path:
-        """Rate-limit books that processes share."""
+        """Rate-limit files that processes share."""
         return self.path / "limits"
 
     @property
@@ -55,27 +55,27 @@ class Home:
 
     @property
     def sandbox_accounts(self) -> Path:
-        """The demo's accounts.toml; if it exists, the folder holds a sandbox's data and nothing else."""
+        """The demo's accounts.toml; if it exists, the folder only has a sandbox's data."""
         return self.path / "sandbox-accounts.toml"
 
     @property
     def dagster(self) -> Path:
-        """Dagster's own storage, where no DAGSTER_HOME says otherwise."""
+        """Dagster's storage, unless DAGSTER_HOME is set."""
         return self.path / "dagster"
 
 
 BUILD_FILE: Final = "drawdown.duckdb"
-"""A build's file in its folder. DuckDB names the catalog after it, and BI tools keep that name: it never changes."""
+"""File name of a build. DuckDB names the catalog after it, and BI tools store that name: it never changes."""
 
 
 def build_id(build: Path) -> str:
-    """Which build a published file, or the link to it, is: its folder's name, else that of a file with its own."""
+    """Build id of a published file, or of the link to it: its folder's name, or else the file's own."""
     file = build.resolve()
     return file.parent.name if file.name == BUILD_FILE else file.stem
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, and its missing parents, for the owner only. Raises OSError where something else is in the way."""
+    """Create a folder, and its missing parents, for the owner only. Raises OSError if something else is in the way."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         with contextlib.suppress(FileExistsError):
@@ -96,7 +96,7 @@ def sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed to it, synced, when the block ends well, removed when it does not."""
+    """Yield a temporary path beside `path`; synced and renamed to it on success, removed on failure."""
     private_folder(path.parent)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent)
     os.close(handle)

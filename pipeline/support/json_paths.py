@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def dig(value: object, path: str) -> object:
-    """The value at a dotted path of object keys, such as `links.next`; None where the path leads nowhere.
+    """Value at a dotted path of object keys, such as `links.next`; None if there is none.
 
     An empty path is the value itself.
     """

@@ -1,8 +1,8 @@
-"""How the last run ended: a small file that `drawdown status` and the metrics read beside the build.
+"""Result of the last run: a small file that `drawdown status` and the metrics read in addition to the build.
 
-A run that fails leaves the last build in its place, so the build cannot tell of it. The file has its size from the
-first run on and is written in place, because a run may have failed because the disk is full. It can be lost: the
-next run writes it again.
+A failed run keeps the last build in place, so the build cannot record the failure. The file has a constant size from
+the first run on and is written in place, because a run may fail on a full disk. If it is lost, the next run writes it
+again.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ import msgspec
 from pipeline.support.home import Home, private_folder
 
 FORMAT: Final = 1
-"""Raised where an earlier version would misread the file. What a later version wrote tells nothing."""
+"""Increased if an earlier version would misread the file. A file of a later version is ignored."""
 _BYTES: Final = 8192
 _MOST_LINES: Final = 10
 _LONGEST_LINE: Final = 300
 
 
 class LastRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a run ended, and how long runs have ended like that."""
+    """Result of a run, and for how long runs have ended that way."""
 
     run_id: str
     ended_at_utc: datetime
     """By the run's clock."""
     is_ok: bool
-    """A build was published. Vendors that failed are no failed run: their accounts are stale."""
+    """Whether a build was published. A failed vendor is no failed run: its accounts are stale."""
     problems: tuple[str, ...] = ()
-    """Why it failed: the first lines of it."""
+    """First lines of the reason for the failure."""
     failed_since_utc: datetime | None = None
-    """When the first of the runs ended that have failed in a row; None where it did not fail."""
+    """End of the first of the consecutive failed runs; None if it did not fail."""
     failed_run_count: int = 0
-    """Runs that have failed in a row."""
+    """Number of consecutive failed runs."""
     told_recipients: tuple[str, ...] = ()
-    """Who was told of it while landing could not be written."""
+    """Recipients that were notified while landing could not be written."""
     format_version: int = FORMAT
 
 
 def read_last_run(home: Home) -> LastRun | None:
-    """How the last run ended; None where nothing tells."""
+    """Read the result of the last run; None if unknown."""
     try:
         digest, _, rest = _path(home).read_bytes().partition(b"\n")
         body = rest.split(b"\n", 1)[0]
@@ -57,7 +57,7 @@ def read_last_run(home: Home) -> LastRun | None:
 
 
 def write_last_run(home: Home, run: LastRun) -> None:
-    """Write it, synced. Raises OSError where the file is not there yet and the disk has no room for it."""
+    """Write the file, synced. Raises OSError if it does not exist yet and the disk has no room for it."""
     lines = tuple(" ".join(line.split())[:_LONGEST_LINE] for line in run.problems[:_MOST_LINES])
     body = msgspec.json.encode(msgspec.structs.replace(run, problems=lines))
     text = sha256(body).hexdigest().encode() + b"\n" + body + b"\n"
@@ -71,7 +71,7 @@ def write_last_run(home: Home, run: LastRun) -> None:
 
 
 def after_failure(before: LastRun | None, run_id: str, at: datetime, problems: tuple[str, ...]) -> LastRun:
-    """The record after a run that failed."""
+    """Record of a failed run."""
     ended = LastRun(
         run_id=run_id, ended_at_utc=at, is_ok=False, problems=problems, failed_since_utc=at, failed_run_count=1
     )

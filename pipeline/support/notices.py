@@ -1,7 +1,7 @@
-"""Warnings: what a person should know of a run or a rebuild, and that makes no number wrong.
+"""Warnings: facts about a run or a rebuild that a person should know and that affect no number.
 
-Whoever finds something says it through a logger of its own; whoever runs the whole collects each line once. Where
-nobody collects, as in Dagster's runs, a line goes where Python's warnings go.
+The module that finds something logs it through its own logger; the code that runs everything collects each line once.
+If nothing collects, as in Dagster's runs, lines go to Python's warnings.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _LOGGER: Final = logging.getLogger("pipeline.support.notices.line")
 
 
 def warn(line: str) -> None:
-    """Say something once for each run."""
+    """Log a warning, once for each run."""
     _LOGGER.warning("%s", line)
 
 
 class _Collector(logging.Handler):
-    """Keeps each line once, and hands it on where somebody is to hear it at once."""
+    """Collects each line once, and passes it on if a callback is set."""
 
     def __init__(self, lines: list[str], tell: Callable[[str], object] = lambda _: None) -> None:
         super().__init__(logging.WARNING)
@@ -35,15 +35,15 @@ class _Collector(logging.Handler):
             self._tell(line)
 
 
-def tell_uncollected(tell: Callable[[str], object]) -> None:
-    """From now on, in this process, hand each line that nobody collects to `tell`, once."""
+def forward_uncollected(tell: Callable[[str], object]) -> None:
+    """Pass each line that is not collected to `tell`, once, from now on in this process."""
     _UNCOLLECTED.handlers = [_Collector([], tell)]
     _UNCOLLECTED.propagate = False
 
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """The lines that are said during the block, each once."""
+    """Collect the lines logged during the block, each once."""
     lines: list[str] = []
     handler, propagates = _Collector(lines), _LOGGER.propagate
     _LOGGER.addHandler(handler)

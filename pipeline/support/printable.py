@@ -1,7 +1,7 @@
-"""Text from outside as it is shown: in one line, and with nothing in it that a terminal, a log or a page would obey.
+"""Text from outside as it is displayed: on one line, and without anything that a terminal, log or page would interpret.
 
-Landing and the tables keep what came. What people are shown of it goes through here: stderr, logs, Dagster's records,
-alerts, CSV and JSON.
+Landing and the tables keep the original. Displayed text passes through here: stderr, logs, Dagster's records, alerts,
+CSV and JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _IN_JSON: Final = re.compile(r"[^\n\x20-\x7e]")
 
 
 def printable(text: object) -> str:
-    """The text in one line; control characters, line ends and what turns the direction of writing are spelled out.
+    """Text on one line; control characters, line ends and characters that change the writing direction are escaped.
 
     Other letters stay as they are.
     """
@@ -25,12 +25,12 @@ def printable(text: object) -> str:
 
 
 def printable_lines(lines: Iterable[object]) -> str:
-    """Texts as lines, one each."""
+    """Texts as printable lines."""
     return "\n".join(map(printable, lines))
 
 
 def printable_json(document: str) -> str:
-    """A JSON document with the same values, in which those characters are escaped as JSON has it."""
+    """A JSON document with the same values, and those characters escaped in JSON's way."""
     if document.isprintable():
         return document
     return _IN_JSON.sub(lambda found: found[0] if found[0].isprintable() else _json_escape(found[0]), document)

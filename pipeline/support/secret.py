@@ -1,4 +1,4 @@
-"""Keys: held so that they are not printed by accident, and removed where a vendor echoes them."""
+"""Secrets: held so that they are not printed by accident, and removed where a vendor echoes them."""
 
 import base64
 import html
@@ -12,24 +12,24 @@ from urllib.parse import quote, quote_plus
 from pipeline.support.errors import UsageError
 from pipeline.support.spellings import SHORTEST, Spellings
 
-# Below this length a key such as a sandbox's "test" is looked for as a whole word only, else it would shred
-# every body that holds the word.
+# A key shorter than this, such as a sandbox's "test", is only matched as a whole word; otherwise it would shred every
+# body with that word.
 _SHORT_LENGTH = SHORTEST
 
 
 class Secret:
-    """A key, named after the environment variable that it came from.
+    """A key, named after its environment variable.
 
     `value` is the key itself; `name` is the variable's name. Every way of printing shows `Secret(NAME)`.
 
-    Errors: `ValueError` naming the variable, and never the value, when the value is empty, begins or ends
-    with white space, or holds a control or non-ASCII character; none of these is valid in a header.
+    Errors: `ValueError` with the variable, and never the value, if the value is empty, begins or ends with white space,
+    or contains a control or non-ASCII character; none of these is valid in a header.
     """
 
     __slots__ = ("_prefix", "_value", "name")
 
     def __init__(self, value: str, *, name: str) -> None:
-        self.name = name  # first, so that even a refused secret has its repr in an error report
+        self.name = name  # first, so that even a rejected secret has its repr in an error report
         problem = _problem(value)
         if problem:
             del value  # error reporters that record local variables would otherwise see it
@@ -46,7 +46,7 @@ class Secret:
         return self._prefix + self._value
 
     def with_prefix(self, prefix: str) -> "Secret":
-        """Return the same key for a header that wants words before it, such as `Bearer `."""
+        """Return the same key with a header prefix, such as `Bearer `."""
         prefixed = Secret(self._value, name=self.name)
         prefixed._prefix = prefix
         return prefixed
@@ -62,9 +62,9 @@ class Secret:
 
 
 def read_secret(variable: str, where: str) -> Secret:
-    """The secret that an environment variable holds now; `where` is the setting that names it, for the message.
+    """Read the secret of an environment variable; `where` is the setting that names it, for the message.
 
-    Raises UsageError with `where` and the variable, never the value, where it is not set or cannot be used.
+    Raises UsageError with `where` and the variable, never the value, if it is not set or unusable.
     """
     value = os.environ.get(variable)
     if value is None:
@@ -78,9 +78,9 @@ def read_secret(variable: str, where: str) -> Secret:
 class Redactor:
     """Replaces secrets in text and bytes by `[redacted:NAME]`.
 
-    Looked for are the key itself and every other spelling of it in JSON, HTML, a URL or Base64, also in one of these
-    within another; see `pipeline.support.spellings`. The usual ones are replaced at the speed of a search for bytes,
-    and leave little to be decoded.
+    Finds the key itself and its spellings in JSON, HTML, a URL or Base64, also nested within one another; see
+    `pipeline.support.spellings`. The usual spellings are replaced by a fast search for bytes, which leaves little to
+    decode.
     """
 
     __slots__ = ("_forms", "_marks", "_names", "_spellings")
@@ -89,7 +89,7 @@ class Redactor:
         secrets = list(secrets)
         self._names = sorted({secret.name for secret in secrets})
         marked = {(form, f"[redacted:{secret.name}]") for secret in secrets for form in _forms(secret.reveal())}
-        # The longest first: base64 of a key with its padding holds base64 without.
+        # Longest first: Base64 of a key with its padding contains Base64 without.
         self._forms = sorted(
             ((form.encode("ascii"), mark.encode()) for form, mark in marked),
             key=lambda pair: (-len(pair[0]), pair),
@@ -98,9 +98,9 @@ class Redactor:
         self._spellings = Spellings(tuple(self._marks))
 
     def body(self, body: bytes) -> tuple[bytes, bool]:
-        """Return the bytes without secrets, and whether any stood there.
+        """Return the bytes without secrets, and whether there were any.
 
-        A body that breaks off in the middle of a key loses that beginning of a key too.
+        If a body breaks off in the middle of a key, that beginning of the key is removed as well.
         """
         redacted = self._replace_usual(body)
         for form, mark in self._forms:
@@ -167,7 +167,7 @@ def _forms(value: str) -> set[str]:
     if len(value) >= _SHORT_LENGTH:
         for offset in range(3):
             encoded = base64.b64encode(b"\0" * offset + value.encode()).decode()
-            # The first and last character may also carry bits of their neighbours.
+            # The first and last character may also contain bits of their neighbours.
             core = encoded[(offset * 8 + 5) // 6 : (offset + len(value)) * 8 // 6]
             forms |= {core, core.replace("+", "-").replace("/", "_")}
             if offset == 0:

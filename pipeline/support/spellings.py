@@ -1,6 +1,6 @@
-"""Finding texts in bytes however they are spelled there: in JSON, a URL, HTML or Base64, also in one within another.
+"""Search for texts in bytes in every spelling: in JSON, a URL, HTML or Base64, also nested within one another.
 
-What is searched is decoded, and not what is looked for encoded: a character has too many spellings to list them all.
+The searched bytes are decoded instead of encoding the texts: a character has too many spellings to list.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from itertools import accumulate
 from typing import Final, Never
 
 SHORTEST: Final = 8
-"""Characters; Base64 of less would match by chance."""
+"""Minimum length for a search in Base64; shorter texts would match by chance."""
 
 _LEVELS: Final = 3
-"""How many times escapes are decoded: escapes within escapes, and once more."""
+"""Number of times that escapes are decoded: escapes within escapes, and once more."""
 _NESTED_BASE64: Final = 2
 _BOUNDARY: Final = 6
-"""What stands before a text may be read as one escape together with so many of its first characters."""
+"""Number of first characters of a text that may form an escape together with what precedes them."""
 _QUAD, _TRIPLE = 4, 3
 _TAIL_BYTES: Final = 4096
-"""More than a key is long."""
+"""Longer than any key."""
 
 _NAMES: Final = {
     name.encode(): value.encode() for name, value in html5.items() if len(value) == 1 and " " < value < "~"
 }
-# Only what stands for a printable ASCII character: no other can be part of a key, or of an escape within an escape.
+# Only escapes of printable ASCII characters: no other can be part of a key, or of a nested escape.
 _JSON: Final = rb'\\(?:u00[2-7][0-9a-fA-F]|["\\/])'
 _URL: Final = rb"%[2-7][0-9a-fA-F]"
 _LONGEST_FIRST: Final = sorted(_NAMES, key=lambda name: -len(name))
@@ -39,7 +39,7 @@ _OPEN: Final = b"|".join(name for name in _LONGEST_FIRST if not name.endswith(b"
 _NUMBER: Final = (
     rb"#0*+(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])(?:;|(?![0-9])%s)|#[xX]0*+[2-7][0-9a-fA-F](?:;|(?![0-9a-fA-F])%s)"
 )
-# HTML lets the semicolon be left out. Before another escape it may be what that escape stands for.
+# HTML allows the semicolon to be omitted. Before another escape it may be what that escape stands for.
 _UNLESS_ESCAPED: Final = rb"(?![\\%])"
 _HTML: Final = b"&(?:%s|(?:%s)%s|%s)" % (_CLOSED, _OPEN, _UNLESS_ESCAPED, _NUMBER % ((_UNLESS_ESCAPED,) * 2))
 _HTML_OPEN: Final = b"&(?:%s|%s|%s)" % (_CLOSED, _OPEN, _NUMBER % (b"", b""))
@@ -49,9 +49,9 @@ _EACH: Final = (re.compile(_JSON), re.compile(_URL), re.compile(_HTML_OPEN))
 _LEFT_OUT: Final = re.compile(rb"&(?:#[0-9a-fA-FxX]++|%s)[\\%%]" % _OPEN)
 _STARTS: Final = (b"\\", b"%", b"&")
 _BROKEN_OFF: Final = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{0,3})?|%[0-9a-fA-F]?|&[#0-9a-zA-Z]{0,24})\Z")
-"""An escape of which the end of a body has cut something off."""
+"""An escape truncated by the end of a body."""
 _IS_LAST: Final = re.compile(rb"[A-Za-z0-9+/_=\\%&#;-]{0,64}")
-"""What may stand at the end of a body after the beginning of a text: what is left of an escape, or of Base64."""
+"""What may remain at the end of a body after the beginning of a text: part of an escape, or of Base64."""
 _IS_PRINTABLE: Final = bytes(0x20 <= code < 0x7F for code in range(256))
 _IS_BASE64: Final = bytes((chr(code).isalnum() and code < 0x80) or chr(code) in "+/-_" for code in range(256))
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
@@ -61,16 +61,16 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Bytes as a reader of some format sees them, and where each part of them stands in what was searched."""
+    """Bytes as the reader of some format sees them, with the position of each part in the searched bytes."""
 
     text: bytes
     place_of: Callable[[int, int], Span]
 
 
 class Spellings:
-    """Texts to look for, all of them ASCII; those shorter than SHORTEST are found as whole words, and not in Base64.
+    """Texts to search for, all of them ASCII; those shorter than SHORTEST are only matched as whole words.
 
-    They may be keys: it is never shown, copied or serialised with them.
+    These are not searched in Base64. The texts may be keys: the object is never shown, copied or serialised with them.
     """
 
     __slots__ = ("_decoded_needles", "_needles", "_patterns", "_shortest", "_words")
@@ -86,7 +86,7 @@ class Spellings:
                 continue
             for form in (raw, raw.replace(b" ", b"+")):
                 needles.setdefault(form, text)
-            # A text that holds escapes itself is decoded along with what stands around it.
+            # A text that contains escapes itself is decoded along with its surroundings.
             for form in (*_levels_of(raw), raw[_BOUNDARY:]):
                 if len(form) >= SHORTEST:
                     decoded.setdefault(form, text)
@@ -103,9 +103,9 @@ class Spellings:
         raise TypeError(f"{self!r} are never copied or serialised")
 
     def find(self, body: bytes) -> list[tuple[int, int, str]]:
-        """Where the texts stand, as (start, end, text) in order and apart from each other.
+        """Find the texts, as (start, end, text) in order and without overlap.
 
-        A beginning of a text with which the body breaks off counts as well, from SHORTEST characters on.
+        The beginning of a text with which the body breaks off also counts, from SHORTEST characters on.
         """
         found = {(*span, text) for span, text in self._occurrences(body)}
         apart: list[tuple[int, int, str]] = []
@@ -131,7 +131,7 @@ class Spellings:
             yield from self._broken_off(view, body, is_base64=is_base64)
 
     def _broken_off(self, view: _View, body: bytes, *, is_base64: bool) -> Iterator[tuple[Span, str]]:
-        # The last bytes of Base64 may be what the decoder made of characters that are missing.
+        # The last bytes may be decoded from missing Base64 characters.
         begin = max(0, len(view.text) - _TAIL_BYTES)
         ends = [view.text[begin : len(view.text) - missing] for missing in range(_QUAD if is_base64 else 1)]
         for tail in {each for end in ends for each in (end, _BROKEN_OFF.sub(b"", end))}:
@@ -148,7 +148,7 @@ class Spellings:
         for level in self._unescaped(view, _LEVELS):
             yield level, is_base64
             if nested and self._needles:
-                # The characters that hold nothing but the shortest text.
+                # The characters that only encode the shortest text.
                 for decoded in _from_base64(level, max(SHORTEST, self._shortest) * 8 // 6 - 1):
                     yield from self._views(decoded, nested - 1, is_base64=True)
 
@@ -156,7 +156,7 @@ class Spellings:
         yield view
         if not levels or not any(start in view.text for start in _STARTS):
             return
-        # Bytes that are no text hold escapes by chance.
+        # Binary data contains escapes by chance.
         if not _holds_run(view.text, _IS_PRINTABLE, self._shortest):
             return
         known = {view.text}
@@ -197,7 +197,7 @@ _CHARACTERS: Final = (
     | {b'\\"': b'"', b"\\\\": b"\\", b"\\/": b"/"}
     | {b"&" + name: value for name, value in _NAMES.items()}
 )
-"""The usual escapes; others, such as those with zeros before a number, are decoded when they come."""
+"""The usual escapes; others, such as numbers with leading zeros, are decoded on demand."""
 
 
 def _levels_of(text: bytes) -> Iterable[bytes]:
@@ -207,7 +207,7 @@ def _levels_of(text: bytes) -> Iterable[bytes]:
 
 
 def _through_escapes(pattern: re.Pattern[bytes], view: _View) -> Callable[[int, int], Span]:
-    """Where parts of `view`, decoded by `pattern`, stand; worked out when it is first asked for."""
+    """Positions of parts of `view`, decoded by `pattern`; computed on first use."""
     starts: list[int] = []
     lengths: list[int] = []
     gained: list[int] = []
@@ -218,11 +218,11 @@ def _through_escapes(pattern: re.Pattern[bytes], view: _View) -> Callable[[int, 
                 starts.append(match.start())
                 lengths.append(match.end() - match.start())
             gained.extend(accumulate((length - 1 for length in lengths), initial=0))
-            # Each escape is one character; `starts` are those characters' own places from here on.
+            # Each escape is one character; from here on, `starts` has those characters' own positions.
             starts[:] = [at - before for at, before in zip(starts, gained, strict=False)]
 
         def before(at: int) -> int:
-            # Escapes before `at`, without one that stands there.
+            # Escapes before `at`, without one at that position.
             return at + gained[bisect_right(starts, at - 1)]
 
         return view.place_of(before(start), before(end))
@@ -231,11 +231,11 @@ def _through_escapes(pattern: re.Pattern[bytes], view: _View) -> Callable[[int, 
 
 
 def _from_base64(view: _View, shortest: int) -> Iterator[_View]:
-    """What stands in Base64 of so many characters, in either alphabet, wherever in them it begins."""
+    """Texts in Base64 of a given length, in either alphabet and at any offset."""
     if not _holds_run(view.text, _IS_BASE64, shortest):
         return
     spans = [match.span() for match in re.finditer(rb"[A-Za-z0-9+/_-]{%d,}" % shortest, view.text)]
-    # All runs are decoded at once: each four characters are three bytes, whatever stands before and after them.
+    # All runs are decoded at once: four characters are three bytes, independently of their surroundings.
     joined = b"A".join(view.text[start:end] for start, end in spans).translate(_TO_STANDARD)
     begins = list(accumulate((end - start + 1 for start, end in spans), initial=0))
 

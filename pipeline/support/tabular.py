@@ -1,4 +1,4 @@
-"""CSV: bodies as the rows that JSON would have held, and what a spreadsheet must not be given."""
+"""CSV: bodies decoded to the rows that JSON would have, and text that is unsafe in spreadsheets."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Final
 
 FORMULA_STARTS: Final = (
     *"=+-@\t\r\n",
-    # Some spreadsheets fold the full-width signs to the plain ones.
+    # Some spreadsheets convert full-width signs to the plain ones.
     "\N{FULLWIDTH EQUALS SIGN}",
     "\N{FULLWIDTH PLUS SIGN}",
     "\N{FULLWIDTH HYPHEN-MINUS}",
     "\N{FULLWIDTH COMMERCIAL AT}",
 )
-"""A text that begins so is run as a formula by spreadsheets; an apostrophe in front keeps it a text."""
+"""Spreadsheets run a text with such a beginning as a formula; an apostrophe in front keeps it a text."""
 
 
 class NotCsv(ValueError):
-    """The body is no CSV text with a header; the message says what is wrong and where."""
+    """The body is no CSV text with a header; the message has the problem and its place."""
 
 
 def decode_csv(body: bytes) -> list[dict[str, str | None]]:
-    """Rows as objects of texts, empty fields as None, in the order of the file.
+    """Decode rows as objects of texts, empty fields as None, in the order of the file.
 
-    UTF-8 with or without a byte order mark; comma or semicolon between fields, as the header has it. Lines that hold
-    nothing but separators are no rows. A column without a name is passed over as long as it holds nothing; what stands
-    beyond the header's last column comes under `surplus`. Raises NotCsv.
+    UTF-8 with or without a byte order mark; comma or semicolon between fields, as in the header. Lines that only have
+    separators are skipped. A column without a name is ignored as long as it is empty; values beyond the header's last
+    column are stored under `surplus`. Raises NotCsv.
     """
     names, records = _read(body)
     rows = []
@@ -45,10 +45,10 @@ def decode_csv(body: bytes) -> list[dict[str, str | None]]:
 
 
 def surplus_value(body: bytes) -> str | None:
-    """What is wrong with a file that holds a value beyond its header's last column; None where nothing is.
+    """Problem of a file with a value beyond its header's last column; None if there is none.
 
-    An amount such as 1,234.50 without quotes is two fields, the first of which is another amount. Bodies that were
-    landed by earlier versions may hold such lines, so that reading them is no error. Raises NotCsv.
+    An amount such as 1,234.50 without quotes is two fields, the first of which is another amount. Bodies landed by
+    earlier versions may contain such lines, so reading them is no error. Raises NotCsv.
     """
     names, records = _read(body)
     for line, fields in records:
@@ -62,10 +62,10 @@ def surplus_value(body: bytes) -> str | None:
 
 
 def line_of_row(body: bytes, row_number: int) -> int:
-    """The line of the file at which a row of `decode_csv` begins; both count from 1, the header is line 1 as a rule.
+    """Line of the file at which a row of `decode_csv` begins; both count from 1, the header is usually line 1.
 
-    Lines that are blank or within quotes count as lines, as they do in an editor. Raises NotCsv for a body that cannot
-    be read, IndexError for a row that it does not have.
+    Blank lines and line breaks within quotes count, as in an editor. Raises NotCsv for a body that cannot be read,
+    IndexError for a row that it does not have.
     """
     _, records = _read(body)
     if row_number < 1:
@@ -74,14 +74,14 @@ def line_of_row(body: bytes, row_number: int) -> int:
 
 
 def _read(body: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header's names, empty ones included, and each row's first line and fields, without blanks around them."""
+    """The header's names, empty ones included, and each row's first line and fields, stripped of blanks."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise NotCsv(f"not UTF-8 at byte {problem.start}; save it as CSV in UTF-8") from None
     records = list(_records(text))
     _, names = records[0] if records else (1, [])
-    # Spreadsheets put a separator behind the last column.
+    # Spreadsheets write a separator after the last column.
     while names and not names[-1]:
         names = names[:-1]
     known = [name for name in names if name]

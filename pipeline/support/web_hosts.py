@@ -1,4 +1,4 @@
-"""By which names a web server of this machine may be asked: its own, so that no page on the Internet reads it."""
+"""Host names that a web server of this machine answers to: its own, so that no page on the Internet reads it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BRACKETED: Final = re.compile(r"\[([0-9a-fA-F:.]+)\](:[0-9]+)?\Z")
 
 
 class LiteralHosts:
-    """Lets through what is asked of an IP address or of a name that is known.
+    """Accept requests to an IP address or a known host name.
 
-    A page on the Internet may make its own name lead to this machine, and then read what a browser is shown under it.
-    That takes a name, so an address in its place is always well.
+    A page on the Internet can make its own host name resolve to this machine, and then read the answers in a browser.
+    That requires a name, so an IP address is always safe.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
@@ -43,21 +43,21 @@ class LiteralHosts:
 
 
 class SameOrigin:
-    """Lets through what no other site's page has a browser ask: such a request names the page's origin.
+    """Refuse requests that a page of another site makes in a browser: such a request names the page's origin.
 
-    A browser sends such requests along, WebSockets among them, and only keeps the answer from the page; what they start
-    is started all the same.
+    A browser sends such requests, WebSockets among them, and only hides the answer from the page; actions that they
+    start are carried out.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or refuse with 403, a WebSocket by closing it."""
+        """Answer, or refuse with 403; a WebSocket is refused by closing it."""
         from starlette.responses import PlainTextResponse
 
         origin = _header(scope, b"origin")
-        # A proxy may have taken off TLS, so that schemes need not agree.
+        # A proxy may have terminated TLS, so the schemes may differ.
         if origin and urlsplit(origin).netloc.lower() != _header(scope, b"host").lower():
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})

@@ -1,7 +1,7 @@
-"""How numbers are written for people, in one way everywhere: status, alerts, explain, report and charts.
+"""Formats of numbers for people, the same everywhere: status, alerts, explain, report and charts.
 
-Amounts are rounded to what a person pays. Exact digits are in SQL, CSV and JSON, and where the lines of a sum have to
-add up (`exact_amounts`).
+Amounts are rounded to what a person pays. Exact digits are in SQL, CSV and JSON, and where the lines of a sum must add
+up (`exact_amounts`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _WIDE = Context(prec=50)
 
 
 def amount(value: Decimal | float, unit_code: str = "") -> str:
-    """`1,234.50 EUR`: two decimals, halves away from zero; what would look like zero, and is not, keeps its digits.
+    """`1,234.50 EUR`: two decimals, halves away from zero; a small amount that would look like 0.00 keeps its digits.
 
     The macro core.amount_words writes the same.
     """
@@ -31,19 +31,19 @@ def amount(value: Decimal | float, unit_code: str = "") -> str:
 
 
 def exact_amounts(values: Sequence[Decimal]) -> list[str]:
-    """Amounts with as many decimals as the longest of them has, two at least, so that their points are aligned."""
+    """Amounts with as many decimals as the longest of them, at least two, so that their decimal points align."""
     decimals = [len(f"{value:.9f}".partition(".")[2].rstrip("0")) for value in values]
     return [f"{value:,.{max(2, *decimals)}f}" for value in values]
 
 
 def exact_amount(value: Decimal, unit_code: str = "") -> str:
-    """`1,234.500001 EUR`: an amount to its last digit, two decimals at least."""
+    """`1,234.500001 EUR`: an amount to its last digit, at least two decimals."""
     (text,) = exact_amounts([value])
     return f"{text} {unit_code}" if unit_code else text
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1, as precise as a thousand sample paths are: `0.4 %`, `42 %`, `over 99.9 %`.
+    """A share from 0 to 1, as precise as a thousand sample paths: `0.4 %`, `42 %`, `over 99.9 %`.
 
     Only 0 and 1 themselves are 0 % and 100 %.
     """
@@ -57,12 +57,12 @@ def percent(share: float) -> str:
 
 
 def exact_percent(share: Decimal | float) -> str:
-    """A share that somebody set, such as a tax rate or an accepted risk, to its last digit: `19.6 %`."""
+    """A configured share, such as a tax rate or an accepted risk, to its last digit: `19.6 %`."""
     return f"{100 * float(share):.6g} %"
 
 
 def chance(probability: float) -> str:
-    """A probability that sample paths gave: 0 and 1 of them prove nothing to be impossible or certain.
+    """A probability from sample paths: 0 or 1 of them does not prove anything impossible or certain.
 
     The macro core.chance_words writes the same.
     """

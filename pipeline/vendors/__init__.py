@@ -1,4 +1,4 @@
-"""The vendors: a folder each, found by being here."""
+"""The vendors: one folder each, discovered automatically."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pipeline.vendors._port import Vendor
 
 @cache
 def discover() -> dict[str, Vendor]:
-    """Every vendor by name, in alphabetical order.
+    """Return every vendor by name, in alphabetical order.
 
-    Raises TypeError where a folder here holds no `VENDOR`, or one under another name than the folder's.
+    Raises TypeError if a folder has no `VENDOR`, or one whose name is not the folder's.
     """
     found: dict[str, Vendor] = {}
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda each: each.name):

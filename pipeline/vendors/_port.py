@@ -1,9 +1,9 @@
-"""The port: what a vendor must supply, and the words it is said in.
+"""The port: what a vendor must supply, and its vocabulary.
 
 A vendor is a folder here with `VENDOR = Vendor(...)` in its `__init__.py`. It declares where its answers are
-(`Endpoint` and a listing: `Once`, `Pages` or `Window`) and what they mean (`Records` made of fields). It runs no
-loop and holds no state: fetching belongs to `pipeline.landing`, reading to `pipeline.staging`, and everything
-after them knows record kinds only.
+(`Endpoint` and a listing: `Once`, `Pages` or `Window`) and what they mean (`Records` made of fields). It has no loop
+and no state: fetching belongs to `pipeline.landing`, reading to `pipeline.staging`, and everything after them only
+knows kinds of records.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 from pipeline.http import HttpOutcome, RateLimit
 from pipeline.support.json_paths import dig
 
-# How a flag or a status says yes; whatever else is there does not say it.
+# Words for yes in a flag or a status; anything else does not mean yes.
 _SUCCEEDED = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
 
 
@@ -26,12 +26,12 @@ class Reads(StrEnum):
 
     TEXT = "text"
     MONEY = "money"
-    """A JSON number or a plain decimal string, exactly: up to 9 decimals, and no further from zero than
+    """A JSON number or a plain decimal string, exact: up to 9 decimals, with an absolute value of at most
     `MOST_AMOUNT`."""
     DOLLARS = "dollars"
-    """Money that may carry a leading `$` and well-formed thousands groups, as in `$1,234.50`."""
+    """Money that may have a leading `$` and well-formed thousands groups, as in `$1,234.50`."""
     NUMBER = "number"
-    """A measure that need not be exact, no further from zero than `MOST_AMOUNT`."""
+    """A measure that need not be exact, with an absolute value of at most `MOST_AMOUNT`."""
     INSTANT = "instant"
     """ISO 8601 with `Z` or an offset, or seconds (10 digits) or milliseconds (13) since 1970; a naive one is
     refused."""
@@ -40,9 +40,9 @@ class Reads(StrEnum):
     DATE = "date"
     """`YYYY-MM-DD`."""
     UNIT = "unit"
-    """A currency code, in any letter case and with blanks around it; it becomes capitals."""
+    """A currency code, in any letter case and with surrounding blanks; it becomes capitals."""
     ANY_UNIT = "any_unit"
-    """The same, or a vendor's unit such as `voxpria-credit`, which is spelled as it is."""
+    """The same, or a vendor's unit such as `voxpria-credit`, which is kept as it is."""
     CHOICE = "choice"
     """A vendor's word, translated by a table."""
     FLAG = "flag"
@@ -51,31 +51,32 @@ class Reads(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One column of a record, and where the vendor's answer holds it."""
+    """One column of a record, and its place in the vendor's answer."""
 
     column: str
     sources: tuple[str, ...]
-    """Dotted paths into the row; the first is the documented one, the others are spellings seen or feared. A value
-    found under another than the first is recorded as drift."""
+    """Dotted paths into the row; the first is the documented one, the others are alternatives, seen or expected. A
+    value found under any but the first is recorded as drift."""
     reads: Reads
     is_required: bool = False
     """A row without it is rejected."""
     is_decisive: bool = False
-    """A row in which it cannot be read is rejected, though one without it is not: NULL would say something else of
-    the money. Units, words and flags always are; any other field that cannot be read is NULL, and noted as drift."""
+    """If it is present but unreadable, its row is rejected, although a row without it is not: NULL would change the
+    meaning of the money. This always applies to units, choices and flags; any other unreadable field becomes NULL, and
+    is recorded as drift."""
     is_documented: bool = True
-    """Its absence is worth a drift row. False for what is assumed to be there sometimes."""
+    """Whether its absence is recorded as drift. False for a field that is assumed to be present only sometimes."""
     choices: Mapping[str, str] = field(default_factory=dict)
     otherwise: str | None = None
-    """For a choice: what an unlisted word becomes; None rejects it."""
+    """For a choice: result for an unlisted word; None rejects it."""
     absent: str | None = None
-    """For a choice: what an absent word becomes; None leaves it NULL."""
+    """For a choice: result for an absent word; None leaves it NULL."""
     compute: Callable[[Mapping[str, object]], object] | None = None
-    """For a value that is not one place in the row: gets the row, returns what would have stood there."""
+    """For a value that is not in one place of the row: gets the row, returns the raw value."""
 
     @property
     def costs_its_row(self) -> bool:
-        """Whether a value that cannot be read rejects the row, and not only itself."""
+        """Whether an unreadable value rejects its row, and not only itself."""
         always = (Reads.UNIT, Reads.ANY_UNIT, Reads.CHOICE, Reads.FLAG)
         return self.is_required or self.is_decisive or self.reads in always
 
@@ -123,9 +124,9 @@ def choice(
     documented: bool = True,
     absent: str | None = None,
 ) -> Field:
-    """A vendor's word translated by `choices`; an unlisted one becomes `otherwise`.
+    """Translate a vendor's word by `choices`; an unlisted one becomes `otherwise`.
 
-    Words are compared in lower case and without the blanks around them.
+    Words are compared in lower case and without surrounding blanks.
     """
     return Field(
         column=column,
@@ -161,57 +162,56 @@ class Records:
     constants: Mapping[str, str] = field(default_factory=dict)
     """Columns that are the same in every row, such as `claim`."""
     ignored: tuple[str, ...] = ()
-    """Documented keys of a row that no column needs; naming them keeps them out of the drift."""
+    """Documented keys of a row that no column needs; listing them excludes them from drift."""
     foreign: tuple[str, ...] = ()
-    """Keys that only the rows of another listing have; a row with one of them is rejected."""
+    """Keys that only rows of another listing have; a row with one of them is rejected."""
     keeps_extra: bool = False
-    """Keep the row's other keys as JSON in `extra_json`, too; they are called drift all the same."""
+    """Whether to keep the row's other keys as JSON in `extra_json`; they are recorded as drift nevertheless."""
     parts_add_up: bool = False
-    """Several rows of one answer with one key are parts of one fact: their amounts and numbers are added up. Where
-    False, such rows must say the same; if not, all of them are rejected."""
+    """Whether several rows of one answer with the same key are parts of one fact, whose amounts and numbers are added
+    up. If False, such rows must be equal; otherwise all of them are rejected."""
     is_optional: bool = False
-    """The rows may be absent from an answer, or lack their value, without that being a fault."""
+    """Whether the rows may be absent from an answer, or lack their value, without an error."""
     covers_window: bool = False
-    """For claims: it speaks of the window that was asked for."""
+    """For claims: covers the requested window."""
     covers_next_days: int | None = None
-    """For claims: it speaks of this many days from the day of the answer on."""
+    """For claims: covers this many days, starting with the day of the answer."""
     covers_day_before: bool = False
-    """For claims: it speaks of the UTC day before the answer."""
+    """For claims: covers the UTC day before the answer."""
     is_of_window: bool = False
-    """For days: a row does not name its day; it is the one that was asked for. Needs windows of one day."""
+    """For days: a row does not state its day; it is the requested one. Requires windows of one day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
-    """One GET tells everything."""
+    """A listing in one GET."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """A listing that is walked page by page along its `next` link."""
+    """A listing that is read page by page by following its `next` link."""
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    """Sent with the first request. A `next` link is followed with what it sets itself and, where it drops them, with
-    these, `page_param` excepted."""
+    """Sent with the first request. Later requests keep what the `next` link sets and, if it drops them, these, except
+    `page_param`."""
     page_param: str = "page"
-    """The one of `params` that says which page is wanted: a `next` link alone decides that."""
+    """The one of `params` with the page number: only a `next` link determines it."""
     rows_at: str = "data"
-    """Dotted path to the rows: a list, or an object whose keys are numbers, as some frameworks filter lists."""
+    """Dotted path to the rows: a list, or an object with numeric keys, as some frameworks filter lists."""
     next_at: str = "links.next"
     meta_at: str = "meta"
-    """Dotted path to where the listing may say how long it is: `current_page`, `last_page` and `total`, numbers or
-    texts. It decides nothing by itself: it tells a last page that links to an earlier one from a cyclic listing."""
+    """Dotted path to the listing's own length, if stated: `current_page`, `last_page` and `total`, numbers or texts. It
+    only serves to distinguish a last page that links to an earlier one from a cyclic listing."""
     newest_first_by: str | None
-    """The row's timestamp. Once a whole walk has shown it to fall from row to row, later walks stop at
-    `look_back_days`; until then every walk reads all pages. None: every walk does, because what a listing no longer
-    names is news, too."""
+    """Timestamp of a row. Once a complete walk has shown it in descending order, later walks stop at `look_back_days`;
+    until then every walk reads all pages. None: every walk does, because an item's disappearance is news as well."""
     look_back_days: int = 0
     page_cap: int = 20_000
-    """Pages, over all runs that a walk takes, after which it is given up as endless. How much of it one run walks is
-    in `pipeline.landing.listing_walk.Budget`."""
+    """Number of pages, over all runs of a walk, after which it is abandoned as endless. The share of one run is in
+    `pipeline.landing.budget.Budget`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,25 +222,26 @@ class Window:
     from_param: str
     to_param: str
     bounds: Literal["days", "instants"] = "days"
-    """How the days are asked for: `days` sends the first and the last one, `YYYY-MM-DD`; `instants` sends the half-open
-    window of their midnights in UTC, `YYYY-MM-DDTHH:MM:SS`, which ends with the midnight after the last day."""
+    """Format of the requested days: `days` sends the first and the last one, `YYYY-MM-DD`; `instants` sends the
+    half-open window of their midnights in UTC, `YYYY-MM-DDTHH:MM:SS`, which ends with the midnight after the last day.
+    """
     params: Mapping[str, str] = field(default_factory=dict)
-    """Sent with every request, too."""
+    """Sent with every request as well."""
     look_back_days: int
-    """Days before the last good answer that are asked for again, for restatements."""
+    """Days before the last good answer that are requested again, for restatements."""
     daily_look_back_days: int = 0
-    """The same for the first walk of each UTC day, where a restatement may reach further back than it is worth asking
-    for every hour."""
+    """The same for the first walk of each UTC day, if restatements may reach further back than is worth requesting
+    every hour."""
     chunk_days: int
-    """The most days asked for in one request."""
+    """Maximum number of days in one request."""
     history_days: int | None = None
-    """The most days that a first walk looks back, where the account's `history_days` would take too many requests."""
+    """Maximum number of days of a first walk, if the account's `history_days` would take too many requests."""
     page_param: str | None = None
-    """Where a window comes in pages: the query parameter of a page's number, from 1."""
+    """If a window has pages: the query parameter of the page number, from 1."""
     page_count_at: str = ""
     """Dotted path to the number of pages."""
     page_cap: int = 1_000
-    """Pages of one window after which the walk is given up as endless."""
+    """Number of pages of one window after which the walk is abandoned as endless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,30 +252,30 @@ class Endpoint:
     listing: Once | Pages | Window
     records: tuple[Records, ...]
     doc: str
-    """What it tells and where that is documented."""
+    """Its contents, and where they are documented."""
     body: Literal["json", "csv"] = "json"
-    """What an answer's body is; CSV rows are read as objects of texts."""
+    """Format of an answer's body; CSV rows are read as objects of texts."""
     envelope: tuple[str, ...] = ()
-    """The known keys around the rows; empty where the body is the row."""
+    """Known keys around the rows; empty if the body is the row."""
     success_at: str = ""
-    """Dotted path to a flag in the body. An answer in which it is there, and is not true, says of itself that it
-    failed: no row of it is accepted, whatever the HTTP status was. Empty where the vendor documents no such flag, or
-    one that is false beside good data."""
+    """Dotted path to a flag in the body. If it is present and not true, the answer states its own failure: no row of it
+    is accepted, whatever the HTTP status. Empty if the vendor documents no such flag, or one that is false beside good
+    data."""
     refresh: Literal["hourly", "daily"] = "daily"
     is_optional: bool = False
-    """A key may have no right to it, or the vendor no such address: 403 and 404 then mean that this evidence is absent
-    for the account. It is landed and reported once, and the run does not fail. Any other failure is one."""
+    """Whether a key may lack the right to it, or the vendor the address: 403 and 404 then mean that this evidence is
+    absent for the account. That is landed and reported once, and the run does not fail. Any other failure fails it."""
     is_extra: bool = False
-    """Beyond what balances and spend need: until it has answered an account once, no failure of it is one. What has
-    never been there is not missed."""
+    """Whether balances and spend do not need it: until it has answered for an account once, none of its failures fails
+    the run."""
 
     @property
     def absent_outcomes(self) -> tuple[HttpOutcome, ...]:
-        """The outcomes that say that this evidence is absent, and not that asking for it failed."""
+        """Outcomes that mean that this evidence is absent, and not that the request failed."""
         return (HttpOutcome.forbidden, HttpOutcome.not_found) if self.is_optional else ()
 
     def says_it_failed(self, payload: object) -> bool:
-        """Whether a decoded body says of itself that it failed; one without the flag does not."""
+        """Whether a decoded body states its own failure; one without the flag does not."""
         above, _, key = self.success_at.rpartition(".")
         holder = dig(payload, above)
         if not key or not isinstance(holder, dict) or key not in holder:
@@ -284,69 +285,70 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthHeader:
-    """A request header that carries a secret."""
+    """A request header with a secret."""
 
     name: str
     setting: str
-    """The accounts.toml key that names the secret's environment variable, such as `api_key_env`."""
+    """accounts.toml key that names the secret's environment variable, such as `api_key_env`."""
     prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """Where the vendor tells what a key may do; `drawdown doctor` asks, a run never does."""
+    """Where the vendor lists the permissions of a key; only `drawdown doctor` requests it, never a run."""
 
     path: str
-    """One GET tells all of it."""
+    """Path of one GET that returns the complete list."""
     at: str
     """The key of the list in the answer."""
     name: str
     """The key of a permission's name in its row."""
     reads: str
-    """A regular expression; a permission whose whole name it matches only reads."""
+    """Regular expression; a permission whose complete name matches only reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What the vendor sells, in the terms of FOCUS (docs/focus.md)."""
+    """The vendor's service in the terms of FOCUS (docs/focus.md)."""
 
     name: str | None = None
-    """What it is called; None: as the vendor is."""
+    """Name of the service; None: the vendor's name."""
     category: str = "Other"
     subcategory: str = "Other (Other)"
     """One of those that FOCUS lists for the category."""
     virtual_currency: str | None = None
-    """What the vendor calls its own unit of account, in the plural; None: its unit_code is used."""
+    """The vendor's name for its unit of account, in the plural; None: its unit_code is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
-    """All that Drawdown knows of a vendor."""
+    """Declaration of a vendor."""
 
     name: str
     title: str
     base_url: str | None
-    """The documented address, to which the endpoints' paths are appended; None: the answer is a file on this
-    machine, which the account's `path` names."""
+    """The documented address, to which the endpoints' paths are appended; None: the answer is a local file, which the
+    account's `path` names."""
     auth: tuple[AuthHeader, ...]
     rate_limit: RateLimit
     endpoints: tuple[Endpoint, ...]
     assumptions: tuple[str, ...]
-    """What is assumed about the API and how it shows when that breaks; printed in the documentation."""
+    """Assumptions about the API, and how a wrong one shows; printed in the documentation."""
     unit_code: str | None = None
-    """The unit of account where the answers name none; None: the owner must say."""
+    """Unit of account if the answers name none; None: the owner must set it."""
     tax_basis: Literal["gross", "net", "unknown"] = "unknown"
     money_is_float: bool = False
-    """Its amounts are floats with digits beyond nine decimals: they are rounded half-even instead of rejected."""
+    """Whether its amounts are floats with digits beyond nine decimals: they are rounded half-even instead of rejected.
+    """
     stale_after: timedelta = timedelta(hours=26)
-    """The age at which a reading no longer tells the present. Vendors are asked hourly, at the least daily."""
+    """Age from which a reading is stale. Vendors are requested hourly, at least daily."""
     settings: tuple[str, ...] = ()
-    """Optional accounts.toml keys that this vendor understands beyond those of every account."""
+    """Optional accounts.toml keys of this vendor, beyond those of every account."""
     service: Service = Service()
     permissions: Permissions | None = None
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of that name; KeyError where there is none."""
+        """The endpoint with that name; KeyError if there is none."""
         for candidate in self.endpoints:
             if candidate.name == name:
                 return candidate
@@ -354,5 +356,5 @@ class Vendor:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of record that its endpoints yield, each once."""
+        """Kinds of records that its endpoints yield, each once."""
         return tuple(dict.fromkeys(records.kind for made in self.endpoints for records in made.records))

@@ -1,4 +1,4 @@
-"""The warehouse's layout: every schema, table, macro and view, and by which version a file was laid out."""
+"""Layout of the warehouse: every schema, table, macro and view, and the version that laid out a file."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover as discover_vendors
 
 LAYERS_IN_DUCKDB: Final = tuple(dict.fromkeys(table.layer for table in ALL.values()))
-"""The layers that have tables, in their order: each is a schema."""
+"""Layers that have tables, in order: each is a schema."""
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
-    """Make every table and view, empty, where the file is new.
+    """Create every table and view, empty, in a new file.
 
-    Returns why the file must be rebuilt, None where it need not. Raises DrawdownError for a file that a newer
-    version laid out.
+    Returns the reason why the file must be rebuilt, None if it need not be. Raises DrawdownError for a file that a
+    newer version laid out.
     """
     tables, views = layout()
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {layer}" for layer in LAYERS_IN_DUCKDB]
     structure = [*schemas, *(create_table(table) for table in tables)]
-    # What can be put in place at any time: it holds no row. A model's view is part of its SELECT's hash as well.
+    # Parts that can be replaced at any time, because they contain no rows. A model's view is also part of its SELECT's
+    # hash.
     definitions = [*(line for table in tables for line in comments(table)), *views]
-    # The order in which tables are made means nothing.
+    # The order in which tables are created does not matter.
     fingerprint, definitions_hash = _digest(sorted(structure)), _digest(definitions)
     found = _layout_of(connection)
     if found is None:
@@ -75,9 +76,9 @@ def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> No
 
 
 def _layout_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, str, str, str] | None:
-    """Schema version, Drawdown's version, fingerprint and hash by which a file was laid out; None for a new file.
+    """Schema version, Drawdown's version, fingerprint and hash of a file's layout; None for a new file.
 
-    What a file does not say, because its version did not know it, is 0, `unknown` or empty.
+    Values that its version did not record are 0, `unknown` or empty.
     """
     columns = connection.sql(
         "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'staging' AND table_name = 'layout'"
@@ -94,7 +95,7 @@ def _layout_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, str, str, st
 
 
 def layout() -> tuple[list[Table], list[str]]:
-    """Every table of the warehouse, and the statements that make its macros and views."""
+    """Every table of the warehouse, and the statements that create its macros and views."""
     vendors = discover_vendors()
     tables = [vendor_table(name, kind) for name, vendor in vendors.items() for kind in vendor.kinds]
     views = [record_view(record, vendors) for record in RECORDS.values()]

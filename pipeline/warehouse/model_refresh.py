@@ -1,4 +1,4 @@
-"""One SQL model brought up to date, with every account that breaks one of its rules put into quarantine."""
+"""Update of one SQL model, in which accounts that break one of its rules are quarantined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.models.discovery import ancestors
 from pipeline.models.model import Model
 from pipeline.models.months import touch_everything
 from pipeline.models.quarantine import Broken, Findings
-from pipeline.models.recompute import owe_what_changed, recompute
+from pipeline.models.recompute import mark_changed_model, recompute
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
 from pipeline.warehouse.writer import Warehouse
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """What bringing a table up to date came to."""
+    """Result of updating a table."""
 
     rows: int
     broken: list[Broken] = field(default_factory=list)
-    """Rules that accounts break; these accounts are in quarantine."""
+    """Rules that accounts broke; these accounts are quarantined."""
     kept: int = 0
     """Accounts whose last published rows are in the table."""
     duplicate_keys: int = 0
-    """Keys of no account that occur more than once: a fault of our own."""
+    """Keys without an account that occur more than once: an error in Drawdown."""
     findings: dict[str, Findings] = field(default_factory=dict)
-    """What each blocking check finds, by its name."""
-    months_owed: int = 0
-    """Months that the table owes, although nothing of it is in quarantine: a fault of our own."""
+    """Results of each blocking check, by name."""
+    dirty_month_count: int = 0
+    """Months that are still dirty although nothing of the table is quarantined: an error in Drawdown."""
 
 
 def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
-    """Bring a model's table up to date, without the rows of accounts that break its rules.
+    """Update a model's table, without the rows of accounts that break its rules.
 
-    Raises DrawdownError or duckdb.Error for what is no account's fault.
+    Raises DrawdownError or duckdb.Error for an error that no account causes.
     """
     connection, table = warehouse.connection, model.table
     inherited = quarantine.upstream(connection, table.full_name)
     own: set[Broken] = set()
     done = None
-    # Committed before, so that an account at fault is looked for in all the months that are owed.
+    # Committed before, so that the search for an account at fault covers all dirty months.
     with warehouse.transaction():
-        owe_what_changed(connection, model)
+        mark_changed_model(connection, model)
     while done is None:
         left_out = inherited | {each.account_id for each in own}
         try:
@@ -57,7 +57,7 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
                     connection, model, quarantine.without_accounts(model.select, left_out) if left_out else None
                 )
         except quarantine.DATA_ERRORS as problem:
-            # It names an account that was not left out yet, or raises.
+            # Names at least one further account, or raises.
             own |= set(quarantine.at_fault(connection, model, left_out, problem))
     findings = {check.name: quarantine.findings(connection, check, inherited) for check in model.blocking_checks}
     own |= {each for found in findings.values() for each in found.accounts}
@@ -74,12 +74,12 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
         kept=len(kept),
         duplicate_keys=duplicates,
         findings=findings,
-        months_owed=0 if kept else _months_owed(connection, table.full_name),
+        dirty_month_count=0 if kept else _dirty_month_count(connection, table.full_name),
     )
 
 
 def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broken]) -> None:
-    """Note who is in quarantine, and let these accounts have their last published rows."""
+    """Record the quarantined accounts, and put their last published rows into the table."""
     connection, name = warehouse.connection, table.full_name
     if not (accounts or own or quarantine.quarantined(connection, {name})):
         return
@@ -88,7 +88,7 @@ def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broke
         if accounts and not table.is_view:
             quarantine.keep_last(connection, table, accounts, last)
             if table.month_column:
-                # Once they are out of quarantine, all of their months are to be made.
+                # After their quarantine, all of their months must be recomputed.
                 touch_everything(connection, [name])
         if name == quarantine.STATUS and accounts:
             why = quarantine.quarantined(connection, ancestors(name))
@@ -96,11 +96,11 @@ def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broke
 
 
 def _current(warehouse: Warehouse) -> Path | None:
-    """The build that readers have; none where the past is made once more, for it is of today."""
+    """The build that readers have; none if a past state is made, because the build is of today."""
     return None if warehouse.known_at is not None else warehouse.home.current
 
 
-def _months_owed(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+def _dirty_month_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(
         connection.execute("SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [name]).fetchall()[0][0]
     )

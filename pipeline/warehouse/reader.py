@@ -1,7 +1,7 @@
-"""Opening what is published: a build to be read, and nothing else to be reached.
+"""Opening of published builds, read-only and without access to anything else.
 
-A build is attached to a DuckDB instance of its own that lives in memory. So any number of readers may be open in one
-process, whatever else that process has opened in DuckDB; and a newer build is never taken for the one before it.
+A build is attached to a separate in-memory DuckDB instance. So any number of readers may be open in one process,
+whatever else that process has opened in DuckDB, and a newer build is never confused with the previous one.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pipeline.support.error_words import who_locks
 from pipeline.support.errors import DrawdownError, first_line
 
 CATALOG: Final = "drawdown"
-"""What a build is called in SQL, whatever its file is called."""
+"""Name of a build in SQL, whatever its file is called."""
 
 _CONFIGURATION: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
-    # What does not fit into memory fails, rather than be written to a folder beside the build.
+    # Queries that do not fit into memory fail, instead of writing to a folder beside the build.
     "temp_directory": "",
 }
-# External access alone leaves a build's own path and its log's open, so COPY could write a log beside it, which would
-# be read as the build's the next time. The file is open already, so no file system is needed any more.
+# Disabling external access alone still permits a build's own path and its log, so COPY could write a log beside it,
+# which the next reader would replay. The file is open already, so no file system is needed any more.
 _SEALS: Final = (
     "SET enable_external_access = false",
     "SET disabled_filesystems = 'LocalFileSystem'",
@@ -36,27 +36,27 @@ _SEALS: Final = (
 
 
 def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file, or the newest build behind the symlink, read-only and without reach beyond it.
+    """Open a published file, or the newest build behind the symlink, read-only and isolated.
 
     No other file can be read or written, no extension loaded, no setting changed; instants are in UTC. Raises
-    DrawdownError where nothing is published yet, or the file is damaged.
+    DrawdownError if nothing is published yet, or the file is damaged.
     """
     while True:
         build = path.resolve()
         try:
             return _open(path, build)
         except DrawdownError:
-            # The build that was the newest a moment ago may have been pruned since.
+            # The build that was the newest a moment ago may have been deleted since.
             if path.resolve() == build:
                 raise
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A published file, opened as `open_reader` does for the block.
+    """Open a published file as `open_reader` does, for the block.
 
-    Raises DrawdownError where it cannot be opened, and where the block's queries do not fit the tables in it, as after
-    an upgrade, or the file cannot be read.
+    Raises DrawdownError if it cannot be opened or read, or if the block's queries do not fit its tables, as after an
+    upgrade.
     """
     with open_reader(path) as connection:
         try:

@@ -1,7 +1,7 @@
-"""The writer's warehouse, behind a lock; `pipeline/warehouse/reader.py` opens what is published.
+"""The writer's warehouse, behind a lock; `pipeline/warehouse/reader.py` opens published builds.
 
-One process writes at a time. The lock is an flock beside the warehouse, so it is freed by the death of its holder,
-however sudden; the lock file names its holder.
+One process writes at a time. The lock is an flock on a file beside the warehouse that names its holder, so it is
+released when the holder dies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.warehouse.layout import prepare
 
 
 class Warehouse:
-    """The writer's DuckDB file. The lock is taken at the first use of `connection` and kept until `close`."""
+    """The writer's DuckDB file. The lock is taken at the first use of `connection` and held until `close`."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class Warehouse:
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The connection, with every table there.
+        """The connection, with every table created.
 
-        A file that an older version laid out is handed to `rebuild` first. Raises DrawdownError where there is no
-        `rebuild`, where another process holds the warehouse for longer than the wait, and where the file cannot be
-        opened or was laid out by a newer version.
+        A file that an older version laid out is passed to `rebuild` first. Raises DrawdownError if there is no
+        `rebuild`, if another process holds the warehouse for longer than the wait, and if the file cannot be opened or
+        was laid out by a newer version.
         """
         if self._connection is None:
             other = self._open()
             if other:
-                # What rebuilds it takes the lock for itself.
+                # The rebuild takes the lock itself.
                 self.close()
                 if self._rebuild is None:
                     raise DrawdownError(f"{other}: run `drawdown rebuild`, which rebuilds it from landing")
@@ -80,11 +80,11 @@ class Warehouse:
 
     @property
     def is_open(self) -> bool:
-        """Whether `connection` was used and the file was not closed since."""
+        """Whether `connection` was used and the file has not been closed since."""
         return self._connection is not None
 
     def _open(self) -> str | None:
-        """Take the lock and open the file; returns why the file must be rebuilt, None where it need not."""
+        """Take the lock and open the file; returns the reason why the file must be rebuilt, or None."""
         self._umask = os.umask(0o077)
         try:
             private_folder(self.home.path)
@@ -102,27 +102,27 @@ class Warehouse:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """All or nothing: commits when the block ends well, rolls back when it does not."""
+        """Commit at the end of the block, or roll back if it raises."""
         connection = self.connection
         connection.execute("BEGIN TRANSACTION")
         try:
             yield connection
         except BaseException:
-            # A failed statement may have ended the transaction by itself.
+            # A failed statement may already have ended the transaction.
             with contextlib.suppress(duckdb.Error):
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
 
     def checkpoint(self) -> None:
-        """Write the log into the file. Closing does it, too, but passes over a disk that is full.
+        """Write the log into the file. Closing does so too, but ignores a full disk.
 
-        Raises duckdb.Error; what was committed is in the log then.
+        Raises duckdb.Error; committed data is then in the log.
         """
         self.connection.execute("CHECKPOINT")
 
     def replace_main_file(self) -> None:
-        """Close the file and put it where the state folder's warehouse belongs, before the lock is freed."""
+        """Close the file and move it to the state folder's warehouse, before the lock is released."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -137,7 +137,7 @@ class Warehouse:
             leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file and free the lock."""
+        """Close the file and release the lock."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -152,7 +152,7 @@ class Warehouse:
 
 
 def _open_writer(path: Path, deadline: float) -> duckdb.DuckDBPyConnection:
-    # A reader that only looks in is waited for, as a writer is.
+    # A short-lived reader is waited for, as a writer is.
     while (connection := _try_to_open(path, is_last=time.monotonic() >= deadline)) is None:
         time.sleep(0.05)
     set_session(connection)

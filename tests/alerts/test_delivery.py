@@ -157,7 +157,7 @@ def test_quiet_hours_are_by_the_clock_of_their_place_and_may_hold_what_is_critic
 def test_who_is_added_later_is_told_of_what_is_open_and_who_left_is_not(told: Channel) -> None:
     told.deliver()
     told.recipients = {"main": ("TOLD", "TEAM")}
-    assert pending(told.ledger(), told.policy, told.recipients).tellings.keys() == {"TEAM"}
+    assert pending(told.ledger(), told.policy, told.recipients).due_events.keys() == {"TEAM"}
     told.deliver()
     told.deliver()
     assert len(told.heard) == 2

@@ -242,4 +242,4 @@ def test_an_intent_without_an_outcome_counts_until_something_arrives(told: Chann
     assert told.ledger().outages["TOLD"].unanswered_count == 2
     assert told.deliver(25) == []
     assert told.ledger().outages == {}
-    assert pending(told.ledger(), told.policy, told.recipients).tellings == {}
+    assert pending(told.ledger(), told.policy, told.recipients).due_events == {}

@@ -140,7 +140,7 @@ def test_an_unset_variable_fails_and_the_others_are_still_asked(empty_desk: Desk
     empty_desk.keys = {name: key for name, key in empty_desk.keys.items() if name != "SANDBOX_VPSBG_MAIN_KEY"}
     code, found = findings(empty_desk)
     assert code == 1
-    assert ("ok", str(empty_desk.home), "not there yet; the first run makes it") in found
+    assert ("ok", str(empty_desk.home), "does not exist yet; the first run creates it") in found
     (failed,) = [each for each in found if each[0] == "fail"]
     assert failed[1:] == (
         "vpsbg-main",
@@ -191,7 +191,7 @@ def test_a_row_that_cannot_be_read_is_named_by_its_line(empty_desk: Desk) -> Non
     code, found = findings(empty_desk)
     assert code == 1
     assert [words for level, about, words in found if about == "by-hand"] == [
-        f"{readings}, line 3: 2091-03-01T00:00:00Z is yet to come, and is read then; correct the time if it is wrong"
+        f"{readings}, line 3: 2091-03-01T00:00:00Z is in the future, and is read then; correct the time if it is wrong"
     ]
 
 

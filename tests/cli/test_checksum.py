@@ -37,7 +37,7 @@ def test_a_warehouse_and_the_build_made_of_it_agree_on_every_table_that_both_hav
 def test_what_cannot_be_summed_up_is_one_line(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "text.duckdb").write_text("no database")
     for arguments, code, words in (
-        (("nowhere.duckdb",), 2, "nowhere.duckdb is no file; name a DuckDB file"),
+        (("nowhere.duckdb",), 2, "nowhere.duckdb is not a file; name a DuckDB file"),
         ((str(tmp_path / "text.duckdb"),), 1, "text.duckdb cannot be opened"),
     ):
         done = desk.here("checksum", *arguments)

@@ -99,7 +99,7 @@ BUILT = [
     Wrong("backtest --account nobody", r"--account nobody: the newest run had no such account; known accounts: voxpria-campaign, "),
     Wrong("run --select nothing_at_all", r"--select 'nothing_at_all' matches no asset; try 'group:core'"),
     Wrong("run --select (((", r"--select '\(\(\(' "),
-    Wrong("rebuild --as-of 1999-01-01T00:00:00Z --to then.duckdb", r"nothing had arrived by 1999-01-01T00:00:00Z; the first answers are of \d{4}-\d\d-\d\d: give a later --as-of"),
+    Wrong("rebuild --as-of 1999-01-01T00:00:00Z --to then.duckdb", r"nothing had arrived by 1999-01-01T00:00:00Z; the first answers are from \d{4}-\d\d-\d\d: give a later --as-of"),
     Wrong("rebuild --as-of 2026-03-19T00:00:00Z --to accounts.toml", r"accounts\.toml exists already; name another file, or remove it first"),
     Wrong("rebuild --as-of 2026-03-19T00:00:00Z --to no/such/then.duckdb", r"no/such is no folder; make it first"),
 ]  # fmt: skip
@@ -151,5 +151,5 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         done = Desk(tmp_path).here("sandbox", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"drawdown: port {port} on 127.0.0.1 is not available: Address already in use; `--port 0` takes a free one\n"
+        f"drawdown: port {port} on 127.0.0.1 is not available: Address already in use; `--port 0` picks a free one\n"
     )

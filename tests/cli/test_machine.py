@@ -45,9 +45,9 @@ def test_files_of_the_state_folder_that_others_may_read_are_warned_of(empty_desk
     kept.touch()
     kept.chmod(0o640)
     home = str(empty_desk.home)
-    assert warnings(empty_desk)[home] == f"others may read or change it, such as {kept}; chmod -R go= {home}"
+    assert warnings(empty_desk)[home] == f"other users can read or change it, such as {kept}; chmod -R go= {home}"
     landing.chmod(0o755)
-    words = f"others may read or change 2 of its files and folders, such as {landing}; chmod -R go= {home}"
+    words = f"other users can read or change 2 of its files and folders, such as {landing}; chmod -R go= {home}"
     assert warnings(empty_desk)[home] == words
     subprocess.run(words.partition("; ")[2], shell=True, check=True)  # noqa: S602 - what the doctor says to type
     assert home not in warnings(empty_desk)
@@ -64,7 +64,7 @@ def test_records_of_dagster_that_others_may_read_are_warned_of_where_others_come
     elsewhere = empty_desk.folder / "elsewhere"
     elsewhere.mkdir()
     elsewhere.chmod(0o755)
-    words = f"others may read what Dagster keeps of each run; chmod 700 {elsewhere}"
+    words = f"other users can read Dagster's records of each run; chmod 700 {elsewhere}"
     assert warnings(empty_desk, DAGSTER_HOME=str(elsewhere))[str(elsewhere)] == words
 
 

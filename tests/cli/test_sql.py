@@ -71,7 +71,7 @@ def test_on_a_terminal_that_is_too_narrow_each_row_is_a_block(desk: Desk) -> Non
 def test_parquet_is_not_written_to_a_terminal(desk: Desk) -> None:
     shown = on_a_terminal(desk, "sql", "SELECT 1", "--format", "parquet", columns=200)
     assert shown == (
-        "drawdown: --format parquet writes binary; send it to a file: drawdown sql ... --format parquet > x.parquet\n"
+        "drawdown: --format parquet writes binary; redirect it to a file: drawdown sql ... --format parquet > x.parquet\n"
     )
 
 

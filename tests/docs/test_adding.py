@@ -1,4 +1,4 @@
-"""A vendor and a table, added as the pages say, to the letter, in a copy of the project."""
+"""docs/extending.md: its vendor and its table, added to the letter in a copy of the project."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.docs.pages import CLONE, DOCS, Block, blocks
+from tests.docs.pages import CLONE, DOCS, Block, blocks_under
 from tests.docs.shell import all_well, type_in
 
-VENDOR_PAGE = DOCS / "adding-a-vendor.md"
-TABLE_PAGE = DOCS / "adding-a-table.md"
+PAGE = DOCS / "extending.md"
 KEY = "canary-acme-5f1c"
 
 
@@ -34,6 +33,11 @@ def copy(tmp_path: Path) -> Path:
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline.cli "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     return folder
+
+
+def _under(heading: str, *languages: str) -> list[Block]:
+    """Blocks of these languages in one section of the page."""
+    return [block for language in languages for block in blocks_under(PAGE, heading, language)]
 
 
 def _environment(copy: Path) -> dict[str, str]:
@@ -62,7 +66,7 @@ def _serve_acme(httpserver: HTTPServer, copy: Path) -> None:
 
 
 def test_a_vendor_added_by_the_page_has_its_balance_in_the_account_table(copy: Path, httpserver: HTTPServer) -> None:
-    files = [block for block in blocks(VENDOR_PAGE) if block.language in ("python", "json")]
+    files = _under("A vendor", "python", "json")
     _write_files(copy, files)
     assert {block.label for block in files} == {
         f"{place}/acme/{name}"
@@ -74,12 +78,12 @@ def test_a_vendor_added_by_the_page_has_its_balance_in_the_account_table(copy: P
     }
     _lint(copy, "pipeline/vendors/acme")
     _serve_acme(httpserver, copy)
-    (account,) = blocks(VENDOR_PAGE, "toml")
+    (account,) = _under("A vendor", "toml")
     (copy / "accounts.toml").write_text(
         f'allow_http_loopback = true\n\n{account.text}base_url = "{httpserver.url_for("/v2")}"\n', encoding="utf-8"
     )
 
-    steps = [step for block in blocks(VENDOR_PAGE, "console") for step in block.transcript()]
+    steps = [step for block in _under("A vendor", "console") for step in block.transcript()]
     ran = type_in([command for command, _ in steps], copy, _environment(copy), copy / "bin")
 
     all_well(ran)
@@ -87,7 +91,7 @@ def test_a_vendor_added_by_the_page_has_its_balance_in_the_account_table(copy: P
     for (command, shown), each in zip(steps, ran, strict=True):
         if command.startswith("drawdown sql"):
             assert shown == each.out
-    assert "| `wallet` | GET /wallet, documented: what is left, and the amount below which Acme warns. |" in (
+    assert "| `wallet` | GET /wallet, documented: the balance, and the amount below which Acme warns. |" in (
         copy / "docs/vendors.md"
     ).read_text(encoding="utf-8")
     assert 'vendor = "acme"' in (copy / "accounts.example.toml").read_text(encoding="utf-8")
@@ -96,7 +100,7 @@ def test_a_vendor_added_by_the_page_has_its_balance_in_the_account_table(copy: P
 
 
 def test_the_new_vendors_assets_are_those_that_the_page_names(copy: Path) -> None:
-    _write_files(copy, [block for block in blocks(VENDOR_PAGE) if block.language in ("python", "json")])
+    _write_files(copy, _under("A vendor", "python", "json"))
     code = (
         "from pipeline.orchestration.definitions import defs\n"
         "print(*(spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()))"
@@ -113,16 +117,15 @@ def test_the_new_vendors_assets_are_those_that_the_page_names(copy: Path) -> Non
     named |= {f"staging/acme_{name}" for name in ("balances", "ledger_entries")}
 
     assert {key for key in done.stdout.split() if "acme" in key} == named
-    text = VENDOR_PAGE.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     assert all(f"`{key}`" in text for key in named)
 
 
 def test_a_table_added_by_the_page_passes_its_case_and_is_published(copy: Path, published_home: Path) -> None:
-    labelled = [*blocks(TABLE_PAGE, "sql"), *blocks(TABLE_PAGE, "yaml")]
-    _write_files(copy, labelled)
+    _write_files(copy, _under("A table", "sql", "yaml"))
     shutil.copytree(published_home, copy / "data", symlinks=True)
 
-    (block,) = blocks(TABLE_PAGE, "console")
+    (block,) = _under("A table", "console")
     query = "select count(*) as column_count from marts.data_dictionary where table_name = 'marts.open_entries'"
     commands = [
         *block.commands(),

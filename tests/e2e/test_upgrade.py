@@ -107,7 +107,7 @@ def test_an_older_warehouse_is_made_anew_and_said_to_be_on_stderr_and_in_dagster
     assert done.returncode == 0, done.stderr
     said = f"{bench.home.warehouse} was laid out by Drawdown unknown (schema 0), this is {THIS}: rebuilding it"
     assert said in done.stderr
-    assert "upgrade: done; the run goes on" in done.stderr
+    assert "upgrade: done; the run continues" in done.stderr
     assert _sums(bench) == before
     assert _layout(bench.home) == [(SCHEMA_VERSION, __version__)]
     with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:

@@ -33,7 +33,7 @@ def test_the_reason_says_what_is_supposed():
     rule = Rule(is_on=True, threshold_amount=Decimal("20.000000000"), topup_amount=Decimal(100))
     found = simulate(steady(), balance=Decimal(50), rule=rule, unit_code="USD")
     assert found.reason == (
-        "Taken at the vendor's word: below 20.00 USD it pays in 100.00 USD on the same day, at most once a day."
+        "Assumed as the vendor states it: below 20.00 USD it pays in 100.00 USD on the same day, at most once a day."
     )
 
 
@@ -68,7 +68,7 @@ def test_a_balance_below_zero_is_depleted_and_a_silent_trigger_is_said():
         (Rule(is_on=True), "does not say their trigger and amount"),
         (Rule(is_on=True, topup_amount=Decimal(5)), "does not say their trigger."),
         (Rule(is_on=True, threshold_amount=Decimal(5)), "does not say their amount."),
-        (Rule(is_on=True, threshold_amount=Decimal(5), topup_amount=Decimal(0)), "an amount of 0.00 tops up nothing"),
+        (Rule(is_on=True, threshold_amount=Decimal(5), topup_amount=Decimal(0)), "an amount of 0.00 has no effect"),
         (Rule(is_on=True, threshold_amount=Decimal(-5), topup_amount=Decimal(9)), "a trigger of -5.00 acts when"),
     ],
 )

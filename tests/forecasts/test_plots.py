@@ -297,5 +297,5 @@ def test_calibration_has_a_line_for_each_horizon_on_equal_axes() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_refused(wrong: Any) -> None:
-    with pytest.raises(ValueError, match=r"draw|share|observed|told apart"):
+    with pytest.raises(ValueError, match=r"draw|share|observed|one plot"):
         wrong()

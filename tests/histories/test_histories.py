@@ -67,7 +67,7 @@ def test_a_difference_is_seen_and_told_with_both_rows(
     tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A refresh that forgets what it owes is what all of this is about.
-    monkeypatch.setattr("pipeline.models.recompute.owed_months", lambda *_: "")
+    monkeypatch.setattr("pipeline.models.recompute.dirty_months", lambda *_: "")
     told = history(3)
     found = compare(told, tmp_path / "forgetful", template)
     assert found

@@ -18,7 +18,7 @@ from pipeline.landing.own import ALERTS, ENVELOPE, FORMATS, is_later_version, la
 from pipeline.landing.runs import newest_record
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
-from pipeline.support.notices import collected, tell_uncollected
+from pipeline.support.notices import collected, forward_uncollected
 from tests.alerts.timelines import START
 
 LATER = "9.9.9"
@@ -102,7 +102,7 @@ def test_a_warning_that_nobody_collects_is_a_line_of_the_command(home: Home) -> 
         land_own(home, Clock(START), "r", ALERTS, b"{}")
     lines: list[str] = []
     with patch.object(logging.getLogger("pipeline.support.notices"), "handlers", []):
-        tell_uncollected(lines.append)
+        forward_uncollected(lines.append)
         landed_entries(home.landing)
         landed_entries(home.landing)
     assert len(lines) == 1

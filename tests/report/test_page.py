@@ -139,7 +139,7 @@ def test_the_state_of_the_data_is_told(page: Path) -> None:
     text = parse(page.read_text(encoding="utf-8")).text
 
     assert "2 accounts without a fresh balance." in text
-    assert re.search(r"1 of \d+ endpoints failed when last asked\.", text)
+    assert re.search(r"1 of \d+ endpoints failed when last requested\.", text)
     assert re.search(r"\d+ rules? broken by rows that were kept out\.", text)
 
 

@@ -52,7 +52,7 @@ def test_a_row_of_the_future_is_kept_out_named_and_read_once_its_time_has_come(w
     ]
     assert _lines(workshop) == (
         "ERROR",
-        ["account main: https://vendor.example/, line 5: 2026-03-19T00:00:00Z is yet to come, and is read then; correct "
+        ["account main: https://vendor.example/, line 5: 2026-03-19T00:00:00Z is in the future, and is read then; correct "
          "the time if it is wrong"],
     )  # fmt: skip
     assert workshop.rows("SELECT refused_newest_row FROM staging.loads") == [(None,)]
@@ -70,7 +70,7 @@ def test_several_rows_of_the_future_are_one_line(workshop: Workshop) -> None:
     _land(workshop, *_GOOD, "2027-03-19,27,EUR", "2028-03-19,27,EUR")
     severity, lines = _lines(workshop)
     assert (severity, len(lines)) == ("ERROR", 1)
-    assert "line 5: 2027-03-19T00:00:00Z is yet to come (1 more such rows)" in lines[0]
+    assert "line 5: 2027-03-19T00:00:00Z is in the future (1 more such rows)" in lines[0]
 
 
 # -- taken back -----------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_an_older_row_that_cannot_be_read_is_a_warning(workshop: Workshop) -> No
     assert workshop.rows("SELECT refused_newest_row FROM staging.loads") == [(None,)]
     assert _lines(workshop) == (
         "WARN",
-        ["account main: https://vendor.example/, line 2: balance_amount '12,50' cannot be taken (is_exact_amount); "
+        ["account main: https://vendor.example/, line 2: balance_amount '12,50' cannot be used (is_exact_amount); "
          "write a plain number such as 1234.50"],
     )  # fmt: skip
 

@@ -18,8 +18,7 @@ CHUNK: Final = 256
 """Accounts that are modelled together. Bounds memory, and changes no number."""
 
 _CAP: Final = 3.0
-"""Most that a day can cost, as a multiple of the highest day observed. Beyond it a model speaks of what nobody has
-seen."""
+"""Most that a day can cost, as a multiple of the highest day observed. Beyond it a model has no data."""
 
 _PRIOR_UNCERTAINTY: Final = 0.8
 """Log standard deviation of a level that only an estimate supports: between 0.45 and 2.2 times it with a probability

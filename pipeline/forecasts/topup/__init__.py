@@ -1,4 +1,4 @@
-"""Topping up: the advice for an account, a vendor's automatic top-ups, and the past replayed under either."""
+"""Topping up: advice for an account, a vendor's automatic top-ups, and both replayed on past spend."""
 
 from pipeline.forecasts.topup.advice import Terms, TopUpPlan, plan
 

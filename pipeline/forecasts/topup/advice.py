@@ -54,7 +54,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopUpPlan:
-    """One account's advice on one day, and all that it is computed from. Amounts are in `unit_code`."""
+    """One account's advice on one day, with every number behind it. Amounts are in `unit_code`."""
 
     account_id: str
     method: str

@@ -72,19 +72,21 @@ def simulate(
         return AutoTopUps(is_modelled=False, reason="Automatic top-ups are off.")
     if trigger is None or amount is None:
         unknown = " and ".join(name for name, value in (("trigger", trigger), ("amount", amount)) if value is None)
-        return _not_modelled(f"the vendor does not say their {unknown}")
+        return _not_modelled(f"the vendor does not state their {unknown}")
     if amount <= 0:
-        return _not_modelled(f"an amount of {amount_text(amount, unit_code, scale)} tops up nothing")
+        return _not_modelled(f"an amount of {amount_text(amount, unit_code, scale)} has no effect")
     if trigger < 0:
-        return _not_modelled(f"a trigger of {amount_text(trigger, unit_code, scale)} acts when the account has run dry")
+        return _not_modelled(
+            f"a trigger of {amount_text(trigger, unit_code, scale)} acts after the account has run dry"
+        )
 
     depleted, counts = _follow(paths.amounts, float(balance), float(trigger), float(amount))
     reason = (
-        f"Taken at the vendor's word: below {amount_text(trigger, unit_code, scale)} it pays in "
+        f"Assumed as the vendor states it: below {amount_text(trigger, unit_code, scale)} it pays in "
         f"{amount_text(amount, unit_code, scale)} on the same day, at most once a day."
     )
     if balance < trigger:
-        reason += " The balance is below that already, and nothing was paid in: see whether it works."
+        reason += " The balance is below that already, and nothing was paid in: check that it works."
     return AutoTopUps(
         is_modelled=True,
         reason=reason,

@@ -1,1 +1,1 @@
-"""Pages made from the code's own definitions: the data dictionary and the vendors, as text."""
+"""Documentation pages made from the code's definitions: the data dictionary and the vendors."""

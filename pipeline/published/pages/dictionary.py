@@ -1,6 +1,6 @@
-"""The data dictionary: every table and column, with its meaning, type, unit, key and lineage, as data and as Markdown.
+"""The data dictionary: every table and column with meaning, type, unit, key and lineage, as data and as Markdown.
 
-It is made from the definitions, so it needs no build. `marts.data_dictionary` holds the same in each build.
+It is made from the definitions, so it needs no build. `marts.data_dictionary` has the same in each build.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.schema.tables import ALL, RECORDS, Table, TableColumn, published
 from pipeline.support.errors import UsageError
 
 _MAX_FIELDS: Final = 6
-"""More vendor fields than this are counted on a page; the command lists them all."""
+"""Longer lists of vendor fields are only counted on a page; the command prints them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,21 +26,21 @@ class DictionaryEntry:
     table: Table
     column: TableColumn
     source: tuple[str, ...]
-    """The columns that it is made of; else the tables, files or settings. Empty: counted, or always the same."""
+    """Source columns, or else source tables, files or settings. Empty for a count or a constant."""
     vendor_fields: tuple[str, ...]
 
     @property
     def is_key(self) -> bool:
-        """It is part of the table's key."""
+        """Whether the column is part of the table's key."""
         return self.column.name in self.table.key
 
     @property
     def is_of_whole_table(self) -> bool:
-        """Its source is that of the whole table, which is stated once for the table."""
+        """Whether its source is that of all columns, which is stated once for the table."""
         return bool(self.table.made_from) and self.source == self.table.made_from
 
     def to_record(self) -> dict[str, Any]:
-        """The columns of marts.data_dictionary, lists as lists, and what makes the table."""
+        """Columns of marts.data_dictionary, lists as lists, and the maker of the table."""
         return {
             "table_name": self.table.full_name,
             "column_name": self.column.name,
@@ -57,9 +57,9 @@ class DictionaryEntry:
 
 
 def find(name: str) -> tuple[Table, ...]:
-    """The tables that a name means: one table, with or without its schema; a schema's published ones; all for none.
+    """Tables that a name selects: one table, with or without its schema; a schema's published tables; all for None.
 
-    Raises UsageError for a name that nothing has, with the nearest ones.
+    Raises UsageError for an unknown name, with the nearest ones.
     """
     if not name:
         return published()
@@ -94,7 +94,7 @@ def entries(tables: tuple[Table, ...]) -> list[DictionaryEntry]:
 
 
 def made_by(table: Table) -> str:
-    """What makes the rows: the file of its SELECT, or what Python makes them from."""
+    """Maker of the rows: the file of the SELECT, or the inputs of the Python code."""
     models = discover()
     if table.full_name in models:
         return models[table.full_name].path
@@ -116,11 +116,11 @@ _LAYERS: Final = {
     "alerts": "the state of each alert, and what was sent to whom",
     "staging": "rejected rows, schema drift and quarantine; in the warehouse also the parsed answers",
 }
-"""The layers in the order in which a reader needs them."""
+"""Layers in the order in which a reader needs them."""
 
 
 def markdown(name: str) -> str:
-    """One page about the tables that a name means, without links. UsageError where the name means none."""
+    """One page about the tables that a name selects, without links. UsageError if it selects none."""
     return "\n".join(_page(f"Tables: {name}" if name else "Tables", find(name), is_linked=False))
 
 
@@ -138,7 +138,7 @@ def pages() -> dict[str, str]:
             f"| [{table.name}]({layer}.md#{_anchor(table)}) | {_cell(table.doc)} | {_keys(table)} |" for table in tables
         ]
         index.append("")
-        # Steps that a published table is made from, and that readers do not get.
+        # Intermediate tables, which are not published.
         internal = tuple(
             table
             for table in (*RECORDS.values(), *ALL.values())
@@ -149,7 +149,7 @@ def pages() -> dict[str, str]:
 
 
 def _named() -> set[str]:
-    """The tables that a source names."""
+    """Tables that a source names."""
     return {
         source.rpartition(".")[0]
         for columns in direct_sources().values()
@@ -175,7 +175,7 @@ def _page(title: str, tables: tuple[Table, ...], *, is_linked: bool) -> Iterator
 
 
 def _section(table: Table, *, is_linked: bool, mark: str = "##") -> Iterator[str]:
-    """The table's meaning; its columns, meaning first; then, folded away, where each column comes from."""
+    """A table's meaning; its columns, meaning first; then, collapsed, the source of each column."""
     yield f"{mark} {table.full_name}\n"
     yield f"{table.doc} {table.grain_sentence}{f' Key: {_keys(table)}.' if table.key else ''}\n"
     yield "| column | meaning | type | unit |"

@@ -1,4 +1,4 @@
-"""The page of vendors: their endpoints, and what is assumed about each, from the declarations in `pipeline/vendors`."""
+"""The vendors page: endpoints and assumptions, from the declarations in `pipeline/vendors`."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """A copy of the published build in PostgreSQL, for tools that read a server.
 
-All happens in one transaction: the tables are loaded into schemas beside the live ones, and then take their place. A
-reader sees the old build or the new one, and one of them for as long as its transaction lasts:
+Everything happens in one transaction: the tables are loaded into schemas beside the live ones, and then replace them. A
+reader sees the old build or the new one, and the same one for as long as its transaction lasts:
 
-- What has read a table holds it until its transaction ends, and the new schemas wait for that.
-- `COPY ... FREEZE` shows the new rows to snapshots that are older than the load; without it a transaction of REPEATABLE
-  READ that began before the load and reads after it would find empty tables.
+- A transaction that has read a table locks it until it ends, and the swap waits for that.
+- `COPY ... FREEZE` makes the new rows visible to snapshots that are older than the load; without it, a REPEATABLE READ
+  transaction that began before the load and reads after it would find empty tables.
 
-The wait for readers is bounded. One attempt gives way before the server looks for deadlocks, so that no reader is ever
-ended for the sake of a load, and holds newcomers up for no longer than that.
+The wait for readers is bounded. Each attempt gives up before the server checks for deadlocks, so no reader is ever
+cancelled because of a load, and new readers are delayed no longer than that.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
 
 MARK: Final = "Drawdown: "
-"""A schema whose comment begins with it is ours, to be replaced; no other is ever touched."""
+"""Prefix of the comment on schemas that a load may replace; no other schema is ever changed."""
 
 _SETTINGS = {
     "connect_timeout": "10",
-    # A server that has vanished is noticed within two minutes, not after the two hours that are usual.
+    # A server that has vanished is noticed within two minutes, instead of the usual two hours.
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "6",
@@ -51,11 +51,11 @@ _SETTINGS = {
 }
 _ADVICE = {
     "28": "check its user and password",
-    "3D": "make the database first, or name another",
+    "3D": "create the database first, or name another",
     "42501": "the role needs CREATE on the database, and must own the schemas that it is to replace",
     "2BP01": "drop that first: it would keep the old tables, so such a query belongs into the tool that asks it",
     "53": "the server is out of disk, memory or connections",
-    "25006": "the server takes no writes: name the primary",
+    "25006": "the server accepts no writes: use the primary's address",
 }
 
 
@@ -75,29 +75,29 @@ class _Table(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What readers in PostgreSQL now have."""
+    """Build that readers in PostgreSQL now have."""
 
     build: str
-    """The published file's name without its suffix."""
+    """Name of the build's folder."""
     table_rows: dict[str, int]
 
 
 def load_postgres(current: Path, target: PostgresTarget, waits: Waits | None = None) -> Loaded:
-    """Copy the build that `current` leads to into PostgreSQL, whole or not at all.
+    """Copy the build behind `current` into PostgreSQL, completely or not at all.
 
-    Raises DrawdownError with one line that names the variable and what to do, and holds neither the connection string
-    nor its password; readers then keep the build that they have.
+    Raises DrawdownError with one line that names the variable and the remedy, without the connection string or its
+    password; readers then keep their build.
     """
     dsn = target.dsn()
     try:
         import psycopg2
     except ImportError:
-        raise target.failure("psycopg2 is not installed; pip install 'drawdown[postgres]' brings it") from None
+        raise target.failure("psycopg2 is not installed; pip install 'drawdown[postgres]' installs it") from None
     password = _password(dsn, target)
     try:
         return _load(psycopg2, current, target, dsn, waits or Waits())
     except psycopg2.Error as problem:
-        # A driver's text may repeat what it was given.
+        # A driver's text may repeat its input.
         words = _words(problem)
         if password:
             words = words.replace(password, f"[redacted:{dsn.name}]")
@@ -114,8 +114,8 @@ def _password(dsn: Secret, target: PostgresTarget) -> str | None:
         parts = parse_dsn(dsn.reveal())
     except psycopg2.ProgrammingError:
         parts = {"port": "unknown"}
-    # Where a password holds a bare @ or /, the rest of it counts as host, port or database, and errors would name it;
-    # so would the driver's own words about a text that it cannot read.
+    # If a password contains a bare @ or /, the rest of it is parsed as host, port or database, and errors would show
+    # it; so would the driver's message about a text that it cannot parse.
     is_torn = "@" in parts.get("host", "") + parts.get("dbname", "") or re.search("[^0-9,]", parts.get("port", ""))
     if is_torn:
         raise target.failure(
@@ -127,10 +127,10 @@ def _password(dsn: Secret, target: PostgresTarget) -> str | None:
 
 
 def _words(problem: Any) -> str:
-    """A driver's error in one line: what the server says, its detail, and what to do about it."""
+    """A driver's error in one line: the server's message, its detail, and the remedy."""
     code = problem.pgcode or ""
     if not code:
-        # The driver itself could not connect: its text names host and port, a line for each address that it tried.
+        # The driver could not connect: its message has host and port, one line for each address that it tried.
         text = str(problem).strip().splitlines() or ["the connection broke off"]
         first = text[0].removesuffix("Is the server running on that host and accepting TCP/IP connections?")
         rejected = "password" in first or "authentication" in first or "role" in first
@@ -152,7 +152,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
         connection.set_client_encoding("UTF8")
         with connection, connection.cursor() as cursor:
             for setting in (
-                "search_path = pg_catalog, pg_temp",  # no other schema's names hide the server's own
+                "search_path = pg_catalog, pg_temp",  # so that no other schema shadows the server's own names
                 "datestyle = ISO",
                 "timezone = 'UTC'",
                 "statement_timeout = 0",
@@ -160,7 +160,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
             ):
                 cursor.execute(f"SET LOCAL {setting}")
             take_turn(cursor, target, waits)
-            # What is newest is known only now: while this one waited, another may have published.
+            # Determined only now: another load may have published a newer build while this one waited.
             path = current.resolve()
             with duckdb.connect(path, read_only=True) as build:
                 set_session(build)
@@ -185,7 +185,7 @@ def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, wai
 
 
 def _tables(build: duckdb.DuckDBPyConnection) -> list[_Table]:
-    """Every table of a build, as the file itself tells them."""
+    """Every table of a build, as the file itself lists them."""
     columns: dict[tuple[str, str], list[_Column]] = {}
     for schema, table, *column in build.execute(
         "SELECT schema_name, table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns() "
@@ -202,7 +202,7 @@ def _tables(build: duckdb.DuckDBPyConnection) -> list[_Table]:
 
 
 def _ours(cursor: Cursor, schemas: list[str], target: PostgresTarget) -> list[str]:
-    """The live schemas that will be replaced; DrawdownError where a schema of that name is somebody else's."""
+    """Live schemas to replace; DrawdownError if a schema of that name is not ours."""
     names = [target.schema_prefix + schema for schema in schemas]
     cursor.execute(
         "SELECT nspname, coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = ANY(%s)",
@@ -219,7 +219,7 @@ def _ours(cursor: Cursor, schemas: list[str], target: PostgresTarget) -> list[st
 
 
 def _copy(cursor: Cursor, build: duckdb.DuckDBPyConnection, table: _Table, target: PostgresTarget, path: Path) -> int:
-    """Make a table in the fresh schema and fill it; returns its rows."""
+    """Create a table in the new schema and fill it; returns its row count."""
     name = f"{name_of_fresh(target.schema_prefix + table.schema)}.{name_of(table.name)}"
     columns = []
     for column in table.columns:
@@ -231,7 +231,7 @@ def _copy(cursor: Cursor, build: duckdb.DuckDBPyConnection, table: _Table, targe
     cursor.execute(
         "; ".join(
             [
-                # It never changes, and is analysed below: autovacuum would only be in the swap's way.
+                # It never changes, and is analysed below: autovacuum would only delay the swap.
                 f"CREATE TABLE {name} ({', '.join(columns)}) WITH (autovacuum_enabled = false)",
                 *([f"COMMENT ON TABLE {name} IS {quoted(table.comment)}"] if table.comment else []),
                 *(
@@ -263,9 +263,9 @@ def _copy(cursor: Cursor, build: duckdb.DuckDBPyConnection, table: _Table, targe
 
 @contextmanager
 def _piped(build: duckdb.DuckDBPyConnection, source: str, options: str) -> Iterator[Any]:
-    """What a SELECT returns, as the text of a CSV file that is never stored.
+    """Stream the result of a SELECT as CSV text through a pipe.
 
-    Whatever goes wrong in DuckDB is raised when the block ends: its reader only sees the text end early.
+    DuckDB's errors are raised at the end of the block: the reader of the pipe only sees the text end early.
     """
     reading, writing = os.pipe()
     problems: list[BaseException] = []
@@ -299,7 +299,7 @@ def _grant(cursor: Cursor, live: list[str], target: PostgresTarget) -> None:
         may, user = cursor.fetchone() or (False, "")
         if not may:
             raise target.failure(
-                f"there is no role {role}, the reader_role, and {user} may not make it: run CREATE ROLE {role} NOLOGIN"
+                f"the reader_role {role} does not exist, and {user} may not create it: run CREATE ROLE {role} NOLOGIN"
             )
         cursor.execute(f"CREATE ROLE {name_of(role)} NOLOGIN")
     for schema in live:

@@ -1,4 +1,4 @@
-"""Who may load now, and the moment at which the fresh schemas take the place of the live ones."""
+"""Serialisation of loads, and the swap of new schemas for live ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.settings.publish_targets import PostgresTarget
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
 
-_LOCK_CLASS = 0x44726177  # "Draw": the first half of the advisory lock's key; the second is of the prefix
+_LOCK_CLASS = 0x44726177  # "Draw": first half of the advisory lock's key; the second is derived from the prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """How long a load waits, in seconds: for another load to end, and for readers."""
+    """Seconds that a load waits: for another load to end, and for readers."""
 
     lock_seconds: float = 60.0
     swap_seconds: float = 60.0
@@ -28,14 +28,14 @@ def name_of(text: str) -> str:
 
 
 def name_of_fresh(live: str) -> str:
-    """The schema that is loaded, until it takes the live one's place."""
+    """Name of a schema while it is loaded, before it replaces the live one."""
     return name_of(f"{live}__next")
 
 
 def take_turn(cursor: Cursor, target: PostgresTarget, waits: Waits) -> None:
-    """Wait until no other load into these schemas is under way; the turn ends with the transaction.
+    """Wait until no other load into these schemas is running; the turn ends with the transaction.
 
-    Raises DrawdownError naming the holder where the wait is over.
+    Raises DrawdownError naming the holder when the wait is over.
     """
     key = (_LOCK_CLASS, f"drawdown {target.schema_prefix}")
     deadline = time.monotonic() + waits.lock_seconds
@@ -61,7 +61,7 @@ def take_turn(cursor: Cursor, target: PostgresTarget, waits: Waits) -> None:
 
 
 def one(cursor: Cursor) -> Any:
-    """The first value of the first row, or None."""
+    """First value of the first row, or None."""
     row = cursor.fetchone()
     return row[0] if row else None
 
@@ -79,9 +79,9 @@ def _holders(cursor: Cursor) -> str:
 def swap(
     psycopg2: Any, cursor: Cursor, old: list[str], schemas: list[str], target: PostgresTarget, waits: Waits
 ) -> None:
-    """Put the fresh schemas in the place of the old ones, once no reader holds a table of those.
+    """Replace the live schemas by the new ones, once no reader holds a table of the live ones.
 
-    Raises DrawdownError naming readers that hold one for longer than the wait.
+    Raises DrawdownError naming the blocking readers when the wait is over.
     """
     cursor.execute(
         "SELECT format('%%I.%%I', nspname, relname) FROM pg_class INNER JOIN pg_namespace ON relnamespace = "
@@ -94,7 +94,7 @@ def swap(
         _hold(psycopg2, cursor, tables, old, target, waits)
         cursor.execute(f"DROP TABLE {tables}")
     for schema in old:
-        # Anything else in it belongs to somebody, and stops the swap.
+        # Anything else in the schema belongs to a user, and stops the swap.
         cursor.execute(f"DROP SCHEMA {name_of(schema)}")
     for schema in schemas:
         live = target.schema_prefix + schema
@@ -102,10 +102,10 @@ def swap(
 
 
 def _hold(psycopg2: Any, cursor: Cursor, tables: str, old: list[str], target: PostgresTarget, waits: Waits) -> None:
-    """Wait until no reader holds one of the tables, and keep new ones out.
+    """Lock the tables when no reader holds one of them, and keep new readers out.
 
-    A reader may hold one table and wait for another, which is ours by then. Whoever waits longest asks the server to
-    look for such a deadlock, after deadlock_timeout, and is ended: an attempt is over well before that.
+    A reader may hold one table and wait for another that we have locked. Whoever waits longest makes the server check
+    for such a deadlock, after deadlock_timeout, and is cancelled: an attempt ends well before that.
     """
     cursor.execute("SELECT setting::integer FROM pg_settings WHERE name = 'deadlock_timeout'")
     attempt_milliseconds = max(1, min(600, int(0.6 * one(cursor))))

@@ -1,4 +1,4 @@
-"""How a column of the published DuckDB file looks in PostgreSQL: its type, and its values as the text of a COPY."""
+"""Mapping of the DuckDB file's columns to PostgreSQL: the type, and the values as COPY text."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _SCALARS: Final = {
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _LIST = re.compile(r"(.+)\[\d*\]")
 _NESTED = re.compile(r"(JSON$|MAP\(|STRUCT\(|UNION\(|.*\[\d*\]$)", re.DOTALL)
-# PostgreSQL's text holds any character but this one.
+# The only character that PostgreSQL's text cannot hold.
 _NUL: Final = "chr(0)"
 _INSTEAD: Final = "chr(65533)"
 
 
 def postgres_type(duckdb_type: str) -> str:
-    """The PostgreSQL type that holds a DuckDB type exactly: lists of scalars as arrays, what is nested as jsonb.
+    """PostgreSQL type that holds a DuckDB type exactly: lists of scalars as arrays, nested types as jsonb.
 
-    Raises ValueError for a type without such a counterpart.
+    Raises ValueError for a type without a counterpart.
     """
     scalar = _scalar(duckdb_type)
     if scalar:
@@ -58,13 +58,13 @@ def _scalar(duckdb_type: str) -> str | None:
 
 
 def _element(duckdb_type: str) -> str | None:
-    """The type of a list's elements where they are scalars."""
+    """Element type of a list of scalars."""
     match = _LIST.fullmatch(duckdb_type)
     return _scalar(match[1]) if match else None
 
 
 def copied(column: str, duckdb_type: str) -> str:
-    """The DuckDB expression whose CSV text PostgreSQL reads as the same value; `column` is quoted already."""
+    """DuckDB expression whose CSV text PostgreSQL reads as the same value; `column` is quoted already."""
     kind = postgres_type(duckdb_type)
     if kind == "text":
         return f"replace(CAST({column} AS VARCHAR), {_NUL}, {_INSTEAD})"
@@ -80,6 +80,6 @@ def copied(column: str, duckdb_type: str) -> str:
 
 
 def is_quoted(duckdb_type: str) -> bool:
-    """Tell whether the CSV text is quoted, which tells an empty text from none."""
+    """Whether the CSV text is quoted, which distinguishes an empty text from NULL."""
     kind = postgres_type(duckdb_type)
     return kind in ("text", "jsonb") or kind.endswith("[]")

@@ -1,7 +1,7 @@
-"""The report: one self-contained HTML page of a published build, for people who open no database.
+"""The report: one self-contained HTML page of a published build, readable without a database.
 
-`read` asks the build and nothing else; each query is on the page beside what it yields. `charts` draws what
-`pipeline.forecasts.plots` does not, `words` spells numbers, `page` puts it together and writes it.
+`report_queries` reads the build; each query is shown beside its result. `charts` draws what `pipeline.forecasts.plots`
+does not, `words` formats numbers, `page` assembles and writes the page.
 """
 
 from pipeline.published.report.page import current_report, publish_report

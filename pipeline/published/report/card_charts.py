@@ -21,7 +21,7 @@ _LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A drawing, the tables behind it, and notes on what it cannot show."""
+    """A drawing, the tables behind it, and notes on its limitations."""
 
     svg: Markup
     tables: list[HtmlTable]
@@ -169,16 +169,16 @@ def bridge_charts(found: Snapshot, name: str, unit: str) -> list[Chart]:
         notes.append(f"{in_unit(gap, unit)} lie in a gap of the bridge, where the unit changed.")
     if bridge["inferred_top_up_amount"]:
         notes.append(
-            f"Top-ups of {in_unit(bridge['inferred_top_up_amount'], unit)} are inferred: no document tells them."
+            f"Top-ups of {in_unit(bridge['inferred_top_up_amount'], unit)} are inferred: no document states them."
         )
     classes = found.of("classes", name)
     if classes:
-        told = ", ".join(
+        listed = ", ".join(
             f"{in_unit(row['unexplained_amount'], unit)} {kind} ({MEANINGS[kind]})"
             for row in classes
             for kind in [row["unexplained_class"]]
         )
-        notes.append(f"Unexplained: {told}.")
+        notes.append(f"Unexplained: {listed}.")
         tables.append(
             table(
                 "classes",

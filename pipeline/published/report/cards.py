@@ -27,7 +27,7 @@ class Card:
     problem: str
     """Why the card has no other content; empty for an ordinary card."""
     judged: dict[str, str]
-    """What the page's script needs, by the name of its data attribute."""
+    """Values for the page's script, by data attribute."""
     tags: list[str]
     facts: list[tuple[str, str, str]]
     """The query's column, its title and its text."""
@@ -37,7 +37,7 @@ class Card:
     readings: HtmlTable | None
     held: HtmlTable | None
     day_folder: str
-    """The folder of the response in landing, relative to the state folder; empty where there is none."""
+    """Folder of the answer in landing, relative to the state folder; empty if there is none."""
     bytes_sql: str
 
 
@@ -57,7 +57,7 @@ def cards(found: Snapshot) -> list[Card]:
 
 
 def _slug(account_id: str, taken: set[str]) -> str:
-    """Return a name for links within the page that no other account has."""
+    """Return an anchor within the page that no other account has."""
     base = slug = _SLUG.sub("-", account_id).strip("-") or "account"
     number = 1
     while slug in taken:
@@ -79,7 +79,7 @@ def _card_or_why_not(found: Snapshot, status: Row, slug: str) -> Card:
 
 
 def _judged(status: Row) -> dict[str, str]:
-    """Return what the page's script needs to judge the account when the page is opened; empty where unknown."""
+    """Return the values with which the page's script judges the account when the page is opened; empty if unknown."""
     is_by_day = status["method"] not in ("none", "mean_28d") and status["runway_p50_date"] is not None
     facts = {
         "observed": status["observed_at_utc"] and status["observed_at_utc"].astimezone(UTC).isoformat(),
@@ -102,7 +102,7 @@ def _card(found: Snapshot, status: Row, slug: str) -> Card:
     name, unit = status["account_id"], status["unit_code"]
     notes: list[str] = []
     issue = next(iter(found.of("issue", name)), None)
-    # An older issue says nothing about a newest balance that has no forecast.
+    # An older issue is not a forecast of a newer balance.
     if issue is None or issue["unit_code"] != unit or status["reading_state"] == "unknown":
         issue = None
         notes.append(

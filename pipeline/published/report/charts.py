@@ -1,4 +1,4 @@
-"""What the report draws itself: spend by month with what is expected, and the bridge as a waterfall."""
+"""Charts of the report: spend by month with the forecast, and the bridge as a waterfall."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ STEPS: Final = (
     ("renewal_amount", "Renewals"), ("adjustment_amount", "Adjustments"), ("pending_amount", "Pending"),
     ("tax_amount", "Tax"), ("unexplained_amount", "Unexplained"),
 )  # fmt: skip
-"""What the bridge is made of between its two balances, in order."""
+"""Components of the bridge between its two balances, in order."""
 
 _LINE: Final = 18
 """Pixels from one line of the waterfall to the next."""
 
 
 def months(account_id: str, unit_code: str, spent: Sequence[Row], ahead: Sequence[Row]) -> str:
-    """Spend by month, and the totals expected of this month and the next.
+    """Draw spend by month, and the expected totals of this month and the next.
 
     - `spent`: spend_month, spend_amount, is_complete, in order.
-    - `ahead`: as outlook.sql has them: the total from the first of this month by its end and by that of the next. The
-      next month is drawn as the difference between the two medians, without a range: nobody knows its quantiles.
+    - `ahead`: rows of outlook.sql: the total from the first of this month to its end and to that of the next.
+
+    The next month is drawn as the difference of the two medians, without a range, because its quantiles are unknown.
     """
     expected = _expected(ahead)
     shown = [row for row in spent if not ahead or row["spend_month"] < expected[0][0]]
@@ -75,18 +76,20 @@ def months(account_id: str, unit_code: str, spent: Sequence[Row], ahead: Sequenc
     each = max(1, -(-len(names) // 6))
     last = len(names) - 1
     along = [(place + 0.5, f"{names[place]:%b}") for place in range(last, -1, -each)][::-1]
-    told = f"{count(len(shown), 'month')} of spend"
+    description = f"{count(len(shown), 'month')} of spend"
     if shown:
-        told += f"; the newest, {shown[-1]['spend_month']:%B %Y}: {in_unit(shown[-1]['spend_amount'], unit_code)}"
+        description += (
+            f"; the newest, {shown[-1]['spend_month']:%B %Y}: {in_unit(shown[-1]['spend_amount'], unit_code)}"
+        )
     if expected:
         first, _, middle, least, most = expected[0]
-        told += f". {first:%B %Y} is expected to come to {in_unit(middle, unit_code)}, 80 %: {money(least)} to "
-        told += f"{money(most)}"
+        description += f". Expected total of {first:%B %Y}: {in_unit(middle, unit_code)}, 80 %: {money(least)} to "
+        description += f"{money(most)}"
     return svg_document(
         "months",
         title=f"{account_id}: spend by month, {unit_code}",
         heading=(account_id, "spend by month"),
-        description=f"{told}.",
+        description=f"{description}.",
         body=axes(frame, list(zip(ticks, labels, strict=True)), along, zero=True)
         + "".join(bars)
         + keys
@@ -96,7 +99,7 @@ def months(account_id: str, unit_code: str, spent: Sequence[Row], ahead: Sequenc
 
 
 def _expected(ahead: Sequence[Row]) -> list[tuple[date, Decimal | None, Decimal, Decimal | None, Decimal | None]]:
-    """Month, what of it is spent, its median, and its 80 % where that is known."""
+    """Month, amount spent so far, its median, and its 80 % range if known."""
     found: list[tuple[date, Decimal | None, Decimal, Decimal | None, Decimal | None]] = []
     for place, row in enumerate(ahead):
         month = row["forecast_date"].replace(day=1)
@@ -125,9 +128,9 @@ def _whisker(frame: Frame, place: int, least: float, most: float) -> str:
 
 
 def waterfall(account_id: str, bridge: Row) -> str:
-    """From the opening balance to the closing one: a row each, what is nothing left out but the unexplained.
+    """Draw a row for each component from the opening to the closing balance, except zeros that are not unexplained.
 
-    `bridge`: the columns of core.balance_bridge, added up over intervals that follow each other.
+    `bridge`: the columns of core.balance_bridge, added up over consecutive intervals.
     """
     unit = bridge["unit_code"]
     lines: list[tuple[str, Decimal, Decimal, Decimal, str]] = []
@@ -144,7 +147,7 @@ def waterfall(account_id: str, bridge: Row) -> str:
     low, high = min(ends), max(ends)
     words = [money(amount) if kind == "balance" else _signed(amount) for *_, amount, kind in lines]
     frame = Frame(
-        # Turned by a quarter: amounts run from left to right.
+        # Rotated: amounts run from left to right.
         x=(low, high if high > low else low + 1.0),
         y=(0.0, 1.0),
         left=82,
@@ -165,12 +168,12 @@ def waterfall(account_id: str, bridge: Row) -> str:
     zero = frame.tenths((0.0, 0))[0] / 10
     body.append(f'<path d="M{short(zero)} 34V{frame.bottom:g}" stroke="currentColor" stroke-opacity="0.5"/>')
     first, last = bridge["opened_at_utc"], bridge["closed_at_utc"]
-    told = ", ".join(f"{name.lower()} {said}" for (name, *_), said in zip(lines, words, strict=True))
+    description = ", ".join(f"{name.lower()} {said}" for (name, *_), said in zip(lines, words, strict=True))
     return svg_document(
         "bridge",
         title=f"{account_id}: where the money went, {first:%Y-%m-%d} to {last:%Y-%m-%d}, {unit}",
         heading=(account_id, f"bridge of {count(max((last - first) // timedelta(days=1), 1), 'day')}, {unit}"),
-        description=f"{told[:1].upper()}{told[1:]}.",
+        description=f"{description[:1].upper()}{description[1:]}.",
         body="".join(body),
         size=(NARROW, round(frame.bottom) + 8),
     )

@@ -1,4 +1,4 @@
-"""A table of the report: a query's rows as words, and the query itself, for anybody to ask again."""
+"""A table of the report: formatted rows of a query, and the query itself, to be run again."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pipeline.published.report.report_queries import Row, sql_of
 from pipeline.support.svg import in_page
 
 Spell = Callable[[Any], str]
-"""Puts a value into words."""
+"""Formats a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HtmlTable:
-    """Rows of a query as words, the query as text, and what it is called."""
+    """Formatted rows of a query, the text of the query, and a title."""
 
     query: str
     caption: str
     sql: str
     columns: tuple[tuple[str, str], ...]
-    """The query's column, and its title."""
+    """Column of the query, and its title."""
     cells: list[list[str]]
     is_words: bool = False
-    """Its cells are words, aligned to the left."""
+    """Whether its cells are text, aligned to the left."""
     fetch_ids: tuple[str, ...] = ()
-    """Answers that it comes from, where they are few."""
+    """Answers behind it, if they are few."""
 
 
 def table(
@@ -41,7 +41,7 @@ def table(
     is_words: bool = False,
     fetch_ids: tuple[str, ...] = (),
 ) -> HtmlTable:
-    """A query's rows under titles; `columns` says how each is spelled."""
+    """Format a query's rows under titles; `columns` gives the format of each."""
     return HtmlTable(
         query=query,
         caption=caption,
@@ -54,6 +54,6 @@ def table(
 
 
 def drawn(svg: str) -> Markup:
-    """A drawing as markup of the page."""
-    # The drawings escape every word themselves.
+    """A drawing as markup for the page."""
+    # The drawings escape every text themselves.
     return Markup(in_page(svg))  # noqa: S704

@@ -1,4 +1,4 @@
-"""`published/report/index.html`: one file that needs no network, no server and, to be read, no script."""
+"""Rendering of `published/report/index.html`: one file that needs no network, no server and, to be read, no script."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from pipeline.support.svg import fit
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
-# Accounts that need nobody are folded away, unless the page is short all the same.
+# Accounts without a problem are collapsed, unless the page is short.
 _FEW: Final = 12
 
 _HEAD_BYTES: Final = 2_000
-"""The first bytes of the page that say which build it is of."""
+"""First bytes of the page, which identify its build."""
 
 
 def publish_report(build: Path, home: Home) -> Path:
     """Write the report of a published build, replacing the last one whole, and return its path.
 
-    Raises DrawdownError where the build cannot be read, OSError where the file cannot be written; then readers keep
-    the report that they have.
+    Raises DrawdownError if the build cannot be read, OSError if the file cannot be written; readers then keep the
+    previous report.
     """
     page = render(read_snapshot(build))
     path = _path(home)
@@ -46,9 +46,9 @@ def publish_report(build: Path, home: Home) -> Path:
 
 
 def current_report(home: Home) -> Path:
-    """The report of the current build, written again where there is none, or one of another build or version.
+    """The report of the current build, rendered again if it is missing, or of another build or version.
 
-    Raises DrawdownError where nothing is published, or it cannot be read.
+    Raises DrawdownError if nothing is published, or it cannot be read.
     """
     path = _path(home)
     if home.current.exists() and path.exists():
@@ -59,7 +59,7 @@ def current_report(home: Home) -> Path:
 
 
 def render(found: Snapshot) -> str:
-    """The page as HTML."""
+    """Render the page as HTML."""
     accounts = cards(found)
     build = {row["item"]: row["value"] for row in found.fleet["build"]}
     style, script = _text("style.css"), script_text()
@@ -87,7 +87,7 @@ def render(found: Snapshot) -> str:
 
 
 def _article(card: Card, *, is_short: bool) -> Markup:
-    """An account's card as markup. What cannot be drawn of one account is said on its card, and costs no other."""
+    """An account's card as markup. An error in one card is shown on it, and affects no other."""
     status, problem = card.status, card.problem
     if not problem:
         is_open = is_short or status["severity"] not in ("ok", "watch")
@@ -124,14 +124,14 @@ def _text(name: str) -> str:
 
 
 def script_text() -> str:
-    """The page's script, with the limits that it judges by."""
+    """The page's script, with its limits filled in."""
     limits = {"critical_days": CRITICAL_DAYS, "warning_days": WARNING_DAYS, "watch_days": WATCH_DAYS}
     template = _environment().get_template("script.js")
     return template.render({name: str(days) for name, days in limits.items()}).strip()
 
 
 def _hash(text: str) -> str:
-    """How a Content-Security-Policy names an inline text that it lets through."""
+    """Hash with which a Content-Security-Policy permits an inline text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -151,7 +151,7 @@ def _environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """What the page prints: words. A number has a unit and digits to keep, so a filter spells it."""
+    """Text that the page prints. A number needs a format, so it must pass through a filter."""
     if isinstance(value, Markup):
         return value
     if isinstance(value, str):

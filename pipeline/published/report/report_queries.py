@@ -1,7 +1,6 @@
-"""What the report shows, read from one published build: the queries of `queries/`, and their rows.
+"""Data of the report, read from one published build: the queries of `queries/`, and their rows.
 
-A query of accounts is asked once for all of them; on the page is the same text with one account's name in it, for
-anybody to ask again.
+A query about accounts is run once for all of them; the page shows the same text for one account, to be run again.
 """
 
 from __future__ import annotations
@@ -29,34 +28,34 @@ _DAYS: Final = {"$horizon_days": HORIZON_DAYS, "$summary_days": SUMMARY_DAYS, "$
 ACCOUNT_QUERIES: Final = (
     "status", "tags", "issue", "fan", "curve", "readings", "months", "outlook", "bridge", "classes", "held",
 )  # fmt: skip
-"""Asked for all accounts at once; `account_id` is their first column."""
+"""Run for all accounts at once; `account_id` is their first column."""
 
 FLEET_QUERIES: Final = (
     "fleet", "build", "due", "scores", "calibration", "accuracy", "issues", "rejects", "reject_count", "drift",
     "drift_count", "stale", "freshness",
 )  # fmt: skip
-"""Asked as they are."""
+"""Run unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rows of every query."""
+    """Rows of every query."""
 
     build_id: str
-    """The name of the build's file, without its suffix."""
+    """Name of the build's folder."""
     fleet: Mapping[str, list[Row]]
     """Rows by query."""
     accounts: Mapping[str, Mapping[str, list[Row]]]
     """Rows by query and account."""
 
     def of(self, query: str, account_id: str) -> list[Row]:
-        """An account's rows of a query; none where it has none."""
+        """Rows of a query for an account; empty if it has none."""
         return self.accounts[query].get(account_id, [])
 
 
 @cache
 def text_of(query: str) -> str:
-    """A query as its file has it, but for macros, and for the numbers of days that others judge by as well."""
+    """Text of a query's file, with macros and shared numbers of days filled in."""
     text = expanded((_QUERIES / f"{query}.sql").read_text(encoding="utf-8").strip())
     for name, days in _DAYS.items():
         text = text.replace(name, str(days))
@@ -64,15 +63,15 @@ def text_of(query: str) -> str:
 
 
 def sql_of(query: str, account_id: str | None = None) -> str:
-    """A query as anybody can ask it: of one account, where it is one of accounts."""
+    """A query to be run by a reader: for one account, if it is about accounts."""
     text = text_of(query)
     return text if account_id is None else text.replace(_ONE, f"= {quoted(account_id)}")
 
 
 def read_snapshot(build: Path) -> Snapshot:
-    """Read all that the report shows from a published file, read-only.
+    """Read the data of the report from a published file, read-only.
 
-    Raises DrawdownError where there is none, and where it was published by another version or cannot be read.
+    Raises DrawdownError if there is none, if it was published by another version, or if it cannot be read.
     """
     with reading(build) as connection:
         return Snapshot(

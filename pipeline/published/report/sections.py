@@ -1,4 +1,4 @@
-"""What the report says of all accounts: the header, how far to trust the forecasts, and the state of the data."""
+"""Sections about all accounts: the header, the accuracy of the forecasts, and the state of the data."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Fleet:
 
     headline: str
     tiles: list[tuple[str, str, list[str]]]
-    """A title, the number, and the text beside it."""
+    """Title, number, and the text beside it."""
     table: HtmlTable
     due: HtmlTable
     at_risk: list[Card]
 
 
 def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
-    """The header of a build's report."""
+    """Build the header of the report."""
     [row] = found.fleet["fleet"]
     due, unit = found.fleet["due"], row["reporting_unit_code"]
     at_risk = [card for card in accounts if card.status["severity"] != "ok"]
     named = {severity: row[f"{severity}_account_count"] for severity in URGENCY}
-    told = ", ".join(f"{number} {severity}" for severity, number in named.items() if number)
+    counted = ", ".join(f"{number} {severity}" for severity, number in named.items() if number)
     first = next((card.status for card in at_risk if card.status["severity"] in ("critical", "warning")), None)
-    headline = f"{count(row['account_count'], 'account')}: {told}." if told else "No account is configured."
+    headline = f"{count(row['account_count'], 'account')}: {counted}." if counted else "No account is configured."
     if first:
         headline += f" The most urgent is {first['account_id']}"
         dry = first["runway_p50_date"]
@@ -108,7 +108,7 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
 
 
 def _listed(unconverted: str) -> str:
-    """`12314.5 INR, 3700 voxpria-credit`, as marts.fleet_status has it, in the report's spelling."""
+    """Format `12314.5 INR, 3700 voxpria-credit` of marts.fleet_status for the report."""
     parts = (each.split(" ", 1) for each in unconverted.split(", "))
     return ", ".join(in_unit(Decimal(amount), code) for amount, code in parts)
 
@@ -118,7 +118,7 @@ def _listed(unconverted: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """How far to trust the forecasts, and what that rests on."""
+    """Accuracy of the forecasts, and its evidence."""
 
     sentences: list[str]
     svg: Markup | None
@@ -126,7 +126,7 @@ class Trust:
 
 
 def trust(found: Snapshot) -> Trust:
-    """What backtest and accuracy say, or that there is neither yet."""
+    """Summarise backtest and accuracy, or state that there is neither yet."""
     scores, levels, accuracy = (found.fleet[name] for name in ("scores", "calibration", "accuracy"))
     sentences, tables, svg = [], [], None
     shares: dict[str, tuple[str, Spell]] = {
@@ -209,14 +209,14 @@ def _verdict(scores: Sequence[Row]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """What was kept out, what changed its shape, and what is old."""
+    """Rejected rows, schema drift, and stale data."""
 
     sentences: list[str]
     tables: list[HtmlTable]
 
 
 def quality(found: Snapshot) -> Quality:
-    """The state of the data."""
+    """Summarise the state of the data."""
     [(rejects,)], [(drifts,)] = (
         [tuple(row.values()) for row in found.fleet[name]] for name in ("reject_count", "drift_count")
     )
@@ -232,9 +232,9 @@ def quality(found: Snapshot) -> Quality:
             if drifts
             else "No answer changed its shape.",
             f"{count(len(stale), 'account')} without a fresh balance." if stale else "Every balance is fresh.",
-            f"{failing} of {count(len(fresh), 'endpoint')} failed when last asked."
+            f"{failing} of {count(len(fresh), 'endpoint')} failed when last requested."
             if failing
-            else f"Each of {count(len(fresh), 'endpoint')} answered well when last asked.",
+            else f"Each of {count(len(fresh), 'endpoint')} succeeded when last requested.",
         ],
         tables=[
             table(

@@ -1,4 +1,4 @@
-"""How the report spells numbers, instants and what is not known. Money stays Decimal to the last step."""
+"""Formats of numbers, instants and unknown values in the report. Money stays Decimal to the last step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ EVIDENCE: Final = {
 
 
 def money(amount: Decimal | None) -> str:
-    """An amount, with a minus sign in the place of a hyphen."""
+    """An amount, with a minus sign instead of a hyphen."""
     return NOT_KNOWN if amount is None else minus(wording.amount(amount))
 
 
 def converted(amount: Decimal | None) -> str:
-    """An amount in the reporting currency, or that there is no price or rate for it."""
+    """An amount in the reporting currency, or the statement that there is no price or rate for it."""
     return NOT_CONVERTED if amount is None else money(amount)
 
 
@@ -36,7 +36,7 @@ def in_unit(amount: Decimal | None, unit_code: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1; never 0 or 100 % for what is possible or not certain."""
+    """A share from 0 to 1; never 0 or 100 % for something possible or uncertain."""
     return NOT_KNOWN if share is None else wording.percent(share)
 
 
@@ -46,7 +46,7 @@ def days(number: float | None) -> str:
 
 
 def ratio(number: float | None) -> str:
-    """A ratio or score to two decimals; nothing where there is none."""
+    """A ratio or score to two decimals; empty if there is none."""
     return "\N{EN DASH}" if number is None else f"{number:.2f}"
 
 
@@ -69,4 +69,4 @@ FILTERS: Final[dict[str, Any]] = {
     "money": money, "in_unit": in_unit, "percent": percent, "days": days, "ratio": ratio, "day": day,
     "instant": instant, "month": month, "count": count,
 }  # fmt: skip
-"""The spellings, as templates call them."""
+"""Formats, as templates name them."""

@@ -1,4 +1,4 @@
-"""What the four stand-in APIs have in common: routes, authentication, and errors in each vendor's own way."""
+"""Common parts of the four simulated APIs: routes, authentication, and errors in each vendor's format."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ A = TypeVar("A", bound=Account)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The invented secrets of one account; `client_id` stands only where the vendor asks for two."""
+    """Invented secrets of one account; `client_id` is set only if the vendor needs two."""
 
     key: str
     client_id: str = ""
@@ -59,7 +59,7 @@ class Api(ABC, Generic[A]):
 
     @abstractmethod
     def presented(self, headers: Mapping[str, str]) -> Credentials | None:
-        """Return the credentials in the headers, or None where the vendor's scheme is not followed."""
+        """Return the credentials in the headers, or None if they do not follow the vendor's scheme."""
 
     @abstractmethod
     def error(self, status: int, message: str) -> ApiResponse:
@@ -67,7 +67,7 @@ class Api(ABC, Generic[A]):
 
     @abstractmethod
     def unauthorized(self, headers: Mapping[str, str]) -> ApiResponse:
-        """Return the answer to absent or unknown credentials."""
+        """Return the answer to missing or unknown credentials."""
 
     def rate_limit_headers(self, recent: Sequence[float]) -> dict[str, str]:  # noqa: ARG002 - most have none
         """Return the headers of every answer; `recent` are the epoch seconds of the account's requests."""
@@ -84,7 +84,7 @@ class Api(ABC, Generic[A]):
         return None
 
     def answer(self, method: str, account: A | None, headers: Mapping[str, str], request: ApiRequest) -> ApiResponse:
-        """Return the answer that the vendor gives while nothing goes wrong."""
+        """Return the vendor's answer without any fault."""
         handler = self.routes().get(request.path)
         if handler is None:
             return self.error(404, "Not Found")
@@ -98,7 +98,7 @@ class Api(ABC, Generic[A]):
 
 
 def bearer(headers: Mapping[str, str]) -> Credentials | None:
-    """Return what `Authorization: Bearer KEY` presents."""
+    """Return the token of `Authorization: Bearer KEY`."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return Credentials(key) if scheme.lower() == "bearer" and key else None
 
@@ -109,7 +109,7 @@ def page_of(rows: Iterable[Tree], page: int, per_page: int) -> list[Tree]:
 
 
 def whole(text: str | None, default: int) -> int | None:
-    """Return a positive whole number from a query parameter, the default if absent, None if it is neither."""
+    """Return a positive whole number from a query parameter; the default if absent, None if it is invalid."""
     if text is None or text == "":
         return default
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 10**9 else None

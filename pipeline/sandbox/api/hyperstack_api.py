@@ -20,7 +20,7 @@ _ERROR_REASONS = {
     405: "bad_request",
 }
 
-# Path, kind of resource, and the key that its rows stand under: snapshots share the volumes' (documented).
+# Path, kind of resource, and the key of its rows: snapshots share the volumes' (documented).
 _HISTORIES = {
     "virtual-machine": ("vm", "billing_history_vm", "Virtual Machine"),
     "volume": ("volume", "billing_history_volume", "Volume"),
@@ -275,7 +275,7 @@ def _history_row(resource: Resource, window: Window, now: datetime) -> Tree:
         "metrics": {
             "incurred_bill": resource.bill(*window),
             "price_per_hour": resource.price * 60,
-            # Seconds: the documentation says hours, but its own example works only so.
+            # Seconds: the documentation says hours, but its own example only works with seconds.
             "usage_time": minutes * 60,
         },
     }

@@ -1,7 +1,7 @@
 """A deterministic world of eight prepaid accounts, with a clock that reveals it.
 
-Everything is generated from a seed for a fixed span; the clock only decides how much of it an answer shows.
-How the clock got where it is makes no difference.
+Everything is generated from a seed for a fixed span; the clock only decides how much of it an answer shows, and its
+path to that instant makes no difference.
 """
 
 import time
@@ -26,11 +26,10 @@ STORIES: dict[str, tuple[str, Callable[[str, Life], Account]]] = {
 
 
 class World:
-    """The accounts of some vendors over `days` of life before the initial now, and `HORIZON_DAYS` after it.
+    """The accounts of some vendors over `days` before the initial now, and `HORIZON_DAYS` after it.
 
-    `now` must be aware; it is cut to the second, and the real time if absent. The clock does not move until
-    moved, unless `ticking`. Raises ValueError for a naive instant, for days under 1 and for an unknown
-    vendor.
+    `now` must be aware; it is truncated to the second, and the real time if absent. The clock only advances if
+    `ticking`. Raises ValueError for a naive instant, for days under 1 and for an unknown vendor.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class World:
 
     @property
     def now(self) -> datetime:
-        """The instant that every answer is given at, in UTC."""
+        """Instant of every answer, in UTC."""
         if self._ticking_since is None:
             return self._now
         return min(self._now + timedelta(seconds=time.monotonic() - self._ticking_since), self.ends_at)

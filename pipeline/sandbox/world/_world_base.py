@@ -1,4 +1,4 @@
-"""What every simulated account has: dated entries that sum to its balance, and the truth for tests."""
+"""Base of every simulated account: dated entries that sum to its balance, and the truth for tests."""
 
 import random
 from bisect import bisect_right
@@ -42,9 +42,9 @@ class Life:
 class WorldEntry:
     """One change of a balance.
 
-    `amount` is signed, in the account's unit, and is exactly what the balance moved by. `net_amount` and
-    `gross_amount` are signed too, and stand only where tax applies. `quantity` counts what was used (calls,
-    checks, billed minutes). A usage report knows the entry from `known_at` on, the balance from `at` on.
+    `amount` is signed, in the account's unit, and is exactly the change of the balance. `net_amount` and `gross_amount`
+    are signed too, and only set if tax applies. `quantity` counts usage (calls, checks, billed minutes). A usage report
+    includes the entry from `known_at` on, the balance from `at` on.
     """
 
     entry_id: int
@@ -69,9 +69,9 @@ class UsageDay:
 
 
 class Account:
-    """One account's whole life, generated ahead and revealed up to whichever instant is asked about.
+    """The complete life of one account, generated ahead and revealed up to the requested instant.
 
-    Every method is the oracle of a test: plain Python over events, none of it the pipeline's.
+    Every method is the oracle of a test: plain Python over events, independent of the pipeline.
     """
 
     vendor: str
@@ -105,7 +105,7 @@ class Account:
         ]
 
     def spend_by_day(self, until: datetime) -> dict[date, Decimal]:
-        """Return what left the balance on each UTC day with any spending, positive, in the account's unit."""
+        """Return the spend of each UTC day with any spending; positive, in the account's unit."""
         spend: dict[date, Decimal] = {}
         for entry in self.ledger(until):
             if entry.kind in ("usage", "renewal"):

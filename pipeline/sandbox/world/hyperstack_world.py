@@ -96,7 +96,7 @@ class HyperstackAccount(Account):
         super().__init__(account_id, "USD", opened_at, settled)
 
     def bill(self, start: datetime, end: datetime, kind: str | None = None) -> Decimal:
-        """Return the USD billed in [start, end), of one kind of resource or of all."""
+        """Return the USD billed in [start, end), for one kind of resource or all."""
         return sum((resource.bill(start, end) for resource in self.resources if kind in (None, resource.kind)), ZERO)
 
     def balance_at(self, instant: datetime) -> Decimal:

@@ -110,7 +110,7 @@ def main(account_id: str, life: Life) -> VoxpriaAccount:
 def campaign(account_id: str, life: Life) -> VoxpriaAccount:
     """Return an account about to run dry: six weeks of heavy calling, three days left at the initial now.
 
-    After the initial now it runs dry, stands still for two days, is refilled and goes on.
+    After the initial now it runs dry, stays idle for two days, is refilled and continues.
     """
     rng = life.rng(account_id, "calls")
     first_at = life.opened_at + timedelta(minutes=20)

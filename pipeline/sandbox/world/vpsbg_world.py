@@ -321,7 +321,7 @@ def agency(account_id: str, life: Life) -> VpsbgAccount:
 
 
 def idle(account_id: str, life: Life) -> VpsbgAccount:
-    """Return an account whose only server ended long ago; what was left of the balance stands."""
+    """Return an account whose only server ended long ago; the rest of its balance stays."""
     ended_at = life.opened_at + (life.initial_now - life.opened_at) * 2 / 5
     server = Server(
         3_400,

@@ -1,4 +1,4 @@
-"""Deepvue identity checks: a wallet, and nothing but its balance."""
+"""Deepvue identity checks: a wallet with a balance only."""
 
 from pipeline.vendors.deepvue.client import VENDOR
 

@@ -1,4 +1,4 @@
-"""What Deepvue's answer means."""
+"""Fields of Deepvue's answer."""
 
 from __future__ import annotations
 

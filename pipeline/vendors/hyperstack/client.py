@@ -1,4 +1,4 @@
-"""Where Hyperstack's answers are."""
+"""Endpoints of Hyperstack."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pipeline.http import RateLimit
 from pipeline.vendors._port import AuthHeader, Endpoint, Once, Permissions, Service, Vendor, Window
 from pipeline.vendors.hyperstack import parse
 
-# A day a request: a first walk of a quarter is 93 requests, of the 500 a minute that all accounts share.
+# One day a request: a first walk of a quarter is 93 requests, of the 500 a minute that all accounts share.
 HISTORY_DAYS = 92
 
-# Nobody documents how far back a day may be restated: a few days each time, and two weeks once a day.
+# It is not documented how far back a day may be restated: a few days each time, and two weeks once a day.
 LOOK_BACK_DAYS = 3
 DAILY_LOOK_BACK_DAYS = 14
 
-# What single resources cost is looked at when it is news: today and the two days before.
+# The costs of single resources are requested while they are new: today and the two days before.
 RESOURCE_DAYS = 2
 
 # The endpoint, its path below /billing/billing/history, the kind of resource, and the key around the rows, which
@@ -30,7 +30,7 @@ _RESOURCES = (
 def _resource_days(name: str, path: str, kind: str, at: str) -> Endpoint:
     return Endpoint(
         name=name,
-        doc=f"GET /billing/billing/history/{path}, documented: what each {kind} cost in a window.",
+        doc=f"GET /billing/billing/history/{path}, documented: cost of each {kind} in a window.",
         listing=Window(
             path=f"/billing/billing/history/{path}",
             from_param="start_date",
@@ -61,7 +61,7 @@ VENDOR = Vendor(
     # Costs such as 1.48e-11 are sums of floats.
     money_is_float=True,
     service=Service(category="Compute", subcategory="Virtual Machines"),
-    # Documented: "List My Permissions". A GET may stop a machine there, so a key that only reads matters.
+    # Documented: "List My Permissions". A GET can stop a machine there, so a read-only key matters.
     permissions=Permissions(
         path="/auth/users/me/permissions",
         at="permissions",
@@ -79,7 +79,7 @@ VENDOR = Vendor(
         ),
         Endpoint(
             name="history",
-            doc="GET /billing/billing/history, documented: what the organisation was billed in a window.",
+            doc="GET /billing/billing/history, documented: the organisation's bill for a window.",
             listing=Window(
                 path="/billing/billing/history",
                 from_param="start_date",
@@ -98,7 +98,7 @@ VENDOR = Vendor(
         ),
         Endpoint(
             name="last_day_cost",
-            doc="GET /billing/billing/last-day-cost, documented: what the day before cost; it does not say which day.",
+            doc="GET /billing/billing/last-day-cost, documented: cost of the day before; the day is not stated.",
             listing=Once(path="/billing/billing/last-day-cost"),
             records=(parse.LAST_DAY_COST,),
             envelope=("status", "message", "data"),
@@ -117,7 +117,7 @@ VENDOR = Vendor(
         ),
         Endpoint(
             name="auto_topup",
-            doc="GET /billing/auto-topup/status, documented: below what is paid in by itself, and how much.",
+            doc="GET /billing/auto-topup/status, documented: trigger and amount of automatic top-ups.",
             listing=Once(path="/billing/auto-topup/status"),
             records=(parse.AUTO_TOPUP,),
             is_optional=True,
@@ -127,23 +127,23 @@ VENDOR = Vendor(
     ),
     assumptions=(
         "Credit is in US dollars, as the console shows it; the API names no unit.",
-        "Amounts are floats: what lies beyond nine decimals is rounded half to even, counted in staging.schema_drift, "
-        "and kept as it was in extra_json.",
-        "Billing windows are half-open and in UTC: a day is asked for from its midnight to the next. If not, "
+        "Amounts are floats: digits beyond nine decimals are rounded half to even, counted in staging.schema_drift, "
+        "and kept unchanged in extra_json.",
+        "Billing windows are half-open and in UTC: a day is requested from its midnight to the next. If that is wrong, "
         "core.usage_days and the claim last_day_cost differ for the same day.",
-        "A day whose answer has no row cost nothing. Today is partial; "
-        f"the last {LOOK_BACK_DAYS} days are asked for again each time, the last {DAILY_LOOK_BACK_DAYS} once a day. "
+        "A day without a row in its answer cost nothing. Today is partial; "
+        f"the last {LOOK_BACK_DAYS} days are requested again each time, the last {DAILY_LOOK_BACK_DAYS} once a day. "
         f"A first run looks back {HISTORY_DAYS} days at most; `drawdown backfill` goes further. Spend begins after the "
-        "last gap in the days that were asked for.",
-        "A key sees one organisation: several rows in one window that differ are all rejected (is_unique).",
-        "incurred_bill is what leaves the credit. The bills of single resources need not add up to it: keep the "
-        "rest as `other`.",
-        "last-day-cost speaks of the UTC day before the answer.",
-        "A payment is credited without its tax once its status is a word for paid, at updated_at; an unknown word is "
-        "`unknown` in core.payments, and no top-up.",
+        "last gap in the requested days.",
+        "A key sees one organisation: several different rows in one window are all rejected (is_unique).",
+        "incurred_bill is the amount that leaves the credit. The bills of single resources need not add up to it: the "
+        "rest is `other`.",
+        "last-day-cost covers the UTC day before the answer.",
+        "A payment is credited without its tax, at updated_at, once its status is a word for paid; an unknown status "
+        "is `unknown` in core.payments, and no top-up.",
         "A `status` of false beside data is no failure (a documented example has it): the HTTP status and the data "
-        "count.",
-        "A permission of the key's user is named as in the documented `environment:list`; one that ends in list, get, "
+        "decide.",
+        "A permission of the key's user has a name like the documented `environment:list`; one that ends in list, get, "
         "read, view or retrieve only reads. `drawdown doctor` warns of any other.",
     ),
 )

@@ -1,4 +1,4 @@
-"""What Hyperstack's answers mean."""
+"""Fields of Hyperstack's answers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CREDIT = Records(
 HISTORY = Records(
     kind="usage_days",
     at="billing_history.billing_history",
-    # The components (vm_cost, volume_cost, ...) do not add up to the bill, so that only the bill is usage; extra_json
-    # keeps them.
+    # The components (vm_cost, volume_cost, ...) do not add up to the bill, so only the bill is usage; extra_json keeps
+    # them.
     fields=(
         money("credits_amount", "metrics.incurred_bill", required=True),
         money("cost_amount", "metrics.incurred_bill"),
@@ -41,7 +41,7 @@ LAST_DAY_COST = Records(
     covers_day_before=True,
 )
 
-# Assumed: the words are not documented. What is not known to be credited is not counted as credit.
+# Assumed: the words are not documented. An unknown status does not count as credited.
 _PAYMENT_STATUSES = {
     "completed": "settled",
     "complete": "settled",
@@ -67,7 +67,7 @@ PAYMENTS = Records(
     fields=(
         text("payment_id", "payment_id", required=True),
         instant_utc("ordered_at_utc", "created_at", required=True),
-        # Assumed: the last change of a payment that is settled was that it was credited.
+        # Assumed: the last change of a settled payment was its credit.
         instant_utc("paid_at_utc", "updated_at"),
         money("payment_amount", "amount", required=True),
         money("payment_tax_amount", "tax_amount"),
@@ -81,7 +81,7 @@ PAYMENTS = Records(
 
 
 def _is_on(row: Mapping[str, object]) -> object:
-    """Whether the status is one of the words that can only mean yes; None where the row is about something else."""
+    """Whether the status is one of the words that can only mean yes; None if the row is about something else."""
     if "topup_amount" not in row or "status" not in row:
         return None
     return str(row["status"]).lower() in ("active", "enabled", "on", "true")
@@ -91,7 +91,7 @@ AUTO_TOPUP = Records(
     kind="auto_topups",
     fields=(
         flag("is_on", "status", required=True, compute=_is_on),
-        # NULL where nothing is set up.
+        # NULL if nothing is set up.
         text("auto_topup_status", "status", documented=False),
         money("threshold_amount", "threshold_amount"),
         money("topup_amount", "topup_amount"),
@@ -101,7 +101,7 @@ AUTO_TOPUP = Records(
 
 
 def resources(kind: str, at: str) -> Records:
-    """The days of one kind of resource; `at` is the key that the documentation puts around its rows."""
+    """Days of one kind of resource; `at` is the documented key around its rows."""
     return Records(
         kind="resource_days",
         at=f"{at}.billing_history",

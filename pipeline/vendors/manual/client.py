@@ -1,4 +1,4 @@
-"""Where readings kept by hand are: in the file that the account's `path` names."""
+"""Endpoint of readings kept by hand: the file that the account's `path` names."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ VENDOR = Vendor(
         ),
     ),
     assumptions=(
-        "Nobody writes a reading down every hour: one is stale after 45 days, not after 26 hours.",
-        "A time without an offset is UTC, as the column's name says; a bare day is its midnight.",
-        "From its first reading on, the file as it is now says which readings there are: a row that is taken out, or "
-        "given another time, is taken back. Readings from before its first row stay, so that a file may begin again. A "
-        "file that cannot be read, or has no good row, takes nothing back.",
-        "A row from later than the run's clock is no reading yet: the run names its line, and it is read once its time "
-        "has come.",
-        "Where the newest row cannot be read, the account is stale, and the run names the line.",
-        "Blank lines, and columns without a name or a value, are passed over. A value in a column without a name "
-        "refuses the file, by line and column: 1,234.50 without quotes is two fields, the first another amount.",
+        "Readings by hand are rare: one is stale after 45 days, not after 26 hours.",
+        "A time without an offset is UTC, as the column's name says; a day without a time is its midnight.",
+        "From its first reading on, the current file defines the readings: a row that is removed, or given another "
+        "time, is withdrawn. Readings from before its first row are kept, so that a file may be started afresh. A file "
+        "that cannot be read, or has no good row, withdraws nothing.",
+        "A row later than the run's clock is not a reading yet: the run names its line, and reads it once its time has "
+        "come.",
+        "If the newest row cannot be read, the account is stale, and the run names the line.",
+        "Blank lines, and columns without a name and values, are ignored. A value in a column without a name rejects "
+        "the file, with line and column: 1,234.50 without quotes is two fields, the first another amount.",
     ),
     stale_after=timedelta(days=45),
 )

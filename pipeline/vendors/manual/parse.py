@@ -1,4 +1,4 @@
-"""What the columns of a file of readings mean."""
+"""Columns of a file of readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Voxpria's answers are."""
+"""Endpoints of Voxpria."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ VENDOR = Vendor(
     ),
     assumptions=(
         "Days are UTC days and endDate is inclusive; otherwise today's row is missing from core.usage_days.",
-        "A day without a row had no usage; a day that comes later replaces that. A day whose row was refused is not "
-        "known: `is_complete` is false in core.spend_daily until an answer states it.",
-        "Rows of one day in one answer are parts of it, and add up; the claim usage_total tells whether they do.",
-        "An answer whose `success` is there and not true is not read, whatever it holds.",
-        "Today's row is partial until the day is over; it is asked for again for 3 days.",
-        "What a credit cost you is your setting (credit_price_amount, credit_prices); the vendor's own `cost` is kept "
-        "apart.",
+        "A day without a row had no usage, until a later answer has one. A day with a rejected row is unknown: "
+        "`is_complete` is false in core.spend_daily until an answer states it.",
+        "Rows of one day in one answer are parts of it, and add up; compare the claim usage_total.",
+        "If an answer has `success` and it is not true, nothing in it is read.",
+        "Today's row is partial until the day is over; it is requested again for 3 days.",
+        "The cost of a credit is your setting (credit_price_amount, credit_prices); the vendor's own `cost` is kept "
+        "separately.",
         "A `$` in `cost` means US dollars.",
     ),
 )

@@ -1,4 +1,4 @@
-"""What Voxpria's answers mean."""
+"""Fields of Voxpria's answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CREDITS = Records(
     at="data",
     fields=(
         money("balance_amount", "balance", required=True),
-        # Another word than `credits` would be another unit: rejected, not guessed.
+        # Any word but `credits` would be another unit: rejected, not guessed.
         choice("unit_code", "currency", choices={"credits": "voxpria-credit"}, otherwise=None),
         instant("effective_at_utc", "lastUpdated"),
     ),
@@ -25,7 +25,7 @@ USAGE = Records(
         dollars("cost_amount", "cost"),
     ),
     constants={"usage_unit": "calls", "cost_unit_code": "USD"},
-    # Assumed: a day that is listed twice is divided, by campaign for example.
+    # Assumed: a day that is listed twice is split, by campaign for example.
     parts_add_up=True,
 )
 

@@ -1,4 +1,4 @@
-"""Where VPSBG's answers are. The API calls itself beta: it may change without notice."""
+"""Endpoints of VPSBG. The API calls itself beta: it may change without notice."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pipeline.http import RateLimit
 from pipeline.vendors._port import AuthHeader, Endpoint, Once, Pages, Service, Vendor
 from pipeline.vendors.vpsbg import parse
 
-# Assumed: the documentation knows this page by title only ("List balance transactions").
+# Assumed: the documentation only has this page's title ("List balance transactions").
 TRANSACTIONS_PATH = "/balance/transactions"
 
-# Assumed: the limit is per minute and its number is not published; 60 a minute is what sibling APIs allow at least.
+# Assumed: the limit is per minute and its size is not published; 60 a minute is the minimum of similar APIs.
 REQUESTS_PER_MINUTE = 60
 
 VENDOR = Vendor(
@@ -30,7 +30,7 @@ VENDOR = Vendor(
         ),
         Endpoint(
             name="transactions",
-            doc="GET /balance/transactions, assumed from its title: the ledger, a page at a time.",
+            doc="GET /balance/transactions, assumed from its title: the ledger, in pages.",
             listing=Pages(
                 path=TRANSACTIONS_PATH,
                 params={"page": "1", "per_page": "100"},
@@ -44,22 +44,22 @@ VENDOR = Vendor(
         ),
         Endpoint(
             name="orders",
-            doc="GET /orders, documented: what was ordered and paid, and how much of it from the balance.",
+            doc="GET /orders, documented: orders, their payment, and the part paid from the balance.",
             listing=Pages(
                 path="/orders",
-                # Without a filter the API documents a status that no order has, and so leaves out unpaid ones.
+                # Without a filter the API documents a status that no order has, which excludes unpaid ones.
                 params={
                     "page": "1",
                     "per_page": "100",
                     "filter[status]": "processing,cancelled,paid,awaiting_payment",
                 },
                 newest_first_by="created_at",
-                # An order may wait this long to be paid.
+                # An order may stay unpaid for this long.
                 look_back_days=92,
             ),
             records=(parse.ORDERS,),
             envelope=("data", "links", "meta"),
-            # Where they replace the ledger, they are as urgent.
+            # As urgent as the ledger that they replace.
             refresh="hourly",
             is_optional=True,
             is_extra=True,
@@ -80,7 +80,7 @@ VENDOR = Vendor(
         ),
         Endpoint(
             name="servers",
-            doc="GET /servers, documented: what each server's next renewal costs, and when it is due.",
+            doc="GET /servers, documented: cost and due date of each server's next renewal.",
             listing=Pages(
                 path="/servers",
                 params={"page": "1", "per_page": "50", "filter[status]": "active,suspended"},
@@ -93,19 +93,19 @@ VENDOR = Vendor(
         ),
     ),
     assumptions=(
-        "Balance transactions are at /balance/transactions in the envelope {data, links, meta} of its siblings; "
-        "elsewhere the endpoint is `not_found` in marts.data_freshness, and paid orders replace the ledger.",
+        "Balance transactions are at /balance/transactions in the envelope {data, links, meta} of its siblings; if "
+        "not, the endpoint is `not_found` in marts.data_freshness, and paid orders replace the ledger.",
         "A transaction has id, amount and created_at; a row without one of them is in staging.rejects.",
         "Amounts may be signed or not: core.ledger_conventions states the convention that the balances prove.",
-        "An unknown transaction type becomes `other`, and keeps its word in vendor_entry_type.",
+        "An unknown transaction type becomes `other`, with the vendor's word in vendor_entry_type.",
         "Paid orders replace the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
-        "They are credited or taken from the balance at payment_date, and miss refunds: then the balance moves, and no "
-        "entry tells why.",
+        "They are credited or taken from the balance at payment_date, and do not include refunds: these then appear as "
+        "unexplained changes of the balance.",
         "A listing's `next` link keeps its filter and page size, or drops them and accepts them again: they are added "
-        "where they are missing.",
-        "A server is renewed at expiry_at for renew_amount_with_vat, else for plan.price_with_vat times billing_cycle; "
-        "whether that holds its addons is unproven. core.known_charges beside what is then charged tells.",
+        "if they are missing.",
+        "A server is renewed at expiry_at for renew_amount_with_vat, or else for plan.price_with_vat times "
+        "billing_cycle; whether that includes its addons is not known. Compare core.known_charges with later charges.",
         "A due time of 21:00Z or 22:00Z is midnight in Sofia: due_date is the UTC day, and so the day before there.",
-        "At most 60 requests a minute for a key; more shows as retried 429 answers.",
+        "At most 60 requests a minute for a key; exceeding the limit shows as retried 429 answers.",
     ),
 )

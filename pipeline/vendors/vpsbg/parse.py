@@ -1,4 +1,4 @@
-"""What VPSBG's answers mean."""
+"""Fields of VPSBG's answers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _EXACT = Context(prec=60)
 
 
 def _pending(row: Mapping[str, object]) -> object:
-    """Unconfirmed bitcoin deposits, summed with VAT as the balance is; None where there are none.
+    """Unconfirmed bitcoin deposits, summed with VAT as the balance is; None if there are none.
 
-    What cannot be read for certain is returned in a list, which no reader of money takes: the amount is NULL then, and
-    the drift shows what was there.
+    Ambiguous values are returned in a list, which no reader of money accepts: the amount is then NULL, and the drift
+    shows the value.
     """
     deposits = row.get("unconfirmed_bitcoin_deposits")
     if not deposits:
@@ -54,7 +54,7 @@ BALANCE = Records(
 
 ESTIMATED_EXPENSES = Records(
     kind="vendor_claims",
-    # The schema says `estimated_expenses`, its own example `estimated_funds`.
+    # The schema has `estimated_expenses`, its own example `estimated_funds`.
     fields=(
         money("claim_amount", "estimated_expenses", "estimated_funds", required=True),
         unit("unit_code", "currency"),
@@ -74,7 +74,7 @@ SHORTFALL = Records(
     is_optional=True,
 )
 
-# Assumed, from the types that orders have and from what a balance can do.
+# Assumed from the types of orders and the possible movements of a balance.
 _KINDS = {
     "deposit": "top_up",
     "top-up": "top_up",
@@ -149,12 +149,12 @@ TRANSACTIONS = Records(
         ),
         text("description", "description", documented=False),
     ),
-    # Orders and invoices have ids, times and amounts, too, and move the balance otherwise than they say.
+    # Orders and invoices also have ids, times and amounts, but move the balance by different amounts.
     foreign=("amount_from_balance", "order_ids"),
     keeps_extra=True,
 )
 
-# The documented types. All but deposits buy something; `custom` and `combined` do not say what.
+# The documented types. All but deposits are purchases; `custom` and `combined` do not state of what.
 _ORDER_KINDS = {
     "deposit": "top_up",
     "renew-service": "renewal",
@@ -181,7 +181,7 @@ ORDERS = Records(
         choice("order_status", "status", choices=_STATUSES, otherwise="unknown", required=True),
         money("net_amount", "amount"),
         money("gross_amount", "amount_with_vat", required=True),
-        # Where orders replace the ledger, an order that took nothing from the balance is no entry of it.
+        # If orders replace the ledger, an order that took nothing from the balance is no entry.
         money("from_balance_amount", "amount_from_balance", decisive=True),
     ),
     ignored=("tax_rate", "payment_method", "auto_pay", "promo", "promo_applicable", "payment_information"),
@@ -189,7 +189,7 @@ ORDERS = Records(
 
 
 def _order_ids(row: Mapping[str, object]) -> object:
-    """The ids of an invoice's orders, comma-separated; None where it names none."""
+    """Ids of an invoice's orders, comma-separated; None if it has none."""
     ids = row.get("order_ids")
     if not isinstance(ids, list):
         return ids
@@ -218,10 +218,10 @@ INVOICES = Records(
 
 
 def _renewal(row: Mapping[str, object]) -> object:
-    """What a server's next renewal costs with VAT, as the balance is; None where that is not said.
+    """Cost of a server's next renewal with VAT, as the balance is; None if not stated.
 
-    The plan's price is for a month, and a renewal for `billing_cycle` of them. What cannot be read for certain is
-    returned in a list, which no reader of money takes.
+    The plan's price is for a month, and a renewal for `billing_cycle` months. Ambiguous values are returned in a list,
+    which no reader of money accepts.
     """
     stated = row.get("renew_amount_with_vat")
     if stated is not None:
@@ -237,18 +237,18 @@ def _renewal(row: Mapping[str, object]) -> object:
 
 
 def _cycle(row: Mapping[str, object]) -> object:
-    """After how many months it is renewed again; what is no such number says nothing."""
+    """Months between renewals; any other value is ignored."""
     months = row.get("billing_cycle")
     is_cycle = isinstance(months, int) and not isinstance(months, bool) and 0 < months <= _LONGEST_CYCLE
     return months if is_cycle else None
 
 
 def _is_renewed(row: Mapping[str, object]) -> object:
-    """Whether the server renews itself: it is set to, and nobody asked for its end."""
+    """Whether the server renews automatically: it is enabled, and no end was requested."""
     return row.get("auto_renew") if not row.get("cancel_request") else False
 
 
-# Ten years: more is no cycle.
+# Ten years: a longer period is no billing cycle.
 _LONGEST_CYCLE = 120
 
 SERVERS = Records(
@@ -262,7 +262,7 @@ SERVERS = Records(
         text("description", "hostname"),
         flag("is_automatic", "auto_renew", required=True, compute=_is_renewed),
     ),
-    # Documented, in either of the two shapes that a server has.
+    # Documented, in either of the two shapes of a server.
     ignored=(
         "plan",
         "status",

@@ -1,7 +1,6 @@
--- The unit that an account's balance was held in, over time: consecutive good readings of one unit are one span, the
--- first span reaches back to the beginning and the newest has no end. A reading that names no unit is in the one that
--- the vendor named last; before it named any, in the one that the owner configured, or else that the file kept by hand
--- names.
+-- The unit of an account's balance over time: consecutive good readings in one unit form a span, the first span reaches
+-- back to the beginning and the newest has no end. A reading without a unit has the last unit that the vendor named, or
+-- before that the unit that the owner configured, or else the unit in the file kept by hand.
 with
 
 first_named as (
@@ -31,7 +30,7 @@ counted as (
     group by balances.account_id, coalesce(balances.unit_code, accounts.unit_code)
 ),
 
--- Only the readings of these have to be put in order.
+-- Only the readings of these need to be sorted.
 switched as (
     select account_id
     from counted
@@ -39,7 +38,7 @@ switched as (
     having count(*) > 1
 ),
 
--- Of two vendors' readings of one instant one counts: the same as in core.balance_snapshots.
+-- Of two vendors' readings at the same instant, the one of core.balance_snapshots counts.
 readings as (
     select
         balances.account_id,

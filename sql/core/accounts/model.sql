@@ -1,5 +1,5 @@
--- An account's unit is the one that its balance is held in now: what its newest good reading says, or where that says
--- nothing, what its owner configured. core.account_units has those before it.
+-- An account's unit is the current unit of its balance: that of its newest good reading, or if that has none, the one
+-- that its owner configured. core.account_units has earlier units.
 with
 
 prices as (
@@ -10,7 +10,7 @@ prices as (
     group by account_id
 ),
 
--- Accounts whose payments are documented by any listing that core.ledger_entries is made of.
+-- Accounts whose payments are documented by any source of core.ledger_entries.
 payers as (
     select account_id
     from staging.ledger_entries
@@ -33,7 +33,7 @@ named as (
         units.unit_code as known_unit_code
     from staging.accounts as accounts
     inner join core.account_units as units on accounts.account_id = units.account_id and units.to_at_utc is null
-    -- A former name of an account is no account of its own.
+    -- A former name of an account is not a separate account.
     left join staging.account_aliases as aliases on accounts.account_id = aliases.former_account_id
     where aliases.former_account_id is null
 )
@@ -64,7 +64,7 @@ select
     accounts.topup_minimum_amount,
     accounts.tax_rate,
 
-    -- in the words of FOCUS
+    -- FOCUS names
     accounts.ServiceProviderName,
     accounts.ServiceName,
     accounts.ServiceCategory,

@@ -1,7 +1,7 @@
--- fail adds_up: It agrees with what it was not made from.
--- The residual makes each interval's sum hold by itself, so the arithmetic is held to facts beside it: the readings
--- and the entries, added up again. Two balances in different units have no difference, so each stretch of readings in
--- one unit is held to it by itself.
+-- fail adds_up: It agrees with independent sources.
+-- The residual makes each interval's sum correct by construction, so the arithmetic is compared with independent facts:
+-- the readings, and the entries added up again. Balances in different units have no difference, so each stretch of
+-- readings in one unit is checked separately.
 with
 
 bridged as (
@@ -120,6 +120,6 @@ where
     or bridged.renewal_amount <> coalesce(entered.renewal_amount, 0)
     or bridged.adjustment_amount <> coalesce(entered.adjustment_amount, 0)
     or bridged.tax_amount <> coalesce(entered.tax_amount, 0)
-    -- Where there is no ledger, falls and small rises are inferred beside what is documented.
+    -- Without a ledger, falls and small rises are inferred in addition to documents.
     or (bridged.evidence_level <> 'balance' and bridged.refund_amount <> coalesce(entered.refund_amount, 0))
     or (bridged.evidence_level = 'ledger' and bridged.usage_amount <> coalesce(entered.usage_amount, 0))

@@ -1,5 +1,5 @@
--- Where the money went in each interval: what is documented (`core.balance_intervals`), and what it leaves over under
--- the name of what it looks like (`core.balance_residuals`), in its own column where it can be inferred.
+-- Where the money went in each interval: documented amounts (`core.balance_intervals`), and the remaining residual with
+-- its class (`core.balance_residuals`), in its own column if it can be inferred.
 with
 
 named as (
@@ -38,14 +38,14 @@ select
     closing_amount,
     unit_code,
 
-    -- how well it is known
+    -- evidence
     cast(inferred_top_up_amount as decimal(38, 9)) as inferred_top_up_amount,
     case when residual_class not in ('inferred_top_up', 'inferred_refund', 'inferred_usage') then residual_class end
         as unexplained_class,
     case when has_late then 'late_entry' when has_restated then 'restated' end as history_class,
     evidence_level,
 
-    -- what it rests on
+    -- sources
     entry_count,
     entry_ids,
     opening_fetch_id,

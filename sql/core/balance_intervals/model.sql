@@ -1,10 +1,10 @@
--- The intervals that close in the months that are owed, what is documented of each, and what that leaves over. A
--- document only explains the interval that it falls in: opened < effective <= closed.
+-- The intervals that close in dirty months, the documents of each, and the residual that they leave. A document only
+-- explains the interval that it falls into: opened < effective <= closed.
 --
--- Where usage is stated by day, a reading of the balance corresponds to a reading of a meter: all days before it as
--- stated by now, and its own day as far as it had been stated by then. The usage of an interval is the difference of
--- its two meter readings, so that usage asked for beside each balance explains intervals shorter than a day, and a day
--- that nothing divides falls to the interval that holds its end.
+-- If usage is stated by day, a reading of the balance corresponds to a reading of a cumulative meter: all days before
+-- it as stated by now, and its own day as far as it had been stated by then. The usage of an interval is the difference
+-- of its two meter readings, so usage requested along with each balance explains intervals shorter than a day, and a
+-- day that cannot be divided belongs to the interval that contains its end.
 with
 
 months as (
@@ -22,7 +22,7 @@ owed_range as (
     from months
 ),
 
--- The reading before the first that is owed: what the first interval opens with.
+-- The reading before the first dirty one, with which the first interval opens.
 carried as (
     select
         snapshots.account_id,
@@ -52,7 +52,7 @@ readings as (
         and snapshots.observed_at_utc < owed_range.before_utc
 ),
 
--- What was asked for in the same run as a balance was asked for at the same time, a few seconds aside.
+-- Requests of the same run as a balance count as simultaneous with it, although they differ by seconds.
 polls as (
     select
         fetches.account_id,
@@ -89,7 +89,7 @@ paired as (
     left join polls on readings.account_id = polls.account_id and asked.run_id = polls.run_id
 ),
 
--- Days that are over, added up: as stated by now, and as stated first.
+-- Completed days, added up: as stated by now, and as first stated.
 first_stated as (
     select
         account_id,
@@ -161,7 +161,7 @@ metered as (
         + case when read_days.usage_date is null then 0 else coalesce(today.credits_amount, 0) end
             as first_meter_amount
     from whole_days
-    -- A day whose usage is in another unit is no part of this meter.
+    -- A day with usage in another unit is no part of this meter.
     left join core.usage_days as read_days
         on
             whole_days.account_id = read_days.account_id
@@ -210,11 +210,11 @@ intervals as materialized (
         known.*,
         row_number() over () as interval_number
     from known
-    -- Amounts in two units have no difference.
+    -- Amounts in different units have no difference.
     where known.opened_at_utc is not null and known.opening_unit_code = known.unit_code
 ),
 
--- -- what the ledger says of them ----------------------------------------------------------------------------------
+-- -- ledger entries of the intervals -------------------------------------------------------------------------------
 
 ends as (
     select
@@ -234,14 +234,14 @@ entries as (
         booked.effective_at_utc,
         booked.entry_amount,
         booked.unit_code,
-        -- A small type: the join sorts what it carries.
+        -- A small type, because the join sorts its columns.
         cast(
             case when booked.entry_status = 'pending' then 'pending' else booked.entry_kind end
             as enum('top_up', 'usage', 'renewal', 'refund', 'adjustment', 'tax', 'other', 'pending')
         ) as component,
         booked.first_observed_at_utc,
         booked.first_entry_amount <> booked.entry_amount as is_restated,
-        -- Digits after the point, without the zeros behind them.
+        -- Decimals without trailing zeros.
         9 - length(cast(booked.entry_amount as varchar)) + length(rtrim(cast(booked.entry_amount as varchar), '0'))
             as decimal_count
     from core.ledger_entries as booked
@@ -271,7 +271,7 @@ documented as (
     from entries
     asof inner join ends
         on entries.account_id = ends.account_id and entries.effective_at_utc <= ends.closed_at_utc
-    -- An entry in another unit than the balance's is no part of it.
+    -- An entry in another unit than the balance does not explain it.
     where entries.effective_at_utc > ends.opened_at_utc and entries.unit_code = ends.unit_code
     group by ends.interval_number
 ),
@@ -322,20 +322,20 @@ select
     stated_usage_amount,
     first_usage_amount,
 
-    -- what is documented
+    -- documents
     cast(top_up_amount as decimal(38, 9)) as top_up_amount,
     cast(refund_amount as decimal(38, 9)) as refund_amount,
     cast(usage_amount as decimal(38, 9)) as usage_amount,
     cast(renewal_amount as decimal(38, 9)) as renewal_amount,
     cast(adjustment_amount as decimal(38, 9)) as adjustment_amount,
     cast(tax_amount as decimal(38, 9)) as tax_amount,
-    -- An entry that is not settled yet counts where the balance has moved by it already.
+    -- An entry that has not settled counts if the balance has already moved by it.
     cast(case when beyond_amount = open_amount then open_amount else 0 end as decimal(38, 9)) as pending_amount,
     cast(case when beyond_amount = open_amount then 0 else beyond_amount end as decimal(38, 9)) as residual_amount,
     entry_count,
     entry_ids,
 
-    -- to how many decimals it is stated
+    -- decimals
     greatest(
         9 - length(cast(opening_amount as varchar)) + length(rtrim(cast(opening_amount as varchar), '0')),
         9 - length(cast(closing_amount as varchar)) + length(rtrim(cast(closing_amount as varchar), '0'))
@@ -346,7 +346,7 @@ select
         + length(rtrim(cast(coalesce(stated_usage_amount, 0) as varchar), '0'))
     ) as document_decimal_count,
 
-    -- how well it is known
+    -- evidence
     is_polled,
     polled_at_utc,
     has_late,

@@ -1,5 +1,5 @@
--- What the documents of an interval leave over: inferred money where only balances or usage are known, or else what it
--- looks like.
+-- The residual of an interval's documents: inferred money if only balances or usage are known, or else its likely
+-- cause.
 with
 
 owed_months as (
@@ -17,9 +17,9 @@ owed_span as (
     from owed_months
 ),
 
--- -- what is left over, beside its neighbours ----------------------------------------------------------------------
+-- -- residuals with their neighbours -------------------------------------------------------------------------------
 
--- Neighbours are looked for within 92 days.
+-- Neighbours are searched within 92 days.
 nearby as (
     select
         intervals.account_id,
@@ -54,7 +54,7 @@ neighbours as (
         account_id,
         closed_at_utc,
         price,
-        -- What is further off is no neighbour: it may lie beyond what is read here.
+        -- Anything further away is no neighbour: it may lie outside the rows that are read here.
         case
             when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
                 then lag(closed_at_utc) over following
@@ -79,8 +79,8 @@ neighbours as (
             when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
                 then lead(price) over following
         end as price_after,
-        -- A number of whole euros does not prove that cents are never stated: its neighbours may, and of a currency
-        -- cents always count.
+        -- An amount in whole euros does not prove that cents are never stated: neighbours may state them, and for a
+        -- currency cents always count.
         greatest(max(balance_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
             as balance_decimal_count,
         greatest(max(document_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
@@ -95,7 +95,7 @@ neighbours as (
         )
 ),
 
--- The entries of intervals with a residual, with all that is stated of them.
+-- The entries of intervals with a residual, with all their statements.
 residual_entry_ids as (
     select
         account_id,
@@ -124,8 +124,8 @@ residual_entries as materialized (
     where entries.entry_status <> 'pending'
 ),
 
--- What each entry of an interval with a residual would explain by itself. The tax rate is the owner's, where the vendor
--- names no tax.
+-- The amount that each entry of an interval with a residual would explain alone. The tax rate is the owner's if the
+-- vendor states no tax.
 explanations as materialized (
     select
         residual_entries.account_id,
@@ -158,7 +158,7 @@ explanations as materialized (
     group by residual_entries.account_id, residual_entries.closed_at_utc
 ),
 
--- Every entry of the size of a residual, within 92 days of its interval.
+-- Every entry of the size of a residual within 92 days of its interval.
 equal_entries as materialized (
     select
         residuals.account_id,
@@ -181,7 +181,7 @@ equal_entries as materialized (
         and residuals.closed_at_utc + interval 92 day
 ),
 
--- An entry that is booked again within a day under another id, and that the balance never moved by.
+-- An entry that is booked again within a day under another id, without a movement of the balance.
 repeated_entries as (
     select distinct
         residual_entries.account_id,
@@ -200,7 +200,7 @@ repeated_entries as (
     where residual_entries.residual_amount = -residual_entries.entry_amount
 ),
 
--- What an account usually pays: a missing entry has the size of one that is known.
+-- Usual amounts of an account: a missing entry has the size of a known one.
 usual_amounts as (
     select distinct
         account_id,
@@ -209,7 +209,7 @@ usual_amounts as (
     where residual_amount = entry_amount
 ),
 
--- How much was spent a day in the 28 days before a rise, where no ledger says what the rise was.
+-- Mean daily spend in the 28 days before a rise that no ledger explains.
 falls as (
     select
         account_id,
@@ -239,7 +239,7 @@ rises as (
     group by residuals.account_id, residuals.closed_at_utc
 ),
 
--- What was booked in one interval and moved the balance in the next leaves two residuals that cancel each other.
+-- An amount booked in one interval that moved the balance in the next leaves two residuals that cancel out.
 compared as (
     select
         residuals.*,
@@ -255,7 +255,7 @@ compared as (
             neighbours.residual_after_amount = -residuals.residual_amount
             and (residuals.evidence_level = 'usage' or explanations.has_counterpart or after.has_counterpart)
         ) as is_boundary,
-        -- Two balances are each rounded by half of their last digit at most, and so is each document.
+        -- Both balances and each document are rounded by at most half of their last digit.
         case
             when residuals.document_decimal_count > neighbours.balance_decimal_count
                 then
@@ -273,7 +273,7 @@ compared as (
                                 - cast(residuals.opened_at_utc at time zone 'UTC' as date)
                         else residuals.entry_count
                     end
-                    -- What is missing of a document has no more digits than documents have.
+                    -- The missing part of a document has no more digits than documents have.
                     and 9 - length(cast(residuals.residual_amount as varchar))
                     + length(rtrim(cast(residuals.residual_amount as varchar), '0')) > neighbours.document_decimal_count
             else false
@@ -294,7 +294,7 @@ compared as (
         on residuals.account_id = after.account_id and neighbours.closed_after_utc = after.closed_at_utc
 ),
 
--- -- what it looks like --------------------------------------------------------------------------------------------
+-- -- classes -------------------------------------------------------------------------------------------------------
 
 classified as (
     select
@@ -348,7 +348,7 @@ classified as (
         end as residual_class
     from compared
     inner join core.accounts as owners on compared.account_id = owners.account_id
-    -- The owner's smallest top-up is an amount of the unit that the account is in now.
+    -- The owner's minimum top-up is in the current unit of the account.
     left join core.accounts as smallest
         on compared.account_id = smallest.account_id and compared.unit_code = smallest.unit_code
     left join staging.evidence as evidence on compared.account_id = evidence.account_id

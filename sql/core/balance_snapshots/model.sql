@@ -11,7 +11,7 @@ select
     balances.limit_amount,
     balances.unconfirmed_amount,
 
-    -- where it came from
+    -- source
     'fresh' as reading_state,
     balances.effective_at_utc,
     balances.fetch_id
@@ -22,8 +22,8 @@ inner join core.account_units as units
         balances.account_id = units.account_id
         and balances.observed_at_utc >= units.from_at_utc
         and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
--- Of two vendors' readings of one instant one counts: the account's own vendor's before all others, such as one that is
--- kept by hand.
+-- Of two vendors' readings at the same instant, that of the account's own vendor precedes any other, such as one kept
+-- by hand.
 left join staging.balances as other
     on
         balances.account_id = other.account_id
@@ -43,7 +43,7 @@ select
     cast(null as decimal(38, 9)) as limit_amount,
     cast(null as decimal(38, 9)) as unconfirmed_amount,
 
-    -- where it came from
+    -- source
     'unknown' as reading_state,
     cast(null as timestamptz) as effective_at_utc,
     max(attempts.fetch_id) as fetch_id

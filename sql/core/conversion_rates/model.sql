@@ -1,17 +1,17 @@
--- A rate holds until the next is published, and for 7 days at most; no rate of a later day is ever used. Units meet by
--- way of the euro, at two rates of one day.
+-- A rate applies until the next is published, and for at most 7 days; no rate of a later day is ever used. Units are
+-- converted through the euro, with two rates of the same day.
 with
 
 units as (
     select unit_code from core.account_units
     union distinct
-    -- An entry may be in a currency of its own.
+    -- An entry may be in another currency than its account.
     select unit_code from core.ledger_entries
     union distinct
     select price_unit_code as unit_code from core.credit_prices
 ),
 
--- The euro is what all others are quoted in.
+-- All other currencies are quoted against the euro.
 quoted as (
     select
         rate_date,

@@ -1,5 +1,5 @@
--- A price is one of credits: where a vendor turns out to count in a currency, what a credit cost says nothing. Where it
--- did count in credits once, they cost what they cost.
+-- A price applies to credits only: if an account turns out to be in a currency, it has no effect. Days on which the
+-- account was in credits keep their price.
 select
     -- ids
     prices.account_id,

@@ -7,6 +7,6 @@ select
     eur_rate,
     'ecb' as fx_source,
 
-    -- where it came from
+    -- source
     fetch_id
 from staging.fx_rates

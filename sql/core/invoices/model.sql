@@ -12,7 +12,7 @@ select
     coalesce(invoices.unit_code, units.unit_code) as unit_code,
     invoices.order_ids,
 
-    -- where it came from
+    -- source
     invoices.observed_at_utc,
     invoices.fetch_id
 from staging.invoices as invoices

@@ -1,6 +1,5 @@
--- What is known is what the newest listing says that was walked to its end, and what was seen after that: a thing that
--- it no longer names will not be charged for. A charge whose day is past was made or was not; either way it is no
--- longer ahead.
+-- Known charges are those of the newest complete listing and of later pages: an item that is no longer listed will not
+-- be charged. A charge whose day is past is no longer ahead, whether it was made or not.
 with
 
 walks as (
@@ -21,7 +20,7 @@ newest as (
         account_id,
         max(first_fetch_id) as first_fetch_id
     from walks
-    -- A listing of which no row could be read is no proof that nothing will be charged.
+    -- A listing without a readable row does not prove that nothing will be charged.
     where is_complete and (accepted_rows > 0 or received_rows = 0)
     group by account_id
 )
@@ -38,11 +37,11 @@ select
     coalesce(charges.unit_code, units.unit_code) as unit_code,
     charges.cycle_months,
 
-    -- what it is
+    -- description
     charges.description,
     charges.is_automatic,
 
-    -- where it came from
+    -- source
     charges.observed_at_utc,
     charges.fetch_id
 from staging.known_charges as charges

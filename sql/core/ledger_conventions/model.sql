@@ -1,5 +1,5 @@
--- How a ledger is signed now, and the proof: the intervals that closed in the months that it holds for. Nobody
--- documents it; core.ledger_periods says how it is found, and what held before.
+-- The current sign convention of a ledger, and its proof: the intervals that closed in the months to which it applies.
+-- Vendors do not document it; core.ledger_periods determines it, and has the earlier ones.
 with
 
 stated as (

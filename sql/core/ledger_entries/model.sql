@@ -1,11 +1,11 @@
--- An account has its entries from one listing, so that nothing is counted twice. Where the vendor shows this key no
--- ledger, its paid orders replace it: deposits with VAT, and what other orders took from the balance; refunds are not
--- among them. Where nothing itemises what was spent, settled payments are the top-ups that are documented.
+-- An account has its entries from one listing, so that nothing is counted twice. If this key cannot read the vendor's
+-- ledger, paid orders replace it: deposits with VAT, and the amounts that other orders took from the balance, without
+-- refunds. If nothing itemises spend, settled payments are the documented top-ups.
 --
--- An entry that names no unit is in the one that the balance was held in when the entry took effect; where its amount
--- has been restated, when it was stated last. A later change of the account's unit changes no entry.
+-- An entry without a unit has the unit of the balance when the entry took effect, or if its amount has been restated,
+-- when it was last stated. A later change of the account's unit changes no entry.
 --
--- Under by_kind an entry whose kind does not tell its direction keeps the sign that it was stated with.
+-- Under by_kind an entry whose kind does not determine its direction keeps its stated sign.
 with
 
 stated as (
@@ -67,11 +67,11 @@ select
     gross_amount,
     'ledger' as entry_source,
 
-    -- the vendor's words
+    -- the vendor's texts
     vendor_entry_type,
     description,
 
-    -- where it came from
+    -- source
     first_observed_at_utc,
     case
         when first_stated_amount = stated_amount then entry_amount
@@ -102,11 +102,11 @@ select
     orders.gross_amount,
     'orders' as entry_source,
 
-    -- the vendor's words
+    -- the vendor's texts
     orders.vendor_order_type as vendor_entry_type,
     cast(null as varchar) as description,
 
-    -- where it came from
+    -- source
     orders.first_observed_at_utc,
     case
         when orders.order_kind = 'top_up' then orders.gross_amount
@@ -116,7 +116,7 @@ select
     orders.fetch_id
 from core.orders as orders
 inner join staging.evidence as evidence on orders.account_id = evidence.account_id and evidence.is_fallback
--- What was paid by card moved no balance.
+-- A payment by card moved no balance.
 where
     orders.order_status = 'settled'
     and (orders.order_kind = 'top_up' or orders.from_balance_amount <> 0)
@@ -136,11 +136,11 @@ select
     payments.payment_amount + payments.payment_tax_amount as gross_amount,
     'payments' as entry_source,
 
-    -- the vendor's words
+    -- the vendor's texts
     payments.payment_kind as vendor_entry_type,
     payments.description,
 
-    -- where it came from
+    -- source
     payments.first_observed_at_utc,
     payments.payment_amount as first_entry_amount,
     payments.observed_at_utc,

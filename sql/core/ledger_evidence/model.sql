@@ -1,7 +1,7 @@
--- What the balances of a month prove of how a ledger is signed. Three signs, each with the amounts as stated and with
--- those that include tax, are tried on the intervals between two readings of one unit that hold settled entries: which
--- of them come to what the balance moved by, to the last digit? Money that came in alone proves nothing, unless the
--- signs would have moved the balance differently.
+-- Evidence of a month's balances for the sign convention of a ledger. Three conventions, each with the amounts as
+-- stated and with those that include tax, are tested on the intervals between two readings in one unit that have
+-- settled entries: which of them explain the change of the balance to the last digit? Incoming money alone proves
+-- nothing, unless the conventions would have moved the balance differently.
 with
 
 months as (
@@ -24,7 +24,7 @@ booked as (
     from staging.ledger_entries
 ),
 
--- The reading before the first that is owed: what the first interval opens with.
+-- The reading before the first dirty one, with which the first interval opens.
 carried as (
     select
         balances.account_id,
@@ -36,7 +36,7 @@ carried as (
     group by balances.account_id
 ),
 
--- Of two vendors' readings of one instant one counts: the same as in core.balance_snapshots.
+-- Of two vendors' readings at the same instant, the one of core.balance_snapshots counts.
 readings as (
     select
         balances.account_id,

@@ -1,14 +1,14 @@
--- How a ledger is signed, by the UTC months of its entries. A month is judged by the intervals that closed in it, or
--- where fewer than two tell, by those of the two months before as well. What the kinds of the entries speak against is
--- out: where deposits are mostly stated negative, or usage is mostly stated positive, amounts are not signed. Of the
--- rest, what explains strictly more intervals than all that explain others is proven; tax must explain twice as many as
--- the amounts without it, for one entry of many proves nothing of the others. A month that proves nothing keeps what
--- held before it, so a closed month never changes by what comes later. Only the months before the first proof take
--- that, for nothing was known of them. Where nothing was ever proven, amounts of both signs are taken as signed, and
--- amounts of one sign by the entries' kinds.
+-- The sign convention of a ledger, by the UTC months of its entries. A month is judged by the intervals that closed in
+-- it, or if fewer than two of them are conclusive, by those of the two months before as well. Conventions that the
+-- entry kinds contradict are excluded: if deposits are mostly stated negative, or usage is mostly stated positive,
+-- amounts are not signed. Of the rest, a convention is proven if it explains strictly more intervals than every other;
+-- one with tax must explain twice as many as the amounts without it, because one entry of many proves nothing about the
+-- others. A month that proves nothing keeps the previous convention, so a closed month never changes by later evidence.
+-- Only the months before the first proof follow it, because nothing was known about them. If nothing was ever proven,
+-- amounts of both signs are taken as signed, and amounts of one sign by the entries' kinds.
 with recursive
 
--- In the order of preference among what explains the same intervals.
+-- In order of preference among conventions that explain the same intervals.
 signs as (
     select
         listed.preference,
@@ -54,7 +54,7 @@ stated as (
     group by account_id, cast(date_trunc('month', effective_at_utc at time zone 'UTC') as date)
 ),
 
--- Entries that are settled, or if none is yet, any: each account with a ledger has a period.
+-- Settled entries, or if there are none yet, all entries: each account with a ledger has a period.
 assumed as (
     select
         booked.account_id,
@@ -91,8 +91,8 @@ months as (
     from core.ledger_evidence
 ),
 
--- Which way the kinds are mostly stated: in the month, in the two months before as well, or where these have few
--- entries, in all until then.
+-- The prevailing sign of each kind: in the month, in the two months before as well, or if these have few entries, in
+-- all months until then.
 stated_directions as (
     select
         months.account_id,
@@ -159,7 +159,7 @@ allowed as (
         or (candidates.sign_convention = 'inverted' and kinds.credit_sign <= 0 and kinds.debit_sign >= 0)
 ),
 
--- The intervals of a month, and of three, as far as something explains them.
+-- The intervals of one month, and of three, that a convention explains.
 evidence as (
     select
         months.account_id,
@@ -236,7 +236,7 @@ best as (
     where reconciled_count = best_count
 ),
 
--- A tie proves nothing: what explains as many intervals must explain the same ones.
+-- A tie proves nothing, unless both conventions explain the same intervals.
 shared as (
     select
         best.account_id,
@@ -275,7 +275,7 @@ proven as (
             best.account_id = least.account_id
             and best.known_month = least.known_month
             and best.month_count = least.month_count
-    -- One interval of a month may be chance.
+    -- A single interval of a month may be chance.
     where best.month_count = 3 or best.reconciled_count >= 2
     group by best.account_id, best.known_month, best.month_count, least.least_count
     having count(*) = least.least_count
@@ -295,7 +295,7 @@ numbered as (
         on months.account_id = proven.account_id and months.known_month = proven.known_month and proven.month_count = 3
 ),
 
--- What a month proves, or else what held before it. What held goes on where it explains as much as anything.
+-- The convention that a month proves, or else the previous one, which also continues if it explains as much as any.
 walked as (
     select
         account_id,
@@ -329,7 +329,7 @@ first_proofs as (
     group by account_id
 ),
 
--- The months before the first proof take it; and no month is signed in a way that its own kinds speak against.
+-- The months before the first proof follow it; and no month has a convention that its own entry kinds contradict.
 settled as (
     select
         walked.account_id,
@@ -387,11 +387,11 @@ select
         as date
     ) as to_date,
 
-    -- how amounts are signed
+    -- convention
     periods.sign_convention,
     periods.amount_basis,
 
-    -- what was thought before anything was proven, and when it was
+    -- assumption before the first proof, and the month of the proof
     assumed.assumed_convention,
     first_proofs.proven_month
 from periods

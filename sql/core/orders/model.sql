@@ -8,7 +8,7 @@ select
     orders.due_at_utc,
     orders.paid_at_utc,
 
-    -- what it is
+    -- description
     orders.order_kind,
     orders.order_status,
     orders.vendor_order_type,
@@ -19,7 +19,7 @@ select
     orders.from_balance_amount,
     coalesce(orders.unit_code, units.unit_code) as unit_code,
 
-    -- where it came from
+    -- source
     orders.first_observed_at_utc,
     orders.observed_at_utc,
     orders.fetch_id

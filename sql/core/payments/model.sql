@@ -5,7 +5,7 @@ select
 
     -- times
     payments.ordered_at_utc,
-    -- What has not been paid has no such time, whatever the vendor stamped last.
+    -- A payment that has not been made has no such time, whatever the vendor's last timestamp is.
     case when payments.payment_status = 'settled' then payments.paid_at_utc end as paid_at_utc,
 
     -- amounts
@@ -13,12 +13,12 @@ select
     payments.payment_tax_amount,
     coalesce(payments.unit_code, units.unit_code) as unit_code,
 
-    -- what it is
+    -- description
     payments.payment_status,
     payments.payment_kind,
     payments.description,
 
-    -- where it came from
+    -- source
     payments.first_observed_at_utc,
     payments.observed_at_utc,
     payments.fetch_id

@@ -11,7 +11,7 @@ select
     coalesce(resource_days.unit_code, units.unit_code) as unit_code,
     resource_days.is_partial,
 
-    -- where it came from
+    -- source
     resource_days.observed_at_utc,
     resource_days.fetch_id
 from staging.resource_days as resource_days

@@ -1,5 +1,5 @@
--- Usage has no unit of its own: it is in the one that the balance was held in when the vendor first stated the amount
--- that holds by now, whatever the balance is held in since.
+-- Usage has no unit of its own: it has the unit of the balance when the vendor first stated the current amount, even if
+-- the balance has changed its unit since.
 with
 
 switched as (
@@ -38,7 +38,7 @@ select
     usage_days.cost_unit_code,
     usage_days.is_partial,
 
-    -- where it came from
+    -- source
     usage_days.observed_at_utc,
     usage_days.fetch_id
 from staging.usage_days as usage_days

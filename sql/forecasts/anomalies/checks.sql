@@ -1,5 +1,5 @@
 -- warn is_expected: No account has an anomaly in the last 7 days.
--- Older ones have been seen by now.
+-- Older ones have been reported before.
 select
     account_id,
     anomaly_kind || ': ' || reason as message

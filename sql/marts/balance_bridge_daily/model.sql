@@ -1,5 +1,5 @@
--- An interval belongs to the day that it closed on: what straddles the end is counted once, and the balances telescope.
--- Each unit is by itself. Where the balance was in another unit in between, what it moved by meanwhile is unexplained.
+-- An interval belongs to the day on which it closed: one across midnight is counted once, and the balances telescope.
+-- Units are kept apart. If the balance was in another unit in between, the change meanwhile is unexplained.
 with
 
 added as (
@@ -41,7 +41,7 @@ select
     account_id,
     bridge_date,
 
-    -- from the first balance to the last
+    -- opening to closing balance
     opening_amount,
     cast(top_up_amount as decimal(38, 9)) as top_up_amount,
     cast(refund_amount as decimal(38, 9)) as refund_amount,
@@ -54,7 +54,7 @@ select
     closing_amount,
     unit_code,
 
-    -- how well it is known
+    -- evidence
     cast(inferred_top_up_amount as decimal(38, 9)) as inferred_top_up_amount,
     core.span_class(unexplained_amount, between_amount, class_count, unexplained_class) as unexplained_class,
     evidence_level,

@@ -1,5 +1,5 @@
--- Read back from the database: what a table says of itself is what it is. Units are in brackets at the end of a
--- column's comment, the key at the end of a table's. Where a column comes from no catalogue knows: loading says it.
+-- Read from the database's own catalogue. Units are in brackets at the end of a column's comment, the key at the end of
+-- a table's. The catalogue does not know the sources of a column: loading records them.
 with
 
 documented as (
@@ -8,7 +8,7 @@ documented as (
         tables.comment as table_doc,
         columns.column_name,
         columns.data_type,
-        -- A view's columns have no constraints: their comments say it.
+        -- A view's columns have no constraints: their comments state nullability.
         regexp_replace(columns.comment, ' Never NULL\.', '') as column_comment,
         columns.is_nullable and columns.comment not like '%Never NULL.%' as is_nullable
     from (
@@ -31,7 +31,7 @@ documented as (
             tables.database_name = columns.database_name
             and tables.schema_name = columns.schema_name
             and tables.table_name = columns.table_name
-    -- Of the tables that readers get loading says where their columns come from, and of no others.
+    -- Loading records the sources of published tables only.
     inner join (select distinct table_name from staging.column_sources) as readable
         on tables.schema_name || '.' || tables.table_name = readable.table_name
     where tables.database_name = current_database()
@@ -42,7 +42,7 @@ select
     documented.table_name,
     documented.column_name,
 
-    -- what it is
+    -- description
     documented.data_type,
     nullif(regexp_extract(documented.column_comment, ' \[([^\]]*)\]$', 1), '') as unit,
     regexp_replace(documented.column_comment, ' \[([^\]]*)\]$', '') as doc,
@@ -51,7 +51,7 @@ select
         string_split(regexp_extract(documented.table_doc, 'Key: ([A-Za-z_0-9, ]*)\.$', 1), ', '), documented.column_name
     ) as is_key,
 
-    -- where it comes from
+    -- sources
     sources.source,
     sources.vendor_fields,
     documented.table_doc

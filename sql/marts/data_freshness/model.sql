@@ -13,7 +13,7 @@ counted as (
     group by account_id, endpoint
 ),
 
--- Ranking only what is of the newest instant keeps this from sorting all that was ever asked.
+-- Ranking only rows of the newest instant avoids sorting every request ever made.
 ranked as (
     select
         fetches.*,
@@ -35,13 +35,13 @@ select
     -- times
     ranked.fetched_at_utc as last_attempt_at_utc,
     counted.last_observed_at_utc,
-    -- greatest() passes over a NULL, and what was never observed is not new.
+    -- greatest() ignores NULL, and an endpoint that was never observed is not new.
     case
         when counted.last_observed_at_utc is not null
             then cast(greatest(date_diff('second', counted.last_observed_at_utc, build.as_of_utc), 0) as double)
     end as age_seconds,
 
-    -- how it went
+    -- result
     ranked.outcome,
     ranked.status_code,
     ranked.reason,

@@ -1,5 +1,5 @@
--- What could not be converted is named, unit by unit, and never part of the total. Two accounts whose unit is unknown
--- may hold two units, so each is named by itself. Two names for one account at its vendor count once.
+-- Amounts that could not be converted are listed by unit, and never part of the total. Two accounts with an unknown
+-- unit may have different ones, so they are listed separately. Two names for one account at its vendor count once.
 with
 
 accounts as (
@@ -63,7 +63,7 @@ select
     cast(counted.reporting_burn_28d_amount as decimal(38, 9)) as reporting_burn_28d_amount,
     coalesce(named.unconverted_balances, '') as unconverted_balances,
 
-    -- how urgent
+    -- severities
     counted.ok_account_count,
     counted.watch_account_count,
     counted.warning_account_count,

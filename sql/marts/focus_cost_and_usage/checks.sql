@@ -1,5 +1,5 @@
--- fail adds_up: It agrees with what it was not made from.
--- The export is held to the ledger, the usage days and the bridge: facts that it was not priced by.
+-- fail adds_up: It agrees with independent sources.
+-- The export is compared with the ledger, the usage days and the bridge, from which it was not priced.
 with
 
 entries as (
@@ -63,7 +63,7 @@ days as (
     where accounts.evidence_level = 'usage' and accounts.same_as_account_id is null
 ),
 
--- By account, month and currency: what was paid in and what left, of all that has a price.
+-- By account, month and currency: priced amounts paid in and used.
 moved as (
     select
         account_id,
@@ -119,7 +119,7 @@ compared as (
 
 -- -- from the first reading to the last ------------------------------------------------------------------------------
 
--- Each stretch of readings in one unit by itself: two units have no interval between them.
+-- Each stretch of readings in one unit separately: there is no interval between different units.
 bridged as (
     select
         bridge.account_id,
@@ -152,7 +152,7 @@ drawn as (
     group by x_AccountId, x_EntryId
 ),
 
--- What is no charge for service, or has no price, counts as the ledger has it: the bridge knows no prices.
+-- Entries that are no charge for service, or have no price, count as in the ledger: the bridge has no prices.
 entered as (
     select
         bridged.account_id,
@@ -179,8 +179,8 @@ entered as (
     group by bridged.account_id, bridged.from_at_utc
 ),
 
--- What had been stated of a day when the balance was read is not kept, so the first and the last day leave a margin:
--- anything from the least to the most that was ever stated of them, or nothing. Credits given back are below zero.
+-- It is not recorded how much of a day had been stated when the balance was read, so the first and the last day leave a
+-- margin: from the least to the most that was ever stated of them, or zero. Returned credits are below zero.
 margins as (
     select
         bridged.account_id,

@@ -1,9 +1,9 @@
--- What vendors report, in FOCUS 1.4. Money paid in is a Purchase: billed, and not yet used. What leaves the balance is
--- Usage: used, and billed before. A ledger entry is charged to the UTC day that it falls on, so that a month holds
--- what left in it. What has no price in a currency has no row.
+-- Charges as vendors report them, in FOCUS 1.4. Money paid in is a Purchase: billed, and not yet used. Money that
+-- leaves the balance is Usage: used, and billed before. A ledger entry is charged to its UTC day, so a month contains
+-- its own usage. Amounts without a price in a currency have no row.
 with
 
--- The first currency that a balance was held in names its billing account: a change of unit renames no earlier charge.
+-- The first currency of a balance names its billing account, so that a change of unit renames no earlier charge.
 first_units as (
     select
         account_id,
@@ -32,16 +32,16 @@ entries as (
         coalesce(entries.description, entries.vendor_entry_type) as description,
         entries.unit_code,
         entries.fetch_id,
-        -- A refund that takes money out of the account gives back a purchase, not service.
+        -- A refund that takes money out of the account returns a purchase, not service.
         entries.entry_kind = 'top_up' or (entries.entry_kind = 'refund' and entries.entry_amount < 0) as is_purchase,
         entries.entry_amount
     from core.ledger_entries as entries
     inner join core.accounts as accounts on entries.account_id = accounts.account_id
     where
         entries.entry_status in ('settled', 'unknown')
-        -- Money that came in under a word that nobody knows is neither a purchase nor service.
+        -- Incoming money of an unknown kind is neither a purchase nor service.
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
-        -- Where the best evidence is usage by day, drawdown follows from the days.
+        -- If the best evidence is usage by day, drawdown follows from the days.
         and (
             accounts.evidence_level <> 'usage'
             or entries.entry_kind = 'top_up'
@@ -49,7 +49,7 @@ entries as (
         )
 ),
 
--- Accounts whose drawdown follows its purchases. Of the others a purchase is all that will ever be told.
+-- Accounts whose drawdown is reported. For the others, a purchase is the only charge that is ever reported.
 drawn_down as (
     select account_id
     from core.accounts
@@ -84,7 +84,7 @@ charges as (
         fetch_id
     from entries
     union all
-    -- FOCUS has a tax billed where it is levied, but a prepaid one was billed with the purchase that it is taken from.
+    -- In FOCUS a tax is billed when it is levied, but a prepaid one was billed with the purchase that pays for it.
     select
         account_id,
         'entry/' || entry_id || '/prepaid' as charge_id,
@@ -131,8 +131,7 @@ measured as (
             when drawn_down.account_id is null and charges.charge_category = 'Purchase' then charges.billed_amount
             else charges.drawn_amount
         end as effective_amount,
-        -- The exact digits that were stated, as far as nine decimals and 29 digits before them hold them. FOCUS knows
-        -- no quantity below zero.
+        -- The stated digits, if they fit into nine decimals and 29 integer digits. FOCUS allows no negative quantity.
         case when charges.quantity >= 0 then try_cast(charges.quantity as decimal(38, 9)) end as consumed_quantity
     from charges
     left join drawn_down on charges.account_id = drawn_down.account_id
@@ -143,7 +142,7 @@ priced as (
         measured.*,
         case when measured.is_currency then measured.unit_code else prices.price_unit_code end as currency_code,
         case when not measured.is_currency then prices.price_amount end as price_amount,
-        -- Beyond ten digits before the point a product would not fit, so there is no row.
+        -- With more than ten integer digits the product would not fit, so there is no row.
         case
             when measured.is_currency or prices.price_amount is not null
                 then core.at_price(measured.billed_amount, prices.price_amount)
@@ -182,7 +181,7 @@ select
     cast(priced.charge_date + 1 as timestamp) at time zone 'UTC' as ChargePeriodEnd,
     cast(priced.charge_date as timestamp) at time zone 'UTC' as ChargePeriodStart,
     priced.consumed_quantity as ConsumedQuantity,
-    -- FOCUS has units begin with a capital.
+    -- FOCUS units begin with a capital letter.
     case
         when priced.consumed_quantity is not null
             then upper(substring(priced.quantity_unit, 1, 1)) || substring(priced.quantity_unit, 2)

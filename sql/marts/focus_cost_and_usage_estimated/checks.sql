@@ -1,5 +1,5 @@
--- fail adds_up: It agrees with what it was not made from.
--- What is reported is the same in both tables, and estimates are held to the readings themselves.
+-- fail adds_up: It agrees with independent sources.
+-- Reported charges are the same in both tables, and estimates are compared with the readings themselves.
 with
 
 reported as (
@@ -35,7 +35,7 @@ estimated as (
     group by x_AccountId, BillingCurrency
 ),
 
--- Consecutive good readings of accounts of which nothing but balances is known.
+-- Consecutive good readings of accounts with balances only.
 readings as (
     select
         snapshots.account_id,
@@ -55,7 +55,7 @@ readings as (
     window following as (partition by snapshots.account_id order by snapshots.observed_at_utc)
 ),
 
--- Only of currencies: what is no currency may have had no price.
+-- Only for currencies: other units may have had no price.
 falls as (
     select
         account_id,

@@ -1,9 +1,9 @@
--- What vendors report, and for accounts of which only balances are known what each fall of the balance says: opening
--- plus documented movements minus closing, over the exact time between the two readings. A rise that nothing documents
--- is no row. An estimate belongs to the month that its interval ends in.
+-- Charges as vendors report them, and for accounts with balances only an estimate for each fall of the balance: opening
+-- plus documented movements minus closing, over the exact time between the two readings. An undocumented rise has no
+-- row. An estimate belongs to the month in which its interval ends.
 with
 
--- Where only balances are known, documented usage (of a ledger that was never read whole) is a part of the fall.
+-- If only balances are known, documented usage (of a ledger that was never completely read) is part of the fall.
 documented as (
     select
         intervals.account_id,
@@ -21,7 +21,7 @@ documented as (
     group by intervals.account_id, intervals.closed_at_utc
 ),
 
--- The first currency that a balance was held in names its billing account: a change of unit renames no earlier charge.
+-- The first currency of a balance names its billing account, so that a change of unit renames no earlier charge.
 first_units as (
     select
         account_id,
@@ -51,7 +51,7 @@ falls as (
         bridge.unit_code,
         bridge.unit_code not like '%-%' and bridge.unit_code <> 'unknown' as is_currency,
         coalesce(documented.usage_amount, 0) - bridge.usage_amount as fall_amount,
-        -- What closes at midnight ends with the month before.
+        -- An interval that closes at midnight belongs to the month before.
         date_trunc('month', (bridge.closed_at_utc - interval 1 microsecond) at time zone 'UTC') as month_begin,
         cast((bridge.closed_at_utc - interval 1 microsecond) at time zone 'UTC' as date) as closed_date
     from core.balance_bridge as bridge
@@ -95,7 +95,7 @@ select
     ConsumedQuantity,
     ConsumedUnit,
     ContractedCost,
-    -- Its drawdown follows here, as estimated.
+    -- Its drawdown is included here, as an estimate.
     case
         when x_EvidenceLevel = 'balance' and ChargeCategory = 'Purchase' then cast(0 as decimal(38, 9))
         else EffectiveCost

@@ -1,5 +1,5 @@
--- Forecasts whose days have all come and are whole, scored on the sum of those days: Drawdown's as they were issued,
--- and beside them what people do by hand and what the vendor itself said, over the same days.
+-- Forecasts whose days are all past and complete, scored on the sum of those days: Drawdown's as issued, and for
+-- comparison means as people calculate them and the vendor's own estimate, over the same days.
 with
 
 spend as (
@@ -49,7 +49,7 @@ due as (
     having count(*) = issued.horizon_days
 ),
 
--- What was known of the days before each issue.
+-- Known spend of the days before each issue.
 means as (
     select
         due.account_id,
@@ -71,7 +71,7 @@ means as (
     group by due.account_id, due.issue_date, due.horizon_days
 ),
 
--- The vendor's newest word before the end of the day of issue, for a span of its own, by the day.
+-- The vendor's newest estimate before the end of the day of issue, for its own span, by day.
 claimed as (
     select
         due.account_id,
@@ -96,7 +96,7 @@ dry as (
         due.account_id,
         due.issue_date,
         due.horizon_days,
-        -- Exact, so that the mean is the same in whatever order rows are read.
+        -- Exact, so that the mean does not depend on the order of rows.
         cast(
             power(
                 curve.depleted_probability
@@ -154,7 +154,8 @@ scored as (
         case when came between p05 and p95 then 1.0 else 0.0 end as is_in_90,
         case when came < p10 then 1.0 else 0.0 end as is_below,
         case when came > p90 then 1.0 else 0.0 end as is_above,
-        -- Halfway between the levels on either side of what came, so that ties, such as days without spend, are fair.
+        -- Halfway between the levels on either side of the actual amount, so that ties, such as days without spend, are
+        -- fair.
         cast((
             greatest(
                 case when p05 < came then 0.05 else 0 end,
@@ -206,7 +207,7 @@ point_forecasts as (
     from claimed
 ),
 
--- One number taken for every quantile: its pinball loss is half its error.
+-- For a single number used as every quantile, the pinball loss is half its error.
 point_scores as (
     select
         point_forecasts.account_id,
@@ -251,16 +252,16 @@ select
     horizon_days,
     max(unit_code) as unit_code,
 
-    -- how many, and of when
+    -- number and period
     count(*) as forecast_count,
     min(issue_date) as first_issue_date,
     max(issue_date) as last_issue_date,
 
-    -- how far off
+    -- errors
     core.mean_of(sum(pinball), count(*)) as mean_pinball_amount,
     core.mean_of(sum(error), count(*)) as mean_absolute_error_amount,
 
-    -- how honest
+    -- calibration
     avg(is_in_80) as coverage_80_ratio,
     avg(is_in_90) as coverage_90_ratio,
     avg(is_below) as below_80_ratio,

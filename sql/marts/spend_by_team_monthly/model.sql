@@ -1,5 +1,5 @@
--- Amounts are added within one unit only. Of accounts whose unit is unknown nobody knows whether it is the same: where
--- there are several, there is no sum. Two names for one account at its vendor count once.
+-- Amounts are added within one unit only. Accounts with an unknown unit may have different ones, so several of them
+-- have no sum. Two names for one account at its vendor count once.
 with
 
 months as (
@@ -47,7 +47,7 @@ select
     reporting_unit_code,
     case when has_one_unit then cast(unconverted_amount as decimal(38, 9)) end as unconverted_amount,
 
-    -- how well it is known
+    -- evidence
     account_count,
     is_complete,
     is_lower_bound

@@ -52,13 +52,13 @@ select
     cast(summed.reporting_amount as decimal(38, 9)) as reporting_amount,
     summed.reporting_unit_code,
 
-    -- how well it is known
+    -- evidence
     summed.basis,
     summed.evidence_level,
     months.is_complete,
     summed.is_lower_bound,
 
-    -- whose it is
+    -- owner
     accounts.team
 from summed
 inner join months on summed.account_id = months.account_id and summed.spend_month = months.spend_month

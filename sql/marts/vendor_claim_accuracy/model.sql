@@ -1,5 +1,5 @@
--- What a vendor says of the days that a claim covers, beside the spend that came: the last claim of each UTC day for as
--- many days, once all of them have been observed whole. A shortfall is what the spend would have left uncovered.
+-- A vendor's claims compared with the actual spend of the days that they cover: the last claim of each UTC day for each
+-- number of days, once all of these have been completely observed. A shortfall is spend beyond the claim.
 with
 
 dated as (
@@ -107,7 +107,7 @@ select
     cast(horizon_days as double) as horizon_days,
     unit_code,
 
-    -- how often, and how far off
+    -- counts and errors
     count(*) as claim_count,
     count(actual_amount) as due_claim_count,
     count(case when claim_amount = actual_amount then 1 end) as exact_claim_count,

@@ -1,9 +1,9 @@
 -- Each account's best evidence of spend, and its first and last day.
 --
--- A ledger or usage listing covers the days from its first fact to the last day that a complete listing asked for;
--- balances cover those from the first good reading to the newest. A ledger listing is asked for whole, newest entries
--- first, so one that is empty where entries were is no proof of days without spend. Usage that is asked for by days is
--- known from the first day of the last unbroken series of windows on: nothing shows that days in a gap were free.
+-- A ledger or usage listing covers the days from its first fact to the last day of a complete request; balances cover
+-- those from the first good reading to the newest. A ledger is requested as a whole, newest entries first, so an empty
+-- answer after earlier entries does not prove days without spend. Usage by days is known from the first day of the last
+-- unbroken series of windows on: nothing shows that days in a gap were free.
 with
 
 readings as (
