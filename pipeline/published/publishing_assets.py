@@ -52,7 +52,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         quarantined = quarantine.lines(warehouse.connection)
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
     return dg.MaterializeResult(
-        check_results=[_result("is_whole", held, metadata={"accounts_in_quarantine": len(held)})],
+        check_results=[_result("is_whole", quarantined, metadata={"accounts_in_quarantine": len(quarantined)})],
         metadata={
             "path": dg.MetadataValue.path(build.path),
             "size_bytes": build.size_bytes,
