@@ -9,7 +9,7 @@ from pipeline.cli.explain import Row, Section
 from pipeline.cli.explain_words import INDENT, cut, money
 from pipeline.cli.terminal import aligned, indented
 from pipeline.schema.limits import HORIZON_DAYS
-from pipeline.support.wording import amount, count, exact_amount, exact_amounts, exact_percent, percent
+from pipeline.support.wording import amount, chance, count, exact_amount, exact_amounts, exact_percent
 
 _METHODS: Final = {
     "none": "there is no history to forecast from",
@@ -66,15 +66,15 @@ def _chances(row: Row) -> Iterator[str]:
         if chances
         else f"No date of running dry lies within {HORIZON_DAYS} days."
     )
-    yield f"Chance that it lasts more than {HORIZON_DAYS} days: {percent(row['beyond_horizon_probability'])}."
+    yield f"Chance that it lasts more than {HORIZON_DAYS} days: {chance(row['beyond_horizon_probability'])}."
     yield (
-        f"Chance of running dry within 7 days {percent(row['depleted_7d_probability'])}, within 30 days "
-        f"{percent(row['depleted_30d_probability'])}."
+        f"Chance of running dry within 7 days {chance(row['depleted_7d_probability'])}, within 30 days "
+        f"{chance(row['depleted_30d_probability'])}."
     )
     if row["below_threshold_30d_probability"] is not None:
         yield (
             f"Chance of falling below the vendor's threshold within 30 days "
-            f"{percent(row['below_threshold_30d_probability'])}."
+            f"{chance(row['below_threshold_30d_probability'])}."
         )
 
 
@@ -156,7 +156,7 @@ def topup_lines(row: Row, width: int) -> Iterator[str]:
         )
         yield indented(
             f"Chance of running dry by {row['cover_until_date']}: with it "
-            f"{percent(row['with_topup_probability'])}, without it {percent(row['without_topup_probability'])}.",
+            f"{chance(row['with_topup_probability'])}, without it {chance(row['without_topup_probability'])}.",
             width,
         )
     if row["unconfirmed_amount"]:

@@ -34,7 +34,7 @@ from pipeline.support.svg import (
     tick_label,
     ticks_between,
 )
-from pipeline.support.wording import amount, count, percent
+from pipeline.support.wording import amount, chance, count, percent
 
 HISTORY_DAYS: Final = 60
 """How far back the fan shows an account's readings."""
@@ -175,19 +175,19 @@ def curve(account_id: str, ahead: Iterable[Row], *, issue_date: date, width: int
         across = float(frame.at((day, 0)).split()[0])
         # With little room, the second label begins beside its line, so that the two do not overlap.
         beside = across - 10 if day > MARKS[0] and width < WIDTH else None
-        words = f"{int(day)} days: {percent(share)}"
+        words = f"{int(day)} days: {chance(share)}"
         marks.append(text(beside or across, 64, words, "start" if beside else "middle", bold=True))
     step = next(step for step in (1, 2, 5, 10, 15, 30, 3650) if last / step <= _most(width))
     each = [(float(day), str(day)) for day in range(0, int(last) + 1, step)]
     since = f"{day_words(issue_date)} {issue_date.year}"
-    words = ", ".join(f"{percent(share)} within {int(day)} days" for day, share in labelled if day < last)
+    words = ", ".join(f"{chance(share)} within {int(day)} days" for day, share in labelled if day < last)
     return svg_document(
         "runway",
         title=f"{account_id}: chance of having run dry, by day",
         heading=(account_id, "chance of having run dry"),
-        description=f"{words + ', ' if words else ''}{percent(dry[-1][1])} within {int(last)} days from "
+        description=f"{words + ', ' if words else ''}{chance(dry[-1][1])} within {int(last)} days from "
         f"{since}."
-        + (f" Below the threshold within {int(below[-1][0])} days: {percent(below[-1][1])}." if below else ""),
+        + (f" Below the threshold within {int(below[-1][0])} days: {chance(below[-1][1])}." if below else ""),
         body=axes(frame, _PERCENTS, each)
         + "".join(marks)
         + frame.clipped("".join(shapes), 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -103,7 +104,10 @@ def is_shown(words: str, value: Any, column: str) -> bool:
         return words == str(value)[: 7 if column.endswith("_month") else 10]
     if isinstance(value, float) and words.endswith(" %"):
         if words in ("under 0.1 %", "over 99.9 %"):
-            return 0 < value < 0.001 if words[0] == "u" else 0.999 < value < 1
+            lowest, highest = (0, 1) if column.endswith("_probability") else (math.ulp(0.0), math.nextafter(1, 0))
+            return lowest <= value < 0.001 if words[0] == "u" else 0.999 < value <= highest
+        if column.endswith("_probability") and value in (0, 1):
+            return False
         return abs(float(words.removesuffix(" %")) - 100 * value) <= 0.5
     if isinstance(value, float):
         return abs(float(words.replace(",", "")) - value) <= (0.0501 if column.endswith("_days") else 0.00501)

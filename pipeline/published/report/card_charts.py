@@ -11,7 +11,7 @@ from pipeline.forecasts.plots import curve, fan
 from pipeline.published.report.charts import STEPS, months, waterfall
 from pipeline.published.report.html_tables import HtmlTable, Spell, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
-from pipeline.published.report.words import day, in_unit, instant, money, month, percent
+from pipeline.published.report.words import chance, day, in_unit, instant, money, month
 from pipeline.schema.unexplained_classes import MEANINGS
 from pipeline.support.svg import NARROW
 from pipeline.support.wording import count
@@ -64,10 +64,10 @@ def forecast_charts(found: Snapshot, name: str, unit: str, issue: Row, readings:
     )
     curve_columns: dict[str, tuple[str, Spell]] = {
         "forecast_date": ("by the end of", day),
-        "depleted_probability": ("dry", percent),
+        "depleted_probability": ("dry", chance),
     }
     if issue["threshold_amount"] is not None:
-        curve_columns["below_threshold_probability"] = ("below the threshold", percent)
+        curve_columns["below_threshold_probability"] = ("below the threshold", chance)
     curve_table = table(
         "curve",
         "Chance of having run dry",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from pipeline.published.report.report_queries import Row
-from pipeline.published.report.words import EVIDENCE, converted, day, days, in_unit, instant, percent
+from pipeline.published.report.words import EVIDENCE, chance, converted, day, days, in_unit, instant
 from pipeline.support.wording import count
 
 
@@ -27,8 +27,8 @@ def facts_of(status: Row) -> list[tuple[str, str, str]]:
         ),
         ("runway_p50_date", "Expected to run dry on", day(status["runway_p50_date"])),
         ("runway_p10_date", "10 % chance of being dry by", day(status["runway_p10_date"])),
-        ("depleted_7d_probability", "Dry within 7 days", percent(status["depleted_7d_probability"])),
-        ("depleted_30d_probability", "Dry within 30 days", percent(status["depleted_30d_probability"])),
+        ("depleted_7d_probability", "Dry within 7 days", chance(status["depleted_7d_probability"])),
+        ("depleted_30d_probability", "Dry within 30 days", chance(status["depleted_30d_probability"])),
         ("burn_28d_amount", "A day, mean of 28", in_unit(status["burn_28d_amount"], unit)),
         ("burn_7d_amount", "A day, mean of 7", in_unit(status["burn_7d_amount"], unit)),
         ("topup_amount", "Top-up", planned),

@@ -40,6 +40,11 @@ def percent(share: float | None) -> str:
     return NOT_KNOWN if share is None else wording.percent(share)
 
 
+def chance(probability: float | None) -> str:
+    """A probability from sample paths, which is never 0 or 100 %."""
+    return NOT_KNOWN if probability is None else wording.chance(probability)
+
+
 def days(number: float | None) -> str:
     """Days to one decimal."""
     return NOT_KNOWN if number is None else f"{number:,.1f}"
