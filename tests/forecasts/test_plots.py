@@ -246,7 +246,14 @@ def test_the_curve_rises_through_its_points_and_is_read_off_at_its_marks() -> No
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.0, "under 0.1 %"), (0.0004, "under 0.1 %"), (0.004, "0.4 %"), (0.5, "50 %"), (0.9997, "over 99.9 %"), (1.0, "over 99.9 %")],
+    [
+        (0.0, "under 0.1 %"),
+        (0.0004, "under 0.1 %"),
+        (0.004, "0.4 %"),
+        (0.5, "50 %"),
+        (0.9997, "over 99.9 %"),
+        (1.0, "over 99.9 %"),
+    ],
 )
 def test_what_is_possible_is_never_told_as_certain(share: float, words: str) -> None:
     rows = [{"horizon_days": day, "depleted_probability": share} for day in range(1, 11)]
