@@ -23,12 +23,19 @@ inner join core.account_units as units
         and balances.observed_at_utc >= units.from_at_utc
         and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
 -- Of two vendors' readings of one instant one counts: the account's own vendor's before all others, such as one that is
--- kept by hand.
-left join staging.balances as other
+-- kept by hand. Each side of the comparison is of one side of the join: else every reading would meet every other.
+left join (
+    select
+        others.account_id,
+        others.observed_at_utc,
+        coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
+    from staging.balances as others
+    inner join core.accounts as owners on others.account_id = owners.account_id
+) as other
     on
         balances.account_id = other.account_id
         and balances.observed_at_utc = other.observed_at_utc
-        and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+        and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
 where other.account_id is null
 union all
 select
