@@ -47,11 +47,18 @@ readings as (
     from staging.balances as balances
     inner join switched on balances.account_id = switched.account_id
     inner join staging.accounts as accounts on balances.account_id = accounts.account_id
-    left join staging.balances as other
+    left join (
+        select
+            others.account_id,
+            others.observed_at_utc,
+            coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
+        from staging.balances as others
+        inner join staging.accounts as owners on others.account_id = owners.account_id
+    ) as other
         on
             balances.account_id = other.account_id
             and balances.observed_at_utc = other.observed_at_utc
-            and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+            and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
     left join first_named on balances.account_id = first_named.account_id
     where
         other.account_id is null

@@ -32,7 +32,7 @@ bridged as (
         on
             bridge.account_id = units.account_id
             and bridge.closed_at_utc >= units.from_at_utc
-            and (units.to_at_utc is null or bridge.closed_at_utc < units.to_at_utc)
+            and bridge.closed_at_utc < coalesce(units.to_at_utc, cast('9999-12-31' as timestamptz))
     group by bridge.account_id, units.from_at_utc, bridge.unit_code
 ),
 
@@ -50,7 +50,7 @@ read as (
         on
             snapshots.account_id = units.account_id
             and snapshots.observed_at_utc >= units.from_at_utc
-            and (units.to_at_utc is null or snapshots.observed_at_utc < units.to_at_utc)
+            and snapshots.observed_at_utc < coalesce(units.to_at_utc, cast('9999-12-31' as timestamptz))
     where snapshots.balance_amount is not null
     group by snapshots.account_id, units.from_at_utc, snapshots.unit_code
 ),

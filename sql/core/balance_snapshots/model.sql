@@ -11,7 +11,7 @@ select
     balances.limit_amount,
     balances.unconfirmed_amount,
 
-    -- source
+    -- where it came from
     'fresh' as reading_state,
     balances.effective_at_utc,
     balances.fetch_id
@@ -23,12 +23,19 @@ inner join core.account_units as units
         and balances.observed_at_utc >= units.from_at_utc
         and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
 -- Of two vendors' readings at the same instant, that of the account's own vendor precedes any other, such as one kept
--- by hand.
-left join staging.balances as other
+-- by hand. Each side of a comparison uses columns of one side of the join, so that DuckDB can hash it.
+left join (
+    select
+        others.account_id,
+        others.observed_at_utc,
+        coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
+    from staging.balances as others
+    inner join core.accounts as owners on others.account_id = owners.account_id
+) as other
     on
         balances.account_id = other.account_id
         and balances.observed_at_utc = other.observed_at_utc
-        and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+        and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
 where other.account_id is null
 union all
 select
@@ -43,7 +50,7 @@ select
     cast(null as decimal(38, 9)) as limit_amount,
     cast(null as decimal(38, 9)) as unconfirmed_amount,
 
-    -- source
+    -- where it came from
     'unknown' as reading_state,
     cast(null as timestamptz) as effective_at_utc,
     max(attempts.fetch_id) as fetch_id

@@ -54,11 +54,18 @@ readings as (
             and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
     cross join owed_range
     left join carried on balances.account_id = carried.account_id
-    left join staging.balances as other
+    left join (
+        select
+            others.account_id,
+            others.observed_at_utc,
+            coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
+        from staging.balances as others
+        inner join staging.accounts as owners on others.account_id = owners.account_id
+    ) as other
         on
             balances.account_id = other.account_id
             and balances.observed_at_utc = other.observed_at_utc
-            and nullif(balances.vendor, accounts.vendor) > coalesce(nullif(other.vendor, accounts.vendor), '')
+            and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
     where
         other.account_id is null
         and balances.observed_at_utc >= coalesce(carried.from_utc, owed_range.from_utc)

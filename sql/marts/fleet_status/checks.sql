@@ -40,7 +40,7 @@ left join core.credit_prices as prices
         unconverted.account_id = prices.account_id
         and unconverted.unit_code = prices.unit_code
         and unconverted.balance_date >= prices.from_date
-        and (prices.to_date is null or unconverted.balance_date <= prices.to_date)
+        and unconverted.balance_date <= core.open_end(prices.to_date)
 left join core.conversion_rates as rates
     on
         coalesce(prices.price_unit_code, unconverted.unit_code) = rates.unit_code

@@ -28,10 +28,7 @@ entries as (
             entries.account_id = prices.account_id
             and entries.unit_code = prices.unit_code
             and cast(entries.effective_at_utc at time zone 'UTC' as date) >= prices.from_date
-            and (
-                prices.to_date is null
-                or cast(entries.effective_at_utc at time zone 'UTC' as date) <= prices.to_date
-            )
+            and cast(entries.effective_at_utc at time zone 'UTC' as date) <= core.open_end(prices.to_date)
     where
         entries.entry_status in ('settled', 'unknown')
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
@@ -59,7 +56,7 @@ days as (
             usage_days.account_id = prices.account_id
             and usage_days.unit_code = prices.unit_code
             and usage_days.usage_date >= prices.from_date
-            and (prices.to_date is null or usage_days.usage_date <= prices.to_date)
+            and usage_days.usage_date <= core.open_end(prices.to_date)
     where accounts.evidence_level = 'usage' and accounts.same_as_account_id is null
 ),
 

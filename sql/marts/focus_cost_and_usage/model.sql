@@ -157,7 +157,7 @@ priced as (
             measured.account_id = prices.account_id
             and measured.unit_code = prices.unit_code
             and measured.charge_date >= prices.from_date
-            and (prices.to_date is null or measured.charge_date <= prices.to_date)
+            and measured.charge_date <= core.open_end(prices.to_date)
 )
 
 select

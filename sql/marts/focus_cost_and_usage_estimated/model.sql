@@ -75,7 +75,7 @@ priced as (
             falls.account_id = prices.account_id
             and falls.unit_code = prices.unit_code
             and falls.closed_date >= prices.from_date
-            and (prices.to_date is null or falls.closed_date <= prices.to_date)
+            and falls.closed_date <= core.open_end(prices.to_date)
     where falls.fall_amount > 0
 )
 

@@ -21,7 +21,7 @@ priced as (
     from due
     left join core.credit_prices as price
         on due.account_id = price.account_id and due.unit_code = price.unit_code and due.read_date >= price.from_date
-            and (price.to_date is null or due.read_date <= price.to_date)
+            and due.read_date <= core.open_end(price.to_date)
 ),
 rated as (
     select priced.*, rate.eur_rate, rate.reporting_eur_rate
