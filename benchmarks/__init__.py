@@ -1,1 +1,1 @@
-"""What Drawdown promises about speed and growth, measured: `python -m benchmarks`."""
+"""Benchmarks of speed and growth against their goals: `python -m benchmarks`."""

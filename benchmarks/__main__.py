@@ -43,7 +43,7 @@ def _scratch(folder: Path | None) -> Iterator[Path]:
 
 
 def main() -> int:
-    """Measure, print, and with `--write` keep what came out; 1 where a goal was not reached."""
+    """Measure, print, and with `--write` keep the results; returns 1 if a goal was not reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="which; all where none is named")
     parser.add_argument("--write", action="store_true", help="replace the table in docs/reliability.md")

@@ -21,7 +21,7 @@ SNAPSHOTS = 500_000
 _TIMES = 3
 _MODELS = ("core.balance_intervals", "core.balance_residuals")
 
-# Every account has an entry each five minutes and is asked four times less often, up to the end of October 2026.
+# Every account has an entry each five minutes and a quarter as many balance requests, up to the end of October 2026.
 _FACTS = (
     f"""
     INSERT INTO core.accounts BY NAME
@@ -78,7 +78,7 @@ WINDOW following AS (PARTITION BY account_id ORDER BY at_utc)
 """
 
 
-def _owe(connection: duckdb.DuckDBPyConnection, months: str) -> None:
+def _mark_dirty(connection: duckdb.DuckDBPyConnection, months: str) -> None:
     connection.execute("DELETE FROM staging.touched_months")
     for name in _MODELS:
         connection.execute(f"INSERT INTO staging.touched_months SELECT '{name}', month FROM ({months})")
@@ -93,7 +93,7 @@ def _recompute(warehouse: Warehouse) -> float:
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Build the bridge whole and for its newest month, beside the plain query over the same rows."""
+    """Build the complete bridge and its newest month, and compare with the plain query over the same rows."""
     shutil.rmtree(scratch, ignore_errors=True)
     warehouse = Warehouse(Home(scratch))
     connection = warehouse.connection
@@ -107,9 +107,9 @@ def measure(scratch: Path) -> list[Row]:
         plain.append(time.perf_counter() - began)
         for name in _MODELS:
             connection.execute(f"DELETE FROM {name}")
-        _owe(connection, every)
+        _mark_dirty(connection, every)
         whole.append(_recompute(warehouse))
-        _owe(connection, "SELECT DATE '2026-10-01' AS month")
+        _mark_dirty(connection, "SELECT DATE '2026-10-01' AS month")
         newest.append(_recompute(warehouse))
     [(rows, unexplained)] = connection.sql(
         "SELECT count(*), count(unexplained_class) FROM core.balance_bridge"

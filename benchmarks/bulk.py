@@ -26,8 +26,8 @@ NOW: Final = datetime(2026, 10, 31, 12, tzinfo=UTC)
 _DAYS: Final = 400
 _TIMES: Final = 3
 
-# What a person would write who needs these tables once, and trusts that every answer is whole, every amount fits a
-# double and no vendor ever changes its words: the same facts in the same published tables, and nothing proven.
+# SQL that a person would write who needs these tables once, and trusts that every answer is complete, every amount fits
+# a double and no vendor ever changes its format: the same facts in the same published tables, without any validation.
 BY_HAND: Final = """
 CREATE SCHEMA core;
 CREATE SCHEMA marts;
@@ -175,7 +175,7 @@ def by_hand(landing: Path, folder: Path) -> int:
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Take the same landing to the same tables in both ways, in turns."""
+    """Process the same landing in both ways, alternately."""
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "home").mkdir(parents=True)
     accounts = scratch / "accounts.toml"

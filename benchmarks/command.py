@@ -1,4 +1,4 @@
-"""Running `drawdown` as a person does: a process of its own, timed from outside."""
+"""Running `drawdown` as a user does: a separate process, timed from outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WITHOUT_VENDORS = "not group:landing and not group:alerts"
-"""A refresh of what is already landed: the vendors' share of the time is theirs."""
+"""A refresh of what is already landed, because the vendors' share of the time is not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Drawdown:
     keys: dict[str, str]
 
     def seconds(self, *arguments: str) -> float:
-        """Run a command and return how long its process took. Raises RuntimeError where it fails."""
+        """Run a command and return the duration of its process. Raises RuntimeError if it fails."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DRAWDOWN_", "DAGSTER_"))
         }
@@ -43,12 +43,12 @@ class Drawdown:
 
 
 def median(work: Callable[[], float], times: int = 5) -> float:
-    """The median of what a measure gives."""
+    """Median of repeated measurements."""
     return statistics.median(work() for _ in range(times))
 
 
 def size_mb(folder: Path) -> float:
-    """What the files of a folder, or a file, take on disk by their length, in MB (10^6 bytes)."""
+    """Size of a file, or of all files of a folder, in MB (10^6 bytes)."""
     files = (
         [folder]
         if folder.is_file()

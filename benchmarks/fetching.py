@@ -1,4 +1,4 @@
-"""Forty accounts whose vendor takes 200 ms for each answer: they are asked side by side."""
+"""Forty accounts whose vendor takes 200 ms for each answer: requests must run concurrently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWER_SECONDS = 0.2
 
 
 class _Vendor(ThreadingHTTPServer):
-    """A wallet that answers each request after 200 ms, and knows when it was first asked and last answered."""
+    """A wallet that answers each request after 200 ms, and records its first request and last answer."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -31,7 +31,7 @@ class _Vendor(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     def take_span(self) -> float:
-        """Seconds from the first question to the last answer since this was last asked."""
+        """Seconds from the first request to the last answer since the previous call."""
         with self.lock:
             if self.answers != ACCOUNTS or self.first_asked is None:
                 raise RuntimeError(f"{self.answers} answers for {ACCOUNTS} accounts")
@@ -59,7 +59,7 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.answers += 1
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _vendor() -> Iterator[_Vendor]:
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Time fetching from the vendor's side: whatever else a run does before and after is not in it."""
+    """Time fetching as seen by the vendor, without the rest of the run."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     with _vendor() as vendor:

@@ -1,6 +1,6 @@
-"""Fifty invented accounts and what their vendors answered, hour by hour, landed as runs land it.
+"""Fifty invented accounts and their vendors' answers, hour by hour, landed as runs land them.
 
-Nothing here is random from run to run: an hour's answers follow from its number.
+Nothing is random between runs: an hour's answers follow from its number.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
 
 HOURS_A_MONTH: Final = 730
 VPSBG, VOXPRIA, DEEPVUE = 20, 20, 10
-"""Accounts with a ledger, with usage by day, and with balances alone."""
+"""Accounts with a ledger, with usage by day, and with balances only."""
 ACCOUNTS: Final = VPSBG + VOXPRIA + DEEPVUE
-# Hours that may be landed after the history, for refreshes to be measured on.
+# Hours that may be landed after the history, to measure refreshes.
 _SPARE_HOURS = 200
 _PAGE = 100
-"""Entries of a ledger's page: what the client asks for."""
+"""Entries of a ledger's page, as the client requests them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Ledger:
     opening: int
     instants: list[int]
     sums: list[int]
-    """Of the amounts up to and with each entry."""
+    """Cumulative amounts, up to and including each entry."""
     rows: list[str]
     """Each entry as JSON."""
 
@@ -55,11 +55,11 @@ class _Ledger:
 
 @dataclass(frozen=True, slots=True)
 class _Meter:
-    """An account that is used every hour and topped up when it runs low: whole credits."""
+    """An account that is used every hour and topped up when it runs low, in whole credits."""
 
     account_id: str
     balances: list[int]
-    """At each hour."""
+    """By hour."""
     used_by_day: dict[date, int] = field(default_factory=dict)
 
 
@@ -69,7 +69,7 @@ def _money(cents: int) -> str:
 
 
 class Fleet:
-    """The accounts' history of `hours` hours up to `end`, and the hours after it."""
+    """The accounts' history of `hours` hours up to `end`, and the following hours."""
 
     def __init__(self, landing: Path, *, hours: int, end: datetime, ledger_every_hours: int = 24) -> None:
         self.landing = landing
@@ -112,7 +112,7 @@ class Fleet:
         return _Meter(account_id, balances, used_by_day)
 
     def accounts_toml(self) -> str:
-        """An accounts.toml with these accounts; their addresses are never asked."""
+        """An accounts.toml with these accounts; their addresses are never requested."""
         lines = ['reporting_currency = "EUR"']
         for each in self._ledgers:
             lines += [f"[accounts.{each.account_id}]", 'vendor = "vpsbg"', 'api_key_env = "BENCH_KEY"']
@@ -126,10 +126,10 @@ class Fleet:
         return "\n".join(lines) + "\n"
 
     def land_history(self, accounts_file: Path, *, is_merged: bool = True) -> int:
-        """Land the whole history and return its fetches.
+        """Land the complete history and return its fetches.
 
-        A file a finished day and endpoint, as compaction leaves them; with `is_merged` False a file an hour, as
-        runs leave them. The last day's files are an hour's each in any case.
+        One file for each finished day and endpoint, as after compaction; with `is_merged` False one file for each hour,
+        as after runs. The last day always has hourly files.
         """
         self._record = msgspec.json.encode(settings.load(accounts_file).to_record(), order="sorted")
         days: dict[date, list[int]] = {}
@@ -143,12 +143,12 @@ class Fleet:
         return count
 
     def land_next_hour(self) -> int:
-        """Land the hour after the history, which grows by it; returns its fetches."""
+        """Land the hour after the history, which becomes part of it; returns its fetches."""
         self.hours += 1
         return self._land([self.hours - 1], self.at(self.hours - 1).date())
 
     def at(self, hour: int) -> datetime:
-        """When an hour's run began."""
+        """Start of an hour's run."""
         return self.start + timedelta(hours=hour)
 
     def _land(self, hours: Iterable[int], day: date) -> int:
@@ -197,7 +197,7 @@ class Fleet:
         self, hour: int, at: datetime
     ) -> Iterator[tuple[str, str, str, str | bytes, tuple[date, date] | None]]:
         yield OWN, "*", RUNS, self._record, None
-        # Ledgers are asked for at the end of their stretch, so that the hours after the history always hold one.
+        # Ledgers are requested at the end of their stretch, so that the hours after the history always contain one.
         has_ledger = hour >= self.hours - 1 or hour % self.ledger_every_hours == self.ledger_every_hours - 1
         today = at.date()
         for ledger in self._ledgers:
@@ -236,4 +236,4 @@ class Fleet:
 
 
 END: Final = datetime(2026, 10, 31, 12, tzinfo=UTC)
-"""The history's last hour: in the middle of a month's last day, so that the month is as full as it gets."""
+"""Last hour of the history: in the middle of a month's last day, so that the month is as full as possible."""

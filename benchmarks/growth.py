@@ -1,4 +1,4 @@
-"""Fifty accounts asked every hour: what a refresh costs after a month and after five years, and what it takes up."""
+"""Fifty accounts polled every hour: the cost of a refresh after a month and after five years, and the size on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _World:
     build_seconds: float
 
     def refresh(self) -> float:
-        """Land one more hour and bring everything up to it."""
+        """Land one more hour and refresh."""
         self.fleet.land_next_hour()
         return self.drawdown.seconds("run", "--select", WITHOUT_VENDORS)
 
@@ -60,9 +60,9 @@ def _uncompacted(scratch: Path) -> tuple[float, float]:
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Compare five years with one month, both by the same commands."""
+    """Compare five years with one month, both with the same commands."""
     short, long = _world(scratch, 1), _world(scratch, MONTHS)
-    # Taken in turns, so that what else the machine does falls on both alike.
+    # Alternately, so that other load on the machine affects both alike.
     pairs = [(short.refresh(), long.refresh()) for _ in range(_REFRESHES)]
     after_one = median(iter([pair[0] for pair in pairs]).__next__, _REFRESHES)
     after_all = median(iter([pair[1] for pair in pairs]).__next__, _REFRESHES)

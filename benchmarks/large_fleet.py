@@ -1,4 +1,4 @@
-"""Thousands of accounts, half of them at each of two vendors on this machine, asked by one run."""
+"""Thousands of accounts, half of them at each of two vendors on this machine, fetched by one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.table import Row
 
 ANSWER_SECONDS: Final = 0.2
 CONNECTIONS: Final = 64
-"""How many requests at once a run may have at one vendor's address."""
+"""Maximum number of concurrent requests of a run to one vendor's address."""
 MOST_FILES, MOST_MB = 1024, 600
 _VPSBG_ENDPOINTS: Final = 5
 _PAGE: Final = {"data": [], "links": {"next": None}, "meta": {}}
@@ -60,7 +60,7 @@ class _Answers(asyncio.Protocol):
 
 @dataclass
 class _Seen:
-    """What the vendor saw of one run."""
+    """The vendor's record of one run."""
 
     first: float = 0.0
     last: float = 0.0
@@ -83,7 +83,7 @@ def _serve(pipe: Connection) -> None:
 
 @contextmanager
 def _vendor() -> Iterator[tuple[int, Connection]]:
-    """The vendor in a process of its own: its port, and the pipe that it tells what it saw through."""
+    """Start the vendor in a separate process; returns its port, and the pipe for its record."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -97,13 +97,13 @@ def _vendor() -> Iterator[tuple[int, Connection]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """One run over so many accounts."""
+    """One run over a number of accounts."""
 
     answered: int
     read: int
     """Accounts whose balance was landed as a good answer."""
     seconds: float
-    """From the first request to the last answer, as the vendor saw them."""
+    """From the first request to the last answer, as seen by the vendor."""
     process_seconds: float
     cpu_seconds: float
     peak_mb: float
@@ -112,7 +112,7 @@ class _Run:
 
 
 def run(scratch: Path, accounts: int) -> _Run:
-    """Fetch for so many accounts in a process of its own, and count what came of it."""
+    """Fetch for a number of accounts in a separate process, and count the results."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DRAWDOWN_", "DAGSTER_"))}
@@ -181,7 +181,7 @@ def measure(scratch: Path) -> list[Row]:
 
 
 def _row(accounts: int, done: _Run) -> Row:
-    # VPSBG's share takes longest: the two vendors are asked side by side, each over its own connections.
+    # VPSBG's share takes longest: the two vendors are requested concurrently, over separate connections.
     ideal = accounts / 2 * _VPSBG_ENDPOINTS * ANSWER_SECONDS / CONNECTIONS
     ratio = done.seconds / ideal
     is_reached = done.read == accounts and ratio <= 3 and done.peak_files < MOST_FILES and done.peak_mb < MOST_MB

@@ -1,4 +1,4 @@
-"""A hundred thousand small answers from landing alone to published, beside DuckDB's own scan of the same files."""
+"""A hundred thousand small answers from landing to published, compared with DuckDB's own scan of the same files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.fleet import END, Fleet
 from benchmarks.table import Row
 
 FETCHES: Final = 100_000
-# An hour of the fleet is 71 answers, and a day has 20 ledgers more.
+# An hour of the fleet is 71 answers, and a day has 20 ledgers in addition.
 _HOURS: Final = 1_400
 _SCANS: Final = 3
 
@@ -31,7 +31,7 @@ def scan(landing: Path) -> float:
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Rebuild a fleet's landing of about two months: compacted as it is at night, and as the runs left it."""
+    """Rebuild a fleet's landing of about two months: compacted, and as the runs left it."""
     return [_row(scratch / "compacted", is_merged=True), _row(scratch / "as-landed", is_merged=False)]
 
 
@@ -48,7 +48,7 @@ def _row(scratch: Path, *, is_merged: bool) -> Row:
     took = Drawdown(scratch, accounts, {"BENCH_KEY": "bench"}).seconds("rebuild")
     scanned = median(lambda: scan(scratch / "landing"), _SCANS)
     return Row(
-        what=f"`drawdown rebuild` of {fetches:,} answers in {files:,} files, beside DuckDB's own scan of them",
+        what=f"`drawdown rebuild` of {fetches:,} answers in {files:,} files, compared with DuckDB's own scan of them",
         measured=f"{took:.1f} s, {took / scanned:.0f} scans",
         how=f"{fetches / took:,.0f} answers a second with process start, decoding, contracts, every table, publishing; a "
         f"scan of all bodies takes {scanned:.2f} s",

@@ -1,4 +1,4 @@
-"""The report and the status of 50 and of 200 accounts: how long they take, and how large the page is."""
+"""Time and size of the report and the status for 50 and for 200 accounts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipeline.schema.tables import published
 from pipeline.support.home import BUILD_FILE, Home
 
 _DEMO_DAYS: Final = 65
-"""Polled days: more than the 60 of which a card shows readings."""
+"""Polled days: more than the 60 whose readings a card shows."""
 
 
 def replicate(times: int, *, only: str | None = None) -> list[str]:
-    """Statements that make so many accounts of each of a published build's accounts, all rows alike, or of one alone."""
+    """Statements that multiply each account of a published build, or a single one."""
     statements = []
     for table in published():
         if "account_id" not in table.column_names:
@@ -42,7 +42,7 @@ def replicate(times: int, *, only: str | None = None) -> list[str]:
 
 
 def measure(scratch: Path) -> list[Row]:
-    """The rows about the report."""
+    """Measure the report."""
     scratch.mkdir(parents=True, exist_ok=True)
     home = Home(scratch / "demo")
     if not home.current.exists():
@@ -82,7 +82,7 @@ def _of(accounts: int) -> str:
 
 
 def _fleet(source: Home, scratch: Path, times: int) -> Home:
-    """A state folder whose published build has so many of each of the demo's accounts."""
+    """A state folder whose published build has each of the demo's accounts multiple times."""
     home = Home(scratch / f"times-{times}")
     shutil.rmtree(home.path, ignore_errors=True)
     build = home.published / "versions" / "replicated" / BUILD_FILE
@@ -96,7 +96,7 @@ def _fleet(source: Home, scratch: Path, times: int) -> Home:
 
 
 def _report(home: Home) -> tuple[int, int, float]:
-    """How many accounts, how many bytes, and how long: each time read, drawn and written anew."""
+    """Number of accounts, bytes, and seconds to read, draw and write the report."""
     with duckdb.connect(home.current.resolve(), read_only=True) as connection:
         [(accounts,)] = connection.execute("SELECT count(*) FROM marts.account_status").fetchall()
     took = []

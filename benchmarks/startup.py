@@ -1,4 +1,4 @@
-"""What a person waits for: a refresh that finds nothing new, a look at the status, the demo."""
+"""Interactive waiting times: a refresh without news, the status, the demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline import sandbox
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Time whole processes on the demo's state."""
+    """Time complete processes on the demo's state."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     rows = []

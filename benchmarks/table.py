@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measured promise."""
+    """One measured goal."""
 
     what: str
     measured: str
     goal: str = ""
     is_reached: bool | None = None
-    """None: there is no goal, it is only told."""
+    """None: no goal, for information only."""
     how: str = ""
     """The numbers behind it."""
 
@@ -34,9 +34,9 @@ def markdown(rows: list[Row]) -> str:
 
 
 def between(page: Path, name: str) -> str:
-    """The text between `<!-- name -->` and `<!-- /name -->` of a page.
+    """Text between `<!-- name -->` and `<!-- /name -->` of a page.
 
-    Raises ValueError where the page has no such marks.
+    Raises ValueError if the page has no such marks.
     """
     return _parts(page, name)[1]
 
@@ -44,7 +44,7 @@ def between(page: Path, name: str) -> str:
 def replace_between(page: Path, name: str, text: str) -> None:
     """Replace the text between `<!-- name -->` and `<!-- /name -->` of a page.
 
-    Raises ValueError where the page has no such marks.
+    Raises ValueError if the page has no such marks.
     """
     before, _, after = _parts(page, name)
     page.write_text(f"{before}{text}{after}", encoding="utf-8")

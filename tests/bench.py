@@ -1,4 +1,4 @@
-"""A state folder, accounts and the installed command, for tests of the whole path."""
+"""A state folder, accounts and the installed command, for end-to-end tests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Bench:
     accounts_toml: str
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     said: dict[str, str] = field(default_factory=dict)
-    """What each run and command printed or returned, for the sweep."""
+    """Output of each run and command, for the sweep."""
 
     def __post_init__(self) -> None:
         self.accounts.write_text(self.accounts_toml, encoding="utf-8")
@@ -60,7 +60,7 @@ class Bench:
         return {**self.keys, "DRAWDOWN_HOME": str(self.home.path), "DRAWDOWN_ACCOUNTS": str(self.accounts)}
 
     def run(self, as_of: datetime | None = None, **more: Any) -> RefreshResult:
-        """A whole refresh in this process."""
+        """Run a complete refresh in this process."""
         os.environ.update(self.environment)
         request = replace(RefreshRequest(home=self.home, clock=Clock(as_of), policy=HURRIED), **more)
         check_before(request)
@@ -81,7 +81,7 @@ class Bench:
         self.said[f"{what} ({len(self.said)})"] = "\n".join(lines)
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """The `drawdown` command as a process of its own, in this bench's folder."""
+        """Run the `drawdown` command as a separate process in this bench's folder."""
         done = subprocess.run(
             [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
             env={**os.environ, "COLUMNS": "80", **self.environment, **environment},
@@ -95,13 +95,13 @@ class Bench:
         return done
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows out of the published build."""
+        """Rows of the published build."""
         with duckdb.connect(self.home.current.resolve(), read_only=True) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             return connection.execute(query).fetchall()
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every published table's rows, sorted, without what differs between any two builds."""
+        """Every published table's rows, sorted, without values that differ between any two builds."""
         found = {}
         for (name,) in self.rows("SELECT schema_name || '.' || table_name FROM duckdb_tables() ORDER BY 1"):
             if name != "marts.build_info":
@@ -109,18 +109,18 @@ class Bench:
         return found
 
     def checksums(self) -> dict[str, str]:
-        """The checksum of each published table, as `drawdown checksum` has it."""
+        """Checksum of each published table, as `drawdown checksum` prints it."""
         return {each.table: each.checksum for each in checksums(self.home.current)}
 
     def leaks(self) -> list[str]:
-        """Where a secret stands: in the state folder, in Dagster's records, in what was printed; must be empty."""
+        """Places that contain a secret: the state folder, Dagster's records, printed output; must be empty."""
         places = [self.home.path, *self.folder.glob("dagster*")]
         return leaks(self.keys.values(), *places, said=self.said)
 
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
-    """Everything that is logged meanwhile, by whomever and at whatever level it is for."""
+    """Capture everything that any logger logs during the block, at every level."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]
@@ -136,10 +136,10 @@ def _listening() -> Iterator[list[str]]:
 
 
 class FirstRun:
-    """A world's first refresh, made once and copied for each bench that starts from there: `first_run(bench)`."""
+    """A world's first refresh, made once and copied for each bench that starts there: `first_run(bench)`."""
 
     def __init__(self, made: Bench, at: datetime) -> None:
-        """Refresh a bench over the world, which stands at that instant and has no fault."""
+        """Refresh a bench over the world, which is at that instant and has no fault."""
         self._home = made.home
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv("DAGSTER_HOME", raising=False)
@@ -148,12 +148,12 @@ class FirstRun:
             assert made.run(at).problems == []
 
     def __call__(self, bench: Bench) -> None:
-        """As `bench.run(at)`, for a bench with the same accounts over the same world."""
+        """Like `bench.run(at)`, for a bench with the same accounts over the same world."""
         shutil.copytree(self._home.path, bench.home.path, symlinks=True)
         os.environ.update(bench.environment)
 
 
 def only(accounts_toml: str, *account_ids: str) -> str:
-    """An accounts.toml with only these accounts of it."""
+    """An accounts.toml with only these of its accounts."""
     head, *tables = accounts_toml.split("[accounts.")
     return head + "".join(f"[accounts.{table}" for table in tables if table.split("]")[0] in account_ids)

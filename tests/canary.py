@@ -1,6 +1,6 @@
-"""The canary sweep: whether a secret stands anywhere, as it is or in disguise, also where a file's format hides it.
+"""The canary sweep: finds a secret anywhere, plain or encoded, also within file formats that hide it.
 
-What it looks for is worked out here, and not by the code that is to keep secrets out.
+Its encodings are written here, independently of the code that keeps secrets out.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _PART_CHARACTERS = 12
 """A beginning or an end of this length is a leak, too."""
 
 _NO_TEXT = r"DECIMAL\(.*\)|DOUBLE|FLOAT|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BOOLEAN|DATE|TIMESTAMP.*"
-"""DuckDB's types that hold numbers and instants only."""
+"""DuckDB types that only contain numbers and instants."""
 
 Content = tuple[str, bytes]
-"""A place, and what stands there."""
+"""A place, and its contents."""
 
 
 def forms(secret: str) -> set[bytes]:
-    """A secret, its beginning and its end, and each as it may stand in JSON, HTML, a URL, base64 or hex."""
+    """A secret, its beginning and its end, and each as it may appear in JSON, HTML, a URL, Base64 or hex."""
     found: set[bytes] = set()
-    # A URL begins and ends with words that stand everywhere.
+    # A URL begins and ends with words that occur everywhere.
     parts = set() if "://" in secret else {secret[:_PART_CHARACTERS], secret[-_PART_CHARACTERS:]}
     for part in {secret, *parts}:
         texts = {part, json.dumps(part)[1:-1], html.escape(part), quote(part), quote(part, safe=""), quote_plus(part)}
@@ -43,29 +43,29 @@ def forms(secret: str) -> set[bytes]:
         found |= {part.encode("utf-16-le"), part.encode().hex().encode(), part.encode().hex().upper().encode()}
     found |= {base64.b64encode(secret.encode()), base64.urlsafe_b64encode(secret.encode())}
     for offset in range(3):
-        # As in `Basic base64(user:secret)`: without the characters that its neighbours have a share in.
+        # As in `Basic base64(user:secret)`: without the characters that also encode neighbours.
         inside = base64.b64encode(b"\0" * offset + secret.encode())[2 * offset :].rstrip(b"=")[:-1]
         found |= {inside, inside.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
 
 
 def leaks(secrets: Iterable[str], *places: Path, said: Mapping[str, str] | None = None) -> list[str]:
-    """Where a secret stands in what lies under the places, in the files' names, or in what was said; none may."""
+    """Places with a secret: files, file names, or output; there must be none."""
     contents = [content for place in places for content in contents_of(place)]
     contents += [(name, _text(text)) for name, text in (said or {}).items()]
     return found_in(contents, secrets)
 
 
 def found_in(contents: Iterable[Content], secrets: Iterable[str]) -> list[str]:
-    """The places among the contents in which a secret stands."""
+    """Places whose contents include a secret."""
     every = {form for secret in secrets for form in forms(secret)}
-    # What holds another one need not be looked for.
+    # A form that contains another one is redundant.
     wanted = [form for form in every if not any(other in form for other in every if other != form)]
     return sorted({place for place, content in contents if any(form in content for form in wanted)})
 
 
 def contents_of(folder: Path) -> Iterator[Content]:
-    """Every file under a folder as it lies there, and again as a reader of its format sees it."""
+    """Every file below a folder as it is, and also decoded by its format."""
     for path in sorted(folder.rglob("*")):
         yield "a name", str(path.relative_to(folder)).encode()
         if path.is_file() and not path.is_symlink():
@@ -75,7 +75,7 @@ def contents_of(folder: Path) -> Iterator[Content]:
 
 
 def _inside(place: str, content: bytes) -> Iterator[Content]:
-    """What a file or a body holds that its bytes do not show; a body may be a file in its turn."""
+    """Contents of a file or a body that its bytes do not show; a body may itself be a file."""
     if content[:4] == b"PAR1" and content[-4:] == b"PAR1":
         for name, cells in _parquet_cells(content):
             yield f"{place}: {name}", b"\0".join(cells)
@@ -94,7 +94,7 @@ def _parquet_cells(content: bytes) -> Iterator[tuple[str, list[bytes]]]:
         schema = file.schema_arrow
         yield "metadata", [repr(schema.metadata).encode()]
         for field in schema:
-            # Numbers and instants hold no text.
+            # Numbers and instants contain no text.
             if pa.types.is_nested(field.type) or not (
                 pa.types.is_primitive(field.type) or pa.types.is_decimal(field.type)
             ):
@@ -104,7 +104,7 @@ def _parquet_cells(content: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 
 def _duckdb_cells(place: str) -> Iterator[Content]:
-    # A copy, for a process may have the file open, and its log is read along.
+    # A copy, because a process may have the file open, and its log must be read as well.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.duckdb"
         shutil.copy(place, copy)
@@ -150,7 +150,7 @@ def postgres_contents(connection: Any) -> Iterator[Content]:
 
 
 def _text(value: object) -> bytes:
-    """A value as text, its own strings bare: no escape hides anything."""
+    """A value as text, with its strings unescaped: no escape hides anything."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):

@@ -1,7 +1,6 @@
-"""A refresh without Dagster's run around it: the bodies of the same assets, called one after the other.
+"""A refresh without a Dagster run around it: the bodies of the same assets, called in order.
 
-A run's own events cost ten times what the work on a small world does; what an asset does, its checks included, is what
-these tests are about.
+A run's events cost ten times the work on a small world; these tests concern the assets' work, checks included.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
 TABLES = ("staging", "core", "forecasts", "marts", "alerts")
-"""The layers of the warehouse's tables."""
+"""Layers of the warehouse's tables."""
 _DICTIONARY = "marts/data_dictionary"
 
 
 @dataclass
 class Refresh:
-    """What a refresh came to."""
+    """Result of a refresh."""
 
     problems: list[str] = field(default_factory=list)
     """One line for each check that failed with an error."""
     failure: str | None = None
-    """Why it was given up: an asset that raised, or a blocking check; None where it was not."""
+    """Why it was aborted: an asset that raised, or a blocking check; None if it completed."""
 
 
 @cache
@@ -68,7 +67,7 @@ def _arguments(made: dg.AssetsDefinition) -> tuple[str, ...]:
 
 @contextmanager
 def _without_pictures(*, is_documented: bool) -> Iterator[None]:
-    """Leave out what an asset tells Dagster beside its work: column schemas, lineage and plots."""
+    """Skip what an asset reports to Dagster besides its work: column schemas, lineage and plots."""
     with ExitStack() as stack:
         if not is_documented:
             stack.enter_context(patch.object(recompute, "comments", lambda *_, **__: []))
@@ -90,11 +89,11 @@ def refresh(
     is_documented: bool = True,
     without: Iterable[str] = (),
 ) -> Refresh:
-    """Load what is landed, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
+    """Load, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
 
-    `layers` are recomputed whole; `only` names assets beside them by their key paths. A warehouse that is given stays
-    open. Where it is not documented, tables have no comments, and no dictionary is made of them: that is half of the
-    work on a small world. Tables `without` which it is to do stay as they are.
+    `layers` are recomputed completely; `only` selects further assets by key path. A warehouse that is passed in stays
+    open. Without `documented`, tables have no comments and no dictionary, which is half of the work on a small world.
+    Tables in `without` are left unchanged.
     """
     done = Refresh()
     wanted, names = set(layers), set(only)
@@ -142,7 +141,7 @@ def _run(made: dg.AssetsDefinition, resources: dict[str, Any], done: Refresh) ->
     except (DrawdownError, dg.Failure) as problem:
         done.failure = f"{made.node_def.name}: {getattr(problem, 'description', None) or problem}"
     except Exception as problem:
-        # What an asset raises ends the run, whatever it is.
+        # Any exception of an asset ends the run.
         done.failure = f"{made.node_def.name}: {type(problem).__name__}: {first_line(problem)}"
 
 

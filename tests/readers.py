@@ -1,4 +1,4 @@
-"""Readers of what is published, as dashboards are: they look again and again, and every build they see must be whole."""
+"""Readers of published builds, like dashboards: they read repeatedly, and every build that they see must be complete."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _IS_ONE_BUILD = """
 
 
 class Readers:
-    """`count` readers that together ask `per_second` times; a context manager that ends them.
+    """`count` readers that together query `per_second` times; a context manager that ends them.
 
-    Each look opens what is current, as it is documented for readers, asks one query over several tables, and closes.
+    Each one opens the current build as documented for readers, runs one query over several tables, and closes it.
     """
 
     def __init__(self, home: Home, *, count: int = 1, per_second: float = 10.0) -> None:
@@ -52,7 +52,7 @@ class Readers:
         return f"{self.reads} reads of {len(self.builds)} builds, {len(self.errors)} reader errors"
 
     def _read(self, number: int) -> None:
-        # They do not all come at once.
+        # They do not all start at once.
         self._is_done.wait(random.Random(number).uniform(0, self._pause))  # noqa: S311 - repeatable, not secret
         while not self._is_done.is_set():
             began = time.monotonic()

@@ -1,8 +1,8 @@
-"""`make test-soak`: the tests that break, kill, read and try at random, at their full length: `python -m tests.soak`.
+"""`make test-soak`: fault, kill and random tests at full length: `python -m tests.soak`.
 
-Each suite is tests of the ordinary run whose share environment variables set. What they print in lines that begin with
-`soak: ` is the result, of lines that differ in nothing but numbers the sums; with --write it goes into
-docs/reliability.md, with the date and the versions. The rows there of suites that are not run are kept.
+Each suite consists of ordinary tests whose share is set by environment variables. Their printed lines that begin with
+`soak: ` are the result; lines that differ only in numbers are summed. With --write the result goes into
+docs/reliability.md, with the date and the versions. Rows of suites that are not run are kept.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from pipeline import __version__
 CLONE = Path(__file__).parent.parent
 PAGE = CLONE / "docs" / "reliability.md"
 _COUNT = re.compile(r"\d[\d,]*")
-# What tests print for the soak, how many rows of the fault matrix held, and pytest's own last line.
-_TOLD = re.compile(
-    r"^soak: (.+)|^(\d+ of \d+ held.*)|^=* ?((?:\d+ (?:passed|failed|errors?|deselected)|no tests ran).*?) ?=*$"
+# Lines that tests print for the soak, the number of passed rows of the fault matrix, and pytest's own last line.
+_RESULT_LINE = re.compile(
+    r"^soak: (.+)|^(\d+ of \d+ rows passed.*)|^=* ?((?:\d+ (?:passed|failed|errors?|deselected)|no tests ran).*?) ?=*$"
 )
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests, and how long they are to go on."""
+    """Tests, and their length."""
 
     name: str
     pytest: tuple[str, ...]
-    """What pytest is given."""
+    """Arguments for pytest."""
     whole: dict[str, int]
-    """Environment variables, and what they are set to for the whole."""
+    """Environment variables, and their values for the full length."""
 
 
 _EACH_TEST, _EACH_FILE = (("--numprocesses=logical", f"--dist={dist}") for dist in ("load", "loadfile"))
-# Another suite of their kind is one more line.
+# A further suite of this kind is one more line.
 SUITES = (
     Suite("faults", ("-m", "faults", *_EACH_FILE), {"DRAWDOWN_TEST_KILLS": 100}),
     Suite("fuzz", ("tests/fuzz", *_EACH_TEST), {"DRAWDOWN_TEST_BODIES": 10_000}),
@@ -60,7 +60,7 @@ SUITES = (
 
 @dataclass(frozen=True)
 class Result:
-    """How a suite ended."""
+    """Result of a suite."""
 
     suite: Suite
     share: float
@@ -68,7 +68,7 @@ class Result:
     is_passed: bool
     said: list[str]
     ran: str = ""
-    """The date, and on what."""
+    """The date, and the versions."""
 
     def row(self) -> str:
         """Its row of the page's table."""
@@ -84,11 +84,11 @@ def _part(whole: int, share: float) -> int:
 
 
 def summed(lines: Sequence[str]) -> list[str]:
-    """What is to be told of a suite's output: of lines that differ only in whole numbers the sums, others as they are."""
+    """Summary of a suite's output: sums of lines that differ only in whole numbers, and other lines unchanged."""
     alike: dict[str, list[str]] = {}
     for line in lines:
-        if told := _TOLD.match(line):
-            text = next(part for part in told.groups() if part is not None)
+        if result_line := _RESULT_LINE.match(line):
+            text = next(part for part in result_line.groups() if part is not None)
             alike.setdefault(_COUNT.sub("#", text), []).append(text)
     return [texts[0] if len(texts) == 1 else _sum(texts) for texts in alike.values()]
 
@@ -100,7 +100,7 @@ def _sum(texts: Sequence[str]) -> str:
 
 
 def soak(suite: Suite, share: float, seconds: float) -> Result:
-    """Run a suite at `share` per cent of its whole, for no longer than `seconds`; its output goes to stderr."""
+    """Run a suite at `share` per cent of its length, for at most `seconds`; its output goes to stderr."""
     environment = os.environ | {name: str(_part(value, share)) for name, value in suite.whole.items()}
     began = time.monotonic()
     with subprocess.Popen(
@@ -114,7 +114,7 @@ def soak(suite: Suite, share: float, seconds: float) -> Result:
         try:
             out, _ = process.communicate(timeout=max(1.0, seconds))
         except BaseException as ending:
-            # Its workers, and what they started, go with it.
+            # Its workers and their children end with it.
             os.killpg(process.pid, signal.SIGKILL)
             if not isinstance(ending, subprocess.TimeoutExpired):
                 raise
@@ -133,7 +133,7 @@ def _today() -> str:
 
 
 def table(before: str, results: Sequence[Result]) -> str:
-    """The page's table with the rows of these results; other suites keep the rows that they have in `before`."""
+    """The page's table with the rows of these results; other suites keep their rows from `before`."""
     rows = {line.split("|")[1].strip(): line for line in before.splitlines() if line.startswith("| ")}
     rows |= {each.suite.name: each.row() for each in results}
     kept = [rows[each.name] for each in SUITES if each.name in rows]
@@ -141,7 +141,7 @@ def table(before: str, results: Sequence[Result]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the suites, print a row for each, and with --write keep them; 1 where one failed."""
+    """Run the suites, print a row for each, and with --write store them; returns 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", help=f"which: {', '.join(each.name for each in SUITES)}; default: all")
     parser.add_argument("--share", type=float, default=100, metavar="PERCENT", help="of the whole; default: 100")

@@ -1,29 +1,29 @@
-"""What the soak tests' page is made of."""
+"""The page of the soak tests."""
 
 from __future__ import annotations
 
 from tests.soak import SUITES, Result, summed, table
 
 
-def test_what_differs_in_numbers_alone_is_added_up_and_the_rest_stays() -> None:
+def test_lines_that_differ_in_numbers_are_summed_and_others_kept() -> None:
     assert summed(
         [
             "soak: fuzz: 1,500 bodies, 20 of them unreadable",
             "soak: fuzz: 10 bodies, 1 of them unreadable",
             "soak: kills: 7 (core 05); 0.05 s",
             "PASSED tests/fuzz/test_bodies.py",
-            "45 of 45 held",
+            "45 of 45 rows passed",
             "===== 3 passed, 1 skipped in 12.05s =====",
         ]
     ) == [
         "fuzz: 1,510 bodies, 21 of them unreadable",
         "kills: 7 (core 05); 0.05 s",
-        "45 of 45 held",
+        "45 of 45 rows passed",
         "3 passed, 1 skipped in 12.05s",
     ]
 
 
-def test_a_row_says_how_a_suite_ended_and_what_set_its_length() -> None:
+def test_a_row_has_a_suites_result_and_its_length() -> None:
     (fuzz,) = (each for each in SUITES if each.name == "fuzz")
     row = Result(fuzz, 0.5, 12.3, False, ["19 failed"], "2026-11-29, 2 cores").row()
     assert row == "| fuzz | **failed** | 19 failed | 12 s | `DRAWDOWN_TEST_BODIES=50` | 2026-11-29, 2 cores |"

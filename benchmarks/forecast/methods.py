@@ -1,4 +1,4 @@
-"""The methods that are compared; each answers for all series of one origin."""
+"""The compared methods; each forecasts all series of one origin."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _straight_line(past: Array) -> Iterator[Answer]:
 
 
 def _library(name: str) -> Method:
-    """A model of statsforecast with its own intervals; totals are summed, as is commonly done: there are no paths."""
+    """A model of statsforecast with its own intervals; totals are sums, as is common, because there are no paths."""
 
     def method(past: Array) -> Iterator[Answer]:
         from statsforecast import models
@@ -84,4 +84,4 @@ METHODS: dict[str, Method] = {
     "AutoETS": _library("AutoETS"),
 }
 SLOW = {"AutoETS"}
-"""A tenth of a second a series: they see a sample of the series and two origins."""
+"""A tenth of a second for each series, so they get a sample of the series and two origins."""

@@ -1,4 +1,4 @@
-"""Rolling origins over one data set, and what comes out with its uncertainty."""
+"""Rolling origins over one data set, and the scores with their uncertainty."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Scored:
     """One method's scores on one data set."""
 
     series: Array
-    """(cells,): which series each row is of."""
+    """(cells,): the series of each row."""
     scores: Array
     """(cells, len(SCORES))"""
     shared: Array
-    """(cells,): True where the slow methods were asked, too."""
+    """(cells,): whether the slow methods were included."""
 
 
 def run(table: Series, *, series: int, origins: int, slow_series: int, names: list[str]) -> dict[str, Scored]:
-    """Ask every method at `origins` evenly spaced days for a sample of `series` (all, where there are fewer).
+    """Run every method at `origins` evenly spaced days for a sample of `series` (all, if there are fewer).
 
-    A series in which nothing happened in the training days is skipped at that origin, for every method.
+    A series without any event in the training days is skipped at that origin, for every method.
     """
     count, days = table.shape
     chosen = np.sort(np.random.default_rng(1).choice(count, min(series, count), replace=False))
@@ -41,10 +41,10 @@ def run(table: Series, *, series: int, origins: int, slow_series: int, names: li
         rows = chosen[table[chosen, origin - TRAINING : origin].sum(axis=1) > 0]
         few = [row for row in rows.tolist() if row in slow] if origin in slow_origins else []
         for name in names:
-            told = np.array(few, dtype=int) if name in SLOW else rows
-            past, future = table[told, origin - TRAINING : origin], table[told, origin : origin + HORIZON]
-            for place, answer in enumerate(METHODS[name](past)) if len(told) else ():
-                row = int(told[place])
+            picked = np.array(few, dtype=int) if name in SLOW else rows
+            past, future = table[picked, origin - TRAINING : origin], table[picked, origin : origin + HORIZON]
+            for place, answer in enumerate(METHODS[name](past)) if len(picked) else ():
+                row = int(picked[place])
                 found[name].append((row, score(answer, past[place], future[place], table[row]), row in few))
     return {
         name: Scored(
@@ -68,13 +68,13 @@ def _by_series(scored: Scored, name: str) -> tuple[dict[int, float], dict[int, i
 
 
 def mean(scored: Scored, name: str) -> float:
-    """The mean of one score over the cells that have it; NaN where none has."""
+    """Mean of one score over the cells that have it; NaN if none has."""
     values = scored.scores[:, _PLACE[name]]
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def interval(top: Scored, name: str, bottom: Scored | None = None, other: str | None = None) -> tuple[float, ...]:
-    """A mean, or the ratio of two, with its 95 % interval: series are drawn anew, each with all its origins."""
+    """A mean, or the ratio of two, with its 95 % interval from resampling whole series with all their origins."""
     above, cells = _by_series(top, name)
     rows = sorted(above)
     if bottom is None:

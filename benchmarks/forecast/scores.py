@@ -1,4 +1,4 @@
-"""What a forecast of one series from one origin is worth."""
+"""Scores of a forecast of one series from one origin."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Array = NDArray[np.float64]
 TRAINING = 180
 HORIZON = 90
 DAILY = 30
-"""Days ahead that single days are scored on."""
+"""Single days ahead that are scored."""
 TOTALS = (7, 30, 90)
 LEVELS = (np.arange(21) + 0.5) / 21
 """The quantiles whose mean pinball loss, doubled, is the CRPS."""
 EDGES = np.array([0.025, 0.10, 0.90, 0.975, 0.95])
-"""80 %, 95 %, and what a top-up at a risk of 5 % holds ready."""
+"""80 %, 95 %, and the level of a top-up at a risk of 5 %."""
 ASKED = np.concatenate([LEVELS, EDGES])
 BALANCES = (5, 10, 20, 40)
-"""Days of mean spend that the runway starts from."""
+"""Starting balances of the runway, in days of mean spend."""
 
 SCORES = (
     "daily",
@@ -34,18 +34,18 @@ SCORES = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a method says of one series."""
+    """A method's forecast of one series."""
 
     daily: Array
     """(DAILY, len(ASKED)) quantiles."""
     totals: Array
     """(len(TOTALS), len(ASKED)) quantiles of sums."""
     runway: Array
-    """(len(BALANCES), HORIZON): the probability of having run dry by each day's end."""
+    """(len(BALANCES), HORIZON): probability of having run dry by the end of each day."""
 
 
 def at(values: Array, levels: Array) -> Array:
-    """Quantiles of the last axis, which holds samples."""
+    """Quantiles over the last axis, which has the samples."""
     ordered = np.sort(values, axis=-1)
     place = levels * (values.shape[-1] - 1)
     low = np.floor(place).astype(int)
@@ -54,7 +54,7 @@ def at(values: Array, levels: Array) -> Array:
 
 
 def from_paths(days: Array, mean: float) -> Answer:
-    """The answer of sample paths, (HORIZON, paths), for balances in multiples of `mean`."""
+    """Forecast from sample paths, (HORIZON, paths), for balances in multiples of `mean`."""
     sums = np.cumsum(days, axis=0)
     reached = np.maximum.accumulate(sums, axis=0)
     runway = np.stack([(reached > times * mean).mean(axis=1) for times in BALANCES])
@@ -62,7 +62,7 @@ def from_paths(days: Array, mean: float) -> Answer:
 
 
 def from_rate(rate: float, mean: float) -> Answer:
-    """The answer of a method that says one number: so much a day, for ever."""
+    """Forecast of a method with a single number: a constant daily rate."""
     day = np.arange(1, HORIZON + 1)
     runway = np.stack([(rate * day > times * mean).astype(float) for times in BALANCES])
     return Answer(
@@ -76,12 +76,12 @@ def _pinball(quantiles: Array, came: Array) -> Array:
 
 
 def score(answer: Answer, past: Array, future: Array, whole: Array) -> Array:
-    """One number for each of SCORES; NaN where the future is too short or the scale is nothing.
+    """Return one number for each of SCORES; NaN if the future is too short or the scale is zero.
 
-    `past` is (TRAINING,), `future` (at most HORIZON,), `whole` the series. Losses are over a scale that is the same
-    for every method. Of days it is the in-sample mean absolute difference to the same weekday a week before, at least
-    a tenth of the whole series'; of sums the whole series' mean: a series that had hardly begun at an origin would
-    weigh a hundred others otherwise.
+    `past` is (TRAINING,), `future` (at most HORIZON,), `whole` the series. Losses are divided by a scale that is the
+    same for every method. For days it is the in-sample mean absolute difference to the same weekday a week before, at
+    least a tenth of the whole series'; for sums the whole series' mean, because a series that had hardly begun at an
+    origin would otherwise outweigh a hundred others.
     """
     out = dict.fromkeys(SCORES, np.nan)
     weekly = max(np.abs(past[7:] - past[:-7]).mean(), 0.1 * np.abs(whole[7:] - whole[:-7]).mean())

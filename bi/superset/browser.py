@@ -1,4 +1,4 @@
-"""Headless Chromium looking at a dashboard, and what its charts were told."""
+"""Headless Chromium with a dashboard, and the data that its charts received."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
   return draw.call(this, text, ...where);
 };
 """
-"""Charts are drawn on a canvas, whose words no selector finds."""
+"""Charts are drawn on a canvas, whose text no selector finds."""
 _HEIGHT = 2700
-"""Of the window: charts out of sight are not loaded."""
+"""Height of the window: charts out of sight are not loaded."""
 
 
 @dataclass
 class Sight:
-    """A dashboard as it was seen."""
+    """A rendered dashboard."""
 
     rows: dict[int, list[dict[str, Any]]]
-    """What each chart was sent, by the chart's id; numbers as they stood in the answer."""
+    """Data of each chart, by the chart's id, with numbers as in the response."""
     statuses: list[int]
     errors: list[str]
-    """What stands in error banners."""
+    """Text of error banners."""
     text: str
     drawn: set[str]
-    """The words in its charts: of axes and legends."""
+    """Text in its charts: axes and legends."""
     width: int
-    """Of the page: more than the window's where it must be scrolled sideways."""
+    """Width of the page, more than the window's if it must be scrolled sideways."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def browser(api: Api) -> Iterator[webdriver.Chrome]:
 
 
 def _started(options: webdriver.ChromeOptions) -> webdriver.Chrome:
-    # Its driver waits a minute for Chromium, which a busy machine may not start in that.
+    # Its driver waits a minute for Chromium, which may not be enough on a busy machine.
     for _ in range(4):
         with suppress(SessionNotCreatedException):
             return webdriver.Chrome(options=options, service=Service(os.environ["CHROMEDRIVER"]))
@@ -84,7 +84,7 @@ def _started(options: webdriver.ChromeOptions) -> webdriver.Chrome:
 
 
 def look(driver: webdriver.Chrome, url: str, width: int, charts: int, picture: Path) -> Sight:
-    """Open a dashboard of so many charts, wait until they are drawn, and keep a picture of it."""
+    """Open a dashboard of a given number of charts, wait until they are drawn, and save a picture of it."""
     size = {"width": width, "height": _HEIGHT, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     keeper = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _KEEP_DRAWN_TEXT})
@@ -121,24 +121,24 @@ def _answers(driver: webdriver.Chrome) -> tuple[dict[int, list[dict[str, Any]]],
     charts: dict[str, int | None] = {}
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
-        told = message["params"]
-        if message["method"] == "Network.requestWillBeSent" and told["request"]["method"] == "POST":
-            charts[told["requestId"]] = _chart(told["request"])
-        if message["method"] != "Network.responseReceived" or told["requestId"] not in charts:
+        details = message["params"]
+        if message["method"] == "Network.requestWillBeSent" and details["request"]["method"] == "POST":
+            charts[details["requestId"]] = _chart(details["request"])
+        if message["method"] != "Network.responseReceived" or details["requestId"] not in charts:
             continue
-        if urlsplit(told["response"]["url"]).path != _DATA:
+        if urlsplit(details["response"]["url"]).path != _DATA:
             continue
-        status = told["response"]["status"]
+        status = details["response"]["status"]
         statuses.append(status)
-        chart = charts[told["requestId"]]
+        chart = charts[details["requestId"]]
         if chart is not None and status == 200:
-            body = driver.execute_cdp_cmd("Network.getResponseBody", {"requestId": told["requestId"]})["body"]
+            body = driver.execute_cdp_cmd("Network.getResponseBody", {"requestId": details["requestId"]})["body"]
             rows[chart] = json.loads(body, parse_float=Decimal)["result"][0]["data"]
     return rows, statuses
 
 
 def _chart(request: dict[str, Any]) -> int | None:
-    """The chart that a request asks the rows of; None for others, as the one for the filter's own list of values."""
+    """Chart whose rows a request fetches; None for other requests, such as the filter's own list of values."""
     if urlsplit(request["url"]).path != _DATA:
         return None
     asked = parse_qs(urlsplit(request["url"]).query).get("form_data")

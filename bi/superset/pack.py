@@ -1,7 +1,7 @@
 """Pack the dashboard for Superset's import: `python bi/superset/pack.py data/published/current.duckdb drawdown.zip`.
 
-The export names neither the place of the published file nor the columns of its tables; both are filled in here, the
-columns with the comments that stand in the file.
+The export contains neither the path of the published file nor the columns of its tables; both are filled in here, the
+columns with the comments from the file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _TEMPORAL = ("DATE", "TIMESTAMP")
 def pack(published: Path, target: Path) -> None:
     """Write the zip that Superset imports.
 
-    Raises duckdb.Error where `published` is no build, KeyError where a build lacks a table of the dashboard.
+    Raises duckdb.Error if `published` is no build, KeyError if a build lacks a table of the dashboard.
     """
-    # The name of the link, not of the build behind it: Superset opens it anew for each query.
+    # The path of the link, not of the build behind it: Superset opens it for each query.
     published = published.absolute()
     with duckdb.connect(published, read_only=True) as connection, zipfile.ZipFile(target, "w") as packed:
         for path in sorted(_EXPORT.rglob("*.yaml")):

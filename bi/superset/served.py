@@ -1,4 +1,4 @@
-"""Superset on loopback over a scratch folder, and its REST API, for the test of the dashboard."""
+"""Superset on loopback over a temporary folder, and its REST API, for the test of the dashboard."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Api:
         self._session.headers["X-CSRFToken"] = self.get("security/csrf_token/")["result"]
 
     def send(self, method: str, path: str, **more: Any) -> requests.Response:
-        """One request, whatever comes of it."""
+        """Send one request, whatever its result."""
         return self._session.request(method, f"{self.url}/api/v1/{path}", timeout=300, **more)
 
     def get(self, path: str) -> Any:
-        """The JSON behind a path."""
+        """Return the JSON of a path."""
         answer = self.send("GET", path)
         assert answer.ok, (path, answer.text)
         return answer.json()
@@ -54,21 +54,21 @@ class Api:
         return {thing[name]: thing["id"] for thing in self.get(f"{things}/?q=(page_size:100)")["result"]}
 
     def columns(self, dataset: int) -> list[dict[str, Any]]:
-        """A dataset's columns. They are asked for by name: all that a dataset refers to takes minutes."""
+        """Columns of a dataset, requested by name: requesting all fields takes minutes."""
         names = ",".join(
             f"columns.{field}" for field in ("column_name", "type", "description", "is_dttm", "expression")
         )
         return list(self.get(f"dataset/{dataset}?q=(columns:!({names}))")["result"]["columns"])
 
     def query(self, database: int, sql: str) -> requests.Response:
-        """Run SQL as SQL Lab does, and wait for it."""
+        """Run SQL as SQL Lab does, and wait for the result."""
         body = {"database_id": database, "sql": sql, "runAsync": False, "client_id": secrets.token_hex(5)}
         return self.send("POST", "sqllab/execute/", json=body)
 
 
 @contextmanager
 def superset(folder: Path) -> Iterator[Api]:
-    """A Superset of its own on a free port of 127.0.0.1: its records stay in `folder`, and it ends with the block."""
+    """Start a Superset on a free port of 127.0.0.1: its records stay in `folder`, and it ends with the block."""
     password = secrets.token_urlsafe(16)
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment = {
@@ -81,7 +81,7 @@ def superset(folder: Path) -> Iterator[Api]:
         "TZ": "UTC",
     }
     log = folder / "superset.log"
-    with log.open("ab") as told:
+    with log.open("ab") as output:
 
         def step(*arguments: str) -> None:
             done = subprocess.run(
@@ -89,8 +89,8 @@ def superset(folder: Path) -> Iterator[Api]:
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=told,
+                stdout=output,
+                stderr=output,
                 timeout=900,
                 check=False,
             )
@@ -121,8 +121,8 @@ def superset(folder: Path) -> Iterator[Api]:
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=told,
+            stdout=output,
+            stderr=output,
         )
         try:
             _await(url, server, log)

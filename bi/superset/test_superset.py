@@ -46,7 +46,7 @@ class World:
         return self.api.ids("database", "database_name")["Drawdown"]
 
     def rows(self, sql: str, build: Path | None = None) -> list[tuple[Any, ...]]:
-        """DuckDB's own answer."""
+        """DuckDB's own result."""
         with duckdb.connect((build or self.current).resolve(), read_only=True) as connection:
             connection.execute("load icu")
             connection.execute("set TimeZone = 'UTC'")
@@ -100,7 +100,7 @@ def sights(world: World, charts: dict[str, int]) -> dict[int, Sight]:
 
 @pytest.fixture(scope="module")
 def seen(sights: dict[int, Sight], charts: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
-    """What each chart was sent, by its name."""
+    """Data of each chart, by name."""
     return {name: sights[WIDTHS[0]].rows[number] for name, number in charts.items()}
 
 
@@ -108,22 +108,22 @@ def seen(sights: dict[int, Sight], charts: dict[str, int]) -> dict[str, list[dic
 def test_superset_lists_what_is_published(world: World, schema: str) -> None:
     published = world.rows(f"select table_name from information_schema.tables where table_schema = '{schema}'")
     for name in (schema, f"drawdown.{schema}"):
-        told = world.api.get(f"database/{world.database}/tables/?q=(force:!t,schema_name:{name!r})")["result"]
-        assert {table["value"] for table in told} == {name for (name,) in published}
+        listed = world.api.get(f"database/{world.database}/tables/?q=(force:!t,schema_name:{name!r})")["result"]
+        assert {table["value"] for table in listed} == {name for (name,) in published}
 
 
 def test_comments_on_tables_and_columns_arrive(world: World) -> None:
     tables = world.rows("select schema_name, table_name, comment from duckdb_tables() where schema_name = 'marts'")
     assert len(tables) > 10
     for schema, table, comment in tables:
-        told = world.api.get(f"database/{world.database}/table_metadata/?name={table}&schema={schema}")
+        listed = world.api.get(f"database/{world.database}/table_metadata/?name={table}&schema={schema}")
         columns = world.rows(
             "select column_name, comment from duckdb_columns()"
             f" where schema_name = '{schema}' and table_name = '{table}'"
         )
-        assert told["comment"] == comment
+        assert listed["comment"] == comment
         assert comment
-        assert {column["name"]: column["comment"] for column in told["columns"]} == dict(columns)
+        assert {column["name"]: column["comment"] for column in listed["columns"]} == dict(columns)
         assert all(doc for _, doc in columns)
 
 
@@ -138,7 +138,7 @@ def test_a_new_dataset_has_the_comments_as_descriptions(world: World) -> None:
     assert {column["column_name"]: column["type"] for column in columns}["spend_amount"] == "NUMERIC(27, 9)"
 
 
-def test_what_was_packed_is_what_superset_itself_finds(world: World) -> None:
+def test_the_packed_columns_are_those_that_superset_finds(world: World) -> None:
     def columns(dataset: int) -> set[tuple[Any, ...]]:
         return {
             (column["column_name"], column["is_dttm"], column["description"], bool(column["expression"]))
@@ -181,15 +181,15 @@ def test_its_totals_are_duckdbs_to_the_digit(seen: dict[str, list[dict[str, Any]
         "select spend_month, reporting_unit_code, account_id, reporting_amount from marts.spend_monthly"
         " where reporting_amount is not null"
     )
-    # A row a month, a column for each unit and account.
-    told = [
+    # One row for each month, one column for each unit and account.
+    listed = [
         (row["spend_month"], *name.split(", "), amount)
         for row in seen["Spend by month, as far as converted"]
         for name, amount in row.items()
         if name != "spend_month" and amount is not None
     ]
-    assert {(_plain(month), *rest) for month, *rest in spent} == set(told)
-    assert len(spent) == len(told)
+    assert {(_plain(month), *rest) for month, *rest in spent} == set(listed)
+    assert len(spent) == len(listed)
 
 
 @pytest.mark.parametrize(
@@ -263,18 +263,18 @@ def test_readers_under_load_see_whole_builds_and_no_error_while_the_file_is_swap
             else:
                 errors.append(answer.text)
 
-    def told() -> tuple[str, ...]:
+    def listed() -> tuple[str, ...]:
         [row] = world.rows(sql)
         return tell(*row)
 
     def tell(built: str, readings: int, total: Any, days: int) -> tuple[str, ...]:
-        # DuckDB's answer and JSON tell a different number of zeros at the end of an amount.
+        # DuckDB's result and JSON have different numbers of trailing zeros.
         return built, str(readings), f"{Decimal(total).normalize():f}", str(days)
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
         reader.start()
-    builds = [told()]
+    builds = [listed()]
     swapped = 0.0
     try:
         for balance in ("88.10", "86.25"):
@@ -282,7 +282,7 @@ def test_readers_under_load_see_whole_builds_and_no_error_while_the_file_is_swap
                 written.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ},{balance},EUR\n")
             drawdown(world.home, "run", "--account", "domain-registrar")
             swapped = time.monotonic()
-            builds.append(told())
+            builds.append(listed())
             time.sleep(5)
     finally:
         stop.set()
@@ -292,7 +292,7 @@ def test_readers_under_load_see_whole_builds_and_no_error_while_the_file_is_swap
     assert errors == []
     assert len(set(builds)) == 3
     assert {answer for _, answer in answers} == set(builds)
-    # What was asked after a swap is answered by the new build.
+    # A query after a swap is answered by the new build.
     assert {answer for begun, answer in answers if begun > swapped + 2} == {builds[-1]}
 
 
@@ -303,9 +303,9 @@ def test_the_example_for_sqlalchemy_runs(world: World) -> None:
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stderr
-    told = [line.split(" ") for line in done.stdout.splitlines()]
+    listed = [line.split(" ") for line in done.stdout.splitlines()]
     rows = world.rows("select account_id, balance_amount, unit_code from marts.account_status")
-    assert told == [[account, str(amount), unit] for account, amount, unit in rows]
+    assert listed == [[account, str(amount), unit] for account, amount, unit in rows]
 
 
 def _plain(value: Any) -> Any:

@@ -51,7 +51,7 @@ def send(url: Secret, title: str, body: str) -> Failure | None:
     with _captured_lines(_redactor(url)) as lines:
         services = _services(url)
         if not services:
-            return Failure(f"the URL in {url.name} is none that Apprise knows", is_unknown=False)
+            return Failure(f"the URL in {url.name} is not one that Apprise knows", is_unknown=False)
         # One service at a time: given several, Apprise sends from its own threads, whose log lines cannot be assigned
         # to a recipient.
         delivered = [_notify(service, title, body) for service in services]

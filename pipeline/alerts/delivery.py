@@ -2,7 +2,7 @@
 
 An intent is landed and synced before a message is sent, and its outcome afterwards. If the process dies in between, it
 is unknown whether the message was sent: it is sent once more, marked as possibly repeated, and after that once a day.
-An event list that is too long for one message is sent in several, each with its own outcome, so a failed message does
+Events that do not fit into one message are sent in several, each with its own outcome, so that a failed message does
 not repeat those that arrived.
 """
 

@@ -76,9 +76,9 @@ def pending(ledger: Ledger, policy: Policy, recipients: Recipients) -> Pending:
         events.setdefault((event.account_id, event.rule), []).append(event)
     concerned: dict[Key, list[str]] = {}
     for (event_id, recipient), delivery in ledger.deliveries.items():
-        told = ledger.events.get(event_id)
-        if told is not None and delivery.is_pending:
-            concerned.setdefault((told.account_id, told.rule), []).append(recipient)
+        addressed = ledger.events.get(event_id)
+        if addressed is not None and delivery.is_pending:
+            concerned.setdefault((addressed.account_id, addressed.rule), []).append(recipient)
     for key, state in ledger.states.items():
         if state.alert_state == "open":
             concerned.setdefault(key, []).extend(recipients.get(state.account_id, ()))

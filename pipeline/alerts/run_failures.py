@@ -152,10 +152,10 @@ def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: Sta
     state, event = opened(before, finding, severity, at)
     _land(settings, home, clock, run_id, state, event)
     for recipient in ended.told_recipients:
-        told = DeliveryOutcome(
+        outcome = DeliveryOutcome(
             at=at, recipient=recipient, event_ids=(event.event_id,), is_delivered=True, attempt_count=1, run_id=run_id
         )
-        land(home, clock, run_id, told)
+        land(home, clock, run_id, outcome)
     return state
 
 

@@ -30,11 +30,11 @@ def steps(what: str, total: int | None) -> Iterator[Told]:
     with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True, expand=True) as progress:
         bar = progress.add_task(escape(what), total=total)
 
-        def told(line: str | None) -> None:
+        def advance(line: str | None) -> None:
             if line is not None:
                 progress.console.print(f"[green]✓[/green] {escape(printable(line))}", soft_wrap=True)
             done = progress.tasks[bar].completed + 1
             known = progress.tasks[bar].total
             progress.update(bar, completed=done, total=None if known is None else max(known, done + 1))
 
-        yield told
+        yield advance

@@ -179,7 +179,7 @@ def serve(
 
     for name in names:
         if not HOST_NAME.fullmatch(name):
-            raise UsageError(f"--name {name[:80]!a}: is no host name")
+            raise UsageError(f"--name {name[:80]!a}: is not a host name")
     listener, is_loopback = _listen(host, port, is_public=is_public)
     with listener:
         known = [*LOOPBACK_NAMES, *names]

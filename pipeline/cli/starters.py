@@ -58,11 +58,11 @@ DAGSTER_YAML = """\
 telemetry:
   enabled: false
 
-# No invitation to a newsletter at the first visit.
+# No newsletter dialog at the first visit.
 nux:
   enabled: false
 
-# The daemon judges the assets' freshness policies.
+# The daemon evaluates the assets' freshness policies.
 freshness:
   enabled: true
 
@@ -71,7 +71,7 @@ concurrency:
   runs:
     max_concurrent_runs: 1
 
-# A run that cannot start or never ends is marked as failed; one whose process died is, by the sensor lost_runs.
+# A run that cannot start or never ends is marked as failed; one whose process died is marked by the sensor lost_runs.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

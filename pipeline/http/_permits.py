@@ -45,7 +45,7 @@ class _VendorPermits:
         self.vendor_count = 1
         self.held = 0
         self.waiting: deque[OriginPermits] = deque()
-        """The origins for which somebody waits, each once."""
+        """Origins with waiting requests, each once."""
         self._origins: dict[Hashable, OriginPermits] = {}
 
     @property

@@ -314,7 +314,7 @@ def _is_last_page(listing: Window, answer: HttpResult, page: int) -> tuple[bool,
         return True, None
     count = whole(dig(answer.payload, listing.page_count_at))
     if count is None:
-        return True, f"page {page} of {listing.path} has a `{listing.page_count_at}` that is no number of pages"
+        return True, f"page {page} of {listing.path} has a `{listing.page_count_at}` that is not a number of pages"
     if count > listing.page_cap:
         return True, f"{listing.path} has more than {listing.page_cap} pages in one window; the walk ends there"
     return page >= count, None

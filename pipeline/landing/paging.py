@@ -105,7 +105,7 @@ class Paging:
         page, path = self._page, self._listing.path
         if not isinstance(link, str):
             raise PagingFault(
-                f"page {page} of {path} has a `{self._listing.next_at}` that is no link; the walk ends there"
+                f"page {page} of {path} has a `{self._listing.next_at}` that is not a link; the walk ends there"
             )
         key = self._key(link, self._url)
         earlier = None if key is None else self._walked.get(key)

@@ -219,7 +219,7 @@ def _violations(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Bro
         rules = [] if column.is_nullable else [(f"{column.name} IS NULL", f"{column.name} is missing")]
         if column.column.allowed:
             allowed = ", ".join(quoted(each) for each in column.column.allowed)
-            rules.append((f"{column.name} NOT IN ({allowed})", f"{column.name} is none of its allowed values"))
+            rules.append((f"{column.name} NOT IN ({allowed})", f"{column.name} is not one of its allowed values"))
         if column.column.minimum is not None:
             rules.append((f"{column.name} < {column.column.minimum}", f"{column.name} is below its minimum"))
         if column.column.maximum is not None:

@@ -268,7 +268,7 @@ def rebuild_as_of(
     if target.exists():
         raise UsageError(f"{target} exists already; name another file, or remove it first")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no folder; make it first")
+        raise UsageError(f"{target.parent} is not a folder; create it first")
     first = min((date(*map(int, folder.parts[-3:])) for folder in day_folders(home.landing)), default=None)
     if first is None or known_at.date() < first:
         raise UsageError(

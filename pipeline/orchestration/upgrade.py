@@ -23,7 +23,7 @@ def rebuild_outdated(home: Home, why: str) -> None:
 
     Raises DrawdownError with the process's message if it fails.
     """
-    _tell(f"{why}: rebuilding it from landing first; readers keep their build until that is done")
+    _report(f"{why}: rebuilding it from landing first; readers keep their build until that is done")
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.orchestration.rebuild_process"],
@@ -37,10 +37,10 @@ def rebuild_outdated(home: Home, why: str) -> None:
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         raise DrawdownError(f"{why}, and could not be rebuilt: {words[-1]}")
-    _tell("upgrade: done; the run continues")
+    _report("upgrade: done; the run continues")
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     say(line)
     # Outside a run, this logger writes to stderr.
     dg.get_dagster_logger("drawdown").warning(line)

@@ -26,7 +26,7 @@ def names() -> list[str]:
     further = [each.strip() for each in os.environ.get(NAMES_VARIABLE, "").split(",") if each.strip()]
     for name in further:
         if not HOST_NAME.fullmatch(name):
-            raise UsageError(f"{NAMES_VARIABLE}: {name[:80]!a} is no host name")
+            raise UsageError(f"{NAMES_VARIABLE}: {name[:80]!a} is not a host name")
     return [*LOOPBACK_NAMES, *further]
 
 

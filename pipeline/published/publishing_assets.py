@@ -208,11 +208,11 @@ def messages(
     problems: list[str] = []
     if not warehouse.is_replay:
         with readable_failures():
-            problems = _tell(warehouse, home, clock, context.run.run_id)
+            problems = _send_messages(warehouse, home, clock, context.run.run_id)
     return dg.MaterializeResult(check_results=[_result("is_delivered", problems)])
 
 
-def _tell(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> list[str]:
+def _send_messages(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> list[str]:
     own = settings.load()
     journal = JournalCopy.of(warehouse.connection)
     # Recipients may be slow, and other writers should not wait for them.

@@ -167,7 +167,7 @@ def load_tables(folder: Path, columns: Mapping[str, Column]) -> tuple[dict[str, 
     """
     layers = {path.name for path in folder.iterdir() if path.is_dir()} - {COLUMNS_FOLDER.name, MACROS_FOLDER.name}
     for name in sorted(layers - set(LAYERS)):
-        raise DrawdownError(f"sql/{name} is no layer; the layers are {', '.join(LAYERS)}")
+        raise DrawdownError(f"sql/{name} is not a layer; the layers are {', '.join(LAYERS)}")
     records, tables = {}, {}
     for layer in (each for each in LAYERS if each in layers):
         for path in sorted((folder / layer).iterdir()):
@@ -183,8 +183,8 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
     where = shown(folder / TABLE_FILE)
     if not folder.is_dir():
         raise DrawdownError(
-            f"sql/{folder.parent.name}/{folder.name} is no folder; a table is sql/{folder.parent.name}/<table>/ with "
-            f"{TABLE_FILE} and {MODEL_FILE}"
+            f"sql/{folder.parent.name}/{folder.name} is not a folder; a table is sql/{folder.parent.name}/<table>/ "
+            f"with {TABLE_FILE} and {MODEL_FILE}"
         )
     if not (folder / TABLE_FILE).is_file():
         raise DrawdownError(f"{where} is missing; it says what a row is, its key and its columns")

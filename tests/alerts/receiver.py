@@ -1,4 +1,4 @@
-"""A receiver of messages over real HTTP, and the journal of who sends them."""
+"""A receiver of messages over real HTTP, and the journal of their sender."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ print(deliver(fold(landed_entries(home.landing)), Policy(), {"main": ("TOLD",)},
 
 @dataclass
 class Channel:
-    """A receiver of messages, and the state folder of who sends them."""
+    """A receiver of messages, and the state folder of the sender."""
 
     home: Home
     url: str
     heard: list[dict[str, str]] = field(default_factory=list)
     before_answer: Callable[[], int] = lambda: 200
-    """What happens when a message has arrived, before it is answered; returns the status."""
+    """Called when a message has arrived, before the response; returns the status."""
     breaks_off: int = 0
-    """So many messages are taken, and the connection is closed without a word."""
+    """Number of messages that are accepted before the connection is closed without a response."""
     policy: Policy = field(default_factory=Policy)
     recipients: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"main": ("TOLD",)})
     urls: dict[str, str] = field(default_factory=dict)
-    """Of recipients who are not at `url`."""
+    """URLs of recipients other than `url`."""
 
     def hear(self, request: Request) -> Response:
         self.heard.append({"title": request.json["title"], "message": request.json["message"]})
@@ -67,11 +67,11 @@ class Channel:
         return Response(status=self.before_answer())
 
     def land(self, timeline: Timeline, since: int = 0) -> None:
-        """Land what a timeline came to, as a run does; without the events that were landed before."""
+        """Land the events of a timeline, as a run does, without those that were landed before."""
         changed = tuple(timeline.states.values())
         for each in timeline.events[since:]:
-            told = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
-            addressed = msgspec.structs.replace(each, recipients=told)
+            addressees = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
+            addressed = msgspec.structs.replace(each, recipients=addressees)
             entry = Transitions(at=each.happened_at_utc, states=changed, events=(addressed,))
             land(self.home, Clock(each.happened_at_utc), "r", entry)
 
@@ -82,7 +82,7 @@ class Channel:
         return fold(landed_entries(self.home.landing), is_for_tables=True)
 
     def deliver(self, hours: int = 1) -> list[str]:
-        """Deliver in this process, so many hours after the beginning."""
+        """Deliver in this process, the given number of hours after the start."""
         return self.deliver_at(START + timedelta(hours=hours))
 
     def deliver_at(self, at: datetime) -> list[str]:
@@ -93,7 +93,7 @@ class Channel:
         return deliver(self.ledger(), self.policy, self.recipients, url_of, self.home, Clock(at), run_id).problems
 
     def process(self) -> subprocess.Popen[str]:
-        """Deliver in a process of its own."""
+        """Deliver in a separate process."""
         return subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(self.home.path), START.isoformat()],
             env={**os.environ, "TOLD": self.url},
@@ -115,8 +115,8 @@ def channel(tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def told(channel: Channel) -> Channel:
-    """A channel with one message to tell."""
+def alerted(channel: Channel) -> Channel:
+    """A channel with one pending message."""
     timeline = Timeline()
     timeline.play("fine dire")
     channel.land(timeline)

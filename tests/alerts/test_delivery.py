@@ -1,4 +1,4 @@
-"""Each transition is told once: over real HTTP, with real processes that are really killed."""
+"""Each transition is delivered once: over real HTTP, with real processes that are really killed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pipeline.alerts.pending import pending
 from pipeline.settings.alert_policy import Policy
 from pipeline.support.clock import Clock
 from pipeline.support.secret import Secret
-from tests.alerts.receiver import CANARY, Channel, channel, told
+from tests.alerts.receiver import CANARY, Channel, alerted, channel
 from tests.alerts.timelines import START, Timeline
 from tests.canary import leaks
 
-__all__ = ["channel", "told"]
+__all__ = ["alerted", "channel"]
 
 
 def _raises(status: int) -> Callable[[], int]:
     return lambda: status
 
 
-def test_a_transition_is_told_once_however_often_it_is_tried(told: Channel) -> None:
-    assert [told.deliver(hours) for hours in (1, 1, 2, 50)] == [[], [], [], []]
-    assert [message["title"] for message in told.heard] == ["Drawdown: main is critical"]
-    arrived = told.delivery()
+def test_a_transition_is_sent_once_after_any_number_of_attempts(alerted: Channel) -> None:
+    assert [alerted.deliver(hours) for hours in (1, 1, 2, 50)] == [[], [], [], []]
+    assert [message["title"] for message in alerted.heard] == ["Drawdown: main is critical"]
+    arrived = alerted.delivery()
     assert (arrived.attempt_count, arrived.is_possibly_repeated) == (1, False)
     assert arrived.delivered_at == START + timedelta(hours=1)
 
@@ -43,7 +43,7 @@ def test_several_transitions_are_one_message_with_the_most_urgent_first(channel:
     channel.land(timeline)
     channel.deliver(9)
     [message] = channel.heard
-    # What opened, recovered and opened again is told once, as it is.
+    # An alert that opened, recovered and opened again is sent once, in its current state.
     assert message["title"] == "Drawdown: 3 changes: 1 critical, 2 warning"
     assert message["message"].split("\n")[0] == "main is critical (runway alert opened 2026-03-02 13:00 UTC)."
     assert message["message"].endswith(
@@ -51,85 +51,85 @@ def test_several_transitions_are_one_message_with_the_most_urgent_first(channel:
     )
 
 
-def test_a_process_killed_between_sending_and_recording_sends_once_more_and_says_so(told: Channel) -> None:
-    process = told.process()
+def test_a_process_killed_between_sending_and_recording_sends_once_more_and_marks_it(alerted: Channel) -> None:
+    process = alerted.process()
 
     def die() -> int:
         process.kill()
         process.wait()
         return 200
 
-    told.before_answer = die
+    alerted.before_answer = die
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    assert len(told.heard) == 1
-    assert told.delivery().is_pending
+    assert len(alerted.heard) == 1
+    assert alerted.delivery().is_pending
 
-    told.before_answer = _raises(200)
+    alerted.before_answer = _raises(200)
     for _ in range(2):
-        again = told.process()
+        again = alerted.process()
         assert again.communicate(timeout=60) == ("[]\n", "")
-    assert len(told.heard) == 2
-    repeated = told.delivery()
+    assert len(alerted.heard) == 2
+    repeated = alerted.delivery()
     assert (repeated.is_pending, repeated.is_possibly_repeated, repeated.attempt_count) == (False, True, 2)
 
 
-def test_killed_twice_it_is_sent_once_more_a_day_later_for_nothing_open_is_given_up(told: Channel) -> None:
+def test_killed_twice_it_is_sent_once_more_a_day_later_for_nothing_open_is_given_up(alerted: Channel) -> None:
     for _ in range(2):
-        process = told.process()
+        process = alerted.process()
 
         def die(doomed: subprocess.Popen[str] = process) -> int:
             doomed.kill()
             doomed.wait()
             return 200
 
-        told.before_answer = die
+        alerted.before_answer = die
         process.communicate(timeout=60)
-    told.before_answer = _raises(200)
-    [problem] = told.deliver(1)
+    alerted.before_answer = _raises(200)
+    [problem] = alerted.deliver(1)
     assert problem == (
         "alerts: 1 change for TOLD could not be sent: the process ended before it was known whether the message arrived; "
         "tried again after 2026-03-03 08:00 UTC"
     )
-    assert (len(told.heard), told.delivery().is_pending) == (2, True)
-    assert told.deliver(24) == []
-    assert len(told.heard) == 3
-    assert (told.delivery().is_pending, told.delivery().is_possibly_repeated) == (False, True)
-    assert told.deliver(48) == []
-    assert len(told.heard) == 3
+    assert (len(alerted.heard), alerted.delivery().is_pending) == (2, True)
+    assert alerted.deliver(24) == []
+    assert len(alerted.heard) == 3
+    assert (alerted.delivery().is_pending, alerted.delivery().is_possibly_repeated) == (False, True)
+    assert alerted.deliver(48) == []
+    assert len(alerted.heard) == 3
 
 
-def test_a_refused_message_is_tried_again_now_and_by_the_next_run_and_is_no_repetition(told: Channel) -> None:
-    told.before_answer = _raises(503)
-    [problem] = told.deliver()
+def test_a_refused_message_is_tried_again_now_and_by_the_next_run_and_is_no_repetition(alerted: Channel) -> None:
+    alerted.before_answer = _raises(503)
+    [problem] = alerted.deliver()
     assert problem.endswith("error=503.; it is tried again")
     assert CANARY not in problem
-    assert len(told.heard) == TRIES
-    assert told.delivery().is_pending
+    assert len(alerted.heard) == TRIES
+    assert alerted.delivery().is_pending
 
     answers = iter([500, 200])
-    told.before_answer = lambda: next(answers)
-    assert told.deliver(2) == []
-    arrived = told.delivery()
+    alerted.before_answer = lambda: next(answers)
+    assert alerted.deliver(2) == []
+    arrived = alerted.delivery()
     assert (arrived.attempt_count, arrived.is_possibly_repeated, arrived.problem) == (TRIES + 2, False, None)
 
 
-def test_a_receiver_that_is_not_there_has_heard_nothing(told: Channel, httpserver: HTTPServer) -> None:
-    url, told.url = told.url, "json://127.0.0.1:9/x"
-    assert told.deliver()
-    told.url = url
-    told.deliver(2)
-    assert not told.delivery().is_possibly_repeated
+def test_a_receiver_that_is_not_there_has_heard_nothing(alerted: Channel, httpserver: HTTPServer) -> None:
+    url, alerted.url = alerted.url, "json://127.0.0.1:9/x"
+    assert alerted.deliver()
+    alerted.url = url
+    alerted.deliver(2)
+    assert not alerted.delivery().is_possibly_repeated
 
 
-def test_an_answer_that_is_lost_may_mean_a_repetition(told: Channel) -> None:
-    told.breaks_off = 1
-    assert told.deliver() == []
-    assert len(told.heard) == 2
-    assert told.delivery().is_possibly_repeated
+def test_an_answer_that_is_lost_may_mean_a_repetition(alerted: Channel) -> None:
+    alerted.breaks_off = 1
+    assert alerted.deliver() == []
+    assert len(alerted.heard) == 2
+    assert alerted.delivery().is_possibly_repeated
 
 
-def test_quiet_hours_hold_everything_but_what_is_critical_until_they_end(channel: Channel) -> None:
+def test_quiet_hours_hold_back_everything_except_critical_alerts(channel: Channel) -> None:
     # The readings begin at 08:00 UTC.
     channel.policy = Policy(quiet_hours=(time(7), time(12)), timezone="UTC")
     timeline = Timeline()
@@ -145,7 +145,7 @@ def test_quiet_hours_hold_everything_but_what_is_critical_until_they_end(channel
     assert len(channel.heard) == 2
 
 
-def test_quiet_hours_are_by_the_clock_of_their_place_and_may_hold_what_is_critical() -> None:
+def test_quiet_hours_follow_their_time_zone_and_may_hold_back_critical_alerts() -> None:
     policy = Policy(quiet_hours=(time(22), time(7)), timezone="Europe/Berlin", critical_waits=True)
     # 08:00 UTC on 2 March is 09:00 in Berlin.
     held = [hours for hours in range(24) if policy.is_held("critical", START + timedelta(hours=hours))]
@@ -154,24 +154,24 @@ def test_quiet_hours_are_by_the_clock_of_their_place_and_may_hold_what_is_critic
     assert not Policy().is_held("watch", START)
 
 
-def test_who_is_added_later_is_told_of_what_is_open_and_who_left_is_not(told: Channel) -> None:
-    told.deliver()
-    told.recipients = {"main": ("TOLD", "TEAM")}
-    assert pending(told.ledger(), told.policy, told.recipients).due_events.keys() == {"TEAM"}
-    told.deliver()
-    told.deliver()
-    assert len(told.heard) == 2
+def test_a_new_recipient_gets_open_alerts_and_a_removed_one_does_not(alerted: Channel) -> None:
+    alerted.deliver()
+    alerted.recipients = {"main": ("TOLD", "TEAM")}
+    assert pending(alerted.ledger(), alerted.policy, alerted.recipients).due_events.keys() == {"TEAM"}
+    alerted.deliver()
+    alerted.deliver()
+    assert len(alerted.heard) == 2
 
     timeline = Timeline()
     timeline.play("fine old")
-    told.land(timeline)
-    told.recipients = {"main": ()}
-    assert told.deliver() == []
-    assert len(told.heard) == 2
-    assert told.ledger().deliveries["main/stale/1", "TOLD"].problem == "accounts.toml no longer names TOLD"
+    alerted.land(timeline)
+    alerted.recipients = {"main": ()}
+    assert alerted.deliver() == []
+    assert len(alerted.heard) == 2
+    assert alerted.ledger().deliveries["main/stale/1", "TOLD"].problem == "accounts.toml no longer names TOLD"
 
 
-def test_what_is_milder_than_the_owner_wants_is_for_nobody(channel: Channel) -> None:
+def test_milder_alerts_than_the_lowest_severity_are_not_sent(channel: Channel) -> None:
     channel.policy = Policy(lowest_severity="critical")
     timeline = Timeline()
     timeline.play("fine low")
@@ -180,23 +180,23 @@ def test_what_is_milder_than_the_owner_wants_is_for_nobody(channel: Channel) -> 
     assert channel.heard == []
 
 
-def test_what_apprise_does_not_know_is_told_without_the_url() -> None:
+def test_an_unknown_apprise_url_is_reported_without_the_url() -> None:
     failure = send(Secret(f"nonsense-{CANARY}", name="TOLD"), "t", "b")
     assert failure is not None
-    assert failure.problem == "the URL in TOLD is none that Apprise knows"
+    assert failure.problem == "the URL in TOLD is not one that Apprise knows"
 
 
-def test_an_intent_alone_is_not_taken_for_a_delivery(told: Channel) -> None:
-    land(told.home, Clock(START), "r", Intent(at=START, recipient="TOLD", event_ids=("main/runway/1",)))
-    assert told.delivery().is_pending
-    land(told.home, Clock(START), "r", DeliveryOutcome(at=START, recipient="TOLD", event_ids=(), problem="another"))
-    assert told.delivery().unanswered_count == 1
+def test_an_intent_alone_is_not_taken_for_a_delivery(alerted: Channel) -> None:
+    land(alerted.home, Clock(START), "r", Intent(at=START, recipient="TOLD", event_ids=("main/runway/1",)))
+    assert alerted.delivery().is_pending
+    land(alerted.home, Clock(START), "r", DeliveryOutcome(at=START, recipient="TOLD", event_ids=(), problem="another"))
+    assert alerted.delivery().unanswered_count == 1
 
 
-def test_no_line_that_any_library_logs_names_the_url(told: Channel, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_line_that_any_library_logs_names_the_url(alerted: Channel, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    assert told.deliver() == []
-    assert len(told.heard) == 1
+    assert alerted.deliver() == []
+    assert len(alerted.heard) == 1
     lines = [(record.name, logging.Formatter().format(record)) for record in caplog.records]
     assert [line for name, line in lines if name.startswith("urllib3") and "[redacted:TOLD]" in line]
     assert leaks([CANARY], said={"the log": repr(lines)}) == []

@@ -1,4 +1,4 @@
-"""What the rules look at, out of real tables that hold a few rows."""
+"""Inputs of the alert rules, read from real tables with a few rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANYTHING = {Type.NUMBER: 1.0, Type.MONEY: Decimal(0), Type.INSTANT: NOW, Type.D
 
 
 class Tables:
-    """The tables that alerts are made of, empty but for one fresh account."""
+    """The tables that alerts read, empty except for one fresh account."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
@@ -46,7 +46,7 @@ class Tables:
         )
 
     def insert(self, table: str, **given: Any) -> None:
-        """A row; what is left out is NULL, or anything where it cannot be."""
+        """Insert a row; missing values are NULL, or a default where NULL is not allowed."""
         row = {
             column.name: (column.column.allowed or (_ANYTHING.get(column.column.type, 1),))[0]
             for column in ALL[table].columns
@@ -98,7 +98,7 @@ def test_an_accounts_row_is_read_exactly(tables: Tables) -> None:
         ([(2, 0)], None),
     ],
 )
-def test_what_nobody_can_explain_is_counted_once_it_had_its_day(
+def test_unexplained_money_counts_after_the_settling_day(
     tables: Tables, intervals: list[tuple[Any, ...]], amount: int | None
 ) -> None:
     for interval in intervals:
@@ -111,14 +111,14 @@ def test_what_nobody_can_explain_is_counted_once_it_had_its_day(
 
 
 @pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
-def test_an_anomaly_of_the_last_days_is_told(tables: Tables, days_ago: int, is_told: bool) -> None:
+def test_an_anomaly_of_the_last_days_is_reported(tables: Tables, days_ago: int, is_told: bool) -> None:
     day = NOW.date() - timedelta(days=days_ago)
     tables.insert("forecasts.anomalies", account_id="main", anomaly_kind="spike", last_date=day, reason="Ten times.")
     assert tables.reading().anomaly == (Anomaly("spike", "Ten times.") if is_told else None)
 
 
 @pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
-def test_a_change_of_unit_is_an_alert_of_its_own(tables: Tables, days_ago: int, is_told: bool) -> None:
+def test_a_change_of_unit_opens_its_own_alert(tables: Tables, days_ago: int, is_told: bool) -> None:
     day = NOW.date() - timedelta(days=days_ago)
     tables.insert(
         "forecasts.anomalies", account_id="main", anomaly_kind="unit_changed", last_date=day, reason="From BGN to EUR."
@@ -128,12 +128,12 @@ def test_a_change_of_unit_is_an_alert_of_its_own(tables: Tables, days_ago: int, 
     assert ("unit" in tables.opened()) == is_told
 
 
-def test_rounding_is_no_missing_money(tables: Tables) -> None:
+def test_rounding_opens_no_alert(tables: Tables) -> None:
     tables.interval(2, 9, "rounding")
     assert tables.reading().unexplained_amount is None
 
 
-def test_what_came_in_another_shape_is_told_and_what_always_did_is_not(tables: Tables) -> None:
+def test_a_changed_shape_is_reported_and_an_original_one_is_not(tables: Tables) -> None:
     def drift(column: str, check: str, days_ago: int) -> None:
         seen = NOW - timedelta(days=days_ago)
         tables.insert(
@@ -172,7 +172,7 @@ def test_every_rule_that_rows_break_is_told_but_those_of_the_alerts_themselves(t
 
 
 def poll(tables: Tables, number: int, hours_ago: float, outcome: str = "ok", accepted: int = 1, **more: Any) -> None:
-    """A request for the balance and what its answer yielded."""
+    """Insert a request for the balance, and its result."""
     at = NOW - timedelta(hours=hours_ago)
     tables.insert(
         "staging.fetches", fetch_id=f"f{number}", account_id="main", endpoint="balance", fetched_at_utc=at,
@@ -194,7 +194,7 @@ def test_failed_requests_are_counted_since_the_last_that_gave_a_balance(tables: 
     assert reading.remedy == "main: unauthorised; do this"
 
 
-def test_an_account_that_was_never_read_is_silent_since_it_was_first_asked(tables: Tables) -> None:
+def test_an_account_that_was_never_read_is_silent_since_its_first_request(tables: Tables) -> None:
     poll(tables, 1, 7, "timeout")
     poll(tables, 2, 1, "timeout")
     assert (tables.reading().failed_poll_count, tables.reading().silent_seconds) == (2, 7 * 3600)

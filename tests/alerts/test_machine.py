@@ -1,4 +1,4 @@
-"""The state machine of alerts, played over timelines: an exact log of each."""
+"""The state machine of alerts, played over timelines, with the exact log of each."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pipeline.settings.alert_policy import Policy, rank
 from tests.alerts.timelines import AGED, BAD, FINE, READINGS, START, Timeline
 
 GOLDEN = {
-    # Nothing is told of what is fine.
+    # Nothing is sent while everything is fine.
     "fine*5": [],
-    # One message a crossing, however long it lasts.
+    # One message for each crossing, however long it lasts.
     "fine low*5": ["1: runway opened warning"],
     "fine dire*3": ["1: runway opened critical"],
     "low dire dire low dire": ["0: runway opened warning", "1: runway escalated critical"],
-    # Back for good only after two good readings, clear of the limit by a quarter.
+    # Recovered only after two good readings that clear the limit by a quarter.
     "low fine low fine low": ["0: runway opened warning"],
     "low nearly*9": ["0: runway opened warning"],
     "low fine nearly fine fine": ["0: runway opened warning", "4: runway recovered warning"],
     "low fine fine low": ["0: runway opened warning", "2: runway recovered warning", "3: runway opened warning"],
-    # Two readings that are better, though not well, make the next crossing news again; one does not.
+    # Two readings that are better, but not good, make the next crossing new again; one does not.
     "dire low*2 dire": ["0: runway opened critical", "3: runway escalated critical"],
     "dire dire-ish*4 dire": ["0: runway opened critical"],
     "dire low fine dire": ["0: runway opened critical", "3: runway escalated critical"],
@@ -43,11 +43,11 @@ GOLDEN = {
         "4: runway recovered critical",
         "4: threshold recovered warning",
     ],
-    # A balance below zero is urgent whatever is known of spend; a new account is not.
+    # A balance below zero is urgent without known spend; a new account is not.
     "new*3": [],
     "debt": ["0: amount opened warning", "0: runway opened critical", "0: threshold opened warning"],
     "low new*3": ["0: runway opened warning"],
-    # A bad reading opens nothing but `stale`, the third in a row does that, and it recovers nothing.
+    # A bad reading opens only `stale`, at the third in a row, and recovers nothing.
     "fine null fine*2": [],
     "fine 500*2 fine null*2 fine": [],
     "fine 500*3 fine*2": ["3: stale opened warning", "5: stale recovered warning"],
@@ -55,16 +55,16 @@ GOLDEN = {
     "never*3": ["2: stale opened warning"],
     "never*2 fine*2": [],
     "never*3 fine*2": ["2: stale opened warning", "4: stale recovered warning"],
-    # What no further request can mend is told at once.
+    # A problem that no further request can fix is sent at once.
     "fine old*9": ["1: stale opened warning"],
-    # A failure within the grace keeps an alert from being over.
+    # A failure within the grace period keeps an alert open.
     "fine null*3 fine null fine fine": ["3: stale opened warning", "7: stale recovered warning"],
     "dire null 500 -1 old dire*2": [
         "0: runway opened critical",
         "3: stale opened warning",
         "6: stale recovered warning",
     ],
-    # While nobody can read it, days run out all the same; what sounds better has to be read first.
+    # While the account cannot be read, its days still run out; an improvement must be read first.
     "fine sunk": ["1: amount opened warning", "1: runway opened critical"],
     "low sunk*2": ["0: runway opened warning", "1: amount opened warning", "1: runway escalated critical"],
     "dire risen*9": ["0: runway opened critical", "3: stale opened warning"],
@@ -75,9 +75,9 @@ GOLDEN = {
         "11: runway recovered critical",
         "11: stale recovered warning",
     ],
-    # A failure between two good readings neither counts nor starts over.
+    # A failure between two good readings neither counts nor resets the count.
     "low fine 500 fine": ["0: runway opened warning", "3: runway recovered warning"],
-    # The balance sinks faster than expected while nobody could read it: told with the first good reading.
+    # The balance falls faster than expected while it cannot be read: sent with the first good reading.
     "fine 500*2 dire": ["3: runway opened critical"],
     # The owner's limit and the vendor's threshold, with a margin of a twentieth.
     "small at-limit*5": ["0: amount opened warning"],
@@ -89,7 +89,7 @@ GOLDEN = {
         "2: amount recovered warning",
         "4: threshold recovered warning",
     ],
-    # Money that nobody can explain: from a tenth of a day's spend on, until all is explained.
+    # Unexplained money: from a tenth of a day's spend on, until everything is explained.
     "fine pennies*3": [],
     "fine unexplained pennies*3 fine*2": ["1: unexplained opened warning", "6: unexplained recovered warning"],
     "spike*2 fine*2": ["0: anomaly opened watch", "3: anomaly recovered watch"],
@@ -142,7 +142,7 @@ def test_an_acknowledged_alert_stays_so_until_it_gets_worse_or_is_over() -> None
     state = states["main", "runway"]
     assert (event.event, event.is_silent, event.message) == ("acknowledged", True, "acknowledged by ada: ordered")
     assert (state.alert_state, state.acknowledged_by, state.since_at_utc) == ("acknowledged", "ada", mine.at)
-    # Said twice, or of another account or rule, it changes nothing.
+    # Repeated, or for another account or rule, it changes nothing.
     for other in (mine, msgspec.structs.replace(mine, account_id="b"), msgspec.structs.replace(mine, rule="stale")):
         assert step(states, found, [other], timeline.now) == (states, [])
     timeline.states = states
@@ -203,7 +203,7 @@ def test_a_limit_below_zero_has_its_margin_above_it() -> None:
         (0, 0.0, True, True),
     ],
 )
-def test_a_stale_reading_is_told_after_three_requests_or_six_hours_or_at_once_where_waiting_mends_nothing(
+def test_a_stale_reading_alerts_after_three_requests_or_six_hours_or_at_once_if_waiting_cannot_help(
     failed: int, hours: float, is_overdue: bool, is_told: bool
 ) -> None:
     reading = replace(
@@ -223,7 +223,7 @@ WORDS = st.lists(st.sampled_from([*READINGS, *BAD, *AGED]), max_size=25)
 
 @settings(max_examples=300, deadline=None)
 @given(WORDS)
-def test_whatever_is_read(words: list[str]) -> None:
+def test_any_sequence_of_readings_keeps_the_invariants(words: list[str]) -> None:
     timeline = Timeline()
     for word in words:
         events = timeline.read(word)
@@ -235,13 +235,13 @@ def test_whatever_is_read(words: list[str]) -> None:
     for place, (changed, events) in enumerate(timeline.steps):
         entry = Transitions(at=START, states=tuple(changed.values()), events=tuple(events))
         entries.append((f"{place:016x}", msgspec.json.decode(msgspec.json.encode(entry), type=JournalEntry)))
-    # What was landed, read back, comes to the same.
+    # Landed and read back, the result is the same.
     ledger = fold(entries)
     assert ledger.states == timeline.states
     assert list(ledger.events.values()) == timeline.events
     for rule in {each.rule for each in timeline.events}:
         mine = [each for each in timeline.events if each.rule == rule]
-        # Opened and recovered take turns, and what escalates in between only gets worse than it was.
+        # Openings and recoveries alternate, and escalations in between only increase the severity.
         turns = [each.event for each in mine if each.event in ("opened", "recovered")]
         assert turns == ["opened", "recovered"] * (len(turns) // 2) + ["opened"] * (len(turns) % 2)
         assert [each.event_id for each in mine] == [f"main/{rule}/{number + 1}" for number in range(len(mine))]

@@ -1,4 +1,4 @@
-"""What is told of many events: texts that every service takes, each event named, and what failed told alone again."""
+"""Messages about many events: texts within every service's limit, each event named, and only failed messages repeated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REASON = (
 
 
 def event(number: int, message: str = REASON, **changes: Any) -> Event:
-    """What opened for the account of that number."""
+    """Opening event of the account with a number."""
     made = Event(
         event_id=f"agency-{number}/runway/1",
         account_id=f"agency-{number}",
@@ -50,7 +50,7 @@ def event(number: int, message: str = REASON, **changes: Any) -> Event:
 
 
 def events(count: int) -> list[Event]:
-    """Of so many accounts."""
+    """Events of a number of accounts."""
     return [event(number) for number in range(count)]
 
 
@@ -64,7 +64,7 @@ def _size(message: Message) -> int:
     return len(message.title) + len(message.body)
 
 
-def test_few_events_are_one_message_that_says_what_when_how_sure_and_where_to_look() -> None:
+def test_few_events_are_one_message_with_what_when_how_sure_and_where_to_look() -> None:
     [message] = compose([event(1), event(2, "It has recovered.", event="recovered")], REPORT)
     assert message.title == "Drawdown: 2 changes: 1 critical, 1 recovered"
     assert message.body == (
@@ -75,7 +75,7 @@ def test_few_events_are_one_message_that_says_what_when_how_sure_and_where_to_lo
     assert (message.event_ids, message.told_length) == (("agency-1/runway/1", "agency-2/runway/1"), None)
 
 
-def test_many_events_are_several_messages_that_each_say_what_they_cover() -> None:
+def test_many_events_are_several_messages_that_each_state_their_part() -> None:
     messages = compose(events(14), REPORT)
     assert [message.title for message in messages] == [
         "Drawdown: 6 of 14 changes: 6 critical (message 1 of 3)",
@@ -83,13 +83,13 @@ def test_many_events_are_several_messages_that_each_say_what_they_cover() -> Non
         "Drawdown: 2 of 14 changes: 2 critical (message 3 of 3)",
     ]
     assert [each for message in messages for each in message.event_ids] == [each.event_id for each in events(14)]
-    # No paragraph is torn apart, and each message tells where to look.
+    # No paragraph is split, and each message says where to look.
     assert all(message.body.count(REASON) == len(message.event_ids) for message in messages)
     assert all(message.body.endswith(f"Where to look: drawdown explain ACCOUNT, or {REPORT}") for message in messages)
     assert all(_size(message) <= MOST_CHARACTERS for message in messages)
 
 
-def test_in_a_storm_the_most_urgent_are_told_in_full_and_of_the_others_the_headlines() -> None:
+def test_in_a_storm_the_most_urgent_are_sent_in_full_and_the_others_as_headlines() -> None:
     mild = [event(number, severity="warning") for number in range(1000, 1100)]
     messages = compose([*mild, *events(60)], REPORT)
     assert len(messages) <= MOST_MESSAGES
@@ -97,7 +97,7 @@ def test_in_a_storm_the_most_urgent_are_told_in_full_and_of_the_others_the_headl
     assert all(f"{each.account_id} is" in text for each in [*mild, *events(60)])
     in_full = "\n".join(message.body for message in messages[:MOST_IN_FULL])
     assert in_full.count(REASON) == text.count(REASON)
-    # The critical ones came last and are told first; the first message begins with one.
+    # The critical ones came last and are sent first; the first message begins with one.
     assert messages[0].body.startswith("agency-0 is critical")
     assert "agency-1099 is running low." in messages[-1].body
 
@@ -106,9 +106,9 @@ def test_a_storm_beyond_all_messages_leaves_the_rest_to_the_next_run() -> None:
     many = events(3000)
     messages = compose(many, REPORT)
     assert len(messages) == MOST_MESSAGES
-    told = [each for message in messages for each in message.event_ids]
-    assert told == [each.event_id for each in many[: len(told)]]
-    assert 500 < len(told) < 3000
+    sent = [each for message in messages for each in message.event_ids]
+    assert sent == [each.event_id for each in many[: len(sent)]]
+    assert 500 < len(sent) < 3000
 
 
 def test_a_paragraph_longer_than_a_message_is_continued_in_the_next() -> None:
@@ -125,8 +125,8 @@ def test_a_paragraph_longer_than_a_message_is_continued_in_the_next() -> None:
     ]
     assert " ".join(pieces).partition("\n")[2] == words
     assert [message.told_length is None for message in messages] == [True, *[False] * (len(messages) - 3), True, True]
-    # What has arrived of it is not told again.
-    [first, *_] = compose([event(2, words)], REPORT, told={"agency-2/runway/1": messages[1].told_length or 0})
+    # The part that has arrived is not repeated.
+    [first, *_] = compose([event(2, words)], REPORT, delivered={"agency-2/runway/1": messages[1].told_length or 0})
     assert first.body.startswith(messages[2].body.partition("\n\nWhere")[0][:200])
 
 
@@ -154,7 +154,7 @@ def test_no_message_is_longer_than_the_service_takes_and_no_event_is_left_out(
 
 
 @given(st.text(alphabet="ab .;:\n\t", min_size=1, max_size=300), st.integers(1, 100))
-def test_a_text_is_cut_where_it_loses_nothing(text: str, room: int) -> None:
+def test_a_text_is_cut_without_loss(text: str, room: int) -> None:
     kept = cut_at(text, room)
     assert 0 < kept <= room
 
@@ -163,7 +163,7 @@ def test_a_text_is_cut_where_it_loses_nothing(text: str, room: int) -> None:
 
 
 def _refusing(channel: Channel, is_refused: Callable[[dict[str, str]], bool]) -> list[dict[str, str]]:
-    """Let the receiver refuse some messages; returns those that it took, as they come."""
+    """Let the receiver refuse some messages; returns the accepted ones as they arrive."""
     taken: list[dict[str, str]] = []
 
     def judge() -> int:
@@ -176,7 +176,7 @@ def _refusing(channel: Channel, is_refused: Callable[[dict[str, str]], bool]) ->
     return taken
 
 
-def test_a_receiver_that_refuses_long_texts_is_told_of_every_account(channel: Channel) -> None:
+def test_a_receiver_that_refuses_long_texts_gets_every_account(channel: Channel) -> None:
     taken = _refusing(channel, lambda message: len(message["title"]) + len(message["message"]) > 2000)
     land_events(channel, events(14))
     assert channel.deliver() == []
@@ -215,12 +215,12 @@ def test_a_receiver_that_is_down_is_not_tried_with_every_message(channel: Channe
     assert all(each.is_pending for each in channel.ledger().deliveries.values())
 
 
-def test_a_long_paragraph_goes_on_where_it_broke_off(channel: Channel) -> None:
+def test_a_long_paragraph_continues_where_it_broke_off(channel: Channel) -> None:
     words = " ".join(f"Sentence number {number} says something." for number in range(150))
     land_events(channel, [event(1, words)])
     taken = _refusing(channel, lambda message: "message 2 of" in message["title"])
     assert len(channel.deliver()) == 1
-    # Without its second message the third would say nothing.
+    # Without its second message the third would be meaningless.
     assert len(channel.heard) == 1 + TRIES
     delivery = channel.delivery("agency-1/runway/1")
     assert delivery.is_pending
@@ -235,7 +235,7 @@ def test_a_long_paragraph_goes_on_where_it_broke_off(channel: Channel) -> None:
     assert not channel.delivery("agency-1/runway/1").is_pending
 
 
-def test_what_waits_for_the_next_run_is_said_and_told_by_it(channel: Channel) -> None:
+def test_waiting_events_are_reported_and_sent_by_the_next_run(channel: Channel) -> None:
     land_events(channel, events(1500))
     [problem] = channel.deliver()
     assert "the next run sends more, and `drawdown alerts` lists them" in problem
@@ -300,7 +300,7 @@ def test_a_redirect_is_a_failure_that_is_recorded_and_tried_again(
 
 @pytest.mark.parametrize("url", ["form://127.0.0.1:{port}/x", "xml://127.0.0.1:{port}/x", "ntfy://127.0.0.1:{port}/x",
                                  "gotify://127.0.0.1:{port}/token", "mmost://127.0.0.1:{port}/abcdefghijklmnopqrstuvwxyz"])  # fmt: skip
-def test_a_redirect_is_a_failure_whatever_the_service(httpserver: HTTPServer, url: str) -> None:
+def test_a_redirect_is_a_failure_for_every_service(httpserver: HTTPServer, url: str) -> None:
     asked: list[str] = []
 
     def answer(request: Request) -> Response:

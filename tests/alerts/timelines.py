@@ -1,4 +1,4 @@
-"""Timelines in a line: what is read hour by hour, and what the state machine makes of it."""
+"""Timelines in one line: readings hour by hour, and the resulting events."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ READINGS = {
     "unit": replace(FINE, unit_change_reason="Until noon the balance was in BGN, since then it is in EUR."),
     "no-threshold": replace(FINE, threshold_amount=None),
 }
-"""What can be read. `null`, `500`, `-1` and `old` keep the last good balance, stale; `never` has none."""
+"""Kinds of readings. `null`, `500`, `-1` and `old` keep the last good balance, stale; `never` has none."""
 BAD = ("null", "500", "-1", "old", "never")
 AGED: dict[str, dict[str, Any]] = {
     "sunk": {"runway_days": 3.0, "expected_balance_amount": Decimal(60)},
     "risen": {"runway_days": 90.0, "expected_balance_amount": Decimal(900)},
 }
-"""Requests that fail, while what is known from before says more and more, or less."""
+"""Failed requests with growing or shrinking knowledge from before."""
 
 
 class Timeline:
@@ -81,7 +81,7 @@ class Timeline:
         return START + timedelta(hours=self.hour)
 
     def reading(self, word: str) -> AccountFacts:
-        """What stands in the tables after this was read."""
+        """Contents of the tables after this reading."""
         if word in READINGS:
             self.failed = 0
             self.last_good = replace(READINGS[word], observed_at_utc=self.now)
@@ -105,7 +105,7 @@ class Timeline:
         return replace(stale, **AGED.get(word, {}))
 
     def read(self, word: str) -> list[Event]:
-        """Read once more; returns what happened."""
+        """Read once more; returns the events."""
         found = list(findings(self.reading(word), self.policy))
         before = dict(self.states)
         self.states, events = step(self.states, found, [], self.now)
@@ -119,7 +119,7 @@ class Timeline:
         return events
 
     def play(self, words: str) -> list[str]:
-        """Read a blank-separated line; `word*3` is read three times. Returns the log so far."""
+        """Play a blank-separated line; `word*3` is read three times. Returns the log so far."""
         for word in words.split():
             name, _, times = word.partition("*")
             for _ in range(int(times or 1)):

@@ -1,4 +1,4 @@
-"""A ledger and a usage listing that are wrong on purpose: what the bridge cannot explain is what was put in."""
+"""A ledger and a usage listing with deliberate errors: the bridge's unexplained amounts are exactly those errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.staging.landed import Workshop
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
 DAYS = 20
 
-# Day -> what the balance moves by at noon. Every third day is quiet.
+# Movement of the balance at noon, by day. Every third day is quiet.
 _MOVES = {day: Decimal(-(3 + day)) for day in range(DAYS) if day % 3} | {6: Decimal("250.00")}
 _MISSING, _DOUBLED, _LATE, _DIFFERENT, _UNTAXED = 4, 7, 10, 13, 16
 _KNOWN_FROM = {_LATE: 5}
@@ -24,7 +24,7 @@ def _row(number: int, at: datetime, amount: Decimal, **more: Any) -> dict[str, A
 
 
 def _listing(today: int) -> list[dict[str, Any]]:
-    """The vendor's ledger as it stands on a day, with all that is wrong in it."""
+    """The vendor's ledger on a day, with all of its errors."""
     rows = []
     for day, amount in _MOVES.items():
         at = START + timedelta(days=day, hours=6)
@@ -33,7 +33,7 @@ def _listing(today: int) -> list[dict[str, Any]]:
         if day == _DIFFERENT:
             amount += Decimal("0.75")
         if day == _UNTAXED:
-            # Booked without the tax that the balance moved by.
+            # Booked without the tax by which the balance moved.
             rows.append(_row(day, at, Decimal("-15.83"), amount_with_vat=str(amount)))
             continue
         rows.append(_row(day, at, amount))
@@ -53,7 +53,7 @@ def _poll(workshop: Workshop, day: int) -> None:
 
 
 def _unexplained(workshop: Workshop) -> dict[int, tuple[Decimal, str]]:
-    """Day on which money moved -> what is unexplained of it, and the name for it."""
+    """Unexplained amount and class, by the day on which money moved."""
     rows = workshop.rows(
         "SELECT opened_at_utc, unexplained_amount, unexplained_class FROM core.balance_bridge "
         "WHERE unexplained_class IS NOT NULL"
@@ -61,7 +61,7 @@ def _unexplained(workshop: Workshop) -> dict[int, tuple[Decimal, str]]:
     return {(opened - START).days: (amount, name) for opened, amount, name in rows}
 
 
-def test_what_is_wrong_in_a_ledger_is_told_to_the_digit_and_by_its_name(workshop: Workshop) -> None:
+def test_an_error_in_a_ledger_is_classified_to_the_digit(workshop: Workshop) -> None:
     workshop.landing.run({"main": {"vendor": "vpsbg"}}, at=START)
     wrong: dict[int, dict[int, tuple[Decimal, str]]] = {}
     for day in range(DAYS):
@@ -76,7 +76,7 @@ def test_what_is_wrong_in_a_ledger_is_told_to_the_digit_and_by_its_name(workshop
         _UNTAXED: (_MOVES[_UNTAXED] + Decimal("15.83"), "tax"),
     }
     for day, found in wrong.items():
-        wanted = {each: told for each, told in lasting.items() if each < day}
+        wanted = {each: stated for each, stated in lasting.items() if each < day}
         if _LATE < day <= _LATE + _KNOWN_FROM[_LATE]:
             wanted[_LATE] = (_MOVES[_LATE], "missing_entry")
         assert found == wanted, day
@@ -85,7 +85,7 @@ def test_what_is_wrong_in_a_ledger_is_told_to_the_digit_and_by_its_name(workshop
     assert workshop.rows("SELECT count(*) FROM core.balance_bridge WHERE history_class = 'late_entry'") == [(1,)]
 
 
-def test_a_restated_day_of_usage_is_told_to_the_digit(workshop: Workshop) -> None:
+def test_a_restated_day_of_usage_is_classified_to_the_digit(workshop: Workshop) -> None:
     workshop.landing.run({"main": {"vendor": "voxpria"}}, at=START)
     used = [Decimal(10 + day % 4) for day in range(8)]
     for day in range(8):
@@ -93,7 +93,7 @@ def test_a_restated_day_of_usage_is_told_to_the_digit(workshop: Workshop) -> Non
             at = START + timedelta(days=day, hours=hour - 6)
             share = Decimal(hour) / 24
             balance = Decimal(1000) - sum(used[:day], Decimal(0)) - (used[day] * share).quantize(Decimal("0.01"))
-            # From the sixth day on the vendor says of the third that it was more; the balance never followed.
+            # From the sixth day on the vendor states more for the third; the balance never followed.
             stated = [amount + (Decimal("2.5") if day >= 5 and each == 2 else 0) for each, amount in enumerate(used)]
             rows = [
                 {"date": str((START + timedelta(days=each)).date()), "calls": 1, "creditsUsed": str(stated[each])}

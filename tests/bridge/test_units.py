@@ -16,7 +16,7 @@ from pipeline.models.discovery import discover
 from tests.staging.landed import NewWorkshop, Workshop
 
 WORLDS = int(os.environ.get("DRAWDOWN_TEST_UNIT_WORLDS", "3"))
-"""How many worlds are tried; each has five accounts. The whole suite's share is small."""
+"""Number of worlds, each with five accounts. The default share is small."""
 
 START = datetime(2026, 1, 30, 6, tzinfo=UTC)
 _RATE = {"BGN": Decimal("1.95583"), "EUR": Decimal(1), "USD": Decimal("1.25")}
@@ -29,7 +29,7 @@ def _amount(drawn: random.Random) -> Decimal:
 
 
 def _land(workshop: Workshop, drawn: random.Random) -> dict[str, list[tuple[datetime, Decimal, str]]]:
-    """Five accounts over some weeks: the readings of each, as (when, amount, unit)."""
+    """Land five accounts over some weeks: the readings of each, as (when, amount, unit)."""
     landing = workshop.landing
     accounts = {
         "signed": {"vendor": "vpsbg"}, "unsigned": {"vendor": "vpsbg"}, "bound": {"vendor": "vpsbg"},
@@ -39,7 +39,7 @@ def _land(workshop: Workshop, drawn: random.Random) -> dict[str, list[tuple[date
     landing.run(accounts, at=START + timedelta(days=days))
     read: dict[str, list[tuple[datetime, Decimal, str]]] = defaultdict(list)
     for name in ("signed", "unsigned", "bound", "silent"):
-        # A proxy may change the label back and forth, within a day as well.
+        # A proxy may change the label back and forth, also within a day.
         switches = sorted(drawn.randint(1, days * 24) for _ in range(drawn.choice([0, 1, 1, 2, 3])))
         units = [drawn.choice(["BGN", "EUR"])]
         for _ in switches:
@@ -63,7 +63,7 @@ def _land(workshop: Workshop, drawn: random.Random) -> dict[str, list[tuple[date
                 stated = amount if name == "unsigned" else amount * _WORDS[word]
                 row = {
                     "id": len(entries) + 1, "type": word, "amount": str(stated),
-                    # At the very instant of a reading, before it, or only in the time to come.
+                    # At the exact instant of a reading, before it, or only in the future.
                     "created_at": (at + timedelta(minutes=drawn.choice([0, -30, -7, 60 * 24 * 40]))).isoformat(),
                     "status": drawn.choice(["paid", "paid", "paid", "pending", "cancelled"]),
                 }  # fmt: skip
@@ -142,7 +142,7 @@ def _hold(workshop: Workshop, read: dict[str, list[tuple[datetime, Decimal, str]
         """
     )
     assert broken == []
-    # Where the spend follows from the ledger, FOCUS has the same by month and currency.
+    # If spend follows from the ledger, FOCUS has the same by month and currency.
     differing = workshop.rows(
         """
         WITH spent AS (

@@ -1,4 +1,4 @@
-"""Random worlds: whatever happens to an account and whatever is told of it, the bridge is what an oracle says."""
+"""Random worlds: whatever happens to an account and however it is reported, the bridge agrees with an oracle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.models.recompute import recompute
 from tests.staging.landed import NewWorkshop, Workshop
 
 WORLDS = int(os.environ.get("DRAWDOWN_TEST_WORLDS", "4"))
-"""How many worlds of each kind are tried; the whole suite's share is small, 500 take some minutes."""
+"""Number of worlds of each kind; the default share is small, 500 take some minutes."""
 
 START = datetime(2026, 1, 28, 6, tzinfo=UTC)
 _AMOUNT = st.integers(1, 10**6).map(lambda number: Decimal(number).scaleb(-2))
@@ -74,7 +74,7 @@ def _hold_identities(workshop: Workshop, polls: dict[datetime, Decimal]) -> dict
 
 
 class _World(RuleBasedStateMachine):
-    """An account, asked now and then; what is asked for is landed, and loaded once or in between."""
+    """An account that is polled now and then; answers are landed, and loaded at the end or in between."""
 
     new_workshop: NewWorkshop
     vendor: str
@@ -97,7 +97,7 @@ class _World(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 30]))
     def turn_the_clock_back(self, hours: int) -> None:
-        # A machine's clock may jump; readings of an hour that has been read stand.
+        # A machine's clock may jump; readings of an hour that was already polled are kept.
         if self.now - timedelta(hours=hours) not in self.polls and self.now - timedelta(hours=hours) > START:
             self.now -= timedelta(hours=hours)
             self.poll()
@@ -120,7 +120,7 @@ class _World(RuleBasedStateMachine):
 
 
 class _LedgerWorld(_World):
-    """Money moves; the ledger tells of it, or does not, or late, twice, otherwise."""
+    """Money moves; the ledger reports it correctly, late, twice, differently, or not at all."""
 
     vendor = "vpsbg"
 
@@ -130,16 +130,18 @@ class _LedgerWorld(_World):
         self.entries: dict[int, dict[str, Any]] = {}
 
     @rule(
-        amount=_AMOUNT, word=st.sampled_from(sorted(_KINDS)), told=st.sampled_from(["yes", "yes", "yes", "no", "late"])
+        amount=_AMOUNT,
+        word=st.sampled_from(sorted(_KINDS)),
+        reported=st.sampled_from(["yes", "yes", "yes", "no", "late"]),
     )
-    def move(self, amount: Decimal, word: str, told: str) -> None:
+    def move(self, amount: Decimal, word: str, reported: str) -> None:
         self.now += timedelta(minutes=7)
         signed = amount * _KINDS[word][1]
         self.moves.append((self.now, signed))
-        if told != "no":
+        if reported != "no":
             number = len(self.entries) + 1
             self.entries[number] = {
-                "at": self.now, "amount": signed, "word": word, "from": self.now + timedelta(days=5 * (told == "late")),
+                "at": self.now, "amount": signed, "word": word, "from": self.now + timedelta(days=5 * (reported == "late")),
             }  # fmt: skip
 
     @rule(data=st.data(), amount=_AMOUNT)
@@ -156,7 +158,7 @@ class _LedgerWorld(_World):
     def balance(self, at: datetime) -> Decimal:
         return Decimal(10**6) + sum((amount for moved, amount in self.moves if moved <= at), Decimal(0))
 
-    def told(self) -> dict[int, dict[str, Any]]:
+    def reported(self) -> dict[int, dict[str, Any]]:
         return {number: entry for number, entry in self.entries.items() if entry["from"] <= self.now}
 
     @rule()
@@ -173,7 +175,7 @@ class _LedgerWorld(_World):
         rows = [
             {"id": number, "type": each["word"], "amount": str(each["amount"]), "status": "paid",
              "created_at": each["at"].isoformat()}
-            for number, each in sorted(self.told().items(), reverse=True)
+            for number, each in sorted(self.reported().items(), reverse=True)
         ]  # fmt: skip
         page = {"data": rows, "links": {"next": None}, "meta": {}}
         self.workshop.landing.answer("vpsbg", "transactions", page, at=self.now, run_id=run_id)
@@ -192,8 +194,8 @@ class _LedgerWorld(_World):
         _build(self.workshop)
         found = _hold_identities(self.workshop, self.polls)
         [(convention,)] = self.workshop.rows("SELECT sign_convention FROM core.ledger_conventions") or [("signed",)]
-        # Where too much is wrong for the signs to be proven, amounts are by kind, which is how they are here, but for
-        # what has no direction of its own.
+        # With too many errors to prove the signs, amounts are by kind, which is correct here except for kinds without a
+        # direction.
         assert convention in ("signed", "by_kind", "inverted")
         if convention != "inverted":
             self._compare(found)
@@ -202,7 +204,7 @@ class _LedgerWorld(_World):
     def _compare(self, found: dict[datetime, dict[str, Any]]) -> None:
         for opened, closed in pairwise(sorted(self.polls)):
             row = found[closed]
-            mine = [entry for entry in self.told().values() if opened < entry["at"] <= closed]
+            mine = [entry for entry in self.reported().values() if opened < entry["at"] <= closed]
             sums: Counter[str] = Counter()
             for entry in mine:
                 sums[_KINDS[entry["word"]][0]] += entry["amount"]
@@ -214,7 +216,7 @@ class _LedgerWorld(_World):
 
 
 class _UsageWorld(_World):
-    """Credits are used by the hour; days are stated while they last, when they are over, and sometimes anew."""
+    """Credits are used by the hour; days are stated while they last, when they are over, and sometimes again."""
 
     vendor = "voxpria"
 
@@ -300,9 +302,9 @@ def _try(world: type[_World], new_workshop: NewWorkshop) -> None:
     )
 
 
-def test_a_ledgers_worlds_are_bridged_as_an_oracle_says(new_workshop: NewWorkshop) -> None:
+def test_worlds_with_a_ledger_are_bridged_like_the_oracle(new_workshop: NewWorkshop) -> None:
     _try(_LedgerWorld, new_workshop)
 
 
-def test_worlds_of_daily_usage_are_bridged_as_an_oracle_says(new_workshop: NewWorkshop) -> None:
+def test_worlds_of_daily_usage_are_bridged_like_the_oracle(new_workshop: NewWorkshop) -> None:
     _try(_UsageWorld, new_workshop)

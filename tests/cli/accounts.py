@@ -17,7 +17,7 @@ def account(account_id: str, severity: str = "ok", **more: Any) -> dict[str, Any
 
 
 def table(text: str) -> list[list[str]]:
-    """The cells of the account table, cut where the rule under the header cuts."""
+    """Cells of the account table, cut at the columns of the rule under the header."""
     header, rule, *lines = text.split("\n\n")[0].splitlines()
     starts = [index for index, sign in enumerate(rule) if sign == "─" and (index == 0 or rule[index - 1] == " ")]
     return [

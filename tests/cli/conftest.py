@@ -1,4 +1,4 @@
-"""One published build for all tests of the command line, and published files made up row by row."""
+"""One published build for all tests of the command line, and published files made row by row."""
 
 import io
 import os
@@ -67,7 +67,7 @@ class Desk:
         )
 
     def run_all(self, *commands: Sequence[str], **environment: str) -> list[Done]:
-        """Several commands side by side."""
+        """Run several commands concurrently."""
         started = [self.start(*command, **environment) for command in commands]
         done = []
         for process in started:
@@ -76,7 +76,7 @@ class Desk:
         return done
 
     def here(self, *arguments: str, **environment: str) -> Done:
-        """The same command in this process, which is twenty times quicker, for tests of what it prints."""
+        """Run the command in this process, which is twenty times faster, for tests of its output."""
         before, umask = dict(os.environ), os.umask(0o077)
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
         code: object = 0
@@ -117,7 +117,7 @@ def _no_fault_stays(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @dataclass
 class Built:
-    """A published build, and the run that made it, in which a vendor echoed a key."""
+    """A published build, and its run, in which a vendor echoed a key."""
 
     desk: Desk
     run: Done
@@ -135,7 +135,7 @@ def built(world: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture
 def desk(built: Built) -> Desk:
-    """The published build; for looking only."""
+    """The published build, read-only."""
     return built.desk
 
 
@@ -149,14 +149,14 @@ Row = dict[str, Any]
 
 
 class Publish(Protocol):
-    """Publishes account rows, and the fleet's row where one is given."""
+    """Publishes account rows, and the fleet's row if it is given."""
 
     def __call__(self, rows: list[Row], as_of: datetime | None = None, fleet: Row | None = None) -> Desk: ...
 
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Publish:
-    """Publish account rows made up for one test; what a row leaves out is NULL, or anything where it cannot be."""
+    """Publish account rows made for one test; missing values are NULL, or a default where NULL is not allowed."""
 
     def publish(rows: list[Row], as_of: datetime | None = None, fleet: Row | None = None) -> Desk:
         desk = Desk(tmp_path)

@@ -1,4 +1,4 @@
-"""`drawdown init`, `doctor`, `--help`: how a newcomer begins."""
+"""`drawdown init`, `doctor`, `--help`: first steps of a new user."""
 
 import json
 import os
@@ -21,7 +21,7 @@ CANARY = "canary-9h4s7Jx5v2b"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Desk:
-    """A folder with nothing in it."""
+    """An empty folder."""
     return Desk(tmp_path)
 
 
@@ -39,7 +39,7 @@ def test_init_writes_accounts_that_are_read_at_once(bare: Desk, monkeypatch: pyt
 
 def test_every_line_of_it_may_be_uncommented(bare: Desk) -> None:
     bare("init")
-    # What stands after one `# ` and looks like TOML is meant to be used.
+    # Commented lines that look like TOML are meant to be used.
     lines = bare.accounts.read_text().splitlines()
     used = [
         line.removeprefix("# ") if line.startswith("# ") and (" = " in line or "[" in line) else line for line in lines
@@ -55,7 +55,7 @@ def test_every_line_of_it_may_be_uncommented(bare: Desk) -> None:
             assert variable == f"{account.vendor.name}_{setting.removesuffix('_env')}".upper()
 
 
-def test_init_never_touches_what_is_there(bare: Desk) -> None:
+def test_init_never_changes_an_existing_file(bare: Desk) -> None:
     bare.accounts.write_text("mine")
     done = bare("init")
     assert (done.returncode, done.stdout) == (2, "")
@@ -66,7 +66,7 @@ def test_init_never_touches_what_is_there(bare: Desk) -> None:
     assert bare.accounts.read_text() == "mine"
 
 
-def test_init_says_where_it_cannot_write(bare: Desk) -> None:
+def test_init_names_a_path_that_it_cannot_write(bare: Desk) -> None:
     path = bare.folder / "none" / "accounts.toml"
     done = bare("init", DRAWDOWN_ACCOUNTS=str(path))
     assert (done.returncode, done.stderr) == (
@@ -100,11 +100,11 @@ def findings(desk: Desk, **environment: str) -> tuple[int, list[tuple[str, str, 
     done = desk("doctor", "--json", **environment)
     assert done.stderr == ""
     found = [(each["state"], each["about"], each["finding"]) for each in json.loads(done.stdout)]
-    # What else runs on this machine is not this desk's.
+    # Other processes on this machine do not belong to the desk.
     return done.returncode, [each for each in found if "(process " not in each[1]]
 
 
-def test_a_doctor_who_finds_nothing_says_ok_of_each_account(desk: Desk, world: Sandbox) -> None:
+def test_a_doctor_without_findings_prints_ok_for_each_account(desk: Desk, world: Sandbox) -> None:
     before = len(world.requests())
     code, found = findings(desk)
     assert code == 0
@@ -118,7 +118,7 @@ def test_a_doctor_who_finds_nothing_says_ok_of_each_account(desk: Desk, world: S
     )
 
 
-def test_what_the_doctor_finds_stands_in_aligned_lines(desk: Desk) -> None:
+def test_findings_of_the_doctor_are_aligned_lines(desk: Desk) -> None:
     done = desk("doctor")
     lines = [line for line in done.stdout.splitlines() if "(process " not in line]
     assert len(lines) == 7
@@ -136,7 +136,7 @@ def test_a_wrong_key_fails_naming_account_and_variable(desk: Desk) -> None:
     assert CANARY not in done.stdout
 
 
-def test_an_unset_variable_fails_and_the_others_are_still_asked(empty_desk: Desk) -> None:
+def test_an_unset_variable_fails_and_the_others_are_still_requested(empty_desk: Desk) -> None:
     empty_desk.keys = {name: key for name, key in empty_desk.keys.items() if name != "SANDBOX_VPSBG_MAIN_KEY"}
     code, found = findings(empty_desk)
     assert code == 1

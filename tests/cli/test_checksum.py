@@ -1,4 +1,4 @@
-"""`drawdown checksum`: what a build holds, in one number a table."""
+"""`drawdown checksum`: one checksum for each table of a build."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_warehouse_and_the_build_made_of_it_agree_on_every_table_that_both_hav
     assert {"staging.fetches", "staging.vpsbg_ledger_entries"} <= warehouse.keys()
 
 
-def test_what_cannot_be_summed_up_is_one_line(desk: Desk, tmp_path: Path) -> None:
+def test_a_file_without_a_checksum_is_one_line(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "text.duckdb").write_text("no database")
     for arguments, code, words in (
         (("nowhere.duckdb",), 2, "nowhere.duckdb is not a file; name a DuckDB file"),
@@ -46,16 +46,16 @@ def test_what_cannot_be_summed_up_is_one_line(desk: Desk, tmp_path: Path) -> Non
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_warehouse_that_is_being_written_is_said_to_be(desk: Desk, tmp_path: Path) -> None:
+def test_a_warehouse_that_is_being_written_is_reported(desk: Desk, tmp_path: Path) -> None:
     with duckdb.connect(tmp_path / "open.duckdb") as connection:
         connection.execute("CREATE TABLE t (a INTEGER)")
-        # Another process: within one, DuckDB hands out the open file.
+        # Another process: within one, DuckDB shares the open file.
         done = desk("checksum", str(tmp_path / "open.duckdb"))
     assert done.returncode == 1
     assert "open.duckdb is being written by process" in done.stderr
 
 
-def test_without_a_build_it_says_what_to_do(empty_desk: Desk) -> None:
+def test_without_a_build_the_error_names_the_remedy(empty_desk: Desk) -> None:
     done = empty_desk.here("checksum")
     assert done.returncode == 1
     assert "nothing is published yet" in done.stderr

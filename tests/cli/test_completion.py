@@ -1,4 +1,4 @@
-"""Completion, by bash itself: the script that the command prints, and what it offers for a line."""
+"""Completion by bash itself: the script that the command prints, and its completions for a line."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.cli.conftest import DRAWDOWN, Desk, Publish
 
 Offer = Callable[..., list[list[str]]]
 
-# What readline does at TAB: the words of the line, which of them is typed, and the function that the script named.
+# The state of readline at TAB: the words of the line, the current one, and the script's function.
 ASK = """
 eval "$(drawdown --show-completion)" || exit 1
 complete -p drawdown >&2

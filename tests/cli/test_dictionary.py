@@ -16,20 +16,20 @@ def test_the_list_has_every_published_table_within_80_columns(desk: Desk) -> Non
     assert names == [made.full_name for made in published()]
 
 
-def test_it_is_what_a_build_holds(desk: Desk) -> None:
-    told = json.loads(desk.here("dictionary", "--json").stdout)
+def test_the_dictionary_matches_a_build(desk: Desk) -> None:
+    printed = json.loads(desk.here("dictionary", "--json").stdout)
     query = "SELECT * FROM marts.data_dictionary ORDER BY table_name, column_name"
-    held = json.loads(desk.here("sql", query, "--format", "json").stdout)
-    for each in told:
+    stored = json.loads(desk.here("sql", query, "--format", "json").stdout)
+    for each in printed:
         assert each.pop("made_by")
         each["source"] = ", ".join(each["source"]) or None
         each["vendor_fields"] = ", ".join(each["vendor_fields"]) or None
-    for each in held:
+    for each in stored:
         each["table_doc"] = each["table_doc"].partition(" Key: ")[0].removesuffix(" One row.")
-    assert sorted(told, key=lambda each: (each["table_name"], each["column_name"])) == held
+    assert sorted(printed, key=lambda each: (each["table_name"], each["column_name"])) == stored
 
 
-def test_a_table_tells_its_columns_and_where_they_come_from(desk: Desk) -> None:
+def test_a_table_shows_its_columns_and_their_sources(desk: Desk) -> None:
     done = desk.here("dictionary", "account_status")
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -41,7 +41,7 @@ def test_a_table_tells_its_columns_and_where_they_come_from(desk: Desk) -> None:
     assert "vpsbg balance: balance." in words
 
 
-def test_a_schema_and_a_table_that_readers_do_not_get_are_told_too(desk: Desk) -> None:
+def test_unpublished_schemas_and_tables_are_described_too(desk: Desk) -> None:
     forecasts = desk.here("dictionary", "forecasts").stdout
     assert forecasts.count("\nforecasts.") + 1 == len([made for made in published() if made.layer == "forecasts"])
     assert "From hyperstack credit: data.threshold." in desk.here("dictionary", "staging.balances").stdout
@@ -66,6 +66,6 @@ def test_markdown_is_a_page(desk: Desk) -> None:
         (["--format", "csv"], "--format csv: known formats are table, json, markdown"),
     ],
 )
-def test_what_is_not_there_is_said_in_one_line(desk: Desk, arguments: list[str], line: str) -> None:
+def test_a_missing_build_is_one_line(desk: Desk, arguments: list[str], line: str) -> None:
     done = desk.here("dictionary", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"drawdown: {line}\n")

@@ -1,4 +1,4 @@
-"""Every way to ask wrongly, through the command: what is wrong, where, and what to do next, without a traceback."""
+"""Every wrong request through the command: what is wrong, where, and the remedy, without a traceback."""
 
 import os
 import re
@@ -16,11 +16,11 @@ from tests.sandbox_faults import Sandbox
 
 @dataclass(frozen=True)
 class Wrong:
-    """A request, where it is made, how it ends and what must be said."""
+    """A request, its folder, its exit code and its message."""
 
     command: str
     says: str
-    """A regular expression, searched in stderr."""
+    """A regular expression that stderr must match."""
     code: int = 2
     toml: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ VPSBG = '[accounts.main]\nvendor = "vpsbg"\napi_key_env = "SOME_KEY"\n'
 NO_BUILD = r"nothing is published yet\. `drawdown run` makes the first build, `drawdown demo` one to look at; or set DRAWDOWN_HOME"
 NO_TOML = r"accounts\.toml: no such file; `drawdown init` writes one to start from"
 
-# In an empty folder, without a build; `toml` is its accounts.toml where it has one.
+# In an empty folder, without a build; `toml` is its accounts.toml, if any.
 EMPTY = [
     Wrong("status", NO_BUILD, 1),
     Wrong("explain main", NO_BUILD, 1),
@@ -52,13 +52,13 @@ EMPTY = [
     Wrong("run --as-of soon", r"--as-of: 'soon' is not an instant; write it as 2026-"),
     Wrong("backfill --from 2026-02-30", r"'2026-02-30' is not a day; write it as 2026-"),
     Wrong("backfill --from 2026-02-02 --to 2026-02-01", r"--to 2026-02-01 is before --from 2026-02-02; give the earlier day to --from"),
-    Wrong("rebuild --as-of 2026-01-01T00:00:00Z", r"--as-of and --to go together: an instant, and the file"),
+    Wrong("rebuild --as-of 2026-01-01T00:00:00Z", r"--as-of and --to need each other: an instant, and the file"),
     Wrong("run", r"\.: cannot be read: Is a directory; DRAWDOWN_ACCOUNTS names the file", environment={"DRAWDOWN_ACCOUNTS": "."}),
     Wrong("dictionary core.balances", r"there is no table 'core\.balances'; did you mean .*core\.balance_bridge.* `drawdown dictionary` lists them all"),
     Wrong("dictionary --format xml", r"--format xml: known formats are table, json, markdown"),
     Wrong("sql x --format xml", r"--format xml: known formats are table, csv, json, parquet"),
     Wrong("status --fail-on urgent", r"--fail-on urgent: must be one of ok, watch, warning, critical, unknown, stale, run_failed"),
-    # What the parser of the command line says.
+    # Messages of the command line parser.
     Wrong("statsu", r"^drawdown: No such command 'statsu'\. Did you mean 'status'\?; see `drawdown --help`$"),
     Wrong("status --jsn", r"^drawdown: No such option: --jsn.*--json.*; see `drawdown status --help`$"),
     Wrong("status --fail-on", r"^drawdown: Option '--fail-on' requires an argument; see `drawdown --help`$"),
@@ -101,7 +101,7 @@ BUILT = [
     Wrong("run --select (((", r"--select '\(\(\(' "),
     Wrong("rebuild --as-of 1999-01-01T00:00:00Z --to then.duckdb", r"nothing had arrived by 1999-01-01T00:00:00Z; the first answers are from \d{4}-\d\d-\d\d: give a later --as-of"),
     Wrong("rebuild --as-of 2026-03-19T00:00:00Z --to accounts.toml", r"accounts\.toml exists already; name another file, or remove it first"),
-    Wrong("rebuild --as-of 2026-03-19T00:00:00Z --to no/such/then.duckdb", r"no/such is no folder; make it first"),
+    Wrong("rebuild --as-of 2026-03-19T00:00:00Z --to no/such/then.duckdb", r"no/such is not a folder; create it first"),
 ]  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def test_without_the_variable_the_state_folder_is_data_and_is_named(tmp_path: Pa
     assert re.search(NO_BUILD, done.stderr)
 
 
-def test_a_damaged_build_says_how_it_is_made_anew(publish: Publish) -> None:
+def test_a_damaged_build_names_the_command_that_rebuilds_it(publish: Publish) -> None:
     desk = publish([account("main")])
     path = desk.home / "published" / "current.duckdb"
     path.write_bytes(os.urandom(8192))
@@ -145,7 +145,7 @@ def test_a_damaged_build_says_how_it_is_made_anew(publish: Publish) -> None:
     shutil.rmtree(desk.home)
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+def test_a_used_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = Desk(tmp_path).here("sandbox", "--port", str(port))

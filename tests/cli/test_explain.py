@@ -1,4 +1,4 @@
-"""`drawdown explain`: every section is held to the tables that it names, and every id to the bytes in landing."""
+"""`drawdown explain`: every section is compared with the tables that it names, and every id with the bytes in landing."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from tests.cli.conftest import DRAWDOWN, NOW, Desk
 ACCOUNTS = ["vpsbg-main", "vpsbg-agency", "vpsbg-idle", "voxpria-main", "voxpria-campaign"]
 
 
-def told(desk: Desk, account_id: str) -> dict[str, Any]:
+def explained(desk: Desk, account_id: str) -> dict[str, Any]:
     done = desk.here("explain", account_id, "--json", "--as-of", NOW.isoformat())
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout, parse_float=Decimal)
@@ -43,7 +43,7 @@ def test_it_fits_80_columns_and_has_every_section(desk: Desk, account_id: str) -
 
 @pytest.mark.parametrize("account_id", ACCOUNTS)
 def test_the_numbers_are_those_of_the_tables(desk: Desk, account_id: str) -> None:
-    found = told(desk, account_id)
+    found = explained(desk, account_id)
     where = f"where account_id = '{account_id}'"
     assert [found["status"]["row"]] == rows(desk, f"from marts.account_status {where}")
     for name, table in (("forecast", "forecasts.current_runway"), ("topup", "forecasts.current_topup_plan")):
@@ -60,14 +60,14 @@ def test_the_numbers_are_those_of_the_tables(desk: Desk, account_id: str) -> Non
 
 
 @pytest.mark.parametrize("account_id", ACCOUNTS)
-def test_every_interval_that_is_told_adds_up_to_the_last_digit(desk: Desk, account_id: str) -> None:
-    found = told(desk, account_id)
+def test_every_explained_interval_adds_up_to_the_last_digit(desk: Desk, account_id: str) -> None:
+    found = explained(desk, account_id)
     for name in ("last_interval", "last_move", "last_30_days"):
         row = found[name]["row"]
         if row:
             moved = sum((row[f"{each}_amount"] for each in COMPONENTS), Decimal())
             assert row["opening_amount"] + moved == row["closing_amount"], name
-    # And as printed: what stands between the opening and the closing balance is their difference.
+    # Also as printed: the components add up to the difference of opening and closing balance.
     text = desk.here("explain", account_id).stdout
     for block in re.findall(r"^  opening .*?^  closing [^\n]*$", text, re.MULTILINE | re.DOTALL):
         lines = [line for line in block.splitlines() if not line.startswith("   ")]
@@ -82,7 +82,7 @@ def test_every_query_that_is_printed_works_in_a_shell(desk: Desk, account_id: st
     commands = re.findall(r'  drawdown sql ".*?"', ways, re.DOTALL)
     bytes_command = "  drawdown explain --bytes" + ways.split("drawdown explain --bytes")[1]
     assert len(commands) >= 3
-    # One process for all of them; the SQL is run as the shell passes it on.
+    # One process for all of them; the SQL is run as the shell passes it.
     queries = subprocess.run(
         ["bash", "-c", "drawdown() { printf '%s\\0' \"$2\"; }\n" + "\n".join(commands)],
         capture_output=True, text=True, check=True,
@@ -101,7 +101,7 @@ def test_every_query_that_is_printed_works_in_a_shell(desk: Desk, account_id: st
 def test_every_answer_that_is_named_is_in_landing_byte_for_byte(desk: Desk) -> None:
     files = f"{desk.home}/landing/*/*/*/*/*/*.parquet"
     held = dict(duckdb.execute("select fetch_id, body from read_parquet(?)", [files]).fetchall())
-    found = told(desk, "vpsbg-main")
+    found = explained(desk, "vpsbg-main")
     ids = {each for section in found.values() if isinstance(section, dict) for each in section.get("fetch_ids", [])}
     assert len(ids) >= 2
     assert ids <= held.keys()
@@ -117,8 +117,8 @@ def test_every_answer_that_is_named_is_in_landing_byte_for_byte(desk: Desk) -> N
 
 
 def test_an_echoed_key_stays_replaced_in_the_bytes(desk: Desk) -> None:
-    # In the run that made the build, the vendor echoed the key in this answer.
-    found = told(desk, "vpsbg-main")
+    # In the build's run, the vendor echoed the key in this answer.
+    found = explained(desk, "vpsbg-main")
     done = desk("explain", "--bytes", found["reading"]["fetch_ids"][0], "vpsbg-main")
     assert done.returncode == 0
     for key in desk.keys.values():
@@ -150,7 +150,7 @@ def test_an_echoed_key_stays_replaced_in_the_bytes(desk: Desk) -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_said_with_what_is(desk: Desk, arguments: list[str], line: str) -> None:
+def test_an_unknown_name_is_answered_with_the_known_ones(desk: Desk, arguments: list[str], line: str) -> None:
     done = desk.here("explain", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"drawdown: {line.format(home=desk.home)}\n"

@@ -1,4 +1,4 @@
-"""`status` and `sql` answer at once, because they import nothing that they do not use."""
+"""`status` and `sql` start fast, because they import only what they use."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Desk
 
-# Typer reads its own parameters with pydantic, so that one is there; the models of accounts.toml are not.
+# Typer reads its own parameters with pydantic, so that is loaded; the models of accounts.toml are not.
 HEAVY = [
     "dagster",
     "polars",

@@ -1,4 +1,4 @@
-"""What the doctor warns of on this machine, made true: real files, real servers, a real clock that is off."""
+"""Warnings of `drawdown doctor` about this machine: real files, real servers, a really wrong clock."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_files_of_the_state_folder_that_others_may_read_are_warned_of(empty_desk
     assert home not in warnings(empty_desk)
 
 
-def test_records_of_dagster_that_others_may_read_are_warned_of_where_others_come_to_them(empty_desk: Desk) -> None:
+def test_readable_records_of_dagster_cause_a_warning_if_others_can_reach_them(empty_desk: Desk) -> None:
     records = empty_desk.home / "dagster"
     records.mkdir(parents=True, mode=0o700)
     empty_desk.home.chmod(0o700)
@@ -68,7 +68,7 @@ def test_records_of_dagster_that_others_may_read_are_warned_of_where_others_come
     assert warnings(empty_desk, DAGSTER_HOME=str(elsewhere))[str(elsewhere)] == words
 
 
-def test_settings_that_anybody_may_change_are_warned_of(empty_desk: Desk) -> None:
+def test_settings_that_any_user_can_change_cause_a_warning(empty_desk: Desk) -> None:
     empty_desk.accounts.chmod(0o666)
     empty_desk.folder.chmod(0o777)
     accounts, folder = empty_desk.accounts, empty_desk.folder
@@ -109,7 +109,7 @@ def said_of(pid: int) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def web_server(tmp_path: Path) -> Path:
-    """A program that is called as Dagster's web server is, and listens where it is told to."""
+    """A program that is named like Dagster's web server and listens where requested."""
     path = tmp_path / "dagster-webserver"
     path.write_text(STANDS_IN)
     return path
@@ -127,7 +127,7 @@ def test_a_web_server_that_other_machines_reach_is_warned_of(web_server: Path, h
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_of_a_web_server_on_loopback_it_is_said_what_it_shows_and_whether_it_answers_to_any_name(
+def test_a_web_server_on_loopback_is_reported_with_what_it_shows_and_its_host_names(
     web_server: Path, host: str
 ) -> None:
     with running(sys.executable, web_server, "-h", host) as (pid, port):
@@ -141,7 +141,7 @@ def test_of_a_web_server_on_loopback_it_is_said_what_it_shows_and_whether_it_ans
     assert words.endswith(f":{port}: this machine's users see every balance there, and can start runs")
 
 
-def test_another_program_may_listen_where_it_likes(tmp_path: Path) -> None:
+def test_other_programs_may_listen_anywhere(tmp_path: Path) -> None:
     other = tmp_path / "another"
     other.write_text(STANDS_IN)
     with running(sys.executable, other, "-h", "0.0.0.0") as (pid, port):  # noqa: S104 - as above
@@ -161,7 +161,7 @@ def test_our_own_server_is_looked_at_too(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user, whose sockets others may not see")
-def test_of_a_server_whose_sockets_are_not_shown_the_command_line_tells(web_server: Path) -> None:
+def test_a_server_with_hidden_sockets_is_judged_by_its_command_line(web_server: Path) -> None:
     with running(sys.executable, web_server, "--host", "0.0.0.0") as (pid, _):  # noqa: S104 - as above
         os.seteuid(65534)
         try:
@@ -173,7 +173,7 @@ def test_of_a_server_whose_sockets_are_not_shown_the_command_line_tells(web_serv
         assert words.startswith(f"listens on 0.0.0.0, {NO_LOGIN}")
 
 
-def test_what_a_command_line_serves_and_where() -> None:
+def test_the_server_and_its_addresses_follow_from_a_command_line() -> None:
     served = {
         "dagster dev -w workspace.yaml": "dagster dev",
         "/x/.venv/bin/python /x/.venv/bin/dagster dev -h 0.0.0.0": "dagster dev",
@@ -198,8 +198,8 @@ def test_what_a_command_line_serves_and_where() -> None:
 
 
 @contextmanager
-def told_of(off: timedelta) -> Iterator[str]:
-    """The address of a vendor whose clock is off by so much."""
+def vendor_with_clock(off: timedelta) -> Iterator[str]:
+    """Address of a vendor whose clock is off by a given time."""
 
     class Handler(BaseHTTPRequestHandler):
         def date_time_string(self, timestamp: float | None = None) -> str:
@@ -227,7 +227,7 @@ def told_of(off: timedelta) -> Iterator[str]:
     ("off", "words"), [(timedelta(hours=-1), "ahead of"), (timedelta(hours=1), "behind"), (timedelta(), None)]
 )
 def test_a_clock_that_is_off_from_a_vendors_is_warned_of(tmp_path: Path, off: timedelta, words: str | None) -> None:
-    with told_of(off) as url:
+    with vendor_with_clock(off) as url:
         desk = Desk(
             tmp_path,
             f'allow_http_loopback = true\n[accounts.main]\nvendor = "vpsbg"\napi_key_env = "K"\nbase_url = "{url}"\n',
@@ -247,7 +247,7 @@ def test_a_disk_without_room_for_a_rebuild_is_warned_of(empty_desk: Desk) -> Non
     empty_desk.home.mkdir(mode=0o700)
     assert str(empty_desk.home) not in warnings(empty_desk)
     free = shutil.disk_usage(empty_desk.home).free
-    # A file with a hole: it is as large as all that is free, and takes nothing.
+    # A sparse file: as large as all free space, without using any.
     warehouse = empty_desk.home / "warehouse.duckdb"
     warehouse.touch(mode=0o600)
     os.truncate(warehouse, free)
@@ -262,7 +262,7 @@ def test_a_disk_without_room_for_a_rebuild_is_warned_of(empty_desk: Desk) -> Non
     assert finding.state == "warn"
 
 
-# -- what keys may do ---------------------------------------------------------------------------------------------
+# -- permissions of keys ------------------------------------------------------------------------------------------
 
 
 def permissions(*names: str) -> str:
@@ -287,7 +287,7 @@ def permissions(*names: str) -> str:
         (200, "[]", "ok", "Hyperstack does not say what the key in SANDBOX_HYPERSTACK_MAIN_KEY may do (ok)"),
     ],
 )  # fmt: skip
-def test_a_key_that_may_do_more_than_read_is_warned_of_where_the_vendor_tells(
+def test_a_key_that_may_do_more_than_read_causes_a_warning_if_the_vendor_lists_permissions(
     tmp_path: Path, code: int, body: str | None, state: str | None, words: str | None
 ) -> None:
     with start(days=3, now=NOW, vendors=["hyperstack"]) as world:

@@ -1,4 +1,4 @@
-"""What is shown of words from outside: one line each, and nothing in it that a terminal, a log or a page would obey."""
+"""Display of text from outside: one line each, without anything that a terminal, a log or a page would interpret."""
 
 import csv
 import io
@@ -39,14 +39,14 @@ from tests.staging.workshops import new_workshop, template, workshop
 __all__ = ["channel", "new_workshop", "template", "workshop"]
 
 FORGED = "drawdown: all is well"
-# C0, DEL, C1, a terminal's escape sequences, line and paragraph ends, what turns the direction, what is not seen.
+# C0, DEL, C1, terminal escape sequences, line and paragraph ends, direction changes, invisible characters.
 OBEYED = "\n\r\t\v\f\x00\x07\x08\x1b\x7f\x85\x9b\u2028\u2029\u200e\u202e\u2066\u2069\u200b\ufeff\U000e0041\ud800"
 NASTY = st.text(st.one_of(st.sampled_from(OBEYED), st.characters(max_codepoint=0x10FFFF)), min_size=1, max_size=30)
 ALL = "words" + "".join(f"{each}{FORGED}" for each in OBEYED.replace("\ud800", "")) + "\x1b[2J\x1b]0;title\x07"
 
 
 def is_shown_safely(text: str, lines: int = 1) -> bool:
-    """Nothing in a text is obeyed; told by Unicode's categories, and not by the code under test."""
+    """Whether a text contains nothing to interpret, by Unicode's categories instead of the code under test."""
     kinds = {unicodedata.category(each) for each in text.removesuffix("\n") if each not in "\n "}
     return text.removesuffix("\n").count("\n") == lines - 1 and kinds.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -76,18 +76,18 @@ def test_json_keeps_every_value(value: object) -> None:
 
 @given(NASTY)
 @settings(max_examples=50)
-def test_what_goes_wrong_is_one_line_of_stderr(text: str) -> None:
+def test_an_error_is_one_line_of_stderr(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         heard = io.StringIO()
         patch.setattr(sys, "stderr", heard)
         complain(DrawdownError(text))
-        with progress.steps("Working", 1) as told:
-            told(text)
+        with progress.steps("Working", 1) as advance:
+            advance(text)
     assert is_shown_safely(heard.getvalue(), lines=2)
     assert heard.getvalue().startswith("drawdown: ")
 
 
-def test_a_mistake_of_ours_is_told_line_by_line() -> None:
+def test_a_bug_is_reported_line_by_line() -> None:
     code = (
         "import sys; from pipeline.cli.app import main; sys.modules['pipeline.cli.app'].app = lambda **_: 1 / 0; main()"
     )
@@ -103,7 +103,7 @@ def test_a_value_that_duckdb_quotes_forges_no_line(desk: Desk) -> None:
     said = desk.here("sql", f"SELECT CAST('x' || chr(10) || '{FORGED}' || chr(27) AS INTEGER)").stderr
     assert FORGED in said
     assert "\x1b" not in said
-    # What DuckDB quotes is indented: no line of it looks like one that Drawdown says.
+    # DuckDB's quotes are indented: none of their lines looks like one of Drawdown's.
     first, *rest = said.splitlines()
     assert first.startswith("drawdown: Conversion Error")
     assert rest
@@ -215,7 +215,7 @@ def test_a_decoded_path_forges_no_line_of_a_run(tmp_path: Path, httpserver: HTTP
     assert problems
     assert all(is_shown_safely(line) for line in outcome.problems)
     assert f"/a\\n{FORGED}\\x1b[2J\\u202e" in problems[0]
-    told = [event for event in events if FORGED in event]
-    assert told
-    assert not [event for event in told if f"\\n{FORGED}" in event.replace("\\\\n", "")]
+    forged = [event for event in events if FORGED in event]
+    assert forged
+    assert not [event for event in forged if f"\\n{FORGED}" in event.replace("\\\\n", "")]
     assert Home(bench.home.path).warehouse.exists()

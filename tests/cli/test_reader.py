@@ -1,4 +1,4 @@
-"""How what is published is opened: sealed, by everything that reads it, and any number of times in one process."""
+"""Opening of published builds: isolated, for every reader, and any number of times in one process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ READERS: dict[str, Callable[[Home], Any]] = {
 
 @pytest.fixture
 def home(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The published build; for looking only."""
+    """The published build, read-only."""
     monkeypatch.setenv("DRAWDOWN_HOME", str(desk.home))
     return Home(desk.home)
 
@@ -66,13 +66,13 @@ def test_a_build_is_opened_read_only_and_sealed(home: Home) -> None:
         assert settings_of(connection) == SEALS
         databases = "SELECT database_name, path, readonly FROM duckdb_databases() WHERE NOT internal"
         assert connection.execute(databases).fetchall() == [("drawdown", str(home.current.resolve()), True)]
-        # The one seal that DuckDB does not show: not even its own file may be opened again.
+        # The one restriction that DuckDB does not report: not even its own file may be opened again.
         with pytest.raises(duckdb.PermissionException, match="LocalFileSystem has been disabled"):
             connection.execute("FROM read_blob(?)", [str(home.current.resolve())])
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_whatever_reads_what_is_published_opens_it_so(name: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_reader_of_builds_opens_them_that_way(name: str, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     opened_by: list[str] = []
     connect = duckdb.connect
 
@@ -85,7 +85,7 @@ def test_whatever_reads_what_is_published_opens_it_so(name: str, home: Home, mon
     assert set(opened_by) == {reader.__file__}
 
 
-def test_one_build_is_open_twice_in_one_process_beside_a_connection_of_somebody_else(home: Home) -> None:
+def test_one_build_is_open_twice_in_one_process_with_a_foreign_connection(home: Home) -> None:
     with (
         duckdb.connect(home.current.resolve(), read_only=True) as other,
         open_reader(home.current) as first,
@@ -93,7 +93,7 @@ def test_one_build_is_open_twice_in_one_process_beside_a_connection_of_somebody_
     ):
         counts = {connection.execute(COUNT).fetchall()[0][0] for connection in (other, first, second)}
         assert len(counts) == 1
-        # Neither gives the other what it has, nor takes it away.
+        # Neither affects what the other has open.
         first.execute("CREATE TEMP TABLE own AS SELECT 1")
         with pytest.raises(duckdb.CatalogException):
             second.execute("FROM own")
@@ -159,7 +159,7 @@ def test_a_build_that_is_open_stays_whole_when_it_is_pruned(folder: Path) -> Non
         assert connection.execute(COUNT).fetchall()[0][0] > 0
 
 
-def test_what_does_not_fit_or_cannot_be_read_is_one_line(folder: Path) -> None:
+def test_an_unreadable_or_outdated_file_is_one_line(folder: Path) -> None:
     build = folder / "older.duckdb"
     other = r"older\.duckdb was published by another version of Drawdown \(.*gone.*\); `drawdown run` makes a new build"
     for query in ("FROM core.gone", "SELECT gone FROM core.accounts"):

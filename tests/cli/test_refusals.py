@@ -1,4 +1,4 @@
-"""What `drawdown run` refuses before anything is asked or written."""
+"""Requests that `drawdown run` refuses before anything is requested or written."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ REAL = '[accounts.real]\nvendor = "vpsbg"\napi_key_env = "SOME_KEY"\nbase_url = 
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[tuple[str, list[object]]]:
-    """Where https to other computers would go, and who came."""
+    """The https proxy for other computers, and its connections."""
     came: list[object] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -37,7 +37,7 @@ def proxy() -> Iterator[tuple[str, list[object]]]:
 def refused(
     world: Sandbox, proxy: tuple[str, list[object]], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Desk, Done]]:
-    """All of them, side by side, because each has to import what a run needs."""
+    """All of them concurrently, because each imports everything that a run needs."""
 
     def desk(toml: str) -> Desk:
         return Desk(tmp_path_factory.mktemp("refused"), toml, {**world.keys, "SOME_KEY": "key-1"})
@@ -100,7 +100,7 @@ def test_a_request_that_makes_no_sense_is_refused_in_one_line(refused: dict[str,
     assert done.stderr == f"drawdown: {LINES[name].format(accounts=desk.accounts, home=desk.home)}\n"
 
 
-def test_nothing_was_asked_and_nothing_written(
+def test_nothing_was_requested_or_written(
     refused: dict[str, tuple[Desk, Done]], proxy: tuple[str, list[object]]
 ) -> None:
     assert proxy[1] == []

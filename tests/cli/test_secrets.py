@@ -1,4 +1,4 @@
-"""After a run no key stands anywhere, and what is there is for its owner only."""
+"""After a run, no key is stored anywhere, and files are private to their owner."""
 
 import json
 import stat
@@ -15,7 +15,7 @@ VARIABLE = "SANDBOX_VPSBG_MAIN_KEY"
 
 
 def texts(desk: Desk) -> list[bytes]:
-    """What stands in the bodies of landed answers, and in every other column of a Parquet file."""
+    """Text in the bodies of landed answers, and in every other column of a Parquet file."""
     return [content for place, content in contents_of(desk.home) if ".parquet: " in place]
 
 
@@ -23,7 +23,7 @@ def found(desk: Desk, done: Done) -> list[str]:
     return leaks(desk.keys.values(), desk.home, said={"stdout": done.stdout, "stderr": done.stderr})
 
 
-def test_keys_stand_nowhere_after_a_run_even_where_a_vendor_echoed_one(built: Built) -> None:
+def test_keys_are_stored_nowhere_after_a_run_even_if_a_vendor_echoed_one(built: Built) -> None:
     echoed = f"[redacted:{VARIABLE}]".encode()
     assert any(echoed in text for text in texts(built.desk)), "the echo was landed, redacted"
     assert len(built.desk.keys) == 5
@@ -52,7 +52,7 @@ def refused(world: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[D
         world.clear_faults()
 
 
-def test_a_wrong_key_that_the_vendor_repeats_stands_nowhere(refused: tuple[Desk, Done]) -> None:
+def test_a_wrong_key_that_the_vendor_echoes_is_stored_nowhere(refused: tuple[Desk, Done]) -> None:
     desk, done = refused
     assert done.returncode == 1
     assert any(f"[redacted:{VARIABLE}] was refused".encode() in text for text in texts(desk))
@@ -61,7 +61,7 @@ def test_a_wrong_key_that_the_vendor_repeats_stands_nowhere(refused: tuple[Desk,
     assert len(found(searched, done)) > 10, "what does stand there is found"
 
 
-def test_a_wrong_key_is_told_by_its_account_and_variable(refused: tuple[Desk, Done]) -> None:
+def test_a_wrong_key_is_reported_with_its_account_and_variable(refused: tuple[Desk, Done]) -> None:
     desk, done = refused
     (outcome,) = json.loads(done.stdout)
     assert outcome["is_ok"] is False
@@ -74,7 +74,7 @@ def test_a_wrong_key_is_told_by_its_account_and_variable(refused: tuple[Desk, Do
     assert "unknown" in status.stdout
 
 
-def test_what_later_commands_print_of_that_run_holds_no_key(refused: tuple[Desk, Done]) -> None:
+def test_output_of_later_commands_contains_no_key(refused: tuple[Desk, Done]) -> None:
     desk, _ = refused
     for done in desk.run_all(
         ["status"], ["sql", "FROM marts.data_freshness", "--format", "json"], ["sql", "FROM staging.rejects"]

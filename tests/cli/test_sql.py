@@ -1,4 +1,4 @@
-"""`drawdown sql`: every digit of every row, and nothing but reading."""
+"""`drawdown sql`: every digit of every row, read-only."""
 
 import csv
 import fcntl
@@ -35,7 +35,7 @@ def test_a_table_shows_all_digits_with_numbers_right_and_the_rest_left(desk: Des
     ]
 
 
-def test_a_wide_table_is_whole_where_nobody_looks_at_it(desk: Desk) -> None:
+def test_a_wide_table_is_complete_without_a_terminal(desk: Desk) -> None:
     done = desk("sql", "SELECT repeat('x', 500) AS a, 1 AS b", COLUMNS="80")
     assert done.stdout.splitlines()[-1] == "x" * 500 + "  1"
     assert done.stderr == "1 row\n"
@@ -53,7 +53,7 @@ def on_a_terminal(desk: Desk, *arguments: str, columns: int) -> str:
         while part := os.read(ours, 65536):
             parts.append(part)
     except OSError:
-        pass  # how Linux says that the other end is closed
+        pass  # Linux's error when the other end is closed
     finally:
         os.close(ours)
         process.wait(timeout=60)
@@ -106,7 +106,7 @@ def test_lists_and_structs_are_json_with_exact_numbers(desk: Desk) -> None:
 
 
 def raw(desk: Desk, *arguments: str) -> bytes:
-    """What a command writes to stdout, byte for byte."""
+    """Output of a command on stdout, byte for byte."""
     command = [str(DRAWDOWN), *arguments]
     done = subprocess.run(command, env=desk.environment(), cwd=desk.folder, capture_output=True, check=True, timeout=60)
     return done.stdout
@@ -129,7 +129,7 @@ def test_csv_keeps_spreadsheets_from_running_text_and_leaves_numbers_alone(desk:
     text = raw(desk, "sql", query, "--format", "csv").decode()
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     assert header == ["'=t", "m", "i", "d", "plain"]
-    # What begins with a tab or a line's end is spelled out, and then begins with a backslash.
+    # Text that begins with a tab or a line end is escaped, and then begins with a backslash.
     assert [row[0] for row in rows] == [f"'{text}" if text[0] >= " " else ascii(text)[1:-1] for text in FORMULAS]
     assert {tuple(row[1:]) for row in rows} == {("-1.500000000", "-7", "-0.5", "a=b")}
 
@@ -195,7 +195,7 @@ WRITES = {
     "SELECT 1; DROP TABLE core.accounts": READ_ONLY,
     "COPY core.accounts TO '{folder}/stolen.csv'": NO_FILES,
     "COPY core.accounts TO '{folder}/stolen' (FORMAT parquet, PARTITION_BY (vendor))": NO_FILES,
-    # What DuckDB would read as the build's own log the next time.
+    # A file that DuckDB would read as the build's own log next time.
     "COPY (SELECT 1) TO '{build}.wal'": NO_FILES,
     "EXPLAIN ANALYZE COPY (SELECT 1) TO '{build}.wal'": NO_FILES,
     "PREPARE p AS COPY (SELECT 1) TO '{build}.wal'; EXECUTE p": NO_FILES,
@@ -249,7 +249,7 @@ SETTINGS = {
     "SET custom_extension_repository = 'http://127.0.0.1:1'": LOCKED,
     "PRAGMA profiling_output = '{folder}/profile.json'": LOCKED,
     "PRAGMA enable_profiling = 'json'": LOCKED,
-    # The older DuckDB looks only at the file system that it is to write with.
+    # The older DuckDB only checks the file system that it writes to.
     "CALL enable_logging(storage = 'file', storage_path = '{folder}/log')": f"LocalFileSystem disabled|{LOCKED}",
 }
 WRONG = {
@@ -259,7 +259,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("query", [*WRITES, *REACHES, *SETTINGS, *WRONG])
-def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk, query: str) -> None:
+def test_only_reading_the_published_tables_is_possible(desk: Desk, query: str) -> None:
     build = (desk.home / "published" / "current.duckdb").resolve()
     before = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
     done = desk.here("sql", query.format(folder=desk.folder, build=build))
@@ -278,7 +278,7 @@ def test_nothing_but_reading_the_published_tables_is_possible(desk: Desk, query:
     assert {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")} == before
 
 
-def test_what_is_read_is_the_newest_build_and_nothing_beside_it(desk: Desk) -> None:
+def test_readers_open_the_newest_build_only(desk: Desk) -> None:
     assert desk("sql", "SELECT count(*) > 0 FROM core.accounts", "--format", "csv").stdout.endswith("\ntrue\n")
     catalogs = "SELECT DISTINCT database_name FROM duckdb_databases() WHERE NOT internal"
     assert desk("sql", catalogs, "--format", "csv").stdout == "database_name\ndrawdown\n"

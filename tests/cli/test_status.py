@@ -11,7 +11,7 @@ from pipeline.schema.severities import SEVERITIES
 from tests.cli.accounts import account, table
 from tests.cli.conftest import NOW, Desk, Publish
 
-# A build whose clock was set is read by that clock.
+# A build whose clock was set is judged by that clock.
 AT_ONCE = ("--as-of", (NOW + timedelta(minutes=1)).isoformat())
 URGENCY = ["critical", "warning", "unknown", "watch", "ok"]
 
@@ -39,7 +39,7 @@ def test_the_most_urgent_comes_first_then_the_one_that_is_dry_sooner(publish: Pu
     assert [row[0] for row in shown] == [*expected[:-1], "ok-90.0", "ok-b", "ok-never"]
 
 
-def test_a_sentence_says_why_for_each_account_that_is_not_fine(publish: Publish) -> None:
+def test_each_account_with_a_problem_has_a_sentence_with_the_reason(publish: Publish) -> None:
     done = publish([account(f"is-{severity}", severity) for severity in SEVERITIES]).here("status")
     sentences = done.stdout.split("\n\n")[1].splitlines()
     assert sentences[:-1] == [f"is-{severity}: The reason of is-{severity}." for severity in URGENCY[:-1]]
@@ -64,7 +64,7 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
     ]
     done = publish(rows).here("status")
     _, *shown = table(done.stdout)
-    # The names wrap; the numbers need more than 80 columns, and have them.
+    # The names wrap; the numbers need more than 80 columns, and get them.
     assert "".join(row[0] for row in shown) == f"{name}b"
     assert {len(row[0]) for row in shown} == {16, 15, 1}
     assert shown[0][1:] == [
@@ -74,7 +74,7 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
     assert " ".join(done.stdout.split("\n\n")[1].split()).startswith(f"{name}: {' '.join(reason.split())} As of ")
 
 
-def test_numbers_are_whole_even_where_they_are_wider_than_the_terminal(publish: Publish) -> None:
+def test_numbers_are_complete_even_if_wider_than_the_terminal(publish: Publish) -> None:
     rows = [account("main", balance_amount=Decimal("9" * 18 + ".999999999"), unit_code="a" * 20 + "-" + "b" * 20)]
     _, shown = table(publish(rows).here("status", COLUMNS="40").stdout)
     assert shown[:3] == ["main", "1,000,000,000,000,000,000.00", "a" * 20 + "-" + "b" * 20]
@@ -122,7 +122,7 @@ def test_a_balance_that_is_not_nothing_never_looks_like_it(publish: Publish, amo
     assert row[1] == shown
 
 
-def test_numbers_stand_right_and_words_left(publish: Publish) -> None:
+def test_numbers_are_aligned_right_and_texts_left(publish: Publish) -> None:
     done = publish([account("a", balance_amount=Decimal(5), runway_days=5.0), account("b", runway_days=100.0)])
     header, _, first, second = done.here("status").stdout.split("\n\n")[0].splitlines()
     for name in ("balance", "days"):
@@ -189,7 +189,7 @@ def test_without_a_terminal_there_is_no_colour_and_with_one_there_is(publish: Pu
     assert "\x1b" not in coloured.splitlines()[2].split("critical")[0].removesuffix("\x1b[1;31m")
 
 
-def test_where_line_drawing_cannot_be_written_the_rule_is_plain(publish: Publish) -> None:
+def test_without_line_drawing_characters_the_rule_is_plain(publish: Publish) -> None:
     done = publish([account("main", "critical", reason="caf\N{LATIN SMALL LETTER E WITH ACUTE}.")])(
         "status", PYTHONIOENCODING="ascii"
     )
@@ -198,7 +198,7 @@ def test_where_line_drawing_cannot_be_written_the_rule_is_plain(publish: Publish
     assert "main: caf\\xe9." in done.stdout
 
 
-def test_json_holds_what_sql_holds(desk: Desk) -> None:
+def test_json_equals_sql(desk: Desk) -> None:
     status, names = desk.run_all(
         ["status", "--json", "--as-of", NOW.isoformat()],
         ["sql", "--format", "json", "SELECT column_name FROM (DESCRIBE marts.account_status)"],

@@ -1,4 +1,4 @@
-"""How old a build and its readings are when they are looked at, and what that does to the exit code."""
+"""Age of a build and its readings when they are read, and its effect on the exit code."""
 
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ REACHED = {
 
 @pytest.mark.parametrize("wanted", SEVERITIES)
 @pytest.mark.parametrize("severity", SEVERITIES)
-def test_a_severity_is_reached_by_itself_and_by_what_is_more_urgent(wanted: str, severity: str) -> None:
+def test_a_severity_is_reached_by_itself_and_by_more_urgent_ones(wanted: str, severity: str) -> None:
     found = Status([account("main", severity)], datetime.now(UTC))
     assert is_reached(found, [wanted]) == (severity in REACHED[wanted])
     assert is_reached(found, [wanted, "unknown"]) == (severity in REACHED[wanted] | {"unknown"})
@@ -62,7 +62,7 @@ def test_a_new_account_of_which_nothing_is_known_is_unknown_and_not_stale() -> N
     assert not is_reached(found, ["stale"])
 
 
-def test_a_build_that_nobody_renews_turns_red_by_itself(publish: Publish) -> None:
+def test_an_old_build_turns_red(publish: Publish) -> None:
     made = datetime(2026, 3, 18, 12, tzinfo=UTC)
     rows = [
         account(
@@ -87,7 +87,7 @@ def test_a_build_that_nobody_renews_turns_red_by_itself(publish: Publish) -> Non
     assert shown("--as-of", "2026-03-20T12:00:00Z") == {
         "forecast": ["29.0", "watch", "stale"], "mean": ["98.0", "ok", "fresh"], "new": ["", "unknown", "stale"],
     }  # fmt: skip
-    # The forecast's 1 chance in 10 is a week away, and the owner's limit is passed by what is expected.
+    # The 10 % quantile is a week away, and the expected balance is below the owner's limit.
     assert shown("--as-of", "2026-04-01T12:00:00Z") == {
         "forecast": ["17.0", "warning", "stale"], "mean": ["86.0", "warning", "fresh"], "new": ["", "unknown", "stale"],
     }  # fmt: skip
@@ -108,7 +108,7 @@ def test_before_the_build_nothing_is_younger_than_in_it(publish: Publish) -> Non
 
 
 @pytest.mark.parametrize("command", [["status"], ["explain", "main"]])
-def test_an_instant_that_is_none_is_refused(publish: Publish, command: list[str]) -> None:
+def test_an_invalid_instant_is_refused(publish: Publish, command: list[str]) -> None:
     done = publish([account("main")]).here(*command, "--as-of", "yesterday")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("drawdown: --as-of: 'yesterday' is not an instant; write it as 2026-")
@@ -158,5 +158,5 @@ def test_a_build_of_another_version_or_none_at_all_is_one_line(publish: Publish)
         (timedelta(days=247, hours=5), "247 days"),
     ],
 )
-def test_an_age_is_told_as_people_say_it(age: timedelta, words: str) -> None:
+def test_an_age_has_its_largest_whole_unit(age: timedelta, words: str) -> None:
     assert duration(age.total_seconds()) == words

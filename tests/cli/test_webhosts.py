@@ -1,4 +1,4 @@
-"""Who may ask a web server of this machine: by its own names, and no page of another site."""
+"""Access to web servers of this machine: by known host names, and by no page of another site."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def test_further_names_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
             names()
 
 
-def test_a_name_that_is_none_is_one_line_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_name_is_one_line_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAMES_VARIABLE, "*")
     for arguments in ([], ["dev"]):
         command = [sys.executable, "-m", "pipeline.orchestration.web_interface", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"drawdown: {NAMES_VARIABLE}: '*' is no host name\n"
+        assert done.stderr == f"drawdown: {NAMES_VARIABLE}: '*' is not a host name\n"

@@ -1,4 +1,4 @@
-"""One published build for all pages, after a refused row and with a vendor that is down."""
+"""One published build for all pages, with a rejected row and a vendor that is down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A build; for looking only."""
+    """A build, read-only."""
     with (
         pytest.MonkeyPatch.context() as patch,
         sandbox.start(seed=3, days=120, now=NOW, vendors=["vpsbg", "voxpria"]) as world,

@@ -1,4 +1,4 @@
-"""The documentation's pages, and what stands in them: fenced blocks, transcripts, links, words in code."""
+"""The documentation's pages and their parts: fenced blocks, transcripts, links, code words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONTRIBUTING = CLONE / "CONTRIBUTING.md"
 DOCS = CLONE / "docs"
 DICTIONARY = DOCS / "dictionary"
 REFERENCE = sorted(DICTIONARY.glob("*.md"))
-"""Pages that are made from definitions and looked up, not read through: they are as long as what they list."""
+"""Generated reference pages, which are as long as their contents."""
 PAGES = [
     README,
     CONTRIBUTING,
@@ -33,14 +33,14 @@ class Block:
     language: str
     text: str
     label: str | None
-    """The last `code` of a line that ends in a colon and stands right before the block: the file that it is."""
+    """Last `code` of a line that ends in a colon right before the block: the path of its file."""
 
     @property
     def name(self) -> str:
         return f"{self.page.name}:{self.line}"
 
     def transcript(self) -> list[tuple[str, list[str]]]:
-        """The commands after `$ `, each with the lines that it printed."""
+        """Commands after `$ `, each with its printed lines."""
         found: list[tuple[str, list[str]]] = []
         for line in self.text.splitlines():
             if line.startswith("$ "):
@@ -65,9 +65,9 @@ def blocks(page: Path, language: str | None = None) -> list[Block]:
 
 
 def section(page: Path, heading: str) -> str:
-    """The text under a heading, up to the next of its level or above."""
+    """Text under a heading, up to the next of its level or above."""
     text = page.read_text(encoding="utf-8")
-    # A comment in a fenced block looks like a heading: blocks are blanked, every place kept.
+    # A comment in a fenced block looks like a heading, so blocks are blanked, keeping positions.
     blanked = _FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     start = re.search(rf"^(#+) {re.escape(heading)}$", blanked, re.MULTILINE)
     assert start, f"{page.name} has no heading {heading!r}"
@@ -76,7 +76,7 @@ def section(page: Path, heading: str) -> str:
 
 
 def blocks_under(page: Path, heading: str, language: str) -> list[Block]:
-    """The blocks under a heading."""
+    """Blocks under a heading."""
     wanted = section(page, heading)
     return [block for block in blocks(page, language) if f"```{language}\n{block.text}```" in wanted]
 
@@ -87,16 +87,16 @@ def prose(page: Path) -> str:
 
 
 def code_words(page: Path) -> list[str]:
-    """What stands in backticks, fenced blocks aside."""
+    """Text in backticks, without fenced blocks."""
     return re.findall(r"`([^`\n]+)`", prose(page))
 
 
 def links(page: Path) -> list[str]:
-    """Where a page's links lead."""
+    """Targets of a page's links."""
     return re.findall(r"\]\(([^)\s]+)\)", prose(page))
 
 
 def anchors(page: Path) -> set[str]:
-    """A page's headings, spelled as a link to them."""
+    """A page's headings in the form of anchors."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -14,7 +14,7 @@ _MARK = "\x1e"
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One command, how it ended and what it printed."""
+    """One command, its exit code and its output."""
 
     command: str
     code: int
@@ -27,7 +27,7 @@ def type_in(
 ) -> list[Ran]:
     """Run commands in one bash, in a folder; `path` comes before this environment's own commands.
 
-    The shell starts with nothing of ours but PATH and what is given.
+    The shell gets PATH and the given variables only.
     """
     places = [*filter(None, [path]), Path(sys.executable).parent]
     script = "".join(f"{command}\nprintf '{_MARK}%d{_MARK}' $?\nprintf '{_MARK}' >&2\n" for command in commands)
@@ -61,5 +61,5 @@ def all_well(ran: Sequence[Ran]) -> None:
 
 
 def same_columns(shown: Sequence[str], printed: Sequence[str]) -> bool:
-    """Tell whether a table on a page has the columns of the one that was printed, and rows where it has rows."""
+    """Whether a table on a page has the columns of a printed one, and rows if that has rows."""
     return shown[0].split() == printed[0].split() and (len(shown) > 2) == (len(printed) > 2)

@@ -21,7 +21,7 @@ KEY = "canary-acme-5f1c"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the project, and in `bin` a `drawdown` that runs it."""
+    """A copy of the project, with a `drawdown` in `bin` that runs it."""
     folder = tmp_path / "copy"
     skipped = shutil.ignore_patterns("__pycache__", "_sql")
     for name in ("pipeline", "sql", "tests", "docs"):

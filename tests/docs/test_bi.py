@@ -1,4 +1,4 @@
-"""docs/clients.md: the examples run, and the dashboard for Superset fits what is published."""
+"""docs/clients.md: the examples run, and the dashboard for Superset matches the published tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _read(text: str) -> Any:
 
 @pytest.fixture(scope="module")
 def packed(published: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The files of the zip that Superset imports, by their path."""
+    """Files of the zip that Superset imports, by path."""
     target = tmp_path_factory.mktemp("packed") / "drawdown.zip"
     script = CLONE / "bi" / "superset" / "pack.py"
     subprocess.run([sys.executable, script, published.home.current, target], check=True, timeout=120)

@@ -1,4 +1,4 @@
-""".ci/run, with a Makefile of ours in the place of the project's."""
+""".ci/run, with a test Makefile instead of the project's."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def test_its_last_line_is_pytests_own_and_it_needs_no_home(project: Path) -> Non
     ],
     ids=str,
 )
-def test_whatever_fails_makes_it_fail_and_the_tests_run_all_the_same(
-    project: Path, broken: dict[str, str], last: str
-) -> None:
+def test_any_failure_fails_ci_and_the_tests_still_run(project: Path, broken: dict[str, str], last: str) -> None:
     code, lines = _run(project, **broken)
 
     assert (code, lines[-1]) == (1, last)
@@ -84,8 +82,8 @@ def test_duckdb_2_is_left_out_on_request(project: Path) -> None:
     assert (code, lines[-1]) == (0, "12 passed, 1 skipped in 3.21s")
 
 
-def test_a_missing_tool_is_installed_and_nothing_else(project: Path) -> None:
-    # Every tool but make; what would install it gives us this machine's.
+def test_only_a_missing_tool_is_installed(project: Path) -> None:
+    # Every tool but make; the fake installer provides this machine's make.
     tools = project / "tools"
     tools.mkdir()
     for name in ("bash", "env", "dirname", "mktemp", "rm", "tee", "grep", "tail", "id", "ln", "echo"):

@@ -1,4 +1,4 @@
-"""docs/operations.md: backup and restore bring back every row; codes, paths and times are the code's."""
+"""docs/operations.md: backup and restore bring back every row; codes, paths and times match the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_backup_of_landing_restores_every_table(published: Bench, tmp_path: Pa
     all_well(type_in(backup.commands(), tmp_path, environment))
     shutil.rmtree(bench.home.path)
     bench.accounts.unlink()
-    # No keys: nothing is asked.
+    # Without keys: nothing is requested.
     all_well(type_in(restore.commands(), tmp_path, environment))
 
     assert bench.checksums() == published.checksums()
@@ -80,7 +80,7 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
     assert [int(code) for code in codes] == [0, DrawdownError.exit_code, UsageError.exit_code, INTERRUPTED]
 
 
-def test_an_exit_code_says_what_went_wrong(state: Path) -> None:
+def test_an_exit_code_distinguishes_failures(state: Path) -> None:
     ran = type_in(
         ["drawdown status", "drawdown status --fail-on critical", "drawdown run", "drawdown statsu"],
         state,

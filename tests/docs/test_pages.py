@@ -1,4 +1,4 @@
-"""What the pages name is there: files, links, tables, columns, commands, targets."""
+"""Everything that pages name exists: files, links, tables, columns, commands, targets."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_no_table_is_named_that_is_not_there(page: Path) -> None:
 @_EVERY_PAGE
 def test_no_name_is_used_that_the_code_does_not_know(page: Path) -> None:
     own = " ".join(block.text for block in blocks(page))
-    # What follows from files that the reader writes, such as an asset of a new vendor, has a test of its own.
+    # Names that follow from the reader's files, such as an asset of a new vendor, are tested separately.
     own_parts = {Path(label).parent.name for label in _own_files(page)}
     for word in code_words(page):
         if "/" in word and (CLONE / word).exists():

@@ -1,4 +1,4 @@
-"""docs/queries.md: each query runs on a published build, and finds what it is there to find."""
+"""docs/queries.md: each query runs on a published build, and returns rows as described."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_query_returns_rows(published: Bench, query: Block) -> None:
     assert published.rows(query.text)
 
 
-def test_a_query_runs_on_the_command_line_as_it_stands(published: Bench) -> None:
+def test_a_query_runs_on_the_command_line_unchanged(published: Bench) -> None:
     done = published.command("sql", QUERIES[0].text)
 
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""README.md: its commands run, its pictures are the code's, its limits are true."""
+"""README.md: its commands run, its output is the code's, its limits are true."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.docs.shell import Ran, all_well, type_in
 
 
 def _table(lines: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The titles of an account table, and each account's unit."""
+    """Titles of an account table, and the unit of each account."""
     rule = next(number for number, line in enumerate(lines) if line.startswith("──"))
     starts = [match.start() for match in re.finditer("─+", lines[rule])]
     ends = [match.end() for match in re.finditer("─+", lines[rule])]
@@ -43,7 +43,7 @@ def test_the_demo_prints_the_table_that_is_shown(tmp_path: Path) -> None:
 
 
 def _start(folder: Path, world: sandbox.Sandbox) -> list[Ran]:
-    """The five minutes, with a sandbox in the vendor's place."""
+    """Run the five-minute start, with a sandbox as the vendor."""
     (block,) = blocks_under(README, "Your own accounts in five minutes", "console")
     commands = block.commands()
     commands[commands.index("export VPSBG_API_KEY=...")] = (

@@ -1,4 +1,4 @@
-"""docs/reconciliation.md: its queries run on a published build, and its classes are those that there are."""
+"""docs/reconciliation.md: its queries run on a published build, and its classes are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site of docs/: it builds strictly, every page is reached, and it loads nothing from another host."""
+"""The documentation site: it builds strictly, has every page, and loads nothing from other hosts."""
 
 from __future__ import annotations
 

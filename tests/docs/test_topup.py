@@ -1,4 +1,4 @@
-"""docs/forecasts.md: the worked example is what the code makes of it."""
+"""docs/forecasts.md: the worked example agrees with the code."""
 
 from __future__ import annotations
 

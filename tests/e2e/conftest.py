@@ -1,4 +1,4 @@
-"""The sandbox as the vendors' world, and a state folder over it."""
+"""The sandbox as the vendors' world, and a state folder for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sandbox(one_sandbox: sandboxes.Sandbox) -> Iterator[sandboxes.Sandbox]:
 
 @pytest.fixture
 def bench(tmp_path: Path, sandbox: sandboxes.Sandbox) -> Iterator[Bench]:
-    """A state folder over the sandbox; whatever a test does, no key may stand in it afterwards."""
+    """A state folder for the sandbox; after any test, it must not contain a key."""
     made = Bench(tmp_path, sandbox.accounts_toml(), sandbox.keys)
     yield made
     assert made.leaks() == []
@@ -41,6 +41,6 @@ def bench(tmp_path: Path, sandbox: sandboxes.Sandbox) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def first_run(one_sandbox: sandboxes.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
-    """`first_run(bench)` is `bench.run(NOW)`, for a test that does not ask how the first run went."""
+    """`first_run(bench)` is `bench.run(NOW)`, for a test that does not concern the first run."""
     made = Bench(tmp_path_factory.mktemp("first"), one_sandbox.accounts_toml(), one_sandbox.keys)
     return FirstRun(made, NOW)

@@ -1,4 +1,4 @@
-"""Alerts on the whole path: read over HTTP, told over HTTP, landed, replayed, acknowledged."""
+"""Alerts end to end: read over HTTP, sent over HTTP, landed, replayed, acknowledged."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tests.sandbox_faults import Sandbox
 
 CANARY = "canary-hook-5512"
 ALERTS = 'group:alerts or key:"published/snapshot" or key:"published/messages"'
-"""What follows from readings that are there already."""
+"""Assets that follow from existing readings."""
 REFRESH = '+key:"alerts/events" or key:"published/snapshot" or key:"published/messages"'
 _EVENTS = "SELECT * FROM alerts.events ORDER BY ALL"
 _STATES = "SELECT * FROM alerts.states ORDER BY ALL"
 
 
 @dataclass
-class Told:
+class NotifiedBench:
     """A bench whose messages go to a receiver on loopback."""
 
     bench: Bench
@@ -48,7 +48,7 @@ class Told:
 
     @property
     def keys(self) -> Mapping[str, str]:
-        """Those of vendors: the receiver's own log names the path that it is asked for."""
+        """Keys of vendors: the receiver's own log contains the requested path."""
         return {name: key for name, key in self.bench.keys.items() if CANARY not in key}
 
     def hear(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Sandbox]]:
-    """One refresh of two accounts, of which one is critical; nobody is to be told."""
+    """One refresh of two accounts, one of them critical, without recipients."""
     with sandboxes.start(seed=3, days=120, now=NOW, vendors=["vpsbg", "voxpria"]) as world:
         accounts = only(world.accounts_toml(), "vpsbg-main", "voxpria-campaign")
         bench = Bench(tmp_path_factory.mktemp("built"), accounts, world.keys)
@@ -78,17 +78,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, San
         yield bench, world
 
 
-def listen(bench: Bench, server: HTTPServer) -> Told:
-    told = Told(bench)
-    server.expect_request(f"/{CANARY}").respond_with_handler(told.hear)
+def listen(bench: Bench, server: HTTPServer) -> NotifiedBench:
+    notified = NotifiedBench(bench)
+    server.expect_request(f"/{CANARY}").respond_with_handler(notified.hear)
     bench.keys = {**bench.keys, "TOLD_HERE": f"json://127.0.0.1:{server.port}/{CANARY}", "CANARY": CANARY}
     bench.accounts.write_text('notify_url_env = "TOLD_HERE"\n' + bench.accounts_toml, encoding="utf-8")
-    return told
+    return notified
 
 
 @pytest.fixture
-def told(built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer) -> Iterator[Told]:
-    """A copy of what was built, and from now on somebody is told; no key may stand in it afterwards."""
+def notified(built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer) -> Iterator[NotifiedBench]:
+    """A copy of the build, now with a recipient; it must not contain a key afterwards."""
     bench = Bench(tmp_path, built[0].accounts_toml, built[0].keys)
     shutil.copytree(built[0].home.path, bench.home.path, symlinks=True)
     made = listen(bench, httpserver)
@@ -96,51 +96,53 @@ def told(built: tuple[Bench, Sandbox], tmp_path: Path, httpserver: HTTPServer) -
     assert bench.leaks() == []
 
 
-def test_a_critical_account_is_told_once_and_a_rebuild_tells_nobody(told: Told) -> None:
+def test_a_critical_account_is_sent_once_and_a_rebuild_sends_nothing(notified: NotifiedBench) -> None:
     for hours in (0, 0, 1):
-        assert told.run_alerts(hours) == []
+        assert notified.run_alerts(hours) == []
 
-    assert told.titles() == ["voxpria-campaign is critical"]
-    message = told.heard[0]["message"]
+    assert notified.titles() == ["voxpria-campaign is critical"]
+    message = notified.heard[0]["message"]
     assert "Expected to run dry by 2026-10-" in message
     assert "The chance of running dry within 7 days is over 99.9 %." in message
     assert "Order " in message
     assert "drawdown explain voxpria-campaign" in message
-    assert str(told.bench.home.published / "report" / "index.html") in message
-    assert told.bench.rows(
+    assert str(notified.bench.home.published / "report" / "index.html") in message
+    assert notified.bench.rows(
         "SELECT event, severity, delivery_state, recipients, delivery_attempt_count, is_possibly_repeated, "
         "delivered_at_utc IS NOT NULL, balance_amount > 0, unit_code FROM alerts.events"
     ) == [("opened", "critical", "delivered", "TOLD_HERE", 1, False, True, True, "voxpria-credit")]
 
-    events, states, landed = told.bench.rows(_EVENTS), told.bench.rows(_STATES), told.landed()
-    told.bench.home.warehouse.unlink()
-    rebuild(told.bench.home)
-    assert (told.bench.rows(_EVENTS), told.bench.rows(_STATES)) == (events, states)
-    assert (len(told.heard), told.landed()) == (1, landed)
+    events, states, landed = notified.bench.rows(_EVENTS), notified.bench.rows(_STATES), notified.landed()
+    notified.bench.home.warehouse.unlink()
+    rebuild(notified.bench.home)
+    assert (notified.bench.rows(_EVENTS), notified.bench.rows(_STATES)) == (events, states)
+    assert (len(notified.heard), notified.landed()) == (1, landed)
 
 
-def test_a_message_that_did_not_arrive_is_a_line_without_the_url_and_is_sent_by_the_next_run(told: Told) -> None:
-    told.before_answer = lambda: 503
-    [problem] = told.run_alerts()
+def test_a_message_that_did_not_arrive_is_a_line_without_the_url_and_is_sent_by_the_next_run(
+    notified: NotifiedBench,
+) -> None:
+    notified.before_answer = lambda: 503
+    [problem] = notified.run_alerts()
     assert "TOLD_HERE" in problem
     assert CANARY not in problem
-    told.heard.clear()
-    told.before_answer = lambda: 200
-    assert told.run_alerts(1) == []
-    assert len(told.heard) == 1
-    # A build holds what became of the messages of earlier runs: its own are sent when it is published.
-    assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("pending", 3)]
-    assert told.run_alerts(2) == []
-    assert told.bench.rows(
+    notified.heard.clear()
+    notified.before_answer = lambda: 200
+    assert notified.run_alerts(1) == []
+    assert len(notified.heard) == 1
+    # A build has the outcomes of earlier runs' messages: its own are sent after publishing.
+    assert notified.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("pending", 3)]
+    assert notified.run_alerts(2) == []
+    assert notified.bench.rows(
         "SELECT delivery_state, delivery_attempt_count, is_possibly_repeated FROM alerts.events"
     ) == [("delivered", 4, False)]
 
 
-def test_a_run_killed_while_it_tells_tells_once_more_and_says_so(told: Told) -> None:
+def test_a_run_killed_while_sending_sends_once_more_and_marks_it(notified: NotifiedBench) -> None:
     command = ["run", "--as-of", NOW.isoformat(), "--select", ALERTS]
     process = subprocess.Popen(
         [sys.executable, "-c", "from pipeline.cli import main; main()", *command],
-        env={**os.environ, **told.bench.environment},
+        env={**os.environ, **notified.bench.environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -150,21 +152,21 @@ def test_a_run_killed_while_it_tells_tells_once_more_and_says_so(told: Told) -> 
         process.wait()
         return 200
 
-    told.before_answer = die
+    notified.before_answer = die
     process.wait(timeout=120)
     assert process.returncode == -signal.SIGKILL
-    told.before_answer = lambda: 200
-    assert told.run_alerts() == []
-    assert told.run_alerts(1) == []
+    notified.before_answer = lambda: 200
+    assert notified.run_alerts() == []
+    assert notified.run_alerts(1) == []
 
-    assert told.titles() == ["voxpria-campaign is critical"] * 2
-    assert told.bench.rows(
+    assert notified.titles() == ["voxpria-campaign is critical"] * 2
+    assert notified.bench.rows(
         "SELECT delivery_state, is_possibly_repeated, delivery_attempt_count FROM alerts.events"
     ) == [("delivered", True, 2)]
 
 
-def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(told: Told) -> None:
-    bench = told.bench
+def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(notified: NotifiedBench) -> None:
+    bench = notified.bench
     bench.accounts.write_text(
         bench.accounts.read_text().replace("[accounts.vpsbg-main]", '[accounts.vpsbg-main]\nnotify_url_env = "TEAM"')
     )
@@ -173,7 +175,7 @@ def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(told: Tol
     assert tried.stdout.startswith(
         "ok    TOLD_HERE  accepted a test message about vpsbg-main, voxpria-campaign\nfail  TEAM"
     )
-    assert told.titles() == ["a test"]
+    assert notified.titles() == ["a test"]
 
     shown = bench.command("alerts")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -197,14 +199,14 @@ def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(told: Tol
         assert words in refused.stderr
 
     bench.keys = {**bench.keys, "TEAM": "json://127.0.0.1:9/"}
-    told.run_alerts(1)
+    notified.run_alerts(1)
     assert bench.rows("SELECT alert_state, acknowledgement_note FROM alerts.states") == [("acknowledged", "ordered")]
     assert bench.rows("SELECT event, delivery_state FROM alerts.events ORDER BY event_id") == [
         ("opened", "not_told"),
         ("acknowledged", "not_told"),
     ]
-    # Who was to be told only now is not told of what somebody has in hand.
-    assert told.titles() == ["a test"]
+    # A recipient added now gets no alerts that were already acknowledged.
+    assert notified.titles() == ["a test"]
 
 
 def test_a_timeline_read_over_http_gives_exactly_this_log(
@@ -212,7 +214,7 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
 ) -> None:
     world = built[1]
     bench = Bench(tmp_path, only(world.accounts_toml(), "voxpria-campaign"), world.keys)
-    told = listen(bench, httpserver)
+    notified = listen(bench, httpserver)
     where = {"vendor": "voxpria", "account": "voxpria-campaign", "path": "/api/v1/credits", "exact": True}
     read: tuple[tuple[str | None, dict[str, object]], ...] = (
         (None, {}),
@@ -232,7 +234,7 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
         bench.run(NOW + timedelta(hours=hour), selection=REFRESH)
     world.clear_faults()
 
-    assert told.titles() == [
+    assert notified.titles() == [
         "voxpria-campaign is critical",
         "voxpria-campaign has no fresh reading",
         "voxpria-campaign has fresh readings again",
@@ -247,7 +249,7 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
         # The third failed request in a row.
         ("stale", "opened", "warning", NOW + timedelta(hours=3), "delivered"),
         ("stale", "recovered", "warning", NOW + timedelta(hours=5), "delivered"),
-        # Told when this build was published.
+        # Sent when this build was published.
         ("runway", "recovered", "critical", NOW + timedelta(hours=7), "pending"),
     ]
     # As it was known before the top-up.
@@ -258,7 +260,7 @@ def test_a_timeline_read_over_http_gives_exactly_this_log(
             "SELECT rule, alert_state FROM alerts.states WHERE rule IN ('runway', 'stale') ORDER BY 1"
         )
         assert states.fetchall() == [("runway", "open"), ("stale", "recovered")]
-    assert len(told.heard) == 4
+    assert len(notified.heard) == 4
 
 
 def test_unexplained_money_is_over_when_the_vendor_restates_its_usage(
@@ -266,8 +268,8 @@ def test_unexplained_money_is_over_when_the_vendor_restates_its_usage(
 ) -> None:
     world = built[1]
     bench = Bench(tmp_path, only(world.accounts_toml(), "voxpria-main"), world.keys)
-    told = listen(bench, httpserver)
-    # Read at midnight of the fifth and the sixth, so that the fifth's usage lies whole between two balances.
+    notified = listen(bench, httpserver)
+    # Read at midnight of the fifth and the sixth, so that the fifth's usage lies completely between two balances.
     for hours, is_understated in ((-57, False), (-33, True), (-8, True), (0, False), (1, False)):
         world.clear_faults()
         world.move_clock(NOW + timedelta(hours=hours))
@@ -276,12 +278,12 @@ def test_unexplained_money_is_over_when_the_vendor_restates_its_usage(
         assert bench.run(NOW + timedelta(hours=hours), selection=REFRESH).is_ok
     world.clear_faults()
 
-    assert told.titles() == [
+    assert notified.titles() == [
         "voxpria-main has unexplained balance changes",
         "voxpria-main has no unexplained balance changes any more",
     ]
-    assert "voxpria-credit of the last 7 days cannot be explained" in told.heard[0]["message"]
-    # At midnight nothing is missed yet: what was used may still be booked. One good reading is no recovery yet.
+    assert "voxpria-credit of the last 7 days cannot be explained" in notified.heard[0]["message"]
+    # At midnight nothing is missing yet, because usage may still be booked. One good reading is no recovery.
     assert bench.rows("SELECT rule, event, happened_at_utc FROM alerts.events ORDER BY happened_at_utc") == [
         ("unexplained", "opened", NOW - timedelta(hours=8)),
         ("unexplained", "recovered", NOW + timedelta(hours=1)),

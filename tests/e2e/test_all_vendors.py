@@ -1,4 +1,4 @@
-"""Four vendors and a file kept by hand in one run, three of them in trouble of different kinds."""
+"""Four vendors and a file kept by hand in one run, three of them with different problems."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _status(bench: Bench) -> dict[str, tuple[Any, ...]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def test_five_accounts_come_out_exactly(bench: Bench, sandbox: sandboxes.Sandbox) -> None:
+def test_five_accounts_are_forecast_exactly(bench: Bench, sandbox: sandboxes.Sandbox) -> None:
     outcome = bench.run(NOW)
 
     assert outcome.problems == []
@@ -63,7 +63,7 @@ def test_five_accounts_come_out_exactly(bench: Bench, sandbox: sandboxes.Sandbox
     assert set(status) == {"vpsbg-main", "hyperstack-main", "voxpria-main", "deepvue-main", "registrar"}
     for account_id in ("vpsbg-main", "voxpria-main", "deepvue-main"):
         assert status[account_id][0] == sandbox.world.account(account_id).balance_at(NOW)
-    # Hyperstack's credit is a float with more digits than nine decimals hold: rounded half to even, and only then.
+    # Hyperstack's credit is a float with more than nine decimals: rounded half to even, and only then.
     credit = sandbox.world.account("hyperstack-main").balance_at(NOW)
     assert status["hyperstack-main"][0] == credit.quantize(Decimal("1e-9"))
     assert status["registrar"][0] == Decimal("99.999999999")
@@ -89,15 +89,15 @@ def test_three_vendors_in_trouble_are_three_lines_and_the_fourth_is_fresh(
 
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("drawdown: ")]
-    told = {account_id for line in lines for account_id in before if re.search(rf"\b{account_id}\b", line)}
-    assert told == {"deepvue-main", "hyperstack-main", "voxpria-main"}
+    named = {account_id for line in lines for account_id in before if re.search(rf"\b{account_id}\b", line)}
+    assert named == {"deepvue-main", "hyperstack-main", "voxpria-main"}
     after = _status(bench)
     assert after["vpsbg-main"][1:3] == ("fresh", 0)
-    for account_id in told:
+    for account_id in named:
         assert after[account_id] == (before[account_id][0], "stale", 5 * 3600, before[account_id][3])
 
 
-def test_a_unit_that_nobody_named_is_unknown(bench: Bench) -> None:
+def test_an_unnamed_unit_is_unknown(bench: Bench) -> None:
     bench.accounts.write_text(bench.accounts.read_text().replace('unit = "INR"\n', ""))
 
     bench.run(NOW)
@@ -135,7 +135,7 @@ def test_history_from_before_drawdown_is_brought_in_by_a_file(bench: Bench) -> N
         (b'observed_at_utc,balance_amount\n"2026-01-01,5\n', "not CSV"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_line_and_its_last_reading_stands(
+def test_an_unreadable_file_is_one_line_and_its_last_reading_is_kept(
     bench: Bench, first_run: FirstRun, file: bytes | None, problem: str
 ) -> None:
     first_run(bench)

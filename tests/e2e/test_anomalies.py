@@ -1,4 +1,4 @@
-"""Anomalies on the whole path: what was issued for past days, what came, and what a run makes of the two."""
+"""Anomalies end to end: issued forecasts of past days, actual spend, and the result of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAYS = 14
 
 
 def _land_issues_that_expected_a_thousandth(bench: Bench, account_id: str) -> None:
-    """Issues of the last days, made of the one that a run has landed."""
+    """Issues of the last days, derived from the one that a run has landed."""
     [folder] = day_folders(bench.home.landing, OWN, FORECASTS)
     [body] = [row["body"] for _, table in each(folder, ["body"]) for row in table.to_pylist()]
     issue = pl.read_parquet(io.BytesIO(body)).filter(pl.col("account_id") == account_id)
@@ -35,7 +35,9 @@ def _land_issues_that_expected_a_thousandth(bench: Bench, account_id: str) -> No
     land_own(bench.home, Clock(NOW), "r", FORECASTS, landed.getvalue(), content_type=CONTENT_TYPE)
 
 
-def test_a_run_tells_anomalies_fails_nothing_and_a_rebuild_tells_the_same(bench: Bench, first_run: FirstRun) -> None:
+def test_a_run_reports_anomalies_fails_nothing_and_a_rebuild_reports_the_same(
+    bench: Bench, first_run: FirstRun
+) -> None:
     first_run(bench)
     assert bench.rows("SELECT * FROM forecasts.anomalies") == []
     runway = bench.rows("SELECT * EXCLUDE (observed_at_utc) FROM forecasts.runway ORDER BY ALL")
@@ -50,7 +52,7 @@ def test_a_run_tells_anomalies_fails_nothing_and_a_rebuild_tells_the_same(bench:
         "actual_amount > high_amount, tail_probability < 0.001 FROM forecasts.anomalies"
     )
     assert days == [("voxpria-main", "voxpria-credit", True, True, True)]
-    # What was issued today stays as it was.
+    # Today's issue is unchanged.
     assert runway == bench.rows(
         "SELECT * EXCLUDE (observed_at_utc) FROM forecasts.runway WHERE issue_date = DATE '2026-10-07' ORDER BY ALL"
     )

@@ -1,4 +1,4 @@
-"""A warehouse as it was known at an instant: what came later, restatements among it, is not in it."""
+"""A warehouse as it was known at an instant, without later answers and restatements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_rebuild_as_of_an_instant_is_what_was_published_then(
 ) -> None:
     first_run(bench)
     then = bench.tables()
-    # Days of renewals, usage and one restatement later.
+    # Days with renewals, usage and one restatement later.
     sandbox.move_clock(NOW + timedelta(days=2))
     bench.run(NOW + timedelta(days=2))
     now = bench.tables()
@@ -32,19 +32,19 @@ def test_a_rebuild_as_of_an_instant_is_what_was_published_then(
         found = {table: sorted(connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in then}
     assert found == then
     assert file.stat().st_mode & 0o777 == 0o600
-    # Nothing else was touched, and no half-made file is left.
+    # Nothing else was changed, and no partial file is left.
     assert bench.tables() == now
     assert not list(bench.home.path.glob("*as-of*"))
     assert bench.run(NOW + timedelta(days=2)).is_ok
 
 
-def test_what_cannot_be_rebuilt_as_of_is_refused_in_one_line(bench: Bench, first_run: FirstRun, tmp_path: Path) -> None:
+def test_an_impossible_rebuild_as_of_is_refused_in_one_line(bench: Bench, first_run: FirstRun, tmp_path: Path) -> None:
     first_run(bench)
     (tmp_path / "taken").write_text("mine")
     for arguments, words in {
         ("--as-of", "2020-01-01", "--to", "new.duckdb"): "nothing had arrived by 2020-01-01T00:00:00Z",
         ("--as-of", NOW.isoformat(), "--to", str(tmp_path / "taken")): "exists already",
-        ("--as-of", NOW.isoformat(), "--to", "no/such/folder.duckdb"): "is no folder",
+        ("--as-of", NOW.isoformat(), "--to", "no/such/folder.duckdb"): "is not a folder",
         ("--as-of", NOW.isoformat()): "go together",
         ("--as-of", "noon", "--to", "new.duckdb"): "--as-of: 'noon' is not an instant",
     }.items():

@@ -1,4 +1,4 @@
-"""`drawdown backtest`: what it prints is what it landed, and what the tables hold from then on."""
+"""`drawdown backtest`: it prints what it landed and what the tables contain from then on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _small(amount: float = 10.0, days: int = 60) -> Backtest:
     return backtest(spend, horizons=[7], paths=20)
 
 
-def test_what_is_printed_is_what_the_tables_hold_after_the_next_run_and_after_a_rebuild(
+def test_printed_alerts_equal_the_tables_after_the_next_run_and_after_a_rebuild(
     bench: Bench, first_run: FirstRun, sandbox: Sandbox
 ) -> None:
     first_run(bench)
@@ -63,17 +63,17 @@ def test_what_is_printed_is_what_the_tables_hold_after_the_next_run_and_after_a_
 
     shown = bench.command("backtest", "--account", "vpsbg-main")
     assert (shown.returncode, shown.stderr) == (0, "")
-    told = bench.command("backtest", "--json")
-    assert told.returncode == 0, told.stderr
-    assert "`drawdown run`" in told.stderr
-    # Readers get it with the next publish and not before; the forecasts are left alone.
+    exported = bench.command("backtest", "--json")
+    assert exported.returncode == 0, exported.stderr
+    assert "`drawdown run`" in exported.stderr
+    # Readers get it with the next publish and not before; forecasts are not affected.
     assert bench.tables() == before
     sandbox.move_clock(NOW + timedelta(hours=1))
     bench.run(NOW + timedelta(hours=1))
 
     scores = _scores(bench)
     key = ("account_id", "forecaster", "horizon_days")
-    assert sorted(json.loads(told.stdout), key=lambda row: [row[name] for name in key]) == sorted(
+    assert sorted(json.loads(exported.stdout), key=lambda row: [row[name] for name in key]) == sorted(
         scores, key=lambda row: [row[name] for name in key]
     )
     assert {row["account_id"] for row in scores} > {"*", "vpsbg-main"}
@@ -104,7 +104,7 @@ def test_what_is_printed_is_what_the_tables_hold_after_the_next_run_and_after_a_
     assert _landed(bench) == 2
 
 
-def test_the_warehouse_holds_it_at_once(bench: Bench, first_run: FirstRun) -> None:
+def test_the_warehouse_has_it_at_once(bench: Bench, first_run: FirstRun) -> None:
     first_run(bench)
     assert bench.command("backtest").returncode == 0
     warehouse = Warehouse(bench.home)
@@ -115,7 +115,7 @@ def test_the_warehouse_holds_it_at_once(bench: Bench, first_run: FirstRun) -> No
     assert counts == [[(True,)]] * 2
 
 
-def test_the_newest_backtest_replaces_the_one_before_and_as_of_an_instant_stands_the_one_of_then(
+def test_the_newest_backtest_replaces_the_previous_and_as_of_an_instant_the_one_of_then_is_used(
     bench: Bench,
     first_run: FirstRun,
 ) -> None:
@@ -135,7 +135,7 @@ def test_the_newest_backtest_replaces_the_one_before_and_as_of_an_instant_stands
     assert held(None) == [[(NOW + timedelta(hours=30),)]] * 2
     assert held(NOW + timedelta(hours=29)) == [[(NOW + timedelta(hours=1),)]] * 2
     assert held(NOW) == [[], []]
-    # A rebuild as of an instant asks the same.
+    # A rebuild as of an instant gives the same.
     for hours, expected in ((0, []), (2, [(NOW + timedelta(hours=1),)])):
         target = bench.folder / f"then-{hours}.duckdb"
         rebuild_as_of(bench.home, NOW + timedelta(hours=hours), target)
@@ -145,7 +145,7 @@ def test_the_newest_backtest_replaces_the_one_before_and_as_of_an_instant_stands
                 assert then.execute(f"SELECT DISTINCT backtested_at_utc FROM {name}").fetchall() == expected
 
 
-def test_without_a_warehouse_nothing_is_made_and_it_says_what_to_do(bench: Bench) -> None:
+def test_without_a_warehouse_nothing_is_made_and_the_error_names_the_remedy(bench: Bench) -> None:
     done = bench.command("backtest")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"drawdown: {bench.home.warehouse} does not exist")
@@ -168,7 +168,7 @@ def _spend(**days: int) -> pl.DataFrame:
     )
 
 
-def test_where_no_account_has_history_enough_it_says_how_much_it_takes() -> None:
+def test_without_enough_history_the_error_states_the_needed_days() -> None:
     with pytest.raises(DrawdownError, match=r"too little history for a backtest: .* 28 observed days"):
         compare(History(spend=_spend(a=30), account_ids=["a"]))
     with pytest.raises(DrawdownError, match="too little history"):
@@ -186,11 +186,11 @@ def test_accounts_without_a_forecast_are_listed_with_the_reason(capsys: pytest.C
     assert "c: not for the next 7, 30 and 90 days: no whole day of its spend was observed" in text
     _print(found, ["b"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "b There is not spend enough in the history" in text
+    assert "b There is too little spend in the history" in text
     assert "c: not" not in text
 
 
-def test_a_run_that_holds_the_warehouse_costs_nothing_but_the_loading(
+def test_a_run_that_locks_the_warehouse_only_prevents_the_loading(
     bench: Bench, first_run: FirstRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.cli import backtesting

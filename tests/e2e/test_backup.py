@@ -1,4 +1,4 @@
-"""A backup that is made while a run is going on: its files are whole, never change, and make a whole build."""
+"""A backup made during a run: its files are complete, never change, and give a complete build."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_copies_of_landing_made_during_a_run_are_consistent(bench: Bench, tmp_pa
     while process.poll() is None:
         if bench.home.landing.exists() and len(copies) < 40:
             (ran,) = type_in(backup.commands(), bench.folder, {"DRAWDOWN_HOME": str(bench.home.path)})
-            # What the page says of a folder that got another file meanwhile.
+            # The documented message about a folder that received another file meanwhile.
             said = {line.rsplit(": ", 1)[-1] for line in ran.err.splitlines()}
             assert (ran.code, said) in ((0, set()), (1, {"file changed as we read it"})), ran
             copies.append((bench.folder / "drawdown.tgz").rename(tmp_path / f"{len(copies)}.tgz"))

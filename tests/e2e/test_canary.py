@@ -1,4 +1,4 @@
-"""A key that a vendor gives back, in whatever disguise, stands nowhere afterwards; nor after a run that breaks."""
+"""A key that a vendor echoes, in any encoding, is stored nowhere, not even after a run that crashes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.canary import contents_of, leaks
 from tests.e2e.conftest import NOW
 
 ECHOES: dict[tuple[str, str], dict[str, Any]] = {
-    # What is answered well, with the key beside it.
+    # Successful answers that contain the key.
     ("vpsbg-main", "/balance"): {"disguise": "plain"},
     ("vpsbg-main", "/balance/transactions"): {"disguise": "base64"},
     ("hyperstack-main", "/billing/user-credit/credit"): {"disguise": "basic"},
     ("voxpria-main", "/api/v1/credits"): {"disguise": "percent"},
-    # What is refused, with the key in the reason.
+    # Refusals with the key in the reason.
     ("vpsbg-agency", "/balance"): {"code": 401},
     ("vpsbg-agency", "/balance/transactions"): {"code": 500, "disguise": "basic"},
     ("deepvue-main", "/v1/internal/wallet-balance"): {"code": 403, "disguise": "base64"},
@@ -39,7 +39,7 @@ REDIRECTED = ("voxpria-campaign", "/api/v1/credits")
 
 @dataclass
 class Swept:
-    """Runs over vendors that give keys back, and one that ends in a traceback."""
+    """Runs over vendors that echo keys, and one that ends in a traceback."""
 
     bench: Bench
     sandbox: sandboxes.Sandbox
@@ -47,7 +47,7 @@ class Swept:
 
     @property
     def events(self) -> str:
-        """All that Dagster's event log holds, as text."""
+        """Everything in Dagster's event log, as text."""
         return "\n".join(
             content.decode("utf-8", "replace")
             for place, content in contents_of(self.dagster_home)
@@ -87,14 +87,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
         yield Swept(bench, world, folder / "dagster")
 
 
-def test_no_key_stands_in_anything_that_the_runs_left_or_said(swept: Swept) -> None:
+def test_no_key_is_in_files_or_output_of_the_runs(swept: Swept) -> None:
     assert len(swept.bench.keys) > len(ECHOES) // 2
     assert swept.bench.leaks() == []
-    # The same sweep finds what does stand there.
+    # The same sweep finds text that is really there.
     assert len(leaks(["vpsbg-main"], swept.bench.home.path, swept.dagster_home, said=swept.bench.said)) > 20
 
 
-def test_each_key_that_came_back_was_landed_as_the_name_of_its_variable(swept: Swept) -> None:
+def test_each_echoed_key_was_landed_as_the_name_of_its_variable(swept: Swept) -> None:
     rows = [
         row
         for path in iterate(swept.bench.home.landing)
@@ -121,10 +121,10 @@ def test_a_key_that_was_escaped_in_each_description_is_in_no_decoded_one(swept: 
     assert sum(b"[redacted:SANDBOX_VPSBG_IDLE_KEY]" in path.read_bytes() for path in exported.glob("*.csv")) == 2
 
 
-def test_what_dagster_keeps_was_looked_through(swept: Swept) -> None:
+def test_the_sweep_reads_dagsters_records(swept: Swept) -> None:
     events = swept.events
     assert "STEP_SUCCESS" in events
-    # The reasons that a key had stood in, and the stack of the run that broke.
+    # The reasons that contained a key, and the stack of the crashed run.
     assert "check the value of SANDBOX_VPSBG_AGENCY_KEY" in events
     assert "STEP_FAILURE" in events
     assert "fetching.py" in events
@@ -137,7 +137,7 @@ def test_what_dagster_keeps_was_looked_through(swept: Swept) -> None:
             assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
 
 
-def test_what_was_said_names_accounts_and_variables(swept: Swept) -> None:
+def test_output_names_accounts_and_variables(swept: Swept) -> None:
     said = "\n".join(swept.bench.said.values())
     assert "vpsbg account vpsbg-agency: GET" in said
     assert "check the value of SANDBOX_VPSBG_AGENCY_KEY" in said
@@ -146,7 +146,7 @@ def test_what_was_said_names_accounts_and_variables(swept: Swept) -> None:
     assert {each["about"] for each in found if each["state"] == "fail"} >= {"vpsbg-agency", "voxpria-campaign"}
 
 
-def test_accounts_are_recognised_by_hashes_whose_key_stands_in_its_own_file_alone(swept: Swept) -> None:
+def test_accounts_are_recognised_by_hashes_whose_key_is_only_in_its_file(swept: Swept) -> None:
     record = newest_record(swept.bench.home.landing, NOW)
     assert record is not None
     identities = [each["identity"] for each in record["accounts"].values()]
@@ -157,11 +157,11 @@ def test_accounts_are_recognised_by_hashes_whose_key_stands_in_its_own_file_alon
     where = {place for place, content in contents if any(form in content for form in forms)}
     assert where == {str(swept.bench.home.identity_key)}
     assert not any(form.decode("latin-1") in said for form in forms for said in swept.bench.said.values())
-    # The sweep reads what the hashes stand in.
+    # The sweep reads the files with the hashes.
     assert any(identities[0].encode() in content for place, content in contents if place.endswith(": body"))
 
 
-def test_vendors_were_sent_get_and_nothing_else(swept: Swept) -> None:
+def test_vendors_only_received_get(swept: Swept) -> None:
     received = swept.sandbox.requests()
     assert {each.vendor for each in received} == {"vpsbg", "hyperstack", "voxpria", "deepvue"}
     assert {each.method for each in received} == {"GET"}
@@ -177,5 +177,5 @@ def test_a_rotated_key_is_taken_up_by_the_next_run(bench: Bench, sandbox: sandbo
     bench.keys = right
     assert bench.run(NOW).problems == []
 
-    # The fixture sweeps for the old one, too.
+    # The fixture also sweeps for the old one.
     bench.keys = {**right, "OLD": "canary-old-9f2c7Wb4"}

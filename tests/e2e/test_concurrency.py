@@ -1,4 +1,4 @@
-"""Many readers, several writers: readers never see a torn build, writers wait for each other and say for whom."""
+"""Many readers, several writers: readers never see a torn build, writers wait for each other and name the holder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ time.sleep(600)
 """
 
 
-def test_a_second_writer_waits_no_longer_than_it_says_and_names_the_first(tmp_path: Path) -> None:
+def test_a_second_writer_waits_for_a_bounded_time_and_names_the_first(tmp_path: Path) -> None:
     home = Home(tmp_path / "data")
     holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(home.path)], stdout=subprocess.PIPE, text=True)
     try:
@@ -85,7 +85,7 @@ def test_a_second_writer_waits_no_longer_than_it_says_and_names_the_first(tmp_pa
     warehouse.close()
 
 
-def test_two_runs_and_two_rebuilds_at_once_leave_what_one_leaves(tmp_path: Path) -> None:
+def test_two_concurrent_runs_and_rebuilds_leave_the_same_as_one(tmp_path: Path) -> None:
     days = [f"{NOW - timedelta(days=back):%Y-%m-%d},{100 + back},EUR" for back in range(40, 0, -2)]
     (tmp_path / "registrar.csv").write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *days]) + "\n")
     bench = Bench(tmp_path, '[accounts.registrar]\nvendor = "manual"\npath = "registrar.csv"\n')

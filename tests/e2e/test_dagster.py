@@ -31,7 +31,7 @@ def test_every_asset_has_a_group_a_description_kinds_and_an_owner() -> None:
         assert spec.owners
 
 
-def test_the_layers_hold_the_assets_that_others_build_on() -> None:
+def test_the_layers_contain_the_assets_that_others_depend_on() -> None:
     keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
 
     assert keys >= {

@@ -1,4 +1,4 @@
-"""A run that fails is told, named and over again: through the command, over real sockets and files."""
+"""A failed run is reported, named and closed again: through the command, over real sockets and files."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from pipeline.warehouse.writer import Warehouse
 from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
-from tests.e2e.test_alerts import ALERTS, Told, told
+from tests.e2e.test_alerts import ALERTS, NotifiedBench, notified
 from tests.landing.test_own import later
 from tests.sandbox_faults import Sandbox
 
-__all__ = ["told"]
+__all__ = ["notified"]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Sandbox]]:
-    """One refresh of one account that is critical; nobody is to be told."""
+    """One refresh of one critical account, without recipients."""
     with sandboxes.start(seed=3, days=40, now=NOW, vendors=["voxpria"]) as world:
         bench = Bench(tmp_path_factory.mktemp("built"), only(world.accounts_toml(), "voxpria-campaign"), world.keys)
         before = dict(os.environ)
@@ -49,13 +49,13 @@ def _metrics(home: Home) -> dict[str, str]:
 
 
 @pytest.mark.faults(51)
-def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_one(told: Told) -> None:
-    bench = told.bench
+def test_a_failed_run_is_sent_once_shown_everywhere_and_closed_by_the_next_good_one(notified: NotifiedBench) -> None:
+    bench = notified.bench
     shown = bench.home.current.resolve()
     whole = bench.home.warehouse.read_bytes()
     bench.home.warehouse.write_bytes(b"hello" * 5000)
     with pytest.raises(RunFailed, match="run `drawdown rebuild`"):
-        told.run_alerts(1)
+        notified.run_alerts(1)
     at = (NOW + timedelta(hours=2)).isoformat()
     done = bench.command("run", "--json", "--as-of", at, "--select", ALERTS)
     assert done.returncode == 1
@@ -63,9 +63,9 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
     assert (outcome["is_ok"], outcome["warnings"]) == (False, [])
     assert "run `drawdown rebuild`" in outcome["problems"][0]
     assert [line for line in done.stderr.splitlines() if not line.startswith("drawdown: ")] == []
-    assert told.titles() == ["2 changes: 1 critical, 1 warning"]
-    assert "the last run failed (run_failed alert opened 2026-10-07 10:00 UTC)." in told.heard[0]["message"]
-    assert "run `drawdown rebuild`" in told.heard[0]["message"]
+    assert notified.titles() == ["2 changes: 1 critical, 1 warning"]
+    assert "the last run failed (run_failed alert opened 2026-10-07 10:00 UTC)." in notified.heard[0]["message"]
+    assert "run `drawdown rebuild`" in notified.heard[0]["message"]
 
     assert bench.home.current.resolve() == shown
     status = bench.command("status", "--fail-on", "run_failed")
@@ -89,16 +89,16 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
     ]
 
     bench.home.warehouse.write_bytes(whole)
-    assert told.run_alerts(3) == []
-    assert told.titles()[1:] == ["runs succeed again"]
-    assert told.heard[1]["message"].startswith(
+    assert notified.run_alerts(3) == []
+    assert notified.titles()[1:] == ["runs succeed again"]
+    assert notified.heard[1]["message"].startswith(
         "runs succeed again (run_failed alert recovered 2026-10-07 12:00 UTC).\nRuns had failed since 2026-10-07 10:00 UTC."
     )
     assert not is_reached(read_status(bench.home), ["run_failed"])
     assert [each["rule"] for each in read_open(bench.home).alerts] == ["runway"]
     bench.run(NOW + timedelta(hours=4), selection=f'{ALERTS} or key:"published/metrics"')
     assert _metrics(bench.home)["drawdown_last_run_failed"] == "0.0"
-    assert len(told.heard) == 2
+    assert len(notified.heard) == 2
     assert bench.rows(
         "SELECT event, delivery_state FROM alerts.events WHERE rule = 'run_failed' ORDER BY event_id"
     ) == [
@@ -111,43 +111,43 @@ def test_a_failed_run_is_told_once_named_everywhere_and_over_with_the_next_good_
 
 
 @pytest.mark.faults(50)
-def test_who_hangs_holds_up_neither_publishing_nor_the_next_writer(told: Told) -> None:
-    """While a message is under way the build is published, and the warehouse is free."""
+def test_a_hanging_recipient_delays_neither_publishing_nor_the_next_writer(notified: NotifiedBench) -> None:
+    """While a message is being sent, the build is published and the warehouse unlocked."""
     seen: list[tuple[bool, bool]] = []
-    before = told.bench.home.current.resolve()
+    before = notified.bench.home.current.resolve()
 
     def look() -> int:
-        warehouse = Warehouse(told.bench.home, wait_seconds=0)
+        warehouse = Warehouse(notified.bench.home, wait_seconds=0)
         try:
             warehouse.connection.execute("SELECT 1")
         finally:
             warehouse.close()
-        seen.append((told.bench.home.current.resolve() != before, True))
+        seen.append((notified.bench.home.current.resolve() != before, True))
         return 200
 
-    told.before_answer = look
-    assert told.run_alerts(1) == []
+    notified.before_answer = look
+    assert notified.run_alerts(1) == []
     assert seen == [(True, True)]
 
 
 @pytest.mark.faults(49)
-def test_a_rebuild_is_the_build_whatever_was_delivered_after_it(told: Told) -> None:
-    told.before_answer = lambda: 503
-    assert told.run_alerts(1) != []
-    told.before_answer = lambda: 200
-    assert told.run_alerts(2) == []
-    checksums = told.bench.checksums()
-    assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("pending", 3)]
-    rebuild(told.bench.home)
-    assert told.bench.checksums() == checksums
-    assert len(told.heard) == 4
-    assert told.run_alerts(3) == []
-    assert told.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("delivered", 4)]
+def test_a_rebuild_equals_the_build_after_later_deliveries(notified: NotifiedBench) -> None:
+    notified.before_answer = lambda: 503
+    assert notified.run_alerts(1) != []
+    notified.before_answer = lambda: 200
+    assert notified.run_alerts(2) == []
+    checksums = notified.bench.checksums()
+    assert notified.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("pending", 3)]
+    rebuild(notified.bench.home)
+    assert notified.bench.checksums() == checksums
+    assert len(notified.heard) == 4
+    assert notified.run_alerts(3) == []
+    assert notified.bench.rows("SELECT delivery_state, delivery_attempt_count FROM alerts.events") == [("delivered", 4)]
 
 
 @pytest.mark.faults(51)
-def test_a_run_that_waits_in_vain_for_the_lock_is_told(told: Told) -> None:
-    bench = told.bench
+def test_a_run_that_waits_in_vain_for_the_lock_is_reported(notified: NotifiedBench) -> None:
+    bench = notified.bench
     holder = Warehouse(bench.home)
     assert holder.connection
     try:
@@ -156,27 +156,29 @@ def test_a_run_that_waits_in_vain_for_the_lock_is_told(told: Told) -> None:
                 "pipeline.orchestration.refresh.Warehouse",
                 lambda *given, **more: Warehouse(*given, wait_seconds=0.1, **more),
             )
-            told.run_alerts(1)
+            notified.run_alerts(1)
     finally:
         holder.close()
-    # The account's own alert is told as well: it must not wait until runs are well again.
-    assert told.titles() == ["2 changes: 1 critical, 1 warning"]
-    assert "is being written by process" in told.heard[0]["message"]
+    # The account's own alert is sent as well: it must not wait until runs succeed again.
+    assert notified.titles() == ["2 changes: 1 critical, 1 warning"]
+    assert "is being written by process" in notified.heard[0]["message"]
 
 
-def test_json_tells_of_a_request_that_is_refused(told: Told) -> None:
-    done = told.bench.command("run", "--json", "--account", "nobody")
+def test_json_reports_a_refused_request(notified: NotifiedBench) -> None:
+    done = notified.bench.command("run", "--json", "--account", "nobody")
     assert done.returncode == 2
     [outcome] = json.loads(done.stdout)
     assert (outcome["run_id"], outcome["is_ok"]) == (None, False)
     assert "there is no account 'nobody'" in outcome["problems"][0]
     assert done.stderr == f"drawdown: {outcome['problems'][0]}\n"
-    # It was no run, so nobody is told.
-    assert told.heard == []
+    # It was no run, so nothing is sent.
+    assert notified.heard == []
 
 
-def test_a_run_that_fails_under_dagster_is_told_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in told.bench.environment.items():
+def test_a_run_that_fails_under_dagster_is_reported_once(
+    notified: NotifiedBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in notified.bench.environment.items():
         monkeypatch.setenv(name, value)
 
     @dg.asset
@@ -194,38 +196,38 @@ def test_a_run_that_fails_under_dagster_is_told_once(told: Told, monkeypatch: py
                 dagster_run=result.dagster_run,
             )
             failed_runs(context.for_run_failure())
-    [message] = told.heard
+    [message] = notified.heard
     assert "the last run failed" in message["message"]
     assert "\naccount main: it broke" in message["message"]
-    last = read_last_run(told.home)
+    last = read_last_run(notified.home)
     assert last is not None
     assert (last.run_id, last.failed_run_count) == (result.run_id, 1)
 
 
 @pytest.mark.faults(52)
-def test_a_rebuild_passes_over_what_a_later_version_landed_and_says_so(told: Told) -> None:
-    home = told.home
-    checksums = told.bench.checksums()
+def test_a_rebuild_skips_entries_of_a_later_version_with_a_warning(notified: NotifiedBench) -> None:
+    home = notified.home
+    checksums = notified.bench.checksums()
     with later(2):
         for kind in FORMATS:
             land_own(home, Clock(NOW), "later", kind, b'{"type":"unheard_of"}')
-    # A later version's own kinds of entries, and its vendors, are nobody's business here.
+    # A later version's kinds of entries, and its vendors, are ignored here.
     land_own(home, Clock(NOW), "later", "unheard_of", b"{}")
     home.warehouse.unlink()
 
     outcome = rebuild(home)
 
-    assert (outcome.is_ok, told.bench.checksums()) == (True, checksums)
+    assert (outcome.is_ok, notified.bench.checksums()) == (True, checksums)
     assert len(outcome.warnings) == len(FORMATS)
     for kind in FORMATS:
         assert [line for line in outcome.warnings if f"_drawdown/{kind} that Drawdown 9.9.9 wrote" in line], kind
-    # And the next run goes on.
-    assert told.run_alerts(1) == []
-    assert told.titles() == ["voxpria-campaign is critical"]
+    # The next run continues.
+    assert notified.run_alerts(1) == []
+    assert notified.titles() == ["voxpria-campaign is critical"]
 
 
 @pytest.mark.faults(52)
-def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(told: Told) -> None:
-    told.bench.accounts.write_text(f"snooze_hours = 3\n{told.bench.accounts.read_text()}")
+def test_a_setting_that_this_version_does_not_know_is_refused_naming_the_version(notified: NotifiedBench) -> None:
+    notified.bench.accounts.write_text(f"snooze_hours = 3\n{notified.bench.accounts.read_text()}")
     with pytest.raises(UsageError, match=rf"snooze_hours: unknown key in Drawdown {__version__}; known keys: "):
-        told.run_alerts()
+        notified.run_alerts()

@@ -1,4 +1,4 @@
-"""Forecasts as issued: one a day and account, kept as they were, replayed and never issued anew."""
+"""Issued forecasts: one a day and account, kept unchanged, replayed and never issued again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_account_has_one_issue_a_day_and_the_current_runway_follows_each_bala
     assert _issues(bench) == sorted([*first, *((account, day + timedelta(days=1)) for account, day in first)])
 
 
-def test_what_was_issued_is_whole_and_agrees_with_itself(bench: Bench, first_run: FirstRun) -> None:
+def test_issued_forecasts_are_complete_and_consistent(bench: Bench, first_run: FirstRun) -> None:
     first_run(bench)
 
     accounts = len(_issues(bench))
@@ -71,7 +71,7 @@ def test_what_was_issued_is_whole_and_agrees_with_itself(bench: Bench, first_run
         "USING (account_id, issue_date, horizon_days) "
         "WHERE horizon_days = 1 AND (total.p50_amount <> daily.p50_amount OR daily.forecast_date <> daily.issue_date)"
     ) == [(0,)]
-    # The dates are where the curve crosses, and there is none where it does not.
+    # The dates are where the curve crosses, and missing where it does not.
     assert bench.rows(
         """
         SELECT count(*) FROM forecasts.runway AS runway JOIN (
@@ -93,7 +93,7 @@ def test_a_rebuild_replays_what_was_issued_and_issues_nothing(
     bench.run(NOW + timedelta(days=1))
     issued = {table: bench.tables()[table] for table in _ISSUED}
 
-    # Had it been made anew, it would have known what was learnt since.
+    # Computed again, it would have included later knowledge.
     bench.home.warehouse.unlink()
     rebuild(bench.home)
 
@@ -118,7 +118,7 @@ def test_as_of_an_instant_there_are_the_issues_of_before(bench: Bench, first_run
             assert sorted(then.execute(f"SELECT * FROM {table}").fetchall(), key=repr) == rows
 
 
-def test_dagster_keeps_the_plots_of_who_runs_dry_first(
+def test_dagster_keeps_the_plots_of_the_accounts_that_run_dry_first(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dagster").mkdir()

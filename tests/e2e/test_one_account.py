@@ -1,4 +1,4 @@
-"""One account under two names, at one time or one after the other: what runs, the doctor and `explain` make of it."""
+"""One account under two names, at the same time or in succession, in runs, `doctor` and `explain`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def world() -> Iterator[sandboxes.Sandbox]:
 
 @pytest.fixture
 def new_bench(tmp_path: Path, world: sandboxes.Sandbox) -> NewBench:
-    """A state folder of its own, over the sandbox with these accounts."""
+    """A separate state folder, over the sandbox with these accounts."""
     numbers = count(1)
 
     def new_bench(text: str) -> Bench:
@@ -91,7 +91,7 @@ def test_one_account_under_two_names_counts_once_and_run_and_doctor_say_so(new_b
     assert ("warn", "vpsbg-main", words) in doctor(twice)
     for query, rows in totals.items():
         assert twice.rows(query) == rows, query
-    # Each name has its rows all the same.
+    # Each name still has its rows.
     same = "SELECT account_id, same_as_account_id FROM core.accounts ORDER BY 1"
     assert twice.rows(same) == [("a-copy", "vpsbg-main"), ("vpsbg-main", None)]
     [(balances, names)] = twice.rows("SELECT count(DISTINCT balance_amount), count(*) FROM marts.account_status")
@@ -105,7 +105,7 @@ def test_one_account_under_two_names_counts_once_and_run_and_doctor_say_so(new_b
     assert twice.checksums() == checksums
     assert twice.leaks() == []
 
-    # Taken out again, it stays out of the totals: its history is the other's.
+    # Removed again, it stays out of the totals: its history belongs to the other.
     twice.accounts.write_text(one)
     ran = twice.command("run", "--as-of", LATER.isoformat())
     assert [line for line in ran.stderr.splitlines() if line.startswith("drawdown: ")] == []
@@ -131,19 +131,19 @@ def test_a_renamed_account_is_recognised_and_called_by_its_new_name(new_bench: N
     assert found.stderr == (
         "drawdown: account vpsbg-main is now called shop, with all of its history: drawdown explain shop\n"
     )
-    # It is said once.
+    # Reported once.
     again = bench.command("run", "--as-of", LATER.isoformat())
     assert [line for line in again.stderr.splitlines() if line.startswith("drawdown: ")] == []
     assert bench.leaks() == []
 
 
-def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_that_is_said(
+def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_formerly_names_it(
     new_bench: NewBench, one: str
 ) -> None:
     bench = new_bench(one)
     assert bench.run(NOW).problems == []
 
-    # The key of another account, which the vendor takes as well.
+    # The key of another account, which the vendor accepts as well.
     other = renamed(one, "vpsbg-main", "shop").replace("SANDBOX_VPSBG_MAIN_KEY", "SANDBOX_VPSBG_AGENCY_KEY")
     bench.accounts.write_text(other)
     ran = bench.command("run", "--as-of", LATER.isoformat())
@@ -173,7 +173,7 @@ def test_an_account_renamed_with_another_key_looks_like_the_earlier_one_until_th
     assert bench.leaks() == []
 
 
-def test_an_account_that_was_renamed_and_then_taken_out_is_there_once(new_bench: NewBench) -> None:
+def test_an_account_that_was_renamed_and_then_removed_exists_once(new_bench: NewBench) -> None:
     stays = '[accounts.stays]\nvendor = "manual"\npath = "stays.csv"\n'
     moved = '[accounts.{name}]\nvendor = "manual"\npath = "{path}"\n'
     bench = new_bench(stays)
@@ -181,7 +181,7 @@ def test_an_account_that_was_renamed_and_then_taken_out_is_there_once(new_bench:
     for name in ("stays", "first", "second"):
         (bench.folder / f"{name}.csv").write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *lines]))
 
-    # Renamed with the file as it is, then with another one and so said, then taken out.
+    # Renamed with the same file, then with another one and `formerly`, then removed.
     for hours, more in enumerate((
         moved.format(name="one", path="first.csv"),
         moved.format(name="two", path="first.csv"),

@@ -1,4 +1,4 @@
-"""What a key may have no right to: its absence is said once and stops nothing, and what is there is exact."""
+"""Optional endpoints: their absence is reported once and stops nothing, and available data is exact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPTIONAL = [
 
 @pytest.fixture(scope="module")
 def one_sandbox() -> Iterator[Sandbox]:
-    # Opened within the days that a first run looks back, so that the world's books are known whole.
+    # Opened within the first run's look-back, so that the world's books are completely known.
     with sandboxes.start(seed=3, days=60, now=NOW, vendors=list(_ACCOUNTS)) as world:
         yield world
 
@@ -57,7 +57,7 @@ def _levels(bench: Bench) -> dict[str, str]:
     return dict(bench.rows("SELECT account_id, evidence_level FROM core.accounts"))
 
 
-def test_a_key_that_may_only_read_its_balance_is_served_and_told_of_it_once(bench: Bench, sandbox: Sandbox) -> None:
+def test_a_key_that_may_only_read_its_balance_works_and_is_reported_once(bench: Bench, sandbox: Sandbox) -> None:
     _refuse(sandbox)
 
     first = bench.command("run", "--as-of", NOW.isoformat())
@@ -84,7 +84,7 @@ def test_a_key_that_may_only_read_its_balance_is_served_and_told_of_it_once(benc
 
 
 @pytest.mark.parametrize(("name", "code"), [("orders", 500), ("history", 401), ("transactions", 500)])
-def test_any_other_failure_of_what_has_answered_before_is_a_failure(
+def test_any_other_failure_of_an_endpoint_that_has_answered_is_a_failure(
     bench: Bench, first_run: FirstRun, sandbox: Sandbox, name: str, code: int
 ) -> None:
     first_run(bench)
@@ -98,7 +98,7 @@ def test_any_other_failure_of_what_has_answered_before_is_a_failure(
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_paid_orders_stand_in_for_a_ledger_that_the_key_may_not_read(bench: Bench, sandbox: Sandbox, code: int) -> None:
+def test_paid_orders_replace_a_ledger_that_the_key_may_not_read(bench: Bench, sandbox: Sandbox, code: int) -> None:
     _refuse(sandbox, "transactions", code=code)
 
     assert bench.run(NOW).problems == []
@@ -115,7 +115,7 @@ def test_paid_orders_stand_in_for_a_ledger_that_the_key_may_not_read(bench: Benc
     ((spent,),) = bench.rows("SELECT sum(spend_amount) FROM core.spend_daily WHERE account_id = 'vpsbg-main'")
     assert spent == -sum(entry.amount for entry in booked if entry.kind != "top_up")
 
-    # A ledger that answers after all takes their place whole.
+    # A ledger that answers later replaces them completely.
     sandbox.clear_faults()
     bench.run(NOW)
     assert bench.rows(
@@ -150,7 +150,7 @@ def test_billed_days_and_payments_explain_the_credit(bench: Bench, sandbox: Sand
     assert "pending" in statuses
     credit = sum(top_ups.values()) - sum(found.values())
     assert abs(credit - account.balance_at(LATER)) < Decimal("1e-6")
-    # The claim of a day beside the day itself.
+    # The claim of a day compared with the day itself.
     ((claimed, day),) = bench.rows(
         "SELECT claim_amount, covers_to_date FROM core.vendor_claims WHERE claim = 'last_day_cost'"
     )
@@ -160,7 +160,7 @@ def test_billed_days_and_payments_explain_the_credit(bench: Bench, sandbox: Sand
     ]
 
 
-def test_single_resources_are_told_for_the_last_days(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
+def test_single_resources_are_listed_for_the_last_days(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
     first_run(bench)
 
     account = sandbox.world.account("hyperstack-main")

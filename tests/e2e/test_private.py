@@ -1,4 +1,4 @@
-"""What a run writes is its owner's alone from the first byte on, whatever the process that runs it lets others do."""
+"""Files that a run writes are private to their owner from the first byte, whatever the process's umask."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.e2e.conftest import NOW
 
 @pytest.fixture(params=[0o022, 0o000], ids=["umask 022", "umask 000"])
 def lenient(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A process that makes files for all, as Dagster's are by default."""
+    """A process that creates files readable for all, as Dagster's are by default."""
     before = os.umask(request.param)
     yield
     os.umask(before)
 
 
 def loose(folder: Path) -> dict[str, str]:
-    """The files and folders that others may read or write, with their modes."""
+    """Files and folders that other users can read or write, with their modes."""
     found = {}
     for path in [folder, *folder.rglob("*")]:
         try:
@@ -49,6 +49,6 @@ def test_no_file_of_a_run_is_for_others_at_any_step(bench: Bench, lenient: None)
     assert loose(bench.home.path) == {}
     modes = {stat.S_IMODE(path.stat().st_mode) for path in bench.home.path.rglob("*") if not path.is_symlink()}
     assert modes == {0o600, 0o700}
-    # The same look finds what is for others.
+    # The same check finds files that are readable for others.
     (bench.home.path / "note").write_text("for all")
     assert set(loose(bench.home.path)) == {"note"}

@@ -33,7 +33,7 @@ def _answers(host: str, port: int) -> bool:
 
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
-    """A database of its own on the local PostgreSQL."""
+    """A separate database on the local PostgreSQL."""
     if not _answers("127.0.0.1", 5432):
         pytest.skip("no PostgreSQL answers on 127.0.0.1:5432")
     import psycopg2
@@ -87,7 +87,7 @@ def test_each_unit_starts_commands_that_the_environment_has(unit: Path) -> None:
     assert commands
     for command, arguments in commands:
         assert (BIN / command).exists(), command
-        # The words before the first option are subcommands; each must know --help.
+        # The words before the first option are subcommands; each must accept --help.
         words = [word for word in arguments.split() if not word.startswith(("-", "/"))][:2]
         module = re.match(r" -m (\S+)", arguments)
         words = ["-m", module[1]] if module else words

@@ -10,7 +10,7 @@ from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 from tests.sandbox_faults import Sandbox
 
-# Columns that say when and by which answer a fact was last stated.
+# Columns with the time and the answer of a fact's last statement.
 OBSERVED = {"fetch_id", "x_FetchId", "observed_at_utc", "last_attempt_at_utc", "last_observed_at_utc", "fetch_count"}
 
 
@@ -35,7 +35,7 @@ def test_a_second_run_at_the_same_instant_changes_nothing_but_what_it_observed(
     bench.run(NOW)
 
     after = {table: _facts(bench, table) for table in bench.tables()}
-    # Claims are kept by answer, and the second poll asked for fewer days: its claims stand beside the first's.
+    # Claims are kept by answer, and the second poll requested fewer days, so both polls' claims exist.
     for claims in ("core.vendor_claims", "marts.vendor_claim_accuracy"):
         assert set(before.pop(claims)) <= set(after.pop(claims))
     assert after == before

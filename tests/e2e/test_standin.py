@@ -1,4 +1,4 @@
-"""A stand-in for the documented APIs that shares no line with the sandbox, reached by base_url alone."""
+"""An independent stand-in for the documented APIs that shares no code with the sandbox, reached through base_url."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = [TRANSACTIONS[:2], TRANSACTIONS[2:4], TRANSACTIONS[4:]]
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """After one refresh; for looking only."""
+    """After one refresh; read-only."""
     with HTTPServer() as httpserver:
         made = _bench(tmp_path_factory.mktemp("standin"), httpserver)
         FirstRun(made, NOW)
@@ -98,7 +98,7 @@ def _bench(folder: Path, httpserver: HTTPServer) -> Bench:
     )
 
 
-def test_every_figure_of_a_stand_in_comes_out_to_the_last_digit(bench: Bench) -> None:
+def test_every_figure_of_a_stand_in_is_exact_to_the_last_digit(bench: Bench) -> None:
     assert bench.rows(
         "SELECT account_id, balance_amount, limit_amount, unconfirmed_amount, unit_code, effective_at_utc "
         "FROM core.balance_snapshots ORDER BY account_id"
@@ -135,7 +135,7 @@ def test_every_figure_of_a_stand_in_comes_out_to_the_last_digit(bench: Bench) ->
     assert bench.leaks() == []
 
 
-def test_what_differs_from_the_documentation_stands_in_the_drift(bench: Bench) -> None:
+def test_differences_from_the_documentation_are_drift(bench: Bench) -> None:
     assert bench.rows(
         "SELECT account_id, column_name, check_name FROM staging.schema_drift ORDER BY account_id, column_name"
     ) == [

@@ -1,4 +1,4 @@
-"""A warehouse that another version laid out: an older one is rebuilt from landing with a message, a newer one refused."""
+"""A warehouse of another version: an older one is rebuilt from landing with a message, a newer one refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture
 def bench(built: Bench, tmp_path: Path) -> Iterator[Bench]:
-    """A copy of it; whatever happens to its warehouse, readers find whole builds, and nothing is left lying about."""
+    """A copy of it; whatever happens to its warehouse, readers find complete builds, and no stray files remain."""
     shutil.copytree(built.folder, tmp_path, dirs_exist_ok=True, symlinks=True)
     made = Bench(tmp_path, ACCOUNTS)
     with Readers(made.home, per_second=5) as readers:
@@ -80,20 +80,20 @@ def _rebuilding(home: Home) -> Path:
 
 
 def _sums(bench: Bench) -> list[dict[str, object]]:
-    # Within one process, DuckDB would want the readers' settings for a file that they have open.
+    # Within one process, DuckDB would require the readers' settings for a file that they have open.
     done = bench.command("checksum", "--json")
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
 
 
-def test_a_build_says_by_which_version_it_was_laid_out(built: Bench) -> None:
+def test_a_build_records_the_version_of_its_layout(built: Bench) -> None:
     assert _layout(built.home) == [(SCHEMA_VERSION, __version__)]
     assert built.rows("SELECT value FROM marts.build_info WHERE item = 'schema_version'") == [(str(SCHEMA_VERSION),)]
 
 
-def test_an_older_warehouse_is_made_anew_and_said_to_be_on_stderr_and_in_dagster(bench: Bench, tmp_path: Path) -> None:
+def test_an_older_warehouse_is_rebuilt_and_reported_on_stderr_and_in_dagster(bench: Bench, tmp_path: Path) -> None:
     before = _sums(bench)
-    # As it was before a warehouse bore a version, with a table that lacked a column.
+    # As before warehouses recorded a version, with a table that lacked a column.
     _change(
         bench.home,
         "CREATE OR REPLACE TABLE staging.layout AS SELECT 'abc' AS fingerprint",
@@ -117,7 +117,7 @@ def test_an_older_warehouse_is_made_anew_and_said_to_be_on_stderr_and_in_dagster
     assert [line for line in logs if said in line]
 
 
-def test_part_of_the_assets_is_enough_for_an_older_warehouse_to_be_made_anew_whole(bench: Bench) -> None:
+def test_a_part_of_the_assets_rebuilds_an_older_warehouse_completely(bench: Bench) -> None:
     before = _sums(bench)
     _change(bench.home, *OLDER)
 
@@ -129,7 +129,7 @@ def test_part_of_the_assets_is_enough_for_an_older_warehouse_to_be_made_anew_who
     assert _sums(bench) == before
 
 
-def test_a_run_of_dagsters_daemon_makes_an_older_warehouse_anew(bench: Bench) -> None:
+def test_a_run_of_dagsters_daemon_rebuilds_an_older_warehouse(bench: Bench) -> None:
     _change(bench.home, *OLDER)
 
     with webserver(bench) as url:
@@ -139,13 +139,13 @@ def test_a_run_of_dagsters_daemon_makes_an_older_warehouse_anew(bench: Bench) ->
         logs = [each.user_message for run in instance.get_runs() for each in instance.all_logs(run.run_id)]
     assert [line for line in logs if "was laid out by Drawdown 0.0.9 (schema 0)" in line]
     assert _layout(bench.home) == [(SCHEMA_VERSION, __version__)]
-    # It is what landing gives, with what the run fetched and issued.
+    # The contents of landing, with this run's fetches and issues.
     left = _sums(bench)
     assert bench.command("rebuild").returncode == 0
     assert _sums(bench) == left
 
 
-def test_what_keeps_a_warehouse_from_being_made_anew_is_said_in_a_line(bench: Bench) -> None:
+def test_a_failed_rebuild_of_a_warehouse_is_one_line(bench: Bench) -> None:
     _change(bench.home, *OLDER)
     content = bench.home.warehouse.read_bytes()
     damaged = next(bench.home.landing.rglob("*.parquet"))
@@ -164,14 +164,14 @@ def test_what_keeps_a_warehouse_from_being_made_anew_is_said_in_a_line(bench: Be
 
 def test_other_definitions_of_the_same_version_are_an_upgrade_too(bench: Bench) -> None:
     _change(bench.home, "UPDATE staging.layout SET fingerprint = 'abc'", "DROP TABLE core.invoices")
-    # By itself a warehouse only opens: who wants it rebuilt says by what.
+    # A warehouse alone only opens: the caller provides the rebuild.
     with pytest.raises(DrawdownError, match=r"laid out with other definitions .*: run `drawdown rebuild`"):
         _ = Warehouse(bench.home).connection
 
     warehouse = Warehouse(bench.home, rebuild=rebuild_outdated)
     try:
         assert warehouse.connection.sql("SELECT count(*) FROM core.invoices").fetchall() == [(0,)]
-        # The lock was kept all the while.
+        # The lock was held throughout.
         with pytest.raises(DrawdownError, match="is being written by process"):
             _ = Warehouse(bench.home, wait_seconds=0.1).connection
     finally:
@@ -190,7 +190,7 @@ def test_a_newer_warehouse_is_refused_and_left_as_it_is(bench: Bench) -> None:
     assert "Install Drawdown 9.9.0 or later" in str(refused.value)
     assert bench.home.warehouse.read_bytes() == content
     assert _sums(bench) == before
-    # What it says to do for going back does so.
+    # The message's command for going back works.
     assert bench.command("rebuild").returncode == 0
     assert _layout(bench.home) == [(SCHEMA_VERSION, __version__)]
     assert _sums(bench) == before

@@ -1,4 +1,4 @@
-"""A vendor that is down or lies harms nobody else, and nothing of what is known already."""
+"""A vendor that is down or sends wrong data affects no other, and nothing that is already known."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_vendor_down_for_ever_is_one_line_and_leaves_its_last_balance_with_its
     assert "500" in outcome.problems[0]
     after = _status(bench)
     balance, state, severity, age, reason = after.pop("vpsbg-main")
-    # As urgent as it was known to be, and marked.
+    # As urgent as last known, and marked as stale.
     assert before["vpsbg-main"][2] != "unknown"
     assert (balance, state, severity, age) == (before["vpsbg-main"][0], "stale", before["vpsbg-main"][2], 7200)
     assert "2 hours old" in reason

@@ -1,4 +1,4 @@
-"""The wheel holds all that the command needs, SQL models included."""
+"""The wheel contains everything that the command needs, SQL models included."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_the_built_wheel_plays_the_demo_outside_the_clone(tmp_path: Path) -> Non
     assert done.stdout.splitlines()[0].startswith(str(tmp_path / "installed"))
     assert "voxpria-campaign" in done.stdout
     assert (tmp_path / "state" / "published" / "current.duckdb").exists()
-    # Queries and templates of the report are packed, too, and the demo says where it is.
+    # Queries and templates of the report are packed, too, and the demo prints its path.
     report = tmp_path / "state" / "published" / "report" / "index.html"
     assert 'id="account-voxpria-campaign"' in report.read_text(encoding="utf-8")
     assert "report/index.html" in done.stdout.replace("\n", "")
-    # Its account that runs dry is said to, and what to do about it is a sentence to act on.
+    # Its account that runs dry is reported, with advice in a sentence.
     with duckdb.connect((tmp_path / "state" / "published" / "current.duckdb").resolve(), read_only=True) as build:
         [(probability, severity, advice)] = build.execute(
             "SELECT depleted_7d_probability, severity, topup_advice FROM marts.account_status "

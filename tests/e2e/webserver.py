@@ -1,4 +1,4 @@
-"""Dagster as it runs on a server: its webserver, daemon and code server, and runs that are processes of their own."""
+"""Dagster as on a server: its web server, daemon and code server, with runs as separate processes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def webserver(bench: Bench) -> Iterator[str]:
         try:
             server.wait(timeout=15)
         except subprocess.TimeoutExpired:
-            # Where whoever started the tests ignores interrupts, so do their children.
+            # If the tests were started with interrupts ignored, so are they in the children.
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(timeout=15)
 
@@ -76,12 +76,12 @@ def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
 
 
 def wait_for(url: str) -> None:
-    """Until the server answers."""
+    """Wait until the server answers."""
     _ask(url, "{ version }")
 
 
 def run_job(url: str, job: str, run_config: dict[str, Any] | None = None) -> str:
-    """Launch a job as the web interface does, wait for its end, and return how the run ended."""
+    """Launch a job as the web interface does, wait for its end, and return the run's status."""
     selector = {"repositoryName": "__repository__", "repositoryLocationName": "drawdown", "pipelineName": job}
     launched = _ask(
         url,

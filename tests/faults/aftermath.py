@@ -1,7 +1,7 @@
-"""What must be so after every fault: one check for all rows of the matrix, as a fixture of every marked test.
+"""Invariants after every fault: one check for all rows of the matrix, as a fixture of every marked test.
 
-The warehouse opens, by the writer's own way: nobody holds its lock, its log replays. No answer is stored in part.
-Received = accepted + rejected. What readers open is whole. And no key stands anywhere.
+The warehouse opens in the writer's own way: its lock is free, and its log replays. No answer is stored in part.
+Received = accepted + rejected. Readers open a complete build. And no key is stored anywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _checked: dict[Path, list[tuple[str, int]]] = {}
 
 @pytest.fixture
 def aftermath(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test of a row: look through every state folder that it used. Set up last, so torn down first."""
+    """After each test of a row, check every state folder that it used. Set up last, so torn down first."""
     with listening() as heard:
         yield
     for value in list(request.node.funcargs.values()):
@@ -45,8 +45,8 @@ def aftermath(request: pytest.FixtureRequest) -> Iterator[None]:
         if not home.warehouse.exists():
             continue
         keys = list((getattr(value, "keys", None) or {}).values())
-        assert not _stands_in(heard.getvalue(), keys), "a key stands in the log"
-        # What several tests share is looked through again only when it has changed.
+        assert not _contains_key(heard.getvalue(), keys), "a key stands in the log"
+        # A state shared by several tests is only checked again after a change.
         if _checked.get(home.path) != _state(home):
             check(home, keys)
             _checked[home.path] = _state(home)
@@ -55,7 +55,7 @@ def aftermath(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @contextmanager
 def listening() -> Iterator[io.StringIO]:
-    """Everything that any logger says, at its most talkative."""
+    """Everything that any logger logs, at the lowest level."""
     heard = io.StringIO()
     handler = logging.StreamHandler(heard)
     names = ("", "httpx", "httpcore", "httpcore.http11", "httpcore.connection", "pyrate_limiter", "asyncio")
@@ -76,9 +76,9 @@ def _state(home: Home) -> list[tuple[str, int]]:
 
 
 def check(home: Home, keys: Iterable[str] = (), *texts: str) -> None:
-    """Raise AssertionError for what a fault must not leave behind in a state folder, or in what was printed."""
+    """Raise AssertionError for anything that a fault must not leave in a state folder, or in printed output."""
     keys = list(keys)
-    assert not any(_stands_in(text, keys) for text in texts), "a key was printed"
+    assert not any(_contains_key(text, keys) for text in texts), "a key was printed"
     forms = {form for key in keys for form in disguises(key)}
     warehouse = Warehouse(home, wait_seconds=10)
     try:
@@ -95,12 +95,12 @@ def check(home: Home, keys: Iterable[str] = (), *texts: str) -> None:
     assert [str(path) for path in _files_with(home.path, forms)] == []
 
 
-def _stands_in(text: str, keys: Iterable[str]) -> bool:
+def _contains_key(text: str, keys: Iterable[str]) -> bool:
     return any(form in text for key in keys for form in disguises(key))
 
 
 def disguises(key: str) -> set[str]:
-    """The key, and how it may be written by whoever repeats it; not taken from the code under test."""
+    """Encodings of the key that a server may echo; independent of the code under test."""
     return {
         key,
         json.dumps(key)[1:-1],
@@ -129,7 +129,7 @@ def _accounts_for_every_row(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _is_not_torn(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
-    """An answer is loaded once, with every kind of record that it holds, or not at all."""
+    """An answer is loaded once, with all of its kinds of records, or not at all."""
     loaded = connection.execute("SELECT fetch_id, vendor, endpoint, outcome FROM staging.fetches").fetchall()
     assert len({row[0] for row in loaded}) == len(loaded), "an answer is loaded twice"
     landed = {
@@ -176,7 +176,7 @@ def _tables_with(connection: duckdb.DuckDBPyConnection, forms: set[str]) -> list
 
 
 def _files_with(folder: Path, forms: set[str]) -> Iterator[Path]:
-    """Files in which a key stands, as they are or within what compresses or splits it."""
+    """Files that contain a key, plain or within a compressed or paged format."""
     for path in folder.rglob("*") if forms else ():
         if path.is_file() and any(form in text for text in _texts(path) for form in forms):
             yield path
@@ -190,6 +190,6 @@ def _texts(path: Path) -> Iterator[str]:
             for value in column.to_pylist():
                 yield value.decode("latin-1") if isinstance(value, bytes) else str(value)
     elif raw.startswith(b"SQLite format 3\0"):
-        # A long text lies on several pages, with other bytes between.
+        # A long text is stored on several pages, with other bytes between.
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             yield "\n".join(connection.iterdump())

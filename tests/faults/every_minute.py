@@ -1,4 +1,4 @@
-"""The definitions with a schedule that ticks each minute, at the instant that the file EVERY_MINUTE_CLOCK holds.
+"""The definitions with a schedule that ticks every minute, at the instant in the file EVERY_MINUTE_CLOCK.
 
 For the daemon of tests/faults/test_scheduler.py, which cannot wait for the hour.
 """

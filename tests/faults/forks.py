@@ -1,7 +1,6 @@
-"""Runs that can be killed: each is a process of its own, forked from one that has imported everything already.
+"""Runs that can be killed: each is a separate process, forked from one that has already imported everything.
 
-Starting Python and importing Dagster takes longer than a refresh, so that most instants at which a run could be killed
-would be instants of importing.
+Starting Python and importing Dagster takes longer than a refresh, so most kills would otherwise hit imports.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def said(line):
 
 
 def die_after_commit(number):
-    # The kill is as real as any; only its instant is chosen: the commit is on disk, and nobody has been told.
+    # The kill is as real as any; only its instant is chosen: the commit is on disk, but not acknowledged.
     import signal
     from contextlib import contextmanager
 
@@ -103,11 +102,11 @@ for line in sys.stdin:
 
 
 class Forks:
-    """A process that forks a run for each line that it is given, one after the other; a context manager."""
+    """A process that forks one run for each line that it receives, in order; a context manager."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.said: list[tuple[float, str]] = []
-        """What the run has told so far: seconds since its start, and `visit`, `folder`, or a step's name."""
+        """Steps that the run has reported so far: seconds since its start, and `visit`, `folder`, or a step's name."""
         self.seconds = 0.0
         """How long the run took that has ended last."""
         self._code: int | None = None
@@ -132,7 +131,7 @@ class Forks:
         return int(process)
 
     def wait_for(self, name: str, *, times: int = 1) -> None:
-        """Wait until the run has told this so often, or has ended."""
+        """Wait until the run has reported a step this often, or has ended."""
         while self._code is None and [each for _, each in self.said].count(name) < times:
             self._listen()
 

@@ -1,4 +1,4 @@
-"""What a run is in the middle of, as seen from outside, and where to kill it."""
+"""Phases of a run as seen from outside, and where to kill it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.faults.forks import Forks
 from tests.sandbox_faults import Sandbox
 
 PHASES: Final = ("staging", "publish", "rebuild", "landing", "core", "forecasts", "compaction")
-"""In which order they take turns."""
+"""Order in which phases alternate."""
 _MERGE_SECONDS: Final = 0.02
-"""About what merging the files of one folder takes, most of it to be sure that they are on disk."""
+"""Approximate seconds for merging the files of one folder, mostly for syncing them to disk."""
 _VISIT_SECONDS: Final = 0.1
-"""About what passes between two visits of endpoints, of which there are many at a time."""
+"""Approximate seconds between two of many concurrent visits of endpoints."""
 
 
 @dataclass
 class Killer:
-    """Kills what runs on one bench, somewhere in a phase, after it has seen how long an undisturbed run takes."""
+    """Kills processes of one bench in a given phase, after measuring an undisturbed run."""
 
     bench: Bench
     sandbox: Sandbox
@@ -34,7 +34,7 @@ class Killer:
     instants: random.Random
 
     def watch(self, at: datetime) -> None:
-        """See a whole run."""
+        """Measure a complete run."""
         self.forks.start(at.isoformat())
         assert self.forks.end() == 0
         run = self.forks.said
@@ -44,18 +44,18 @@ class Killer:
         staging, forecasts, published = (names.index(each) for each in ("staging", "forecasts", "published"))
         last_core = max(place for place in range(forecasts) if names[place].startswith("core."))
         self._last_core, self._last_mart = names[last_core], names[published - 1]
-        # What begins it, how often that is told, and how long it takes.
+        # The step that starts a phase, its count, and its duration.
         self._spans = {
             "staging": ("visit", self._visits, seconds[staging] - seconds[landed]),
             "core": ("staging", 1, seconds[last_core] - seconds[staging]),
             "forecasts": (self._last_core, 1, seconds[forecasts] - seconds[last_core]),
             "publish": (self._last_mart, 1, self.forks.seconds - seconds[published - 1]),
-            # It fetches nothing and loads all: about as long.
+            # It fetches nothing and loads everything, which takes about as long.
             "rebuild": ("", 0, self.forks.seconds),
         }
 
     def kill(self, phase: str, at: datetime) -> str:
-        """Start what the phase belongs to, kill it in there, and return what it was in the middle of."""
+        """Start the process of a phase, kill it in that phase, and return the phase that was hit."""
         if phase == "compaction":
             folder = self.instants.randrange(folder_count(self.bench.home.landing))
             process = self.forks.start(at.isoformat(), job=phase)

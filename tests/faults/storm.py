@@ -1,4 +1,4 @@
-"""One refresh of many accounts, each vendor of which misbehaves in another way, over real sockets."""
+"""One refresh of many accounts whose vendors each misbehave in another way, over real sockets."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.http.fault_server import FaultServer, Script, Wire, reply
 NOW = datetime(2026, 3, 18, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=2)
 BEFORE, AFTER = 100, 200
-"""The balance that every vendor tells in calm, and the one that it would tell in the storm."""
+"""The balance that every vendor states in the calm run, and the one that it would state in the storm."""
 
 POLICY = FetchPolicy(
     patience=Patience(
-        # The storm shares this computer with whatever else runs: what is not about time must not run out of it.
+        # The storm shares this computer with other processes: faults that do not concern time must not time out.
         deadline_seconds=15,
         connect_timeout_seconds=5,
         read_timeout_seconds=4,
@@ -45,7 +45,7 @@ POLICY = FetchPolicy(
 
 
 def wallet(text: str) -> bytes:
-    """Deepvue's answer, with this for a number."""
+    """Deepvue's answer with a given number."""
     return b'{"current_balance": %s, "success": true}' % text.encode()
 
 
@@ -55,16 +55,16 @@ FINE = reply(200, wallet(str(AFTER)))
 
 @dataclass(frozen=True, kw_only=True)
 class Wallet:
-    """An account that is one balance: in the storm, its requests are played these scripts in order."""
+    """An account with one balance: in the storm, its requests are answered by these scripts in order."""
 
     scripts: tuple[Script, ...]
     tls: str = ""
-    """What is wrong with its certificate; nothing where it is `good`, plain HTTP where empty."""
+    """The fault of its certificate; none if `good`, plain HTTP if empty."""
 
 
 @dataclass
 class Redirect:
-    """Sends whoever asks to another host."""
+    """Redirects every request to another host."""
 
     to: str = ""
 
@@ -74,12 +74,12 @@ class Redirect:
 
 @dataclass
 class Ledger:
-    """An account with a ledger in pages: calm and storm differ in what a page holds and links to."""
+    """An account with a paged ledger: calm and storm differ in a page's contents and links."""
 
     pages: dict[str, tuple[list[dict[str, Any]], str]]
     """By page number in the storm: rows, and the `next` link, in which `{own}` is the server's own address."""
     resets: int = 0
-    """How many requests for page 2 are reset, on the connection that page 1 came over."""
+    """Number of requests for page 2 that are reset, on the connection of page 1."""
     is_on: bool = False
 
     def __call__(self, wire: Wire) -> bool:
@@ -111,7 +111,7 @@ def _json(value: object) -> bytes:
 
 @dataclass
 class Storm:
-    """What two runs left: one in calm, one in the storm."""
+    """Results of two runs: one calm, one in the storm."""
 
     bench: Bench
     servers: dict[str, FaultServer]
@@ -121,7 +121,7 @@ class Storm:
     fetches: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """By account and endpoint: its last answer in the storm."""
     status: dict[str, tuple[Any, str]] = field(default_factory=dict)
-    """By account: its balance and the state of the reading."""
+    """By account: its balance and reading state."""
 
     @property
     def home(self) -> Home:
@@ -134,7 +134,7 @@ class Storm:
 
 @contextmanager
 def raised(folder: Path, wallets: dict[str, Wallet], ledgers: dict[str, Ledger]) -> Iterator[Storm]:
-    """Run all accounts once in calm and once in the storm, and keep the servers up."""
+    """Run all accounts once in the calm and once in the storm, and keep the servers running."""
     keys = {"STORM_KEY": CANARY, "STORM_ID": 'client-5d1e/Kp+2<&"w8r'}
     authority = trustme.CA()
     (folder / "authority.pem").write_bytes(authority.cert_pem.bytes())
@@ -152,7 +152,7 @@ def raised(folder: Path, wallets: dict[str, Wallet], ledgers: dict[str, Ledger])
             stack.enter_context(server)
             lines[place] = f'[accounts.{name}]\napi_key_env = "STORM_KEY"\nbase_url = "{server.url}"\n{lines[place]}'
         storm = Storm(Bench(folder, "\n".join(lines), keys), servers, elsewhere)
-        # Another name of this computer is another host.
+        # Another name of this computer counts as another host.
         foreign = f"http://localhost:{elsewhere.port}"
         for script in (each for one in wallets.values() for each in one.scripts):
             if isinstance(script, Redirect):
@@ -165,7 +165,7 @@ def raised(folder: Path, wallets: dict[str, Wallet], ledgers: dict[str, Ledger])
         storm.bench.run(NOW, policy=POLICY)
         for one in ledgers.values():
             one.is_on = True
-        # In the storm Dagster keeps its records on disk: no key may stand there either.
+        # In the storm Dagster keeps its records on disk: they must not contain a key either.
         storm.home.dagster.mkdir()
         (storm.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(storm.home.dagster)

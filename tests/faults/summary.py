@@ -1,7 +1,7 @@
-"""`pytest -m faults` ends with each row of the matrix and whether it held. A plugin of all tests.
+"""`pytest -m faults` ends with the result of each row of the matrix. A plugin of all tests.
 
-A row held when at least one of its tests ran, all of them passed, none was skipped, and the check of what is left
-behind (`aftermath`) was made on a warehouse at least once. Everything else is not held, and says why.
+A row passed if at least one of its tests ran, all of them passed, none was skipped, and the check of remains
+(`aftermath`) ran on a warehouse at least once. All other rows are listed with the reason.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class _Row:
     @property
     def verdict(self) -> str:
         if self.problems:
-            return f"NOT HELD: {self.problems[0]}"
+            return f"FAILED: {self.problems[0]}"
         if not self.passed:
-            return "NOT HELD: no test of it ran"
+            return "FAILED: no test of it ran"
         if not self.aftermaths:
-            return "NOT HELD: what it leaves behind was not checked"
-        return "held"
+            return "FAILED: the state that it leaves was not checked"
+        return "passed"
 
 
 class Summary:
@@ -63,11 +63,11 @@ class Summary:
             terminalreporter.write_line(line)
 
     def lines(self) -> Iterator[str]:
-        """A line a row, and how many held."""
+        """One line for each row, and the number of passed rows."""
         for number, row in self.rows.items():
             fault, holds = ROWS[number]
             yield f"row {number:2}: {fault}: {holds} ... {row.verdict}"
-        yield f"{sum(row.verdict == 'held' for row in self.rows.values())} of {len(ROWS)} held"
+        yield f"{sum(row.verdict == 'passed' for row in self.rows.values())} of {len(ROWS)} rows passed"
 
 
 def pytest_configure(config: pytest.Config) -> None:

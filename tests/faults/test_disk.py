@@ -1,8 +1,8 @@
-"""A disk that is full, and files that are damaged: a run fails in words, readers are unharmed, and nothing is lost.
+"""A full disk, and damaged files: a run fails with a clear message, readers are unaffected, and nothing is lost.
 
-The state folder lies on a small disk of its own (tmpfs), which is truly filled. Where none may be mounted, the process
-is limited in how far into a file it may write, which the kernel refuses in the same place with other words. One world
-serves all tests: each brings it, or a copy of it, into trouble of its own.
+The state folder is on a small separate disk (tmpfs), which is really filled. If none may be mounted, a limit on the
+process's file size makes the kernel refuse writes in the same places with another error. One world serves all tests,
+each of which damages it or a copy of it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class World:
     disk: Path
     sandbox: Sandbox
     copies: Path
-    """Where copies of the state folder are damaged, off that disk."""
+    """Folder for damaged copies of the state folder, on another disk."""
     is_mounted: bool
     hours: int = 0
     bench: Bench = field(init=False)
@@ -72,7 +72,7 @@ class World:
         self.sandbox.move_clock(NOW + timedelta(hours=self.hours))
 
     def fill(self, *, but: int = 0) -> None:
-        """Leave so many bytes free; without a disk of its own, let no file be longer than that."""
+        """Leave a number of bytes free; without a separate disk, limit the size of files to it."""
         self.empty()
         if not self.is_mounted:
             self._limit(but)
@@ -83,14 +83,14 @@ class World:
                 left -= filler.write(b"\0" * min(left, 2**20))
 
     def load_without_room(self) -> None:
-        """Load new answers with room for the log and for nothing else, so that it is not written into the file."""
+        """Load new answers with room for the log only, so that it is not written into the file."""
         self.tick()
         self.run(_LAND)
         self.fill(but=64 * 1024)
         self.run(_LOAD)
 
     def empty(self) -> None:
-        """Make room again."""
+        """Free the space again."""
         if not self.is_mounted:
             self._limit(resource.getrlimit(resource.RLIMIT_FSIZE)[1])
         (self.disk / "filler").unlink(missing_ok=True)
@@ -100,11 +100,11 @@ class World:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, most))
 
     def landed(self) -> set[str]:
-        """Answers and records; what a run that failed said of itself is loaded by the next one."""
+        """Answers and records; the record of a failed run is loaded by the next one."""
         return {fetch_id for path in iterate(self.home.landing) if ALERTS not in path.parts for fetch_id in _ids(path)}
 
     def loaded(self) -> set[str]:
-        """What a reopened warehouse holds of it."""
+        """Those of them that a reopened warehouse has."""
         warehouse = Warehouse(self.home)
         query = f"SELECT fetch_id FROM staging.fetches WHERE endpoint <> '{ALERTS}'"
         try:
@@ -116,7 +116,7 @@ class World:
         return {str(path) for path in self.home.path.rglob("*") if path.is_file()}
 
     def copy(self, name: str) -> Bench:
-        """The state folder once more, to be damaged."""
+        """Copy the state folder, to be damaged."""
         folder = self.copies / name
         shutil.copytree(self.home.path, folder / "data", symlinks=True)
         return Bench(folder, self.bench.accounts_toml, self.bench.keys)
@@ -152,7 +152,7 @@ def _room_afterwards(world: World) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def logged(world: World) -> Path:
-    """A copy whose newest answers stand in the log alone; to be copied again, as opening it would take the log in."""
+    """A copy whose newest answers are only in the log; to be copied again, because opening it would apply the log."""
     world.tick()
     world.run(_LAND)
     with Forks(world.bench.environment) as forks:
@@ -166,7 +166,7 @@ def logged(world: World) -> Path:
 
 @pytest.fixture
 def reader(world: World) -> Iterator[Callable[[], int]]:
-    """Someone who has the published build open all along; counts its accounts again and again."""
+    """A reader with the published build open throughout, which counts its accounts repeatedly."""
     with duckdb.connect(world.home.current.resolve(), read_only=True) as connection:
         yield lambda: int(connection.execute("SELECT count(*) FROM marts.account_status").fetchall()[0][0])
 
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_at_the_log_leaves_the_committed_rows(world: World, re
 
 
 @pytest.mark.faults(33)
-def test_a_disk_that_fills_at_the_checkpoint_is_told_and_the_log_keeps_what_was_committed(
+def test_a_disk_that_fills_at_the_checkpoint_is_reported_and_the_log_keeps_committed_data(
     world: World, reader: Callable[[], int]
 ) -> None:
     world.load_without_room()
@@ -215,7 +215,7 @@ def test_a_disk_that_fills_at_the_checkpoint_is_told_and_the_log_keeps_what_was_
         world.run(_PUBLISH)
 
     world.empty()
-    assert "published/" not in str(caught.value), "it was told only when something else failed, too"
+    assert "published/" not in str(caught.value), "it was only reported because something else failed, too"
     assert world.home.current.resolve() == shown
     assert (world.loaded(), reader()) == (world.landed(), 2)
 
@@ -234,7 +234,7 @@ def test_a_disk_that_fills_while_publishing_leaves_the_build_that_readers_have(
     assert world.home.current.resolve() == shown
     assert sorted((world.home.published / "versions").iterdir()) == builds
     assert reader() == 2
-    # With room again the next run has it all.
+    # With free space the next run completes.
     world.tick()
     world.run()
 
@@ -244,7 +244,7 @@ def test_a_disk_that_fills_while_publishing_leaves_the_build_that_readers_have(
 
 
 @pytest.mark.faults(51)
-def test_a_full_disk_is_told_once_though_nothing_can_be_landed_and_its_end_is_told_too(
+def test_a_full_disk_is_sent_once_though_nothing_can_be_landed_and_so_is_its_end(
     world: World, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     if not world.is_mounted:
@@ -285,14 +285,14 @@ def test_a_full_disk_is_told_once_though_nothing_can_be_landed_and_its_end_is_to
     last = read_last_run(world.home)
     assert last is not None
     assert last.is_ok
-    # The journal has caught up with what it could not hold then.
+    # The journal now has the entries that could not be written then.
     deliveries = fold(landed_entries(world.home.landing)).deliveries
     assert all(each.delivered_at for (_, recipient), each in deliveries.items() if recipient == "TOLD")
     assert [event_id for event_id, recipient in deliveries if recipient == "TOLD"]
 
 
 def _scribble(path: Path, *, every: int, first: int) -> None:
-    """Spoil a file in many places, as a failing disk does."""
+    """Overwrite many places of a file, as a failing disk does."""
     with path.open("r+b") as file:
         for at in range(first, path.stat().st_size, every):
             file.seek(at)
@@ -337,8 +337,8 @@ def test_a_damaged_log_is_refused_naming_the_command_and_stays_as_it_is(world: W
 
 
 @pytest.mark.faults(34)
-def test_the_command_that_is_named_mends_it(world: World) -> None:
-    """What was published before, and is made anew from landing, is the same."""
+def test_the_suggested_command_repairs_it(world: World) -> None:
+    """The published data, rebuilt from landing, is the same."""
     world.tick()
     world.run()
     bench = world.copy("rebuilt")
@@ -373,7 +373,7 @@ def test_a_warehouse_behind_landing_catches_up(world: World, logged: Path, how: 
     bench = _twin(world, logged, world.copies / how.replace(" ", "-"))
     log = bench.home.warehouse.with_name("warehouse.duckdb.wal")
     if how == "a log cut short":
-        # DuckDB opens it and says nothing of the tail that is lost.
+        # DuckDB opens it without reporting the lost tail.
         os.truncate(log, 200)
     else:
         log.unlink()

@@ -1,4 +1,4 @@
-"""A run that is held up or ended while it fetches: what was answered by then stands, and nobody else is held up."""
+"""A run that is delayed or ended while it fetches: answers so far are kept, and no other account is delayed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DRIPS = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 
 @dataclass
 class Ledger:
-    """A listing of three pages, whose second is never answered before it is released."""
+    """A listing of three pages, whose second is not answered until it is released."""
 
     released: Event = field(default_factory=Event)
     hung: Event = field(default_factory=Event)
@@ -57,7 +57,7 @@ class Ledger:
 
 @dataclass
 class Fleet:
-    """A wallet that is answered at once, beside a ledger that hangs in its middle."""
+    """A wallet that is answered at once, and a ledger that hangs on its second page."""
 
     bench: Bench
     ledger: Ledger
@@ -121,12 +121,12 @@ def _until(is_so: Callable[[], bool], seconds: float = 60) -> None:
 _SELECTION = 'key:"landing/vpsbg_balance" or key:"landing/vpsbg_transactions" or key:"landing/deepvue_wallet"'
 
 
-def _stands(fleet: Fleet) -> None:
-    """What was answered is landed once, page one of the ledger included, and the next run goes on."""
+def _is_kept(fleet: Fleet) -> None:
+    """Received answers are landed once, page one of the ledger included, and the next run continues."""
     assert [row["outcome"] for row in fleet.rows("wallet")] == ["ok"]
     [first] = [row for row in fleet.rows("transactions") if row["outcome"] == "ok"]
     assert (first["page_number"], first["is_complete"]) == (1, False)
-    # No watermark moves past what is missing.
+    # No watermark advances past missing data.
     assert Resume.from_json(first["resume_json"]) == Resume()
     fleet.ledger.released.set()
     assert fleet.bench.run(selection=_SELECTION).problems == []
@@ -137,7 +137,7 @@ def _stands(fleet: Fleet) -> None:
 
 
 @pytest.mark.faults(47)
-def test_ctrl_c_lands_what_was_answered_by_then(fleet: Fleet) -> None:
+def test_ctrl_c_lands_all_answers_so_far(fleet: Fleet) -> None:
     process = fleet.start("-c", "from pipeline.cli import main; main()", "run", "--select", _SELECTION)
     assert fleet.ledger.hung.wait(60)
     process.send_signal(signal.SIGINT)
@@ -147,7 +147,7 @@ def test_ctrl_c_lands_what_was_answered_by_then(fleet: Fleet) -> None:
         err.splitlines()[-1] == "drawdown: interrupted; what was landed is kept, and the next run continues from there"
     )
     assert list(fleet.home.landing.rglob("*.tmp")) == []
-    _stands(fleet)
+    _is_kept(fleet)
 
 
 _KILLED = """
@@ -166,22 +166,22 @@ fetcher.fetch(calls_for(settings.accounts.values(), wanted), b"{}")
 def test_a_kill_loses_nothing_that_was_answered_a_second_ago(fleet: Fleet) -> None:
     process = fleet.start("-c", _KILLED)
     assert fleet.ledger.hung.wait(60)
-    # The ledger's account hangs all the while.
+    # The ledger's account hangs throughout.
     _until(lambda: len(fleet.rows("wallet")) == len(fleet.rows("transactions")) == len(fleet.rows("balance")) == 1)
     assert [row["run_id"] for row in fleet.rows("runs")] == ["killed"]
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    _stands(fleet)
+    _is_kept(fleet)
 
 
 @pytest.mark.faults(46)
-def test_many_accounts_whose_vendor_drips_hold_up_no_other_vendors_account(fleet: Fleet) -> None:
+def test_many_accounts_whose_vendor_drips_delay_no_other_vendors_account(fleet: Fleet) -> None:
     patience = Patience(deadline_seconds=1.5, read_timeout_seconds=1.5, attempts=1)
-    told: list[tuple[str, bool, bool]] = []
+    visits: list[tuple[str, bool, bool]] = []
 
     def on_visit(visit: Visit) -> None:
         landed = any(row["outcome"] == "ok" for row in fleet.rows("wallet"))
-        told.append((visit.account_id, visit.is_ok, landed))
+        visits.append((visit.account_id, visit.is_ok, landed))
 
     with FaultServer(_DRIPS) as slow:
         lines = [fleet.bench.accounts_toml]
@@ -194,15 +194,15 @@ def test_many_accounts_whose_vendor_drips_hold_up_no_other_vendors_account(fleet
         policy = replace(HURRIED, patience=patience, on_visit=on_visit, land_every_seconds=0.1)
         selection = 'key:"landing/vpsbg_balance" or key:"landing/deepvue_wallet"'
         problems = fleet.bench.run(selection=selection, policy=policy).problems
-    visited = [account_id for account_id, _, _ in told]
+    visited = [account_id for account_id, _, _ in visits]
     slow_ones = [each for each in visited if each.startswith("slow-")]
-    # Neither another vendor nor another origin of the same waits for those that never end.
+    # Neither another vendor nor another origin of the same vendor waits for those that never end.
     assert set(visited[:2]) == {"wallet", "ledger"}
     assert len(slow_ones) == 70
     assert len(problems) == 70
     assert all("did not end within 1.5 s (1 request sent)" in line for line in problems)
-    # What was answered is landed while the others are still waited for.
-    assert next(landed for account_id, _, landed in told if account_id in slow_ones)
+    # Answers are landed while others are still awaited.
+    assert next(landed for account_id, _, landed in visits if account_id in slow_ones)
 
 
 @pytest.mark.faults(46)

@@ -1,6 +1,6 @@
-"""Killed at any instant, whatever it is doing, Drawdown leaves nothing torn: the next run equals an undisturbed one.
+"""Killed at any instant, Drawdown leaves nothing torn: the next run equals an undisturbed one.
 
-DRAWDOWN_TEST_KILLS sets how many times; the phases take turns.
+DRAWDOWN_TEST_KILLS sets the number of kills; the phases alternate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from tests.sandbox_faults import Sandbox
 
 NOW = datetime(2026, 10, 7, 6, 0, tzinfo=UTC)
 DAY = timedelta(hours=17)
-"""All kills of a test fall into so much of one day of the world: the twin, which runs more rarely, must not miss one."""
+"""All kills of a test happen within this part of one day of the world, so that the twin, which runs less often, misses
+no day."""
 FACTS = (
     "SELECT account_id, entry_id, effective_at_utc, entry_amount, entry_kind FROM core.ledger_entries ORDER BY ALL",
     "SELECT account_id, usage_date, credits_amount, is_partial FROM core.usage_days ORDER BY ALL",
@@ -38,13 +39,13 @@ FACTS = (
 )
 _RERUN_EVERY = 20
 _ALL_PHASES_FROM = 50
-"""From so many kills on, each phase must have been hit."""
+"""From this number of kills on, each phase must have been hit."""
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with sandboxes.start(seed=3, days=60, now=NOW, vendors=["vpsbg", "voxpria"]) as world:
-        # Vendors take their time: else landing would be over before it could be killed.
+        # Vendors answer slowly: otherwise landing would be over before it could be killed.
         world.put_fault("slow", seconds=0.1)
         yield world
 
@@ -57,7 +58,7 @@ def bench(tmp_path: Path, sandbox: Sandbox) -> Bench:
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    """Fifty where the faults are what is asked for, else a few."""
+    """Fifty when the faults are selected, otherwise a few."""
     fallback = 50 if "faults" in request.config.option.markexpr else 3
     return int(os.environ.get("DRAWDOWN_TEST_KILLS", fallback))
 
@@ -89,7 +90,7 @@ def test_killed_at_random_instants_and_run_again_it_equals_an_undisturbed_twin(
                 reruns += 1
                 for query in FACTS:
                     assert bench.rows(query) == twin.rows(query), f"after {kill} kills: {query}"
-        # Landing alone makes the same again: whatever the kills tore would be missing or double.
+        # A rebuild from landing gives the same: anything torn by the kills would be missing or doubled.
         disturbed = bench.tables()
         forks.start(at.isoformat(), job="rebuild")
         assert forks.end() == 0
@@ -101,14 +102,14 @@ def test_killed_at_random_instants_and_run_again_it_equals_an_undisturbed_twin(
     )
     assert readers.errors == []
     assert readers.reads > kills
-    # One or another may have been quicker than its killer.
+    # Some may have finished before the kill.
     assert sum(hits[phase] for phase in PHASES) > kills / 2
     assert kills < _ALL_PHASES_FROM or all(hits[phase] for phase in PHASES)
     assert not list(bench.home.path.glob("warehouse.rebuilding*"))
 
 
 @pytest.mark.faults(32)
-def test_a_commit_that_nobody_was_told_of_is_there_and_running_again_changes_nothing(
+def test_an_unacknowledged_commit_is_kept_and_running_again_changes_nothing(
     bench: Bench, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     layers = "group:landing or group:staging"

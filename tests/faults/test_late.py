@@ -1,4 +1,4 @@
-"""An entry that a vendor lists only when nobody looks back so far any more."""
+"""An entry that a vendor lists later than any look-back."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _unexplained(workshop: Workshop) -> list[tuple[Decimal, str | None]]:
 
 
 @pytest.mark.faults(28)
-def test_the_bridge_shows_an_entry_later_than_the_look_back_and_a_backfill_mends_it(
+def test_the_bridge_shows_an_entry_later_than_the_look_back_and_a_backfill_fixes_it(
     httpserver: HTTPServer, workshop: Workshop
 ) -> None:
     vendor = Vendor(httpserver)
     walker = Walker(vendor.url, workshop.home.landing)
     walker.made.run({"main": {"vendor": "vpsbg"}})
-    # An entry of 1 a day at ten; the balance is read at noon.
+    # An entry of 1 each day at ten; the balance is read at noon.
     for day in (_LATE - timedelta(days=1), _LATE, TODAY):
         at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
         balance = 1000 - (day - _LATE).days

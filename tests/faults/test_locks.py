@@ -1,4 +1,4 @@
-"""Two at one warehouse: the second waits a while, then says who holds it; a death frees it."""
+"""Two processes at one warehouse: the second waits, then names the holder; the holder's death releases the lock."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_second_writer_waits_as_long_as_it_may_and_then_names_the_holder(place
 
 @pytest.mark.faults(36)
 @pytest.mark.parametrize("script", [_WRITER, _READER], ids=["writer", "reader"])
-def test_the_death_of_the_holder_lets_the_one_who_waits_go_ahead(place: Place, script: str) -> None:
+def test_the_death_of_the_holder_releases_the_lock(place: Place, script: str) -> None:
     with _holding(script, place) as holder:
         death = threading.Timer(0.5, os.kill, (holder.pid, signal.SIGKILL))
         death.start()

@@ -1,4 +1,4 @@
-"""What is refused before anything is asked or written, in a state folder that holds something already."""
+"""Refusals before anything is requested or written, in a state folder with existing contents."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Quiet:
         return dict(self.bench.keys)
 
     def refused(self, **request: object) -> UsageError:
-        """The error of a run that is refused; nothing may be written by it."""
+        """The error of a refused run, which must write nothing."""
         self.bench.accounts.write_text(self.bench.accounts_toml, encoding="utf-8")
         with pytest.raises(UsageError) as caught:
             self.bench.run(**request)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def quiet(template: Path, tmp_path: Path) -> Quiet:
 
 @pytest.mark.faults(39)
 @pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}\r\nX-Evil: 1", f" {CANARY}", f"{CANARY}é", ""], ids=ascii)
-def test_a_key_that_no_header_can_hold_is_refused_with_its_value_hidden(quiet: Quiet, key: str) -> None:
+def test_a_key_that_is_invalid_in_a_header_is_refused_with_its_value_hidden(quiet: Quiet, key: str) -> None:
     quiet.bench.keys = {"QUIET_KEY": key}
     refusal = quiet.refused()
     quiet.bench.keys = {"QUIET_KEY": CANARY}
@@ -100,7 +100,7 @@ def test_an_account_id_that_is_no_plain_name_is_refused(quiet: Quiet) -> None:
 
 
 @pytest.mark.faults(43)
-def test_identifiers_of_a_vendor_are_kept_as_text_and_every_table_stands(workshop: Workshop) -> None:
+def test_identifiers_of_a_vendor_are_kept_as_text_and_every_table_is_intact(workshop: Workshop) -> None:
     hostile = [_HOSTILE, "x'); DROP TABLE staging.fetches; --", '"; DROP SCHEMA core CASCADE; --', "{0} %s \\"]
     rows = [
         {"id": each, "type": each, "amount": "-1.00", "created_at": f"2026-03-1{number}T00:00:00.000000Z", each: each}
@@ -143,7 +143,7 @@ def test_formulas_in_vendors_words_are_defused_in_the_exports_and_numbers_are_no
         written = {row["x_ChargeId"]: row for row in csv.DictReader(file)}
     for number, words in enumerate(_FORMULAS):
         row = written[f"entry/{number}"]
-        # What begins with a tab or a line's end is spelled out, and then begins with a backslash.
+        # Text that begins with a tab or a line end is escaped, and then begins with a backslash.
         is_kept = words.startswith("plain")
         assert row["ChargeDescription"] == (ascii(words)[1:-1] if words[0] < " " else words if is_kept else f"'{words}")
         assert row["EffectiveCost"] == "1.500000000"
@@ -161,7 +161,7 @@ def _clock_accounts(quiet: Quiet, *servers: FaultServer) -> None:
 
 
 def _dated(off: timedelta) -> Script:
-    """An answer of a server whose clock is so far off this machine's."""
+    """An answer of a server whose clock differs from this machine's by a given time."""
 
     def play(wire: Wire) -> bool | None:
         date = f"{datetime.now(UTC) + off:%a, %d %b %Y %H:%M:%S GMT}"
@@ -171,7 +171,7 @@ def _dated(off: timedelta) -> Script:
 
 
 def _landed(quiet: Quiet) -> list[str]:
-    """Where answers and runs are landed; that a run failed is an alert of its own."""
+    """Folders of landed answers and runs; the alert about a failed run is separate."""
     folders = [str(path.relative_to(quiet.home.landing).parent) for path in iterate(quiet.home.landing)]
     return [each for each in folders if not each.startswith("_drawdown/alerts/")]
 
@@ -182,15 +182,15 @@ def _landed(quiet: Quiet) -> list[str]:
 def test_one_vendor_whose_date_is_a_day_off_is_warned_of_and_marks_nothing_as_seen_that_was_not(
     quiet: Quiet, days: int
 ) -> None:
-    """The other vendor's clock is this machine's."""
+    """The other vendor's clock agrees with this machine's."""
     now = datetime.now(UTC)
-    told: list[Visit] = []
+    visits: list[Visit] = []
     with FaultServer(_dated(timedelta(days=-days))) as odd, FaultServer(_dated(timedelta())) as right:
         _clock_accounts(quiet, odd, right)
-        policy = FetchPolicy(patience=HURRIED.patience, on_visit=told.append, is_limited=False)
+        policy = FetchPolicy(patience=HURRIED.patience, on_visit=visits.append, is_limited=False)
         quiet.bench.run(selection="group:landing", policy=policy)
 
-    warnings = {visit.account_id: visit.clock_warning for visit in told}
+    warnings = {visit.account_id: visit.clock_warning for visit in visits}
     assert warnings["main-1"] is None
     warning, seconds, where = warnings["main-0"], 86_400, "ahead of" if days > 0 else "behind"
     assert warning is not None
@@ -209,7 +209,7 @@ def test_one_vendor_whose_date_is_a_day_off_is_warned_of_and_marks_nothing_as_se
 
 @pytest.mark.faults(48)
 @pytest.mark.parametrize("offs", [[24], [-24], [3, 3], [-3, -3, 0]], ids=str)
-def test_a_clock_that_is_hours_off_the_vendors_lands_nothing_and_the_next_run_asks_for_all(
+def test_a_clock_hours_off_the_vendors_lands_nothing_and_the_next_run_requests_everything(
     quiet: Quiet, offs: list[int]
 ) -> None:
     scripts = [_dated(timedelta(hours=off)) for off in offs]

@@ -1,4 +1,4 @@
-"""Runs that are killed under the scheduler: Dagster's own daemon, its ticks, its queue, and runs that are processes."""
+"""Runs killed under the scheduler: Dagster's own daemon, its ticks, its queue, and runs in processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.sandbox_faults import Sandbox
 CLONE = Path(__file__).parents[2]
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 SOON, LATE = NOW + timedelta(hours=1), NOW + timedelta(days=10)
-# Far beyond what any of it takes on a machine that has nothing else to do.
+# Far longer than any of it takes on an idle machine.
 _PATIENCE_SECONDS = 400
 _STARTED, _SUCCESS, _FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 _USAGE = "SELECT account_id, usage_date, credits_amount, is_partial FROM core.usage_days ORDER BY ALL"
@@ -46,7 +46,7 @@ def bench(tmp_path: Path, sandbox: Sandbox) -> Bench:
 
 @contextmanager
 def _process(bench: Bench, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command and whatever it starts, all of which are killed at the end of the block."""
+    """A command and its children, all killed at the end of the block."""
     own = {"DAGSTER_HOME": str(bench.home.dagster), "EVERY_MINUTE_CLOCK": str(bench.folder / "clock")}
     process = subprocess.Popen(
         command,
@@ -59,7 +59,7 @@ def _process(bench: Bench, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        # Also where it has ended: what it started may go on.
+        # Also if it has ended: its children may continue.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -73,7 +73,7 @@ def _until(holds: Callable[[], object]) -> None:
 
 
 @pytest.mark.faults(45)
-def test_runs_that_are_killed_free_the_lock_and_do_not_hold_up_the_schedule_which_makes_up_for_what_it_missed(
+def test_killed_runs_release_the_lock_and_do_not_block_the_schedule_which_catches_up(
     bench: Bench, sandbox: Sandbox
 ) -> None:
     clock = bench.folder / "clock"
@@ -86,7 +86,7 @@ def test_runs_that_are_killed_free_the_lock_and_do_not_hold_up_the_schedule_whic
         def asked() -> int:
             return len(sandbox.requests())
 
-        # Everything dies at once, as in a power cut: nobody is there to tell Dagster.
+        # Everything dies at once, as in a power failure: no process is left to report to Dagster.
         sandbox.put_fault("hang")
         before = asked()
         with _process(bench, sys.executable, "-m", "pipeline.cli", "run", "--as-of", SOON.isoformat()):
@@ -99,7 +99,7 @@ def test_runs_that_are_killed_free_the_lock_and_do_not_hold_up_the_schedule_whic
         before = asked()
         daemon = str(Path(sys.executable).with_name("dagster-daemon"))
         with _process(bench, daemon, "run", "-m", "tests.faults.every_minute", "-d", str(CLONE)):
-            # The tick's run goes ahead once the lost one is ended.
+            # The tick's run starts once the lost one is ended.
             _until(lambda: asked() > before)
             assert with_status(_FAILURE) == {cut}
 
@@ -110,7 +110,7 @@ def test_runs_that_are_killed_free_the_lock_and_do_not_hold_up_the_schedule_whic
             os.kill(process, signal.SIGKILL)
             began = time.monotonic()
             sandbox.clear_faults()
-            # Ten days of ticks are missed, which is more than a run looks back by itself.
+            # Ten days of ticks are missed, which is more than an ordinary look-back.
             sandbox.move_clock(LATE)
             clock.write_text(LATE.isoformat())
             _until(lambda: killed in with_status(_FAILURE))
@@ -123,7 +123,7 @@ def test_runs_that_are_killed_free_the_lock_and_do_not_hold_up_the_schedule_whic
             assert with_status(_FAILURE) == {cut, killed}
 
     assert bench.rows("SELECT DISTINCT reading_state, observed_at_utc FROM marts.account_status") == [("fresh", LATE)]
-    # Nothing is missing of what one who asks for everything now is told.
+    # Nothing is missing compared with a complete request now.
     (bench.folder / "twin").mkdir()
     twin = Bench(bench.folder / "twin", bench.accounts_toml, bench.keys)
     twin.run(LATE)
@@ -137,5 +137,5 @@ def test_a_process_is_the_one_that_began_the_run_only_if_it_was_there_then() -> 
     assert _is_alive(os.getpid(), time.time())
     assert not _is_alive(ended.pid, time.time())
     if Path("/proc/stat").exists():
-        # After a power cut another process may have its number.
+        # After a power failure another process may have its id.
         assert not _is_alive(os.getpid(), time.time() - 30 * 86400)

@@ -1,8 +1,8 @@
-"""What a vendor can do wrong, done to a whole refresh: each account meets one fault, all side by side.
+"""Faults of vendors in a complete refresh: each account meets one fault, all concurrently.
 
 How the client waits, retries and reads is tested to the byte in tests/http, and how a listing is walked in
-tests/landing. Here the same faults must be rows and sentences, and must harm neither the other accounts nor what was
-known before.
+tests/landing. Here the same faults must become rows and sentences, and must affect neither other accounts nor earlier
+data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _status(code: int) -> Script:
     return reply(code, echo=True)
 
 
-# account, what its vendor plays, how it ends, after how many requests
+# account, its vendor's script, outcome, number of requests
 _RIDDEN_OUT = [
     pytest.param("wait-whole", (reply(429, headers={"Retry-After": "3"}), FINE), 2, marks=faults(1)),
     pytest.param("wait-fraction", (reply(429, headers={"Retry-After": "1.5"}), FINE), 2, marks=faults(3)),
@@ -133,7 +133,7 @@ def _of(flaw: str) -> str:
 
 
 @pytest.mark.parametrize(("account", "scripts", "requests"), _RIDDEN_OUT)
-def test_what_passes_is_ridden_out(storm: Storm, account: str, scripts: object, requests: int) -> None:
+def test_transient_failures_are_retried(storm: Storm, account: str, scripts: object, requests: int) -> None:
     fetch = storm.fetches[account, "wallet"]
     assert (fetch["outcome"], fetch["attempts"]) == ("ok", requests)
     assert storm.status[account] == (AFTER, "fresh")
@@ -143,12 +143,12 @@ def test_what_passes_is_ridden_out(storm: Storm, account: str, scripts: object, 
 
 
 @pytest.mark.parametrize(("account", "scripts", "outcome", "requests"), _FAILED)
-def test_what_does_not_pass_is_one_sentence_and_leaves_the_last_balance_with_its_age(
+def test_a_rejected_answer_is_one_sentence_and_keeps_the_last_balance_with_its_age(
     storm: Storm, account: str, scripts: object, outcome: str, requests: int
 ) -> None:
     fetch = storm.fetches[account, "wallet"]
     assert (fetch["outcome"], fetch["attempts"]) == (outcome, requests)
-    # One request in calm, these in the storm, and none after them.
+    # One request in the calm, these in the storm, and none after them.
     assert len(storm.servers[account].requests) == 1 + requests
     [line] = [line for line in storm.problems if f"account {account}:" in line]
     assert line == fetch["reason"]
@@ -168,7 +168,7 @@ def test_the_others_finish(storm: Storm, account: str) -> None:
 
 
 @pytest.mark.parametrize(("account", "body", "drift"), _UNREADABLE)
-def test_what_is_no_exact_amount_is_refused_with_a_reason_and_nothing_blocks(
+def test_an_inexact_amount_is_rejected_with_a_reason_and_blocks_nothing(
     storm: Storm, account: str, body: bytes, drift: str
 ) -> None:
     assert storm.fetches[account, "wallet"]["outcome"] == "ok"
@@ -177,7 +177,7 @@ def test_what_is_no_exact_amount_is_refused_with_a_reason_and_nothing_blocks(
     rows = storm.bench.rows
     assert rows(f"SELECT count(*) FROM staging.rejects WHERE account_id = '{account}'") == [(1,)]
     assert (drift,) in rows(f"SELECT check_name FROM staging.schema_drift WHERE account_id = '{account}'")
-    # No part of it is written: the reading is there as unknown, and nowhere as a number.
+    # No part of it is written: the reading is recorded as unknown, and its number nowhere.
     readings = (
         f"SELECT balance_amount FROM core.balance_snapshots WHERE account_id = '{account}' ORDER BY observed_at_utc"
     )
@@ -224,7 +224,7 @@ def test_a_connection_that_is_reset_costs_a_second_request_and_no_page(storm: St
 
 @pytest.mark.faults(17)
 @pytest.mark.faults(18)
-def test_no_other_host_is_asked_and_none_sees_the_key(storm: Storm) -> None:
+def test_no_other_host_gets_a_request_or_the_key(storm: Storm) -> None:
     assert storm.fetches["foreign-next", "transactions"]["outcome"] == "foreign_origin"
     assert [line for line in storm.problems if "foreign-next" in line and "was not followed" in line]
     assert storm.elsewhere.connection_count == 0
@@ -232,7 +232,7 @@ def test_no_other_host_is_asked_and_none_sees_the_key(storm: Storm) -> None:
 
 
 @pytest.mark.faults(19)
-def test_a_cyclic_listing_fails_and_what_it_held_is_kept(storm: Storm) -> None:
+def test_a_cyclic_listing_fails_and_its_rows_are_kept(storm: Storm) -> None:
     assert storm.fetches["cyclic", "transactions"]["outcome"] == "pagination"
     assert [line for line in storm.problems if "account cyclic:" in line and "already walked" in line]
     assert _entries(storm, "cyclic") == ["e0", "e1", "e2"]
@@ -253,12 +253,12 @@ def test_a_last_page_that_links_to_itself_is_the_last(storm: Storm) -> None:
 
 
 @pytest.mark.faults(20)
-def test_rows_that_come_twice_are_one_row(storm: Storm) -> None:
+def test_repeated_rows_are_one_row(storm: Storm) -> None:
     assert _entries(storm, "twice") == ["e0", "e1", "e2"]
 
 
 @pytest.mark.faults(22)
-def test_a_listing_that_is_suddenly_empty_takes_nothing_away_and_is_told(storm: Storm) -> None:
+def test_a_suddenly_empty_listing_removes_nothing_and_is_reported(storm: Storm) -> None:
     assert _entries(storm, "emptied") == ["e1", "e2"]
     assert [line for line in storm.problems if "emptied" in line and "the listing is empty" in line]
 

@@ -1,4 +1,4 @@
-"""Two months of an account with a ledger, one with usage days, and one of which only balances are known."""
+"""Two months of an account with a ledger, one with usage days, and one with balances only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST = datetime(2026, 2, 20, 6, tzinfo=UTC)
 LAST = datetime(2026, 3, 18, 12, tzinfo=UTC)
 
 LEDGER = (
-    # type, amount, when, and the words for it
+    # type, amount, time, and description
     ("deposit", "500.00", datetime(2026, 2, 21, 9, tzinfo=UTC), 'Card, "main"\nsecond line'),
     ("renewal", "-24.00", datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC), "VPS, a month"),
     ("usage", "-3.50", datetime(2026, 3, 1, tzinfo=UTC), None),
@@ -32,7 +32,7 @@ USAGE = {date(2026, 2, 18) + timedelta(days=day): 10 + day for day in range(29)}
 
 
 def land(workshop: Workshop, *, credit_price: str | None = "0.10") -> None:
-    """Land what the three vendors say at FIRST and at LAST."""
+    """Land the three vendors' answers at FIRST and at LAST."""
     workshop.landing.run(
         {
             "ledger": {"vendor": "vpsbg", "team": "web", "tags": {"product": "shop"}},
@@ -98,7 +98,7 @@ def land(workshop: Workshop, *, credit_price: str | None = "0.10") -> None:
 
 @pytest.fixture(scope="module")
 def charged(new_workshop: NewWorkshop) -> Iterator[Workshop]:
-    """All three accounts, loaded and charged; for looking only, or within a transaction that is rolled back."""
+    """All three accounts, loaded and charged; read-only, or within a transaction that is rolled back."""
     with new_workshop() as made:
         land(made)
         yield made

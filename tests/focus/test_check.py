@@ -1,4 +1,4 @@
-"""sql/marts/focus_cost_and_usage/checks.sql: it passes what is right, and names what is not."""
+"""sql/marts/focus_cost_and_usage/checks.sql: it accepts correct charges, and names wrong ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHECK, _CHECK_ESTIMATED = (
 _PERIODS = "a charge period is half-open and in order, within its billing period, which is a UTC month"
 _BILLED = "BilledCost of a month is what the ledger has as paid in"
 _EFFECTIVE = "EffectiveCost of a month is what left by the ledger or by usage"
-_PURCHASE = "a purchase is used up by its drawdown, or at once where no drawdown is ever told"
+_PURCHASE = "a purchase is used up by its drawdown, or at once if no drawdown is ever reported"
 _GONE = "EffectiveCost between the first and the last reading is what the bridge has as gone"
 _USED = "usage charged between the first and the last reading is what the bridge has as used"
 _CURRENCY = "a billing account has one currency in a month"
@@ -34,7 +34,7 @@ def test_the_three_accounts_pass(charged: Workshop) -> None:
     methods = charged.rows(
         "SELECT x_AccountId, x_MeasurementMethod, count(*) FROM marts.focus_cost_and_usage_estimated GROUP BY 1, 2 ORDER BY 1"
     )
-    # One surprise is money that came in, and the tax has two rows.
+    # One unexpected row is incoming money, and the tax has two rows.
     assert methods == [
         ("balances", "balance_delta", 1),
         ("days", "usage_day", len(USAGE)),
@@ -42,7 +42,7 @@ def test_the_three_accounts_pass(charged: Workshop) -> None:
     ]
 
 
-def test_what_was_paid_in_and_what_was_used_are_the_ledgers_own(charged: Workshop) -> None:
+def test_purchases_and_usage_are_those_of_the_ledger(charged: Workshop) -> None:
     found = charged.rows(
         "SELECT strftime(BillingPeriodStart, '%m'), sum(BilledCost), sum(EffectiveCost) FROM marts.focus_cost_and_usage "
         "WHERE x_AccountId = 'ledger' GROUP BY 1 ORDER BY 1"
@@ -128,7 +128,7 @@ def test_an_account_that_is_another_one_under_a_second_name_is_charged_nothing(
         charged.connection.execute(
             "UPDATE core.accounts SET same_as_account_id = 'first' WHERE account_id = ?", [account_id]
         )
-        # The charges of before do not agree with it.
+        # The earlier charges do not agree with it.
         assert {found for found, _ in charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED)} == {account_id}
         for table in tables:
             recompute(charged.connection, discover()[table])

@@ -1,4 +1,4 @@
-"""published/focus: files that a FOCUS linter passes, and that hold what the build holds."""
+"""published/focus: files that a FOCUS linter accepts, with the contents of the build."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DATASET = "Cost and Usage"
 
 
 def _validate(path: Path) -> tuple[int, str]:
-    """The exit code and findings of focus-toolkit on a file."""
+    """Exit code and findings of focus-toolkit for a file."""
     done = subprocess.run(
         [sys.executable, "-m", "focus_data_toolkit", "validate", str(path), "--dataset", "cost-and-usage"],
         capture_output=True, text=True, timeout=600, check=False,
@@ -59,7 +59,7 @@ def folder(charged: Workshop) -> Path:
 
 @pytest.fixture(scope="module")
 def unpriced(new_workshop: NewWorkshop) -> Iterator[Path]:
-    """The same accounts, but nobody has said what a credit cost."""
+    """The same accounts, without a configured price of a credit."""
     with new_workshop() as made:
         land(made, credit_price=None)
         yield _export(made)
@@ -72,8 +72,8 @@ def test_the_linter_passes_every_file(unpriced: Path, name: str) -> None:
     assert code == 0, said
 
 
-def test_the_linter_minds_no_more_than_the_name_of_a_virtual_currency(folder: Path) -> None:
-    """FOCUS has a virtual currency's name in PricingCurrency; this linter knows ISO 4217 codes alone."""
+def test_the_linter_only_reports_the_name_of_a_virtual_currency(folder: Path) -> None:
+    """FOCUS allows a virtual currency's name in PricingCurrency; this linter only knows ISO 4217 codes."""
     code, said = _validate(folder / "focus_cost_and_usage.csv")
     findings = said.splitlines()[1:]
     credits = [row for row in _rows(folder / "focus_cost_and_usage.csv") if row["PricingCurrency"] == "Credits"]
@@ -91,7 +91,7 @@ def test_the_linter_minds_no_more_than_the_name_of_a_virtual_currency(folder: Pa
         assert report.messages() == []
 
 
-def test_the_linter_does_find_what_is_wrong(unpriced: Path, tmp_path: Path) -> None:
+def test_the_linter_finds_errors(unpriced: Path, tmp_path: Path) -> None:
     path = unpriced / "focus_cost_and_usage.csv"
     wrong = tmp_path / "wrong.csv"
     wrong.write_text(path.read_text(encoding="utf-8").replace("Usage-Based", "N/A"), encoding="utf-8")
@@ -99,7 +99,7 @@ def test_the_linter_does_find_what_is_wrong(unpriced: Path, tmp_path: Path) -> N
     assert _validate(wrong)[0] == 1
 
 
-def test_every_file_is_the_owners_alone_and_nothing_else_is_there(folder: Path) -> None:
+def test_every_file_is_private_and_there_are_no_others(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == _FILES
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -126,14 +126,14 @@ def test_the_csv_is_the_table_in_the_order_that_focus_wants(folder: Path, charge
             assert not {"N/A", "NULL", "null", "None"} & set(row.values())
 
 
-def test_the_parquet_holds_exact_decimals_and_instants(folder: Path) -> None:
+def test_the_parquet_has_exact_decimals_and_instants(folder: Path) -> None:
     path = folder / "focus_cost_and_usage_estimated.parquet"
     types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE FROM '{path}'").fetchall()}
 
     assert types == {column.name: str(column.column.type) for column in TABLES[1].columns}
 
 
-def test_the_owners_words_and_the_vendors_come_through(folder: Path) -> None:
+def test_texts_of_owner_and_vendor_are_kept(folder: Path) -> None:
     rows = {row["x_ChargeId"]: row for row in _rows(folder / "focus_cost_and_usage.csv")}
 
     assert rows["entry/t0"]["ChargeDescription"] == 'Card, "main"\\nsecond line'
@@ -169,9 +169,9 @@ def test_a_whole_run_exports_charges_of_every_vendor(tmp_path: Path) -> None:
         world.move_clock(later)
         assert bench.run(later).is_ok
     rows = _rows(bench.home.published / "focus" / "focus_cost_and_usage_estimated.csv")
-    told = {(row["ServiceProviderName"], row["ServiceSubcategory"], row["x_IsEstimated"]) for row in rows}
+    exported = {(row["ServiceProviderName"], row["ServiceSubcategory"], row["x_IsEstimated"]) for row in rows}
 
-    assert told == {
+    assert exported == {
         ("VPSBG", "Virtual Machines", "false"),
         ("Hyperstack", "Virtual Machines", "false"),
         ("Voxpria", "Generative AI", "false"),
@@ -183,11 +183,11 @@ def test_a_whole_run_exports_charges_of_every_vendor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "service", [Service(), *(vendor.service for vendor in discover().values())], ids=lambda each: each.subcategory
 )
-def test_what_a_vendor_sells_is_called_as_focus_calls_it(service: Service) -> None:
+def test_a_vendors_service_has_its_focus_category(service: Service) -> None:
     assert load_model()["service_subcategory_parents"][service.subcategory] == service.category
 
 
-def test_the_page_says_of_each_vendor_what_its_folder_does() -> None:
+def test_the_page_describes_each_vendors_declaration() -> None:
     page = (DOCS / "focus.md").read_text(encoding="utf-8")
     for vendor in discover().values():
         title = "kept by hand" if vendor.base_url is None else vendor.title
@@ -208,7 +208,7 @@ def test_the_pages_query_adds_up_what_was_paid_in_and_used(charged: Workshop) ->
     ]
 
 
-def test_a_run_from_before_services_were_landed_is_read_all_the_same(workshop: Workshop) -> None:
+def test_a_run_from_before_services_were_landed_is_still_read(workshop: Workshop) -> None:
     record = run_record({"main": {}})
     for name in ("ServiceProviderName", "ServiceName", "ServiceCategory", "ServiceSubcategory", "PricingCurrency"):
         del record["accounts"]["main"][name]
@@ -228,7 +228,7 @@ def test_the_columns_are_those_of_the_specification() -> None:
         assert mandatory <= ours.keys()
         assert {name for name in ours if not name.startswith("x_")} <= theirs.keys()
         for name in theirs.keys() & ours.keys():
-            # What may be NULL here may be NULL there.
+            # Columns that may be NULL here may be NULL there.
             assert theirs[name]["allows_nulls"] or not ours[name].is_nullable, name
     assert list(COLUMNS["ServiceCategory"].allowed) == theirs["ServiceCategory"]["allowed_values"]
     for name in ("ChargeCategory", "ChargeClass", "ChargeFrequency"):

@@ -1,4 +1,4 @@
-"""Rows to plot, and how a plot is read back."""
+"""Rows to plot, and functions to read a plot back."""
 
 from __future__ import annotations
 

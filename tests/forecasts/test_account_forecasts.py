@@ -1,4 +1,4 @@
-"""Forecasts of accounts: each by itself, whatever the others hold."""
+"""Forecasts of accounts: each independent of the others' data."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_an_account_that_cannot_be_forecast_costs_no_other_its_forecast(monkeypa
         return topups(paths, fact, observed)
 
     monkeypatch.setattr(account_forecasts, "_topups", spoilt)
-    told: list[tuple[str, str]] = []
-    rest = forecast_accounts(inputs, on_failure=lambda name, problem: told.append((name, str(problem))))
-    assert told == [("b", "a fault of this account's own")]
+    failures: list[tuple[str, str]] = []
+    rest = forecast_accounts(inputs, on_failure=lambda name, problem: failures.append((name, str(problem))))
+    assert failures == [("b", "a fault of this account's own")]
     assert_frame_equal(rest, whole.filter(pl.col("account_id") != "b"))
 
 
-def test_automatic_top_ups_leave_what_would_come_without_them() -> None:
+def test_automatic_top_ups_keep_the_runway_without_them() -> None:
     with_them, without = forecast_accounts(_inputs("a", is_auto=True)), forecast_accounts(_inputs("a"))
     assert set(with_them["auto_topup_model"]) == {"modelled"}
     assert with_them["depleted_probability"].max() == 0.0

@@ -36,7 +36,7 @@ def issued(days: int, quantiles: Sequence[float] | np.ndarray = USUAL, account_i
 
 
 def found(days: Sequence[float | None], quantiles=USUAL, restated: Sequence[int] = (), **more) -> list[dict]:
-    """What is found in days after eight usual weeks; `restated` counts from the first of them."""
+    """Anomalies in days after eight usual weeks; `restated` counts from the first of them."""
     history = frame({"a": [*WEEKS, *days]})
     first = AS_OF - timedelta(days=len(days) - 1)
     flags = [first + timedelta(days=place) for place in restated]
@@ -82,13 +82,13 @@ def test_an_account_that_never_changes_is_not_startled_by_a_cent():
     assert tails(20, constant)[1] == LEAST_PROBABILITY
 
 
-def test_rare_payments_are_not_excused_whatever_comes():
+def test_rare_payments_do_not_excuse_every_amount():
     rare = [0, 0, 0, 0, 0, 0, 10.0]
     assert tails(12.5, rare)[1] == pytest.approx(0.025)
     assert tails(0, rare) == pytest.approx((0.90, 0.95))
 
 
-def test_spend_of_an_account_that_was_to_spend_nothing_is_as_unlikely_as_can_be_told():
+def test_spend_of_an_account_forecast_as_zero_has_the_least_probability():
     assert tails(0.01, [0.0] * 7)[1] == LEAST_PROBABILITY
     assert tails(0, [0.0] * 7) == pytest.approx((0.95, 0.95))
 
@@ -98,7 +98,7 @@ amounts = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda each: round(eac
 
 @settings(max_examples=60)
 @given(st.lists(amounts, min_size=7, max_size=7).map(sorted), st.lists(amounts, min_size=2, max_size=2).map(sorted))
-def test_probabilities_are_between_0_and_1_and_move_with_what_came(quantiles, came):
+def test_probabilities_are_between_0_and_1_and_monotonic(quantiles, came):
     below, above = tail_probabilities(np.array([quantiles] * 2), np.array(came))
     for side in (below, above):
         assert ((side >= LEAST_PROBABILITY) & (side <= 1)).all()
@@ -155,7 +155,7 @@ def test_a_week_of_days_that_are_each_likely_enough_can_be_a_level():
     assert found(days[:2]) == []
 
 
-def test_a_level_is_told_by_the_week_where_days_within_the_range_break_its_runs():
+def test_a_level_is_found_by_week_if_days_within_the_range_break_its_runs():
     [row] = found([9, 9, 17, 17, 13, 17, 17, 13, 17])
     assert (row["anomaly_kind"], row["first_date"], row["last_date"]) == ("step", day(6), day(0))
     assert found([9, 9, 17, 17, 9, 17, 17, 9, 17]) == []
@@ -174,7 +174,7 @@ def test_four_observed_days_are_enough_for_a_level_and_three_are_not():
     assert found([18.5, 18.5, None, None, 18.5]) == []
 
 
-def test_a_week_of_nothing_where_nothing_was_expected_is_no_level():
+def test_a_week_without_expected_spend_is_no_level():
     assert found([0.0] * 7, [0.0] * 7, day_correlation=0) == []
 
 
@@ -189,13 +189,13 @@ def test_highs_and_lows_in_turn_are_no_level():
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_nothing_where_spend_was_sure_is_a_stop(length):
+def test_a_day_without_certain_spend_is_a_stop(length):
     [row] = found([10, *[0.0] * length], [8, 8.5, 9, 10, 11, 11.5, 12])
     assert (row["anomaly_kind"], row["first_date"], row["last_date"]) == ("stop", day(length - 1), day(0))
     assert row["reason"].startswith("Nothing was spent")
 
 
-def test_a_stop_takes_longer_to_tell_where_single_days_without_spend_are_usual():
+def test_a_stop_takes_longer_to_detect_if_days_without_spend_are_usual():
     often = [0, 5, 8, 10, 12, 13, 14]
     chance = tails(0, often)[0]
     assert chance == pytest.approx(0.05)
@@ -205,7 +205,7 @@ def test_a_stop_takes_longer_to_tell_where_single_days_without_spend_are_usual()
     assert row["tail_probability"] == pytest.approx(2 * chance**3)
 
 
-def test_nothing_where_nothing_was_likely_is_no_stop():
+def test_days_without_likely_spend_are_no_stop():
     assert found([0.0] * 10, [0, 0, 0, 0, 12, 13, 14]) == []
 
 
@@ -234,10 +234,10 @@ def test_a_day_that_was_not_observed_breaks_a_run():
     assert kinds == [("spike", day(4), day(3)), ("spike", day(1), day(0))]
 
 
-# -- what has happened before ---------------------------------------------------------------------------------------
+# -- earlier occurrences --------------------------------------------------------------------------------------------
 
 
-def test_what_came_before_on_a_rare_day_is_no_anomaly():
+def test_an_earlier_amount_on_a_rare_day_is_no_anomaly():
     before = frame({"a": [*WEEKS[:20], 60.0, *WEEKS[:35], 60.0]})
     assert find_anomalies(before, issued(1)).height == 0
     assert find_anomalies(before.filter(pl.col("date") > day(30)), issued(1)).height == 1
@@ -248,7 +248,8 @@ def test_the_day_before_is_no_excuse():
 
 
 def test_a_weekday_is_compared_with_its_own_kind():
-    # Every seventh day, the weekday of AS_OF among them, costs 60 more than seldom: the other days are no excuse for it.
+    # Every seventh day, the weekday of AS_OF among them, costs 60 more than on rare days: other weekdays do not excuse
+    # it.
     weekly = [60.0 if (55 - place) % 7 == 0 else 10.0 for place in range(56)]
     another = [60.0 if (55 - place) % 7 == 1 else 10.0 for place in range(56)]
     assert find_anomalies(frame({"a": [*weekly[:-1], 60.0]}), issued(1)).height == 0
@@ -273,7 +274,7 @@ def test_history_can_be_passed_apart_and_actual_wins():
     assert find_anomalies(newest, issued(1), history=stale)["actual_amount"].to_list() == [60.0]
 
 
-# -- the whole ------------------------------------------------------------------------------------------------------
+# -- all kinds together ---------------------------------------------------------------------------------------------
 
 
 def test_only_days_with_a_forecast_are_judged():
@@ -305,7 +306,7 @@ def test_honest_forecasts_raise_few_alarms(name, draw):
     names = [f"a{number:02d}" for number in range(60)]
     days = frame(dict(zip(names, draw(rng, (60, 180)).tolist(), strict=True)))
     alarms = find_anomalies(days, pl.concat([issued(90, quantiles, each) for each in names]))
-    # 5,400 days at a threshold of 1 in 1,000: 5 were honest, 22 are 4 in 1,000.
+    # 5,400 days at a threshold of 1 in 1,000: 5 would be calibrated, 22 are 4 in 1,000.
     assert alarms.height <= 22
 
 
@@ -327,14 +328,14 @@ def test_the_order_of_rows_changes_nothing_and_accounts_do_not_touch():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from([10.0, 12.0, 14.5, 25.0, 60.0, 5.0, 0.0, None]), min_size=1, max_size=25))
 @example([0.0, 0.0, 0.0, 10.0, 0.0, 0.0, 0.0])
-def test_no_day_is_told_twice_and_every_row_is_whole(days):
+def test_no_day_is_reported_twice_and_every_row_is_complete(days):
     rows = found(days)
-    told = [
+    days = [
         row["first_date"] + timedelta(days=place)
         for row in rows
         for place in range((row["last_date"] - row["first_date"]).days + 1)
     ]
-    assert len(told) == len(set(told))
+    assert len(days) == len(set(days))
     for row in rows:
         assert row["anomaly_kind"] in KINDS
         assert LEAST_PROBABILITY <= row["tail_probability"] < THRESHOLD
@@ -346,7 +347,7 @@ def test_no_day_is_told_twice_and_every_row_is_whole(days):
         assert (row["actual_amount"] == 0) == (row["anomaly_kind"] == "stop")
 
 
-def test_what_the_forecaster_issued_can_be_handed_in_and_is_left_as_it_was():
+def test_issued_forecasts_are_accepted_and_unchanged():
     history = noise(120)
     before, after = frame({"a": history[:-1]}, until=day(1)), frame({"a": [*history[:-1], 500.0]})
     result = forecast(before, day(1), 5, paths=200)
@@ -363,7 +364,7 @@ def test_nothing_in_gives_nothing_out():
     assert find_anomalies(frame({"a": WEEKS}), issued(0)).height == 0
 
 
-def test_what_cannot_be_judged_is_refused():
+def test_invalid_input_of_anomalies_is_refused():
     actual = frame({"a": WEEKS})
     with pytest.raises(InputError, match="issued has no column quantile"):
         find_anomalies(actual, issued(1).drop("quantile"))

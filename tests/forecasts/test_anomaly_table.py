@@ -1,4 +1,4 @@
-"""The table of anomalies, from issued forecasts and spend as they stand in the warehouse."""
+"""The table of anomalies, from issued forecasts and spend in the warehouse."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _issue(workshop: Workshop, day: date, *, horizons: int = 3, times: int = 1, 
 
 
 def _spend(workshop: Workshop, amounts: dict[date, str], **more: str) -> None:
-    """Eight weeks of the usual before the first issue, ten on every day since that is not named."""
+    """Eight usual weeks before the first issue, with ten on every day since then that is not given."""
     days = [FIRST + timedelta(days=day) for day in range(-56, (TODAY - FIRST).days)]
     usual = ("10", "11", "9", "12", "8", "10", "10")
     insert(
@@ -101,11 +101,11 @@ def test_nothing_issued_or_nothing_unusual_is_no_row(workshop: Workshop) -> None
     assert _found(workshop) == []
 
 
-def test_a_day_without_an_issue_is_held_against_the_nearest_earlier_one(workshop: Workshop) -> None:
+def test_a_day_without_an_issue_is_compared_with_the_nearest_earlier_one(workshop: Workshop) -> None:
     day = date(2026, 3, 10)
     _issue_each_day(workshop, but=(day, day - timedelta(days=1)), horizons=5)
     _spend(workshop, {day: "1000"})
-    # The issue of two days before speaks of it as its third day; of those before that it is a later one.
+    # The issue of two days before has it as its third day; for earlier issues it is a later day.
     workshop.connection.execute(
         "UPDATE forecasts.cost_daily SET p50_amount = 11 WHERE issue_date = DATE '2026-03-08' AND horizon_days = 3"
     )

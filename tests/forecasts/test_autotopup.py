@@ -19,7 +19,7 @@ def follow(amounts: object, balance: str, trigger: str, amount: str) -> AutoTopU
     return simulate(paths_of(amounts), balance=Decimal(balance), rule=rule)
 
 
-def test_a_top_up_comes_on_the_day_that_falls_below_the_trigger():
+def test_a_top_up_is_credited_on_the_day_below_the_trigger():
     # 25, 15 (+20 = 35), 25, 15 (+20 = 35), 25
     found = follow([[10.0] * 5], "35", "20", "20")
 
@@ -29,7 +29,7 @@ def test_a_top_up_comes_on_the_day_that_falls_below_the_trigger():
     assert found.expected_amount == 40
 
 
-def test_the_reason_says_what_is_supposed():
+def test_the_reason_states_the_assumption():
     rule = Rule(is_on=True, threshold_amount=Decimal("20.000000000"), topup_amount=Decimal(100))
     found = simulate(steady(), balance=Decimal(50), rule=rule, unit_code="USD")
     assert found.reason == (
@@ -53,26 +53,26 @@ def test_once_a_day_is_not_always_enough_and_depleted_stays_depleted():
     assert found.expected_amount == 30
 
 
-def test_a_balance_below_zero_is_depleted_and_a_silent_trigger_is_said():
+def test_a_balance_below_zero_is_depleted_and_an_inactive_trigger_is_reported():
     found = follow([[0.0, 0.0]], "-5", "10", "100")
     assert found.depleted_probability.tolist() == [1, 1]
     assert found.expected_count.tolist() == [1, 1]
-    assert "nothing was paid in: see whether it works" in found.reason
-    assert "see whether it works" not in follow([[0.0]], "10", "10", "100").reason
+    assert "nothing was paid in: check that it works" in found.reason
+    assert "check that it works" not in follow([[0.0]], "10", "10", "100").reason
 
 
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
         (Rule(is_on=False, threshold_amount=Decimal(1), topup_amount=Decimal(1)), "are off"),
-        (Rule(is_on=True), "does not say their trigger and amount"),
-        (Rule(is_on=True, topup_amount=Decimal(5)), "does not say their trigger."),
-        (Rule(is_on=True, threshold_amount=Decimal(5)), "does not say their amount."),
+        (Rule(is_on=True), "does not state their trigger and amount"),
+        (Rule(is_on=True, topup_amount=Decimal(5)), "does not state their trigger."),
+        (Rule(is_on=True, threshold_amount=Decimal(5)), "does not state their amount."),
         (Rule(is_on=True, threshold_amount=Decimal(5), topup_amount=Decimal(0)), "an amount of 0.00 has no effect"),
         (Rule(is_on=True, threshold_amount=Decimal(-5), topup_amount=Decimal(9)), "a trigger of -5.00 acts when"),
     ],
 )
-def test_what_is_not_modelled_says_why(rule, words):
+def test_automatic_top_ups_that_are_not_modelled_have_a_reason(rule, words):
     found = simulate(steady(), balance=Decimal(100), rule=rule)
 
     assert not found.is_modelled
@@ -80,7 +80,7 @@ def test_what_is_not_modelled_says_why(rule, words):
     assert found.depleted_probability is found.expected_count is found.expected_amount is None
 
 
-def test_what_is_no_money_is_refused():
+def test_invalid_money_is_refused():
     with pytest.raises(InputError, match="threshold_amount is NaN"):
         Rule(is_on=True, threshold_amount=Decimal("NaN"))
     with pytest.raises(InputError, match="topup_amount is a float"):

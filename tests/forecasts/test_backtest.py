@@ -41,7 +41,7 @@ def even(account_id, as_of, horizon):
 
 
 def knowing(spend: pl.DataFrame, factor: float = 1.0):
-    """Paths that are what came, times a factor."""
+    """Paths that equal actual spend, times a factor."""
     came = {(account_id, day): amount for account_id, day, amount in spend.iter_rows()}
 
     def amounts(account_id, as_of, horizon):
@@ -60,7 +60,7 @@ def row(result: Backtest, method: str, horizon: int, account_id: str = "*") -> d
 
 @pytest.fixture(scope="module")
 def one_origin():
-    """Four weeks of 10 a day, then a week of 140: every method says 70 but the one that says 0 to 200."""
+    """Four weeks of 10 a day, then a week of 140: every method forecasts 70, except the one with 0 to 200."""
     return backtest(frame({"a": [*MONTH, *[20.0] * 7]}), sampler=sampler_of(even))
 
 
@@ -74,7 +74,7 @@ def test_the_losses_are_those_worked_out_by_hand(one_origin):
 
 
 def test_the_runway_scores_are_those_worked_out_by_hand(one_origin):
-    # Balances of 50, 100, 200 and 400; the first two were gone.
+    # Balances of 50, 100, 200 and 400; the first two ran dry.
     own = ((51 / 201) ** 2 + (101 / 201) ** 2) / 4
     assert row(one_origin, "drawdown", 7)["brier_score"] == pytest.approx(own)
     assert row(one_origin, "mean_28d", 7)["brier_score"] == pytest.approx(1 / 4)
@@ -113,7 +113,7 @@ def test_each_total_is_counted_within_below_or_above_the_band():
     assert own["coverage_90_ratio"] == 0.6
 
 
-def test_who_knows_what_comes_is_always_right():
+def test_a_forecast_of_the_actual_spend_is_always_right():
     spend = frame({"a": noise(130), "b": noise(130, seed=1, level=3000.0)})
     result = backtest(spend, sampler=sampler_of(knowing(spend)))
     for horizon in (7, 30, 90):
@@ -130,7 +130,7 @@ def test_who_knows_what_comes_is_always_right():
 
 
 @pytest.mark.parametrize(("factor", "below", "above"), [(1.5, 1.0, 0.0), (0.5, 0.0, 1.0)])
-def test_a_band_that_always_misses_holds_nothing(factor, below, above):
+def test_a_band_that_always_misses_has_no_coverage(factor, below, above):
     spend = frame({"a": noise(130)})
     result = backtest(spend, sampler=sampler_of(knowing(spend, factor)))
     own = row(result, "drawdown", 30)
@@ -151,9 +151,9 @@ def test_methods_of_one_number_have_no_band(one_origin):
     assert one_origin.scores.filter(pl.col("forecaster") == "drawdown")["coverage_80_ratio"].null_count() == 0
 
 
-def test_each_rule_of_thumb_says_what_its_name_says():
+def test_each_baseline_matches_its_name():
     ramp = [float(day) for day in range(28)]
-    # 7 days: the last week's mean is 24, the month's 13.5; the weekdays as they were last add up to 168 as well.
+    # 7 days: the last week's mean is 24, the month's 13.5; the last values of the weekdays also add up to 168.
     spend = frame({"a": [*ramp, 100.0, *[0.0] * 6]})
     result = backtest(spend, horizons=[1], step_days=7, sampler=sampler_of(even_day))
     errors = {method: row(result, method, 1)["median_error_ratio"] for method in METHODS}
@@ -176,7 +176,7 @@ def test_a_weekday_that_was_not_observed_is_taken_from_the_week_before():
     assert row(result, "seasonal_naive", 1)["median_error_ratio"] == pytest.approx((100 - 21) / (100 - month))
 
 
-def test_accounts_count_alike_together_whatever_their_unit():
+def test_accounts_have_equal_weight_in_any_unit():
     alike = [*MONTH, *[20.0] * 7]
     spend = frame({"a": alike, "b": [100 * day for day in alike]})
 
@@ -196,7 +196,7 @@ def test_a_mean_that_made_no_error_is_no_base_of_a_ratio():
     assert "made no error" in verdict(result.scores)[1]
 
 
-def test_that_nothing_came_of_nothing_proves_no_band():
+def test_zero_spend_forecast_as_zero_proves_no_band():
     spend = frame({"idle": [0.0] * 60, "a": noise(60)})
     result = backtest(spend, horizons=[7], sampler=sampler_of(knowing(spend, 2.0)))
     assert row(result, "drawdown", 7, "idle")["coverage_80_ratio"] == 1
@@ -217,7 +217,7 @@ def test_no_forecast_knows_more_than_its_day_did():
     assert asked == [AS_OF - timedelta(days=days) for days in (42, 35, 28, 21, 14, 7)]
 
 
-def test_origins_are_as_far_apart_as_asked():
+def test_origins_are_as_far_apart_as_requested():
     spend = frame({"a": noise(70)})
     origins = {
         step: row(backtest(spend, horizons=[7], step_days=step, sampler=sampler_of(even)), "drawdown", 7)
@@ -228,10 +228,10 @@ def test_origins_are_as_far_apart_as_asked():
     assert (origins[14]["origin_count"], origins[14]["separate_origin_count"]) == (3, 3)
 
 
-def test_progress_is_told_from_none_to_all():
-    told = []
-    backtest(frame({"a": noise(70)}), sampler=sampler_of(even), on_progress=lambda *each: told.append(each))
-    assert told == [(done, 6) for done in range(7)]
+def test_progress_is_reported_from_none_to_all():
+    reported = []
+    backtest(frame({"a": noise(70)}), sampler=sampler_of(even), on_progress=lambda *each: reported.append(each))
+    assert reported == [(done, 6) for done in range(7)]
 
 
 def test_horizons_that_overlap_are_counted_apart():
@@ -280,7 +280,7 @@ def test_an_account_with_too_little_is_listed_with_the_reason(days, why):
     assert set(result.scores["account_id"]) == {"*", "enough"}
 
 
-def test_a_horizon_that_nobody_has_history_for_is_listed_and_left_out():
+def test_a_horizon_without_enough_history_is_listed_and_left_out():
     result = backtest(frame({"a": noise(60)}), sampler=sampler_of(even))
     # Origins are a week apart: of the 60 days, 25 or 32 lie behind one, and 35 or 28 ahead.
     assert result.skipped.select("account_id", "horizon_days").rows() == [("*", 30), ("*", 90), ("a", 30), ("a", 90)]
@@ -298,10 +298,10 @@ def test_nothing_in_gives_nothing_out_with_every_column():
             SKIPPED,
         )
         [sentence] = verdict(result.scores)
-        assert "not spend enough" in sentence
+        assert "too little spend" in sentence
 
 
-def test_what_is_no_spend_is_refused():
+def test_invalid_spend_is_refused():
     spend = frame({"a": noise(60)})
     with pytest.raises(InputError, match="more than once"):
         backtest(pl.concat([spend, spend]))

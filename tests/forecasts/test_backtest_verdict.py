@@ -26,7 +26,7 @@ def scores(
     return pl.DataFrame([own, *others], schema=SCORES, orient="row")
 
 
-def test_the_verdict_says_how_often_the_band_held_and_what_it_beats():
+def test_the_verdict_states_the_coverage_and_the_beaten_baselines():
     assert verdict(scores()) == [
         "In 100 weeks like these, the 80 % band for the next 30 days would have held 79: 8 would have fallen below it, 13 above.",
         "Next 30 days: the forecast's loss is 30 % smaller than the 28-day mean's and 50 % smaller than the 7-day mean's.",
@@ -37,7 +37,7 @@ def test_the_verdict_says_how_often_the_band_held_and_what_it_beats():
     ("more", "said"),
     [
         ({"held": 0.6}, "too narrow"),
-        ({"held": 0.97, "below": 0.01}, "wider than it need be"),
+        ({"held": 0.97, "below": 0.01}, "wider than necessary"),
         ({"count": 6}, "only 6 forecasts: read it as a hint"),
         ({"count": 1}, "only 1 forecast: read it as a hint"),
         ({"apart": 3}, "the 200 forecasts cover only 3 stretches of 30 days: read it as a hint"),
@@ -56,7 +56,7 @@ def test_a_hint_is_not_judged():
     assert "narrow" not in " ".join(verdict(scores(held=0.2, count=5)))
 
 
-def test_weeks_are_spoken_of_only_where_origins_are_a_week_apart():
+def test_weeks_are_mentioned_only_if_origins_are_a_week_apart():
     assert verdict(scores(), step_days=3)[0].startswith("In 100 forecasts like these")
 
 

@@ -1,4 +1,4 @@
-"""The plots that Dagster keeps with each run."""
+"""Plots that Dagster keeps with each run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.forecasts.plot_rows import ISSUED, MIDNIGHT, SVG, ahead, chances, his
 
 
 def warehouse(risks: dict[str, float], days: int = 90) -> tuple[duckdb.DuckDBPyConnection, pl.DataFrame]:
-    """Accounts with their chance to be dry within 30 days, as the asset leaves them, and their forecasts."""
+    """Accounts with their probability of being dry within 30 days, as the asset leaves them, and their forecasts."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA core; CREATE SCHEMA forecasts")
     runway = pl.DataFrame(
@@ -56,13 +56,13 @@ def test_the_most_urgent_come_first_and_six_at_most() -> None:
         assert read(base64.b64decode(image).decode()).tag == f"{SVG}svg"
 
 
-def test_who_is_in_no_danger_is_not_kept_each_hour_but_one_is_always_shown() -> None:
+def test_accounts_without_risk_are_not_kept_hourly_but_one_is_always_shown() -> None:
     assert headings(gallery.current_plots(*warehouse({"a": 0.0, "b": 0.009, "c": 0.5, "d": 0.02}))) == ["c", "d"]
     assert headings(gallery.current_plots(*warehouse({"a": 0.0, "b": 0.0}))) == ["a"]
 
 
 @pytest.mark.parametrize("most", [1_000, 16_000, 40_000])
-def test_the_bound_holds_whatever_it_is(most: int) -> None:
+def test_every_bound_is_respected(most: int) -> None:
     connection, ahead = warehouse({f"account-{number}": 0.5 for number in range(9)})
     markdown = gallery.current_plots(connection, ahead, most)
     assert len(markdown.encode()) <= most
@@ -79,7 +79,7 @@ def test_an_owners_words_are_words_in_markdown_too() -> None:
     assert "<" not in plain
 
 
-def test_what_cannot_be_drawn_fails_no_run() -> None:
+def test_a_plot_that_cannot_be_drawn_fails_no_run() -> None:
     connection, ahead = warehouse({"acme": 0.9})
     broken = ahead.with_columns(pl.lit(float("nan")).alias("depleted_probability"))
     assert "Cannot be drawn" in gallery.current_plots(connection, broken)

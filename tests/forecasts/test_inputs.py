@@ -30,7 +30,7 @@ def test_an_account_with_two_balances_is_refused():
 
 
 @pytest.mark.parametrize("amount", [float("nan"), float("inf"), float("-inf"), None])
-def test_what_is_no_amount_is_refused(amount):
+def test_an_invalid_amount_is_refused(amount):
     broken = SPEND.with_columns(
         spend_amount=pl.when(pl.col("date") == AS_OF).then(pl.lit(amount, pl.Float64)).otherwise("spend_amount")
     )

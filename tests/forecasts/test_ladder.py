@@ -23,7 +23,7 @@ def month(result, account_id: str) -> dict[float, float]:
     return dict(zip(rows["quantile"], rows["spend_amount"], strict=True))
 
 
-def test_each_history_stands_on_its_rung(result):
+def test_each_length_of_history_gets_its_method(result):
     methods = dict(result.methods.select("account_id", "method").iter_rows())
     assert {name: methods[name] for name in methods if name.startswith("days-")} == {
         "days-001": "donors",
@@ -46,7 +46,7 @@ def test_history_days_are_the_days_observed(result):
     assert (days["days-800"], days["gap"], days["unknown"]) == (800, 110, 0)
 
 
-def test_an_account_of_which_nothing_is_known_is_abstained_from_and_says_why(result):
+def test_an_unknown_account_is_abstained_from_with_a_reason(result):
     [row] = result.methods.filter(pl.col("is_abstained")).to_dicts()
     assert row["account_id"] == "unknown"
     assert "nothing observed" in row["reason"]
@@ -69,18 +69,18 @@ def test_quantiles_rise(result):
         assert steps["spend_amount"].drop_nulls().min() >= 0
 
 
-def test_usage_without_refunds_never_turns_negative(result):
+def test_usage_without_refunds_is_never_negative(result):
     for part in (result.daily, result.total):
         assert part.filter(pl.col("account_id") != "refunds")["spend_amount"].min() >= 0
 
 
-def test_refunds_come_again_but_do_not_grow(result):
+def test_refunds_recur_but_do_not_grow(result):
     [found] = iterate_paths(frame({"refunds": mixed()["refunds"]}), AS_OF, 90, paths=PATHS)
     assert found.amounts.min() == pytest.approx(-500)
     assert 100 < month(result, "refunds")[0.5] < 500
 
 
-def test_nothing_but_zeros_stays_nothing(result):
+def test_zeros_are_forecast_as_zeros(result):
     assert result.total.filter(pl.col("account_id") == "zeros")["spend_amount"].max() == 0
 
 

@@ -169,7 +169,7 @@ def test_a_quiet_weekday_stays_quiet():
     assert median.filter(pl.col("weekday") <= 5)["spend_amount"].min() > 5
 
 
-def test_bands_of_ordinary_accounts_hold_what_they_say():
+def test_bands_of_ordinary_accounts_have_their_nominal_coverage():
     rng = np.random.default_rng(11)
     truth = 10 * np.exp(np.cumsum(rng.normal(0, 0.02, (120, 210)), axis=1)) * rng.gamma(4, 0.25, (120, 210))
     spend = frame({f"a{number:03d}": days[:180].tolist() for number, days in enumerate(truth)})
@@ -199,7 +199,7 @@ def widths(world: dict[str, list[float]]) -> list[float]:
     return forecast(frame(world), AS_OF, 5, paths=10).pool.filter(pl.col("statistic") == "widths")["value"].to_list()
 
 
-def test_where_the_past_fell_outside_bands_are_widened_and_where_it_did_not_narrowed():
+def test_bands_are_widened_or_narrowed_by_past_coverage():
     rng = np.random.default_rng(9)
     spiky = {f"a{number:02d}": rng.lognormal(0, 1.5, 180).tolist() for number in range(35)}
     slow = {f"a{number:02d}": np.exp(np.cumsum(rng.normal(0, 0.01, 180))).tolist() for number in range(35)}
@@ -224,7 +224,7 @@ days = st.one_of(st.none(), st.just(0.0), st.floats(0, 1e6), st.floats(-1e3, 0))
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(days, max_size=120), min_size=1, max_size=3), st.floats(-10, 1e6))
-def test_whatever_was_observed_the_answer_is_finite_ordered_and_bounded(histories, balance):
+def test_for_any_observations_the_forecast_is_finite_ordered_and_bounded(histories, balance):
     names = [f"a{number}" for number in range(len(histories))]
     spend = frame(dict(zip(names, histories, strict=True)))
     held = pl.DataFrame({"account_id": names, "balance_amount": [balance] * len(names)})
@@ -251,7 +251,7 @@ def test_first_passage_is_the_first_day_below(spend, balance, threshold):
     for day, amount in enumerate(spend, start=1):
         left -= amount
         if abs(left - threshold) < 1e-6:
-            return  # which side of a tie a sum of floats falls on is not what is tested
+            return  # the side of a tie that a sum of floats falls on is not tested
         if expected is None and left < threshold:
             expected = day
     if abs(balance - threshold) < 1e-6:
@@ -268,7 +268,7 @@ def test_using_up_a_balance_exactly_is_not_running_out():
     assert first_passage(np.full((1, 3), 0.1), 0.3).tolist() == [4]
 
 
-def test_what_is_handed_on_while_forecasting_are_the_paths_and_the_pool_of_the_forecast(usual):
+def test_paths_and_pool_passed_on_are_those_of_the_forecast(usual):
     handed = []
     assert same(usual, run(on_paths=handed.append))
     drawn = list(iterate_paths(SPEND, AS_OF, 40, balances=BALANCES, paths=100))

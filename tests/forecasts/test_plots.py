@@ -1,4 +1,4 @@
-"""Plots: the numbers are where they should be, every word is escaped, and nothing that is stored grows without bound."""
+"""Plots: numbers are in the right place, every text is escaped, and stored plots are bounded in size."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pixels(root: ElementTree.Element, name: str) -> Points:
 
 
 def followed(data: str) -> Points:
-    """The points of path data that has moves (M), steps (l) and dots (h0)."""
+    """Points of path data with moves (M), steps (l) and dots (h0)."""
     found: Points = []
     for command, numbers in re.findall(r"([Mlh])([^Mlh]*)", data):
         read = [float(each) for each in re.findall(r"-?[\d.]+", numbers)]
@@ -54,7 +54,7 @@ def texts(root: ElementTree.Element) -> list[ElementTree.Element]:
 
 
 def amounts_at(root: ElementTree.Element, points: Points) -> list[float]:
-    """What the y axis, by its own labels, says of the points."""
+    """Values of the points by the labels of the y axis."""
     labels = [(float(each.get("y", "")) - 4, number(each.text or "")) for each in texts(root) if each.get("text-anchor") == "end"
               and re.fullmatch(r"[\N{MINUS SIGN}\d,.e+-]+( %|tn|bn|M|k)?", each.text or "")]  # fmt: skip
     (y0, low), (y1, high) = max(labels), min(labels)
@@ -110,7 +110,7 @@ def test_inside_a_page_it_takes_the_pages_colour() -> None:
     for svg in every_plot().values():
         style = next(read(svg).iter(f"{SVG}style")).text or ""
         assert "prefers-color-scheme:dark" in style
-        # A bare :root, or a class, would colour the page that it stands in.
+        # A bare :root, or a class, would colour the surrounding page.
         assert re.sub(r"svg:root\{[^}]*\}|@media\([^)]*\)\{\s*|\}", "", style) == ""
         assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg)) == {"currentColor", "none", drawing.ACCENT}
 
@@ -121,7 +121,7 @@ def test_the_fan_is_where_its_numbers_are() -> None:
     median = pixels(root, "p50")
     assert amounts_at(root, median)[0] == pytest.approx(100, abs=0.5)
     assert median[-1][0] == max(x for x, _ in median)
-    # The tick of a month later is thirty days on, and by then thirty have been spent.
+    # The tick of a month later is thirty days ahead, when thirty have been spent.
     late = x_of(root, "6 Nov")
     [there] = [place for place, (x, _) in enumerate(median) if abs(x - late) < 0.2]
     assert amounts_at(root, median)[there] == pytest.approx(70, abs=0.5)
@@ -177,7 +177,7 @@ def test_no_threshold_no_line() -> None:
     ],
     ids=["negative", "nothing", "no spend", "refunds", "one day", "no reading", "one day each", "1e15", "1e29", "1e-9", "dry at once"],
 )  # fmt: skip
-def test_odd_accounts_are_drawn_true_and_inside(changes: dict[str, Any]) -> None:
+def test_unusual_accounts_are_drawn_correctly_and_inside(changes: dict[str, Any]) -> None:
     svg = draw(**changes)
     root = read(svg)
     start = float(changes.get("day_start_amount", 100))
@@ -198,7 +198,7 @@ def test_odd_accounts_are_drawn_true_and_inside(changes: dict[str, Any]) -> None
         assert 72 <= y <= 262
 
 
-def test_what_runs_far_below_zero_does_not_flatten_the_rest() -> None:
+def test_values_far_below_zero_do_not_flatten_the_plot() -> None:
     root = read(draw(ahead=ahead(daily=1000)))
     zero, start = pixels(root, "zero")[0][1], pixels(root, "p50")[0][1]
     assert zero - start > 60
@@ -255,7 +255,7 @@ def test_the_curve_rises_through_its_points_and_is_read_off_at_its_marks() -> No
         (1.0, "over 99.9 %"),
     ],
 )
-def test_what_is_possible_is_never_told_as_certain(share: float, words: str) -> None:
+def test_a_possibility_is_never_shown_as_certain(share: float, words: str) -> None:
     rows = [{"horizon_days": day, "depleted_probability": share} for day in range(1, 11)]
     root = read(plots.curve("acme", rows, issue_date=ISSUED))
     assert f"7 days: {words}" in [each.text for each in texts(root)]
@@ -303,6 +303,6 @@ def test_calibration_has_a_line_for_each_horizon_on_equal_axes() -> None:
         lambda: plots.calibration([{"horizon_days": d, "nominal_ratio": 0.5, "observed_ratio": 0.5} for d in range(1, 6)], of="acme"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_drawn_is_refused(wrong: Any) -> None:
+def test_numbers_that_cannot_be_drawn_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"draw|share|observed|one plot"):
         wrong()

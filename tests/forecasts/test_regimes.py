@@ -1,4 +1,4 @@
-"""A level that has changed for good: what was before is no history of what is."""
+"""A permanent change of level: earlier days are no history of the new level."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ AS_OF = date(2026, 11, 20)
 
 
 def _days(*parts: tuple[int, float]) -> np.ndarray:
-    """(1, 420): the last parts of so many days at such a level, NaN before."""
-    told = np.concatenate([np.full(days, level) for days, level in parts])
-    return np.concatenate([np.full(420 - len(told), np.nan), told])[None, :]
+    """(1, 420): the last days at the given levels, NaN before."""
+    values = np.concatenate([np.full(days, level) for days, level in parts])
+    return np.concatenate([np.full(420 - len(values), np.nan), values])[None, :]
 
 
 def _kept(*parts: tuple[int, float]) -> int:
@@ -29,17 +29,17 @@ def _kept(*parts: tuple[int, float]) -> int:
     [
         ([(200, 10), (42, 100)], 42),
         ([(200, 100), (42, 10)], 42),
-        # In the middle of a week: it belongs to the level that it is near to.
+        # In the middle of a week: it belongs to the nearer level.
         ([(200, 10), (46, 100)], 49),
         ([(200, 100), (46, 10)], 42),
         # The newest of two changes.
         ([(100, 10), (100, 100), (42, 10)], 42),
         ([(100, 10), (120, 100), (42, 1000)], 42),
-        # Too little, too short, or too short a time before.
+        # Too small, too short, or with too little history before.
         ([(200, 10), (42, 29)], 242),
         ([(200, 10), (21, 100)], 221),
         ([(33, 10), (42, 100)], 75),
-        # Longer ago than it matters.
+        # Too long ago to matter.
         ([(100, 10), (203, 100)], 303),
         # Weeks without spend are no level, neither before nor since.
         ([(200, 0), (42, 5)], 242),
@@ -47,7 +47,7 @@ def _kept(*parts: tuple[int, float]) -> int:
         ([(200, 10), (42, -5)], 242),
     ],
 )
-def test_only_a_change_that_nobody_would_argue_about_ends_a_history(parts: list[tuple[int, float]], kept: int) -> None:
+def test_only_a_clear_change_of_level_ends_a_history(parts: list[tuple[int, float]], kept: int) -> None:
     assert _kept(*parts) == kept
 
 
@@ -81,6 +81,6 @@ def test_after_a_step_up_the_account_runs_dry_as_fast_as_it_now_spends() -> None
     dry = dict(result.runway.select("date", "depleted_probability").iter_rows())
     assert dry[AS_OF + timedelta(days=7)] > 0.95
     assert result.methods.select("method", "history_days").row(0) == ("blocks", 42)
-    # The old level is not among what is expected.
+    # The old level is outside the forecast.
     tomorrow = result.daily.filter((pl.col("quantile") == 0.05) & (pl.col("date") == AS_OF + timedelta(days=1)))
     assert tomorrow["spend_amount"].item() > 500

@@ -15,7 +15,7 @@ def test_losses_and_bands_are_those_of_the_benchmark():
     rng = np.random.default_rng(3)
     days, past = rng.gamma(2, 5, (90, 400)), rng.gamma(2, 5, 180)
     for future in (rng.gamma(2, 5, 90), np.full(90, 40.0), np.zeros(90)):
-        told = dict(
+        scores = dict(
             zip(
                 benchmark.SCORES,
                 benchmark.score(benchmark.from_paths(days, past.mean()), past, future, past),
@@ -25,9 +25,9 @@ def test_losses_and_bands_are_those_of_the_benchmark():
         totals = days[:30].sum(axis=0)
         came = np.array(future[:30].sum())
         found = quantiles_of(totals, benchmark.LEVELS)
-        assert pinball(found, benchmark.LEVELS, came) / (past.mean() * 30) == pytest.approx(told["crps30"])
+        assert pinball(found, benchmark.LEVELS, came) / (past.mean() * 30) == pytest.approx(scores["crps30"])
         low, high = quantiles_of(totals, np.array([0.1, 0.9]))
-        assert (told["low30"], told["high30"]) == (not is_at_or_above(came, low), not is_at_or_below(came, high))
+        assert (scores["low30"], scores["high30"]) == (not is_at_or_above(came, low), not is_at_or_below(came, high))
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.floats(0.01, 0.99))
@@ -36,7 +36,7 @@ def test_quantiles_are_those_of_numpy(samples, level):
     assert quantiles_of(values, np.array([level]))[0] == pytest.approx(np.quantile(values, level), rel=1e-9, abs=1e-6)
 
 
-def test_a_total_at_a_bands_edge_is_within_it_whatever_the_last_digit():
+def test_a_total_at_a_bands_edge_is_within_it_despite_rounding():
     edge = np.array(0.3)
     assert is_at_or_below(np.array(0.1 + 0.2), edge)
     assert is_at_or_above(np.array(0.3), np.array(0.1 + 0.2))

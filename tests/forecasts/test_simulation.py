@@ -1,4 +1,4 @@
-"""What two ways of topping up did with the same past. `pytest -s` shows the tables; nothing here asserts who wins."""
+"""Two ways of topping up on the same past. `pytest -s` shows the tables; nothing here asserts which one wins."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def came_out(request) -> tuple[np.ndarray, list[Replay]]:
     return spend, replays
 
 
-def test_no_money_comes_or_goes(came_out):
+def test_no_money_appears_or_disappears(came_out):
     for each in came_out[1]:
         assert each.opening_amount + sum(each.arrivals) - sum(each.spend) == each.balances[-1]
         before = each.opening_amount
@@ -88,7 +88,7 @@ def test_the_scores_are_those_of_the_balances(came_out):
 
 def test_a_higher_threshold_set_once_never_leaves_less(came_out):
     low, high = (each for each in came_out[1] if each.name in ("threshold x 1, set once", "threshold x 3, set once"))
-    # Each order of the lower one comes on the same day of the higher one, or later.
+    # Each order of the lower one comes on the same day as the higher one's, or later.
     assert all(above >= below for above, below in zip(high.balances, low.balances, strict=True))
     assert high.balances != low.balances
 
@@ -108,14 +108,14 @@ def test_nothing_is_known_of_days_to_come(policy):
 
     spend, other = weekly(), weekly()
     other[200:] *= 7
-    # What is spent on day 200 is known the morning after.
+    # Spend of day 200 is known the next morning.
     known = 200 - START + 1
     assert orders(spend)[:known] == orders(other)[:known]
     assert orders(spend) != orders(other)
 
 
 def foreknown(spend: np.ndarray) -> tuple[list[date], object]:
-    """A forecaster that knows the future, and the days on which it was asked."""
+    """A forecaster that knows the future, and the days on which it was called."""
     asked: list[date] = []
 
     def draw(days: np.ndarray, as_of: date) -> Paths:
@@ -129,7 +129,7 @@ def foreknown(spend: np.ndarray) -> tuple[list[date], object]:
 
 
 @pytest.mark.parametrize("lead", [0, 3, 10])
-def test_who_knows_the_future_orders_on_the_last_day_and_never_runs_dry(lead):
+def test_with_a_known_future_orders_are_on_the_last_day_and_never_too_late(lead):
     spend = np.round(weekly(), 2)
     _, draw = foreknown(spend)
     terms = Terms(lead_days=lead, cover_days=30)
@@ -147,12 +147,12 @@ def test_who_knows_the_future_orders_on_the_last_day_and_never_runs_dry(lead):
     assert found.order_count >= 5
     for day, arrived in enumerate(found.arrivals[:-31]):
         if arrived:
-            # The next day could not have been paid for, and the thirtieth ends with nothing left.
+            # The next day could not be paid for, and the thirtieth ends with zero left.
             assert found.balances[day] - arrived < found.spend[day + 1]
             assert found.balances[day + 30] - sum(found.arrivals[day + 1 : day + 31]) == 0
 
 
-def test_a_plan_is_made_anew_after_so_many_days_and_after_an_order():
+def test_a_plan_is_renewed_after_its_days_and_after_an_order():
     spend = np.full(DAYS, 10.0)
     asked, draw = foreknown(spend)
     # 25 days are paid for: ordered on day 22 to arrive on day 25, free again on day 26.
@@ -244,7 +244,7 @@ def nothing(morning: Morning) -> Decimal:
         ({"policy": lambda morning: 1.0}, "order is a float"),
     ],
 )
-def test_what_cannot_be_replayed_is_refused(wrong, words):
+def test_an_impossible_replay_is_refused(wrong, words):
     usual = {"spend": np.ones(5), "first_date": FIRST, "start": 2, "opening": Decimal(1), "lead_days": 1}
     usual |= {"policy": nothing, "name": "it"} | wrong
     with pytest.raises(InputError, match=words):

@@ -25,7 +25,7 @@ def paths_of(amounts: object) -> Paths:
 
 
 def steady(daily: float = 10.0, days: int = 60) -> Paths:
-    """A hundred paths that all spend the same."""
+    """A hundred paths with the same spend."""
     return paths_of(np.full((100, days), daily))
 
 
@@ -43,7 +43,7 @@ def ladder() -> Paths:
 
 
 def example() -> TopUpPlan:
-    """What docs/forecasts.md works through: twenty paths, of which one spends 15 a day and the others 10."""
+    """The example of docs/forecasts.md: twenty paths, of which one spends 15 a day and the others 10."""
     amounts = np.full((20, 60), 10.0)
     amounts[7] = 15.0
     return advise(
@@ -59,7 +59,7 @@ def example() -> TopUpPlan:
 def test_the_arithmetic_by_hand():
     found = example()
 
-    # 17 days are paid for, so 19 of 20 paths run dry on the 18th, the dear one on the 12th: at 5 % one may.
+    # 17 days are paid for, so 19 of 20 paths run dry on the 18th, the expensive one on the 12th: at 5 % one may.
     assert found.risk_passed_date == AS_OF + 18 * DAY == date(2026, 12, 8)
     assert found.order_by_date == date(2026, 12, 4)
     assert found.arrival_date == date(2026, 12, 7)
@@ -117,11 +117,11 @@ def test_a_late_order_does_not_promise_what_it_cannot_keep():
     assert "by 26 December the chance is over 99.9 % with the top-up and over 99.9 % without it" in found.topup_advice
 
 
-def test_what_is_credited_on_a_day_counts_at_its_end():
+def test_a_credit_counts_at_the_end_of_its_day():
     found = advise(steady(), "5", lead_days=0)
     assert (found.arrival_date, found.risk_passed_date) == (TODAY, TODAY)
     assert found.with_topup_probability == 0
-    # Credited on the very day of the balance, it is not below zero on any day that comes.
+    # Credited on the day of the balance, it is not below zero on any following day.
     assert advise(steady(), "-5", lead_days=0, issue_date=AS_OF).with_topup_probability == 0
 
 
@@ -164,7 +164,7 @@ def test_refunds_do_not_hide_what_is_spent_before_them():
     assert advise(paths_of([[-30.0, -30.0]]), "-10", lead_days=0).needed_amount == 10
 
 
-def test_where_the_risk_is_not_passed_nothing_is_ordered():
+def test_within_the_accepted_risk_nothing_is_ordered():
     found = advise(steady(), "600", pending_amount=Decimal(7), tax_rate=Decimal("0.2"), minimum_amount=Decimal(50))
 
     assert found.risk_passed_date is found.order_by_date is found.arrival_date is None
@@ -178,7 +178,7 @@ def test_where_the_risk_is_not_passed_nothing_is_ordered():
     assert advise(steady(), "599.99").order_by_date == AS_OF + 57 * DAY
 
 
-def test_where_the_paths_end_the_amount_ends_and_says_so():
+def test_an_amount_is_capped_at_the_end_of_the_paths():
     found = advise(steady(days=20), "150")
 
     assert found.is_capped
@@ -255,7 +255,7 @@ def test_digits_beyond_those_of_floats_are_kept():
         ({"issue_date": AS_OF - DAY}, "one: issue_date is 2026-11-19, before the balance of 2026-11-20"),
     ],
 )
-def test_what_cannot_be_planned_is_refused_by_name(wrong, words):
+def test_an_impossible_plan_is_refused_with_the_account(wrong, words):
     with pytest.raises(InputError, match=re.escape(words)):
         advise(steady(), "150", **wrong)
 
@@ -313,7 +313,7 @@ def dry_by_hand(paths: Paths, balance: Decimal, day: date) -> float:
 
 @settings(max_examples=200, deadline=None)
 @given(worlds(), CENTS, conditions())
-def test_a_plan_holds_what_it_says(paths, balance, terms):
+def test_a_plan_keeps_its_promise(paths, balance, terms):
     found = advise(paths, str(balance), **terms)
     needed, net, gross = found.needed_amount, found.topup_amount, found.topup_gross_amount
 
@@ -324,7 +324,7 @@ def test_a_plan_holds_what_it_says(paths, balance, terms):
         assert found.order_by_date is None
         assert dry_by_hand(paths, balance, found.horizon_date) <= found.topup_risk_probability
     else:
-        # A cent less than what is needed would not do.
+        # A cent less than the needed amount is not enough.
         assert (
             dry_by_hand(paths, balance + needed - Decimal("0.01"), found.cover_until_date)
             > found.topup_risk_probability
@@ -349,7 +349,7 @@ def test_a_plan_holds_what_it_says(paths, balance, terms):
 @settings(max_examples=100, deadline=None)
 @given(worlds(), CENTS, CENTS, conditions(), st.sampled_from([0.01, 0.05, 0.3, 0.8]))
 def test_less_risk_and_less_balance_never_need_less_for_the_same_days(paths, one, other, terms, risk):
-    # Up to the paths' end: else a later order also covers later days, and may need more.
+    # Up to the paths' end: otherwise a later order also covers later days, and may need more.
     terms |= {"cover_days": 60, "scale": 9}
     low, high = sorted((one, other))
     assert advise(paths, str(low), **terms).needed_amount >= advise(paths, str(high), **terms).needed_amount
@@ -375,5 +375,5 @@ def test_another_unit_is_the_same_plan(paths, balance, terms, factor):
 
 @settings(max_examples=50, deadline=None)
 @given(worlds(), CENTS, conditions())
-def test_the_order_of_paths_is_no_matter(paths, balance, terms):
+def test_the_order_of_paths_does_not_matter(paths, balance, terms):
     assert advise(paths_of(paths.amounts[::-1]), str(balance), **terms) == advise(paths, str(balance), **terms)

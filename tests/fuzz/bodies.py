@@ -1,6 +1,6 @@
-"""Bodies that no vendor would send on purpose: documented ones, meddled with in their structure, their numbers, their bytes.
+"""Bodies that no vendor would send on purpose: documented ones with mutated structure, numbers and bytes.
 
-Each is drawn from a generator that is seeded with its own name, so that one of ten thousand can be made again alone.
+Each is drawn from a generator seeded with its own name, so that one of ten thousand can be reproduced alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _JUNK = (b"", b" ", b"\x00", b"\xff", b"\xc3\x28", b"\xef\xbb\xbf", b"{", b"}", 
 
 
 def body(seed: int, vendor: Vendor, endpoint: Endpoint, number: int) -> bytes:
-    """The mutated body of that number: 1 to 5 changes of structure or of a number, and of every fifth the bytes, too."""
+    """The mutated body with a number: 1 to 5 changes of structure or of a number, and for every fifth also of bytes."""
     random = Random(f"{seed}/{vendor.name}/{endpoint.name}/{number}")  # noqa: S311 - no secret is drawn
     payload = original(vendor, endpoint)
     for _ in range(random.randint(1, 5)):
@@ -45,7 +45,7 @@ def body(seed: int, vendor: Vendor, endpoint: Endpoint, number: int) -> bytes:
 
 
 def _with_another_number(random: Random, payload: Any) -> Any:
-    """One of the leaves becomes a number, as JSON or as text, well formed or not."""
+    """Replace one of the leaves by a number, as JSON or as text, well formed or not."""
     leaves = [place for place in places(payload) if place and not isinstance(_look(payload, place), dict | list)]
     if not leaves:
         return payload
@@ -57,7 +57,7 @@ def _with_another_number(random: Random, payload: Any) -> Any:
         case 1:
             holder[last] = random.choice(_TEXT_NUMBERS)
         case 2:
-            # As a vendor's floats and decimals come: any digits, any scale.
+            # Like a vendor's floats and decimals: any digits, any scale.
             digits = "".join(random.choices("0123456789", k=random.randint(1, 34)))
             point = random.randint(0, len(digits))
             number = f"{digits[:point].lstrip('0') or '0'}{'.' if digits[point:] else ''}{digits[point:]}"
@@ -75,7 +75,7 @@ def _look(value: Any, place: tuple[str | int, ...]) -> Any:
 
 
 def _with_a_key_twice(random: Random, text: bytes) -> bytes:
-    """A member of one of the objects again, with another value, which the readers of JSON are free to prefer."""
+    """Repeat a member of an object with another value; JSON readers are free to prefer either."""
     members = list(re.finditer(rb'"([A-Za-z_]+)": ', text))
     if not members:
         return text
@@ -85,7 +85,7 @@ def _with_a_key_twice(random: Random, text: bytes) -> bytes:
 
 
 def _with_other_bytes(random: Random, text: bytes) -> bytes:
-    """Cut off, with a bit turned over, with junk in it, or a piece of it again."""
+    """Truncate, flip a bit, insert junk, or repeat a piece."""
     at = random.randint(0, len(text))
     match random.randrange(4):
         case 0:

@@ -1,7 +1,7 @@
-"""What a body says, found out another way: the standard library's JSON, fractions instead of decimals, row by row.
+"""An independent reading of a body: the standard library's JSON, fractions instead of decimals, row by row.
 
-It shares no code with what it judges but the vendors' declarations. It is strict: what it cannot read for certain must
-not have been accepted.
+It shares no code with the code under test except the vendors' declarations. It is strict: a value that it cannot read
+for certain must not have been accepted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STEP = Fraction(1, 10**9)
 
 
 class Unreadable(Exception):
-    """No strict reader would make a value of it."""
+    """No strict reader would accept it as a value."""
 
 
 class _Text(str):
@@ -33,7 +33,7 @@ class _Text(str):
 
 
 def parse(body: bytes, kind: str) -> Any:
-    """A body, decoded by the standard library; Unreadable where it refuses it."""
+    """Decode a body with the standard library; Unreadable if that refuses it."""
     if kind == "csv":
         return _parse_csv(body)
 
@@ -47,7 +47,7 @@ def parse(body: bytes, kind: str) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """The value, with a replacement character for each half of a pair that stands alone."""
+    """The value, with a replacement character for each unpaired half of a surrogate pair."""
     if isinstance(value, dict):
         return {_whole(key): _whole(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -79,14 +79,14 @@ def _parse_csv(body: bytes) -> list[dict[str, str | None]]:
 
 
 def at(value: Any, path: str) -> Any:
-    """What stands at a dotted path of keys; None where it leads nowhere."""
+    """Value at a dotted path of keys; None if there is none."""
     for key in path.split(".") if path else ():
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def rows(payload: Any, records: Records) -> list[Any]:
-    """The rows of one kind of record, first to last, whatever they are; where there is none, the hole that counts as one."""
+    """Rows of one kind of record in order, of any type; without any, the gap that counts as one."""
     found = at(payload, records.at)
     if isinstance(found, dict | list):
         return found if isinstance(found, list) else [found]
@@ -94,7 +94,7 @@ def rows(payload: Any, records: Records) -> list[Any]:
 
 
 def says_it_failed(endpoint: Endpoint, payload: Any) -> bool:
-    """Whether the answer's own flag is there and does not say yes."""
+    """Whether the answer's own flag is present and does not mean yes."""
     *above, key = endpoint.success_at.split(".")
     holder = at(payload, ".".join(above))
     if not key or not isinstance(holder, dict) or key not in holder:
@@ -103,10 +103,10 @@ def says_it_failed(endpoint: Endpoint, payload: Any) -> bool:
 
 
 def received(endpoint: Endpoint, payload: Any, records: Records) -> int:
-    """How many rows of one kind of record an answer holds. A claim that an answer need not make is none when it is absent."""
+    """Number of rows of one kind of record in an answer. An absent optional claim counts as none."""
     found = rows(payload, records)
     if says_it_failed(endpoint, payload):
-        # Whatever it holds is rejected, and where it holds nothing that is one rejected row, too.
+        # All of it is rejected, and an empty answer is one rejected row, too.
         held = len(found) if isinstance(at(payload, records.at), dict | list) else 0
         return held or int(not records.is_optional)
     if not records.is_optional:
@@ -120,10 +120,9 @@ def _stated(field: Field, row: Mapping[str, Any]) -> Any:
 
 
 def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_float: bool) -> Any:
-    """The value that a field of a row must have become, as a Fraction, float, date, instant or text; None: absent.
+    """Expected value of a field of a row, as a Fraction, float, date, instant or text; None: absent.
 
-    Raises Unreadable where it must not have been accepted, and KeyError for a field that is read in a way of its own
-    and holds no number.
+    Raises Unreadable if it must not have been accepted, and KeyError for a field with its own reader and no number.
     """
     stated = _COMPUTED[endpoint.name, field.column](row) if field.compute else _stated(field, row)
     if stated is None:
@@ -156,7 +155,7 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
 
 
 def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> Fraction:
-    """An amount exactly, or rounded half to even at nine decimals where the vendor's are floats."""
+    """An amount exactly, or rounded half to even at nine decimals if the vendor's are floats."""
     if isinstance(stated, Fraction):
         amount = stated
     elif isinstance(stated, bool) or not isinstance(stated, int | str):
@@ -165,7 +164,7 @@ def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> 
         text = str(stated)
         if has_dollars and (found := _DOLLARS.fullmatch(text)):
             text = found[1] + found[2].replace(",", "") + found[3]
-        # Nobody writes an amount with more characters.
+        # No real amount has more characters.
         if len(text) > 80 or not _NUMBER.fullmatch(text):
             raise Unreadable(stated)
         amount = Fraction(Decimal(text))
@@ -178,13 +177,13 @@ def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> 
 
 
 def costs_only_itself(field: Field) -> bool:
-    """Whether a row can do without the field: then it is NULL where a strict reader makes nothing of it."""
+    """Whether the field is optional: then it is NULL if a strict reader cannot read it."""
     decides = field.is_required or field.is_decisive
     return not decides and field.reads not in (Reads.UNIT, Reads.ANY_UNIT, Reads.CHOICE, Reads.FLAG)
 
 
 def added_up(values: list[Any]) -> Any:
-    """The sum of what several rows say of one key; None where one of them does not say it."""
+    """Sum of several rows of one key; None if one of them has no value."""
     return None if any(value is None for value in values) else sum(values[1:], values[0])
 
 
@@ -217,7 +216,7 @@ def _read(how: Callable[[str], Any], text: str) -> Any:
 
 
 def _pending(row: Mapping[str, Any]) -> Fraction | None:
-    """The deposits on their way, each with VAT where that is said."""
+    """The pending deposits, each with VAT if stated."""
     deposits = row.get("unconfirmed_bitcoin_deposits")
     if not deposits:
         return None
@@ -233,7 +232,7 @@ def _pending(row: Mapping[str, Any]) -> Fraction | None:
 
 
 def _renewal(row: Mapping[str, Any]) -> Any:
-    """What is said of the renewal's price, else the plan's for a month times the months."""
+    """The stated price of the renewal, or else the plan's monthly price times the months."""
     if row.get("renew_amount_with_vat") is not None:
         return row["renew_amount_with_vat"]
     price, months = at(row, "plan.price_with_vat"), row.get("billing_cycle")

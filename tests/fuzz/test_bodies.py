@@ -1,8 +1,8 @@
 """Ten thousand mutated bodies for each endpoint of each vendor, through landing and staging into a real warehouse.
 
-No exception comes out, received = accepted + rejected for every answer, and every number that was accepted is the one
-that an independent, strict reader finds in the body. By default a share of them; `DRAWDOWN_TEST_BODIES=10000` for all,
-and `DRAWDOWN_TEST_SEED` for others.
+No exception is raised, received = accepted + rejected for every answer, and every accepted number is the one that an
+independent, strict reader finds in the body. By default a share of them; `DRAWDOWN_TEST_BODIES=10000` for all, and
+`DRAWDOWN_TEST_SEED` for others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.vendors.examples import EVERY_ENDPOINT
 _BODIES = int(os.environ.get("DRAWDOWN_TEST_BODIES", "300"))
 _SEED = int(os.environ.get("DRAWDOWN_TEST_SEED", "1"))
 _AT_ONCE = 1000
-"""Bodies of a load: each is an account's, and what a load does for one account is not free of the others."""
+"""Bodies of one load: each belongs to a separate account, and a load's work for an account depends on the others."""
 _DAYS = (NOW.date(), NOW.date())
 
 _EACH = pytest.mark.parametrize(
@@ -39,7 +39,7 @@ _EACH = pytest.mark.parametrize(
 
 
 def _outcome(endpoint: Endpoint, text: bytes) -> str:
-    """What the client says of a body, by what it decodes bodies with."""
+    """The client's outcome for a body, by its own decoder."""
     try:
         decode_csv(text) if endpoint.body == "csv" else decode_json(text)
     except (NotJson, NotCsv):
@@ -48,7 +48,7 @@ def _outcome(endpoint: Endpoint, text: bytes) -> str:
 
 
 def _land(workshop: Workshop, vendor: Vendor, endpoint: Endpoint, numbers: range) -> dict[str, tuple[bytes, str]]:
-    """Land the bodies, each as the answer of an account of its own; returns them by fetch id, with their outcome."""
+    """Land the bodies, each as the answer of a separate account; returns them by fetch id, with their outcome."""
     landed = {}
     fetches = []
     for number in numbers:
@@ -84,7 +84,7 @@ def test_no_body_stops_a_load_and_every_accepted_number_is_the_bodys(
                 _check_values(workshop, vendor, endpoint, each, payloads) for each in endpoint.records
             )
             total += Counter(outcome for _, outcome in landed.values())
-    # The bodies are of all kinds: some unreadable, some refused in part, some as good as new.
+    # The bodies are of all kinds: some unreadable, some partly rejected, some nearly unchanged.
     assert total["ok"] > total["not_json"] > 0
     assert total["accepted"] > total["rejected"] / 10 > 0
     assert total["values"] > 0
@@ -96,7 +96,7 @@ def test_no_body_stops_a_load_and_every_accepted_number_is_the_bodys(
 
 
 def _check_counts(workshop: Workshop, vendor: Vendor, endpoint: Endpoint, payloads: dict[str, Any]) -> Counter[str]:
-    """Every answer's rows are accounted for, as many as the body holds."""
+    """Every answer's rows are accounted for, as many as in the body."""
     loads: dict[tuple[str, str], tuple[int, int, int]] = {
         (fetch_id, kind): (rows, accepted, rejected)
         for fetch_id, kind, rows, accepted, rejected in workshop.rows(
@@ -119,7 +119,7 @@ def _check_counts(workshop: Workshop, vendor: Vendor, endpoint: Endpoint, payloa
 def _check_values(
     workshop: Workshop, vendor: Vendor, endpoint: Endpoint, records: Records, payloads: dict[str, Any]
 ) -> int:
-    """Every accepted value is the body's; returns how many numbers were compared."""
+    """Every accepted value is the body's; returns the number of compared numbers."""
     table = vendor_table(vendor.name, records.kind)
     fields = [field for field in records.fields if field.reads is not Reads.CHOICE]
     where = " AND ".join(["true", *(f"{name} = '{value}'" for name, value in records.constants.items())])
@@ -152,7 +152,7 @@ def _check_values(
 
 
 def _expected(endpoint: Endpoint, field: Field, row: dict[str, Any], *, is_float: bool) -> Any:
-    """What a field must have become: its value, or NULL where a row can do without one that cannot be read."""
+    """Expected value of a field, or NULL for an unreadable optional field."""
     try:
         value = oracle.expected(endpoint, field, row, is_float=is_float)
     except oracle.Unreadable:

@@ -1,4 +1,4 @@
-"""A history refreshed step by step, and the rebuild that it must be equal to."""
+"""A history refreshed step by step, and the rebuild that it must equal."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ CHANGES = {
     "core.fx_rates": ("eur_rate", "cast(eur_rate + 1 as decimal(18, 9))"),
     "marts.balance_bridge_monthly": ("interval_count", "interval_count + 1"),
 }  # fmt: skip
-"""By model, a column and what is made of it: changes of a SELECT that mean something, of tables recomputed by month."""
+"""By model, a column and its new expression: meaningful changes of a SELECT, for tables recomputed by month."""
 LAST = tuple(
     name
     for name, model in discover().items()
     if name.startswith("marts.") and not model.table.month_column and name != "marts.account_status"
 )
-"""Tables rebuilt whole whose rows no later refresh depends on; of the status, alerts are made."""
+"""Completely rebuilt tables whose rows no later refresh depends on; alerts depend on the status."""
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def changed_select(name: str, sql: str) -> Iterator[None]:
 
 
 def with_another_meaning(name: str) -> str:
-    """The model's SELECT with the column of CHANGES computed otherwise."""
+    """The model's SELECT with the column of CHANGES computed differently."""
     column, expression = CHANGES[name]
     model = discover()[name]
     columns = ",\n    ".join(f"{expression} as {each}" if each == column else each for each in model.table.column_names)
@@ -68,7 +68,7 @@ class Difference:
     """A table in which the two warehouses differ."""
 
     step: int
-    """The refresh after which they did."""
+    """The refresh after which they differed."""
     table: str
     rows: tuple[str, ...]
     """The first rows that only one of them has: `-` of the steps, `+` of the rebuild."""
@@ -78,7 +78,7 @@ class Difference:
 
 
 class State:
-    """A state folder whose warehouse is refreshed from its landing, or from that of another."""
+    """A state folder whose warehouse is refreshed from its own landing, or from another's."""
 
     def __init__(self, folder: Path, template: Path, landing: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,15 +96,15 @@ class State:
         self.open()
 
     def open(self) -> None:
-        """As a process does."""
+        """Open it, as a process does."""
         self.warehouse = Warehouse(self.home, is_replay=self._is_replay)
         # Small tables are computed as fast by one thread, at a fraction of the cost.
         self.warehouse.connection.execute("SET threads = 1")
 
     def refresh(self, clock: Clock, *, is_looked_at: bool = True) -> None:
-        """Load what is landed and compute all that follows; a replay issues nothing.
+        """Load what is landed and compute everything that follows; a replay issues nothing.
 
-        Where nobody looks, tables that are rebuilt whole and that nothing is made of are left for another time.
+        Without a comparison, completely rebuilt tables without dependents are skipped.
         """
         self._refreshes += 1
         with self.warehouse.transaction() as connection:
@@ -117,12 +117,12 @@ class State:
         assert done.failure is None, done.failure
 
     def close(self) -> None:
-        """As the process ends."""
+        """Close it, as at the end of a process."""
         self.warehouse.close()
 
 
 def land(fetches: Sequence[Fetch], landing: Path) -> None:
-    """Land fetches as a compaction leaves them: a file an endpoint and day."""
+    """Land fetches as after a compaction: one file for each endpoint and day."""
     writers: dict[tuple[str, str, date], LandingWriter] = {}
     for fetch in fetches:
         key = (fetch.vendor, fetch.endpoint, fetch.fetched_at_utc.date())
@@ -132,7 +132,7 @@ def land(fetches: Sequence[Fetch], landing: Path) -> None:
 
 
 def differences(connection: duckdb.DuckDBPyConnection, other: Path, step: int, most: int = 2) -> list[Difference]:
-    """The published tables that have other checksums in another warehouse, and the first rows that differ."""
+    """Published tables whose checksums differ from another warehouse's, with the first differing rows."""
     [(own,)] = connection.execute("SELECT current_database()").fetchall()
     connection.execute(f"ATTACH '{other}' AS other (READ_ONLY)")
     found = []
@@ -154,7 +154,7 @@ def differences(connection: duckdb.DuckDBPyConnection, other: Path, step: int, m
 
 
 def _in_both(connection: duckdb.DuckDBPyConnection, own: str, query: str) -> list[list[tuple[Any, ...]]]:
-    # A view names its tables without the file that they are in.
+    # A view names its tables without their database.
     found = []
     for file in (own, "other"):
         connection.execute(f"USE {file}")
@@ -177,9 +177,9 @@ def _rows(
 def compare(
     history: History, folder: Path, template: Path, *, change: str | None = None, is_middle_compared: bool = True
 ) -> list[Difference]:
-    """Refresh a history step by step and hold a middle step and the last to a rebuild.
+    """Refresh a history step by step and compare a middle step and the last with a rebuild.
 
-    With `change`, the SELECT of that model is another from the middle on.
+    With `change`, the SELECT of that model changes in the middle.
     """
     steps = State(folder / "steps", template)
     middle, last = len(history.steps) // 2, len(history.steps) - 1
@@ -192,7 +192,7 @@ def compare(
             land(fetches, steps.home.landing)
             steps.refresh(Clock(at), is_looked_at=number in compared)
             if change and number == middle:
-                # Nothing new is landed: all that differs from now on is the SELECT.
+                # Nothing new is landed: the only difference from now on is the SELECT.
                 steps.close()
                 stack.enter_context(changed_select(change, with_another_meaning(change)))
                 steps.open()

@@ -16,7 +16,7 @@ from tests.staging.landed import Landing, run_record
 
 START = datetime(2025, 10, 25, 6, tzinfo=UTC)
 FEWEST, MOST = 5, 12
-"""Refreshes of a history."""
+"""Number of refreshes of a history."""
 
 VENDORS = {
     "ledger": "vpsbg",
@@ -26,8 +26,8 @@ VENDORS = {
     "refused": "vpsbg",
     "gpu": "hyperstack",
 }
-"""The accounts that histories are of: with a ledger, usage days, balances alone, a file of readings, orders in place of
-a ledger, and usage with payments."""
+"""Accounts of the histories: with a ledger, usage days, balances only, a file of readings, orders instead of a ledger,
+and usage with payments."""
 
 _WORDS = {"deposit": 1, "refund": 1, "renewal": -1, "usage": -1, "tax": -1, "correction": -1, "mystery": -1}
 _AMOUNTS = ("1", "2.5", "7", "0.000000001", "33.333333333", "100", "19.99")
@@ -36,7 +36,7 @@ _UNITS = ("EUR", "EUR", "BGN", "USD")
 
 @dataclass
 class History:
-    """What is landed before each refresh, and when that is."""
+    """What is landed before each refresh, and its time."""
 
     seed: int
     accounts: tuple[str, ...]
@@ -44,7 +44,7 @@ class History:
     clocks: list[datetime] = field(default_factory=list)
 
     def without(self, *, steps: Sequence[int] = (), accounts: Sequence[str] = ()) -> History:
-        """The history without some refreshes, whose answers are landed before the next, and without some accounts."""
+        """The history without some refreshes, whose answers are landed before the next one, and without some accounts."""
         made = replace(
             self, accounts=tuple(each for each in self.accounts if each not in accounts), steps=[], clocks=[]
         )
@@ -69,7 +69,7 @@ class _Entry:
 
 @dataclass
 class _Account:
-    """What is true of an account so far."""
+    """The true state of an account so far."""
 
     opening: Decimal
     convention: str = "signed"
@@ -121,7 +121,7 @@ class _Telling:
                 fetches += self.rates(until)
             for name in self.made.accounts:
                 fetches += self.account(name, until, is_first=step == 0)
-            # A file of landing that was away, and is put back later.
+            # A file of landing that was missing, and is restored later.
             kept = []
             for fetch in fetches:
                 if step + 1 < steps and self.chance(12):
@@ -137,7 +137,7 @@ class _Telling:
             self.now = until
         return self.made
 
-    # -- what is of no account ---------------------------------------------------------------------------------------
+    # -- events without an account -----------------------------------------------------------------------------------
 
     def settings_of_the_run(self, at: datetime, *, may_change: bool) -> list[Fetch]:
         if may_change and self.chance(8):
@@ -170,7 +170,7 @@ class _Telling:
         body = "\n".join(["Date,USD,BGN,INR,", *lines, ""])
         return [self.landing.fetch(OWN, FX_RATES, body, account_id="*", at=at)]
 
-    # -- what happens to an account and is told of it ----------------------------------------------------------------
+    # -- events of an account, and their answers ---------------------------------------------------------------------
 
     def account(self, name: str, until: datetime, *, is_first: bool) -> list[Fetch]:
         true = self.true[name]
@@ -346,7 +346,7 @@ class _Telling:
         return [self.landing.fetch("vpsbg", "orders", body, account_id="refused", at=at, run_id=run_id), own]
 
     def file(self, true: _Account, until: datetime) -> Fetch:
-        """Readings kept by hand: from before, in between, and of the very instant of an answer."""
+        """Readings kept by hand: from before, in between, and at the exact instant of an answer."""
         for _ in range(self.random.choice([1, 3])):
             at = START - timedelta(days=self.random.randrange(100), hours=3)
             if true.polls and self.chance(2):

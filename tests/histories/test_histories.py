@@ -1,7 +1,7 @@
-"""Refreshing step by step comes to what one rebuild comes to, in every published table, by their checksums.
+"""Refreshing step by step gives the same as one rebuild, in every published table, by checksum.
 
-`DRAWDOWN_TEST_HISTORIES` says how many random histories are tried; the soak tries 300, and changes a model's SELECT in
-the middle of each sixth.
+`DRAWDOWN_TEST_HISTORIES` sets the number of random histories; the soak runs 300, and changes a model's SELECT in the
+middle of each sixth.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tests.histories.generator import FEWEST, MOST, VENDORS, History, history
 
 HISTORIES = int(os.environ.get("DRAWDOWN_TEST_HISTORIES", "6"))
 _CHANGED = 6
-"""In the middle of every so manieth, a model's SELECT becomes another."""
+"""Every how many histories a model's SELECT changes in the middle."""
 _PART = 3
-"""Histories of one test: the soak's workers take a test at a time."""
+"""Histories of one test: the soak's workers take one test at a time."""
 PARTS = range(-(-HISTORIES // _PART))
 
 
@@ -33,11 +33,11 @@ def test_refreshing_step_by_step_equals_one_rebuild(tmp_path: Path, template: Pa
     seeds = range(part * _PART, min((part + 1) * _PART, HISTORIES))
     steps = changed = 0
     for seed in seeds:
-        told = history(seed)
-        found = compare(told, tmp_path / str(seed), template, change=_change(seed))
+        drawn = history(seed)
+        found = compare(drawn, tmp_path / str(seed), template, change=_change(seed))
         if found:
-            pytest.fail(_report(told, found, tmp_path / "less", template), pytrace=False)
-        steps += len(told.steps)
+            pytest.fail(_report(drawn, found, tmp_path / "less", template), pytrace=False)
+        steps += len(drawn.steps)
         changed += _change(seed) is not None
     print(
         f"soak: {len(seeds)} histories of {steps} refreshes, {changed} with another SELECT from the middle on, 0 differences"
@@ -63,35 +63,35 @@ def test_a_seed_has_one_history_of_several_months() -> None:
     assert sum((each.clocks[-1] - each.clocks[0]).days > 60 for each in made) > 20
 
 
-def test_a_difference_is_seen_and_told_with_both_rows(
+def test_a_difference_is_found_and_reported_with_both_rows(
     tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A refresh that forgets what it owes is what all of this is about.
+    # A refresh that forgets dirty months is the defect that these tests must find.
     monkeypatch.setattr("pipeline.models.recompute.dirty_months", lambda *_: "")
-    told = history(3)
-    found = compare(told, tmp_path / "forgetful", template)
+    drawn = history(3)
+    found = compare(drawn, tmp_path / "forgetful", template)
     assert found
     assert any(row.startswith("+ ") for each in found for row in each.rows)
 
 
-def _report(told: History, found: list[Difference], folder: Path, template: Path) -> str:
-    """The differences, and the smallest history that was found to have one of the same table."""
-    change = _change(told.seed)
-    least, table = told, found[0].table
+def _report(drawn: History, found: list[Difference], folder: Path, template: Path) -> str:
+    """The differences, and the smallest history found with one in the same table."""
+    change = _change(drawn.seed)
+    least, table = drawn, found[0].table
 
     def still(made: History) -> bool:
         if not made.accounts or len(made.steps) < 2:
             return False
         return any(each.table == table for each in compare(made, folder, template, change=change))
 
-    for name in told.accounts:
+    for name in drawn.accounts:
         if len(least.accounts) > 1 and still(without := least.without(accounts=[name])):
             least = without
     for step in reversed(range(len(least.steps) - 1)):
         if still(without := least.without(steps=[step])):
             least = without
     lines = [
-        f"history {told.seed} of {', '.join(told.accounts)}, {len(told.steps)} refreshes, SELECT changed: {change}",
+        f"history {drawn.seed} of {', '.join(drawn.accounts)}, {len(drawn.steps)} refreshes, SELECT changed: {change}",
         *map(str, found),
         f"{table} still differs with {len(least.steps)} refreshes of {', '.join(least.accounts)}:",
     ]

@@ -1,4 +1,4 @@
-"""A laboratory that every fault is let loose in, and that searches itself for the key afterwards."""
+"""A laboratory for every fault, which is searched for the key afterwards."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ QUICK = Patience(
 HANG_SECONDS = 20
 PLENTY = RateLimit(10_000, 1, "account")
 
-# Spelled out here, and not taken from the code under test.
+# Written out here, independently of the code under test.
 DISGUISES = {
     CANARY,
     json.dumps(CANARY)[1:-1],
@@ -51,7 +51,7 @@ DISGUISES = {
 
 
 class Lab:
-    """Runs clients that carry the canary, and remembers all that came back."""
+    """Runs clients with the canary key, and keeps all results."""
 
     def __init__(self) -> None:
         self.answers: list[HttpResult] = []
@@ -73,7 +73,7 @@ class Lab:
         return Client(network, **settings | changes)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end, and remember the answers in the result."""
+        """Run to the end, and keep the answers of the result."""
         result = asyncio.run(asyncio.wait_for(work, HANG_SECONDS))
         found = result if isinstance(result, list) else [result]
         self.answers += [answer for answer in found if isinstance(answer, HttpResult)]
@@ -87,7 +87,7 @@ class Lab:
         return self.run(work())
 
     def get_all(self, *servers: FaultServer, **changes: Any) -> list[HttpResult]:
-        """One account a server, side by side."""
+        """Request one account of each server, concurrently."""
 
         async def work() -> list[HttpResult]:
             async with Network() as network:
@@ -106,7 +106,7 @@ class Lab:
 
 @pytest.fixture
 def lab(capfd: pytest.CaptureFixture[str]) -> Iterator[Lab]:
-    """A laboratory; after the test the canary must stand in no answer, log line of any level, or output."""
+    """A laboratory; after the test, no answer, log line of any level, or output may contain the canary."""
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
     names = ["", "httpx", "httpcore", "httpcore.http11", "httpcore.connection", "pyrate_limiter", "asyncio"]

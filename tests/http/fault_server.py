@@ -4,8 +4,8 @@
         ...
     assert len(server.requests) == 2
 
-One script is played for each request, in order; the last is played for ever. Every `reply` also echoes all
-request headers in a header and in the status line, as some gateways do: whoever logs those leaks the key.
+One script is played for each request, in order; the last is repeated. Every `reply` also echoes all request headers in
+a header and in the status line, as some gateways do: logging those leaks the key.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ class Request:
     headers: Mapping[str, str]
     raw: bytes
     connection: int
-    """Which connection it came over, counted from 0."""
+    """Number of its connection, from 0."""
     received_seconds: float
     """On the monotonic clock."""
 
 
 @dataclass(slots=True)
 class Wire:
-    """One request's connection, in the hands of a script."""
+    """Connection of one request, controlled by a script."""
 
     socket: socket.socket
     request: Request
@@ -67,7 +67,7 @@ def reply(
     keep: bool = False,
     echo: bool = False,
 ) -> Script:
-    """A whole answer. `echo` puts the request's headers into the body, as JSON would hold them."""
+    """A complete answer. `echo` puts the request's headers into the body, as in JSON."""
 
     def play(wire: Wire) -> bool:
         echoed = "; ".join(f"{name}={value}" for name, value in wire.request.headers.items())
@@ -113,7 +113,7 @@ def hang() -> Script:
 
 
 def drip(prefix: bytes, drop: bytes = b" ", *, every_seconds: float = 0.1) -> Script:
-    """The prefix, then one drop after the other for as long as someone listens."""
+    """The prefix, then one drop after the other for as long as the client listens."""
 
     def play(wire: Wire) -> None:
         wire.send(prefix)
@@ -124,7 +124,7 @@ def drip(prefix: bytes, drop: bytes = b" ", *, every_seconds: float = 0.1) -> Sc
 
 
 def flood(prefix: bytes, piece: bytes = PIECE) -> Script:
-    """The prefix, then pieces without end, as fast as they are taken."""
+    """The prefix, then pieces without end, as fast as they are read."""
 
     def play(wire: Wire) -> None:
         wire.send(prefix)
@@ -139,7 +139,7 @@ def pack(body: bytes) -> bytes:
 
 
 class FaultServer:
-    """Listens on 127.0.0.1, or for `tls` on the same over TLS; a thread for each connection."""
+    """Listens on 127.0.0.1, or for `tls` on the same over TLS; one thread for each connection."""
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
         self.scripts = scripts

@@ -1,4 +1,4 @@
-"""What several HTTP tests share: an ordinary reply, and an address in look-alike digits."""
+"""Shared by several HTTP tests: an ordinary reply, and an address in look-alike digits."""
 
 from tests.http.fault_server import reply
 

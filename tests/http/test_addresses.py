@@ -1,4 +1,4 @@
-"""Where a key may travel, and where it never does."""
+"""Addresses that a key may be sent to, and those that it must never reach."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""While a request is under way, no key can be printed or serialised: not by any object of ours, nor by a traceback."""
+"""During a request, no key can be printed or serialised: not by any of our objects, nor by a traceback."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SHOWN: dict[str, Callable[[Any], object]] = {
 
 
 def shows(way: Callable[[Any], object], thing: object) -> bytes:
-    """What one way of printing or copying makes of a thing; an error says something, too."""
+    """Results of printing or copying an object in every way; an error has text, too."""
     try:
         made = way(thing)
     except Exception as problem:
@@ -71,15 +71,15 @@ def shows(way: Callable[[Any], object], thing: object) -> bytes:
     return made if isinstance(made, bytes) else repr(made).encode()
 
 
-def ours(told: traceback.TracebackException | None) -> Iterator[traceback.FrameSummary]:
-    """The frames of our own code in an exception and in what it came from."""
-    while told is not None:
-        yield from (frame for frame in told.stack if PACKAGE in Path(frame.filename).parents)
-        told = told.__cause__ or told.__context__
+def ours(captured: traceback.TracebackException | None) -> Iterator[traceback.FrameSummary]:
+    """Frames of our own code in an exception and its causes."""
+    while captured is not None:
+        yield from (frame for frame in captured.stack if PACKAGE in Path(frame.filename).parents)
+        captured = captured.__cause__ or captured.__context__
 
 
 class Alive:
-    """What is there of ours at one instant."""
+    """Our live objects at one instant."""
 
     def __init__(self) -> None:
         everything = gc.get_objects()
@@ -98,7 +98,7 @@ class Alive:
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[Callable[[], None]]]]:
-    """A vendor's address, and what is done while its client waits for an answer."""
+    """A vendor's address, and an action while its client waits for an answer."""
     while_waiting: list[Callable[[], None]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -109,7 +109,7 @@ def asked() -> Iterator[tuple[str, list[Callable[[], None]]]]:
             self.send_response(401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            with contextlib.suppress(OSError):  # who asked may be gone
+            with contextlib.suppress(OSError):  # the client may be gone
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
@@ -162,7 +162,7 @@ def test_no_object_of_ours_shows_a_key_while_a_request_is_under_way(
     assert {"exchange", "caller"} <= {name for each in alive.locals for name in each}
     wanted = {form for secret in (CANARY, PASSWORD, TOKEN) for form in forms(secret)}
     things = [(thing, SHOWN) for thing in [*alive.objects, *held, *visits]]
-    # Of a variable an error reporter keeps what it looks like, and no more.
+    # An error reporter keeps the repr of a variable, and no more.
     things += [(each, {"repr": repr, "pprint": pprint.pformat}) for each in alive.locals]
     for thing, ways in things:
         for name, way in ways.items():
@@ -183,7 +183,7 @@ def test_a_request_that_is_broken_off_leaves_no_key_in_its_traceback(
 
     def break_off() -> None:
         loops[0].call_soon_threadsafe(cancel_visits)
-        # No answer meanwhile: this vendor would give the key back.
+        # No answer meanwhile: this vendor would echo the key.
         is_over.wait(timeout=60)
 
     asked[1].append(break_off)
@@ -199,6 +199,6 @@ def test_a_request_that_is_broken_off_leaves_no_key_in_its_traceback(
     is_over.set()
     frames = list(ours(traceback.TracebackException.from_exception(caught.value, capture_locals=True)))
     assert {"_fetch", "_visit", "get", "answer", "_exchange"} <= {frame.name for frame in frames}
-    told = repr([frame.locals for frame in frames])
-    assert "Secret(A_KEY)" in told
-    assert not [form for form in forms(CANARY) if form in told.encode()]
+    captured = repr([frame.locals for frame in frames])
+    assert "Secret(A_KEY)" in captured
+    assert not [form for form in forms(CANARY) if form in captured.encode()]

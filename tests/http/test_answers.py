@@ -1,4 +1,4 @@
-"""What each status, break and body comes to."""
+"""Results of each status, break and body."""
 
 import asyncio
 import dataclasses
@@ -205,7 +205,7 @@ def test_a_key_that_is_cut_off_in_the_middle_is_replaced_too(lab: Lab) -> None:
     assert answer.body == f'{{"key": "[redacted:{VARIABLE}]'.encode()
 
 
-def test_nobody_at_the_port_is_an_outcome(lab: Lab) -> None:
+def test_a_refused_connection_is_an_outcome(lab: Lab) -> None:
     with FaultServer(FINE) as server:
         pass
     answer = lab.get(server)
@@ -221,7 +221,7 @@ def test_a_name_that_does_not_resolve_is_an_outcome(lab: Lab) -> None:
     assert answer.outcome in {HttpOutcome.connection, HttpOutcome.timeout}
 
 
-def test_each_reason_is_one_sentence_that_says_who_where_what_and_what_to_do(lab: Lab) -> None:
+def test_each_reason_is_one_sentence_with_who_where_what_and_the_remedy(lab: Lab) -> None:
     patience = dataclasses.replace(QUICK, attempts=2)
     cut_503 = cut(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n")
     moved = reply(302, headers={"Location": "https://new.example/x"})

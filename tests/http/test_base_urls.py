@@ -138,7 +138,7 @@ def test_a_plain_public_https_url_is_normalised(allow: bool) -> None:
 
 
 @pytest.mark.faults(40)
-def test_loopback_takes_http_or_https_but_only_when_allowed() -> None:
+def test_loopback_accepts_http_or_https_only_if_allowed() -> None:
     for url, normal in LOOPBACK_URLS.items():
         assert check_base_url(url, allow_http_loopback=True) == normal
         with pytest.raises(ValueError, match="allow_http_loopback"):

@@ -1,4 +1,4 @@
-"""Compressed bodies: every layer is undone, capped, or refused."""
+"""Compressed bodies: every layer is decompressed, capped, or refused."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_broken_gzip_is_retried_and_then_fails(lab: Lab, broken: bytes) -> None:
 
 
 @pytest.mark.faults(16)
-def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
+def test_valid_gzip_is_read_in_any_pieces_and_members(lab: Lab) -> None:
     body = b'{"rows": [' + b",".join(b'"%d"' % n for n in range(60_000)) + b"]}"
     packed = pack(body[:1000]) + pack(b"") + pack(body[1000:])
     pieces = [packed[at : at + 7] for at in range(0, 700, 7)] + [packed[700:]]
@@ -48,7 +48,7 @@ def test_sound_gzip_is_read_whatever_its_pieces_and_members(lab: Lab) -> None:
 @pytest.mark.parametrize(
     "encoding", ["br", "deflate", "zstd", "gzip, br", "identity, br", "gzip;q=1", "gzip gzip", "gzip," * 4, CANARY]
 )
-def test_a_compression_that_was_not_asked_for_is_refused_and_not_kept(lab: Lab, encoding: str) -> None:
+def test_an_unrequested_compression_is_refused_and_not_kept(lab: Lab, encoding: str) -> None:
     with FaultServer(reply(200, pack(pack(b"1")), {"Content-Encoding": encoding})) as server:
         answer = lab.get(server)
     assert (answer.outcome, answer.body, answer.attempt_count) == (HttpOutcome.bad_encoding, b"", 1)
@@ -99,8 +99,8 @@ def test_an_inner_layer_that_is_broken_is_retried_and_then_fails(lab: Lab, broke
 
 
 @pytest.mark.faults(15)
-def test_the_cap_holds_for_every_layer(lab: Lab) -> None:
-    """A mebibyte and more of zeros within two layers, and as the layer between them, whose own content is small."""
+def test_the_cap_applies_to_every_layer(lab: Lab) -> None:
+    """More than a mebibyte of zeros within two layers, and as the layer between them, whose own content is small."""
     inner = pack(b"\0" * (QUICK.body_cap_bytes + 1))
     between = b"".join(pack(b"") for _ in range(QUICK.body_cap_bytes // len(pack(b"")) + 1))
     for packed in (pack(inner), pack(between)):

@@ -83,7 +83,7 @@ CUT_TEXTS = {
 
 @pytest.mark.faults(14)
 @pytest.mark.parametrize(("written", "text"), CUT_TEXTS.values(), ids=CUT_TEXTS)
-def test_half_an_emoji_costs_that_character_and_nothing_else(written: bytes, text: str) -> None:
+def test_half_an_emoji_only_costs_that_character(written: bytes, text: str) -> None:
     body = b'{"amount": 12.345678901234567890, "note": "%b", "%b": -1e-9, "plain": "\\\\ud83d", "n": 7}' % (
         written,
         written,
@@ -109,7 +109,7 @@ def test_a_text_with_halves_of_pairs_is_read_as_other_readers_do(written: bytes)
 
 
 @pytest.mark.faults(14)
-def test_a_key_beside_half_an_emoji_is_redacted_and_the_body_is_kept_as_it_came(lab: Lab) -> None:
+def test_a_key_next_to_half_an_emoji_is_redacted_and_the_body_is_kept(lab: Lab) -> None:
     body = rb'{"note": "\ud83d%b\ude00", "balance": 1.50}' % json.dumps(CANARY)[1:-1].encode()
     with FaultServer(reply(200, body)) as server:
         (answer,) = lab.get_all(server)

@@ -23,7 +23,7 @@ FINE = reply(200, b"{}")
 def _get_each(
     lab: Lab, server: FaultServer, limit: RateLimit, limits: RateLimits, accounts: dict[str, str]
 ) -> dict[str, list[HttpOutcome]]:
-    """Three GETs for each account, side by side; `accounts` maps an account to its key."""
+    """Three GETs for each account, concurrently; `accounts` maps an account to its key."""
 
     async def work() -> list[HttpResult]:
         async with Network() as network:
@@ -82,7 +82,7 @@ def _take_all(folder: str, wanted: int) -> int:
             limiter = limits.limiter("vpsbg", RateLimit(50, 600, "address"), "here")
             granted = 0
             for _ in range(wanted):
-                # Ten seconds are enough for a busy file and too little for the limit.
+                # Ten seconds are enough for a busy file, but not for the limit.
                 while 0 < (wait_seconds := limiter.take()) < 10:
                     await asyncio.sleep(wait_seconds)
                 granted += not wait_seconds
@@ -91,13 +91,13 @@ def _take_all(folder: str, wanted: int) -> int:
     return asyncio.run(work())
 
 
-def test_a_limit_holds_across_processes(tmp_path: Path) -> None:
+def test_a_limit_applies_across_processes(tmp_path: Path) -> None:
     with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
         granted = pool.map(_take_all, [str(tmp_path)] * 3, [40] * 3)
         assert sum(granted) == 50
 
 
-def test_the_files_are_private_and_hold_no_key(lab: Lab, tmp_path: Path) -> None:
+def test_the_files_are_private_and_contain_no_key(lab: Lab, tmp_path: Path) -> None:
     folder = tmp_path / "limits"
     before = os.umask(0)
     try:
@@ -129,7 +129,7 @@ def test_a_broken_file_costs_a_warning_and_not_the_limit(tmp_path: Path, caplog:
     file.write_bytes(b"not a database" * 1000)
     with caplog.at_level(logging.WARNING):
         assert _take_all(str(tmp_path), 60) == 50
-    assert "holds within this process only" in caplog.text
+    assert "applies within this process only" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_costs_a_warning_and_not_the_limit(
@@ -137,4 +137,4 @@ def test_a_folder_that_cannot_be_made_costs_a_warning_and_not_the_limit(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert _take_all(str(tmp_path / "file" / "limits"), 60) == 50
-    assert "holds within this process only" in caplog.text
+    assert "applies within this process only" in caplog.text

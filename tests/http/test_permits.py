@@ -1,4 +1,4 @@
-"""How requests share the connections of a run: fairly, and never on the vendor's time."""
+"""Sharing of a run's connections: fair, and never counted against the vendor."""
 
 import asyncio
 import dataclasses
@@ -28,7 +28,7 @@ def _slowly(seconds: float) -> Script:
 
 @pytest.mark.faults(46)
 def test_waiting_for_a_permit_is_not_on_the_vendors_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last of them would be long past its deadline, were it counted from when it was wanted."""
+    """The last of them would exceed its deadline if it were counted from the beginning of its wait."""
     monkeypatch.setattr(permits_module, "MOST_AT_ORIGIN", 2)
     at_once, most = 0, 0
 
@@ -78,7 +78,7 @@ def test_waiting_for_our_own_limit_is_not_on_the_vendors_time(lab: Lab) -> None:
 
 @pytest.mark.faults(46)
 @pytest.mark.parametrize("vendor", ["deepvue", "vpsbg"])
-def test_a_vendor_or_an_origin_that_drips_holds_up_no_other(lab: Lab, vendor: str) -> None:
+def test_a_vendor_or_an_origin_that_drips_delays_no_other(lab: Lab, vendor: str) -> None:
     """Eighty accounts of one origin drip for ever; one of another vendor, or of another origin, is answered at once."""
     patience = dataclasses.replace(QUICK, deadline_seconds=20, read_timeout_seconds=20, attempts=1)
     most = MOST_AT_ORIGIN - RESERVED if vendor == "vpsbg" else MOST_AT_ORIGIN
@@ -147,7 +147,7 @@ def test_a_permit_is_free_while_a_retry_waits(lab: Lab, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("seed", range(20))
 def test_permits_are_never_too_many_never_lost_and_every_origin_gets_its_own(seed: int) -> None:
-    """Random holders that come, wait, are cancelled and go, at origins of several vendors."""
+    """Random holders that arrive, wait, are cancelled and leave, at origins of several vendors."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     permits, held = Permits(), Counter[tuple[str, int]]()
     shape = {f"vendor-{place}": chance.choice([1, 2, 5, 70]) for place in range(chance.choice([1, 2, 9]))}
@@ -190,7 +190,7 @@ def test_permits_are_never_too_many_never_lost_and_every_origin_gets_its_own(see
         assert permits.origin(vendor, number).held == 0
 
 
-def test_what_an_origin_has_reserved_is_there_for_it() -> None:
+def test_reserved_permits_are_available_to_their_origin() -> None:
     async def work() -> None:
         permits = Permits()
         one, two = permits.origin("vpsbg", 1), permits.origin("vpsbg", 2)

@@ -1,4 +1,4 @@
-"""Keys are never shown, whole or disguised."""
+"""Keys are never shown, plain or encoded."""
 
 import base64
 import copy
@@ -41,7 +41,7 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, m
         "  ",
     ],
 )
-def test_a_key_that_no_header_can_hold_fails_at_once_with_its_value_hidden(value: str) -> None:
+def test_a_key_that_is_invalid_in_a_header_fails_at_once_with_its_value_hidden(value: str) -> None:
     with pytest.raises(ValueError, match=VARIABLE) as caught:
         Secret(value, name=VARIABLE)
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
@@ -127,7 +127,7 @@ def test_a_short_key_is_found_as_a_word_and_does_not_shred_the_body() -> None:
     assert redactor.text("Bearer test!") == "Bearer [redacted:SANDBOX_KEY]!"
 
 
-def test_two_keys_that_hold_each_other_are_both_replaced() -> None:
+def test_two_keys_that_contain_each_other_are_both_replaced() -> None:
     redactor = Redactor([Secret("longer-key-12345", name="A"), Secret("longer-key", name="B")])
     assert redactor.text("longer-key-12345 longer-key") == "[redacted:A] [redacted:B]"
 

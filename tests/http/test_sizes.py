@@ -12,8 +12,7 @@ from tests.http.fault_server import FaultServer, Script, flood, pack, raw, reply
 
 CAP_BYTES = 64 * 1024 * 1024
 
-# The peak is asked of the reader itself: what a parent sees of its child includes the parent's own pages at
-# the moment of the fork.
+# The reader itself reports its peak: a parent's measurement of a child includes the parent's own pages at the fork.
 READER = """
 import asyncio, json, resource, sys
 from pathlib import Path
@@ -58,7 +57,7 @@ def _gigabyte() -> bytes:
     checksum = 0
     for _ in range(1024):
         checksum = zlib.crc32(b"\0" * 2**20, checksum)
-    # An empty last block, then what a gzip ends with.
+    # An empty last block, then the trailer of a gzip.
     return start + again * 1023 + b"\x03\x00" + struct.pack("<II", checksum, 2**30)
 
 

@@ -1,4 +1,4 @@
-"""A key is found in every spelling that JSON, URLs, HTML and Base64 allow, alone and in one another."""
+"""A key is found in every spelling that JSON, URLs, HTML and Base64 allow, also nested."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ SPELLINGS: dict[str, Spell] = {
 
 
 def _decoded(spelling: str, text: bytes) -> set[bytes]:
-    """What a reader of a format sees, by decoders that the code under test does not use."""
+    """A format as its reader sees it, by decoders that the code under test does not use."""
     if spelling == "JSON":
         with contextlib.suppress(ValueError):
             return {json.loads(b'"' + text + b'"', strict=False).encode("utf-8", "surrogatepass")}
@@ -116,7 +116,7 @@ def test_no_reader_sees_a_key_however_it_was_spelled(
         for once in _decoded(outer, piece):
             for twice in {once, *_decoded(inner, once)}:
                 assert key.encode() not in twice
-    # What is no key stays, but for what shares a character of Base64 with it.
+    # Text other than the key is kept, except Base64 characters shared with it.
     assert body.startswith(around.encode())
     assert body.endswith(f" {around}".encode())
     assert redactor.text(f"{around}{spelled} {around}") == body.decode()
@@ -155,7 +155,7 @@ def test_every_key_becomes_the_name_of_its_own_variable() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_bytes_that_hold_no_key_are_left_alone(body: bytes) -> None:
+def test_bytes_without_a_key_are_unchanged(body: bytes) -> None:
     assert Spellings(("canary-4d8c1Kp7XwZq9aB3tYu6", "word")).find(body) == []
 
 

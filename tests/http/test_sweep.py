@@ -1,4 +1,4 @@
-"""The canary sweep finds a key wherever one was put, in any disguise; a sweep that finds nothing proves nothing."""
+"""The canary sweep finds a key in any place and encoding; a sweep that finds nothing proves nothing."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_key_is_found_in_each_format_and_disguise(kind: str, disguise: str, tm
     assert leaks([OTHERWISE], tmp_path) == []
 
 
-def test_a_key_is_found_in_a_name_and_in_what_was_said(tmp_path: Path) -> None:
+def test_a_key_is_found_in_a_file_name_and_in_output(tmp_path: Path) -> None:
     assert leaks(["canary-4d8c1Kp7"], tmp_path, said={"run": "fine", "doctor": "no canary-4d8c1Kp7 here"}) == ["doctor"]
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "vpsbg-canary-4d8c1Kp7.sqlite").touch()

@@ -40,7 +40,7 @@ def _get_over_tls(lab: Lab, server: FaultServer, verify: ssl.SSLContext | None) 
     return lab.run(work())
 
 
-def test_a_trusted_certificate_is_spoken_to(lab: Lab, authority: trustme.CA) -> None:
+def test_a_trusted_certificate_is_accepted(lab: Lab, authority: trustme.CA) -> None:
     with FaultServer(FINE, tls=_context(authority.issue_cert("127.0.0.1"))) as server:
         answer = _get_over_tls(lab, server, _trusting(authority))
     assert answer.outcome is HttpOutcome.ok
@@ -67,7 +67,7 @@ def test_an_untrusted_certificate_fails_without_a_byte_of_the_request(
 
 
 @pytest.mark.faults(41)
-def test_a_server_without_tls_is_not_spoken_to_in_the_clear(lab: Lab) -> None:
+def test_a_server_without_tls_gets_no_plain_request(lab: Lab) -> None:
     with FaultServer(FINE) as server:
         answer = _get_over_tls(lab, server, None)
     assert answer.outcome in {HttpOutcome.tls, HttpOutcome.connection, HttpOutcome.timeout}

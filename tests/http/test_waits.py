@@ -1,4 +1,4 @@
-"""Waiting and retrying: as long as asked, never idly, never for ever."""
+"""Waiting and retrying: as long as requested, never pointlessly, never for ever."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ FINE = reply(200, b'{"balance": 12.50}')
 
 
 @pytest.mark.faults(1)
-def test_a_429_is_retried_once_after_the_wait_that_it_asks_for(lab: Lab) -> None:
+def test_a_429_is_retried_once_after_the_requested_wait(lab: Lab) -> None:
     with FaultServer(reply(429, headers={"Retry-After": "3"}), FINE) as server:
         answer = lab.get(server)
     first, second = server.requests
@@ -109,7 +109,7 @@ _FIELDS = st.dictionaries(
 
 @pytest.mark.faults(3)
 @given(_FIELDS, st.sampled_from([429, 503]))
-def test_no_rate_limit_field_ever_asks_for_more_than_a_month(headers: dict[str, str], status: int) -> None:
+def test_no_rate_limit_field_waits_for_more_than_a_month(headers: dict[str, str], status: int) -> None:
     wait = asked_wait_seconds(status, {**headers, "retry-after": "?"}, local_now=NOW)
     assert wait is None or 0 < wait <= 31 * 86400
     left = requests_left(headers)
@@ -197,7 +197,7 @@ def test_the_fields_of_rate_limits_are_read_as_they_are_written(
         ({}, None),
     ],
 )
-def test_what_is_left_is_the_fewest_of_the_limits(headers: dict[str, str], count: int | None) -> None:
+def test_requests_left_are_the_fewest_of_the_limits(headers: dict[str, str], count: int | None) -> None:
     assert requests_left(headers) == count
 
 
@@ -245,7 +245,7 @@ def test_a_reset_counts_after_retry_after_and_not_where_requests_are_left() -> N
     reset = str(int(NOW.timestamp()) + 60)
     assert asked_wait_seconds(429, {"x-ratelimit-reset": reset, "retry-after": "5"}, local_now=NOW) == 5
     assert asked_wait_seconds(429, {"x-ratelimit-reset": reset, "retry-after": "?"}, local_now=NOW) == 60
-    # A server that is down counts all the same, and its hour has nothing to do with being down.
+    # A server that is down still counts, and its hour is unrelated to being down.
     counted = {"x-ratelimit-reset": reset, "x-ratelimit-remaining": "41"}
     assert asked_wait_seconds(503, counted, local_now=NOW) is None
     assert asked_wait_seconds(503, {"ratelimit": '"hour";r=41;t=3600'}, local_now=NOW) is None
@@ -297,7 +297,7 @@ def test_nothing_that_drips_outlives_the_deadline_by_a_second(lab: Lab) -> None:
     patience = dataclasses.replace(QUICK, deadline_seconds=1.5)
     endless = b"HTTP/1.1 %d Words\r\nContent-Length: 1000000\r\n\r\n"
     late = []
-    # A busy machine may hold up one or another of them, though not each.
+    # A busy machine may delay some of them, but not all.
     while len(late) < 3 and not any(-1 <= each <= 1 for each in late):
         with (
             FaultServer(drip(endless % 200 + b'{"balance":')) as body,

@@ -1,4 +1,4 @@
-"""A listing of a simulated vendor framework, with the ways in which such frameworks link and end their pages."""
+"""A listing of a simulated vendor framework, with the ways in which frameworks link and end their pages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ FILTERED = Pages(
 
 @dataclass
 class Framework:
-    """A listing as a framework makes it: page size and filter come from the query, and links are of one style."""
+    """A listing as a framework makes it: page size and filter come from the query, and links have one style."""
 
     server: HTTPServer
     rows: list[dict[str, Any]] = field(default_factory=list)
     keeps: tuple[str, ...] = ()
-    """The caller's parameters that a link repeats."""
+    """The client's parameters that a link repeats."""
     end: str = "null"
-    """What the last page's link says: nothing (`null`, `absent`, `empty`), the page itself, the first page, or a page
-    beyond the last, which then is the last one once more and links to itself (`clamped`) or ever on (`repeated`), or is
-    empty (`endless`)."""
+    """Link of the last page: none (`null`, `absent`, `empty`), the page itself, the first page, or a page beyond the
+    last, which then repeats the last one and links to itself (`clamped`) or on and on (`repeated`), or is empty
+    (`endless`)."""
     meta: Callable[[int, int, int], dict[str, object]] = lambda page, last, total: {}
     is_relative: bool = False
     is_object: bool = False
@@ -59,7 +59,7 @@ class Framework:
         spoiled = self.before(page)
         if spoiled is not None:
             return spoiled
-        # Whoever does not filter is also given what was cancelled, as a vendor's default would.
+        # Without a filter, cancelled rows are included, as by a vendor's default.
         rows = [row for row in self.rows if "filter[status]" in query or row.get("status") == "cancelled"]
         size = int(query.get("per_page", self.default_size))
         last = max(1, -(-len(rows) // size))
@@ -92,7 +92,7 @@ def framework(httpserver: HTTPServer) -> Framework:
 
 @pytest.fixture
 def walker(framework: Framework, tmp_path: Path) -> Walker:
-    """What walks its pages into a landing of its own."""
+    """A walker of its pages into a separate landing."""
     return Walker(framework.url, tmp_path / "landing")
 
 

@@ -42,7 +42,7 @@ compact(Path(sys.argv[1]), date.fromisoformat(sys.argv[2]))
 
 @contextmanager
 def _paused(landing: Path) -> Iterator[subprocess.Popen[str]]:
-    """A compaction in another process that has read a day's files and waits for a line before it goes on."""
+    """A compaction in another process that has read a day's files and waits for a line before it continues."""
     process = subprocess.Popen(
         [sys.executable, "-c", _PAUSED, str(landing), str(_TOMORROW)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT,
@@ -99,12 +99,12 @@ def test_the_death_of_a_compaction_lets_the_next_one_go_ahead(workshop: Workshop
 def test_two_compactions_that_overlap_without_the_lock_lose_no_answer(workshop: Workshop) -> None:
     landing, answers = _three(workshop)
     with _paused(landing) as first:
-        # Where locks do not reach the other one, as on a network's file system.
+        # If locks do not reach the other one, as on a network file system.
         (landing / LOCK).unlink(missing_ok=True)
         compact(landing, _TOMORROW)
         answers.add(workshop.landing.answer("vpsbg", "balance", {"balance": "late"}))
         compact(landing, _TOMORROW)
-        # What the first one has read is older than what stands there now.
+        # The first one has read older files than those there now.
         _go_on(first)
     assert _landed(landing) == answers
     compact(landing, _TOMORROW)
@@ -127,7 +127,7 @@ def test_a_merged_file_is_never_replaced(workshop: Workshop) -> None:
     assert _landed(landing) == answers
 
 
-def test_an_answer_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
+def test_an_answer_never_replaces_another_file(tmp_path: Path) -> None:
     made = Landing(tmp_path)
     made.answer("vpsbg", "balance", {"balance": 1}, fetch_id=f"{7:016x}")
     with pytest.raises(FileExistsError):

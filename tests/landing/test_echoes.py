@@ -1,4 +1,5 @@
-"""A key that a vendor echoes in any spelling, from a real socket to the tables, reaches neither landing nor a description."""
+"""A key that a vendor echoes in any spelling, from a real socket to the tables, reaches neither landing nor a
+description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a listing in pages ends: at its last page, however it is linked, at a fault, or at the run's budget."""
+"""The end of a paged listing: at its last page, however it is linked, at a fault, or at the run's budget."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def test_however_a_listing_links_every_row_is_read_once_and_the_walk_is_whole(
         httpserver, ledger(row_count), keeps, end, meta, is_relative=is_relative, is_object=is_object, style=style
     )
     page_count = max(1, -(-row_count // 10))
-    # A way back to the first page is an end only where the listing says that this is its last page; and that there is
-    # one page only, which is full and links to another that is the same, nothing but its own count can tell.
-    # The first page's own cursor is not known before a link names it: this is a page that has come twice.
+    # A link back to the first page is an end only if the listing states that this is its last page; and only the count
+    # can tell that there is a single page which is full and links to an equal one. The first page's own cursor is not
+    # known before a link names it, so this page appears twice.
     if end == "first" and style != "page":
         end = framework.end = "null"
     is_named_later = end == "itself" and style != "page" and page_count == 1
     is_repeating = end in ("clamped", "repeated") or is_named_later
     if meta is _silent and ((end == "first" and page_count > 1) or (is_repeating and row_count == 10)):
         framework.meta = _numbers
-    # An empty page that links on is a fault.
+    # An empty page with a further link is a fault.
     if is_repeating and row_count == 0:
         framework.end = "null"
     visit = Walker(framework.url, tmp_path / str(next(_FOLDERS))).visit(FILTERED)
@@ -81,7 +81,7 @@ def test_however_a_listing_links_every_row_is_read_once_and_the_walk_is_whole(
     assert visit.resume.is_newest_first == (row_count > 1)
     for query in framework.asked:
         assert (query["per_page"], query["filter[status]"]) == ("10", "paid,open")
-    # The page to read is the link's to say alone.
+    # Only the link determines the page to read.
     for query in framework.asked[1:]:
         assert set(query) == {"per_page", "filter[status]", style}
 
@@ -108,7 +108,7 @@ def test_an_empty_page_that_links_on_is_a_fault_after_the_rows_before_it(
     )
     assert visit.ids == [row["id"] for row in framework.rows]
     assert len(framework.asked) == page_count + 1
-    # Told as empty, it would be the proof of a listing without entries.
+    # Read as empty, it would prove a listing without entries.
     assert [str(answer.outcome) for answer, _ in visit.steps] == ["ok"] * page_count + ["pagination"]
     assert not any(step.is_complete for _, step in visit.steps)
     assert visit.resume == Resume()
@@ -151,10 +151,10 @@ def test_a_last_page_that_is_not_the_last_by_the_listings_own_count_is_a_fault(
 
 @pytest.mark.faults(19)
 @pytest.mark.parametrize(("end", "page"), [("clamped", 2), ("repeated", 3)])
-def test_a_server_that_turns_no_page_is_a_fault_and_no_short_ledger(
+def test_a_server_that_repeats_its_first_page_is_a_fault(
     framework: Framework, walker: Walker, end: str, page: int
 ) -> None:
-    """It gives its first page to whoever asks, and so what comes behind that is not there."""
+    """It returns its first page for every request, so later rows are missing."""
     framework.rows, framework.end = ledger(10), end
     visit = walker.visit(FILTERED)
     assert visit.outcome == "pagination"
@@ -162,12 +162,12 @@ def test_a_server_that_turns_no_page_is_a_fault_and_no_short_ledger(
         f"page {page} of /listing has the rows of page 1 once more, and nothing says that these are all; "
         "the walk ends there"
     )
-    # Fewer rows than were asked for are all that there are.
+    # Fewer rows than requested are complete.
     framework.rows = ledger(9)
     assert walker.visit(FILTERED).outcome == "ok"
 
 
-def test_a_link_that_sets_another_page_size_keeps_it_and_the_order_is_proven_all_the_same(
+def test_a_link_that_sets_another_page_size_keeps_it_and_the_order_is_still_proven(
     framework: Framework, walker: Walker
 ) -> None:
     framework.rows = ledger(60)
@@ -214,7 +214,7 @@ def test_400_entries_cost_four_requests_first_and_fewer_afterwards(framework: Fr
         ("/listing?page=2#top", {"page": "2", "per_page": "10", "filter[status]": "paid,open"}),
     ],
 )  # fmt: skip
-def test_what_a_link_sets_wins_and_what_it_drops_is_carried_over(
+def test_parameters_of_a_link_win_and_dropped_ones_are_added(
     httpserver: HTTPServer, tmp_path: Path, link: str, query: dict[str, str]
 ) -> None:
     seen: list[str] = []
@@ -232,7 +232,7 @@ def test_what_a_link_sets_wins_and_what_it_drops_is_carried_over(
     assert {name: values[0] for name, values in asked.items()} == query
     assert all(len(values) == 1 for values in asked.values())
     if "cursor=" in link:
-        # A cursor is spelled as the vendor spelled it.
+        # A cursor is kept as the vendor wrote it.
         assert link.partition("?")[2].partition("&")[0] in seen[1]
 
 

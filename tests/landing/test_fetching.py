@@ -1,4 +1,4 @@
-"""A run's fetching: accounts side by side, a file an endpoint and batch, no failure in the way of another account."""
+"""A run's fetching: accounts concurrently, one file for each endpoint and batch, no failure affecting another account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATHS = {"orders": "/orders", "transactions": "/balance/transactions", "balance
 
 @pytest.fixture
 def fetch(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Runs:
-    """Runs over three accounts of one vendor, whose third key the vendor does not know."""
+    """Runs over three accounts of one vendor, which does not know the third key."""
     lines = ["allow_http_loopback = true"]
     for account_id in _ACCOUNTS:
         variable = f"{account_id.upper()}_KEY"
@@ -71,7 +71,7 @@ class _Runs:
         return [row for path in store.iterate(self.home.landing) for row in store.read(path).to_pylist()]
 
 
-def test_what_a_run_lands_at_once_is_one_file_an_endpoint_whatever_the_number_of_accounts(fetch: _Runs) -> None:
+def test_a_batch_is_one_file_an_endpoint_for_any_number_of_accounts(fetch: _Runs) -> None:
     fetch("run-1")
     files = [path.relative_to(fetch.home.landing).parts[:5] for path in store.iterate(fetch.home.landing)]
     assert files == [("vpsbg", "balance", "2026", "03", "18"), ("vpsbg", "transactions", "2026", "03", "18")]
@@ -93,7 +93,7 @@ def test_a_refused_account_is_a_row_and_the_others_are_fetched(fetch: _Runs) -> 
     assert json.loads(row["body"]) == {"message": "Unauthenticated."}  # type: ignore[arg-type]
 
 
-def test_every_visit_is_told_as_it_ends(fetch: _Runs) -> None:
+def test_every_visit_is_reported_as_it_ends(fetch: _Runs) -> None:
     visits = fetch("run-1")
     assert sorted((each.account_id, each.endpoint) for each in fetch.seen) == sorted(
         (each.account_id, each.endpoint) for each in visits
@@ -139,11 +139,11 @@ def test_a_run_does_not_resume_from_one_whose_clock_was_ahead(fetch: _Runs) -> N
         for row in fetch.rows()
         if (row["endpoint"], row["run_id"], row["account_id"]) == ("transactions", "run-2", "one")
     }
-    # 35 days before the day of the first run, and not of the one that has not been yet.
+    # 35 days before the day of the first run, not before the future one.
     assert froms == {"2026-02-01"}
 
 
-def test_a_renamed_account_goes_on_where_its_former_id_was(fetch: _Runs) -> None:
+def test_a_renamed_account_continues_its_former_ids_walk(fetch: _Runs) -> None:
     fetch("run-1", days=-10)
     fetch.accounts.write_text(fetch.accounts.read_text().replace("[accounts.one]", "[accounts.renamed]"))
     fetch.formerly = {"renamed": ("one",)}
@@ -178,7 +178,7 @@ def test_only_a_refusal_of_what_is_optional_is_an_absence(
     httpserver.expect_request(_PATHS[endpoint]).respond_with_data('{"message": "no"}', status=status)
     for visit in fetch("run-1", endpoints=(endpoint,)):
         assert (visit.is_ok, visit.is_absent, visit.is_failed) == (False, is_absent, not is_absent)
-    # Landed as any other answer.
+    # Landed like any other answer.
     assert {(row["status_code"], row["body"]) for row in fetch.rows()} == {(status, b'{"message": "no"}')}
 
 

@@ -1,4 +1,4 @@
-"""A CSV file that is kept by hand: what spreadsheets add is passed over, and what cannot be meant is named by its line."""
+"""A CSV file that is kept by hand: spreadsheets' additions are ignored, and invalid values are reported by line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _read(folder: Path, text: str | bytes) -> HttpResult:
         f" {HEADER.replace(',', ' , ')} \n 2026-03-01 , 10.00 ,EUR \n2026-03-02,9.00,\tEUR\n",
     ],
 )
-def test_what_a_spreadsheet_adds_changes_nothing(tmp_path: Path, text: str) -> None:
+def test_additions_of_a_spreadsheet_change_nothing(tmp_path: Path, text: str) -> None:
     answer = _read(tmp_path, text)
     assert (answer.outcome, answer.payload) == ("ok", ROWS)
     assert answer.body == (tmp_path / "readings.csv").read_bytes()
@@ -76,7 +76,7 @@ def test_a_header_without_rows_is_no_failure(tmp_path: Path, text: str) -> None:
         (f"{HEADER}\n".encode() + b"2026-03-01,\xff,EUR\n", "not UTF-8 at byte"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line_that_says_where(tmp_path: Path, text: str | bytes, words: str) -> None:
+def test_an_invalid_value_is_one_line_with_its_place(tmp_path: Path, text: str | bytes, words: str) -> None:
     answer = _read(tmp_path, text)
     assert answer.outcome == "unreadable"
     assert answer.reason.startswith(f"account main: {tmp_path}/readings.csv: {words}")
@@ -89,7 +89,7 @@ def test_a_body_that_an_earlier_version_landed_with_a_value_too_many_is_still_re
     ]
 
 
-def test_a_row_is_found_in_the_file_whatever_stands_before_it() -> None:
+def test_a_row_is_found_in_the_file_after_any_lines() -> None:
     body = (
         f'\n{HEADER},note\n2026-03-01,10.00,EUR,"two\nlines"\n\n,,,\n2026-03-02,9.00,EUR,"a ""b""\r\n\r\nc"\r\nx,y,z\n'
     )
@@ -109,8 +109,8 @@ _FIELD = st.text(alphabet='ab ,;"\n1.5', max_size=6)
 @given(
     st.lists(st.lists(_FIELD, min_size=3, max_size=3), max_size=8), st.integers(0, 3), st.sampled_from(["\n", "\r\n"])
 )
-def test_every_row_is_read_and_stands_where_it_is_said_to(rows: list[list[str]], empty: int, end: str) -> None:
-    """As a spreadsheet writes them, with columns without a name behind the others."""
+def test_every_row_is_read_with_its_line_number(rows: list[list[str]], empty: int, end: str) -> None:
+    """As a spreadsheet writes them, with columns without a name after the others."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator=end)
     starts = []

@@ -1,4 +1,4 @@
-"""Listings of more pages than one run has time for."""
+"""Listings with more pages than one run has time for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_listing_that_is_longer_than_a_run_is_walked_by_several(framework: Fra
     left = first.resume.unfinished
     assert left is not None
     assert (left.page_number, left.begun_on, left.from_date, left.is_falling) == (4, TODAY, None, True)
-    # New entries push the others down meanwhile; each run reads the first page as well.
+    # New entries push the others down meanwhile; each run also reads the first page.
     framework.rows = ledger(97, until=TODAY + timedelta(days=2))
     visits = [walker.visit(FILTERED, today=TODAY + timedelta(days=day)) for day in (2, 3)]
     assert [visit.outcome for visit in visits] == ["pagination", "pagination"]
@@ -37,7 +37,7 @@ def test_a_listing_that_is_longer_than_a_run_is_walked_by_several(framework: Fra
     assert (last.outcome, last.steps[-1][1].is_complete) == ("ok", True)
     every = {row_id for visit in (first, *visits, last) for row_id in visit.ids}
     assert every == {row["id"] for row in framework.rows}
-    # What came after the walk had begun is asked for by the next one: the walk is a proof up to its first day only.
+    # Entries after the start of the walk are requested by the next one: the walk is a proof up to its first day only.
     assert last.spans[-1] == (None, TODAY)
     assert last.resume == Resume(seen_through=TODAY, is_newest_first=True)
     walker.budget = Budget()
@@ -56,7 +56,7 @@ def test_rows_that_move_up_between_two_runs_are_not_missed(framework: Framework,
     assert set(ids) >= {row["id"] for row in framework.rows}
 
 
-def test_a_short_outage_does_not_cost_what_several_runs_have_walked(framework: Framework, walker: Walker) -> None:
+def test_a_short_outage_does_not_lose_a_walk_over_several_runs(framework: Framework, walker: Walker) -> None:
     framework.rows = ledger(95)
     walker.budget = Budget(requests=6)
     walker.visit(FILTERED)
@@ -93,7 +93,7 @@ def test_a_listing_whose_order_broke_in_an_earlier_run_is_not_called_ordered(
     assert visit.resume == Resume(seen_through=TODAY, is_newest_first=False)
 
 
-def test_a_backfill_reads_in_one_go_what_would_take_several_runs(framework: Framework, walker: Walker) -> None:
+def test_a_backfill_reads_a_long_listing_in_one_run(framework: Framework, walker: Walker) -> None:
     framework.rows = ledger(95)
     walker.budget = Budget(requests=4, backfill_requests=50)
     walker.visit(FILTERED)
@@ -103,10 +103,10 @@ def test_a_backfill_reads_in_one_go_what_would_take_several_runs(framework: Fram
 
 
 @pytest.mark.faults(9)
-def test_a_listing_whose_pages_never_come_ends_with_the_runs_time_and_each_run_gets_on(
+def test_a_listing_without_answers_ends_with_the_runs_time_and_each_run_advances(
     framework: Framework, walker: Walker
 ) -> None:
-    """Two answers are waited for, whatever the budget."""
+    """Two answers are awaited, whatever the budget."""
     framework.rows = ledger(45)
     walker.budget = Budget(seconds=0.0)
     pages = []
@@ -135,12 +135,12 @@ def test_an_answer_that_is_still_awaited_when_the_time_is_over_is_given_up(
     walker.budget = Budget(seconds=0.3)
     visit = walker.visit(FILTERED)
     released.set()
-    # The client alone would have waited for a second, and called it `timeout`.
+    # The client alone would have waited for a second, and reported `timeout`.
     assert visit.outcome == "pagination"
     assert visit.ids == [row["id"] for row in framework.rows[:20]]
 
 
-def test_windows_go_on_where_the_runs_budget_ended(httpserver: HTTPServer, tmp_path: Path) -> None:
+def test_windows_continue_where_the_runs_budget_ended(httpserver: HTTPServer, tmp_path: Path) -> None:
     vendor = Vendor(httpserver)
     walker = Walker(vendor.url, tmp_path / "landing", history_days=200, budget=Budget(requests=3, backfill_requests=4))
     first = walker.visit(USAGE)

@@ -1,4 +1,4 @@
-"""What Drawdown landed itself is read by one rule, also where a later version wrote it."""
+"""Drawdown's own entries follow one rule, also if a later version wrote them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATER = "9.9.9"
 
 @contextmanager
 def later(format_version: int) -> Iterator[None]:
-    """As a later version lands things."""
+    """Land entries as a later version does."""
     formats = dict.fromkeys(FORMATS, format_version)
     with patch("pipeline.landing.own.FORMATS", formats), patch.object(store, "__version__", LATER):
         yield
@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_what_is_landed_bears_the_version_that_wrote_it_and_the_format_of_its_kind(home: Home) -> None:
+def test_own_entries_have_the_version_that_wrote_them_and_their_format(home: Home) -> None:
     for kind, number in FORMATS.items():
         land_own(home, Clock(START), "r", kind, b"{}")
         [folder] = store.day_folders(home.landing, store.OWN, kind)
@@ -71,11 +71,11 @@ def test_a_body_of_a_later_format_is_not_read_even_where_it_looks_familiar() -> 
     row = {"endpoint": ALERTS, "version_id": LATER, "format_version": 2, "fetch_id": "0", "body": b"1"}
     assert read_own(row, int) is None
     assert read_own({**row, "format_version": 1}, int) == 1
-    # What was landed before there were formats.
+    # Landed before formats existed.
     assert read_own({**row, "format_version": None, "version_id": None}, int) == 1
 
 
-def test_what_this_version_or_an_earlier_one_wrote_and_nobody_can_read_is_damaged() -> None:
+def test_unreadable_entries_of_this_or_an_earlier_version_are_damaged() -> None:
     for version_id in (__version__, "0.0.1", None):
         row = {"endpoint": ALERTS, "version_id": version_id, "format_version": 1, "fetch_id": "7", "body": b"x"}
         with pytest.raises(ValueError, match="landing holds a damaged body under _drawdown/alerts: fetch 7"):
@@ -97,7 +97,7 @@ def test_versions_are_compared_by_their_numbers(version_id: str | None, is_later
     assert is_later_version(version_id) is is_later
 
 
-def test_a_warning_that_nobody_collects_is_a_line_of_the_command(home: Home) -> None:
+def test_an_uncollected_warning_is_a_line_of_the_command(home: Home) -> None:
     with later(2):
         land_own(home, Clock(START), "r", ALERTS, b"{}")
     lines: list[str] = []

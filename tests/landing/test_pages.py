@@ -42,7 +42,7 @@ def test_one_page_and_an_empty_listing_are_walks_too(vendor: Vendor, walker: Wal
     vendor.rows = [entry(TODAY)]
     visit = walker.visit(LEDGER)
     assert (visit.outcome, visit.ids, len(visit.steps)) == ("ok", [f"{TODAY}-0"], 1)
-    # One time alone shows no order.
+    # A single time shows no order.
     assert visit.resume == Resume(seen_through=TODAY, is_newest_first=False)
     vendor.rows = []
     assert walker.visit(LEDGER).steps[-1][1].is_complete
@@ -57,7 +57,7 @@ def test_a_cyclic_listing_ends_and_moves_no_watermark(vendor: Vendor, walker: Wa
     assert visit.outcome == "pagination"
     assert "cyclic" in visit.steps[-1][0].reason
     assert vendor.request_count == len(cycle)
-    # What the pages held is landed as it came, the last one's rows too, and the fault is landed after them.
+    # The pages' rows are landed as received, the last one's too, and the fault is landed after them.
     assert visit.ids == [row["id"] for row in vendor.rows[: 10 * len(cycle)]]
     assert not any(step.is_complete for _, step in visit.steps)
     assert visit.resume == Resume()
@@ -109,7 +109,7 @@ def test_a_next_that_is_no_link_ends_the_walk(vendor: Vendor, walker: Walker, li
     vendor.next_link = lambda page: link
     visit = walker.visit(LEDGER)
     assert visit.outcome == "pagination"
-    assert "is no link" in visit.steps[-1][0].reason
+    assert "is not a link" in visit.steps[-1][0].reason
 
 
 def test_a_relative_link_is_read_from_the_page_that_holds_it(vendor: Vendor, walker: Walker) -> None:
@@ -120,7 +120,7 @@ def test_a_relative_link_is_read_from_the_page_that_holds_it(vendor: Vendor, wal
     assert len(walker.visit(LEDGER, today=TODAY + timedelta(days=100)).ids) == 25
 
 
-def test_the_first_failure_ends_the_walk_and_the_next_run_starts_anew(vendor: Vendor, walker: Walker) -> None:
+def test_the_first_failure_ends_the_walk_and_the_next_run_starts_again(vendor: Vendor, walker: Walker) -> None:
     vendor.rows = ledger(45)
     vendor.before_page = lambda page: Response(status=503) if page == 3 else None
     visit = walker.visit(LEDGER)
@@ -138,7 +138,7 @@ def test_once_the_order_is_proven_a_walk_ends_35_days_back(vendor: Vendor, walke
     assert len(walker.visit(LEDGER).ids) == 200
     vendor.rows = ledger(201, until=TODAY + timedelta(days=1))
     visit = walker.visit(LEDGER, today=TODAY + timedelta(days=1))
-    # Back to 35 days before the day seen, and to the end of the page on which that is.
+    # Back to 35 days before the day seen, and to the end of that day's page.
     assert len(visit.ids) == 40
     assert visit.spans == [(TODAY - timedelta(days=35), TODAY + timedelta(days=1))] * 4
     assert visit.steps[-1][1].is_complete
@@ -179,7 +179,7 @@ def test_a_listing_whose_order_is_not_proven_is_always_read_whole(
 def test_a_listing_that_loses_its_order_is_read_whole_from_then_on(vendor: Vendor, walker: Walker) -> None:
     vendor.rows = ledger(200)
     walker.visit(LEDGER)
-    # An old entry at the top: the order that was proven does not hold any more.
+    # An old entry at the top: the proven order no longer applies.
     vendor.rows = [entry(date(2025, 1, 1)), *vendor.rows]
     assert len(walker.visit(LEDGER).ids) == 201
     vendor.rows = ledger(200)
@@ -202,7 +202,7 @@ def test_after_an_outage_the_walk_reaches_back_behind_the_last_day_seen(vendor: 
     assert days >= {str(TODAY + timedelta(days=day)) for day in range(-35, 91)}
 
 
-def test_a_backfill_reads_further_back_and_then_no_more(vendor: Vendor, walker: Walker) -> None:
+def test_a_backfill_reads_further_back_only_once(vendor: Vendor, walker: Walker) -> None:
     vendor.rows = ledger(200)
     walker.visit(LEDGER)
     wanted = Span(from_date=TODAY - timedelta(days=150), to_date=TODAY - timedelta(days=140))
@@ -214,7 +214,7 @@ def test_a_backfill_reads_further_back_and_then_no_more(vendor: Vendor, walker: 
 
 @pytest.mark.faults(38)
 def test_a_clock_that_ran_ahead_makes_no_walk_stop_early(vendor: Vendor, walker: Walker) -> None:
-    # The server's Date header says what day it is.
+    # The server's Date header determines the day.
     today = datetime.now(UTC).date()
     vendor.rows = ledger(200, until=today)
     ahead = walker.visit(LEDGER, today=today + timedelta(days=60))
@@ -238,7 +238,7 @@ def test_rows_that_shift_between_pages_are_all_there_after_the_next_run(
 
     vendor.before_page = shift
     first = walker.visit(LEDGER)
-    # A row comes twice, and the newest is not seen; or a row in the middle slips through.
+    # A row appears twice, and the newest is not seen; or a row in the middle is skipped.
     assert set(first.ids) != {row["id"] for row in vendor.rows}
     workshop.load()
     visit = walker.visit(LEDGER, today=TODAY + timedelta(days=1))
@@ -267,7 +267,7 @@ def test_an_empty_listing_where_rows_were_keeps_them_and_is_read_whole_afterward
 
 
 @pytest.mark.faults(20)
-def test_a_page_that_comes_twice_is_stored_once(vendor: Vendor, workshop: Workshop) -> None:
+def test_a_repeated_page_is_stored_once(vendor: Vendor, workshop: Workshop) -> None:
     walker = Walker(vendor.url, workshop.home.landing)
     vendor.rows = [*ledger(10), *ledger(10), *ledger(10, until=TODAY - timedelta(days=10))]
     assert len(walker.visit(LEDGER).ids) == 30

@@ -1,4 +1,4 @@
-"""What the accounts were at the last run, read back from landing."""
+"""Accounts as of the last run, read back from landing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_run_whose_clock_was_ahead_is_passed_over(landing: Landing) -> None:
     assert [list(each["accounts"]) for each in recent_records(landing.folder, NOW, 7)] == [["right"]]
 
 
-def test_what_was_compacted_is_found_as_well(landing: Landing) -> None:
+def test_compacted_answers_are_found_as_well(landing: Landing) -> None:
     for number in range(3):
         landing.run({f"run-{number}": {}}, at=NOW - DAY + timedelta(minutes=number))
     compact(landing.folder, NOW.date())
@@ -89,7 +89,7 @@ def test_a_damaged_file_is_passed_over(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'{"accounts": []}', b"\xff"])
-def test_a_body_that_is_no_record_is_passed_over(landing: Landing, body: bytes) -> None:
+def test_a_body_that_is_no_record_is_skipped(landing: Landing, body: bytes) -> None:
     landing.run({"whole": {}}, at=NOW - DAY)
     landing.answer(OWN, RUNS, body, account_id="*", at=NOW)
     assert names(landing) == ["whole"]
@@ -102,7 +102,7 @@ def test_recent_records_are_those_of_the_days_before_the_newest_run_without_repe
     assert [list(each["accounts"]) for each in found] == [["a"], ["b"], ["a"]]
 
 
-def test_landing_holds_an_account_of_its_vendor_or_by_hand(landing: Landing) -> None:
+def test_landing_has_an_account_by_its_vendor_or_by_hand(landing: Landing) -> None:
     vendors = discover()
     assert not holds_account(landing.folder, vendors["vpsbg"], "shop")
     landing.answer("vpsbg", "transactions", "refused", account_id="shop", at=NOW - 300 * DAY, outcome="forbidden")

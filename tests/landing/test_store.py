@@ -1,4 +1,4 @@
-"""Landing's files: whole or absent, never changed, each fetch a row of its own."""
+"""Landing's files: complete or absent, never changed, one row a fetch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_one_run_makes_one_file_an_endpoint_with_a_row_a_fetch(tmp_path: Path) -
     assert [store.read(path).num_rows for path in paths] == [3, 3]
 
 
-def test_a_row_holds_the_exact_bytes_and_their_hash(tmp_path: Path) -> None:
+def test_a_row_contains_the_exact_bytes_and_their_hash(tmp_path: Path) -> None:
     bodies = [b"", b'{"balance": 1.10}', b"\x00\xff\xfe", "é\r\n".encode(), b"x" * 1_000_000]
     made = Landing(tmp_path)
     for body in bodies:
@@ -149,7 +149,7 @@ def test_a_kill_in_the_middle_leaves_no_visible_file_and_does_no_harm(tmp_path: 
     assert list(store.iterate(tmp_path)) == []
     [folder] = store.day_folders(tmp_path)
     [leftover] = folder.iterdir()
-    # The next run lands beside it; a compaction sweeps it away once no run can still be writing it.
+    # The next run lands beside it; a compaction removes it once no run can still be writing it.
     Landing(tmp_path).answer("vpsbg", "balance", {"balance": 1})
     assert len(_rows(tmp_path)) == 1
     compact(tmp_path, _TODAY + timedelta(days=1))
@@ -202,14 +202,14 @@ def test_a_renamed_account_resumes_from_its_newest_former_state_and_then_from_it
 
     assert states("now", "other", "new") == {"now": "c", "other": "d"}
     assert store.resume_states(tmp_path, "vpsbg", "balance", ["now"], now=NOW, formerly=formerly) == {"now": "b"}
-    # Once it was fetched under its own name, that alone counts, also where it left no state.
+    # Once it was fetched under its own name, only that counts, also without a resume state.
     write([_resume("now", None, 5, day=2)], tmp_path)
     assert states("now") == {}
     write([_resume("now", "e", 6, day=2), _resume("first", "f", 7, day=3)], tmp_path)
     assert states("now") == {"now": "e"}
 
 
-def test_a_state_is_found_in_a_merged_file_and_beside_it(tmp_path: Path) -> None:
+def test_a_state_is_found_in_a_merged_file_and_next_to_it(tmp_path: Path) -> None:
     for number in range(1, 6):
         write([_resume("one", f"state-{number}", number)], tmp_path)
     compact(tmp_path, _TODAY + timedelta(days=1))
@@ -222,7 +222,7 @@ def test_a_state_is_found_in_a_merged_file_and_beside_it(tmp_path: Path) -> None
 
 
 def _older(path: Path, *missing: str) -> None:
-    """Rewrite a file as a version that did not know these columns would have written it."""
+    """Rewrite a file as a version without these columns would have written it."""
     pq.write_table(pq.read_table(path, partitioning=None).drop_columns(list(missing)), path)
 
 
@@ -238,7 +238,7 @@ def test_a_file_without_later_columns_is_read_and_they_are_null(tmp_path: Path) 
     assert len(_rows(tmp_path)) == 3
 
 
-def test_an_older_file_loads_beside_a_newer_one(workshop: Workshop) -> None:
+def test_an_older_file_loads_together_with_a_newer_one(workshop: Workshop) -> None:
     body = {"balance": 5, "currency": "EUR"}
     workshop.landing.answer("vpsbg", "balance", body)
     [path] = store.iterate(workshop.home.landing)
@@ -247,7 +247,7 @@ def test_an_older_file_loads_beside_a_newer_one(workshop: Workshop) -> None:
     assert workshop.load().accepted == 2
 
 
-def test_a_file_that_is_not_whole_is_told_and_not_passed_over(workshop: Workshop) -> None:
+def test_a_damaged_file_is_reported_and_not_skipped(workshop: Workshop) -> None:
     workshop.landing.answer("vpsbg", "balance", {"balance": 5, "currency": "EUR"})
     [path] = store.iterate(workshop.home.landing)
     path.write_bytes(path.read_bytes()[:-20])
@@ -343,7 +343,7 @@ def test_readers_miss_no_row_while_two_compactions_run(tmp_path: Path) -> None:
     assert sorted(row["fetch_id"] for row in _rows(tmp_path)) == sorted(wanted)
 
 
-def test_day_folders_come_oldest_first_and_nothing_else_is_taken_for_one(tmp_path: Path) -> None:
+def test_day_folders_are_sorted_oldest_first_and_other_folders_are_ignored(tmp_path: Path) -> None:
     for name in (
         "vpsbg/balance/2026/03/18",
         "vpsbg/balance/2025/12/31",

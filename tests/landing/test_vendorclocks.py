@@ -1,4 +1,4 @@
-"""Which clock is believed: this machine's, or the vendors'."""
+"""Which clock is trusted: this machine's, or the vendors'."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HERE = "127.0.0.1:8000"
 @pytest.mark.parametrize(
     ("skews", "is_refused", "is_doubtful"),
     [
-        # The only origin, and the only one that tells the time.
+        # The only origin, and the only one with a time.
         ({A: 0.0}, False, False),
         ({A: 1.9}, False, False),
         ({A: 2.1}, True, False),
@@ -47,10 +47,10 @@ HERE = "127.0.0.1:8000"
         ({A: 24.0, B: 24.5, C: 0.0}, True, False),
         ({A: 24.0, B: 0.0}, False, False),
         ({A: 24.0, B: 24.0, C: 0.0, D: 0.1}, False, False),
-        # Several that are off, each in its own way, prove nothing.
+        # Several that are off by different amounts prove nothing.
         ({A: 24.0, B: -24.0}, False, False),
         ({A: 24.0, B: 30.0, C: 40.0}, False, False),
-        # As long as some have not been heard, what is off is waited with; the clock is believed until then.
+        # Until all have answered, differing clocks are kept pending; the clock is trusted until then.
         ({A: 24.0, B: "unheard"}, False, True),
         ({A: 0.0, B: "unheard"}, False, False),
         ({A: 24.0, B: 24.0, C: "unheard"}, True, True),
@@ -76,7 +76,7 @@ def test_several_origins_or_the_only_one_outvote_the_clock(
         clocks.check()
 
 
-def test_a_vendor_whose_clock_is_wrong_for_good_is_left_out_by_a_setting() -> None:
+def test_a_vendor_with_a_permanently_wrong_clock_is_excluded_by_a_setting() -> None:
     vendor = discover()["vpsbg"]
 
     def clocks(*, is_ignored: bool) -> VendorClocks:
@@ -118,8 +118,8 @@ def test_many_origins_are_named_in_part() -> None:
 
 
 @pytest.mark.faults(46)
-def test_a_walks_time_stands_still_while_it_waits_behind_others() -> None:
-    """Its budget is 0.2 s: an answer that waited 0.6 s for its turn is waited for, one that hangs as long is not."""
+def test_a_walks_time_stops_while_it_waits_behind_others() -> None:
+    """Its budget is 0.2 s: an answer that was queued for 0.6 s is awaited, one that hangs as long is not."""
     queued = 0.0
 
     async def answer(seconds: float, *, is_queued: bool) -> HttpResult:
@@ -141,7 +141,9 @@ def test_a_walks_time_stands_still_while_it_waits_behind_others() -> None:
     assert asyncio.run(work()) == [HttpOutcome.ok, HttpOutcome.ok, HttpOutcome.ok, HttpOutcome.pagination]
 
 
-def test_the_doctor_says_that_no_run_lands_under_such_a_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_reports_that_no_run_lands_under_such_a_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.cli.doctor import examine
     from pipeline.support.home import Home
     from tests.http.fault_server import FaultServer, reply

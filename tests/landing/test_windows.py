@@ -1,4 +1,4 @@
-"""Listings by days: which are asked for, over a real socket; and that none is ever skipped, whatever happens."""
+"""Listings by days: which days are requested, over a real socket; and none is ever skipped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _day(days: int) -> date:
     return TODAY + timedelta(days=days)
 
 
-def test_the_first_walk_asks_for_the_whole_history_in_chunks_without_gap_or_overlap(walker: Walker) -> None:
+def test_the_first_walk_requests_the_whole_history_in_chunks_without_gap_or_overlap(walker: Walker) -> None:
     visit = walker.visit(USAGE)
     assert visit.spans == [(_day(-70), _day(-41)), (_day(-40), _day(-11)), (_day(-10), TODAY)]
     assert all(step.is_complete for _, step in visit.steps)
@@ -49,7 +49,7 @@ def test_later_walks_look_back_a_little_for_restatements(walker: Walker) -> None
     assert walker.visit(USAGE, today=_day(11)).spans == [(_day(-2), _day(11))]
 
 
-def test_after_an_outage_the_walk_asks_from_the_last_day_that_was_answered(vendor: Vendor, walker: Walker) -> None:
+def test_after_an_outage_the_walk_starts_from_the_last_answered_day(vendor: Vendor, walker: Walker) -> None:
     walker.visit(USAGE)
     vendor.before_days = lambda first, last: Response(status=500)
     for day in range(1, 50, 7):
@@ -60,12 +60,12 @@ def test_after_an_outage_the_walk_asks_from_the_last_day_that_was_answered(vendo
     assert visit.spans == [(_day(-3), _day(26)), (_day(27), _day(50))]
 
 
-def test_the_first_failure_ends_the_walk_and_the_next_run_asks_from_there(vendor: Vendor, walker: Walker) -> None:
+def test_the_first_failure_ends_the_walk_and_the_next_run_continues_there(vendor: Vendor, walker: Walker) -> None:
     vendor.before_days = lambda first, last: Response(status=500) if first == str(_day(-40)) else None
     visit = walker.visit(USAGE)
     assert visit.outcome == "server_error"
     assert vendor.request_count == 2
-    # What was answered needs not be asked for again, but for the look-back.
+    # Answered days are not requested again, except for the look-back.
     assert visit.resume.seen_through == _day(-41)
     vendor.before_days = lambda first, last: None
     again = walker.visit(USAGE)
@@ -73,7 +73,7 @@ def test_the_first_failure_ends_the_walk_and_the_next_run_asks_from_there(vendor
     assert again.spans[-1][1] == TODAY
 
 
-def test_a_backfill_asks_for_its_days_and_does_not_move_the_watermark(walker: Walker) -> None:
+def test_a_backfill_requests_its_days_and_does_not_move_the_watermark(walker: Walker) -> None:
     walker.visit(USAGE, today=_day(-20))
     wanted = Span(from_date=date(2025, 1, 1), to_date=date(2025, 2, 14))
     visit = walker.visit(USAGE, wanted=wanted)
@@ -81,7 +81,7 @@ def test_a_backfill_asks_for_its_days_and_does_not_move_the_watermark(walker: Wa
         (date(2025, 1, 1), date(2025, 1, 30)), (date(2025, 1, 31), date(2025, 2, 14)),
     ]  # fmt: skip
     assert visit.resume.seen_through == _day(-20)
-    # The days in between are asked for by the next ordinary run.
+    # The days in between are requested by the next ordinary run.
     assert walker.visit(USAGE).spans == [(_day(-23), TODAY)]
 
 
@@ -104,15 +104,15 @@ def test_a_clock_a_day_ahead_skips_no_day(walker: Walker) -> None:
 
 
 @pytest.mark.faults(38)
-def test_the_servers_date_bounds_what_a_clock_far_ahead_has_seen(walker: Walker) -> None:
+def test_the_servers_date_bounds_the_watermark_of_a_clock_ahead(walker: Walker) -> None:
     today = datetime.now(UTC).date()
     ahead = walker.visit(USAGE, today=today + timedelta(days=25))
     assert ahead.resume.seen_through in (today, datetime.now(UTC).date())
-    # Weeks without a run after that, and still nothing lies between what was seen and what is asked for.
+    # Weeks without a run after that, and there is still no gap between read and requested days.
     assert walker.visit(USAGE, today=today + timedelta(days=40)).spans[0][0] <= today
 
 
-def test_one_answer_that_tells_all_is_a_walk(vendor: Vendor, walker: Walker) -> None:
+def test_one_complete_answer_is_a_walk(vendor: Vendor, walker: Walker) -> None:
     vendor.server.expect_request("/once").respond_with_json({"balance": 1})
     visit = walker.visit(Once(path="/once"))
     assert [(step.page_number, step.is_complete, step.span) for _, step in visit.steps] == [(1, True, Span())]
@@ -124,7 +124,7 @@ def test_one_answer_that_tells_all_is_a_walk(vendor: Vendor, walker: Walker) -> 
 
 @dataclass
 class _Asks:
-    """Answers windows from memory: good, or a failure where the script says so. Remembers the days answered."""
+    """Answers windows from memory: good, or a failure by the script. Records the answered days."""
 
     today: date
     fails: list[bool]
@@ -137,7 +137,7 @@ class _Asks:
         assert first <= last
         if self.fails and self.fails.pop():
             return HttpResult(url=path, outcome=HttpOutcome.timeout, reason="no answer")
-        # A day that has not been yet cannot be told.
+        # A future day cannot be answered.
         self.days |= {first + timedelta(days=day) for day in range((min(last, self.today) - first).days + 1)}
         now = datetime(self.today.year, self.today.month, self.today.day, tzinfo=UTC)
         return HttpResult(url=path, outcome=HttpOutcome.ok, reason="", payload={}, date=now)
@@ -164,16 +164,16 @@ _RUN = st.fixed_dictionaries(
     runs=st.lists(_RUN, min_size=1, max_size=8), chunk=st.sampled_from([1, 4, 30, 92]), daily=st.sampled_from([0, 31])
 )
 def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int, daily: int) -> None:
-    """Outages, failures in mid-walk, backfills, a clock that is off: once a run ends well, every day before it is told."""
+    """Outages, failures in mid-walk, backfills, a wrong clock: once a run succeeds, every earlier day has been read."""
     listing = Window(
         path="/usage", from_param="from", to_param="to", look_back_days=3, daily_look_back_days=daily, chunk_days=chunk
     )
-    resume, today, told = Resume(), TODAY, set[date]()
+    resume, today, read_days = Resume(), TODAY, set[date]()
     first: date | None = None
     for run in runs:
         today += timedelta(days=run["gap_days"])  # type: ignore[arg-type]
         clock = today + timedelta(days=run["clock_days"])  # type: ignore[arg-type]
-        asks = _Asks(today, list(run["fails"]), told)  # type: ignore[call-overload]
+        asks = _Asks(today, list(run["fails"]), read_days)  # type: ignore[call-overload]
         visit = Visit()
 
         def land(answer: HttpResult, step: Step, visit: Visit = visit) -> None:
@@ -188,16 +188,16 @@ def test_no_day_is_ever_skipped(runs: list[dict[str, object]], chunk: int, daily
         last = asyncio.run(walk.run(listing))
         resume = Resume.from_json(visit.resume.to_json())
         if wanted == Span() and resume.seen_through is not None:
-            # History begins where the first look that came back with anything began, by the clock that it had.
+            # History begins where the first successful request began, by its clock.
             first = first or clock - timedelta(days=70)
         if wanted == Span() and last.outcome is HttpOutcome.ok:
             assert first is not None
             until = min(clock, today)
-            missing = {first + timedelta(days=day) for day in range((until - first).days + 1)} - told
+            missing = {first + timedelta(days=day) for day in range((until - first).days + 1)} - read_days
             assert not missing, f"{min(missing)} to {max(missing)} were never asked for"
 
 
-# -- windows of instants, a day a request, and in pages -----------------------------------------------------------
+# -- windows of instants, one day a request, and with pages -------------------------------------------------------
 
 BILLED = Window(
     path="/usage",
@@ -216,7 +216,7 @@ def _days(first: int, last: int) -> list[tuple[date, date]]:
     return [(_day(day), _day(day)) for day in range(first, last + 1)]
 
 
-def test_a_day_is_asked_for_from_its_midnight_to_the_next(vendor: Vendor, walker: Walker) -> None:
+def test_a_day_is_requested_from_its_midnight_to_the_next(vendor: Vendor, walker: Walker) -> None:
     asked: list[tuple[str, str]] = []
     vendor.before_days = lambda first, last: asked.append((first, last))
     walker.visit(BILLED, wanted=Span(from_date=date(2026, 2, 28), to_date=date(2026, 3, 1)))
@@ -228,7 +228,7 @@ def test_a_day_is_asked_for_from_its_midnight_to_the_next(vendor: Vendor, walker
 
 def test_a_first_walk_looks_back_no_further_than_the_listing_allows(walker: Walker) -> None:
     assert walker.visit(BILLED).spans == _days(-20, 0)
-    # A backfill is somebody's wish, and is not cut short.
+    # A backfill is requested explicitly, and is not cut short.
     assert walker.visit(BILLED, wanted=Span(from_date=_day(-40), to_date=_day(-1))).spans == _days(-40, -1)
 
 
@@ -239,7 +239,7 @@ def test_the_first_walk_of_each_day_looks_back_further_than_the_others(walker: W
     assert walker.visit(BILLED, today=_day(1)).spans == _days(-2, 1)
 
 
-def test_a_failure_in_the_long_look_back_does_not_take_back_what_was_seen(vendor: Vendor, walker: Walker) -> None:
+def test_a_failure_in_the_long_look_back_does_not_move_the_watermark_back(vendor: Vendor, walker: Walker) -> None:
     walker.visit(BILLED)
     vendor.before_days = lambda first, last: Response(status=500) if first == f"{_day(-4)}T00:00:00" else None
     for _ in range(3):

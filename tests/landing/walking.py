@@ -31,28 +31,28 @@ USAGE = Window(path="/usage", from_param="from", to_param="to", look_back_days=3
 
 @dataclass
 class Visit:
-    """One walk: what was landed of it."""
+    """One walk and its landed answers."""
 
     steps: list[tuple[HttpResult, Step]] = field(default_factory=list)
 
     @property
     def outcome(self) -> str:
-        """How the walk ended."""
+        """Outcome of the walk."""
         return str(self.steps[-1][0].outcome)
 
     @property
     def spans(self) -> list[tuple[date | None, date | None]]:
-        """The days that were asked for and answered."""
+        """Days that were requested and answered."""
         return [(step.span.from_date, step.span.to_date) for answer, step in self.steps if answer.outcome == "ok"]
 
     @property
     def resume(self) -> Resume:
-        """The state that the next walk starts from."""
+        """State that the next walk starts from."""
         return self.steps[-1][1].resume
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the rows in the good answers, in order."""
+        """Ids of the rows in the good answers, in order."""
         return [row["id"] for answer, _ in self.steps if answer.outcome == "ok" for row in answer.payload["data"]]  # type: ignore[index]
 
 
@@ -121,7 +121,7 @@ class Walker:
 
 @dataclass
 class Vendor:
-    """A vendor over a real socket: a ledger in pages, usage by days, and hooks to spoil either."""
+    """A vendor over a real socket: a ledger in pages, usage by days, and hooks to alter either."""
 
     server: HTTPServer
     rows: list[dict[str, Any]] = field(default_factory=list)

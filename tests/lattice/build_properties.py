@@ -1,4 +1,4 @@
-"""What holds of a build as a whole: its keys, its fleet, and that no account changes another."""
+"""Properties of a complete build: its keys, its fleet, and that no account changes another."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _FLEET = {
     "marts.build_info": "when the build was made, and how large it is",
     "marts.data_dictionary": "says nothing of accounts, and is compared where it is made",
 }
-"""Tables of no account, which may differ by who else is there."""
+"""Tables without accounts, which may depend on the other accounts."""
 _DRAWN_BY_TIME = ("fetch_id",)
-"""Landed by the run itself, forecasts and alerts have ids of the real time."""
+"""Forecasts and alerts are landed by the run itself, with ids of the real time."""
 
 
 @dataclass(frozen=True, order=True)
 class Violation:
-    """A property that does not hold."""
+    """A property that is violated."""
 
     name: str
     account_id: str | None
-    """Whose rows break it; None where that is not plain to see."""
+    """Account whose rows violate it; None if unclear."""
     words: str
 
 
@@ -60,9 +60,9 @@ def the_fleet_counts_every_account(built: Built) -> Iterator[Violation]:
 
 
 def nobody_else_differs(built: Built, reference: Built, *, but_forecasts: bool = False) -> Iterator[Violation]:
-    """The ordinary accounts' rows are those of a build without the odd ones, value for value.
+    """The ordinary accounts' rows equal those of a build without the unusual ones, value for value.
 
-    With `but_forecasts`, what follows from what accounts learn from each other is left out.
+    With `but_forecasts`, rows that depend on what accounts learn from each other are left out.
     """
     units = {row["unit_code"] for row in reference.rows("core.accounts")}
     for table in published():
@@ -102,5 +102,5 @@ def _is_ordinary(row: Mapping[str, Any], units: set[str]) -> bool:
         return whose in ORDINARY
     if "team" in row:
         return row["team"] == "ordinary"
-    # Rates are known of the units that accounts have.
+    # There are rates for the units of existing accounts.
     return "unit_code" not in row or row["unit_code"] in units

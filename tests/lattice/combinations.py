@@ -1,4 +1,4 @@
-"""The states that an account may be in: facets with their values, and repeatable draws of combinations of them."""
+"""States of an account: facets with their values, and repeatable draws of combinations of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import combinations
 from math import prod
 from random import Random
 
-# The first value of each facet is the plain one, which a narrowed combination goes back to where it can.
+# The first value of each facet is the plain one, to which a narrowed combination returns if possible.
 _COMMON: Mapping[str, tuple[str, ...]] = {
     "readings": ("many", "none", "one", "two"),
     "amounts": ("ordinary", "zero", "tiny", "huge", "negative"),
@@ -49,9 +49,9 @@ FACETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "deepvue": {**_COMMON, **_HISTORY, "unit": ("known", "absent", "named_later")},
     "manual": {**_COMMON, "unit": ("known", "lower_case", "changes_once", "changes_twice", "absent")},
 }
-"""By vendor, the facets of an account and their values. What a vendor cannot state is no facet of it."""
+"""By vendor, the facets of an account and their values. A vendor has no facet for what it cannot state."""
 
-# Small vendors have few combinations; the ledger's has most of the questions.
+# Small vendors have few combinations; most cases concern the ledger's.
 _SHARES = {"vpsbg": 12, "voxpria": 4, "hyperstack": 4, "deepvue": 2, "manual": 2}
 
 
@@ -61,24 +61,24 @@ class Combination:
 
     vendor: str
     values: tuple[tuple[str, str], ...]
-    """A value for each facet of the vendor, in its order."""
+    """A value for each facet of the vendor, in order."""
 
     def __getitem__(self, facet: str) -> str:
-        """The facet's value; `none` where the vendor has no such facet."""
+        """Value of a facet; `none` if the vendor has no such facet."""
         return dict(self.values).get(facet, "none")
 
     def __str__(self) -> str:
-        """The vendor, and what is not plain."""
+        """The vendor, and all values that are not plain."""
         plain = FACETS[self.vendor]
-        odd = [f"{name}={value}" for name, value in self.values if value != plain[name][0]]
-        return " ".join([self.vendor, *odd])
+        changed = [f"{name}={value}" for name, value in self.values if value != plain[name][0]]
+        return " ".join([self.vendor, *changed])
 
     def with_value(self, facet: str, value: str) -> Combination:
-        """The same, but for one facet."""
+        """The same with one facet changed."""
         return Combination(self.vendor, tuple((name, value if name == facet else known) for name, known in self.values))
 
     def plainer(self) -> Iterator[Combination]:
-        """The combinations that are one step plainer."""
+        """Combinations that are one step plainer."""
         for name, value in self.values:
             plain = FACETS[self.vendor][name][0]
             if value != plain:
@@ -86,19 +86,19 @@ class Combination:
 
 
 def plain(vendor: str, **values: str) -> Combination:
-    """The vendor's plain combination, with these values instead."""
+    """The vendor's plain combination with some values replaced."""
     facets = FACETS[vendor]
     assert all(value in facets[name] for name, value in values.items()), values
     return Combination(vendor, tuple((name, values.get(name, known[0])) for name, known in facets.items()))
 
 
 def possible() -> int:
-    """How many combinations there are."""
+    """Number of possible combinations."""
     return sum(prod(len(values) for values in facets.values()) for facets in FACETS.values())
 
 
 def draw(count: int, seed: int) -> list[Combination]:
-    """As many different combinations; the same for the same seed, and those of a smaller count come first."""
+    """A number of different combinations; the same for the same seed, and those of a smaller number come first."""
     random = Random(seed)  # noqa: S311 - repeatable worlds, not secrets
     vendors = [vendor for vendor, share in _SHARES.items() for _ in range(share)]
     found: dict[Combination, None] = {}
@@ -113,7 +113,7 @@ def draw(count: int, seed: int) -> list[Combination]:
 
 
 def pairs(drawn: list[Combination]) -> tuple[int, int]:
-    """Of all pairs of values of two facets of one vendor: how many stand in a combination, and how many there are."""
+    """Pairs of values of two facets of one vendor: how many occur in a combination, and how many there are."""
     wanted = {
         (vendor, one, a, other, b)
         for vendor, facets in FACETS.items()

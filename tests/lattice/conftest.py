@@ -1,4 +1,4 @@
-"""The build that all worlds of this folder are held to."""
+"""The build with which all worlds of this folder are compared."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where a world is made; worlds are large, so nothing of them is kept."""
+    """Folder of a world; worlds are large, so nothing of them is kept."""
     import shutil
 
     made = tmp_path_factory.mktemp("world")

@@ -1,4 +1,4 @@
-"""From a world that breaks a property to the smallest one that does: fewer accounts, then plainer ones."""
+"""Reduction of a world that violates a property to the smallest one that does: fewer accounts, then plainer ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def smallest(items: Sequence[Item], fails: Callable[[Sequence[Item]], bool]) -> list[Item]:
-    """A part of the items that fails, and that no longer does without any one of the parts tried; found by halves."""
+    """A subset of the items that fails, and no longer does without any of the tried parts; found by bisection."""
     left = list(items)
     size = len(left) // 2
     while size:
@@ -31,7 +31,7 @@ def smallest(items: Sequence[Item], fails: Callable[[Sequence[Item]], bool]) -> 
 
 
 def plainest(combination: Combination, fails: Callable[[Combination], bool]) -> Combination:
-    """The combination with as many plain values as it still fails with."""
+    """The combination with as many plain values as possible that still fails."""
     tried = {combination}
     while True:
         for plainer in combination.plainer():
@@ -44,8 +44,8 @@ def plainest(combination: Combination, fails: Callable[[Combination], bool]) -> 
             return combination
 
 
-def told(violations: Sequence[Violation], combinations: Sequence[Combination], most: int = 4) -> str:
-    """What is broken, by property: how many accounts break it, and those in the plainest states, each once."""
+def summary(violations: Sequence[Violation], combinations: Sequence[Combination], most: int = 4) -> str:
+    """Violations by property: how many accounts violate it, and those in the plainest states, each once."""
     by_name: dict[str, list[Violation]] = defaultdict(list)
     for each in violations:
         by_name[each.name].append(each)
@@ -66,5 +66,5 @@ def told(violations: Sequence[Violation], combinations: Sequence[Combination], m
 
 
 def place_of(account_id: str) -> int:
-    """The place of an odd account's combination in the list that its world was made of."""
+    """Position of an unusual account's combination in the list of its world."""
     return int(account_id.split("-")[1])

@@ -1,4 +1,4 @@
-"""What holds of every build, whatever state its accounts are in; each property is held to an oracle of its own."""
+"""Properties of every build, whatever state its accounts are in; each is compared with a separate oracle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.lattice.build_properties import (
     nobody_else_differs,
     the_fleet_counts_every_account,
 )
-from tests.lattice.truth import NOW, Told
+from tests.lattice.truth import NOW, SimulatedAccount
 from tests.lattice.worlds import Built
 
 _COMPONENTS = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
@@ -25,15 +25,15 @@ _COMPONENTS = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", 
 
 @dataclass
 class Facts:
-    """The published rows by account, as the properties look at them."""
+    """Published rows by account, as the properties use them."""
 
     built: Built
-    told: dict[str, Told]
+    simulated: dict[str, SimulatedAccount]
     by_account: dict[str, dict[str, list[dict[str, Any]]]]
 
-    def rows(self, told: Told, table: str) -> Iterator[dict[str, Any]]:
-        """A table's rows of an account, under any of its names."""
-        for name in told.ids:
+    def rows(self, simulated: SimulatedAccount, table: str) -> Iterator[dict[str, Any]]:
+        """Rows of a table for an account, under any of its names."""
+        for name in simulated.ids:
             yield from self.by_account[table].get(name, [])
 
 
@@ -51,29 +51,31 @@ def _facts(built: Built) -> Facts:
         found = by_account.setdefault(table, defaultdict(list))
         for row in built.rows(table):
             found[row.get("account_id") or row.get("x_AccountId")].append(row)
-    return Facts(built, {each.account_id: each for each in built.told}, by_account)
+    return Facts(built, {each.account_id: each for each in built.simulated}, by_account)
 
 
-def every_account_has_one_status_with_a_reason(facts: Facts, told: Told) -> Iterator[str]:
-    rows = list(facts.rows(told, "marts.account_status"))
-    if len(rows) != int(told.is_configured):
-        yield f"{len(rows)} rows, and it is {'' if told.is_configured else 'not '}configured"
+def every_account_has_one_status_with_a_reason(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    rows = list(facts.rows(simulated, "marts.account_status"))
+    if len(rows) != int(simulated.is_configured):
+        yield f"{len(rows)} rows, and it is {'' if simulated.is_configured else 'not '}configured"
     for row in rows:
         for column in ("reason", "severity", "reading_state", "method", "unit_code"):
             if not row[column]:
                 yield f"{column} is {row[column]!r}"
 
 
-def _newest(told: Told) -> tuple[datetime, Decimal, str | None] | None:
-    past = [(at, *reading) for at, reading in told.readings.items() if at <= NOW]
+def _newest(simulated: SimulatedAccount) -> tuple[datetime, Decimal, str | None] | None:
+    past = [(at, *reading) for at, reading in simulated.readings.items() if at <= NOW]
     return max(past, default=None, key=lambda each: each[0])
 
 
-def the_status_is_the_newest_good_reading(facts: Facts, told: Told) -> Iterator[str]:
-    newest = _newest(told)
-    for row in facts.rows(told, "marts.account_status"):
+def the_status_is_the_newest_good_reading(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    newest = _newest(simulated)
+    for row in facts.rows(simulated, "marts.account_status"):
         found = (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
-        wanted = (newest[0], newest[1], told.unit or row["unit_code"]) if newest else (None, None, row["unit_code"])
+        wanted = (
+            (newest[0], newest[1], simulated.unit or row["unit_code"]) if newest else (None, None, row["unit_code"])
+        )
         if found != wanted:
             yield f"is {_words(found)}, and should be {_words(wanted)}"
         if newest is None and row["reading_state"] != "unknown":
@@ -82,13 +84,13 @@ def the_status_is_the_newest_good_reading(facts: Facts, told: Told) -> Iterator[
             yield f"{newest[1]} is left, and it is {row['severity']} ({row['reading_state']})"
 
 
-def readings_keep_their_units(facts: Facts, told: Told) -> Iterator[str]:
+def readings_keep_their_units(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
     found = {
         row["observed_at_utc"]: (row["balance_amount"], row["unit_code"])
-        for row in facts.rows(told, "core.balance_snapshots")
+        for row in facts.rows(simulated, "core.balance_snapshots")
         if row["balance_amount"] is not None
     }
-    wanted = told.readings
+    wanted = simulated.readings
     for at in found.keys() | wanted.keys():
         amount, unit = wanted.get(at, (None, None))
         is_unit_right = unit is None or found.get(at, (None, None))[1] == unit
@@ -96,14 +98,16 @@ def readings_keep_their_units(facts: Facts, told: Told) -> Iterator[str]:
             yield f"{at} is {_words(found.get(at))}, and should be {_words((amount, unit))}"
 
 
-def entries_are_as_they_moved(facts: Facts, told: Told) -> Iterator[str]:
-    found = {row["entry_id"]: row for row in facts.rows(told, "core.ledger_entries") if row["entry_source"] == "ledger"}
-    readings = sorted(told.readings.items())
+def entries_are_as_they_moved(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    found = {
+        row["entry_id"]: row for row in facts.rows(simulated, "core.ledger_entries") if row["entry_source"] == "ledger"
+    }
+    readings = sorted(simulated.readings.items())
     for name, row in found.items():
-        entry = told.entries[name]
+        entry = simulated.entries[name]
         unit = entry.unit
         if unit is None:
-            # Of the balance that it moved, where both sides of it are known and in one unit.
+            # Of the balance that it moved, if both ends are known and in one unit.
             before = [reading[1] for at, reading in readings if at < entry.at][-1:]
             after = [reading[1] for at, reading in readings if at >= entry.at][:1]
             unit = before[0] if before and before == after else None
@@ -114,7 +118,7 @@ def entries_are_as_they_moved(facts: Facts, told: Told) -> Iterator[str]:
 
 
 def _is_spend(row: Mapping[str, Any]) -> bool:
-    """Whether an entry is spend: what left for service, and what was given back of that."""
+    """Whether an entry is spend: paid for service, or given back from that."""
     kind, amount = row["entry_kind"], row["entry_amount"]
     return row["entry_status"] in ("settled", "unknown") and (
         kind in ("usage", "renewal", "tax", "adjustment")
@@ -127,42 +131,44 @@ def _day(instant: datetime) -> date:
     return instant.astimezone(UTC).date()
 
 
-def _spent(facts: Facts, told: Told, basis: str) -> dict[tuple[date, str], Decimal]:
-    """By day and unit, what the facts of ledger or usage say was spent."""
+def _spent(facts: Facts, simulated: SimulatedAccount, basis: str) -> dict[tuple[date, str], Decimal]:
+    """Spend by day and unit according to the ledger or usage."""
     spent: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     if basis == "ledger":
-        for row in facts.rows(told, "core.ledger_entries"):
+        for row in facts.rows(simulated, "core.ledger_entries"):
             if _is_spend(row):
                 spent[_day(row["effective_at_utc"]), row["unit_code"]] -= row["entry_amount"]
     else:
-        for row in facts.rows(told, "core.usage_days"):
+        for row in facts.rows(simulated, "core.usage_days"):
             spent[row["usage_date"], row["unit_code"]] += row["credits_amount"]
     return spent
 
 
-def spend_is_what_the_facts_say_by_unit(facts: Facts, told: Told) -> Iterator[str]:
-    rows = list(facts.rows(told, "core.spend_daily"))
+def spend_is_what_the_facts_say_by_unit(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    rows = list(facts.rows(simulated, "core.spend_daily"))
     daily: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for row in rows:
         daily[row["spend_date"], row["unit_code"]] += row["spend_amount"]
     bases = {row["basis"] for row in rows}
     if bases <= {"balance"}:
-        yield from _falls_are_spend(facts, told, daily)
+        yield from _falls_are_spend(facts, simulated, daily)
         return
     for basis in bases:
         days = {row["spend_date"] for row in rows if row["basis"] == basis}
-        spent = _spent(facts, told, basis)
+        spent = _spent(facts, simulated, basis)
         for key in {*spent, *daily}:
             if min(days) <= key[0] <= max(days) and daily[key] != spent[key]:
                 yield f"{key[0]}: {daily[key]} {key[1]} is spent, and should be {spent[key]} by {basis}"
 
 
-def _falls_are_spend(facts: Facts, told: Told, daily: Mapping[tuple[date, str], Decimal]) -> Iterator[str]:
-    """Where only balances are known, what fell between two readings in one unit was spent, and nothing else."""
+def _falls_are_spend(
+    facts: Facts, simulated: SimulatedAccount, daily: Mapping[tuple[date, str], Decimal]
+) -> Iterator[str]:
+    """With balances only, the fall between two readings in one unit is spend, and nothing else."""
     readings = sorted(
         (
             (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
-            for row in facts.rows(told, "core.balance_snapshots")
+            for row in facts.rows(simulated, "core.balance_snapshots")
             if row["balance_amount"] is not None
         ),
         key=lambda reading: reading[0],
@@ -179,7 +185,7 @@ def _falls_are_spend(facts: Facts, told: Told, daily: Mapping[tuple[date, str], 
             yield f"{spent[unit]} {unit} is spent, and the balance fell by {fallen[unit]}"
 
 
-def months_are_the_sums_of_their_days(facts: Facts, told: Told) -> Iterator[str]:
+def months_are_the_sums_of_their_days(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
     for one, other, day, month, amounts in (
         ("core.spend_daily", "marts.spend_monthly", "spend_date", "spend_month", ("spend_amount",)),
         ("marts.balance_bridge_daily", "marts.balance_bridge_monthly", "bridge_date", "bridge_month",
@@ -187,10 +193,10 @@ def months_are_the_sums_of_their_days(facts: Facts, told: Told) -> Iterator[str]
     ):  # fmt: skip
         for amount in amounts:
             sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
-            for row in facts.rows(told, one):
+            for row in facts.rows(simulated, one):
                 sums[row[day].replace(day=1), row["unit_code"]] += row[amount]
-            for row in facts.rows(told, other):
-                # What lies between two stretches of one unit is in the month, which begins and ends in it, and in no day.
+            for row in facts.rows(simulated, other):
+                # A change between two stretches of one unit belongs to the month that contains both, and to no day.
                 if amount != "unexplained_amount" or row["unexplained_class"] not in ("unit_change", "unknown"):
                     sums[row[month], row["unit_code"]] -= row[amount]
                 else:
@@ -200,11 +206,11 @@ def months_are_the_sums_of_their_days(facts: Facts, told: Told) -> Iterator[str]
                     yield f"{other}: {amount} of {key[0]} in {key[1]} is {rest} off its days"
 
 
-def the_bridge_telescopes_by_unit(facts: Facts, told: Told) -> Iterator[str]:
+def the_bridge_telescopes_by_unit(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
     readings = sorted(
         (
             (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
-            for row in facts.rows(told, "core.balance_snapshots")
+            for row in facts.rows(simulated, "core.balance_snapshots")
             if row["balance_amount"] is not None
         ),
         key=lambda reading: reading[0],
@@ -215,7 +221,7 @@ def the_bridge_telescopes_by_unit(facts: Facts, told: Told) -> Iterator[str]:
         if opened[2] == closed[2]
     }
     found = {}
-    for row in facts.rows(told, "core.balance_bridge"):
+    for row in facts.rows(simulated, "core.balance_bridge"):
         found[row["closed_at_utc"]] = (
             row["opened_at_utc"], row["opening_amount"], row["closing_amount"], row["unit_code"],
         )  # fmt: skip
@@ -227,10 +233,10 @@ def the_bridge_telescopes_by_unit(facts: Facts, told: Told) -> Iterator[str]:
             yield f"{at}: is {_words(found.get(at))}, and should be {_words(wanted.get(at))}"
     entries = [
         (row["effective_at_utc"], row["unit_code"], row["entry_kind"], row["entry_amount"])
-        for row in facts.rows(told, "core.ledger_entries")
+        for row in facts.rows(simulated, "core.ledger_entries")
         if row["entry_status"] in ("settled", "unknown")
     ]
-    for row in facts.rows(told, "core.balance_bridge"):
+    for row in facts.rows(simulated, "core.balance_bridge"):
         mine = [
             amount
             for at, unit, kind, amount in entries
@@ -240,15 +246,15 @@ def the_bridge_telescopes_by_unit(facts: Facts, told: Told) -> Iterator[str]:
             yield f"{row['closed_at_utc']}: renewals are {row['renewal_amount']}, and should be {sum(mine, _ZERO)}"
 
 
-def focus_is_what_the_facts_say_by_unit(facts: Facts, told: Told) -> Iterator[str]:
-    """Charges of service by month and currency are the spend of entries or usage; day by day they are spend_daily."""
-    account = next(iter(facts.by_account["core.accounts"].get(told.account_id, [])), None)
+def focus_is_what_the_facts_say_by_unit(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    """Charges for service by month and currency equal the spend of entries or usage; by day they equal spend_daily."""
+    account = next(iter(facts.by_account["core.accounts"].get(simulated.account_id, [])), None)
     if account is None or account["evidence_level"] == "balance":
         return
     basis = account["evidence_level"]
-    spent = {key: amount for key, amount in _spent(facts, told, basis).items() if "-" not in key[1]}
+    spent = {key: amount for key, amount in _spent(facts, simulated, basis).items() if "-" not in key[1]}
     charged: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
-    for row in facts.rows(told, "marts.focus_cost_and_usage"):
+    for row in facts.rows(simulated, "marts.focus_cost_and_usage"):
         if row["ChargeCategory"] != "Purchase" and row["x_CreditPrice"] is None:
             charged[_day(row["ChargePeriodStart"]), row["BillingCurrency"]] += row["EffectiveCost"]
     for key in {*charged, *spent}:
@@ -256,34 +262,34 @@ def focus_is_what_the_facts_say_by_unit(facts: Facts, told: Told) -> Iterator[st
             yield f"{key[0]}: {charged[key]} {key[1]} is charged, and {spent.get(key, _ZERO)} was spent"
 
 
-def estimates_are_the_falls_by_unit(facts: Facts, told: Told) -> Iterator[str]:
-    """Of an account with balances alone, estimated charges are what spend_daily has, by unit."""
-    if any(row for row in facts.rows(told, "core.ledger_entries")):
+def estimates_are_the_falls_by_unit(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    """For an account with balances only, estimated charges equal spend_daily, by unit."""
+    if any(row for row in facts.rows(simulated, "core.ledger_entries")):
         return
-    account = next(iter(facts.by_account["core.accounts"].get(told.account_id, [])), None)
+    account = next(iter(facts.by_account["core.accounts"].get(simulated.account_id, [])), None)
     if account is None or account["evidence_level"] != "balance":
         return
     sums: dict[str, Decimal] = defaultdict(Decimal)
-    for row in facts.rows(told, "core.spend_daily"):
+    for row in facts.rows(simulated, "core.spend_daily"):
         sums[row["unit_code"]] += row["spend_amount"]
-    for row in facts.rows(told, "marts.focus_cost_and_usage_estimated"):
+    for row in facts.rows(simulated, "marts.focus_cost_and_usage_estimated"):
         if row["x_IsEstimated"]:
             sums[row["PricingCurrency"]] -= row["PricingCurrencyEffectiveCost"]
     for unit, rest in sums.items():
-        # What has no price in a currency is no charge.
+        # An amount without a price in a currency is no charge.
         if rest and unit != "unknown" and "-" not in unit and unit != "Credits":
             yield f"estimated charges in {unit} are {-rest} beyond what was spent"
 
 
-def forecasts_are_in_the_units_of_their_balances(facts: Facts, told: Told) -> Iterator[str]:
-    newest = _newest(told)
-    for row in facts.rows(told, "forecasts.current_runway"):
+def forecasts_are_in_the_units_of_their_balances(facts: Facts, simulated: SimulatedAccount) -> Iterator[str]:
+    newest = _newest(simulated)
+    for row in facts.rows(simulated, "forecasts.current_runway"):
         found = (row["observed_at_utc"], row["balance_amount"], row["unit_code"])
-        if newest is None or found != (newest[0], newest[1], told.unit or row["unit_code"]):
+        if newest is None or found != (newest[0], newest[1], simulated.unit or row["unit_code"]):
             yield f"is of {_words(found)}, and the newest reading is {_words(newest)}"
 
 
-_OF_EACH: tuple[Callable[[Facts, Told], Iterable[str]], ...] = (
+_OF_EACH: tuple[Callable[[Facts, SimulatedAccount], Iterable[str]], ...] = (
     every_account_has_one_status_with_a_reason,
     the_status_is_the_newest_good_reading,
     readings_keep_their_units,
@@ -296,20 +302,20 @@ _OF_EACH: tuple[Callable[[Facts, Told], Iterable[str]], ...] = (
     forecasts_are_in_the_units_of_their_balances,
 )
 COUNT = len(_OF_EACH) + 4
-"""How many properties there are, `the build is published` among them."""
+"""Number of properties, `the build is published` among them."""
 
 
 def violations(built: Built, reference: Built | None = None) -> list[Violation]:
-    """All that does not hold of a build; `reference` is one of the ordinary accounts alone."""
+    """All violations of a build; `reference` is a build of the ordinary accounts alone."""
     if built.failure is not None:
         return [Violation("the_build_is_published", None, built.failure)]
     found = [*keys_are_unique(built), *the_fleet_counts_every_account(built)]
     if reference is not None:
         found += nobody_else_differs(built, reference)
     facts = _facts(built)
-    for told in built.told:
+    for simulated in built.simulated:
         for check in _OF_EACH:
-            found += [Violation(check.__name__, told.account_id, words) for words in check(facts, told)]
+            found += [Violation(check.__name__, simulated.account_id, words) for words in check(facts, simulated)]
     return sorted(set(found), key=repr)
 
 

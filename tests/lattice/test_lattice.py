@@ -1,6 +1,6 @@
-"""Accounts in every combination of odd states beside ordinary ones: what is published of all of them is right.
+"""Accounts in every combination of unusual states, together with ordinary ones: everything published is right.
 
-`DRAWDOWN_TEST_COMBINATIONS` says how many are tried; the soak tries 20,160 of them.
+`DRAWDOWN_TEST_COMBINATIONS` sets the number of combinations; the soak tries 20,160 of them.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import pytest
 
 from tests.lattice.build_properties import Violation, nobody_else_differs
 from tests.lattice.combinations import FACETS, Combination, draw, pairs, plain
-from tests.lattice.narrowing import place_of, plainest, smallest, told
+from tests.lattice.narrowing import place_of, plainest, smallest, summary
 from tests.lattice.properties import COUNT, violations
-from tests.lattice.telling import tell
-from tests.lattice.truth import Told
-from tests.lattice.worlds import ALL_THAT_IS_PUBLISHED, ORDINARY, Built, build, odd, ordinary
+from tests.lattice.simulation import simulate
+from tests.lattice.truth import SimulatedAccount
+from tests.lattice.worlds import ALL_THAT_IS_PUBLISHED, ORDINARY, Built, build, ordinary, unusual
 
 COMBINATIONS = int(os.environ.get("DRAWDOWN_TEST_COMBINATIONS", "630"))
 SEED = 20_260_310
 _SIZE = 1_260
-"""Odd accounts in one world at the most: a build costs by the account, and once for itself."""
+"""Maximum number of unusual accounts in one world: the cost of a build has a fixed part and a part for each account."""
 WORLDS = range(-(-COMBINATIONS // _SIZE))
 
 
 @pytest.mark.parametrize("number", WORLDS)
-def test_whatever_state_accounts_are_in_every_property_holds_and_no_other_account_differs(
+def test_in_every_state_of_accounts_all_properties_are_true_and_no_other_account_differs(
     folder: Path, reference: Built, number: int
 ) -> None:
     combinations = draw(COMBINATIONS, SEED)[number * _SIZE : (number + 1) * _SIZE]
-    built = build(folder, odd(combinations))
+    built = build(folder, unusual(combinations))
     found = violations(built, reference)
     if found:
         pytest.fail(_report(folder, reference, combinations, found), pytrace=False)
@@ -39,7 +39,7 @@ def test_whatever_state_accounts_are_in_every_property_holds_and_no_other_accoun
 
 
 def test_ordinary_accounts_break_no_property_either(reference: Built) -> None:
-    reference.told = ordinary()
+    reference.simulated = ordinary()
     assert violations(reference, reference) == []
 
 
@@ -47,17 +47,17 @@ def test_all_that_is_published_is_made_of_an_account_of_each_vendor_in_a_state_f
     far = [
         Combination(vendor, tuple((name, values[-1]) for name, values in FACETS[vendor].items())) for vendor in FACETS
     ]
-    built = build(folder, odd(far), published_as=ALL_THAT_IS_PUBLISHED)
+    built = build(folder, unusual(far), published_as=ALL_THAT_IS_PUBLISHED)
     assert built.failure is None
     published = folder / "data" / "published"
     assert {path.name for path in published.iterdir()} >= {"report", "focus", "metrics", "parquet", "current.duckdb"}
 
 
-def test_what_accounts_learn_from_each_other_changes_nothing_but_forecasts(folder: Path, reference: Built) -> None:
+def test_learning_from_other_accounts_only_changes_forecasts(folder: Path, reference: Built) -> None:
     states = [
         plain(vendor, amounts=amounts) for vendor in FACETS for amounts in ("ordinary", "tiny", "huge", "negative")
     ]
-    built = build(folder, odd(states), is_pool_shared=True)
+    built = build(folder, unusual(states), is_pool_shared=True)
     assert built.failure is None
     assert list(nobody_else_differs(built, reference, but_forecasts=True)) == []
     for name in ORDINARY:
@@ -76,7 +76,7 @@ def test_a_share_of_the_combinations_has_every_value_of_every_facet() -> None:
     assert there > 0.95 * wanted
 
 
-# -- that the lattice would see what it looks for -----------------------------------------------------------------
+# -- tests of the lattice itself ----------------------------------------------------------------------------------
 
 
 def test_an_account_that_changes_another_ones_rows_is_seen(folder: Path, reference: Built) -> None:
@@ -94,32 +94,34 @@ def test_the_smallest_part_that_fails_is_found() -> None:
     assert smallest(range(100), lambda part: 3 in part and 90 in part) == [3, 90]
 
 
-def test_a_combination_is_narrowed_to_what_makes_it_fail() -> None:
+def test_a_combination_is_narrowed_to_its_failing_part() -> None:
     state = plain("vpsbg", ledger="one", unit="changes_once", life="back", csv="before")
     found = plainest(state, lambda each: (each["ledger"], each["csv"]) == ("one", "before"))
     assert str(found) == "vpsbg csv=before ledger=one"
 
 
-# -- what is said of a violation ----------------------------------------------------------------------------------
+# -- reports of violations ----------------------------------------------------------------------------------------
 
 
 def _report(folder: Path, reference: Built, combinations: Sequence[Combination], found: Sequence[Violation]) -> str:
-    """All that is broken, and for its first property the smallest input that breaks it."""
+    """All violations, and for the first property the smallest input that violates it."""
     name = found[0].name
 
-    def breaks(accounts: Sequence[Told]) -> bool:
+    def breaks(accounts: Sequence[SimulatedAccount]) -> bool:
         return any(each.name == name for each in violations(build(folder, accounts), reference))
 
-    everyone = odd(combinations)
+    everyone = unusual(combinations)
     named = next((each.account_id for each in found if each.name == name and each.account_id), None)
     start = [everyone[place_of(named)]] if named else everyone
     least = smallest(start if breaks(start) else everyone, breaks)
-    lines = [told(found, combinations), f"smallest world that breaks {name}:"]
+    lines = [summary(found, combinations), f"smallest world that breaks {name}:"]
     for account in least:
         others = [each for each in least if each is not account]
 
-        def still_breaks(plainer: Combination, account: Told = account, others: list[Told] = others) -> bool:
-            return breaks([*others, tell(account.account_id, account.number, plainer)])
+        def still_breaks(
+            plainer: Combination, account: SimulatedAccount = account, others: list[SimulatedAccount] = others
+        ) -> bool:
+            return breaks([*others, simulate(account.account_id, account.number, plainer)])
 
         lines.append(f"    {plainest(account.combination, still_breaks)}")
     return f"of {len(combinations):,} combinations and {COUNT} properties:\n" + "\n".join(lines)

@@ -1,6 +1,6 @@
-"""The same over whole runs: `drawdown run` asks a vendor on loopback that answers as the states of its accounts are.
+"""The same over complete runs: `drawdown run` polls a vendor on loopback that answers by its accounts' states.
 
-`DRAWDOWN_TEST_RUNS` says how many runs are made, of some accounts each; the soak makes more.
+`DRAWDOWN_TEST_RUNS` sets the number of runs, each of some accounts; the soak makes more.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from pipeline.landing.store import Fetch
 from pipeline.vendors import discover
 from tests.bench import Bench
 from tests.lattice.combinations import Combination, draw
-from tests.lattice.telling import tell
-from tests.lattice.truth import NOW, Told
+from tests.lattice.simulation import simulate
+from tests.lattice.truth import NOW, SimulatedAccount
 
 RUNS = int(os.environ.get("DRAWDOWN_TEST_RUNS", "1"))
 SEED = 20_260_311
 ACCOUNTS = 14
-"""Odd accounts of one run."""
+"""Unusual accounts of one run."""
 _STATUS = {"ok": 200, "forbidden": 403, "timeout": 503, "not_found": 404}
 
 
 class _Scripted:
-    """Each account's newest answer, by the path that begins with its name."""
+    """Each account's newest answer, by a path that begins with its name."""
 
-    def __init__(self, told: list[Told]) -> None:
+    def __init__(self, simulated: list[SimulatedAccount]) -> None:
         self.answers: dict[tuple[str, str], Fetch] = {}
         self.days: dict[tuple[str, str], Fetch] = {}
-        for each in told:
+        for each in simulated:
             for fetch in each.fetches:
                 self.answers[each.account_id, fetch.endpoint] = fetch
                 if fetch.window_from_date == fetch.window_to_date and fetch.window_from_date is not None:
@@ -47,7 +47,7 @@ class _Scripted:
             for vendor in discover().values()
             for endpoint in vendor.endpoints
         }
-        self.vendors = {each.account_id: each.combination.vendor for each in told}
+        self.vendors = {each.account_id: each.combination.vendor for each in simulated}
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes]:
         account_id, _, rest = path.lstrip("/").partition("/")
@@ -64,8 +64,8 @@ class _Scripted:
 
 
 @contextmanager
-def _serving(told: list[Told]) -> Iterator[str]:
-    script = _Scripted(told)
+def _serving(simulated: list[SimulatedAccount]) -> Iterator[str]:
+    script = _Scripted(simulated)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -99,18 +99,18 @@ _LIMITS = {
 }
 
 
-def _table(told: Told, address: str, folder: Path) -> str:
-    state = told.combination
-    lines = [f"[accounts.{told.account_id}]", f'vendor = "{state.vendor}"']
-    files = [each for each in told.fetches if each.endpoint == "readings" and each.body]
+def _table(simulated: SimulatedAccount, address: str, folder: Path) -> str:
+    state = simulated.combination
+    lines = [f"[accounts.{simulated.account_id}]", f'vendor = "{state.vendor}"']
+    files = [each for each in simulated.fetches if each.endpoint == "readings" and each.body]
     if files:
-        path = folder / f"{told.account_id}.csv"
+        path = folder / f"{simulated.account_id}.csv"
         path.write_bytes(files[-1].body)
         lines.append(f'path = "{path}"')
     elif state.vendor == "manual":
         lines.append(f'path = "{folder / "absent.csv"}"')
     if state.vendor != "manual":
-        lines += [f'api_key_env = "KEY_{told.number}"', f'base_url = "{address}/{told.account_id}"']
+        lines += [f'api_key_env = "KEY_{simulated.number}"', f'base_url = "{address}/{simulated.account_id}"']
     if state.vendor == "deepvue":
         lines += ['client_id_env = "CLIENT"'] + (['unit = "INR"'] if state["unit"] != "absent" else [])
     if state["price"] != "none":
@@ -118,24 +118,24 @@ def _table(told: Told, address: str, folder: Path) -> str:
     return "\n".join(lines) + "\n" + _LIMITS.get(state["limits"], "")
 
 
-def _accounts(number: int) -> list[Told]:
-    # A run's answers are of now: who was away before, or is called otherwise since, is a matter of several runs.
+def _accounts(number: int) -> list[SimulatedAccount]:
+    # A run's answers are current: absences and renames take several runs.
     drawn = draw((number + 1) * ACCOUNTS, SEED)[number * ACCOUNTS :]
     states = [Combination(each.vendor, each.values).with_value("life", "stays") for each in drawn]
-    return [tell(f"odd-{place:05d}", place, state) for place, state in enumerate(states)]
+    return [simulate(f"unusual-{place:05d}", place, state) for place, state in enumerate(states)]
 
 
 @pytest.mark.parametrize("number", range(RUNS))
-def test_a_run_over_accounts_in_odd_states_publishes_all_of_them(tmp_path: Path, number: int) -> None:
-    told = _accounts(number)
-    keys = {f"KEY_{each.number}": f"key-{each.number}" for each in told} | {"CLIENT": "client-1"}
-    with _serving(told) as address:
-        toml = "allow_http_loopback = true\n" + "\n".join(_table(each, address, tmp_path) for each in told)
+def test_a_run_over_accounts_in_unusual_states_publishes_all_of_them(tmp_path: Path, number: int) -> None:
+    simulated = _accounts(number)
+    keys = {f"KEY_{each.number}": f"key-{each.number}" for each in simulated} | {"CLIENT": "client-1"}
+    with _serving(simulated) as address:
+        toml = "allow_http_loopback = true\n" + "\n".join(_table(each, address, tmp_path) for each in simulated)
         bench = Bench(tmp_path, toml, keys)
         problems = [bench.run(as_of=NOW).problems, bench.run(as_of=NOW.replace(hour=13)).problems]
     status = bench.rows("SELECT account_id, reason, severity, reading_state, observed_at_utc FROM marts.account_status")
-    assert sorted(row[0] for row in status) == [each.account_id for each in told], problems
+    assert sorted(row[0] for row in status) == [each.account_id for each in simulated], problems
     assert all(reason and severity for _, reason, severity, _, _ in status)
     assert all(at is None or at <= datetime.now(NOW.tzinfo) for *_, at in status)
     assert bench.leaks() == []
-    print(f"soak: 2 runs of {len(told)} accounts, 0 violations")
+    print(f"soak: 2 runs of {len(simulated)} accounts, 0 violations")

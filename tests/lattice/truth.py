@@ -1,4 +1,4 @@
-"""What is true of an account in some state over nine weeks: what moves its balance, and when it is polled."""
+"""The truth about an account in some state over nine weeks: movements of its balance, and its polls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.landing.store import Fetch
 from tests.lattice.combinations import Combination
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-"""When the newest run began."""
+"""Start of the newest run."""
 
 POLLS = 22
 """Every third day, so that one of them is the first of March and February has many."""
@@ -19,10 +19,10 @@ _LAST = POLLS - 1
 _TIMES = {"noon": timedelta(hours=12), "midnight": timedelta(0), "before_midnight": -timedelta(microseconds=1)}
 
 RECORDS = (0, 8, 14, _LAST)
-"""The polls before which a run landed the settings."""
+"""Polls before which a run landed the settings."""
 
 _SCALES = {
-    # What is there at first, and by how much it moves. The bound of amounts is 10^15.
+    # Opening balances and movements. The bound of amounts is 10^15.
     "ordinary": ("500", "3.25"),
     "zero": ("0", "3.25"),
     "tiny": ("0.0000001", "0.000000001"),
@@ -30,24 +30,24 @@ _SCALES = {
     "negative": ("-20", "3.25"),
 }
 _BOUND = Decimal("999999999999999.999999999")
-"""The largest amount that the contract takes."""
+"""The largest amount that the contract accepts."""
 UNITS = {"changes_once": ("BGN", "EUR"), "changes_twice": ("BGN", "EUR", "BGN")}
 CHANGES = (10, 16)
-"""The polls after which the unit changes, both in February."""
+"""Polls after which the unit changes, both in February."""
 
 KINDS = {"deposit": "top_up", "usage": "usage", "renewal": "renewal", "refund": "refund"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A ledger entry as it is."""
+    """A true ledger entry."""
 
     at: datetime
     word: str
     moved: Decimal
-    """What it moved the balance by, or another balance where its unit is foreign."""
+    """Movement of the balance, or of another balance if its unit is foreign."""
     unit: str | None
-    """As the vendor states it, in capitals; None where it does not."""
+    """As the vendor states it, in capitals; None if it does not."""
 
     @property
     def kind(self) -> str:
@@ -55,38 +55,38 @@ class Entry:
 
 
 @dataclass
-class Told:
-    """An account, what was answered of it and what is true."""
+class SimulatedAccount:
+    """An account, its answers and the truth about it."""
 
     account_id: str
     combination: Combination
     number: int
-    """Its own, which its fetch ids are made of: whoever else is there changes nothing of them."""
+    """The account's own number, on which its fetch ids depend: other accounts do not change them."""
     former_id: str | None = None
     is_configured: bool = True
     fetches: list[Fetch] = field(default_factory=list)
     readings: dict[datetime, tuple[Decimal, str | None]] = field(default_factory=dict)
-    """Every good balance, and its unit where the answer names it."""
+    """Every good balance, and its unit if the answer names it."""
     entries: dict[str, Entry] = field(default_factory=dict)
     usage: dict[date, Decimal] = field(default_factory=dict)
     """As last stated."""
     unit: str | None = "unknown"
-    """Of the newest balance; None where it may be that of readings by hand, for nobody says."""
+    """Unit of the newest balance; None if it may be a reading by hand, which does not state it."""
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids that its rows may stand under."""
+        """Ids under which its rows may appear."""
         return (self.account_id,) if self.former_id is None else (self.account_id, self.former_id)
 
     def settings(self, record: int) -> dict[str, dict[str, Any]]:
-        """What the run before that poll landed of its settings: nothing where it was not configured."""
+        """Settings that the run before that poll landed: none if it was not configured."""
         life = self.combination["life"]
         if (life == "removed" and record == _LAST) or (life == "back" and record == RECORDS[1]):
             return {}
         renamed = life == "renamed" and record >= RECORDS[2]
         given: dict[str, Any] = {
             "vendor": self.combination.vendor,
-            "team": "odd",
+            "team": "unusual",
             "identity": None if self.combination.vendor == "manual" else f"{self.number + 1:016x}",
             "formerly": [self.former_id] if renamed else [],
             "same_as": None,
@@ -112,11 +112,11 @@ class Told:
 
 
 class Truth:
-    """What moves an account, and what each poll finds."""
+    """Movements of an account, and the result of each poll."""
 
-    def __init__(self, told: Told) -> None:
-        self.told = told
-        self.state = told.combination
+    def __init__(self, simulated: SimulatedAccount) -> None:
+        self.simulated = simulated
+        self.state = simulated.combination
         self.last = 13 if self.state["life"] == "removed" else _LAST
         self.opening, self.step = (Decimal(text) for text in _SCALES[self.state["amounts"]])
         self.moves: list[tuple[datetime, Decimal]] = []
@@ -126,7 +126,7 @@ class Truth:
         return day + _TIMES[self.state["hour"]]
 
     def polls(self) -> tuple[list[int], list[int]]:
-        """The polls that gave a balance, and those that did not."""
+        """Polls with a balance, and those without."""
         last, trouble = self.last, self.state["trouble"]
         fails_at_last = trouble in ("last_failed", "last_unreadable")
         good_last = last - 1 if fails_at_last else last
@@ -147,13 +147,13 @@ class Truth:
             bad = [0, 1] if len(good) > 2 else [good[0] - 1]
             good = [poll for poll in good if poll not in bad]
         if self.state["life"] == "back":
-            # Nobody asked while it was out of the settings.
+            # It was not polled while it was not in the settings.
             out = range(RECORDS[1], RECORDS[2])
             good, bad = ([poll for poll in each if poll not in out] for each in (good, bad))
         return good, bad
 
     def unit_at(self, poll: int) -> str | None:
-        """The unit of the balance, where the vendor states one."""
+        """Unit of the balance, if the vendor states one."""
         if self.state.vendor == "voxpria":
             return "voxpria-credit"
         if self.state.vendor == "hyperstack":
@@ -164,7 +164,7 @@ class Truth:
         return units[min(sum(poll > change for change in CHANGES), len(units) - 1)]
 
     def live(self, good: list[int]) -> None:
-        """What moves the balance: entries or usage, a rise that nothing tells of, and a jump where the unit changes."""
+        """Movements of the balance: entries or usage, an undocumented rise, and a jump at a change of unit."""
         step = self.step
         if self.state.vendor in ("voxpria", "hyperstack"):
             self.use()
@@ -204,13 +204,13 @@ class Truth:
             number = f"e{poll:02d}{word}"
             entry_unit = self.state["entry_unit"]
             unit = self.unit_at(poll) if entry_unit != "none" else None
-            self.told.entries[number] = Entry(at, word, moved, unit)
+            self.simulated.entries[number] = Entry(at, word, moved, unit)
             if entry_unit == f"foreign_{KINDS[word]}" and poll in (3, 10, 17):
-                self.told.entries[f"f{poll:02d}"] = Entry(at + timedelta(hours=1), word, 2 * moved, "USD")
+                self.simulated.entries[f"f{poll:02d}"] = Entry(at + timedelta(hours=1), word, 2 * moved, "USD")
         self.moves.append((at, moved))
 
     def use(self) -> None:
-        """Usage by day; and every three weeks money comes in."""
+        """Usage by day, with incoming money every three weeks."""
         first, days = self.at(0).date(), 3 * self.last + 1
         for number in range(days):
             day = first + timedelta(days=number)
@@ -223,8 +223,8 @@ class Truth:
                 case "none":
                     continue
             if amount or self.state["usage"] == "zero":
-                self.told.usage[day] = amount
-                # A day's usage is there in one piece, at its first instant.
+                self.simulated.usage[day] = amount
+                # A day's usage is stated as one amount, at its first instant.
                 self.moves.append((datetime(day.year, day.month, day.day, tzinfo=UTC), -amount))
         self.moves += [(self.at(poll) + timedelta(hours=3), 20 * self.step) for poll in (3, 10, 17)]
 

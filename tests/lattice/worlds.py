@@ -1,4 +1,4 @@
-"""Worlds of many accounts in odd states beside a few ordinary ones: landed, loaded, computed and published for real."""
+"""Worlds of many accounts in unusual states and a few ordinary ones: landed, loaded, computed and published for real."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from tests.computing import refresh
 from tests.lattice.combinations import Combination, plain
-from tests.lattice.telling import tell
-from tests.lattice.truth import NOW, POLLS, RECORDS, Told
+from tests.lattice.simulation import simulate
+from tests.lattice.truth import NOW, POLLS, RECORDS, SimulatedAccount
 from tests.staging.landed import Landing, run_record, write
 
 ORDINARY = {
@@ -32,7 +32,7 @@ ORDINARY = {
     "control-wallet": plain("deepvue", limits="alerts", csv="before"),
     "control-hand": plain("manual"),
 }
-"""The accounts that odd ones stand beside: one of each vendor, in plain states."""
+"""The ordinary accounts: one of each vendor, in plain states."""
 
 SNAPSHOT = "published/snapshot"
 ALL_THAT_IS_PUBLISHED = (SNAPSHOT, *(f"published/{name}" for name in ("parquet", "focus", "report", "metrics")))
@@ -40,15 +40,15 @@ ALL_THAT_IS_PUBLISHED = (SNAPSHOT, *(f"published/{name}" for name in ("parquet",
 
 @dataclass
 class Built:
-    """What a build came to."""
+    """Result of a build."""
 
     path: Path
-    told: list[Told]
-    """The odd accounts."""
+    simulated: list[SimulatedAccount]
+    """The unusual accounts."""
     problems: list[str] = field(default_factory=list)
     """One line for each failed check."""
     failure: str | None = None
-    """Why nothing was published; None where it was."""
+    """Why nothing was published; None if it was."""
     tables: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = field(default_factory=dict)
     """By name, each published table's columns and rows."""
 
@@ -59,25 +59,25 @@ class Built:
             yield dict(zip(columns, row, strict=True))
 
 
-def ordinary() -> list[Told]:
-    """The ordinary accounts, and what is true of them."""
-    made = [tell(name, number, combination) for number, (name, combination) in enumerate(ORDINARY.items())]
+def ordinary() -> list[SimulatedAccount]:
+    """The ordinary accounts, and the truth about them."""
+    made = [simulate(name, number, combination) for number, (name, combination) in enumerate(ORDINARY.items())]
     for each in made:
         each.former_id = None
     return made
 
 
-def odd(combinations: Sequence[Combination]) -> list[Told]:
-    """An account for each combination; its name and number are its place, which a narrowed world keeps."""
-    return [tell(f"odd-{place:05d}", len(ORDINARY) + place, each) for place, each in enumerate(combinations)]
+def unusual(combinations: Sequence[Combination]) -> list[SimulatedAccount]:
+    """An account for each combination; its name and number are its position, which a narrowed world keeps."""
+    return [simulate(f"unusual-{place:05d}", len(ORDINARY) + place, each) for place, each in enumerate(combinations)]
 
 
-def _runs(told: Sequence[Told]) -> Iterator[Fetch]:
+def _runs(simulated: Sequence[SimulatedAccount]) -> Iterator[Fetch]:
     landing = Landing(folder=Path("nowhere"), ids=())
     for record in RECORDS:
         at = NOW - timedelta(days=3 * (POLLS - 1 - record))
         accounts: dict[str, dict[str, Any]] = {}
-        for each in told:
+        for each in simulated:
             accounts |= each.settings(record)
         for name in accounts:
             if name in ORDINARY:
@@ -102,7 +102,7 @@ def _rates() -> Fetch:
 def _taught_by_the_ordinary() -> Iterator[None]:
     """Let forecasts learn from the ordinary accounts alone.
 
-    What accounts learn from each other is the one thing of a forecast that depends on who else is there.
+    What accounts learn from each other is the only part of a forecast that depends on the other accounts.
     """
     learn = account_forecasts.learn_pool
 
@@ -114,22 +114,26 @@ def _taught_by_the_ordinary() -> Iterator[None]:
 
 
 def build(
-    folder: Path, told: Sequence[Told], *, published_as: Sequence[str] = (SNAPSHOT,), is_pool_shared: bool = False
+    folder: Path,
+    simulated: Sequence[SimulatedAccount],
+    *,
+    published_as: Sequence[str] = (SNAPSHOT,),
+    is_pool_shared: bool = False,
 ) -> Built:
-    """Land what is told of odd accounts and of the ordinary ones, and make what `drawdown run` makes of it.
+    """Land the answers of unusual and ordinary accounts, and build what `drawdown run` makes of them.
 
-    Everything is real but the vendors and the clock: landing files, the load, the models, forecasts, alerts, checks
-    and what is published. With `is_pool_shared`, forecasts learn from all accounts, as they do.
+    Everything is real but the vendors and the clock: landing files, the load, the models, forecasts, alerts, checks and
+    publishing. With `is_pool_shared`, forecasts learn from all accounts, as in production.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     home = Home(folder / "data")
-    everybody = [*ordinary(), *told]
+    everybody = [*ordinary(), *simulated]
     write([*_runs(everybody), _rates(), *(fetch for each in everybody for fetch in each.fetches)], home.landing)
     accounts = folder / "accounts.toml"
     lines = ['[accounts.control-wallet]\nvendor = "deepvue"\napi_key_env = "K"\nclient_id_env = "K"\n']
     accounts.write_text("".join(lines))
-    built = Built(folder, list(told))
+    built = Built(folder, list(simulated))
     with ExitStack() as stack:
         stack.enter_context(
             patch.dict("os.environ", {"DRAWDOWN_ACCOUNTS": str(accounts), "DRAWDOWN_HOME": str(home.path)})

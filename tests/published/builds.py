@@ -1,4 +1,4 @@
-"""Builds that are loaded into PostgreSQL."""
+"""Builds to load into PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import duckdb
 
 
 def build(link: Path, number: int, *statements: str, rows: int = 3) -> Path:
-    """A made-up build of two tables that both hold its number."""
+    """A made-up build of two tables that both contain its number."""
     path = link.with_name(f"{number:016x}.duckdb")
     with duckdb.connect(path) as connection:
         connection.execute("SET TimeZone = 'UTC'")

@@ -1,4 +1,4 @@
-"""A published world for looking only, and a database of its own on the local PostgreSQL."""
+"""A published world, read-only, and a separate database on the local PostgreSQL."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ ROWS = {
 
 @pytest.fixture(scope="session")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """The tables that metrics are made of, with rows made up; for looking only."""
+    """The input tables of metrics, with made-up rows; read-only."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for schema in ("staging", "core", "marts"):
             connection.execute(f"CREATE SCHEMA {schema}")
-        # Publishing asks who is in quarantine.
+        # Publishing reads the quarantine.
         connection.execute(create_table(ALL["staging.quarantine"]))
         for name, rows in ROWS.items():
             connection.execute(create_table(ALL[name]))
@@ -87,7 +87,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @dataclass
 class World:
-    """A build for looking only, and how the run went that made it."""
+    """A build, read-only, and the result of its run."""
 
     bench: Bench
     outcome: RefreshResult
@@ -95,8 +95,9 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A build of two vendors. One account was never read, one belongs to a team with an odd name, and the PostgreSQL
-    that is to have a copy is down.
+    """A build of two vendors.
+
+    One account was never read, one belongs to a team with an unusual name, and its PostgreSQL is down.
     """
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -120,12 +121,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def published(world: World) -> Bench:
-    """The build; for looking only."""
+    """The build, read-only."""
     return world.bench
 
 
 class Database:
-    """A database of its own, and roles that are dropped with it."""
+    """A separate database, and roles that are dropped with it."""
 
     def __init__(self, user: str) -> None:
         import psycopg2
@@ -149,13 +150,13 @@ class Database:
             cursor.execute(statement)
 
     def role(self, kind: str, attributes: str) -> str:
-        """A role of this test's own."""
+        """Create a role for this test."""
         name = self.own(kind)
         self._administrate(f"CREATE ROLE {name} {attributes}")
         return name
 
     def own(self, kind: str) -> str:
-        """The name of a role that will be dropped if it is made."""
+        """Name of a role that is dropped if it is created."""
         name = f"{self.name}_{kind}"
         self.roles.append(name)
         return name
@@ -205,7 +206,7 @@ shared_database = pytest.fixture(_database, scope="session")
 
 @dataclass
 class Copy:
-    """The build in PostgreSQL, loaded by the asset as a role that may do no more than it must."""
+    """The build in PostgreSQL, loaded by the asset as a role with the minimum of permissions."""
 
     database: Database
     reader_role: str
@@ -214,7 +215,7 @@ class Copy:
 
 @pytest.fixture(scope="session")
 def copy(world: World, shared_database: Database) -> Copy:
-    """The copy; for looking only."""
+    """The copy, read-only."""
     reader = shared_database.role("readers", "NOLOGIN")
     loader = shared_database.role("loader", f"LOGIN PASSWORD '{PASSWORD}'")
     shared_database.rows(f"GRANT CREATE ON DATABASE {shared_database.name} TO {loader}")
@@ -234,7 +235,7 @@ def load_by_asset(world: World, accounts_toml: str, dsn: str) -> dg.ExecuteInPro
 
 @pytest.fixture
 def link(tmp_path: Path) -> Path:
-    """Where a test's own builds are published."""
+    """Path of a test's own published builds."""
     return tmp_path / "current.duckdb"
 
 

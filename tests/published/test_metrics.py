@@ -1,4 +1,4 @@
-"""The metrics say what the tables say, in text that the parsers of both formats read."""
+"""The metrics agree with the tables, in text that the parsers of both formats accept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def families(text: str) -> dict[str, Family]:
 
 
 def samples(family: Family, **labels: str) -> dict[str, float]:
-    """Values by account, of the samples that have these labels."""
+    """Values by account of the samples with these labels."""
     return {
         sample.labels["account"]: sample.value
         for sample in family.samples
@@ -73,7 +73,7 @@ def test_both_formats_parsers_read_it_and_find_the_same(
         assert family.documentation.endswith(".")
         assert family.unit == ("seconds" if name.endswith("_seconds") else "")
         assert family.samples, name
-    # Dashboards and alerts are built on these names.
+    # Dashboards and alerts depend on these names.
     assert set(families) == set(NAMES)
 
 
@@ -109,7 +109,7 @@ def test_each_account_has_the_values_of_its_row(
         assert samples(families[f"drawdown_account_{name}"], **labels) == wanted, (name, labels)
 
 
-def test_what_is_unknown_has_no_sample_and_still_a_state(families: dict[str, Family]) -> None:
+def test_an_unknown_value_has_no_sample_but_a_state(families: dict[str, Family]) -> None:
     speaking = {name.removeprefix("drawdown_account_") for name, family in families.items() if "unread" in {
         sample.labels.get("account") for sample in family.samples
     }}  # fmt: skip
@@ -119,21 +119,21 @@ def test_what_is_unknown_has_no_sample_and_still_a_state(families: dict[str, Fam
     }  # fmt: skip
     assert samples(families["drawdown_account_reading_fresh"]) == {"main": 1, "long": 0, "unread": 0}
     assert samples(families["drawdown_account_severity"], severity="unknown")["unread"] == 1
-    # Nothing to order is known of the one, and nothing is known of the other.
+    # One has no known order, and nothing is known of the other.
     assert samples(families["drawdown_account_topup"]) == {"main": 120, "long": 0}
     assert samples(families["drawdown_account_runway_seconds"], percentile="50") == {"main": 5 * 86400}
 
 
-def test_a_build_that_nobody_renews_becomes_stale_and_urgent_by_itself(
+def test_an_old_build_becomes_stale_and_urgent(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     later = {family.name: family for family in openmetrics(metrics_text(connection, NOW + timedelta(days=27)))}
 
     assert samples(later["drawdown_account_reading_fresh"]) == {"main": 0, "long": 0, "unread": 0}
     assert samples(later["drawdown_account_reading_age_seconds"])["main"] == 27 * 86400 + 29.75
-    # One chance in ten to be dry by 10 November was no reason for concern on 7 October.
+    # One chance in ten of being dry by 10 November was no reason for concern on 7 October.
     assert samples(later["drawdown_account_severity"], severity="warning") == {"main": 0, "long": 1, "unread": 0}
-    # Whoever has only the file can judge by its timestamps.
+    # Readers of the file alone can judge by its timestamps.
     assert samples(later["drawdown_account_stale_after_seconds"])["main"] == 93600
 
 
@@ -141,7 +141,7 @@ def test_one_account_whose_samples_cannot_be_made_costs_no_other_its_own(connect
     whole = metrics_text(connection, NOW)
     order = "UPDATE marts.account_status SET order_by_date = {} WHERE account_id = 'long'"
     try:
-        # A day that no instant can hold.
+        # A day that no instant can represent.
         connection.execute(order.format("DATE '4000000-01-01'"))
         broken = metrics_text(connection, NOW)
     finally:
@@ -154,7 +154,7 @@ def test_one_account_whose_samples_cannot_be_made_costs_no_other_its_own(connect
     assert len(of_others) < len(whole.splitlines())
 
 
-def test_how_the_last_run_ended_stands_beside_the_build(connection: duckdb.DuckDBPyConnection) -> None:
+def test_metrics_have_the_last_runs_result(connection: duckdb.DuckDBPyConnection) -> None:
     at = datetime(2026, 10, 7, 9, 0, 1, 250000, tzinfo=UTC)
     failed = LastRun(run_id="r", ended_at_utc=at, is_ok=False, failed_since_utc=at, failed_run_count=3)
     for last_run, values in (
@@ -164,7 +164,7 @@ def test_how_the_last_run_ended_stands_beside_the_build(connection: duckdb.DuckD
         found = {family.name: family for family in openmetrics(metrics_text(connection, NOW, last_run))}
         names = ("drawdown_last_run_failed", "drawdown_last_run_timestamp_seconds", "drawdown_failed_runs_in_a_row")
         assert tuple(sample.value for name in names for sample in found[name].samples) == values
-    # Where nothing tells, nothing is said.
+    # Without a source, there is no sample.
     assert "drawdown_last_run" not in metrics_text(connection, NOW)
 
 
@@ -173,7 +173,7 @@ def test_amounts_and_instants_are_the_nearest_float64(families: dict[str, Family
     assert samples(families["drawdown_account_reading_timestamp_seconds"])["main"] == 1791363570.25
 
 
-def test_labels_are_the_accounts_and_survive_odd_characters(families: dict[str, Family]) -> None:
+def test_labels_are_the_accounts_and_survive_unusual_characters(families: dict[str, Family]) -> None:
     labels = [sample.labels for sample in families["drawdown_account_balance"].samples]
     assert labels == [
         {"account": "long", "vendor": "vpsbg", "team": "unassigned", "unit": "EUR"},
@@ -183,11 +183,11 @@ def test_labels_are_the_accounts_and_survive_odd_characters(families: dict[str, 
     assert (info.labels, info.value) == ({"version": "9.8.7", "reporting_unit": "EUR"}, 1)
 
 
-def test_what_cannot_be_explained_is_summed_up_or_down_over_30_days_in_one_unit(families: dict[str, Family]) -> None:
+def test_unexplained_amounts_are_summed_over_30_days_in_one_unit(families: dict[str, Family]) -> None:
     assert samples(families["drawdown_account_unexplained"], window_days="30") == {"main": 6.75, "long": 0}
 
 
-def test_endpoints_tell_when_they_last_answered_and_the_build_when_it_was_made(families: dict[str, Family]) -> None:
+def test_metrics_have_the_last_answers_and_the_build_time(families: dict[str, Family]) -> None:
     hour = NOW.timestamp()
     assert samples(families["drawdown_endpoint_last_success_timestamp_seconds"]) == {"main": hour - 3600}
     assert samples(families["drawdown_endpoint_last_attempt_timestamp_seconds"]) == {"main": hour, "unread": hour}

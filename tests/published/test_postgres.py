@@ -1,4 +1,4 @@
-"""The copy of a build in PostgreSQL: exact, whole, read-only for readers, and never torn."""
+"""The copy of a build in PostgreSQL: exact, complete, read-only for readers, and never torn."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_published_table_arrives_with_its_rows_types_and_words(published: 
 
 
 def _by_driver(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows as psycopg2 tells them, whose time zones are others for the same instants."""
+    """Rows as psycopg2 returns them, with other time zones for the same instants."""
     return sorted(
         (tuple(each.astimezone(UTC) if isinstance(each, datetime) else each for each in row) for row in rows), key=repr
     )
@@ -100,7 +100,7 @@ def test_values_that_are_hard_to_carry_arrive_as_they_are(
     assert database.rows("SELECT obj_description('core.hard'::regclass)") == [('It\'s 100 % "hard".',)]
 
 
-def test_a_type_without_a_counterpart_is_told_and_nothing_changes(
+def test_a_type_without_a_counterpart_is_reported_and_nothing_changes(
     link: Path, database: Database, load: Callable[..., Any]
 ) -> None:
     load(build(link, 1))
@@ -143,9 +143,7 @@ def test_readers_read_everything_and_write_nothing(published: Bench, copy: Copy)
         database.rows("SELECT * FROM marts.build_info", dsn=database.dsn_of(stranger))
 
 
-def test_the_readers_role_is_made_where_it_is_not_there(
-    link: Path, database: Database, load: Callable[..., Any]
-) -> None:
+def test_a_missing_readers_role_is_created(link: Path, database: Database, load: Callable[..., Any]) -> None:
     role = database.own("readers")
     for number in (1, 2):
         load(build(link, number), reader_role=role)
@@ -154,7 +152,7 @@ def test_the_readers_role_is_made_where_it_is_not_there(
     assert database.rows("SELECT has_table_privilege(%s, 'core.made', 'INSERT, UPDATE, DELETE')", role) == [(False,)]
 
 
-def test_a_role_that_may_not_make_the_readers_says_what_to_run(
+def test_a_role_that_may_not_create_the_readers_role_names_the_command(
     link: Path, database: Database, load: Callable[..., Any]
 ) -> None:
     owner = database.role("owner", "LOGIN")
@@ -170,7 +168,7 @@ def test_a_role_that_may_not_make_the_readers_says_what_to_run(
     assert load(build(link, 2), dsn=database.dsn_of(owner)).build == f"{2:016x}"
 
 
-def test_a_schema_of_somebody_else_is_never_touched(link: Path, database: Database, load: Callable[..., Any]) -> None:
+def test_a_foreign_schema_is_never_changed(link: Path, database: Database, load: Callable[..., Any]) -> None:
     database.rows("CREATE SCHEMA core")
     database.rows("CREATE TABLE core.made AS SELECT 'mine' AS text")
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as a part of the run: what is absent, down or refused fails nothing else."""
+"""PostgreSQL as a part of the run: if it is missing, down or refuses, nothing else fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.published.conftest import (
 )
 
 
-def test_a_postgresql_that_is_down_costs_one_line_and_nothing_else(world: World) -> None:
+def test_a_postgresql_that_is_down_only_costs_one_line(world: World) -> None:
     home = world.bench.home
     (line,) = [line for line in world.outcome.problems if "postgres" in line]
 
@@ -42,7 +42,7 @@ def test_a_postgresql_that_is_down_costs_one_line_and_nothing_else(world: World)
     assert world.bench.leaks() == []
 
 
-def test_the_asset_loads_what_is_published_and_tells_no_secret(world: World, copy: Copy) -> None:
+def test_the_asset_loads_the_published_tables_and_shows_no_secret(world: World, copy: Copy) -> None:
     (check,) = copy.result.get_asset_check_evaluations()
     query = "SELECT * FROM marts.build_info ORDER BY item"
 
@@ -51,16 +51,16 @@ def test_the_asset_loads_what_is_published_and_tells_no_secret(world: World, cop
     (done,) = copy.result.asset_materializations_for_node("published__postgres")
     assert done.metadata["build"].value == world.bench.home.current.resolve().parent.name
     assert done.metadata["table_rows"].value["marts.build_info"] == len(world.bench.rows(query))
-    told = "".join(str(event) for event in copy.result.all_events)
-    assert "build" in told
+    logged = "".join(str(event) for event in copy.result.all_events)
+    assert "build" in logged
     with copy.database.connect() as connection:
         kept = list(postgres_contents(connection))
     connection.close()
     assert "PostgreSQL: marts.account_status" in found_in(kept, ["vpsbg-main"])
-    assert found_in([*kept, ("an event", told.encode())], world.bench.keys.values()) == []
+    assert found_in([*kept, ("an event", logged.encode())], world.bench.keys.values()) == []
 
 
-def test_a_variable_that_is_not_set_is_told_before_any_request(world: World, tmp_path: Path) -> None:
+def test_an_unset_variable_is_reported_before_any_request(world: World, tmp_path: Path) -> None:
     keys = {name: value for name, value in world.bench.keys.items() if name != DSN_VARIABLE}
     bench = Bench(tmp_path, world.bench.accounts_toml, keys)
 
@@ -70,7 +70,7 @@ def test_a_variable_that_is_not_set_is_told_before_any_request(world: World, tmp
 
 
 @pytest.mark.parametrize("accounts", ["without", "absent"])
-def test_where_no_postgresql_is_named_nothing_is_done_and_that_is_said(world: World, accounts: str) -> None:
+def test_without_a_configured_postgresql_nothing_is_done_and_reported(world: World, accounts: str) -> None:
     if accounts == "absent":
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DRAWDOWN_ACCOUNTS", "/nowhere/accounts.toml")
@@ -100,7 +100,7 @@ CANARY = "canary-pg%2F7f3b%40Zq"
         (f"host=127.0.0.1 password={CANARY} sslmode=odd", "check its host, port and database"),
     ],
 )
-def test_what_cannot_be_connected_to_is_one_line_without_the_password(
+def test_a_failed_connection_is_one_line_without_the_password(
     link: Path, load: Callable[..., Any], dsn: str, words: str
 ) -> None:
     with pytest.raises(DrawdownError) as caught:
@@ -113,7 +113,7 @@ def test_what_cannot_be_connected_to_is_one_line_without_the_password(
     assert len(text.splitlines()) == 1
     assert not [form for form in (CANARY, "canary-pg", "7f3b") if form in text]
     assert caught.value.__cause__ is None
-    # What the driver said is not printed along.
+    # The driver's message is not printed.
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 

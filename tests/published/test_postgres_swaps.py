@@ -1,4 +1,4 @@
-"""Readers, concurrent loads and views of others while the tables are swapped."""
+"""Readers, concurrent loads and users' views while the tables are swapped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUICK = Waits(lock_seconds=0.3, swap_seconds=1.0)
         ("CREATE VIEW marts.mine AS SELECT 1 AS one", "view marts.mine depends on schema marts"),
     ],
 )
-def test_what_others_built_on_the_tables_stops_the_swap_and_is_named(
+def test_foreign_views_on_the_tables_stop_the_swap_and_are_named(
     link: Path, database: Database, load: Callable[..., Any], statement: str, words: str
 ) -> None:
     load(build(link, 1))
@@ -48,7 +48,7 @@ def test_swaps_under_load_cost_no_reader_an_error_or_a_torn_read(
     def read(level: str, tables: tuple[str, str]) -> None:
         connection = database.connect()
         connection.set_session(isolation_level=level)
-        # Like a tool that stays connected: its plans outlive the tables that they were made for.
+        # Like a tool that stays connected: its plans outlive their tables.
         while not ending.is_set():
             began = time.monotonic()
             try:
@@ -88,7 +88,7 @@ def test_swaps_under_load_cost_no_reader_an_error_or_a_torn_read(
     assert len(seen) > 50
     assert [numbers for numbers in seen if len(numbers) != 1] == []
     assert {number for numbers in seen for number in numbers} >= {1, 6}
-    # A swap takes milliseconds, and an attempt gives way after 0.6 s.
+    # A swap takes milliseconds, and an attempt gives up after 0.6 s.
     assert slowest[0] < 5
 
 
@@ -115,7 +115,7 @@ def test_a_reader_in_a_long_transaction_keeps_its_build_and_is_named_when_the_wa
         cursor.execute("SELECT DISTINCT build_number FROM core.made")
         with pytest.raises(DrawdownError, match=r"readers kept the tables for longer than 1 s: .*\(slow-dashboard\)"):
             load(build(link, 2), waits=QUICK)
-        # Neither it nor anybody else is held up, or sees anything else than before.
+        # No reader is delayed, or sees anything different from before.
         for table in ("core.made", "marts.made"):
             cursor.execute(f"SELECT DISTINCT build_number FROM {table}")
             assert cursor.fetchall() == [(1,)]
@@ -128,7 +128,7 @@ def test_a_reader_in_a_long_transaction_keeps_its_build_and_is_named_when_the_wa
     slow.close()
 
 
-def test_the_second_of_two_loads_waits_and_then_takes_what_is_newest(
+def test_the_second_of_two_loads_waits_and_then_takes_the_newest_build(
     link: Path, database: Database, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(build(link, 1))

@@ -1,4 +1,4 @@
-"""`drawdown serve` over real sockets: what it answers, to whom, and how it ends."""
+"""`drawdown serve` over real sockets: its answers, its clients, and its end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def published_at(connection: duckdb.DuckDBPyConnection, home: Home, built_at: da
         before = own.execute("SELECT value FROM marts.build_info WHERE item = 'built_at_utc'").fetchone()
         own.execute(change, [built_at.isoformat()])
         publish(own, home, [ALL[name] for name in ROWS])
-        # The tables are every test's.
+        # The tables are shared by all tests.
         own.execute(change, before)
 
 
@@ -82,7 +82,7 @@ def url(server: Server) -> str:
     return server[0]
 
 
-def test_metrics_are_those_of_the_current_build_under_the_name_that_is_asked_for(url: str) -> None:
+def test_metrics_are_those_of_the_current_build_in_the_requested_format(url: str) -> None:
     plain = httpx.get(f"{url}/metrics")
     asked = httpx.get(
         f"{url}/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
@@ -94,7 +94,7 @@ def test_metrics_are_those_of_the_current_build_under_the_name_that_is_asked_for
     families = {family.name: family for family in openmetrics(asked.text)}
     (build,) = families["drawdown_build_timestamp_seconds"].samples
     assert 500 < time.time() - build.value < 3600
-    # What is old is told as it is at the time of asking.
+    # Ages are those at the time of the request.
     (age,) = [
         s.value for s in families["drawdown_account_reading_age_seconds"].samples if s.labels["account"] == "main"
     ]
@@ -107,7 +107,7 @@ def test_health_is_200_while_the_newest_build_is_young(url: str) -> None:
     assert re.fullmatch(r"ok: the newest build is of \S+Z, 1\d minutes ago\n", answer.text)
 
 
-def test_without_a_report_the_page_says_what_makes_one_and_with_one_it_is_shown(url: str, home: Home) -> None:
+def test_without_a_report_the_page_names_the_command_and_with_one_it_is_shown(url: str, home: Home) -> None:
     page = httpx.get(url)
     assert page.status_code == 200
     assert "<code>drawdown report</code>" in page.text
@@ -206,7 +206,7 @@ def test_scrapes_never_fail_or_wait_while_builds_are_swapped(
     for thread in threads:
         thread.start()
     last = (first + timedelta(seconds=11)).timestamp()
-    # Faster than a busy machine can scrape, so that builds are pruned under a scrape that has begun.
+    # Faster than a busy machine can scrape, so that builds are deleted during a scrape.
     for number in range(12):
         published_at(connection, home, first + timedelta(seconds=number))
         time.sleep(0.05)
@@ -233,7 +233,7 @@ def test_it_ends_well_at_a_signal_also_with_a_connection_open(home: Home, number
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_with_an_old_build_or_none_health_is_503_and_says_why(
+def test_with_an_old_build_or_none_health_is_503_with_the_reason(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     home = Home(tmp_path)
@@ -261,13 +261,13 @@ def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_what_cannot_be_served_is_one_line(url: str, home: Home) -> None:
+def test_an_impossible_serve_is_one_line(url: str, home: Home) -> None:
     port = url.rpartition(":")[2]
     for arguments, code, words in (
         (["--port", port], 1, f"port {port} on 127.0.0.1 is not available: Address already in use"),
         (["--host", "0.0.0.0"], 2, "other machines reach it, and there is no login"),  # noqa: S104 - it is refused
         (["--host", "no.such.host.invalid"], 2, "this machine has no such address"),
-        (["--name", "*"], 2, "is no host name"),
+        (["--name", "*"], 2, "is not a host name"),
     ):
         done = run(home, *arguments)
         assert (done.returncode, done.stdout) == (code, "")

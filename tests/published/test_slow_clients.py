@@ -1,4 +1,4 @@
-"""Slow clients of `drawdown serve`, over real sockets: they keep nobody else out, and do not stay for ever."""
+"""Slow clients of `drawdown serve`, over real sockets: they keep no others out, and do not stay for ever."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HURRIED = ClientLimits(request_seconds=0.8, answer_seconds=0.8, per_address=4, 
 
 
 class Place:
-    """A state folder with a build, and a report that no socket's buffers hold."""
+    """A state folder with a build, and a report larger than any socket's buffers."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -48,13 +48,13 @@ def place(tmp_path_factory: pytest.TempPathFactory, connection: duckdb.DuckDBPyC
 
 @contextlib.contextmanager
 def clients(url: str, number: int, begin: bytes, *, source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
-    """So many connections that have sent `begin`, and read nothing."""
+    """A number of connections that have sent `begin`, and read nothing."""
     host, port = url.removeprefix("http://").split(":")
     with contextlib.ExitStack() as stack:
         made = []
         for _ in range(number):
             each = stack.enter_context(socket.create_connection((host, int(port)), 10, (source, 0)))
-            # One of those that had to make room is closed by now.
+            # One of the replaced ones is closed by now.
             with contextlib.suppress(OSError):
                 each.sendall(begin)
             made.append(each)
@@ -81,7 +81,7 @@ def hurried(home: Home, limits: ClientLimits = _HURRIED) -> Iterator[str]:
 
 
 def ends(connection: socket.socket) -> bytes:
-    """What a connection gets until the server closes it."""
+    """Data of a connection until the server closes it."""
     connection.settimeout(20)
     got = b""
     with contextlib.suppress(ConnectionResetError):
@@ -114,7 +114,7 @@ def test_a_scrape_is_answered_however_many_slow_clients_there_are(place: Place, 
     [b"", _BEGUN, b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"],
     ids=["silent", "headers", "body", "answer"],
 )  # fmt: skip
-def test_who_drips_is_cut_off_at_the_deadline(place: Place, begin: bytes) -> None:
+def test_a_dripping_client_is_cut_off_at_the_deadline(place: Place, begin: bytes) -> None:
     with hurried(place.home) as url, clients(url, 1, begin) as (slow,):
         stop = threading.Event()
 
@@ -154,7 +154,7 @@ def test_each_address_has_a_cap_and_makes_room_for_others(place: Place) -> None:
         clients(url, 2, _BEGUN, source="127.0.0.2") as others,
         clients(url, 10, _BEGUN, source="127.0.0.3") as greedy,
     ):
-        # Its own connections go, and not those of others. Which came first is not said of those that came at once.
+        # Its own connections are closed, and not others'. The order of simultaneous ones is undefined.
         deadline = time.monotonic() + 20
         while len(select(greedy, [], [], 0.05)[0]) < 6 and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Where builds stand, what they are called, and which of them stay."""
+"""Paths and names of builds, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_build_is_for_its_owner_only(home: Home, warehouse: duckdb.DuckDBPyCon
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_the_last_builds_stay_and_what_is_no_build_goes(home: Home, warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_the_last_builds_are_kept_and_other_files_removed(home: Home, warehouse: duckdb.DuckDBPyConnection) -> None:
     versions = home.published / "versions"
     versions.mkdir(parents=True)
     (versions / "0000000000000001.duckdb").write_bytes(b"")
-    # What a killed run leaves behind.
+    # Remains of a killed run.
     half = versions / "0000000000000003"
     half.mkdir()
     (half / "drawdown.duckdb.tmp").write_bytes(b"")

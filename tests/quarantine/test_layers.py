@@ -1,4 +1,5 @@
-"""A fault in one account's rows, in each layer: the others are published, and that account is as last published."""
+"""A fault in one account's rows, in each layer: the others are published, and that account keeps its last published
+rows."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def bench(built: Bench, tmp_path: Path) -> Bench:
 
 @contextmanager
 def _select(name: str, wrap: Callable[[str], str]) -> Iterator[None]:
-    """Another SELECT for a model: the fault is in what is computed, not in what is checked."""
+    """Another SELECT for a model: the fault is in the computation, not in the check."""
     model = discover()[name]
     before = model.sql
     object.__setattr__(model, "sql", wrap(model.select))
@@ -111,7 +112,7 @@ def _rules_fail() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, the table that it is in, and the words that name the rule."""
+    """A fault, its table, and the text of the rule."""
 
     inject: Callable[[], Any]
     table: str
@@ -126,7 +127,7 @@ FAULTS: Mapping[str, Fault] = {
     "a value that is not allowed, in core": Fault(
         lambda: _select("core.balance_snapshots", _replaced("reading_state", "'odd'")),
         "core.balance_snapshots",
-        "reading_state is none of its allowed values",
+        "reading_state is not one of its allowed values",
     ),
     "arithmetic that raises, in core": Fault(
         lambda: _select("core.spend_daily", _replaced("spend_amount", "cast(account_id as decimal(38, 9))")),
@@ -142,7 +143,7 @@ FAULTS: Mapping[str, Fault] = {
         lambda: _select("core.balance_intervals", _replaced("closing_amount", "closing_amount + 1")),
         "core.balance_bridge",
         "telescope",
-        # The status of an account is not made from the bridge.
+        # The status of an account does not depend on the bridge.
         reaches_status=False,
     ),
     "an exception in the forecast": Fault(
@@ -189,7 +190,7 @@ def test_one_account_at_fault_stays_as_last_published_and_the_others_go_on(bench
     assert fault.rule in reason
     assert reason.endswith(before["odd"][3])
 
-    # Without the fault the account is as if nothing had happened, which a rebuild is asked.
+    # Without the fault the account is as if nothing had happened, which a rebuild confirms.
     healed = bench.run(LATER + timedelta(hours=1))
     assert healed.problems == []
     assert bench.rows("SELECT count(*) FROM staging.quarantine") == [(0,)]
@@ -198,7 +199,7 @@ def test_one_account_at_fault_stays_as_last_published_and_the_others_go_on(bench
     assert bench.checksums() == stepwise
 
 
-def test_an_account_of_which_nothing_was_published_has_one_row_that_says_why(tmp_path: Path) -> None:
+def test_an_account_without_published_rows_has_one_row_with_the_reason(tmp_path: Path) -> None:
     bench = Bench(tmp_path, ACCOUNTS)
     _write(bench, NOW)
 
@@ -209,7 +210,7 @@ def test_an_account_of_which_nothing_was_published_has_one_row_that_says_why(tmp
         rebuild(bench.home)
 
     assert len(outcome.problems) == 1
-    # Since when is all that a rebuild cannot know.
+    # Only the start of the quarantine is unknown to a rebuild.
     assert bench.checksums() == stepwise
     rows = bench.rows("SELECT account_id, reading_state, severity, balance_amount FROM marts.account_status ORDER BY 1")
     assert [row[:2] for row in rows] == [("even", "fresh"), ("odd", "unknown")]
@@ -217,14 +218,14 @@ def test_an_account_of_which_nothing_was_published_has_one_row_that_says_why(tmp
     assert bench.rows("SELECT account_id FROM core.balance_bridge GROUP BY 1") == [("even",)]
 
 
-def test_a_rule_that_is_broken_without_an_account_is_published_to_nobody(bench: Bench) -> None:
+def test_a_rule_broken_without_an_account_blocks_publishing(bench: Bench) -> None:
     build = bench.home.current.resolve()
 
     with (
         _select("core.fx_rates", lambda select: f"select * replace (null as fx_source) from ({select})"),
         pytest.raises(Exception, match="fx_source"),
     ):
-        # All rates are owed only where the SELECT has changed, and that it has.
+        # All rates are dirty only if the SELECT has changed, which it has.
         bench.run(LATER)
 
     assert bench.home.current.resolve() == build

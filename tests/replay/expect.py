@@ -1,8 +1,8 @@
-"""What a rebuild of each frozen landing must come to: `python -m tests.replay.expect 'why it changes'`.
+"""Expected results of rebuilding each frozen landing: `python -m tests.replay.expect 'why it changes'`.
 
-The expectations are checksums, in `landing-<version>.json` beside the landing, with the reasons of every change since
-the landing was frozen. The landing itself is never touched. A change that has no reason in the tables' meaning is a
-defect: it would change the past of everybody's data.
+The expectations are checksums, in `landing-<version>.json` next to the landing, with the reason of every change since
+the landing was frozen. The landing itself is never changed. A change without a reason in the tables' meaning is a
+defect: it would change the past of every user's data.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("landing-*.tar.xz"))
 
 SAYS_OF_ITSELF = "marts.data_dictionary"
-"""Tells of the code, not of what was landed: every better word for a column would change it."""
+"""Describes the code, not what was landed: every reworded column doc would change it."""
 
 
 def unpack(archive: Path, home: Home) -> None:
-    """Make a state folder of a frozen landing alone."""
+    """Make a state folder from a frozen landing alone."""
     with tarfile.open(archive) as packed:
         packed.extractall(home.path)  # noqa: S202 - an archive of our own
 
 
 def found(build: Path) -> dict[str, str]:
-    """Rows and checksum of each table that is expected of, as one text each."""
+    """Rows and checksum of each expected table, as one text each."""
     return {
         each.table: f"{each.rows} {each.checksum}"
         for each in checksums(build)
@@ -40,12 +40,12 @@ def found(build: Path) -> dict[str, str]:
 
 
 def expectation(archive: Path) -> Path:
-    """Where the expectation of a frozen landing stands."""
+    """Path of the expectation of a frozen landing."""
     return archive.with_name(archive.name.removesuffix(".tar.xz") + ".json")
 
 
 def main(arguments: list[str]) -> int:
-    """Rebuild each frozen landing, and keep what it came to where that has changed; prints which tables did."""
+    """Rebuild each frozen landing, and store changed results; prints the changed tables."""
     if len(arguments) != 1 or not arguments[0].strip():
         print("say why in one sentence: python -m tests.replay.expect 'why it changes'", file=sys.stderr)
         return 2

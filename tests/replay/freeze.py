@@ -1,10 +1,10 @@
 """Freeze a small landing of this version, for later versions to rebuild: `python -m tests.replay.freeze [WORD]`.
 
-Run it once before a release whose version has none yet, and, with a word for it, once landing holds something that
-stands in no frozen one. What is frozen is never made anew: it stands for the state folders out there. Five days of the
-sandbox's four vendors and a file kept by hand go into it: failures of several kinds, rejected rows, a change of shape,
-a restated day, changed settings, forecasts as issued, alerts, one of them acknowledged, a backtest, one day compacted.
-The keys are invented, and none may stand in it.
+Run it once before a release whose version has none yet, and, with a word for it, once landing has new kinds of entries
+that no frozen one has. A frozen landing is never made again: it represents users' state folders. It consists of five
+days of the sandbox's four vendors and a file kept by hand: failures of several kinds, rejected rows, schema drift, a
+restated day, changed settings, issued forecasts, alerts, one of them acknowledged, a backtest, one compacted day. The
+keys are invented, and must not appear in it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ vendor = "manual"
 path = "registrar.csv"
 """
 _READINGS = "observed_at_utc,balance_amount,unit_code\n2026-09-01,120.50,EUR\n2026-10-05T08:00:00Z,99.999999999,EUR\n"
-# Faults by the day and hour of the run: name, account, place, parameters.
+# Faults by the day and hour of the run: name, account, path, parameters.
 _FAULTS = {
     (1, 0): [("status", "vpsbg-main", "/balance", {"code": 500}), ("html", "voxpria-campaign", "", {})],
     (1, 6): [("echo_key", "vpsbg-main", "/balance", {})],
@@ -48,18 +48,18 @@ _FAULTS = {
 
 
 def archive(word: str = "") -> Path:
-    """Where this version's landing stands, by the first two numbers of the version and what is new in it."""
+    """Path of this version's landing, by the first two numbers of the version and its new kind of entries."""
     name = "-".join(["landing", ".".join(__version__.split(".")[:2]), *([word] if word else [])])
     return HERE / f"{name}.tar.xz"
 
 
 def freeze(target: Path) -> None:
-    """Run five days against the sandbox, and pack what was landed: its hundreds of small files are alike."""
+    """Run five days against the sandbox, and pack the landing: its hundreds of small files are alike."""
     with tempfile.TemporaryDirectory() as folder, sandboxes.start(seed=5, days=45, now=FIRST) as world:
         registrar = Path(folder) / "registrar.csv"
         registrar.write_text(_READINGS)
         bench = Bench(Path(folder), world.accounts_toml() + _REGISTRAR, world.keys)
-        # A few months of rates instead of eleven years: a fixture need not hold more.
+        # A few months of rates instead of eleven years: a fixture need not have more.
         with patch.object(rates, "FIRST_DAY", date(2026, 6, 1)):
             for day in range(5):
                 _run_day(bench, world, day, FIRST + timedelta(days=day))
@@ -95,10 +95,10 @@ def _backtest(bench: Bench, at: datetime) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Freeze this version's landing where there is none; 1 where there is one."""
+    """Freeze this version's landing if there is none; returns 1 if there is one."""
     target = archive(*arguments[:1])
     if target.exists():
-        print(f"{target} is frozen; it is never made anew", file=sys.stderr)
+        print(f"{target} is frozen; it is never made again", file=sys.stderr)
         return 1
     freeze(target)
     print(f"now: python -m tests.replay.expect 'the first expectation of {target.name}'")

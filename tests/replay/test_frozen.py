@@ -1,4 +1,4 @@
-"""A landing that an earlier version wrote makes the same tables for good, and so it does once it is compacted."""
+"""A landing that an earlier version wrote gives the same tables permanently, also after compaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.orchestration.refresh import rebuild
 from pipeline.support.home import Home
 from tests.replay.expect import ARCHIVES, expectation, found, unpack
 
-# Before the state machine, what was told was landed otherwise: a rebuild tells of no alert then.
+# Before the state machine, sent alerts were landed in another form: the rebuild then has no alert.
 _ALERTS = {
     "landing-0.1-alerts.tar.xz": (
         "alerts.events WHERE event = 'recovered'",
@@ -60,7 +60,7 @@ def test_a_rebuild_is_what_it_always_was(frozen: Frozen) -> None:
     assert frozen.tables == expected["tables"], "see tests/replay/expect.py"
 
 
-def test_it_holds_what_can_go_wrong_in_a_state_folder(frozen: Frozen) -> None:
+def test_a_frozen_landing_contains_every_kind_of_trouble(frozen: Frozen) -> None:
     one = "SELECT count(*) FROM "
     assert frozen.rows("SELECT count(DISTINCT vendor) FROM marts.data_freshness") == [(5,)]
     for what in (
@@ -88,8 +88,8 @@ def test_it_holds_what_can_go_wrong_in_a_state_folder(frozen: Frozen) -> None:
     assert (frozen.home.landing / "_drawdown" / "runs").is_dir()
 
 
-def test_no_key_stands_in_it(frozen: Frozen) -> None:
-    # Files are compressed: what stands in them shows only once they are read.
+def test_no_frozen_landing_contains_a_key(frozen: Frozen) -> None:
+    # Files are compressed, so their contents only appear when they are read.
     texts = 0
     for path in iterate(frozen.home.landing):
         for name, column in zip((table := read(path)).column_names, table.columns, strict=True):
@@ -105,7 +105,7 @@ def test_how_landing_is_stored_changes_nothing(frozen: Frozen, tmp_path: Path) -
     shutil.copytree(frozen.home.landing, home.landing)
     done = compact(home.landing, date(2026, 12, 1))
     assert done.files_after < done.files_before
-    # One half stays compacted, of the other each fetch gets a file of its own.
+    # One half stays compacted; each fetch of the other gets a separate file.
     _scatter(list(iterate(home.landing))[::2])
     assert len(list(iterate(home.landing))) > done.files_after
     rebuild(home)
@@ -117,6 +117,6 @@ def _scatter(paths: list[Path]) -> None:
         table = read(path)
         path.unlink()
         for index in range(table.num_rows):
-            # Names that sort otherwise than the fetches in them.
+            # Names that sort differently than the fetches in them.
             name = f"{99_999 - number:05d}-{9_999 - index:04d}.parquet"
             pq.write_table(table.slice(index, 1), path.with_name(name))

@@ -1,4 +1,4 @@
-"""Chromium, headless, over its DevTools protocol: what a reader's browser does with a page, and what it complains of."""
+"""Chromium, headless, over its DevTools protocol: the behaviour of a page in a browser, and the browser's complaints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WAIT_SECONDS = 300
 
 
 class Tab:
-    """One tab. `complaints` and `requests` hold what it said and asked for since it was opened."""
+    """One tab. `complaints` and `requests` are those since it was opened."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -33,7 +33,7 @@ class Tab:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its result; RuntimeError where the browser refuses it."""
+        """Send a command and return its result; RuntimeError if the browser refuses it."""
         self._number += 1
         self._connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         deadline = time.monotonic() + _WAIT_SECONDS
@@ -46,21 +46,21 @@ class Tab:
             self._note(message)
 
     def _note(self, event: Mapping[str, Any]) -> None:
-        told = event.get("params", {})
+        details = event.get("params", {})
         match event.get("method"):
             case "Runtime.exceptionThrown":
-                self.complaints.append(str(told["exceptionDetails"]))
-            case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
-                self.complaints.append(str(told["args"]))
-            case "Log.entryAdded" if told["entry"]["level"] in ("error", "warning"):
-                self.complaints.append(told["entry"]["text"])
+                self.complaints.append(str(details["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if details["type"] in ("error", "warning", "assert"):
+                self.complaints.append(str(details["args"]))
+            case "Log.entryAdded" if details["entry"]["level"] in ("error", "warning"):
+                self.complaints.append(details["entry"]["text"])
             case "Network.requestWillBeSent":
-                self.requests.append(told["request"]["url"])
+                self.requests.append(details["request"]["url"])
             case _:
                 self._events.append(dict(event))
 
     def open(self, address: str) -> None:
-        """Go to an address and wait until it has loaded."""
+        """Open an address and wait until it has loaded."""
         self._events.clear()
         self.send("Page.navigate", url=address)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
@@ -73,7 +73,7 @@ class Tab:
             time.sleep(0.02)
 
     def read(self, expression: str) -> Any:
-        """The value of a JavaScript expression; a promise is waited for."""
+        """Value of a JavaScript expression; a promise is awaited."""
         done = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in done:
             raise RuntimeError(str(done["exceptionDetails"]))
@@ -90,11 +90,11 @@ class Tab:
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, words: str) -> None:
-        """Type into what has the focus."""
+        """Type into the focused element."""
         self.send("Input.insertText", text=words)
 
     def size(self, width: int, height: int = 900, *, is_dark: bool = False) -> None:
-        """Make the window so large, and prefer light or dark."""
+        """Set the size of the window, and the preference for light or dark."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -102,7 +102,7 @@ class Tab:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 
     def picture(self, path: Path) -> None:
-        """Keep a picture of the whole page."""
+        """Save a picture of the complete page."""
         height = self.read("document.documentElement.scrollHeight")
         width = self.read("document.documentElement.clientWidth")
         clip = {"x": 0, "y": 0, "width": width, "height": min(height, 16_000), "scale": 1}
@@ -116,7 +116,7 @@ class Tab:
 
 @contextmanager
 def browser(folder: Path, *, with_script: bool = True) -> Iterator[Tab]:
-    """A browser of its own, with its files in `folder`; ended with the block."""
+    """Start a separate browser, with its files in `folder`; ended with the block."""
     assert FOUND
     process = subprocess.Popen(
         [

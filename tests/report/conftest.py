@@ -1,4 +1,5 @@
-"""One published world for all tests of the report: days of polling, a backtest, a refused row and a vendor that is down."""
+"""One published world for all tests of the report: days of polling, a backtest, a rejected row and a vendor that is
+down."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ from tests import sandbox_faults as sandbox
 from tests.bench import HURRIED, Bench
 from tests.report.chromium import FOUND, Tab, browser
 
-# The exchange rates that come with the locked packages reach as far.
+# The locked package's exchange rates extend to this day.
 NOW = datetime(2026, 9, 30, 9, 0, tzinfo=UTC)
 DAYS = 9
-"""Days that are polled: the first week's forecasts have come due by then."""
+"""Polled days: the first week's forecasts have come due by then."""
 
 HOSTILE = "<script>window.broken=1</script>\"'&"
 
@@ -40,14 +41,14 @@ def _accounts(world: sandbox.Sandbox) -> str:
         head = f"[accounts.{account_id}]\n"
         assert head in text
         text = text.replace(head, head + more)
-    # An account whose credits nobody knows the price of.
+    # An account whose credits have no known price.
     before, head, after = text.partition("[accounts.voxpria-main]\n")
     return before + head + re.sub(r"credit_price_\w+ = .*\n", "", after, count=2)
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A state folder; for looking only."""
+    """A state folder, read-only."""
     first = NOW - timedelta(days=DAYS - 1)
     with pytest.MonkeyPatch.context() as patch, sandbox.start(seed=3, days=150, now=first) as world:
         for name in ("DRAWDOWN_HOME", "DRAWDOWN_ACCOUNTS", "DAGSTER_HOME", *world.keys):
@@ -60,7 +61,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         record = msgspec.json.encode(settings.to_record(), order="sorted")
         calls = calls_for(list(settings.accounts.values()), every_endpoint("hourly"))
         for day in range(1, DAYS - 1):
-            # As the hours between two refreshes are landed, which costs a tenth of a refresh.
+            # Like the landed hours between two refreshes, at a tenth of the cost of a refresh.
             world.move_clock(first + timedelta(days=day))
             fetcher = Fetcher(
                 home=bench.home,
@@ -86,7 +87,7 @@ def page(published: Bench) -> Path:
 
 @pytest.fixture
 def build(published: Bench) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published build that the report was made of."""
+    """The published build of the report."""
     with duckdb.connect(published.home.current.resolve(), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
@@ -94,7 +95,7 @@ def build(published: Bench) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture
 def altered(published: Bench, tmp_path: Path) -> Callable[..., Home]:
-    """A state folder with a copy of the build, after statements have changed it."""
+    """A state folder with a copy of the build, changed by statements."""
 
     def altered(*statements: str) -> Home:
         home = Home(tmp_path / "altered")

@@ -1,4 +1,4 @@
-"""An HTML page as a tree, and its figures as a reader without a database sees them."""
+"""An HTML page as a tree, and its figures as a reader sees them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 _EMPTY = {"meta", "link", "input", "br"}
-# What HTML lets end by itself, and by what.
+# Elements that HTML ends implicitly, and the tags that end them.
 _ENDED_BY = {
     "td": {"td", "th", "tr", "tbody"}, "th": {"td", "th", "tr", "tbody"}, "tr": {"tr", "tbody"}, "thead": {"tbody"},
 }  # fmt: skip
@@ -41,7 +41,7 @@ class Element:
         return list(self.all(lambda each: each.tag in names))
 
     def under(self, is_wanted: Callable[[Element], bool]) -> Element:
-        """The nearest one around it."""
+        """The nearest enclosing one."""
         around = self.parent
         while around is not None and not is_wanted(around):
             around = around.parent
@@ -76,7 +76,7 @@ class _Reader(HTMLParser):
 
 
 def parse(page: str) -> Element:
-    """The page as a tree; AssertionError where its elements do not nest."""
+    """Parse the page to a tree; AssertionError if its elements do not nest."""
     reader = _Reader()
     reader.feed(page)
     reader.close()
@@ -89,7 +89,7 @@ def amount(words: str) -> Decimal:
 
 
 def is_shown(words: str, value: Any, column: str) -> bool:
-    """Tell whether words are how a value may be shown: rounded as its column allows, and never to nothing."""
+    """Whether a text is a valid display of a value: rounded by its column's rule, and never to nothing."""
     if value is None:
         return words in ("not known", "not converted", "no plan", "\N{EN DASH}", "")
     if isinstance(value, bool):

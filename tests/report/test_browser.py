@@ -1,4 +1,4 @@
-"""The report in a real Chromium: what is clicked, read and printed, on a phone and on a wide screen, light and dark."""
+"""The report in a real Chromium: clicking, reading and printing, on a phone and on a wide screen, light and dark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not FOUND, reason="no chromium is installed")
 
 WIDTHS = (390, 1280, 1920)
 
-# Pairs of words whose boxes cross by more than a hair.
+# Pairs of words whose boxes overlap by more than a hair.
 _CROSSINGS = """
 (() => {
   const crossing = (boxes) => {
@@ -44,7 +44,7 @@ _CROSSINGS = """
 })()
 """
 
-# What stands out of the window, or a plot's words out of the plot; what scrolls by itself may be wider.
+# Elements outside the window, or a plot's text outside the plot; scrollable elements may be wider.
 _SPILLS = """
 (() => {
   const width = document.documentElement.clientWidth;
@@ -77,11 +77,11 @@ def _loaded(tab: Tab, page: Path) -> None:
 
 
 def _at(page: Path, days: float = 0) -> str:
-    """The page as it is opened so long after its build, which was made by a clock that was set."""
+    """The page as opened some time after its build, whose clock was set."""
     return f"{page.as_uri()}?as-of={NOW + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_it_asks_for_nothing_and_complains_of_nothing(tab: Tab, page: Path) -> None:
+def test_the_page_makes_no_request_and_has_no_error(tab: Tab, page: Path) -> None:
     tab.click("#unfold")
     tab.until("[...document.querySelectorAll('.more')].every((each) => each.open)")
 
@@ -118,7 +118,7 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(tab: Tab, width: int, is_d
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-def test_words_stand_out_from_their_ground(tab: Tab, is_dark: bool) -> None:
+def test_text_has_enough_contrast(tab: Tab, is_dark: bool) -> None:
     tab.size(1280, is_dark=is_dark)
     ratios = tab.read(
         """
@@ -141,11 +141,11 @@ def test_words_stand_out_from_their_ground(tab: Tab, is_dark: bool) -> None:
     )
 
     assert len(ratios) > 10
-    # What WCAG asks of words.
+    # WCAG's requirement for text.
     assert {name: ratio for name, ratio in ratios.items() if ratio < 4.5} == {}
 
 
-def test_a_number_is_three_clicks_from_where_its_bytes_lie(tab: Tab, build: duckdb.DuckDBPyConnection) -> None:
+def test_a_number_is_three_clicks_from_its_bytes(tab: Tab, build: duckdb.DuckDBPyConnection) -> None:
     rows = build.execute("SELECT account_id, fetch_id FROM marts.account_status WHERE severity = 'ok'").fetchall()
     account_id, fetch_id = rows[0]
     card = f"#account-{account_id}"
@@ -203,21 +203,21 @@ def test_the_cards_are_filtered_sorted_and_found(tab: Tab, build: duckdb.DuckDBP
 
 
 def test_the_numbers_on_the_screen_are_those_of_the_build(tab: Tab, build: duckdb.DuckDBPyConnection) -> None:
-    told = tab.read(
+    displayed = tab.read(
         "Object.fromEntries([...document.querySelectorAll('.card')].map((card) => [card.dataset.account, "
         "[card.querySelector('.big').innerText, card.querySelector('.badge').innerText]]))"
     )
     rows = build.execute("SELECT account_id, balance_amount, unit_code, severity FROM marts.account_status").fetchall()
 
-    assert len(told) == len(rows)
+    assert len(displayed) == len(rows)
     for account_id, balance, unit, severity in rows:
-        words, badge = told[account_id]
+        words, badge = displayed[account_id]
         assert badge == severity
         if balance is not None:
             number, said = words.split(" ", 1)
             assert said == unit
             assert is_shown(number, balance, "balance_amount")
-    # And as a plot says it: the closing balance of the bridge.
+    # Also as stated by a plot: the closing balance of the bridge.
     words = tab.read(
         "[...document.querySelectorAll('#account-vpsbg-main .drawdown-bridge text')].map((each) => each.textContent)"
     )
@@ -298,7 +298,7 @@ def test_without_script_all_of_it_can_be_read(tmp_path: Path, page: Path) -> Non
         assert plain.complaints == []
 
 
-def test_a_page_that_is_opened_late_says_what_has_become_stale_and_urgent(tab: Tab, page: Path) -> None:
+def test_a_page_opened_late_marks_what_has_become_stale_and_urgent(tab: Tab, page: Path) -> None:
     assert tab.read("document.getElementById('aged').hidden")
     fresh = tab.read(
         "[...document.querySelectorAll('.card')].filter((each) => each.dataset.reading === 'fresh').length"
@@ -311,7 +311,7 @@ def test_a_page_that_is_opened_late_says_what_has_become_stale_and_urgent(tab: T
     assert tab.read("[...document.querySelectorAll('.card')].every((each) => each.dataset.reading !== 'fresh')")
     assert tab.read("[...document.querySelectorAll('.badge.stale')].length") >= fresh
     assert tab.read(critical) > before
-    told = tab.read("document.getElementById('aged').textContent")
-    assert told.startswith("Since this page was made, more urgent: ")
+    displayed = tab.read("document.getElementById('aged').textContent")
+    assert displayed.startswith("Since this page was made, more urgent: ")
     assert not tab.read("document.getElementById('aged').hidden")
     assert tab.complaints == []

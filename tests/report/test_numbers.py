@@ -1,4 +1,4 @@
-"""Every figure of the report is what its own query says of the same build, and leads to the vendor's bytes."""
+"""Every figure of the report equals the result of its own query on the build, and leads to the vendor's bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _asked(build: Build, query: str) -> list[dict[str, Any]]:
 
 
 def _query_of(figure: Element) -> str:
-    """The query that stands nearest to a table or list of figures, by the name that both bear."""
+    """The query closest to a table or list of figures, by their common name."""
     name = figure.attributes["data-query"]
 
     def holds(each: Element) -> bool:
@@ -64,7 +64,7 @@ def test_every_account_has_a_card_the_most_urgent_first(tree: Element, build: Bu
 
 
 def _tables_that_hold(tree: Element, build: Build) -> set[str]:
-    """Hold every table of a page to its query; returns the names of those that it has."""
+    """Compare every table of a page with its query; returns the names of the tables."""
     seen = set()
     for table in tree.tags("table"):
         rows = _asked(build, _query_of(table))
@@ -79,14 +79,14 @@ def _tables_that_hold(tree: Element, build: Build) -> set[str]:
 
 
 def test_every_table_shows_what_its_query_yields(tree: Element, build: Build) -> None:
-    # All that the report can show, but for what is unexplained: this world has nothing of that.
+    # Everything that the report can show, except unexplained amounts: this world has none.
     assert _tables_that_hold(tree, build) == {
         "fleet", "due", "fan", "curve", "readings", "months", "outlook", "bridge", "held", "scores", "calibration",
         "accuracy", "stale", "rejects", "drift", "freshness",
     }  # fmt: skip
 
 
-def test_what_is_unexplained_is_told_with_its_class(altered: Callable[..., Home]) -> None:
+def test_an_unexplained_amount_is_shown_with_its_class(altered: Callable[..., Home]) -> None:
     home = altered(
         "UPDATE core.balance_bridge SET usage_amount = usage_amount + 5.25, unexplained_amount = -5.25, "
         "unexplained_class = 'missing_entry' WHERE account_id = 'vpsbg-main' AND closed_at_utc = "
@@ -126,7 +126,7 @@ def test_every_fact_of_a_card_is_the_status_in_its_unit(tree: Element, build: Bu
         assert (row["topup_advice"] or "No top-up is advised") in card.text
 
 
-def test_what_to_pay_is_converted_exactly_and_what_cannot_be_stands_apart(tree: Element, build: Build) -> None:
+def test_payments_are_converted_exactly_and_unconverted_ones_shown_separately(tree: Element, build: Build) -> None:
     def exact(number: Decimal) -> Decimal:
         return number.quantize(Decimal("1e-9"), ROUND_HALF_UP)
 
@@ -165,7 +165,7 @@ def test_what_to_pay_is_converted_exactly_and_what_cannot_be_stands_apart(tree: 
     assert sum("not converted" in each for each in others) == len(apart)
 
 
-def test_the_fleets_balance_is_told_with_what_is_not_in_it(tree: Element, build: Build) -> None:
+def test_the_fleets_balance_is_shown_with_the_amounts_that_are_not_in_it(tree: Element, build: Build) -> None:
     [row] = _asked(build, "SELECT * FROM marts.fleet_status")
     [own] = [each for each in tree.tags("dl") if each.attributes.get("class") == "tiles"]
     tiles = {each.text: each.parent for each in own.tags("dt")}
@@ -214,8 +214,8 @@ def _waterfalls_add_up(tree: Element, build: Build) -> int:
     return drawn
 
 
-def test_this_months_total_is_what_was_spent_and_the_forecast_of_the_rest(tree: Element, build: Build) -> None:
-    told = 0
+def test_this_months_total_is_the_spend_so_far_plus_the_forecast_of_the_rest(tree: Element, build: Build) -> None:
+    checked = 0
     for account_id, card in _cards(tree).items():
         rows = build.execute(
             """
@@ -237,8 +237,8 @@ def test_this_months_total_is_what_was_spent_and_the_forecast_of_the_rest(tree: 
             assert said[3] == unit
             for words, number in zip(said.group(1, 4, 2, 5), (0, low, middle, high), strict=True):
                 assert amount(words) == (spent + number).quantize(Decimal("0.01"), ROUND_HALF_UP)
-            told += 1
-    assert told
+            checked += 1
+    assert checked
 
 
 def test_a_balance_leads_to_the_bytes_that_the_vendor_sent(tree: Element, build: Build, published: Bench) -> None:
@@ -255,7 +255,7 @@ def test_a_balance_leads_to_the_bytes_that_the_vendor_sent(tree: Element, build:
         found = duckdb.execute(query.replace("'landing/", f"'{published.home.landing}/")).fetchall()
         [(_, _, body, digest)] = found
         assert sha256(body.encode()).hexdigest() == digest
-        # Floats of a vendor have more digits than an amount; all others are there as they are.
+        # A vendor's floats have more digits than an amount; all other numbers appear unchanged.
         stated = [Decimal(each).quantize(Decimal("1e-9")) for each in re.findall(r"-?\d+(?:\.\d+)?", body)]
         assert balances[account_id] in stated, account_id
 

@@ -1,4 +1,4 @@
-"""The report as a file: when it is made, what it says where little is known, and what hostile words can do in it."""
+"""The report as a file: when it is made, its content if little is known, and the effect of hostile text."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ def test_it_is_one_file_that_refers_to_nothing_outside_for_its_owner_only(page: 
     [policy] = [each for each in tree.tags("meta") if each.attributes.get("http-equiv")]
     assert policy.attributes["content"].startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy.attributes["content"]
-    # No secret, and nobody's path.
+    # No secret, and no user's path.
     assert not any(key in text for key in published.keys.values())
     assert str(published.folder) not in text
 
 
-def test_every_run_publishes_it_of_its_own_build(page: Path, published: Bench) -> None:
+def test_every_run_publishes_the_report_of_its_build(page: Path, published: Bench) -> None:
     build_id = published.home.current.resolve().parent.name
 
     assert f'<meta name="drawdown-build" content="0.1.0 {build_id}">' in page.read_text(encoding="utf-8")[:2000]
 
 
-def test_the_command_makes_it_where_it_is_missing_or_of_another_build_and_else_leaves_it(altered: Altered) -> None:
+def test_the_command_renders_a_missing_or_outdated_report_and_keeps_a_current_one(altered: Altered) -> None:
     home = altered()
     path = current_report(home)
     first = path.stat()
@@ -96,7 +96,7 @@ def test_the_command_prints_its_address_and_opens_it(published: Bench, page: Pat
     assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
 
 
-def test_where_no_browser_opens_it_says_so(published: Bench, page: Path) -> None:
+def test_a_browser_that_cannot_be_opened_is_reported(published: Bench, page: Path) -> None:
     done = published.command("report", "--open", BROWSER="/nonexistent/browser")
 
     assert done.returncode == 1
@@ -104,7 +104,7 @@ def test_where_no_browser_opens_it_says_so(published: Bench, page: Path) -> None
     assert done.stderr == "drawdown: no browser could be opened; the address above opens in any\n"
 
 
-def test_without_a_build_or_with_an_older_one_it_says_what_to_do(
+def test_without_a_build_or_with_an_older_one_the_error_names_the_remedy(
     published: Bench, altered: Altered, tmp_path: Path
 ) -> None:
     done = published.command("report", DRAWDOWN_HOME=str(tmp_path / "nothing"))
@@ -119,7 +119,7 @@ def test_without_a_build_or_with_an_older_one_it_says_what_to_do(
     assert not (home.published / "report" / "index.html").exists()
 
 
-def test_where_nothing_is_known_of_the_forecasts_it_says_that(altered: Altered) -> None:
+def test_without_scores_the_report_states_that(altered: Altered) -> None:
     text = _tree(altered(*_NO_FORECASTS)).text
 
     assert "There has been no backtest, so nothing here says how good these forecasts would have been." in text
@@ -128,14 +128,14 @@ def test_where_nothing_is_known_of_the_forecasts_it_says_that(altered: Altered) 
     assert "drawdown-balance" not in text
 
 
-def test_it_says_how_far_to_trust_the_forecasts(page: Path) -> None:
+def test_the_report_states_the_accuracy_of_the_forecasts(page: Path) -> None:
     text = parse(page.read_text(encoding="utf-8")).text
 
     assert re.search(r"In 100 weeks like these, the 80 % band for the next 7 days would have held \d+", text)
     assert re.search(r"Of \d+ forecasts? of the next 1 day that came due, the 80 % band held \d+ %\.", text)
 
 
-def test_the_state_of_the_data_is_told(page: Path) -> None:
+def test_the_state_of_the_data_is_shown(page: Path) -> None:
     text = parse(page.read_text(encoding="utf-8")).text
 
     assert "2 accounts without a fresh balance." in text
@@ -146,7 +146,7 @@ def test_the_state_of_the_data_is_told(page: Path) -> None:
 @pytest.mark.parametrize(
     "without", ["DELETE FROM core.credit_prices", "UPDATE core.credit_prices SET unit_code = 'other-credit'"]
 )
-def test_what_to_pay_and_cannot_be_converted_stands_apart(altered: Altered, without: str) -> None:
+def test_unconverted_payments_are_shown_separately(altered: Altered, without: str) -> None:
     tree = _tree(altered(without))
     [tile] = [each.parent for each in tree.tags("dt") if each.text == "To pay within 7 days"]
     assert tile is not None
@@ -186,7 +186,7 @@ def test_amounts_beyond_all_measure_are_shown_whole(altered: Altered) -> None:
 
 
 def _made_hostile(build: Path) -> list[str]:
-    """Statements that put hostile words wherever the build has free words; of an account's name, in all its tables."""
+    """Statements that put hostile text into every free text of the build, and an account name into all its tables."""
     with duckdb.connect(build, read_only=True) as connection:
         columns = connection.execute(
             "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() WHERE column_name IN "
@@ -220,7 +220,7 @@ def test_hostile_words_stay_words(altered: Altered, published: Bench, request: p
     assert tab.complaints == []
 
 
-def test_words_that_turn_the_reading_direction_or_end_a_text_are_replaced(altered: Altered) -> None:
+def test_characters_that_change_the_direction_or_end_a_text_are_replaced(altered: Altered) -> None:
     home = altered("UPDATE marts.account_status SET reason = 'left \u202e thgir' || chr(0) || chr(27) || '[31m'")
     text = publish_report(home.current, home).read_text(encoding="utf-8")
 
@@ -234,7 +234,7 @@ def test_tags_as_the_owner_wrote_them_are_words(page: Path) -> None:
 
 def test_fifty_accounts_with_all_that_a_card_can_show_take_less_than_two_megabytes(altered: Altered) -> None:
     home = altered(
-        # A year and sixty readings, which the world is too young for.
+        # A year and sixty readings, for which the world is too young.
         "INSERT INTO core.balance_snapshots BY NAME SELECT one.* REPLACE (observed_at_utc - "
         "to_days(back::INTEGER) AS observed_at_utc, balance_amount + back * 17.31 AS balance_amount) FROM "
         "core.balance_snapshots AS one, (SELECT unnest(range(10, 61)) AS back) WHERE account_id = 'hyperstack-main' AND observed_at_utc = "
@@ -280,7 +280,7 @@ def test_one_card_that_cannot_be_drawn_costs_no_other_its_own(
 
 
 def _spoilt_for(account_id: str, before: dict[str, Element]) -> Callable[..., str]:
-    """The report's own spelling, but for the amount that one account's card begins with."""
+    """The report's own format, except for the amount at the top of one account's card."""
     from pipeline.published.report.words import in_unit
 
     def spelled(amount: Any, unit_code: str) -> str:
@@ -319,14 +319,14 @@ def test_the_script_judges_an_account_as_every_other_reader_does(published: Benc
     file = tmp_path / "judge.js"
     file.write_text(code)
     done = subprocess.run(["node", file], capture_output=True, text=True, check=True, timeout=60)
-    told = [{name: (each["severity"], each["state"]) for name, each in rows} for rows in json.loads(done.stdout)]
+    results = [{name: (each["severity"], each["state"]) for name, each in rows} for rows in json.loads(done.stdout)]
     with open_reader(published.home.current) as connection:
-        for instant, judged in zip(instants, told, strict=True):
+        for instant, judged in zip(instants, results, strict=True):
             rows = connection.execute(
                 f"SELECT account_id, severity, reading_state FROM ({status_at(instant)})"
             ).fetchall()
             assert judged == {name: (severity, state) for name, severity, state in rows}, instant
-    critical = [sum(severity == "critical" for severity, _ in each.values()) for each in told]
+    critical = [sum(severity == "critical" for severity, _ in each.values()) for each in results]
     assert critical == sorted(critical)
     assert critical[0] < critical[-1]
-    assert {state for _, state in told[-1].values()} <= {"stale", "unknown"}
+    assert {state for _, state in results[-1].values()} <= {"stale", "unknown"}

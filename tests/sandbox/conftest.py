@@ -57,7 +57,7 @@ def get(sandbox: Sandbox, client: httpx.Client) -> Get:
 
 @pytest.fixture
 def exact() -> Callable[[httpx.Response], Any]:
-    """Read a body without a float on the way."""
+    """Decode a body without a float on the way."""
 
     def exact(response: httpx.Response) -> Any:
         assert response.status_code == 200, response.text

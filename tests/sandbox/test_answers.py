@@ -112,7 +112,7 @@ def test_an_account_not_opened_yet_is_unknown(get: Get, sandbox: Sandbox) -> Non
     assert get("deepvue-new", "/v1/internal/wallet-balance").status_code == 401
 
 
-def test_the_documented_rate_limit_headers_stand(get: Get) -> None:
+def test_the_documented_rate_limit_headers_are_sent(get: Get) -> None:
     voxpria = get("voxpria-main", "/api/v1/credits").headers
     assert voxpria["X-RateLimit-Limit"] == "1000"
     assert 0 < int(voxpria["X-RateLimit-Remaining"]) < 1000
@@ -141,7 +141,7 @@ def test_a_decimal_is_written_digit_by_digit(value: str, text: str) -> None:
     assert Decimal(text) == Decimal(value)
 
 
-def test_accounts_toml_names_a_variable_for_every_secret_and_holds_none(sandbox: Sandbox) -> None:
+def test_accounts_toml_names_a_variable_for_every_secret_and_contains_none(sandbox: Sandbox) -> None:
     text = sandbox.accounts_toml()
     settings = tomllib.loads(text)
     assert settings["allow_http_loopback"] is True

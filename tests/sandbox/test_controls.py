@@ -19,7 +19,7 @@ NOW = datetime(2026, 3, 18, 13, 37, tzinfo=UTC)
 Get = Callable[..., httpx.Response]
 
 
-def test_the_state_tells_clock_and_accounts(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_the_state_has_clock_and_accounts(sandbox: Sandbox, client: httpx.Client) -> None:
     state = client.get(f"{sandbox.url}/_sandbox/state").json()
     assert datetime.fromisoformat(state["now"]) == datetime.fromisoformat(state["initial_now"]) == NOW
     assert [account["id"] for account in state["accounts"]] == list(sandbox.world.accounts)
@@ -36,12 +36,12 @@ def test_the_clock_moves_over_http(sandbox: Sandbox, client: httpx.Client, get: 
 @pytest.mark.parametrize(
     "body", [{}, {"now": 5}, {"now": "soon"}, {"now": "2026-03-20T12:00:00"}, {"now": "1999-01-01T00:00Z"}]
 )
-def test_a_clock_that_is_none_is_refused(sandbox: Sandbox, client: httpx.Client, body: Any) -> None:
+def test_an_invalid_clock_is_refused(sandbox: Sandbox, client: httpx.Client, body: Any) -> None:
     assert client.post(f"{sandbox.url}/_sandbox/clock", json=body).status_code == 422
     assert sandbox.now == NOW
 
 
-def test_a_fault_happens_so_many_times_and_until_it_is_cleared(sandbox: Sandbox, get: Get) -> None:
+def test_a_fault_happens_the_given_number_of_times_or_until_it_is_cleared(sandbox: Sandbox, get: Get) -> None:
     sandbox.put_fault("status", vendor="vpsbg", path="/orders", times=1, code=503)
     assert [get("vpsbg-main", "/orders").status_code for _ in range(2)] == [503, 200]
     sandbox.put_fault("html")
@@ -50,7 +50,7 @@ def test_a_fault_happens_so_many_times_and_until_it_is_cleared(sandbox: Sandbox,
 
 
 @pytest.mark.parametrize(("name", "params"), [("earthquake", {}), ("hang", {"minutes": 1})])
-def test_a_fault_that_is_none_is_refused(sandbox: Sandbox, name: str, params: dict[str, Any]) -> None:
+def test_an_unknown_fault_is_refused(sandbox: Sandbox, name: str, params: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{name} takes|unknown fault"):
         sandbox.put_fault(name, **params)
 
@@ -75,7 +75,7 @@ def test_requests_are_listed_without_keys(sandbox: Sandbox, client: httpx.Client
     assert sandbox.requests()[-1].number == last["number"]
 
 
-def test_where_no_vendor_lives_there_is_nothing(sandbox: Sandbox, client: httpx.Client) -> None:
+def test_an_unknown_path_is_not_found(sandbox: Sandbox, client: httpx.Client) -> None:
     assert client.get(f"{sandbox.url}/vpsbg/v2/balance").status_code == 404
 
 
@@ -96,7 +96,7 @@ def test_a_port_in_use_is_refused(sandbox: Sandbox) -> None:
         start(port=sandbox.port, now=NOW, days=1, vendors=["deepvue"])
 
 
-def test_serving_for_ever_prints_what_a_shell_needs_and_stops_at_an_interrupt() -> None:
+def test_serving_for_ever_prints_shell_exports_and_stops_at_an_interrupt() -> None:
     code = "import sys; from pipeline.sandbox import serve_forever; serve_forever(0, 3, 2)"
     command = [sys.executable, "-c", code]
     root = Path(pipeline.sandbox.__file__).parents[2]

@@ -248,7 +248,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_does_what_it_says(probe: Probe, fault: str) -> None:
+def test_each_fault_matches_its_description(probe: Probe, fault: str) -> None:
     proper = probe.get(*BALANCE).content
     if fault in SPOILT:
         text, expected = probe.ask(fault).text, SPOILT[fault]

@@ -43,7 +43,7 @@ def test_hyperstacks_components_do_not_add_up_to_the_bill(get: Get, exact: Exact
     assert metrics["non_discounted_bill"] >= metrics["incurred_bill"]
 
 
-def test_hyperstacks_history_of_machines_comes_in_pages(get: Get, exact: Exact) -> None:
+def test_hyperstacks_history_of_machines_is_paged(get: Get, exact: Exact) -> None:
     window = {"start_date": "2025-12-01T00:00:00", "end_date": "2026-03-01T00:00:00"}
     path = "/billing/billing/history/virtual-machine"
     first = exact(get("hyperstack-main", path, **window))["billing_history_vm"]
@@ -63,7 +63,7 @@ def test_a_hyperstack_cost_can_be_tiny_and_a_success_say_false(get: Get) -> None
     assert response.json()["status"] is False
 
 
-def test_hyperstacks_usage_tells_active_from_ended(get: Get, exact: Exact) -> None:
+def test_hyperstacks_usage_distinguishes_active_from_ended(get: Get, exact: Exact) -> None:
     active = exact(get("hyperstack-main", "/billing/billing/usage"))["data"]
     ended = exact(get("hyperstack-main", "/billing/billing/usage", deleted="true"))["data"]
     assert all(row["active"] and row["terminate_time"] is None and row["bill_per_minute"] for row in active)

@@ -26,7 +26,7 @@ def test_the_official_hyperstack_sdk_reads_the_sandboxs_credit() -> None:
     assert answer.data.threshold is not None
 
 
-def test_the_official_hyperstack_sdk_reads_what_the_sandboxs_key_may_do() -> None:
+def test_the_official_hyperstack_sdk_reads_the_permissions_of_the_sandboxs_key() -> None:
     with sandbox.start(days=3, vendors=["hyperstack"]) as world:
         configuration = hyperstack.Configuration(host=world.base_url("hyperstack"))
         configuration.api_key["apiKey"] = world.keys["SANDBOX_HYPERSTACK_MAIN_KEY"]

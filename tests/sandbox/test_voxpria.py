@@ -20,8 +20,8 @@ def test_voxprias_usage_leaves_out_days_without_calls(get: Get, exact: Exact, sa
     assert (days[0], days[-1]) == ("2026-03-18", "2026-02-16")
     assert not {"2026-02-22", "2026-03-01", "2026-03-08", "2026-03-15"} & set(days)
     assert all(row["calls"] > 0 for row in data["usage"])
-    told = {day.day.isoformat(): day.amount for day in sandbox.world.account("voxpria-main").usage(NOW)}
-    assert {row["date"]: row["creditsUsed"] for row in data["usage"]} == {day: told[day] for day in days}
+    reported = {day.day.isoformat(): day.amount for day in sandbox.world.account("voxpria-main").usage(NOW)}
+    assert {row["date"]: row["creditsUsed"] for row in data["usage"]} == {day: reported[day] for day in days}
 
 
 def test_voxprias_cost_is_dollars_at_ten_cents_a_credit_and_the_total_is_of_the_rows(get: Get, exact: Exact) -> None:

@@ -120,7 +120,7 @@ def test_vpsbg_refuses_a_parameter_out_of_bounds_by_name(get: Get, path: str, qu
     assert list(response.json()["errors"]) == list(query)
 
 
-def test_orders_without_a_filter_hide_what_is_not_paid(get: Get, exact: Exact) -> None:
+def test_orders_without_a_filter_hide_unpaid_ones(get: Get, exact: Exact) -> None:
     unfiltered = pages(get, exact, "vpsbg-agency", "/orders")
     assert {row["status"] for row in unfiltered} == {"paid"}
     everything = "processing,cancelled,paid,awaiting_payment"
@@ -128,7 +128,7 @@ def test_orders_without_a_filter_hide_what_is_not_paid(get: Get, exact: Exact) -
     assert {row["status"] for row in rows} == set(everything.split(","))
 
 
-def test_paid_orders_rebuild_the_ledger_but_for_refunds(get: Get, exact: Exact, sandbox: Sandbox) -> None:
+def test_paid_orders_rebuild_the_ledger_except_refunds(get: Get, exact: Exact, sandbox: Sandbox) -> None:
     rows = pages(get, exact, "vpsbg-main", "/orders", **{"filter[status]": "paid"})
     deposits = sum(row["amount_with_vat"] for row in rows if row["type"] == "deposit")
     refunds = sum(e.amount for e in sandbox.world.account("vpsbg-main").ledger(NOW) if e.kind == "refund")
@@ -153,7 +153,7 @@ def test_servers_expire_at_sofias_midnight_and_are_renewed_just_before(
     assert renewed[soonest["id"]]["expiry_at"] > soonest["expiry_at"]
 
 
-def test_an_ended_server_is_listed_only_when_asked_for(get: Get, exact: Exact) -> None:
+def test_an_ended_server_is_listed_only_on_request(get: Get, exact: Exact) -> None:
     assert exact(get("vpsbg-idle", "/servers"))["data"] == []
     assert len(exact(get("vpsbg-idle", "/servers", **{"filter[status]": "terminated"}))["data"]) == 1
 

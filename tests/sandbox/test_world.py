@@ -27,11 +27,11 @@ def lives(world: World) -> dict[str, Any]:
     return {account_id: account.ledger(world.ends_at) for account_id, account in world.accounts.items()}
 
 
-def test_the_same_seed_tells_the_same_lives(world: World) -> None:
+def test_the_same_seed_gives_the_same_accounts(world: World) -> None:
     assert lives(World(now=NOW)) == lives(world)
 
 
-def test_another_seed_tells_other_lives(world: World) -> None:
+def test_another_seed_gives_other_accounts(world: World) -> None:
     other = lives(World(now=NOW, seed=1))
     assert all(other[account_id] != life for account_id, life in lives(world).items() if "idle" not in account_id)
 
@@ -139,14 +139,14 @@ def test_the_clock_stays_within_the_world() -> None:
     assert world.now == NOW
 
 
-def test_a_ticking_clock_goes_on_from_where_it_is_put() -> None:
+def test_a_ticking_clock_continues_from_its_new_time() -> None:
     world = World(now=NOW, days=1, vendors=["deepvue"], ticking=True)
     world.move_clock(NOW + DAYS)
     first = world.now
     assert NOW + DAYS <= first < world.now + timedelta(microseconds=1) < NOW + 2 * DAYS
 
 
-def test_what_makes_no_world_is_refused() -> None:
+def test_invalid_parameters_of_a_world_are_refused() -> None:
     for wrong in ({"days": 0}, {"vendors": ["aws"]}, {"now": NOW.replace(tzinfo=None)}):
         with pytest.raises(ValueError, match=r"days|vendors|offset"):
             World(**wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The sandbox with vendors that fail on request: hanging, lying, breaking off, echoing keys."""
+"""The sandbox with vendors that fail on request: hanging, sending wrong data, breaking off, echoing keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FAULTS", "Fault", "FaultBox", "Sandbox", "faults", "money_faults", "
 
 
 class Sandbox(sandbox.Sandbox):
-    """A running sandbox whose answers `put_fault` spoils."""
+    """A running sandbox whose answers `put_fault` alters."""
 
     def __init__(self, world: World, port: int = 0) -> None:
         super().__init__(world, port)

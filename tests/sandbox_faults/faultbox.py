@@ -1,4 +1,4 @@
-"""Which fault happens to which request."""
+"""Selection of the fault for a request."""
 
 import threading
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from tests.sandbox_faults.registry import FAULTS, parameters
 
 @dataclass(slots=True)
 class Fault:
-    """A fault in place; None for vendor, account or path means any, for `times` means without end.
+    """An active fault; None for vendor, account or path means any, for `times` no limit.
 
-    The first `after` matching requests are let through. `path` is relative to the base URL, and a prefix
-    unless `exact`.
+    The first `after` matching requests are let through. `path` is relative to the base URL, and a prefix unless
+    `exact`.
     """
 
     name: str
@@ -33,18 +33,18 @@ class Fault:
             raise ValueError(f"{self.name} takes {sorted(allowed)}, not {sorted(set(self.params) - set(allowed))}")
 
     def fits(self, vendor: str, account: str | None, path: str) -> bool:
-        """Tell whether a request is of the kind that this fault is put on."""
+        """Whether a request matches this fault."""
         if self.vendor not in (None, vendor) or self.account not in (None, account):
             return False
         return self.path is None or (path == self.path if self.exact else path.startswith(self.path))
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Spoil one exchange."""
+        """Apply the fault to one exchange."""
         await FAULTS[self.name](exchange, **self.params)
 
 
 class FaultBox:
-    """The faults in place; the first that fits a request and is not used up is the one that happens."""
+    """The active faults; the first that matches a request and is not used up is applied."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -61,7 +61,7 @@ class FaultBox:
             self._faults.clear()
 
     def take(self, vendor: str, account: str | None, path: str) -> Fault | None:
-        """Return the fault that happens to this request, and count it."""
+        """Return the fault for this request, and count it."""
         with self._lock:
             for fault in self._faults:
                 if fault.times == 0 or not fault.fits(vendor, account, path):

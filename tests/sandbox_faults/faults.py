@@ -1,4 +1,4 @@
-"""What can go wrong with connections, statuses, bodies and rows."""
+"""Faults of connections, statuses, bodies and rows."""
 
 import base64
 import gzip
@@ -38,7 +38,7 @@ async def rate_limited(x: Exchange, *, retry_after: str | None = "3") -> None:
 
 @fault
 async def hang(x: Exchange, *, seconds: float | None = None) -> None:
-    """Say nothing at all for some seconds, or until the client gives up; then reset the connection."""
+    """Send nothing for some seconds, or until the client gives up; then reset the connection."""
     if not await x.gone(seconds):
         await x.raw(b"", reset=True)
 
@@ -52,7 +52,7 @@ async def slow(x: Exchange, *, seconds: float = 1.0) -> None:
 
 @fault
 async def reset(x: Exchange) -> None:
-    """Reset the connection without a word, as a stale keep-alive connection does."""
+    """Reset the connection without an answer, as a stale keep-alive connection does."""
     await x.raw(b"", reset=True)
 
 
@@ -140,8 +140,7 @@ async def gzip_bomb(x: Exchange, *, megabytes: int = 512) -> None:
 
 @cache
 def _bomb(megabytes: int) -> bytes:
-    # A block that ends in a full flush refers to nothing before it, so it may be repeated without
-    # compressing again.
+    # A block that ends in a full flush refers to nothing before it, so it may be repeated without compressing again.
     block = bytes(_MEGABYTE)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     repeated = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -195,7 +194,7 @@ _DISGUISES: dict[str, Callable[[str], str]] = {
 
 @fault
 async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "plain") -> None:
-    """Put the caller's key into the body: into the proper answer, or into an error with the given status."""
+    """Put the caller's key into the body: into the regular answer, or into an error with the given status."""
     key = _DISGUISES[disguise](x.key)
     if code is not None:
         await x.give(x.error(code, f"The key {key} was refused"))
@@ -205,7 +204,7 @@ async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "pla
 
 @fault
 async def echo_key_in_rows(x: Exchange) -> None:
-    """Put the caller's key into every description of the proper answer, each of its characters escaped."""
+    """Put the caller's key into every description of the regular answer, each of its characters escaped."""
     key = msgspec.Raw(b'"%s"' % "".join(f"\\u{ord(each):04X}" for each in x.key).encode())
     body = on_objects(x.answer.body, lambda found: {**found, "description": key} if "description" in found else found)
     await x.give(ApiResponse(x.answer.status, body, x.answer.headers))
@@ -213,7 +212,7 @@ async def echo_key_in_rows(x: Exchange) -> None:
 
 @fault
 async def echo_key_in_headers(x: Exchange, *, code: int = 302) -> None:
-    """Put the caller's key into where a redirect leads, into the body's type and into a cookie."""
+    """Put the caller's key into a redirect's target, into the body's type and into a cookie."""
     key = quote(x.key)
     headers = {
         "location": f"https://{key.lower()}.invalid/login?key={key}",

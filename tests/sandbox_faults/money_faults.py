@@ -1,6 +1,6 @@
-"""What can go wrong with amounts.
+"""Faults of amounts.
 
-Where a behaviour has no money field given, it is the one that the endpoint is read for (`money_field`).
+Without a given money field, a behaviour uses the one that the endpoint is read for (`money_field`).
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ _money_value("money_sentinel", "Send -1 for money, as APIs do that do not know i
 
 @fault
 async def money_is(x: Exchange, *, value: str) -> None:
-    """Send an amount of one's choice for money, as after a top-up."""
+    """Send a given amount for money, as after a top-up."""
     target = money_field(x.vendor, x.path)
 
     def spoil(found: dict[str, Tree]) -> dict[str, Tree]:

@@ -1,6 +1,6 @@
 """The faults by name: `FAULTS` maps each name to its behaviour, `describe()` to a line about it.
 
-A fault is put on a vendor, an account and a path prefix for a number of requests or without end, with
+A fault is put on a vendor, an account and a path prefix for a number of requests or without limit, with
 `Sandbox.put_fault`. Parameters are the behaviour's keyword arguments.
 """
 

@@ -1,4 +1,4 @@
-"""What a real DuckDB says of itself: the writer's warehouse, and a published build."""
+"""The catalogue of a real DuckDB: the writer's warehouse, and a published build."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def test_no_amount_is_a_float_in_any_schema(databases: Databases) -> None:
     assert views
 
 
-def test_the_schemas_are_the_layers_and_the_build_holds_what_readers_get(databases: Databases) -> None:
+def test_the_schemas_are_the_layers_and_the_build_has_the_published_tables(databases: Databases) -> None:
     found = {name for (name,) in databases.workshop.rows("SELECT DISTINCT schema_name FROM duckdb_tables()")}
     assert found - {"main"} <= set(LAYERS_IN_DUCKDB)
     names = {
@@ -100,7 +100,7 @@ def test_the_schemas_are_the_layers_and_the_build_holds_what_readers_get(databas
     assert not databases.build.sql("SELECT 1 FROM duckdb_views() WHERE NOT internal").fetchall()
 
 
-def test_the_writer_holds_exactly_the_tables_that_are_defined(databases: Databases) -> None:
+def test_the_writer_has_exactly_the_defined_tables(databases: Databases) -> None:
     found = {
         name
         for (name,) in databases.workshop.rows(
@@ -135,7 +135,7 @@ def test_the_data_dictionary_is_the_definitions(databases: Databases) -> None:
         assert set(connection.sql(query).fetchall()) == wanted
 
 
-def test_no_key_stands_twice(databases: Databases) -> None:
+def test_no_key_occurs_twice(databases: Databases) -> None:
     for made in _defined():
         assert databases.workshop.rows(duplicate_keys(made)) == [(0,)], made.full_name
 
@@ -156,7 +156,7 @@ def test_the_database_refuses_what_the_definitions_do_not_allow(
         databases.workshop.connection.execute(statement)
 
 
-def test_a_key_that_stands_twice_is_counted(databases: Databases) -> None:
+def test_a_repeated_key_is_counted(databases: Databases) -> None:
     connection = databases.workshop.connection
     made = discovery.discover()["core.ledger_conventions"].table
     connection.execute("BEGIN")

@@ -1,4 +1,4 @@
-"""A table's checksum tells what it holds, and nothing of how it is stored or by whom it is read."""
+"""A table's checksum depends on its contents, and not on how it is stored or read."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _by_hand(rows: Sequence[Sequence[Any]]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def test_it_is_what_its_definition_says_in_every_version_of_duckdb(checksum: Any) -> None:
+def test_a_checksum_follows_its_definition_in_every_version_of_duckdb(checksum: Any) -> None:
     assert checksum(ROWS) == _by_hand(ROWS) == KNOWN
 
 
@@ -110,11 +110,11 @@ def test_random_rows_agree_with_the_definition(checksum: Any) -> None:
     "setup",
     ["SET threads = 1", "SET threads = 8", "SET TimeZone = 'Asia/Kolkata'", "SET preserve_insertion_order = false"],
 )
-def test_order_threads_and_time_zone_do_not_tell(checksum: Any, setup: str) -> None:
+def test_order_threads_and_time_zone_do_not_matter(checksum: Any, setup: str) -> None:
     assert checksum(ROWS[::-1], setup=setup) == KNOWN
 
 
-def test_storage_row_groups_and_the_order_of_columns_do_not_tell(tmp_path: Path) -> None:
+def test_storage_row_groups_and_the_order_of_columns_do_not_matter(tmp_path: Path) -> None:
     with duckdb.connect(_file(tmp_path / "plain.duckdb", ROWS)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"ATTACH '{tmp_path}/old.duckdb' AS old (STORAGE_VERSION 'v1.0.0', BLOCK_SIZE 16384)")
@@ -139,7 +139,7 @@ def test_storage_row_groups_and_the_order_of_columns_do_not_tell(tmp_path: Path)
         pytest.param([("a ",)], [("a",)], id="a blank"),
     ],
 )
-def test_what_differs_has_another_checksum(checksum: Any, one: list[Any], other: list[Any]) -> None:
+def test_different_contents_have_different_checksums(checksum: Any, one: list[Any], other: list[Any]) -> None:
     assert checksum(one, ddl="word VARCHAR") != checksum(other, ddl="word VARCHAR")
 
 
@@ -148,7 +148,7 @@ def test_values_do_not_flow_from_one_column_into_the_next(checksum: Any) -> None
     assert len({checksum([row], ddl=ddl) for row in [("ab", "c"), ("a", "bc"), ("abc", ""), ("abc", None)]}) == 4
 
 
-def test_money_counts_to_its_last_digit_whatever_its_scale(checksum: Any) -> None:
+def test_money_counts_to_its_last_digit_at_any_scale(checksum: Any) -> None:
     exact = "12345678901234567890123456789.123456789"
     near = "12345678901234567890123456789.123456788"
     assert checksum([(Decimal(exact),)], ddl="a DECIMAL(38,9)") != checksum([(Decimal(near),)], ddl="a DECIMAL(38,9)")
@@ -173,7 +173,7 @@ def test_a_column_counts_by_its_name(checksum: Any) -> None:
     assert checksum([], ddl="a BIGINT") != checksum([], ddl="b BIGINT")
 
 
-def test_what_is_of_the_build_and_not_of_the_accounts_is_left_out(tmp_path: Path) -> None:
+def test_values_of_the_build_are_left_out(tmp_path: Path) -> None:
     for number, at in enumerate(("2026-01-01", "2026-02-02")):
         path = _file(tmp_path / f"{number}.duckdb", [("a", at)], ddl="word VARCHAR, loaded_at_utc TIMESTAMPTZ")
         with duckdb.connect(path) as connection:

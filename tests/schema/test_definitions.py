@@ -1,4 +1,4 @@
-"""Columns and tables are each defined once, in files that are refused where they contradict themselves."""
+"""Columns and tables are each defined once, in files that are refused if they contradict themselves."""
 
 import re
 from dataclasses import replace
@@ -51,17 +51,17 @@ def test_a_columns_suffix_agrees_with_its_type_and_unit(column: Column) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Column) else "",
 )
-def test_a_name_that_contradicts_its_type_or_unit_is_told(column: Column, words: str) -> None:
+def test_a_name_that_contradicts_its_type_or_unit_is_reported(column: Column, words: str) -> None:
     assert words in (suffix_problem(column) or "")
 
 
-def test_the_longest_suffix_tells_the_unit() -> None:
+def test_the_longest_suffix_determines_the_unit() -> None:
     assert suffix_of("first_observed_at_utc") == "_at_utc"
     assert suffix_of("description") is None
 
 
 @pytest.mark.parametrize("made", published(), ids=lambda made: made.full_name)
-def test_money_that_readers_get_stands_beside_the_unit_that_it_is_in(made: Table) -> None:
+def test_published_money_has_a_column_with_its_unit(made: Table) -> None:
     for column in made.columns:
         if column.column.type is Type.MONEY:
             assert column.column.unit in made.column_names, f"{column.name} has no {column.column.unit} beside it"
@@ -71,12 +71,12 @@ def test_money_that_readers_get_stands_beside_the_unit_that_it_is_in(made: Table
 def test_a_column_is_explained_in_a_sentence(column: Column) -> None:
     assert column.doc.endswith(".")
     assert is_focus_name(column.name) or re.fullmatch(r"[a-z][a-z0-9_]*", column.name)
-    # The unit stands in brackets behind the doc when it is shown, and is read back from there.
+    # The unit is shown in brackets after the doc, and read back from there.
     assert not column.doc.endswith("]")
     assert "]" not in (column.unit or "")
 
 
-def test_a_bound_stands_on_numbers_and_a_choice_on_texts_only() -> None:
+def test_bounds_apply_to_numbers_and_choices_to_texts_only() -> None:
     for column in COLUMNS.values():
         if column.allowed:
             assert column.type is Type.TEXT, column.name
@@ -88,7 +88,7 @@ def test_a_bound_stands_on_numbers_and_a_choice_on_texts_only() -> None:
 def test_a_table_lists_no_column_twice_and_its_key_first_of_all_exists(made: Table) -> None:
     assert len(set(made.column_names)) == len(made.column_names)
     assert set(made.key) <= set(made.column_names)
-    # A row whose month changes touches both: it is taken out of the one and put into the other.
+    # A row whose month changes makes both months dirty: it is removed from one and added to the other.
     assert made.month_column is None or made.month_column in made.column_names
     assert made.doc.endswith(".")
 
@@ -137,13 +137,13 @@ def test_a_warning_is_part_of_what_a_row_is(tmp_path: Path) -> None:
     assert (made.doc, made.warnings) == ("A thing. Never add it up.", ("Never add it up.",))
 
 
-def test_what_is_no_layer_and_what_is_no_folder_are_refused(tmp_path: Path) -> None:
+def test_unknown_layers_and_misplaced_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "sql/silver").mkdir(parents=True)
-    with pytest.raises(DrawdownError, match=r"^sql/silver is no layer; the layers are landing, staging"):
+    with pytest.raises(DrawdownError, match=r"^sql/silver is not a layer; the layers are landing, staging"):
         load_tables(tmp_path / "sql", COLUMNS)
     (tmp_path / "sql/silver").rename(tmp_path / "sql/core")
     (tmp_path / "sql/core/things.sql").write_text("select 1 as one")
-    with pytest.raises(DrawdownError, match=r"^sql/core/things\.sql is no folder; a table is sql/core/<table>/"):
+    with pytest.raises(DrawdownError, match=r"^sql/core/things\.sql is not a folder; a table is sql/core/<table>/"):
         load_tables(tmp_path / "sql", COLUMNS)
 
 
@@ -200,7 +200,7 @@ def test_the_published_tables_are_the_readers_ones() -> None:
     names = {made.full_name for made in published()}
     staged = {name for name in names if name.startswith("staging.")}
     assert staged == {"staging.rejects", "staging.schema_drift", "staging.quarantine"}
-    # The intervals are a step on the way to the bridge, what balances prove to conventions, the journal to alerts.
+    # Intervals are a step towards the bridge, ledger evidence towards conventions, the journal towards alerts.
     assert names - staged == {name for name in ALL if not name.startswith("staging.")} - {
         "core.balance_intervals",
         "core.balance_residuals",

@@ -1,4 +1,4 @@
-"""Where columns come from: through SELECTs to the vendors' declared fields."""
+"""Sources of columns: through SELECTs to the vendors' declared fields."""
 
 import re
 from pathlib import Path
@@ -77,14 +77,14 @@ def test_the_forecasts_state_all_that_their_code_reads() -> None:
             ("staging.known_charges.charge_amount",),
             ("vpsbg servers: data.renew_amount_with_vat, computed",),
         ),
-        # A day that the row does not name is the one that was asked for.
+        # A day that the row does not state is the requested one.
         (
             "core.usage_days",
             "usage_date",
             ("staging.usage_days.usage_date",),
             ("hyperstack history: the day that was asked for", "voxpria usage: data.usage.date"),
         ),
-        # What is counted has no column behind it; a name that FOCUS gives keeps its capitals.
+        # A count has no source column; a FOCUS name keeps its capitals.
         ("marts.fleet_status", "account_count", (), ()),
         (
             "marts.focus_cost_and_usage_estimated",
@@ -106,7 +106,7 @@ def test_a_column_is_followed_to_the_vendors_field(
 
 
 def test_every_field_that_a_vendor_declares_is_the_source_of_a_column() -> None:
-    told = {
+    declared = {
         source for record in RECORDS.values() for each in direct_sources()[record.full_name].values() for source in each
     }
     for vendor in discover().values():
@@ -115,6 +115,6 @@ def test_every_field_that_a_vendor_declares_is_the_source_of_a_column() -> None:
                 for field in records.fields:
                     path = f"{records.at}.{field.sources[0]}" if records.at else field.sources[0]
                     start = f"{vendor.name} {endpoint.name}: {path}"
-                    assert any(source == start or source.startswith((f"{start} (", f"{start},")) for source in told), (
-                        start
-                    )
+                    assert any(
+                        source == start or source.startswith((f"{start} (", f"{start},")) for source in declared
+                    ), start

@@ -1,4 +1,4 @@
-"""The macros of sql/macros: found by being there, each after those that it calls, and part of a SELECT's hash."""
+"""The macros of sql/macros: discovered automatically, each after those that it calls, and part of a SELECT's hash."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_macro_that_a_select_calls_is_part_of_its_hash(monkeypatch: pytest.Mon
     after = {name: fingerprints.select_hash(name, models) for name in models}
     differing = {name for name in models if before[name] != after[name]}
     direct = {name for name, model in models.items() if other in called_by(model.select)}
-    # What reads one of these differs as well.
+    # Anything that reads one of these differs as well.
     assert "core.spend_daily" in direct <= differing
     assert "marts.spend_monthly" in differing
     assert "core.balance_intervals" not in differing

@@ -1,4 +1,4 @@
-"""SQL models: one folder, one SELECT, one table; what they read; what other engines can take of them."""
+"""SQL models: one folder, one SELECT, one table; their inputs; and their portability to other engines."""
 
 import re
 import shutil
@@ -84,7 +84,7 @@ def test_a_select_for_a_table_that_python_makes_is_refused(sql_folder: Path, mon
         ("with things as (select 1 as one) select one from things, other", "names other without its schema"),
     ],
 )
-def test_what_is_not_one_select_from_named_schemas_is_refused(sql: str, words: str) -> None:
+def test_anything_but_one_select_from_named_schemas_is_refused(sql: str, words: str) -> None:
     with pytest.raises(DrawdownError, match=words):
         reads_of(sql, "things.sql")
 
@@ -169,7 +169,7 @@ def test_a_file_of_checks_declares_each_by_the_line_above_it() -> None:
     ]
 
 
-def test_models_come_after_what_they_read() -> None:
+def test_models_follow_their_inputs() -> None:
     seen: set[str] = set()
     for model in discovery.in_order():
         assert {name for name in (*model.reads, *model.check_reads) if name in _MODELS} <= seen
@@ -193,7 +193,7 @@ def test_every_model_and_every_table_that_it_reads_is_an_asset() -> None:
     keys = {".".join(key.path): key for key in graph.get_all_asset_keys()}
     for name, model in _MODELS.items():
         parents = {".".join(parent.path) for parent in graph.get(keys[name]).parent_keys}
-        # A check that ran before what it reads would judge by what the run before left.
+        # A check that ran before its inputs would judge by the previous run.
         assert {*model.reads, *model.check_reads} <= parents, name
 
 
@@ -202,7 +202,7 @@ def test_a_model_groups_explicitly_and_filters_windows_by_a_cte(model: Model) ->
     tree = sqlglot.parse_one(model.sql, read="duckdb")
     assert not any(group.args.get("all") for group in tree.find_all(exp.Group))
     assert not list(tree.find_all(exp.Qualify))
-    # Read by itself too, should a parser come to drop either.
+    # Also read separately, in case a parser drops either.
     assert not re.search(r"(?i)\b(group\s+by\s+all|order\s+by\s+all|qualify)\b", model.sql)
 
 
@@ -213,7 +213,7 @@ def test_a_model_selects_its_columns_by_name_and_in_the_tables_order(model: Mode
     assert tuple(tree.named_selects) == model.table.column_names
 
 
-# What PostgreSQL has under the name that sqlglot writes.
+# Names that PostgreSQL has as sqlglot writes them.
 _POSTGRES = set(
     """abs any avg bool_and bool_or cast coalesce count current_database date_trunc decimal extract filter floor generate_series
     greatest lag lead least length max min nullif power regexp_replace round row_number sign string_agg
@@ -221,8 +221,9 @@ _POSTGRES = set(
 )
 # The rule of conversion is defined once, as macros of the warehouse; PostgreSQL would have them as functions.
 _CONVERSION = {"to_reporting", "source_of"}
-# What only DuckDB has, by model. Each has a plain rewriting elsewhere: arg_max is a row_number() of 1, try_cast a
-# comparison before a cast, json_merge_patch jsonb's `||`, and the dictionary would read that engine's own catalogue.
+# Features that only DuckDB has, by model. Each has a simple equivalent elsewhere: arg_max is a row_number() of 1,
+# try_cast a comparison before a cast, json_merge_patch jsonb's `||`, and the dictionary would read that engine's own
+# catalogue.
 _DUCKDB_ONLY = {
     "core.accounts": {"arg_max", "json_merge_patch", "json_object"},
     "core.balance_residuals": {"split", "try_cast"},
@@ -240,10 +241,10 @@ _DUCKDB_ONLY = {
 
 
 @_EACH
-def test_a_model_can_be_written_for_postgres_but_for_what_is_listed(model: Model) -> None:
-    """It parses, it is written without loss that sqlglot knows of, and calls nothing that is DuckDB's alone.
+def test_a_model_can_be_written_for_postgres_except_listed_features(model: Model) -> None:
+    """It parses, sqlglot writes it without loss, and it calls nothing that only DuckDB has.
 
-    No PostgreSQL runs here, so this holds the spelling, not the result, of what is written.
+    No PostgreSQL runs here, so this tests the syntax, not the result.
     """
     [written] = sqlglot.transpile(
         model.sql, read="duckdb", write="postgres", unsupported_level=sqlglot.ErrorLevel.RAISE

@@ -12,7 +12,7 @@ Line = Callable[[str | bytes], str]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str | bytes], Path]:
-    """Write an accounts.toml, each into a new file, and return its path."""
+    """Write an accounts.toml, each to a new file, and return its path."""
     numbers = itertools.count(1)
 
     def write(text: str | bytes) -> Path:
@@ -25,13 +25,13 @@ def write(tmp_path: Path) -> Callable[[str | bytes], Path]:
 
 @pytest.fixture
 def loaded(write: Callable[[str | bytes], Path]) -> Callable[[str], Settings]:
-    """Read settings that are as they should be."""
+    """Read valid settings."""
     return lambda text: load(write(text))
 
 
 @pytest.fixture
 def line(write: Callable[[str | bytes], Path]) -> Line:
-    """The one line that a file with a mistake is refused with, from the file's name on, without that name."""
+    """The one line with which an invalid file is refused, after the file's name."""
 
     def line(text: str | bytes) -> str:
         path = write(text)

@@ -1,4 +1,4 @@
-"""Any text is settings or one line, and no value is shown."""
+"""Any text is valid settings or one line of error, and no value is shown."""
 
 import json
 from pathlib import Path

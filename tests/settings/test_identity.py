@@ -1,4 +1,4 @@
-"""Which accounts are one: by vendor, address and secrets, whatever they and their variables are called."""
+"""Which accounts are the same: by vendor, address and secrets, whatever they and their variables are called."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ TWO_ACCOUNTS = {
 
 
 @pytest.mark.parametrize("how", TWO_ACCOUNTS)
-def test_what_differs_in_vendor_address_or_key_is_another_account(loaded: Loaded, how: str) -> None:
+def test_a_different_vendor_address_or_key_is_another_account(loaded: Loaded, how: str) -> None:
     assert same_as(loaded(api("shop") + TWO_ACCOUNTS[how])) == {"shop": None, "other": None}
 
 
@@ -96,7 +96,7 @@ def test_the_first_in_the_file_is_the_one_that_counts(loaded: Loaded) -> None:
     assert same_as(loaded(two + three + one)) == {"z-first": None, "m-second": "z-first", "a-third": "z-first"}
 
 
-def test_a_file_of_readings_is_one_account_by_whatever_path_it_is_named(loaded: Loaded, tmp_path: Path) -> None:
+def test_a_file_of_readings_is_one_account_under_any_path(loaded: Loaded, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "a.csv").touch()
     (tmp_path / "kept" / "b.csv").touch()
@@ -122,10 +122,10 @@ def test_a_folder_whose_name_is_no_text_is_a_place_as_any_other(tmp_path: Path) 
     assert same_as(load(path)) == {"a": None, "b": "a", "c": None}
 
 
-def test_two_accounts_whose_keys_are_not_set_are_not_taken_for_one(loaded: Loaded) -> None:
+def test_two_accounts_with_unset_keys_are_not_the_same(loaded: Loaded) -> None:
     found = identify(loaded(api("a", key="UNSET_1") + api("b", key="UNSET_1")).accounts.values(), KEY).accounts
     assert [(each.identity, each.same_as) for each in found.values()] == [(None, None)] * 2
-    # What is known is still told: they are at one address.
+    # What is known is still reported: they have the same address.
     assert found["a"].address_hash == found["b"].address_hash
 
 
@@ -149,7 +149,7 @@ def test_an_identity_is_sixteen_digits_that_hang_on_the_key_and_on_no_name(loade
     assert elsewhere["identity_key_id"] != record["identity_key_id"]
 
 
-def test_a_record_with_identities_holds_no_secret_no_address_and_no_key(loaded: Loaded) -> None:
+def test_a_record_with_identities_contains_no_secret_address_or_key(loaded: Loaded) -> None:
     settings = loaded(api("shop", more='path = "earlier.csv"') + csv("by-hand", "kept.csv"))
     text = json.dumps(settings.to_record(identify(settings.accounts.values(), KEY)))
     for hidden in ("canary", "KEY_ONE", "example.com", "earlier.csv", "kept.csv", KEY.hex()):
@@ -170,7 +170,7 @@ def deepvue_pair(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @given(SECRETS, SECRETS, SECRETS, SECRETS)
-def test_two_accounts_are_one_exactly_where_all_their_secrets_are_equal(
+def test_two_accounts_are_one_exactly_if_all_their_secrets_are_equal(
     deepvue_pair: Settings, a_key: str, a_client: str, b_key: str, b_client: str
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -178,7 +178,7 @@ def test_two_accounts_are_one_exactly_where_all_their_secrets_are_equal(
             patch.setenv(name, value)
         expected = "a" if (a_key, a_client) == (b_key, b_client) else None
         assert same_as(deepvue_pair)["b"] == expected
-        # However the same characters are shared out.
+        # However the same characters are distributed.
         patch.setenv("B_KEY", a_key)
         patch.setenv("B_CLIENT", a_client)
         assert same_as(deepvue_pair)["b"] == "a"
@@ -233,7 +233,7 @@ def test_first_runs_side_by_side_end_up_with_one_key(tmp_path: Path) -> None:
 
 
 def record(*, key_id: str | None = "k", **accounts: str | dict[str, Any]) -> dict[str, Any]:
-    """A run record: an account is its identity (None where it begins with ?), its address the part before the /."""
+    """A run record: an account is its identity (None if it begins with ?), its address the part before the /."""
     made = {}
     for account_id, words in accounts.items():
         more = {"is": words} if isinstance(words, str) else dict(words)
@@ -250,7 +250,7 @@ def record(*, key_id: str | None = "k", **accounts: str | dict[str, Any]) -> dic
 
 
 def before_0_2(**vendors: str) -> dict[str, Any]:
-    """A record of a version that knew no identities."""
+    """A record of a version without identities."""
     return {"accounts": {account_id: {"vendor": vendor} for account_id, vendor in vendors.items()}}
 
 
@@ -324,14 +324,14 @@ CASES: dict[str, tuple[dict[str, Any] | None, dict[str, Any], tuple[dict[str, An
 
 
 @pytest.mark.parametrize("what", CASES)
-def test_two_records_tell_renames_lookalikes_and_duplicates(what: str) -> None:
+def test_two_records_show_renames_lookalikes_and_duplicates(what: str) -> None:
     earlier, now, expected = CASES[what]
     found = compare(earlier, now)
     assert (found.duplicates, found.renames, found.lookalikes) == expected
     assert found.reused == {}
 
 
-def test_a_former_name_that_is_taken_out_of_the_settings_is_told_once() -> None:
+def test_a_former_name_removed_from_the_settings_is_reported_once() -> None:
     said = record(shop={"is": "x/2", "formerly": ["old", "older", "other"]}, stays="x/3")
     now = record(shop={"is": "x/2", "formerly": ["older"]}, stays={"is": "x/3", "formerly": ["other"]})
     found = compare(said, now)
@@ -341,14 +341,15 @@ def test_a_former_name_that_is_taken_out_of_the_settings_is_told_once() -> None:
         'unless it had the same address and key. If it is the same account, put formerly = ["old"] back into '
         "[accounts.shop], so that its spend is not counted twice; if not, there is nothing to do"
     ]
-    # An account of that name is no former one, and nothing is dropped of what is gone, or was never said.
+    # An account of that name is no former one, and nothing is reported as dropped for accounts that are gone, or were
+    # never listed.
     assert compare(said, record(shop="x/2", old="x/1", older="x/4", other="x/5")).dropped == {}
     assert compare(said, record(stays="x/3")).dropped == {}
     assert compare(now, now).dropped == {}
 
 
 @pytest.mark.parametrize("what", REUSED)
-def test_an_id_that_another_account_got_is_told_by_what_follows_it_elsewhere(what: str) -> None:
+def test_an_id_that_another_account_got_is_found_by_the_continued_account(what: str) -> None:
     earlier, now, expected = REUSED[what]
     found = compare(earlier, now)
     assert found.reused == expected
@@ -361,7 +362,7 @@ def test_an_id_that_another_account_got_is_told_by_what_follows_it_elsewhere(wha
         ]
 
 
-def test_each_is_one_line_that_says_what_to_do() -> None:
+def test_each_error_is_one_line_with_the_remedy() -> None:
     said = {what: warnings(compare(earlier, now), now, "accounts.toml") for what, (earlier, now, _) in CASES.items()}
     assert said["nothing new"] == []
     assert said["two names at one time"] == [

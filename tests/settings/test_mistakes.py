@@ -1,4 +1,4 @@
-"""Every mistake in accounts.toml is one line that names the file, the account and the key, and no value."""
+"""Every mistake in accounts.toml is one line with the file, the account and the key, and no value."""
 
 import pytest
 
@@ -164,14 +164,14 @@ VENDOR_MISTAKES = {
 
 
 @pytest.mark.parametrize("text", VENDOR_MISTAKES)
-def test_an_unknown_vendor_is_told_the_known_ones(line: Line, text: str) -> None:
+def test_an_unknown_vendor_is_answered_with_the_known_ones(line: Line, text: str) -> None:
     assert (
         line(f"[accounts.main]\n{text}\napi_key_env = '{VARIABLE}'") == f"account main: vendor: {VENDOR_MISTAKES[text]}"
     )
 
 
 @pytest.mark.parametrize("key", ["colour", "alert_below", "base-url", "unit_", "bad\\u0000key"])
-def test_an_unknown_key_is_told_the_known_ones(line: Line, key: str) -> None:
+def test_an_unknown_key_is_answered_with_the_known_ones(line: Line, key: str) -> None:
     shown = "'bad\\x00key'" if "bad" in key else key
     words = line(account(f'"{key}" = "{CANARY}"'))
     begin, known = words.split("; known keys: ")
@@ -210,7 +210,7 @@ CREDIT_MISTAKES = {
 
 
 @pytest.mark.parametrize("more", CREDIT_MISTAKES)
-def test_what_a_credit_cost_needs_an_exact_number_and_its_currency(line: Line, more: str) -> None:
+def test_a_credit_price_needs_an_exact_number_and_its_currency(line: Line, more: str) -> None:
     assert line(account(more, vendor="voxpria")) == f"account main: {CREDIT_MISTAKES[more]}"
 
 

@@ -72,7 +72,7 @@ def attempt(name: str, folder: Path) -> Refusal:
     if key is not None:
         environment[VARIABLE] = key
     with counting() as counter:
-        # The first account is as it should be, and is not asked either.
+        # The first account is valid, and is not requested either.
         accounts.write_text(
             f"allow_http_loopback = true\n[accounts.good]\nvendor = 'vpsbg'\napi_key_env = 'PATH'\n"
             f"base_url = 'http://127.0.0.1:{counter.port}/v1'\n"
@@ -86,7 +86,7 @@ def attempt(name: str, folder: Path) -> Refusal:
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
-    """All of them, side by side."""
+    """All of them, concurrently."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         done = pool.map(lambda name: attempt(name, tmp_path_factory.mktemp("refused")), MISTAKES)
         return dict(zip(MISTAKES, done, strict=True))

@@ -1,4 +1,4 @@
-"""What settings mean when they are as they should be."""
+"""The meaning of valid settings."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ credit_prices = [
 """
 
 
-def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
+def test_missing_settings_have_their_defaults(loaded: Loaded) -> None:
     settings = loaded(ONE)
     main = settings.accounts["main"]
     assert (settings.reporting_currency, settings.allow_http_loopback) == ("EUR", False)
@@ -59,7 +59,7 @@ def test_what_is_left_out_has_its_default(loaded: Loaded) -> None:
     assert (main.tags, main.credit_prices, main.formerly) == ({}, (), ())
 
 
-def test_what_is_given_is_read_exactly(loaded: Loaded) -> None:
+def test_given_settings_are_read_exactly(loaded: Loaded) -> None:
     full = loaded(FULL).accounts["full"]
     given = {name: getattr(full, name) for name in type(full).model_fields}
     del given["source"], given["vendor"]
@@ -111,7 +111,7 @@ def test_many_accounts_of_a_vendor_keep_their_order_and_their_own_secrets(
     assert {name: secret.reveal() for name, secret in secrets.items()} == {name: f"key-of-{name}" for name in names}
 
 
-def test_an_account_that_is_not_there_is_told_those_that_are(loaded: Loaded) -> None:
+def test_an_unknown_account_is_answered_with_the_known_ones(loaded: Loaded) -> None:
     settings = loaded(ONE)
     with pytest.raises(UsageError) as refused:
         settings.select(["main", "nobody"])
@@ -133,7 +133,7 @@ def test_secrets_are_read_late_and_never_kept(loaded: Loaded, monkeypatch: pytes
     assert CANARY not in str(settings.to_record())
 
 
-def test_the_record_of_a_run_holds_no_secret_and_no_place_of_one(
+def test_the_record_of_a_run_contains_no_secret_and_no_variable_name_of_one(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRAWDOWN_TEST_KEY", CANARY)
@@ -168,7 +168,9 @@ def test_the_record_of_a_run_holds_no_secret_and_no_place_of_one(
     )
 
 
-def test_a_path_is_beside_the_settings_or_in_a_home_folder(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_relative_to_the_settings_or_in_a_home_folder(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = loaded(f'{ONE}path = "kept/earlier.csv"')
     assert settings.accounts["main"].path == Path(settings.source).parent / "kept" / "earlier.csv"
     monkeypatch.setenv("HOME", "/home/somebody")

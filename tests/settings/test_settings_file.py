@@ -1,4 +1,4 @@
-"""The settings file itself: where it is, its encoding and its TOML."""
+"""The settings file itself: its location, its encoding and its TOML."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,18 +37,18 @@ NOT_TOML = {
 
 
 @pytest.mark.parametrize("name", NOT_TOML)
-def test_what_is_not_toml_is_told_its_place_and_not_its_text(line: Line, name: str) -> None:
+def test_invalid_toml_is_reported_by_place_and_not_by_text(line: Line, name: str) -> None:
     words = line(NOT_TOML[name])
     assert words.startswith("not TOML")
     assert "twice" not in words
     assert CANARY not in words
 
 
-def test_what_is_not_utf8_is_refused(line: Line) -> None:
+def test_other_encodings_than_utf8_are_refused(line: Line) -> None:
     assert line(b'[accounts.main]\nteam = "\xff"\n') == "is not UTF-8: invalid start byte at byte 24"
 
 
-def test_a_byte_order_mark_is_no_mistake(write: Callable[[bytes], Path]) -> None:
+def test_a_byte_order_mark_is_accepted(write: Callable[[bytes], Path]) -> None:
     assert "main" in load(write(b"\xef\xbb\xbf" + account().encode())).accounts
 
 
@@ -65,7 +65,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert str(refused.value) == f"{tmp_path}: cannot be read: Is a directory; DRAWDOWN_ACCOUNTS names the file"
 
 
-def test_the_environment_says_which_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DRAWDOWN_ACCOUNTS", raising=False)
     assert accounts_path() == Path("accounts.toml")
     monkeypatch.setenv("DRAWDOWN_ACCOUNTS", str(tmp_path / "mine.toml"))

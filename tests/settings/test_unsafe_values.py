@@ -33,7 +33,7 @@ NOT_NAMES = [
 
 
 @pytest.mark.parametrize("value", NOT_NAMES, ids=ascii)
-def test_what_is_no_variables_name_is_refused_unseen(line: Line, value: str) -> None:
+def test_an_invalid_variable_name_is_refused_unseen(line: Line, value: str) -> None:
     words = line(f'[accounts.main]\nvendor = "vpsbg"\napi_key_env = {quoted(value)}')
     assert words == f"account main: api_key_env: {NO_NAME}"
 
@@ -43,7 +43,7 @@ def test_a_variables_name_is_a_text(line: Line, value: str) -> None:
     assert line(f'[accounts.main]\nvendor = "vpsbg"\napi_key_env = {value}') == f"account main: api_key_env: {NO_NAME}"
 
 
-def test_an_absent_variables_name_is_asked_for(line: Line) -> None:
+def test_a_missing_variable_name_is_requested(line: Line) -> None:
     words = line('[accounts.main]\nvendor = "vpsbg"')
     assert words == "account main: api_key_env: is missing; give the NAME of the environment variable"
 
@@ -154,7 +154,7 @@ UNUSABLE = {
 
 @pytest.mark.faults(39)
 @pytest.mark.parametrize("value", UNUSABLE, ids=ascii)
-def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen(
+def test_a_key_that_is_invalid_in_a_header_is_refused_unseen(
     write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv(VARIABLE, value)
@@ -178,9 +178,7 @@ def test_a_variable_that_is_not_set_is_named(write: Callable[[str], Path], monke
     )
 
 
-def test_whom_to_tell_is_a_variable_that_must_hold_something(
-    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recipients_variable_must_not_be_empty(write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(account(top=f'notify_url_env = "{VARIABLE}"'))
     assert load(write(account())).recipients() == {"main": ()}
     assert load(path).recipients() == {"main": (VARIABLE,)}

@@ -1,4 +1,4 @@
-"""Rows for tables and views of a warehouse, written short."""
+"""Rows for tables and views of a warehouse, in short form."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ _DEFAULTS = {
     "is_spread": "false",
     "method": "none",
 }
-# What a column that is not named here gets where it must hold something.
+# Defaults of columns that must not be NULL.
 _BY_TYPE = {"BOOLEAN": "false", "VARCHAR": "x", "DATE": "2026-03-18"}
-# Defaults that a column gets although it may be NULL.
+# Defaults of columns that may be NULL.
 _EVEN_IF_NULLABLE = {"vendor", "unit_code"}
 
 
@@ -81,7 +81,7 @@ def types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
 
 
 def expand(row: dict[str, str]) -> list[dict[str, str]]:
-    """The row, or one of every day where a value is `first..last`."""
+    """The row, or one for every day if a value is `first..last`."""
     ranged = {name: value.split("..") for name, value in row.items() if ".." in value}
     if not ranged:
         return [row]
@@ -91,7 +91,7 @@ def expand(row: dict[str, str]) -> list[dict[str, str]]:
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, str]]) -> None:
-    """Insert rows of texts; a view becomes a table first. `null` is NULL, what is left out a default."""
+    """Insert rows of texts; a view becomes a table first. `null` is NULL, missing values get a default."""
     columns = types(connection, table)
     is_record = table.removeprefix("staging.") in RECORDS
     if connection.sql(f"SELECT 1 FROM duckdb_views() WHERE schema_name || '.' || view_name = '{table}'").fetchall():
@@ -116,7 +116,7 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[st
 
 
 def fill_in(connection: duckdb.DuckDBPyConnection) -> None:
-    """What was not said of units and signs over time: every account is in its unit, and signed its way, all along."""
+    """Fill in units and signs over time that were not given: every account keeps its unit and its sign convention."""
     if not connection.sql("SELECT 1 FROM core.account_units").fetchall():
         connection.execute(
             "INSERT INTO core.account_units BY NAME SELECT account_id, "

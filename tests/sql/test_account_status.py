@@ -1,6 +1,6 @@
-"""Every combination of what an account can be known by gives one row, whole, and never an error.
+"""Every combination of knowledge about an account gives one complete row, and never an error.
 
-Each combination is an account of its own, all of them in one build: what one of them broke would break the others.
+Each combination is a separate account, all of them in one build: an error of one would break the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.models import discovery, recompute
 from pipeline.schema.tables import ALL
 from tests.staging.landed import NewWorkshop, Workshop
 
-# Each dimension as rows of SQL; an account stands for one row of their product.
+# Each dimension as rows of SQL; an account is one row of their product.
 _DIMENSIONS = {
     "balances(balance_amount)": ("NULL, -12.5, 0, 0.000000001, 100, 900000000000000, 999999999999999999.999999999"),
     "readings(observed_ago)": ("INTERVAL '0 seconds', INTERVAL '1 day', INTERVAL '4000 days', INTERVAL '-400 days'"),
@@ -123,11 +123,12 @@ def test_no_combination_of_inputs_gives_a_null_or_an_error(
     assert _one(connection, "SELECT count(*) FROM marts.account_status WHERE reason !~ '^[A-Z0-9].*[^. ]\\.$'") == (0,)
 
 
-def test_what_is_known_is_judged_whatever_became_of_the_newest_request(
+def test_known_state_is_judged_after_any_result_of_the_newest_request(
     lattice: duckdb.DuckDBPyConnection,
 ) -> None:
     connection = lattice
-    # The same account read well and not: equally urgent, but that a limit of the owner may be held to what is expected.
+    # The same account with a fresh and a stale reading: equally urgent, except that an owner's limit may be compared
+    # with the expected balance.
     for condition, wrong in {
         "the severity of a balance at or below zero is critical": "balance_amount <= 0 AND severity <> 'critical'",
         "an account that was never read is unknown": "balance_amount IS NULL AND "
@@ -137,7 +138,7 @@ def test_what_is_known_is_judged_whatever_became_of_the_newest_request(
         "no days are critical only where few are left": "severity = 'critical' AND balance_amount > 0 "
         "AND coalesce(runway_days, 8) > 7",
         "no days are below zero": "runway_days < 0 OR expected_balance_amount < least(balance_amount, 0)",
-        "no horizon is told as a number of days": "runway_days = 90",
+        "no horizon is shown as a number of days": "runway_days = 90",
         "nothing is left is said": "balance_amount <= 0 AND reason NOT LIKE '%Nothing is left%'",
         "stale is said first": "reading_state = 'stale' AND reason NOT SIMILAR TO '(The last|Row|No new).*'",
     }.items():

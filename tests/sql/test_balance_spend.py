@@ -1,4 +1,4 @@
-"""Spend out of falling balances, for any balances at any times."""
+"""Spend from falling balances, for any balances at any times."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

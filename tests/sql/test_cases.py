@@ -1,15 +1,16 @@
 """SQL models, rows in and rows out: each folder `<layer>/<table>/<case>/` is one test.
 
-`input.yaml` names tables and their rows, `expected.yaml` the rows that the model then makes. Only the columns that a
-case is about stand in either:
+`input.yaml` names tables and their rows, `expected.yaml` the rows that the model then makes. Both only contain the
+columns that a case concerns:
 
-- a column that a row leaves out is NULL, or where it must not be, its default (`rows.py`);
-- `2026-02-01..2026-02-28` makes the row one of every day;
-- where nothing is said of core.account_units or core.ledger_periods, they hold what core.accounts says, all along;
-- an input that is a view in the warehouse becomes a table with the view's columns, so that a case can say what the
-  evidence is without the answers that it follows from;
-- rows are compared whole on the columns that `expected.yaml` names, as text, in any order; `<any>` is anything but
-  NULL. `test_every_column_is_expected_somewhere` holds the cases of a table to naming all of its columns.
+- a column that a row leaves out is NULL, or if it must not be, its default (`rows.py`);
+- `2026-02-01..2026-02-28` makes one row for every day;
+- unless given, core.account_units and core.ledger_periods agree with core.accounts for all times;
+- an input that is a view in the warehouse becomes a table with the view's columns, so that a case can state the
+  evidence without its answers;
+- rows are compared on the columns that `expected.yaml` names, as text, in any order; `<any>` is anything but NULL.
+
+`test_every_column_is_expected_somewhere` requires the cases of a table to name all of its columns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pipeline.models import discovery, recompute
 from tests.sql.rows import expand, fill_in, insert, types
 from tests.staging.landed import Workshop
 
-# What core.accounts is made from.
+# Inputs of core.accounts.
 _UPSTREAM = {"core.account_units", "core.ledger_evidence", "core.ledger_periods", "core.ledger_conventions"}
 _STEPS = {
     "core.accounts": ["core.account_units", "core.accounts"],
@@ -38,18 +39,18 @@ _STEPS = {
         "core.ledger_conventions",
     ],
 }
-"""What a case makes on the way to its table."""
+"""Tables that a case makes on the way to its table."""
 
 _CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/*/*/input.yaml"))
 
 
 def _read(path: Path) -> Any:
-    # The base loader keeps every scalar the text that it is: no float, no date, no boolean comes between.
+    # The base loader keeps every scalar as text: no float, date or boolean interferes.
     return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - builds plain text only
 
 
 def _as_text(connection: duckdb.DuckDBPyConnection, value: str, data_type: str) -> str | None:
-    """A value as DuckDB writes it in a column's type: `12.5` of a balance becomes `12.500000000`."""
+    """A value as DuckDB writes it in a column's type: a balance of `12.5` becomes `12.500000000`."""
     if value in ("null", "<any>"):
         return None if value == "null" else value
     assert "DECIMAL" not in data_type or len(value.partition(".")[2]) <= 9, f"{value} would be rounded"
@@ -65,7 +66,7 @@ def test_the_rows_are_as_expected(case: Path, workshop: Workshop) -> None:
         insert(connection, source, rows or [])
     if name not in _UPSTREAM:
         fill_in(connection)
-    # The conventions are two steps: what balances prove by month, and what follows from that.
+    # Conventions take two steps: the evidence of balances by month, and its conclusion.
     steps = _STEPS.get(name, [name]) if layer != "staging" else []
     for step in steps:
         with workshop.warehouse.transaction():
@@ -85,13 +86,13 @@ def test_the_rows_are_as_expected(case: Path, workshop: Workshop) -> None:
 
 
 def _is_like(row: tuple[str | None, ...], text: tuple[str | None, ...]) -> bool:
-    """The same but where `<any>` was asked for."""
+    """Equal, except where `<any>` is expected."""
     pairs = list(zip(row, text, strict=True))
     return ("<any>" in text) and all(one == other or (other == "<any>" and one is not None) for one, other in pairs)
 
 
 def _by_row(rows: list[tuple[str | None, ...]]) -> list[str]:
-    # One line a row, so that a difference is read at a glance.
+    # One line for each row, so that differences are easy to see.
     return sorted(" | ".join("NULL" if value is None else value for value in row) for row in rows)
 
 
@@ -112,5 +113,5 @@ def test_every_column_is_expected_somewhere() -> None:
 
 def test_every_model_has_a_case() -> None:
     covered = {".".join(case.parts[-3:-1]) for case in _CASES}
-    # The dictionary has one input, the database itself: tests/schema holds it to the definitions.
+    # The dictionary has one input, the database itself: tests/schema compares it with the definitions.
     assert set(discovery.discover()) - covered == {"marts.data_dictionary"}

@@ -1,4 +1,4 @@
-"""The check that warns of balances which are not in the fleet's total, and says why."""
+"""The check that warns of balances which are not in the fleet's total, with the reason."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: W
     ]
 
 
-def test_where_all_is_converted_it_passes(workshop: Workshop) -> None:
+def test_the_check_passes_if_everything_is_converted(workshop: Workshop) -> None:
     insert(
         workshop.connection,
         "marts.account_status",

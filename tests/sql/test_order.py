@@ -1,4 +1,4 @@
-"""A mean does not depend on the order in which rows are read, which is another one after a rebuild."""
+"""A mean does not depend on the order in which rows are read, which differs after a rebuild."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DAYS = 60
 
 
 def _issued() -> dict[str, list[dict[str, str]]]:
-    """A forecast of each day for the day itself, with what came of it."""
+    """A forecast of each day for the day itself, with the actual amount."""
     random = Random(5)  # noqa: S311 - repeatable rows, not secrets
     found: dict[str, list[dict[str, str]]] = {
         name: [] for name in ("core.spend_daily", "forecasts.cost_total", "forecasts.runway_curve", "forecasts.runway")

@@ -1,8 +1,8 @@
-"""Euros, dollars, credits and an unknown unit never meet in one number, whatever adds them up.
+"""Euros, dollars, credits and an unknown unit never mix in one number, in any sum.
 
-Each account's amounts have digits in places of their own: the euros' in the ones to thousands, the dollars' in the
-next four, the credits' in the four beyond, the unknown unit's behind the point. A sum of two units would have digits in
-two accounts' places.
+Each account's amounts have digits in separate places: the euros' in the ones to thousands, the dollars' in the next
+four, the credits' in the four beyond, the unknown unit's after the point. A sum of two units would have digits in two
+accounts' places.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.staging.landed import NewWorkshop, Workshop
 _FIRST = date(2026, 2, 1)
 _DAYS = 45
 _SPEND = {"EUR": Decimal(1), "USD": Decimal(10**4), "voxpria-credit": Decimal(10**8), "unknown": Decimal("0.0001")}
-"""What each account spends a day, and the lowest digit of its places; accounts are called by their unit."""
+"""Daily spend of each account, and the lowest digit of its places; accounts are named after their unit."""
 _PLACES = {unit: range(amount.adjusted(), amount.adjusted() + 4) for unit, amount in _SPEND.items()}
 _ACCOUNTS = {"EUR": "euros", "USD": "dollars", "voxpria-credit": "credits", "unknown": "mystery"}
 _USD, _PRICE = Decimal("1.25"), Decimal("0.5")
@@ -81,7 +81,7 @@ def world(new_workshop: NewWorkshop) -> Iterator[Workshop]:
 
 
 def _units_in(amount: Decimal) -> set[str]:
-    """The units in whose places the amount has digits; `?` for digits in nobody's."""
+    """Units in whose places the amount has digits; `?` for digits in no unit's place."""
     found = set()
     _, digits, exponent = amount.as_tuple()
     assert isinstance(exponent, int)
@@ -91,12 +91,12 @@ def _units_in(amount: Decimal) -> set[str]:
     return found
 
 
-# The columns that name the unit of an amount which was not converted; a quantity's unit is no unit of money.
+# Columns with the unit of an unconverted amount; a quantity's unit is no unit of money.
 _OWN_UNITS = {"unit_code", "cost_unit_code", "BillingCurrency", "PricingCurrency"}
 
 
 def _own_amounts(table: Table) -> list[tuple[str, str]]:
-    """The money columns of a table, each with the column that names its unit, conversions aside."""
+    """Money columns of a table, each with the column of its unit, without conversions."""
     return [
         (column.name, str(column.column.unit))
         for column in table.columns
@@ -123,7 +123,7 @@ def test_a_sum_of_two_units_would_show() -> None:
         assert _units_in(_SPEND[one] + 45 * _SPEND[other]) == {one, other}
 
 
-def test_every_unit_comes_by(world: Workshop) -> None:
+def test_every_unit_occurs(world: Workshop) -> None:
     for name in ("core.spend_daily", "core.balance_snapshots", "marts.account_status", "marts.spend_monthly"):
         assert {unit for (unit,) in world.rows(f"SELECT DISTINCT unit_code FROM {name}")} == set(_SPEND), name
 
@@ -140,7 +140,7 @@ _SOURCES = {"EUR": "same_unit", "USD": "ecb", "voxpria-credit": "credit_price+ec
         ("marts.account_status", "burn_28d_amount", "reporting_burn_28d_amount"),
     ],
 )
-def test_what_is_converted_says_how_and_what_cannot_be_is_null(
+def test_a_conversion_states_its_source_and_is_null_if_impossible(
     world: Workshop, table: str, amount: str, converted: str
 ) -> None:
     rows = world.rows(
@@ -153,7 +153,7 @@ def test_what_is_converted_says_how_and_what_cannot_be_is_null(
         assert worth == (value * _CONVERTED[unit] if unit in _CONVERTED else None)
 
 
-def test_sums_in_the_reporting_currency_are_those_of_what_was_converted(world: Workshop) -> None:
+def test_sums_in_the_reporting_currency_are_those_of_converted_amounts(world: Workshop) -> None:
     for name in ("marts.spend_monthly", "marts.spend_by_team_monthly"):
         for unit, spent, worth in world.rows(f"SELECT unit_code, spend_amount, reporting_amount FROM {name}"):
             assert worth == (spent * _CONVERTED[unit] if unit in _CONVERTED else None), name

@@ -1,4 +1,4 @@
-"""Random histories of several accounts, told in several loads: late, restated, with gaps, out of order."""
+"""Random histories of several accounts, in several loads: late, restated, with gaps, out of order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.staging.landed import Landing, run_record
 
 START = datetime(2025, 11, 20, tzinfo=UTC)
 DAYS = 130
-"""Long enough for five months, one of them skipped by chance as a whole."""
+"""Long enough for five months, one of them possibly skipped completely."""
 
 _SIGN = {"deposit": 1, "refund": 1, "renewal": -1, "usage": -1, "tax": -1}
 _TYPES = [*_SIGN, "correction", "mystery"]
@@ -29,11 +29,11 @@ _AMOUNT = st.sampled_from(["1", "2.5", "7", "0.000000001", "33.333333333", "100"
 
 @dataclass
 class Ledger:
-    """What is true of a ledger account, whatever has been told of it."""
+    """The truth about a ledger account, whatever has been stated about it."""
 
     convention: str
     entries: dict[int, tuple[datetime, str, Decimal]] = field(default_factory=dict)
-    """By id: when, what type, and by how much it moved the balance."""
+    """By id: time, type, and movement of the balance."""
 
     def stated(self, number: int) -> dict[str, Any]:
         """The entry as the vendor states it under its convention."""
@@ -42,7 +42,7 @@ class Ledger:
         return {"id": number, "type": word, "amount": str(amount), "created_at": at.isoformat()}
 
     def balance_at(self, instant: datetime) -> Decimal:
-        """The balance, every entry up to the instant counted, known or not."""
+        """Balance with every entry up to the instant, known or not."""
         return Decimal(500) + sum((moved for at, _, moved in self.entries.values() if at <= instant), Decimal(0))
 
 
@@ -80,13 +80,13 @@ _SETTINGS = st.fixed_dictionaries(
         "prices": st.lists(st.sampled_from(["2025-12-20", "2026-01-31", "2026-02-01"]), unique=True),
     }
 )
-# What can happen to an account. Most of it must not change the account itself: that would touch all of its months.
+# Events of an account. Most of them must not change the account itself, which would make all of its months dirty.
 _EVENTS = {
     "ledger": ["entries", "entries", "restated", "restated", "same", "reading", "failure"],
     "usage": ["usage", "usage", "credits"],
     "balance": ["wallet"],
     "hand": ["file", "file", "now", "entries"],
-    # Its vendor shows the key no ledger, and then one day does.
+    # Its vendor does not show the key a ledger, and later does.
     "refused": ["orders", "orders", "orders", "balance", "entries"],
     "gpu": ["billed", "billed", "paid"],
 }
@@ -94,33 +94,33 @@ _EVENTS = {
 
 @dataclass
 class Teller:
-    """Tells of some accounts, one answer after the other; its ids rise with the order in which answers were made."""
+    """Answers about some accounts, one after the other; its ids rise with the order in which answers were made."""
 
     draw: st.DrawFn
     accounts: list[str]
     ledger: Ledger
     landing: Landing = field(default_factory=lambda: Landing(Path("nowhere")))
 
-    def run(self, told: dict[str, Any], accounts: list[str]) -> list[Fetch]:
+    def run(self, chosen: dict[str, Any], accounts: list[str]) -> list[Fetch]:
         """A run's settings."""
         settings: dict[str, dict[str, Any]] = {}
         for account_id in accounts:
-            settings[account_id] = {"vendor": _VENDORS[account_id], "team": told["team"]}
+            settings[account_id] = {"vendor": _VENDORS[account_id], "team": chosen["team"]}
             if account_id == "balance":
-                settings[account_id]["unit_code"] = told["unit"]
-            if account_id == "usage" and told["price"]:
+                settings[account_id]["unit_code"] = chosen["unit"]
+            if account_id == "usage" and chosen["price"]:
                 settings[account_id] |= {
-                    "credit_price_amount": told["price"], "credit_price_unit_code": told["price_unit"],
+                    "credit_price_amount": chosen["price"], "credit_price_unit_code": chosen["price_unit"],
                 }  # fmt: skip
             if account_id == "usage":
                 settings[account_id]["credit_prices"] = [
-                    {"from_date": day, "price_amount": self.draw(_AMOUNT), "price_unit_code": told["price_unit"]}
-                    for day in told["prices"]
+                    {"from_date": day, "price_amount": self.draw(_AMOUNT), "price_unit_code": chosen["price_unit"]}
+                    for day in chosen["prices"]
                 ]
-        return [self.landing.fetch(OWN, RUNS, run_record(settings, told["reporting"]), account_id="*", at=START)]
+        return [self.landing.fetch(OWN, RUNS, run_record(settings, chosen["reporting"]), account_id="*", at=START)]
 
     def rates(self) -> list[Fetch]:
-        """An edition of exchange rates: some days of it new, some restated, some as they were."""
+        """An edition of exchange rates: some days new, some restated, some unchanged."""
         days = self.draw(st.sets(DAY, min_size=1, max_size=5))
         lines = [
             f"{(START + timedelta(days=day)).date()},{self.draw(st.sampled_from(['1.1', '1.25', 'N/A']))},100,"
@@ -130,7 +130,7 @@ class Teller:
         return [self.landing.fetch(OWN, FX_RATES, body, account_id="*", at=START)]
 
     def beginning(self, account_id: str) -> list[Fetch]:
-        """Enough of an account that its evidence and its signs are settled."""
+        """Enough of an account to settle its evidence and its signs."""
         first, last = START + timedelta(days=self.draw(st.sampled_from([0, 20]))), START + timedelta(days=90)
         match account_id:
             case "ledger":
@@ -147,7 +147,7 @@ class Teller:
                 return [*self._file({first, last}), self._balance(last)]
 
     def event(self, account_id: str) -> list[Fetch]:
-        """The answers of one thing that happens."""
+        """Answers of one event."""
         what, at = self.draw(st.sampled_from(_EVENTS[account_id])), self.draw(INSTANT)
         match what:
             case "failure":
@@ -155,7 +155,7 @@ class Teller:
             case "reading":
                 return self._readings(at)
             case "same":
-                # Nothing new but that the listing was asked for, up to a later or earlier day.
+                # Nothing new except a request of the listing, up to a later or earlier day.
                 return [self._page(list(self.ledger.entries)[:1], at, is_complete=True)]
             case "entries":
                 number = self.draw(st.integers(0, 9))
@@ -197,16 +197,16 @@ class Teller:
         return self.landing.fetch("vpsbg", "transactions", body, account_id=account_id, at=at, is_complete=is_complete)
 
     def _readings(self, at: datetime) -> list[Fetch]:
-        # One on each side of an entry: an interval that can prove how the ledger is signed. Sometimes it does not.
+        # One on each side of an entry: an interval that can prove the sign convention. Sometimes it does not.
         entered = self.draw(st.sampled_from([each[0] for each in self.ledger.entries.values()]))
         off = self.draw(st.sampled_from([0, 0, 0, 1]))
         sides = {entered - timedelta(hours=self.draw(_HOURS)), entered + timedelta(hours=self.draw(_HOURS)), at}
         return [self._balance(each, self.ledger.balance_at(each) + off, account_id="ledger") for each in sorted(sides)]
 
     def _balance(self, at: datetime, amount: Decimal | None = None, *, account_id: str = "hand") -> Fetch:
-        told = str(amount if amount is not None else self.draw(_AMOUNT))
+        chosen = str(amount if amount is not None else self.draw(_AMOUNT))
         return self.landing.fetch(
-            "vpsbg", "balance", {"balance": told, "currency": "EUR"}, account_id=account_id, at=at
+            "vpsbg", "balance", {"balance": chosen, "currency": "EUR"}, account_id=account_id, at=at
         )
 
     def _wallet(self, at: datetime) -> Fetch:
@@ -215,7 +215,7 @@ class Teller:
         )
 
     def _file(self, instants: set[datetime]) -> list[Fetch]:
-        # A minute past, for an account has one balance at a time.
+        # A minute later, because an account has one balance at a time.
         rows = [f"{(each + timedelta(minutes=1)).isoformat()},{self.draw(_AMOUNT)},EUR" for each in sorted(instants)]
         body = "\n".join(["observed_at_utc,balance_amount,unit_code", *rows])
         at = max(instants, default=START) + timedelta(hours=1)
@@ -254,7 +254,7 @@ class Teller:
         ]
 
     def _billed(self, at: datetime, days: int) -> list[Fetch]:
-        # A day an answer, and now and then a day without a row. Windows of several answers may leave a gap.
+        # One day an answer, and sometimes a day without a row. Windows of several answers may leave a gap.
         made = []
         for back in reversed(range(days)):
             day = (at - timedelta(days=back)).date()
@@ -281,7 +281,7 @@ class Teller:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[list[Fetch]]:
-    """Fetches of one or two accounts, in the loads that they arrive in."""
+    """Fetches of one or two accounts, in the loads in which they arrive."""
     accounts = draw(st.lists(st.sampled_from(list(_VENDORS)), min_size=1, max_size=2, unique=True))
     teller = Teller(draw, accounts, draw(_ledger()))
     begins = draw(st.integers(0, 4)) > 0

@@ -1,4 +1,4 @@
-"""Landing made by hand, and warehouses that open fast: what the tests of several layers start from."""
+"""Landing made by hand, and warehouses that open fast: the starting point of tests of several layers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 @dataclass
 class Landing:
-    """Writes answers into a landing folder, a file each; ids rise from call to call unless they are given."""
+    """Writes answers into a landing folder, one file each; ids rise from call to call unless they are given."""
 
     folder: Path
     ids: Iterable[int] = field(default_factory=lambda: count(1))
@@ -55,7 +55,7 @@ class Landing:
         page_number: int = 1,
         is_complete: bool = True,
     ) -> str:
-        """Land one answer and return its fetch id. `body` is bytes or text as they are, anything else as JSON."""
+        """Land one answer and return its fetch id. `body` is bytes or text unchanged, anything else as JSON."""
         fetch = self.fetch(
             vendor, endpoint, body, account_id=account_id, at=at, outcome=outcome, run_id=run_id, fetch_id=fetch_id,
             days=days, page_number=page_number, is_complete=is_complete,
@@ -79,7 +79,7 @@ class Landing:
         is_complete: bool = True,
         resume_json: str | None = None,
     ) -> Fetch:
-        """The same, not yet written."""
+        """The same, without writing it."""
         fetch_id = fetch_id or f"{next(self._ids):016x}"
         if isinstance(body, str):
             body = body.encode()
@@ -115,14 +115,14 @@ class Landing:
         reporting_currency: str = "EUR",
         fetch_id: str | None = None,
     ) -> str:
-        """Land a run with these accounts' settings; what is not given is as accounts.toml leaves it."""
+        """Land a run with these accounts' settings; missing settings are as accounts.toml's defaults."""
         return self.answer(
             OWN, RUNS, run_record(accounts, reporting_currency), account_id="*", at=at, fetch_id=fetch_id
         )
 
 
 def run_record(accounts: Mapping[str, Mapping[str, Any]], reporting_currency: str = "EUR") -> dict[str, Any]:
-    """What a run lands of its settings; what an account does not say is as accounts.toml leaves it."""
+    """Run record of settings; missing settings of an account are as accounts.toml's defaults."""
     blank = _blank()
     settings = {
         account_id: blank["accounts"][given.get("vendor", "vpsbg")] | given for account_id, given in accounts.items()
@@ -132,7 +132,7 @@ def run_record(accounts: Mapping[str, Mapping[str, Any]], reporting_currency: st
 
 @cache
 def _blank() -> dict[str, Any]:
-    """The record of an accounts.toml that says no more of each vendor's account than it must, by vendor's name."""
+    """Record of an accounts.toml with the minimum settings of each vendor's account, by vendor's name."""
     lines = []
     for name, vendor in discover().items():
         lines += [f"[accounts.{name}]", f'vendor = "{name}"', *(f'{each.setting} = "A_KEY"' for each in vendor.auth)]
@@ -144,7 +144,7 @@ def _blank() -> dict[str, Any]:
 
 
 def write(fetches: Iterable[Fetch], landing: Path) -> list[Path]:
-    """Land fetches as runs do: one file an endpoint and run, in the folder of the run's day."""
+    """Land fetches as runs do: one file for each endpoint and run, in the folder of the run's day."""
     writers: dict[tuple[str, str, str, date], LandingWriter] = {}
     for fetch in fetches:
         key = (fetch.vendor, fetch.endpoint, fetch.run_id, fetch.fetched_at_utc.date())
@@ -178,7 +178,7 @@ class Workshop:
         return self.warehouse.connection
 
     def load(self) -> LoadReport:
-        """Load what landing holds and the warehouse does not."""
+        """Load what landing has and the warehouse lacks."""
         with self.warehouse.transaction() as connection:
             report = load(connection, self.home.landing)
             record_lineage(connection)
@@ -212,7 +212,7 @@ _ABOUT_FILES = {"staging.landing_folders", "staging.layout", "staging.touched_mo
 
 
 def contents(connection: duckdb.DuckDBPyConnection, *schemas: str) -> Rows:
-    """Every row of every table of these schemas, sorted; without load times and the books about files."""
+    """Every row of every table of these schemas, sorted; without load times and bookkeeping about files."""
     columns: dict[str, list[str]] = {}
     for schema, name, column in connection.execute(
         "SELECT schema_name, table_name, column_name FROM duckdb_columns() "

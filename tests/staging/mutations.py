@@ -1,4 +1,4 @@
-"""Bodies that a vendor might send on a bad day: the documented ones, with their structure meddled with."""
+"""Bodies that a vendor might send on a bad day: the documented ones with a mutated structure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def original(vendor: Vendor, endpoint: Endpoint) -> Any:
 
 
 def encoded(endpoint: Endpoint, payload: Any) -> bytes:
-    """A payload as the body that it would have come in; CSV flattens what it cannot hold."""
+    """A payload as its original body; CSV flattens what it cannot represent."""
     if endpoint.body != "csv":
         return json.dumps(payload).encode()
     rows = [row for row in payload if isinstance(row, dict)] if isinstance(payload, list) else []
@@ -44,7 +44,7 @@ def encoded(endpoint: Endpoint, payload: Any) -> bytes:
 
 
 def places(value: Any, here: Path = ()) -> list[Path]:
-    """The paths to everything in a decoded body, itself included."""
+    """Paths to everything in a decoded body, itself included."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [here, *(place for key, each in inner for place in places(each, (*here, key)))]
 
@@ -80,7 +80,7 @@ _NAMES = ("amount", "data", "balance", "id", "x", "x.y", "é", "usage")
 
 
 def meddled(random: Random, payload: Any) -> Any:
-    """The payload, itself changed, after one change that the generator draws."""
+    """The payload, modified in place by one change that the generator draws."""
     place = random.choice(places(payload))
     return _meddle(payload, place, random.choice(_WAYS), copy.deepcopy(random.choice(STRANGE)), random.choice(_NAMES))
 

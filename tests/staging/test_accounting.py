@@ -1,4 +1,4 @@
-"""Whatever a body holds: nothing raises, and received = accepted + rejected."""
+"""For any body: nothing raises, and received = accepted + rejected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_row_is_accepted_or_rejected_with_a_reason(
         assert dict(reading.accepted.schema) == schema
         assert all(reject.check_name and reject.column_name for reject in reading.rejects)
         assert all(len(reject.value or "") <= 81 for reject in reading.rejects)
-        # A required value is never NULL in what was accepted.
+        # A required value is never NULL in accepted rows.
         for field in reading.records.fields:
             if field.is_required:
                 assert reading.accepted[field.column].null_count() == 0
@@ -54,9 +54,7 @@ def test_every_row_is_accepted_or_rejected_with_a_reason(
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_what_is_loaded_adds_up_in_the_warehouse_and_all_that_follows_takes_it(
-    new_workshop: NewWorkshop, data: st.DataObject
-) -> None:
+def test_loaded_rows_add_up_and_every_later_step_accepts_them(new_workshop: NewWorkshop, data: st.DataObject) -> None:
     with new_workshop() as workshop:
         accounts = {}
         for vendor, endpoint in EVERY_ENDPOINT:

@@ -1,4 +1,4 @@
-"""Files of readings kept by hand: rows of the future, rows taken back, and a newest row that cannot be read."""
+"""Files of readings kept by hand: rows of the future, withdrawn rows, and an unreadable newest row."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_several_rows_of_the_future_are_one_line(workshop: Workshop) -> None:
     assert "line 5: 2027-03-19T00:00:00Z is in the future (1 more such rows)" in lines[0]
 
 
-# -- taken back -----------------------------------------------------------------------------------------------------
+# -- withdrawn rows -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_several_rows_of_the_future_are_one_line(workshop: Workshop) -> None:
         ((_GOOD[0], _GOOD[1], "2026-03-02T12:00:00Z,28,EUR"), [1, 2, 2]),
         ((_GOOD[0], _GOOD[2]), [1, 3]),
         ((*_GOOD[:2], "2026-03-05,28,EUR"), [1, 2, 5]),
-        # A file that begins again takes nothing back, nor does one without a good row.
+        # A file that starts afresh withdraws nothing, nor does one without a good row.
         (("2026-03-09,5,EUR",), [1, 2, 3, 9]),
         ((), [1, 2, 3]),
         (("2026-03-01,many,EUR",), [1, 2, 3]),
     ],
 )
-def test_a_row_that_the_newest_file_no_longer_has_is_taken_back(
+def test_a_row_that_the_newest_file_no_longer_has_is_withdrawn(
     workshop: Workshop, later: tuple[str, ...], days: list[int]
 ) -> None:
     _land(workshop, *_GOOD)
@@ -97,7 +97,7 @@ def test_a_row_that_the_newest_file_no_longer_has_is_taken_back(
     assert _days(workshop) == days
 
 
-def test_a_row_that_was_taken_out_does_not_come_back_with_the_next_reading(workshop: Workshop) -> None:
+def test_a_removed_row_does_not_return_with_the_next_reading(workshop: Workshop) -> None:
     _land(workshop, *_GOOD)
     _land(workshop, *_GOOD[:2])
     _land(workshop, *_GOOD[:2], "2026-03-05,20,EUR")
@@ -106,20 +106,20 @@ def test_a_row_that_was_taken_out_does_not_come_back_with_the_next_reading(works
     assert _days(workshop) == [1, 2, 3, 5]
 
 
-def test_a_file_that_cannot_be_read_takes_nothing_back(workshop: Workshop) -> None:
+def test_an_unreadable_file_withdraws_nothing(workshop: Workshop) -> None:
     _land(workshop, *_GOOD)
     workshop.landing.answer("manual", "readings", b"", outcome="not_found")
     workshop.load()
     assert _days(workshop) == [1, 2, 3]
 
 
-def test_one_accounts_file_takes_nothing_back_from_another(workshop: Workshop) -> None:
+def test_one_accounts_file_withdraws_nothing_from_another(workshop: Workshop) -> None:
     workshop.landing.answer("manual", "readings", _file(*_GOOD), account_id="other")
     _land(workshop, *_GOOD[:1])
     assert _days(workshop) == [1, 1, 2, 3]
 
 
-def test_versions_of_a_file_come_to_the_same_in_any_order(new_workshop: NewWorkshop) -> None:
+def test_versions_of_a_file_give_the_same_in_any_order(new_workshop: NewWorkshop) -> None:
     versions = [_GOOD, _GOOD[:2], (*_GOOD[:1], "2026-03-10,7,EUR")]
     found = set()
     for order in permutations(range(3)):
@@ -138,7 +138,7 @@ _ROW = st.tuples(st.integers(1, 9), st.integers(0, 27), st.sampled_from(["5", "7
 
 @settings(max_examples=4, deadline=None)
 @given(versions=st.lists(st.lists(_ROW, max_size=5), min_size=2, max_size=4))
-def test_taking_rows_back_step_by_step_is_what_a_rebuild_makes_of_it(
+def test_withdrawing_rows_step_by_step_equals_a_rebuild(
     new_workshop: NewWorkshop, versions: list[list[tuple[int, int, str]]]
 ) -> None:
     landing = Landing(Path("nowhere"))
@@ -198,7 +198,7 @@ def test_a_header_without_rows_is_fine(workshop: Workshop) -> None:
     assert _lines(workshop) == ("passed", [])
 
 
-def test_an_account_that_is_gone_is_not_spoken_of(workshop: Workshop) -> None:
+def test_a_removed_account_is_not_reported(workshop: Workshop) -> None:
     _land(workshop, "2026-03-02,a,EUR")
     workshop.landing.run({"main": {"vendor": "manual"}})
     workshop.load()
@@ -209,8 +209,8 @@ def test_an_account_that_is_gone_is_not_spoken_of(workshop: Workshop) -> None:
 
 
 def _rows(text: str) -> list[Row]:
-    """`3` is an accepted row of the third, `x4` a refused one of the fourth, `?` a refused one without a time,
-    `+9` one of the future."""
+    """`3` is an accepted row of the third, `x4` a rejected one of the fourth, `?` a rejected one without a time, `+9`
+    one of the future."""
     made = []
     for number, word in enumerate(text.split(), start=1):
         day = word.strip("x+?")
@@ -235,12 +235,12 @@ def _rows(text: str) -> list[Row]:
         ("2 1 ?", None),
         ("3 ? 1", None),
         ("1 2 ? ?", 4),
-        # Nothing tells towards which end the newest are.
+        # Nothing shows at which end the newest are.
         ("1 ?", 2),
         ("? 1", 1),
         ("?", 1),
         ("2 ? 1 3", 2),
-        # What is yet to come is not the newest of now, and tells of the order all the same.
+        # A row in the future is not the newest now, but still shows the order.
         ("1 2 +9", None),
         ("1 2 ? +9", 3),
         ("+9 ? 2 1", 2),

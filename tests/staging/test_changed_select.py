@@ -1,4 +1,4 @@
-"""A table recomputed by month follows its SELECT and all that this reads; a comment is no change."""
+"""A table recomputed by month follows its SELECT and everything that this reads; a comment is no change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pipeline.models.discovery import discover
 from tests.staging.landed import NOW, NewWorkshop, Workshop
 
-# No computation gives it, so that a row which has it was not made again.
+# No computation gives it, so a row with it was not recomputed.
 _PLANTED = "987654.000000000"
 
 
@@ -49,7 +49,7 @@ def workshop(new_workshop: NewWorkshop) -> Iterator[Workshop]:
 
 
 def _planted(workshop: Workshop) -> tuple[int, int]:
-    """How many planted amounts are left in spend and in the bridge."""
+    """Number of planted amounts left in spend and in the bridge."""
     [(spend,)] = workshop.rows(f"SELECT count(*) FROM core.spend_daily WHERE spend_amount = {_PLANTED}")
     [(bridge,)] = workshop.rows(f"SELECT count(*) FROM marts.balance_bridge_monthly WHERE usage_amount = {_PLANTED}")
     return spend, bridge
@@ -67,7 +67,7 @@ def test_a_comment_and_the_layout_of_a_text_change_nothing(workshop: Workshop) -
     assert _planted(workshop) == (1, 1)
 
 
-def test_a_changed_select_makes_all_of_its_tables_months_again_and_no_others(workshop: Workshop) -> None:
+def test_a_changed_select_recomputes_all_months_of_its_table_and_no_others(workshop: Workshop) -> None:
     model = discover()["core.spend_daily"]
     with _changed("core.spend_daily", f"select * from ({model.select}) where true"):
         workshop.recompute("core", "marts")
@@ -75,7 +75,7 @@ def test_a_changed_select_makes_all_of_its_tables_months_again_and_no_others(wor
 
 
 def test_a_changed_select_reaches_the_months_of_tables_downstream_over_views(workshop: Workshop) -> None:
-    # The bridge by month reads it through the view core.balance_bridge.
+    # The monthly bridge reads it through the view core.balance_bridge.
     model = discover()["core.balance_residuals"]
     with _changed("core.balance_residuals", f"select * from ({model.select}) where true"):
         workshop.recompute("core", "marts")

@@ -1,4 +1,4 @@
-"""The checks that Dagster runs really fail when what they watch over is broken."""
+"""Dagster's checks really fail when the data they check is broken."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_row_that_was_tampered_with_breaks_is_accounted_for(loaded: Workshop, 
 @pytest.mark.parametrize(
     "name", sorted(name for name, model in discovery.discover().items() if not model.table.is_view)
 )
-def test_a_key_that_stands_twice_breaks_a_models_contract(loaded: Workshop, name: str) -> None:
+def test_a_repeated_key_breaks_a_models_contract(loaded: Workshop, name: str) -> None:
     table = discovery.discover()[name].table
     if loaded.rows(f"SELECT count(*) FROM {name}") == [(0,)]:
         pytest.skip("no row to double")
@@ -85,7 +85,7 @@ def test_a_key_that_stands_twice_breaks_a_models_contract(loaded: Workshop, name
     assert found == [(1,)]
 
 
-def test_is_readable_speaks_of_the_newest_run_only(workshop: Workshop) -> None:
+def test_is_readable_concerns_the_newest_run_only(workshop: Workshop) -> None:
     table = vendor_table("vpsbg", "balances")
     for hour, body in enumerate([{"funds": 1}, {"balance": 1, "currency": "EUR"}, {"funds": 1}]):
         workshop.landing.answer("vpsbg", "balance", body, at=NOW + timedelta(hours=hour))

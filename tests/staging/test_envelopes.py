@@ -1,4 +1,4 @@
-"""Answers that are not believed: those that say they failed, and those that raise when they are read."""
+"""Answers that are not accepted: those that state their own failure, and those that raise when they are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _lines(workshop: Workshop, vendor: str) -> list[str]:
     return lines
 
 
-def test_a_balance_in_an_answer_that_failed_changes_nothing_and_is_told_in_one_line(workshop: Workshop) -> None:
+def test_a_balance_in_a_failed_answer_changes_nothing_and_is_reported_in_one_line(workshop: Workshop) -> None:
     workshop.landing.answer("deepvue", "wallet", {"success": True, "current_balance": 7})
     workshop.landing.answer("deepvue", "wallet", _FAILED | {"current_balance": 0}, at=NOW + timedelta(hours=1))
     report = workshop.load()
@@ -52,7 +52,7 @@ def test_usage_in_an_answer_that_failed_proves_no_days_without_spend(workshop: W
     ]
 
 
-def test_one_window_that_failed_among_good_ones_is_told(workshop: Workshop) -> None:
+def test_one_failed_window_among_good_ones_is_reported(workshop: Workshop) -> None:
     good = {"success": True, "data": {"usage": [], "total": None}}
     for number, body in enumerate([good, _FAILED, good]):
         day = NOW.date() - timedelta(days=3 - number)
@@ -99,7 +99,9 @@ def test_an_answer_that_raises_is_rejected_and_all_others_are_loaded(
     assert all("an answer cannot be read (_Odd)" in line for line in lines)
 
 
-def test_an_answer_that_raises_on_a_page_of_many_is_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_raises_on_one_of_many_pages_is_reported(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = record_reading.record_frame
 
     def raising(records: Any, rows: Any, *more: Any) -> Any:

@@ -27,7 +27,7 @@ _BELIEVED = Decimal(10) ** 15
 
 
 def _texts(whole: str, fraction: str, sign: str, shift: int) -> str:
-    """One number's digits, its point moved by an exponent."""
+    """Digits of one number, with the point moved by an exponent."""
     if shift == 0:
         return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
     return f"{sign}{whole}.{fraction or '0'}{'e' if shift % 2 else 'E'}{shift:+d}"
@@ -48,7 +48,7 @@ _ANYTHING = st.builds(
 
 
 def _fits(text: str) -> Decimal | None:
-    """The oracle: the number where it has at most nine decimals and 29 digits before them."""
+    """The oracle: the number, if it has at most nine decimals and 29 integer digits."""
     number = Decimal(text)
     if not number:
         return Decimal(0)
@@ -84,7 +84,7 @@ def test_a_float_vendors_amount_is_rounded_half_to_even_or_refused_for_its_size(
 
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(st.one_of(_FITTING, _ANYTHING), min_size=1, max_size=20), as_strings=st.booleans())
-def test_a_column_of_money_is_each_of_its_values_by_itself(texts: list[str], as_strings: bool) -> None:
+def test_a_column_of_money_converts_each_value_separately(texts: list[str], as_strings: bool) -> None:
     body = "[" + ",".join(json.dumps(text) if as_strings else text for text in texts) + "]"
     raw = decode_json(body.encode())
     assert isinstance(raw, list)
@@ -115,7 +115,7 @@ def test_digits_in_a_body_are_the_digits_in_duckdb(
             workshop.rows("SELECT CAST(entry_id AS BIGINT), CAST(stated_amount AS VARCHAR) FROM staging.ledger_entries")
         )
         assert workshop.rows("SELECT count(*) FROM staging.rejects") == [(0,)]
-    # Written out by hand, so that no decimal arithmetic of any library stands between the two.
+    # Written out by hand, so that no decimal library is involved.
     for number, text in enumerate(texts):
         sign, _, digits = text.rpartition("-")
         whole, _, fraction = digits.partition(".")
@@ -135,7 +135,7 @@ _NO_AMOUNTS = [
 
 @pytest.mark.faults(25)
 @pytest.mark.faults(26)
-def test_what_is_no_exact_amount_is_rejected_at_once_and_is_never_null(workshop: Workshop) -> None:
+def test_an_inexact_amount_is_rejected_quickly_and_is_never_null(workshop: Workshop) -> None:
     for number, amount in enumerate(_NO_AMOUNTS):
         body = f'{{"balance": {amount}, "currency": "EUR"}}'
         workshop.landing.answer("vpsbg", "balance", body, account_id=f"account-{number}")

@@ -1,4 +1,4 @@
-"""Only the months that a load touches are recomputed, and that comes to what a full rebuild comes to."""
+"""Only dirty months are recomputed, with the result of a full rebuild."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ def _rebuilt(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> Rows:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(loads=histories())
-def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
-    new_workshop: NewWorkshop, loads: list[list[Fetch]]
-) -> None:
+def test_recomputing_dirty_months_equals_a_full_rebuild(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> None:
     with new_workshop() as workshop:
         for load in loads:
             write(load, workshop.home.landing)
@@ -30,6 +28,6 @@ def test_recomputing_what_each_load_touched_equals_a_full_rebuild(
             assert workshop.rows("SELECT * FROM staging.touched_months") == []
         found = contents(workshop.connection, "core", "marts")
     wanted = _rebuilt(new_workshop, loads)
-    # When it was built is the one thing that a build says of itself alone.
+    # The build time is the only value that is specific to a build.
     for table in wanted.keys() - {"marts.build_info"}:
         assert found[table] == wanted[table], table

@@ -1,4 +1,4 @@
-"""Loading comes to the same whatever the order, the batches, the files and the number of times."""
+"""Loading gives the same result whatever the order, the batches, the files and the number of times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BALANCE = {"balance_limit": 0, "estimated_expenses": 5, "shortfall": 0, "unconf
 
 
 def _history() -> list[Fetch]:
-    """Some days of five accounts: restatements, duplicates, rejects, drift, failures, settings that change."""
+    """Some days of five accounts: restatements, duplicates, rejects, drift, failures, changing settings."""
     landing = Landing(Path("nowhere"))
     made: list[Fetch] = []
 
@@ -65,7 +65,7 @@ def _history() -> list[Fetch]:
                 body["estimated_funds"] = 7
             add("vpsbg", "balance", body, hours, account_id=account_id)
     add("vpsbg", "balance", b"", 28, account_id="ledger", outcome="timeout")
-    # Two answers of one instant: the later fetch wins.
+    # Two answers of the same instant: the later fetch wins.
     add("vpsbg", "balance", _BALANCE | {"balance": 71, "currency": "EUR"}, 27, account_id="ledger")
     for hours, rows in [
         (1, [entry(1, -10), entry(2, "-0.000000001", 2)]),
@@ -162,7 +162,7 @@ _HISTORY = _history()
 
 
 def _all(workshop: Workshop) -> Rows:
-    """What is staged, and what follows from it."""
+    """Staged rows, and everything that follows from them."""
     workshop.recompute("core")
     return contents(workshop.connection, "staging", "core")
 
@@ -178,7 +178,7 @@ def reference(new_workshop: NewWorkshop) -> Iterator[Rows]:
         yield _all(workshop)
 
 
-def test_the_history_holds_what_it_is_meant_to_hold(reference: Rows) -> None:
+def test_a_random_history_contains_its_intended_cases(reference: Rows) -> None:
     checks = {row[6] for row in reference["staging.schema_drift"]}
     assert {"unknown_field", "renamed_field", "missing_field", "rounded_amount", "unreadable_in_every_row"} <= checks
     assert {row[7] for row in reference["staging.rejects"]} >= {"is_exact_amount", "is_object", "answer_is_readable"}
@@ -221,7 +221,7 @@ def test_loading_again_changes_nothing(workshop: Workshop, reference: Rows) -> N
     workshop.load()
     before = contents(workshop.connection, "staging")
     assert workshop.load().fetches == 0
-    # Even where the folders must be looked through once more.
+    # Even if the folders must be read again.
     workshop.connection.execute("DELETE FROM staging.landing_folders")
     assert workshop.load().fetches == 0
     assert contents(workshop.connection, "staging") == before
@@ -261,18 +261,18 @@ def test_compaction_between_two_loads_loads_nothing_twice(workshop: Workshop, re
 
 
 @pytest.mark.faults(31)
-def test_files_that_a_crash_left_beside_their_merger_change_nothing(workshop: Workshop, reference: Rows) -> None:
+def test_files_left_next_to_their_merged_file_change_nothing(workshop: Workshop, reference: Rows) -> None:
     write(_HISTORY, workshop.home.landing)
     aside = workshop.path / "aside"
     shutil.copytree(workshop.home.landing, aside)
     compact(workshop.home.landing, date(2026, 4, 1))
-    # The merged file has its name, and the others have not lost theirs.
+    # The merged file has its name, and the others still exist.
     shutil.copytree(aside, workshop.home.landing, dirs_exist_ok=True)
     paths = list(store.iterate(workshop.home.landing))
     assert sum(store.read(path, ["fetch_id"]).num_rows for path in paths) > len(_HISTORY)
     assert workshop.load().fetches == len(_HISTORY)
     assert _all(workshop) == reference
-    # The next compaction mends it.
+    # The next compaction cleans up.
     compact(workshop.home.landing, date(2026, 4, 1))
     paths = list(store.iterate(workshop.home.landing))
     assert sum(store.read(path, ["fetch_id"]).num_rows for path in paths) == len(_HISTORY)

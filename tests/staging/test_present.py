@@ -1,4 +1,4 @@
-"""Answers that are later than the clock of the newest run, and accounts that bear another name than they did."""
+"""Answers later than the clock of the newest run, and accounts with a changed name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _balance(amount: object) -> dict[str, Any]:
 
 
 def _run(workshop: Workshop, amount: object, days: float, **settings: Any) -> LoadReport:
-    """A run whose clock is so many days after NOW: its record, a balance, and the load."""
+    """A run whose clock is some days after NOW: its record, a balance, and the load."""
     at = NOW + timedelta(days=days)
     names = settings.pop("names", ["main"])
     workshop.landing.run({name: {"vendor": "vpsbg", **settings} for name in names}, at=at)
@@ -34,7 +34,7 @@ def _newest(workshop: Workshop) -> tuple[Any, ...]:
     )[0]
 
 
-def test_a_run_with_a_right_clock_does_not_know_what_a_clock_ahead_has_seen(new_workshop: NewWorkshop) -> None:
+def test_a_run_with_a_correct_clock_ignores_answers_of_a_clock_ahead(new_workshop: NewWorkshop) -> None:
     with new_workshop() as workshop:
         _run(workshop, 50, 0)
         _run(workshop, 999, 365)
@@ -106,7 +106,7 @@ def test_a_renamed_account_keeps_its_history_by_its_identity_or_by_formerly(new_
             assert not _run(workshop, 30, 2, names=["renamed"], **settings).is_reloaded
 
 
-def test_a_name_that_is_borne_again_takes_its_history_back(new_workshop: NewWorkshop) -> None:
+def test_a_reused_name_gets_its_history_back(new_workshop: NewWorkshop) -> None:
     with new_workshop() as workshop:
         same = {"identity": "0123456789abcdef"}
         _run(workshop, 50, 0, **same)

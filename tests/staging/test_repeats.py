@@ -1,4 +1,4 @@
-"""Several rows of one answer with one key: added up where they are parts, one where they agree, and else none."""
+"""Several rows of one answer with one key: added up if they are parts, one if they agree, and otherwise none."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_two_campaigns_of_a_day_add_up_to_it(workshop: Workshop) -> None:
     assert _counts(workshop, "voxpria", "usage_days") == (3, 3, 0)
 
 
-def test_parts_that_look_alike_are_parts_all_the_same(workshop: Workshop) -> None:
+def test_equal_parts_are_still_parts(workshop: Workshop) -> None:
     workshop.landing.answer("voxpria", "usage", _usage(_part(5), _part(5)))
     workshop.load()
     assert workshop.rows("SELECT credits_amount FROM staging.usage_days") == [(Decimal(10),)]
@@ -86,7 +86,7 @@ def test_a_day_of_which_a_part_was_rejected_is_rejected_whole(workshop: Workshop
         (4, "usage_date", "has_all_parts", _DAY),
     ]
     assert _counts(workshop, "voxpria", "usage_days") == (4, 1, 3)
-    # Something was stated of that day, so that it does not count as free.
+    # Something was stated for that day, so it does not count as free.
     statements = "SELECT usage_date::VARCHAR, credits_amount FROM staging.usage_statements ORDER BY usage_date"
     assert workshop.rows(statements) == [("2026-03-16", Decimal(1)), (_DAY, None)]
 
@@ -136,7 +136,7 @@ def test_a_repetition_is_one_entry_and_counts_as_accepted(workshop: Workshop) ->
     assert _counts(workshop, "vpsbg", "ledger_entries") == (3, 3, 0)
 
 
-def test_an_entry_on_two_pages_is_as_the_newer_answer_says(workshop: Workshop) -> None:
+def test_an_entry_on_two_pages_is_that_of_the_newer_answer(workshop: Workshop) -> None:
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(7, -1)), run_id="r", is_complete=False)
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(7, -2)), run_id="r", page_number=2)
     workshop.load()
@@ -151,7 +151,7 @@ def test_two_balances_in_one_answer_are_none(workshop: Workshop) -> None:
     assert workshop.rows("SELECT count(*) FROM staging.balances") == [(0,)]
 
 
-def test_a_time_that_stands_twice_in_a_file_with_two_amounts_is_no_reading(workshop: Workshop) -> None:
+def test_a_time_with_two_amounts_in_a_file_is_no_reading(workshop: Workshop) -> None:
     rows = ["2026-03-01,10,EUR", "2026-03-02,9,EUR", "2026-03-02T00:00:00Z,8,EUR", "2026-03-01,10,eur"]
     workshop.landing.answer("manual", "readings", "\n".join(["observed_at_utc,balance_amount,unit_code", *rows]))
     workshop.load()

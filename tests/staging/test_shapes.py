@@ -1,4 +1,4 @@
-"""Answers whose shape has changed: what is refused, what stands, and what is told of it."""
+"""Answers with a changed shape: what is rejected, what is kept, and what is reported."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_message_about_several_rejects_names_one_of_them(workshop: Workshop) -
 
 
 @pytest.mark.faults(23)
-def test_a_balance_that_moved_elsewhere_keeps_the_earlier_one_and_refuses_the_claims_beside_it(
+def test_a_renamed_balance_keeps_the_earlier_one_and_rejects_the_claims_of_its_answer(
     workshop: Workshop,
 ) -> None:
     workshop.landing.answer("vpsbg", "balance", _BALANCE)
@@ -139,7 +139,7 @@ def test_a_row_that_breaks_two_rules_is_one_rejected_row(workshop: Workshop) -> 
     assert _is_accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "ledger_entries"))[0].passed
 
 
-def test_an_alias_is_accepted_and_told_once(workshop: Workshop) -> None:
+def test_an_alias_is_accepted_and_reported_once(workshop: Workshop) -> None:
     body = {"estimated_funds" if key == "estimated_expenses" else key: value for key, value in _BALANCE.items()}
     for hour in range(3):
         workshop.landing.answer("vpsbg", "balance", body, at=NOW + timedelta(hours=hour))
@@ -193,7 +193,7 @@ def test_each_account_has_its_own_drift_though_they_are_read_together(workshop: 
 
 
 @pytest.mark.faults(25)
-def test_a_number_that_became_words_costs_itself_where_the_row_can_do_without_and_else_the_row(
+def test_an_unreadable_number_is_null_if_optional_and_otherwise_rejects_its_row(
     workshop: Workshop,
 ) -> None:
     row = {"date": "2026-03-17", "calls": 1, "creditsUsed": 3}
@@ -212,7 +212,7 @@ def test_a_number_that_became_words_costs_itself_where_the_row_can_do_without_an
     assert workshop.rows("SELECT usage_date::VARCHAR, cost_amount FROM staging.usage_days ORDER BY 1") == [
         ("2026-03-15", None), ("2026-03-16", Decimal(1)), ("2026-03-17", None),
     ]  # fmt: skip
-    # Once for the account and column; of a row that is rejected, the reject is enough.
+    # Once for the account and column; for a rejected row, the reject is enough.
     assert workshop.rows(
         "SELECT row_number, column_name, check_name, redacted_value FROM staging.schema_drift "
         "WHERE check_name = 'unreadable_field'"
@@ -220,7 +220,7 @@ def test_a_number_that_became_words_costs_itself_where_the_row_can_do_without_an
 
 
 @pytest.mark.faults(20)
-def test_a_row_that_comes_twice_is_one_row(workshop: Workshop) -> None:
+def test_a_repeated_row_is_one_row(workshop: Workshop) -> None:
     workshop.landing.answer(
         "vpsbg", "transactions", _page(_entry(1), _entry(1), _entry(2)), run_id="r", is_complete=False
     )
@@ -255,7 +255,7 @@ def test_a_b_a_is_a_at_last_and_three_observations(workshop: Workshop) -> None:
 
 
 @pytest.mark.faults(22)
-def test_an_empty_page_where_data_was_keeps_the_rows_and_says_so(workshop: Workshop) -> None:
+def test_an_empty_page_after_data_keeps_the_rows_and_is_reported(workshop: Workshop) -> None:
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(1), _entry(2)), at=NOW - timedelta(days=1))
     workshop.load()
     workshop.landing.answer("vpsbg", "transactions", _page())
@@ -282,7 +282,7 @@ def test_a_new_accounts_empty_ledger_is_days_without_spend(workshop: Workshop) -
 @pytest.mark.parametrize(
     "body", ["null", "[]", "{}", '"text"', "5", '{"data": null}', '{"data": "none"}', '{"data": 5}']
 )
-def test_a_body_without_its_rows_is_rejected_and_refuses_nothing_else(workshop: Workshop, body: str) -> None:
+def test_a_body_without_its_rows_is_rejected_and_nothing_else(workshop: Workshop, body: str) -> None:
     workshop.landing.answer("vpsbg", "transactions", body)
     workshop.landing.answer("vpsbg", "transactions", _page(_entry(1)), account_id="other")
     report = workshop.load()
@@ -305,7 +305,7 @@ def test_an_unknown_transaction_type_is_other_and_loads(workshop: Workshop) -> N
     assert workshop.rows("SELECT column_name, check_name FROM staging.schema_drift") == [("points", "unknown_field")]
 
 
-def test_answers_of_a_vendor_or_endpoint_that_is_no_more_are_kept_and_passed_over(workshop: Workshop) -> None:
+def test_answers_of_a_removed_vendor_or_endpoint_are_kept_and_skipped(workshop: Workshop) -> None:
     workshop.landing.answer("former", "balance", {"balance": 1})
     workshop.landing.answer("vpsbg", "former", {"balance": 1})
     report = workshop.load()

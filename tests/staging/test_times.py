@@ -1,4 +1,4 @@
-"""Instants and days: stored in UTC, and refused where they could mean two things."""
+"""Instants and days: stored in UTC, and rejected if ambiguous."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_naive_or_senseless_instant_is_rejected(value: object) -> None:
         ("2026-03-18T09:30:00Z", datetime(2026, 3, 18, 9, 30, tzinfo=UTC)),
     ],
 )
-def test_where_a_column_says_utc_a_naive_instant_is_utc_and_a_day_its_midnight(text: str, wanted: datetime) -> None:
+def test_in_a_utc_column_a_naive_instant_is_utc_and_a_day_its_midnight(text: str, wanted: datetime) -> None:
     assert convert(_INSTANT_UTC, [text]).values.to_list() == [wanted]
 
 
@@ -80,7 +80,7 @@ def test_where_a_column_says_utc_a_naive_instant_is_utc_and_a_day_its_midnight(t
     instant=st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30), timezones=st.just(UTC)),
     offset=st.integers(-14 * 60, 14 * 60).map(lambda minutes: timedelta(minutes=minutes)),
 )
-def test_any_offset_says_the_same_instant(instant: datetime, offset: timedelta) -> None:
+def test_any_offset_gives_the_same_instant(instant: datetime, offset: timedelta) -> None:
     local = (instant + offset).replace(tzinfo=None)
     sign, minutes = ("-" if offset < timedelta(0) else "+"), abs(offset) // timedelta(minutes=1)
     text = f"{local.isoformat(timespec='microseconds')}{sign}{minutes // 60:02d}:{minutes % 60:02d}"
@@ -102,7 +102,7 @@ def test_a_day_that_is_none_is_rejected(text: str) -> None:
 def test_a_local_day_of_23_or_25_hours_neither_loses_nor_doubles_an_hour(
     workshop: Workshop, day: date, hours: int
 ) -> None:
-    """A Sofia day, told hour by hour in local time: every UTC hour stands once, in its own UTC day."""
+    """A Sofia day, hour by hour in local time: every UTC hour appears once, in its own UTC day."""
     start = datetime(day.year, day.month, day.day, tzinfo=_SOFIA).astimezone(UTC)
     end = (datetime(day.year, day.month, day.day, tzinfo=_SOFIA) + timedelta(days=1)).astimezone(UTC)
     told = [start + timedelta(hours=hour) for hour in range((end - start) // timedelta(hours=1))]

@@ -1,4 +1,4 @@
-"""Fixtures that folders of tests share by importing them into their conftest."""
+"""Fixtures that test folders share by importing them into their conftest."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -13,7 +13,7 @@ from tests.staging.landed import NewWorkshop, Workshop
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty warehouse; copying it is six times faster than laying one out."""
+    """An empty warehouse; copying it is six times faster than creating one."""
     home = Home(tmp_path_factory.mktemp("template"))
     warehouse = Warehouse(home)
     assert warehouse.connection
@@ -23,7 +23,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def new_workshop(template: Path, tmp_path_factory: pytest.TempPathFactory) -> NewWorkshop:
-    """Makes workshops: for tests that need several, or one for each example."""
+    """Factory of workshops, for tests that need several, or one for each example."""
     folder = tmp_path_factory.mktemp("workshops")
     numbers = count(1)
     return lambda: Workshop(folder / str(next(numbers)), template)

@@ -1,4 +1,4 @@
-"""What every vendor must keep to. `test_conformance` makes one class of this for each vendor that is discovered."""
+"""Conformance tests of every vendor. `test_conformance` makes one class of this for each discovered vendor."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, Message]]]]:
         protocol_version = "HTTP/1.1"
 
         def parse_request(self) -> bool:
-            # Before the method is looked at, so that any would be seen.
+            # Before the method is checked, so that any would be seen.
             is_good = super().parse_request()
             seen.append((self.command, self.headers))
             return is_good
@@ -126,18 +126,18 @@ class Conformance:
                     assert most / window.chunk_days <= 100, "an ordinary run asks for too much at once"
                     assert bool(window.page_param) == bool(window.page_count_at)
 
-    def test_a_record_whose_day_is_the_windows_is_asked_for_by_single_days(self) -> None:
+    def test_records_of_the_windows_day_are_requested_by_single_days(self) -> None:
         for endpoint, records in self.records:
             if records.is_of_window:
                 assert isinstance(endpoint.listing, Window), endpoint.name
                 assert endpoint.listing.chunk_days == 1, endpoint.name
 
-    def test_what_tells_the_balance_is_not_optional(self) -> None:
+    def test_the_balance_endpoint_is_not_optional(self) -> None:
         for endpoint, records in self.records:
             assert not (endpoint.is_optional and records.kind == "balances"), endpoint.name
             assert endpoint.is_optional or not endpoint.absent_outcomes, endpoint.name
 
-    def test_it_tells_a_balance_and_does_so_hourly(self) -> None:
+    def test_a_vendor_states_a_balance_hourly(self) -> None:
         telling = [endpoint for endpoint, records in self.records if records.kind == "balances"]
         assert telling
         assert all(endpoint.refresh == "hourly" for endpoint in telling)
@@ -151,7 +151,7 @@ class Conformance:
                 where = f"{endpoint.name}: {field.column}"
                 assert types.get(field.column) == _READS[field.reads], where
                 assert field.sources, where
-                # A list kept by hand says itself when each reading was made.
+                # A file kept by hand states itself when each reading was made.
                 assert field.column not in _OWN_COLUMNS - {"observed_at_utc"}, where
             assert len({field.column for field in records.fields}) == len(records.fields)
 
@@ -166,7 +166,7 @@ class Conformance:
             needed = {column.name for column in RECORDS[records.kind].columns if not column.is_nullable}
             assert needed <= always, f"{endpoint.name}: {records.kind} lacks {needed - always}"
 
-    def test_every_record_has_a_required_field_that_its_table_holds(self) -> None:
+    def test_every_record_has_a_required_field_of_its_table(self) -> None:
         for endpoint, records in self.records:
             table = vendor_table(self.vendor.name, records.kind)
             required = [field.column for field in records.fields if field.is_required]
@@ -189,7 +189,7 @@ class Conformance:
                 if columns[name].allowed:
                     assert values <= set(columns[name].allowed), values
 
-    def test_its_unit_is_one_and_somebody_names_it(self) -> None:
+    def test_a_vendors_unit_is_valid_and_named_somewhere(self) -> None:
         assert self.vendor.unit_code is None or is_unit_code(self.vendor.unit_code)
         balances = [records for _, records in self.records if records.kind == "balances"]
         told = all(
@@ -204,7 +204,7 @@ class Conformance:
                 fields = {field.column for field in records.fields}
                 assert "cost_unit_code" in fields | set(records.constants), endpoint.name
 
-    def test_each_claim_has_a_name_of_its_own(self) -> None:
+    def test_each_claim_has_its_own_name(self) -> None:
         claims = [records.constants.get("claim") for _, records in self.records if records.kind == "vendor_claims"]
         assert None not in claims
         assert len(set(claims)) == len(claims)
@@ -218,7 +218,7 @@ class Conformance:
                 assert reading.received == reading.accepted_rows(), endpoint.name
                 assert sum(reading.received) > 0, f"{endpoint.name}: no {reading.records.kind} in the example"
 
-    def test_every_field_that_is_called_documented_stands_in_the_example_or_is_reported_missing(self) -> None:
+    def test_every_documented_field_is_in_the_example_or_reported_missing(self) -> None:
         for endpoint in self.vendor.endpoints:
             for reading in read_example(self.vendor, endpoint):
                 missing = {each.column_name for each in reading.drift if each.check_name == "missing_field"}
@@ -236,10 +236,10 @@ class Conformance:
                     assert reading.accepted.height == 0, where
                     assert reading.records.is_optional or reading.rejects, where
 
-    def test_a_body_of_another_of_its_endpoints_is_refused_and_not_misread(self) -> None:
+    def test_a_body_of_another_endpoint_is_rejected_and_not_misread(self) -> None:
         for endpoint in self.vendor.endpoints:
             for sibling in self.vendor.endpoints:
-                # Some listings are documented to look alike, and only their address tells what they are about.
+                # Some listings are documented to look alike, and only their address determines their meaning.
                 if sibling is not endpoint and _places(sibling) != _places(endpoint):
                     for reading in read_example(self.vendor, endpoint, sibling=sibling):
                         assert reading.accepted.height == 0, f"{sibling.name} read as {endpoint.name}"
@@ -287,7 +287,7 @@ class Conformance:
                 )  # fmt: skip
                 return (await walk.run(endpoint.listing)).outcome
 
-    def test_a_once_endpoint_asks_for_one_path(self) -> None:
+    def test_a_once_endpoint_requests_one_path(self) -> None:
         for endpoint in self.vendor.endpoints:
             if isinstance(endpoint.listing, Once):
                 assert "?" not in endpoint.listing.path

@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 
 
 def example(vendor: str, endpoint: str, body: str = "json") -> bytes:
-    """The documented example of an endpoint's answer, to the byte."""
+    """The documented example of an endpoint's answer, byte for byte."""
     return (Path(__file__).parent / vendor / f"{endpoint}.{body}").read_bytes()
 
 
@@ -27,7 +27,7 @@ def decoded(body: bytes, kind: str = "json") -> object:
 
 
 def read(vendor: Vendor, endpoint: Endpoint, *bodies: bytes) -> list[RecordReading]:
-    """Read JSON bodies as answers of an endpoint, whatever its own are."""
+    """Read JSON bodies as answers of an endpoint, instead of its own."""
     return read_payloads(vendor, endpoint, *(decode_json(body) for body in bodies))
 
 

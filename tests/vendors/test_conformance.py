@@ -1,4 +1,4 @@
-"""Every discovered vendor keeps to the port: a class of tests each, made by being discovered."""
+"""Every discovered vendor conforms to the port: one test class each, created by discovery."""
 
 import inspect
 import re
@@ -31,15 +31,15 @@ def test_a_folder_without_a_vendor_of_its_name_is_refused(tmp_path: Path, monkey
         discover.__wrapped__()
 
 
-def test_the_one_client_can_send_nothing_but_get() -> None:
+def test_the_client_can_only_send_get() -> None:
     public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
     assert public == {"get", "follow"}
     package = Path(pipeline.vendors.__file__).parent.parent
     client = Path(inspect.getfile(Client)).parent
     sent = [verb for path in client.glob("*.py") for verb in re.findall(r"\.stream\((\S+),", path.read_text("utf-8"))]
     assert sent == ['"GET"']
-    # Whoever else imported what speaks HTTP could send what it liked. Messages to people go through Apprise, which
-    # posts them to where their owner says.
+    # Code that imported an HTTP library could send other requests. Messages to people go through Apprise, to the
+    # owner's addresses.
     senders = "httpx|httpcore|h11|h2|requests|urllib3|aiohttp|http.client|urllib.request|xmlrpc|smtplib|websockets"
     found = {
         str(path.relative_to(package)): match[1]

@@ -74,7 +74,7 @@ def forecast(
     - `as_of`: the last whole day; later rows are rejected.
     - `balances`: account_id, balance_amount at the end of `as_of`, optionally threshold_amount.
     - `known_charges`: account_id, date, charge_amount; they are added on their day.
-    - `priors`: account_id, mean_daily_amount: somebody's estimate, for accounts with no day observed.
+    - `priors`: account_id, mean_daily_amount: an external estimate, for accounts with no day observed.
     - `pool`: the `.pool` of another result, in place of what these accounts would learn from each other.
     - `on_paths`: called with each account's sample paths as they are drawn, those that `iterate_paths` yields.
 

@@ -47,7 +47,7 @@ class Histories:
     thresholds: Floats
     """(accounts,): NaN where none was given."""
     priors: Floats
-    """(accounts,): mean spend a day as somebody else estimates it; NaN where nobody does."""
+    """(accounts,): mean spend a day by an external estimate; NaN if there is none."""
     charges: Floats
     """(accounts, horizon): known charges, the first column is the day after `as_of`."""
 

@@ -71,7 +71,7 @@ def cut_at_level_shift(days: Floats) -> Floats:
     """Set the days before the newest level shift to NaN; `days` and the result are (accounts, weeks x 7).
 
     There is a shift where the weekly means before and since do not come near each other. The week in which it happened
-    is left out of the comparison. A stop is no shift: after weeks without spend nobody knows whether it resumes.
+    is left out of the comparison. A stop is no shift: after weeks without spend it is unknown whether it resumes.
     """
     weeks = days.reshape(len(days), days.shape[1] // 7, 7)
     is_known = np.isfinite(weeks)

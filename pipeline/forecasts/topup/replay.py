@@ -1,7 +1,7 @@
 """Backtests of top-up policies: past spend, replayed day by day.
 
 All policies see the same spend, up to yesterday only, and the same lead time. None orders while an order is pending.
-Spend continues when the balance is below zero: nobody knows what an empty account would not have spent.
+Spend continues when the balance is below zero: it is unknown what an empty account would not have spent.
 """
 
 from __future__ import annotations

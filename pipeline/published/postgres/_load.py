@@ -119,7 +119,7 @@ def _password(dsn: Secret, target: PostgresTarget) -> str | None:
     is_torn = "@" in parts.get("host", "") + parts.get("dbname", "") or re.search("[^0-9,]", parts.get("port", ""))
     if is_torn:
         raise target.failure(
-            "is no connection string such as postgresql://user:password@host:5432/database; its value is not shown. "
+            "is not a connection string such as postgresql://user:password@host:5432/database; its value is not shown. "
             "In a password @ is written %40, / is %2F and : is %3A"
         )
     password: str | None = parts.get("password")

@@ -11,7 +11,7 @@ select
     balances.limit_amount,
     balances.unconfirmed_amount,
 
-    -- where it came from
+    -- source
     'fresh' as reading_state,
     balances.effective_at_utc,
     balances.fetch_id
@@ -50,7 +50,7 @@ select
     cast(null as decimal(38, 9)) as limit_amount,
     cast(null as decimal(38, 9)) as unconfirmed_amount,
 
-    -- where it came from
+    -- source
     'unknown' as reading_state,
     cast(null as timestamptz) as effective_at_utc,
     max(attempts.fetch_id) as fetch_id

@@ -242,7 +242,7 @@ where effective_cost <> left_amount
 union all
 select distinct
     x_AccountId as account_id,
-    'a purchase is used up by its drawdown, or at once where no drawdown is ever told' as rule
+    'a purchase is used up by its drawdown, or at once if no drawdown is ever reported' as rule
 from marts.focus_cost_and_usage
 where
     ChargeCategory = 'Purchase'

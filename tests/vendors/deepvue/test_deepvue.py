@@ -1,4 +1,4 @@
-"""Deepvue's quirks, each where it would bite."""
+"""Deepvue's peculiarities."""
 
 from decimal import Decimal
 
@@ -38,7 +38,7 @@ def test_an_answer_without_a_plain_balance_is_rejected_and_is_never_zero(body: b
 
 
 @pytest.mark.parametrize("flag", ["false", "0", '"false"', '"FAILED"', '"error"', "null", "[]", '""'])
-def test_an_answer_that_says_it_failed_is_no_balance_and_shows_the_vendors_words(flag: str) -> None:
+def test_an_answer_with_its_own_failure_is_no_balance_and_shows_the_vendors_message(flag: str) -> None:
     body = f'{{"current_balance": 0, "success": {flag}, "message": "temporarily unavailable"}}'
     [reading] = read(VENDOR, _WALLET, body.encode())
     assert (reading.received, reading.accepted.height, reading.drift) == ([1], 0, [])
@@ -48,7 +48,7 @@ def test_an_answer_that_says_it_failed_is_no_balance_and_shows_the_vendors_words
 
 
 @pytest.mark.parametrize("flag", ["true", "1", '"true"', '"Success"', '" OK "'])
-def test_a_flag_that_says_yes_in_another_spelling_is_no_failure(flag: str) -> None:
+def test_a_true_flag_in_another_spelling_is_no_failure(flag: str) -> None:
     [reading] = read(VENDOR, _WALLET, f'{{"current_balance": 5, "success": {flag}}}'.encode())
     assert reading.accepted["balance_amount"].to_list() == [Decimal(5)]
 

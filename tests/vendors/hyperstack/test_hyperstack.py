@@ -1,4 +1,4 @@
-"""Hyperstack's quirks, each where it would bite."""
+"""Hyperstack's peculiarities."""
 
 import json
 from datetime import UTC, date, datetime
@@ -115,7 +115,7 @@ def test_a_bill_that_cannot_be_read_is_not_a_day_without_usage(metrics: object) 
     assert reading.rejected_rows() == [1]
 
 
-def test_the_last_days_cost_speaks_of_the_day_before_the_answer() -> None:
+def test_the_last_days_cost_covers_the_day_before_the_answer() -> None:
     [reading] = read(VENDOR, VENDOR.endpoint("last_day_cost"), example("hyperstack", "last_day_cost"))
     columns = ["claim", "claim_amount", "covers_from_date", "covers_to_date"]
     assert reading.accepted.select(columns).row(0) == (
@@ -143,7 +143,7 @@ def test_a_payment_is_credited_without_its_tax_and_at_its_last_change() -> None:
         (None, "unknown"),
     ],
 )
-def test_a_payment_is_only_credit_where_its_status_can_mean_nothing_else(word: str | None, status: str) -> None:
+def test_a_payment_is_only_credit_with_an_unambiguous_status(word: str | None, status: str) -> None:
     row = {"payment_id": "p", "amount": 5, "status": word, "created_at": "2024-07-29T15:51:28"}
     assert _data("payments", {"data": [row]}).accepted["payment_status"][0] == status
 
@@ -151,7 +151,7 @@ def test_a_payment_is_only_credit_where_its_status_can_mean_nothing_else(word: s
 @pytest.mark.parametrize(
     ("status", "is_on"), [("active", True), ("ENABLED", True), ("inactive", False), ("paused", False), (None, False)]
 )
-def test_top_ups_are_automatic_only_where_the_word_says_so(status: str | None, is_on: bool) -> None:
+def test_top_ups_are_automatic_only_with_a_positive_status(status: str | None, is_on: bool) -> None:
     amount = 100 if is_on else None
     reading = _data("auto_topup", {"status": status, "threshold_amount": amount, "topup_amount": amount})
     assert reading.rejects == []

@@ -1,4 +1,4 @@
-"""Voxpria's quirks, each where it would bite."""
+"""Voxpria's peculiarities."""
 
 import json
 from datetime import UTC, date, datetime
@@ -25,7 +25,7 @@ def _credits(**changes: Any) -> list[RecordReading]:
     return read(VENDOR, _CREDITS, json.dumps({"success": True, "data": data}).encode())
 
 
-def test_the_documented_balance_is_in_credits_and_tells_its_own_time() -> None:
+def test_the_documented_balance_is_in_credits_and_states_its_own_time() -> None:
     [reading] = read(VENDOR, _CREDITS, example("voxpria", "credits"))
     assert reading.accepted.select("balance_amount", "unit_code", "effective_at_utc").row(0) == (
         Decimal(1500), "voxpria-credit", datetime(2025, 2, 9, 12, tzinfo=UTC),
@@ -112,7 +112,7 @@ def test_credits_given_back_are_usage_below_zero() -> None:
     assert (usage.rejects, total.rejects) == ([], [])
 
 
-def test_an_answer_that_says_it_failed_has_neither_days_nor_a_total() -> None:
+def test_an_answer_with_its_own_failure_has_neither_days_nor_a_total() -> None:
     body = {
         "success": "false",
         "error": {"code": 503},

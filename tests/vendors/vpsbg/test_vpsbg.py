@@ -1,4 +1,4 @@
-"""VPSBG's quirks, each where it would bite."""
+"""VPSBG's peculiarities."""
 
 import json
 from datetime import UTC, date, datetime
@@ -51,13 +51,13 @@ def test_the_documented_balance_is_read_with_its_pending_deposit() -> None:
     assert _first(shortfall, "claim_amount") == 0
 
 
-def test_estimated_funds_is_accepted_for_estimated_expenses_and_told_as_drift() -> None:
+def test_estimated_funds_is_accepted_for_estimated_expenses_and_recorded_as_drift() -> None:
     _, expenses, _ = read(VENDOR, _BALANCE, example("vpsbg", "balance"))
     assert _first(expenses, "claim") == "estimated_expenses"
     assert _drift(expenses) == {("estimated_funds", "renamed_field")}
 
 
-def test_the_documented_name_is_no_drift_and_goes_before_the_other() -> None:
+def test_the_documented_name_is_no_drift_and_takes_precedence() -> None:
     _, expenses, _ = _balance(estimated_expenses=31, estimated_funds=...)
     assert _first(expenses, "claim_amount") == 31
     assert _drift(expenses) == set()
@@ -72,7 +72,7 @@ def test_a_claim_that_is_gone_is_drift_and_does_not_touch_the_balance() -> None:
     assert _drift(expenses) == {("estimated_expenses", "missing_field")}
 
 
-def test_a_claim_speaks_of_the_thirty_days_from_the_answer_on() -> None:
+def test_a_claim_covers_the_thirty_days_from_the_answer_on() -> None:
     _, expenses, _ = _balance()
     assert _first(expenses, "covers_from_date") == NOW.date()
     assert _first(expenses, "covers_to_date") == date(2026, 4, 16)
@@ -246,7 +246,7 @@ def _row(endpoint: str, number: int = 0, **changes: Any) -> RecordReading:
     return reading
 
 
-def test_the_documented_orders_are_read_with_what_came_from_the_balance() -> None:
+def test_the_documented_orders_are_read_with_their_part_from_the_balance() -> None:
     [reading] = read(VENDOR, _ORDERS, example("vpsbg", "orders"))
     columns = ["order_id", "order_kind", "order_status", "net_amount", "gross_amount", "from_balance_amount"]
     assert reading.accepted.select(columns).rows() == [
@@ -257,12 +257,12 @@ def test_the_documented_orders_are_read_with_what_came_from_the_balance() -> Non
     assert reading.drift == []
 
 
-def test_every_status_of_an_order_is_asked_for() -> None:
+def test_every_status_of_an_order_is_requested() -> None:
     assert isinstance(_ORDERS.listing, Pages)
     assert _ORDERS.listing.params["filter[status]"] == "processing,cancelled,paid,awaiting_payment"
 
 
-def test_what_an_order_took_from_the_balance_is_readable_or_the_order_is_rejected() -> None:
+def test_an_order_without_a_readable_amount_is_rejected() -> None:
     assert [each.column_name for each in _row("orders", amount_from_balance="n/a").rejects] == ["from_balance_amount"]
     assert _first(_row("orders", amount="n/a"), "net_amount") is None
     assert _first(_row("orders", due_at="soon"), "due_at_utc") is None
@@ -291,7 +291,7 @@ def test_the_documented_invoices_name_their_orders() -> None:
     assert _first(_row("invoices", order_ids=[]), "order_ids") is None
 
 
-def test_a_renewal_costs_what_is_stated_and_else_the_plan_for_its_cycle() -> None:
+def test_a_renewal_costs_the_stated_amount_or_else_the_plan_for_its_cycle() -> None:
     [reading] = read(VENDOR, _SERVERS, example("vpsbg", "servers"))
     assert reading.accepted.select("charge_id", "charge_amount", "is_automatic", "description").rows() == [
         ("2801", Decimal("17.97"), True, "web-1.example"),
@@ -343,7 +343,7 @@ def test_a_renewal_that_cannot_be_priced_for_certain_is_rejected_by_name(changes
         ({"auto_renew": True, "cancel_request": False}, True),
     ],
 )
-def test_a_server_renews_itself_where_it_is_set_to_and_nobody_asked_for_its_end(
+def test_a_server_renews_automatically_if_enabled_and_not_cancelled(
     changes: dict[str, object], is_automatic: bool
 ) -> None:
     assert _first(_row("servers", **changes), "is_automatic") is is_automatic

@@ -1,4 +1,4 @@
--- Shares of accounts in different units may be put together, their losses may not.
+-- Shares of accounts in different units may be combined, their losses may not.
 select horizon_days, count(*) as account_count, cast(sum(forecast_count) as bigint) as forecast_count,
     min(first_issue_date) as first_issue_date, max(last_issue_date) as last_issue_date,
     sum(coverage_80_ratio * forecast_count) / sum(forecast_count) as coverage_80_ratio,

@@ -1,5 +1,5 @@
--- What is to be ordered within $due_days days, today included: with tax where the rate is known, and in the reporting currency by
--- the price of a credit and the exchange rates of the balance's day.
+-- Orders due within $due_days days, today included: with tax if the rate is known, and in the reporting currency by the
+-- price of a credit and the exchange rates of the balance's day.
 with
 due as (
     select status.account_id, status.order_by_date, status.topup_amount, status.topup_gross_amount,

@@ -1,5 +1,5 @@
--- What was spent from the first of the month of issue on, and quantiles of the total by the end of that month and of the
--- next. Days of which nothing was observed are counted, and are not in it.
+-- Spend from the first of the month of issue on, and quantiles of the total by the end of that month and of the next.
+-- Unobserved days are counted, and not included.
 with
 issued as (
     select account_id, issue_date, unit_code, cast(date_trunc('month', issue_date) as date) as month

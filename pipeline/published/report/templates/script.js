@@ -3,12 +3,12 @@
   const at = (id) => document.getElementById(id);
   const box = at("cards"), cards = [...box.children], tools = at("tools");
 
-  // Readings become stale and days run out also where nobody makes a new page: the rules of pipeline/models/status_at.py.
+  // Readings become stale and days run out without a new page, too: the rules of pipeline/models/status_at.py.
   const DAY = 86400000;
   const CRITICAL_DAYS = {{ critical_days }}, WARNING_DAYS = {{ warning_days }}, WATCH_DAYS = {{ watch_days }};
   const RANKS = ["critical", "warning", "unknown", "watch", "ok"];
   const judge = (facts, asOf, now) => {
-    // What is not known is NaN, which no comparison holds for.
+    // Unknown values are NaN, for which every comparison is false.
     const number = (key) => (facts[key] ? Number(facts[key]) : NaN);
     const dates = Math.floor(now / DAY) - Math.floor(asOf / DAY);
     const days = Math.max(number("days") - (facts.byDay ? dates : (now - asOf) / DAY), 0);
@@ -32,7 +32,7 @@
   };
   // end of the rules
 
-  // How old the page is, nobody but its reader knows; `?as-of=` takes an instant in the place of the clock.
+  // The page's age is only known when it is opened; `?as-of=` replaces the clock by an instant.
   const asOf = Date.parse(at("as-of").dateTime), asked = Date.parse(new URLSearchParams(location.search).get("as-of") || "");
   const now = Math.max(Number.isNaN(asked) ? Date.now() : asked, asOf);
   const minutes = Math.floor((now - asOf) / 60000);
@@ -60,10 +60,10 @@
     }
     Object.assign(card.dataset, { severity: found.severity, reading: found.state });
   }
-  const told = [[worse, "more urgent"], [stale, "not read since, so stale"]]
+  const marked = [[worse, "more urgent"], [stale, "not read since, so stale"]]
     .filter(([names]) => names.length).map(([names, words]) => `${words}: ${names.join(", ")}`);
-  if (told.length) {
-    at("aged").textContent = `Since this page was made, ${told.join("; ")}.`;
+  if (marked.length) {
+    at("aged").textContent = `Since this page was made, ${marked.join("; ")}.`;
     at("aged").hidden = false;
   }
   for (const each of RANKS) {

@@ -1,4 +1,4 @@
-"""What the vendor of an account in some state would have answered in nine weeks of polling."""
+"""Answers that the vendor of an account in some state would have given in nine weeks of polling."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from decimal import Decimal
 from typing import Any
 
 from tests.lattice.combinations import Combination
-from tests.lattice.truth import CHANGES, NOW, RECORDS, UNITS, Entry, Told, Truth
+from tests.lattice.truth import CHANGES, NOW, RECORDS, UNITS, Entry, SimulatedAccount, Truth
 from tests.staging.landed import Landing
 
 
-def tell(account_id: str, number: int, combination: Combination) -> Told:
-    """Nine weeks of the account."""
+def simulate(account_id: str, number: int, combination: Combination) -> SimulatedAccount:
+    """Simulate nine weeks of the account."""
     former = f"{account_id}-old" if combination["life"] == "renamed" else None
-    told = Told(account_id, combination, number, former, combination["life"] != "removed")
-    _Answers(told).tell()
-    return told
+    simulated = SimulatedAccount(account_id, combination, number, former, combination["life"] != "removed")
+    _Answers(simulated).simulate()
+    return simulated
 
 
 class _Answers(Truth):
     """The vendor's answers, poll after poll."""
 
-    def __init__(self, told: Told) -> None:
-        super().__init__(told)
+    def __init__(self, simulated: SimulatedAccount) -> None:
+        super().__init__(simulated)
         self.landing = Landing(folder=None, ids=())  # type: ignore[arg-type]
         self.ordinal = 0
         self.kept_rows: list[tuple[datetime, Decimal, str]] = []
 
     def land(self, endpoint: str, body: object, at: datetime, poll: int, **more: Any) -> None:
         self.ordinal += 1
-        place = int(at.timestamp()) * 10**9 + at.microsecond * 1000 + self.told.number * 10_000 + self.ordinal
-        renamed = self.told.former_id if poll < RECORDS[2] else None
+        place = int(at.timestamp()) * 10**9 + at.microsecond * 1000 + self.simulated.number * 10_000 + self.ordinal
+        renamed = self.simulated.former_id if poll < RECORDS[2] else None
         vendor = "manual" if endpoint == "readings" else self.state.vendor
-        self.told.fetches.append(
+        self.simulated.fetches.append(
             self.landing.fetch(
-                vendor, endpoint, body, account_id=renamed or self.told.account_id, at=at,
+                vendor, endpoint, body, account_id=renamed or self.simulated.account_id, at=at,
                 run_id=f"run-{poll:02d}", fetch_id=f"{place:016x}", **more,
             )
         )  # fmt: skip
 
-    def tell(self) -> None:
+    def simulate(self) -> None:
         good, bad = self.polls()
         self.history()
         self.live(good)
         asked = sorted([*good, *bad])
-        # Listings are long: what the first, a middle and the last say is enough.
+        # Listings are long: the first, a middle and the last poll are enough.
         listed = {asked[0], asked[len(asked) // 2], asked[-1]} if asked else set()
         for poll in asked:
             self.balance(poll, is_good=poll in good)
             if poll in listed and not (poll in bad and self.state["trouble"] == "first_failed"):
                 self.listings(poll)
-        newest = max(self.told.readings, default=None)
-        stated = self.told.readings[newest][1] if newest else None
+        newest = max(self.simulated.readings, default=None)
+        stated = self.simulated.readings[newest][1] if newest else None
         own = {"voxpria": "voxpria-credit", "hyperstack": "USD"}.get(self.state.vendor, "unknown")
         if self.state.vendor == "deepvue" and self.state["unit"] != "absent":
             own = "INR"
         is_nobodys = own == "unknown" and self.state["csv"] != "none"
-        self.told.unit = stated or (None if is_nobodys else own)
+        self.simulated.unit = stated or (None if is_nobodys else own)
 
     def history(self) -> None:
-        """Readings kept by hand in an account that has an API: from before it, or beside its own."""
+        """Readings kept by hand for an account that has an API: from before it, or in addition."""
         csv = self.state["csv"]
         if csv == "none":
             return
@@ -73,7 +73,7 @@ class _Answers(Truth):
         if csv == "same_instants":
             rows = [(self.at(poll), Decimal(77)) for poll in (2, 9)]
         for at, amount in rows:
-            self.told.readings[at] = (amount, unit)
+            self.simulated.readings[at] = (amount, unit)
         # A file is read after its rows were written.
         self.file(9 if csv == "same_instants" else 0, rows, unit)
 
@@ -102,7 +102,7 @@ class _Answers(Truth):
             if not is_good:
                 body = {"message": "under maintenance"}
             elif not (self.state.vendor == "vpsbg" and self.state["unit"] == "absent"):
-                self.told.readings[at] = (amount, unit)
+                self.simulated.readings[at] = (amount, unit)
             self.land(endpoint, body, at, poll)
 
     def body(self, amount: Decimal, unit: str | None) -> dict[str, Any]:
@@ -149,14 +149,14 @@ class _Answers(Truth):
                 return {"current_balance": stated, "success": True}
 
     def kept(self, poll: int, *, is_good: bool) -> None:
-        """A file kept by hand: all rows so far; an unreadable newest row is one as people type it."""
+        """A file kept by hand: all rows so far; an unreadable newest row is a typical typing mistake."""
         if not is_good and self.state["trouble"] != "last_unreadable":
             self.land("readings", b"", self.at(poll), poll, outcome="not_found")
             return
         if is_good:
             self.kept_rows.append((self.at(poll), self.amount_at(self.at(poll)), self.unit_at(poll) or ""))
             if self.state["unit"] != "absent":
-                self.told.readings[self.at(poll)] = self.kept_rows[-1][1:]
+                self.simulated.readings[self.at(poll)] = self.kept_rows[-1][1:]
         spelled = {"lower_case": " {} ", "absent": ""}.get(self.state["unit"], "{}")
         lower = self.state["unit"] == "lower_case"
         lines = [
@@ -182,7 +182,7 @@ class _Answers(Truth):
         if self.state["ledger"] == "absent":
             self.land("transactions", b"", at, poll, outcome="forbidden")
             return
-        if self.state["ledger"] == "future" and not self.told.entries:
+        if self.state["ledger"] == "future" and not self.simulated.entries:
             for number, days in enumerate((5, 40)):
                 ahead = Entry(
                     NOW + timedelta(days=days),
@@ -190,10 +190,10 @@ class _Answers(Truth):
                     -self.step,
                     "EUR" if self.state["entry_unit"] != "none" else None,
                 )
-                self.told.entries[f"n{number}"] = ahead
+                self.simulated.entries[f"n{number}"] = ahead
         rows = [
             self.row(name, entry)
-            for name, entry in sorted(self.told.entries.items(), key=lambda each: each[1].at, reverse=True)
+            for name, entry in sorted(self.simulated.entries.items(), key=lambda each: each[1].at, reverse=True)
             if entry.at <= at or name[0] == "n"
         ]
         self.land("transactions", {"data": rows, "links": {"next": None}, "meta": {}}, at, poll)
@@ -241,7 +241,7 @@ class _Answers(Truth):
     def usage_rows(self, at: datetime, back: int) -> Iterator[tuple[date, Decimal | None]]:
         for number in reversed(range(back)):
             day = (at - timedelta(days=number)).date()
-            yield day, self.told.usage.get(day)
+            yield day, self.simulated.usage.get(day)
 
     def days(self, poll: int, at: datetime) -> None:
         span = (self.at(0).date(), at.date())
