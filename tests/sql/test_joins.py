@@ -12,7 +12,7 @@ from pipeline.models.discovery import discover
 from pipeline.published.report.report_queries import FLEET_QUERIES, text_of
 from tests.staging.landed import Workshop
 
-_KNOWN = {"core.balance_intervals", "core.ledger_periods", "core.spend_daily", "marts.account_status"}
+_KNOWN = {"core.balance_intervals", "core.ledger_periods", "core.spend_daily"}
 """Models that still join so, or with a table of one row."""
 
 

@@ -276,7 +276,7 @@ converted as (
             judged.account_id = prices.account_id
             and judged.unit_code = prices.unit_code
             and judged.read_date >= prices.from_date
-            and (prices.to_date is null or judged.read_date <= prices.to_date)
+            and judged.read_date <= core.open_end(prices.to_date)
     left join core.conversion_rates as rates
         on
             coalesce(prices.price_unit_code, judged.unit_code) = rates.unit_code
