@@ -1,8 +1,4 @@
-"""How SELECTs join: each row of one side with those that belong to it, not with every row of the other.
-
-DuckDB hashes a join only by comparisons of the one side with the other. Anything else in the ON of a LEFT JOIN, such as
-`to_date is null or ...` or a condition on the left side alone, lets it compare all rows with all rows.
-"""
+"""Checks and the report's queries join by hash, as models do (test_plans.py)."""
 
 from __future__ import annotations
 
@@ -11,9 +7,6 @@ import duckdb
 from pipeline.models.discovery import discover
 from pipeline.published.report.report_queries import FLEET_QUERIES, text_of
 from tests.staging.landed import Workshop
-
-_KNOWN = {"core.balance_intervals", "core.ledger_periods", "core.spend_daily"}
-"""Models that still join so, or with a table of one row."""
 
 
 def _is_quadratic(connection: duckdb.DuckDBPyConnection, select: str) -> bool:
@@ -29,7 +22,6 @@ def test_no_left_join_compares_all_rows_with_all_rows(workshop: Workshop) -> Non
         "SELECT prices.price_amount FROM core.accounts AS accounts LEFT JOIN core.credit_prices AS prices "
         "ON accounts.account_id = prices.account_id AND accounts.vendor = 'manual'",
     )
-    selects = {name: model.select for name, model in discover().items()}
-    selects |= {f"{name}: {check.name}": check.select for name, model in discover().items() for check in model.checks}
+    selects = {f"{name}: {check.name}": check.select for name, model in discover().items() for check in model.checks}
     selects |= {query: text_of(query) for query in FLEET_QUERIES}
-    assert {name for name, select in selects.items() if _is_quadratic(connection, select)} <= _KNOWN
+    assert {name for name, select in selects.items() if _is_quadratic(connection, select)} == set()

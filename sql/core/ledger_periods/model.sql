@@ -219,9 +219,10 @@ with_best_count as (
             and counted.known_month = untaxed.known_month
             and counted.month_count = untaxed.month_count
             and counted.sign_convention = untaxed.sign_convention
-            and counted.amount_basis = 'with_tax'
             and untaxed.amount_basis = 'stated'
-    where counted.reconciled_count >= 2 * coalesce(untaxed.reconciled_count, 0)
+    where
+        counted.amount_basis = 'stated'
+        or counted.reconciled_count >= 2 * coalesce(untaxed.reconciled_count, 0)
 ),
 
 best as (

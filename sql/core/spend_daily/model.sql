@@ -272,7 +272,15 @@ spend as (
         days.spend_date,
         rows_wanted.unit_code,
         cast(
-            coalesce(ledger_spend.spend_amount, usage_spend.spend_amount, balance_spend.spend_amount, 0)
+            -- The evidence is chosen here and not in the joins: a condition on one side alone would keep DuckDB from
+            -- joining by hash.
+            coalesce(
+                case days.basis
+                    when 'ledger' then ledger_spend.spend_amount
+                    when 'usage' then usage_spend.spend_amount
+                    when 'balance' then balance_spend.spend_amount
+                end, 0
+            )
             as decimal(38, 9)
         ) as spend_amount,
         days.basis,
@@ -284,7 +292,7 @@ spend as (
                     and unknown_spend.account_id is null
             else days.spend_date < days.through_date and (days.basis = 'ledger' or partial_days.account_id is null)
         end as is_complete,
-        coalesce(balance_spend.is_spread, false) as is_spread
+        days.basis = 'balance' and coalesce(balance_spend.is_spread, false) as is_spread
     from days
     inner join rows_wanted on days.account_id = rows_wanted.account_id and days.spend_date = rows_wanted.spend_date
     left join ledger_spend
@@ -292,19 +300,16 @@ spend as (
             days.account_id = ledger_spend.account_id
             and days.spend_date = ledger_spend.spend_date
             and rows_wanted.unit_code = ledger_spend.unit_code
-            and days.basis = 'ledger'
     left join usage_spend
         on
             days.account_id = usage_spend.account_id
             and days.spend_date = usage_spend.spend_date
             and rows_wanted.unit_code = usage_spend.unit_code
-            and days.basis = 'usage'
     left join balance_spend
         on
             days.account_id = balance_spend.account_id
             and days.spend_date = balance_spend.spend_date
             and rows_wanted.unit_code = balance_spend.unit_code
-            and days.basis = 'balance'
     left join unknown_spend
         on
             days.account_id = unknown_spend.account_id
@@ -332,13 +337,12 @@ converted as (
         ) as reporting_amount
     from spend
     inner join core.accounts as accounts on spend.account_id = accounts.account_id
-    -- A price is one of credits.
     left join core.credit_prices as prices
         on
             spend.account_id = prices.account_id
-            and spend.unit_code like '%-%'
+            and spend.unit_code = prices.unit_code
             and spend.spend_date >= prices.from_date
-            and (prices.to_date is null or spend.spend_date <= prices.to_date)
+            and spend.spend_date <= core.open_end(prices.to_date)
     left join core.conversion_rates as rates
         on
             coalesce(prices.price_unit_code, spend.unit_code) = rates.unit_code
