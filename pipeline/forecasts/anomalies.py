@@ -1,6 +1,6 @@
 """Days and levels far outside what was forecast for them, how improbable they were, and their likely cause.
 
-Compares issued forecasts with actual spend. Changes no forecast, and excludes no day from what forecasts learn from.
+Compares what was issued with what came. Changes no forecast, and excludes no day from what forecasts learn from.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def refused(
 
 LINES = {
     "a clock where one account of many is real": (
-        "the clock can be set only for a sandbox: account real asks https://api.example.com/v1, which lives in the "
-        "present; leave --as-of out"
+        "the clock can be set only for a sandbox: account real asks https://api.example.com/v1, which runs in "
+        "real time; leave --as-of out"
     ),
     "a clock that is none": "--as-of: 'garbage' is not an instant; write it as 2026-11-21T05:00:00Z",
     "a clock without a zone": (

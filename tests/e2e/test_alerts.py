@@ -191,8 +191,8 @@ def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(notified:
         ("--acknowledge", "voxpria-campaign"): "there is no open alert",
         ("--acknowledge", "vpsbg-main"): "there is no open alert",
         ("--acknowledge", "voxpria-campaign", "--rule", "runways"): "known rules are runway, amount",
-        ("--rule", "runway"): "go with --acknowledge",
-        ("--test", "--acknowledge", "voxpria-campaign"): "two things",
+        ("--rule", "runway"): "need --acknowledge",
+        ("--test", "--acknowledge", "voxpria-campaign"): "cannot be combined",
     }.items():
         refused = bench.command("alerts", *arguments)
         assert (refused.returncode, refused.stdout) == (2, "")

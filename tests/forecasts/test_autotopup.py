@@ -69,7 +69,7 @@ def test_a_balance_below_zero_is_depleted_and_an_inactive_trigger_is_reported():
         (Rule(is_on=True, topup_amount=Decimal(5)), "does not state their trigger."),
         (Rule(is_on=True, threshold_amount=Decimal(5)), "does not state their amount."),
         (Rule(is_on=True, threshold_amount=Decimal(5), topup_amount=Decimal(0)), "an amount of 0.00 has no effect"),
-        (Rule(is_on=True, threshold_amount=Decimal(-5), topup_amount=Decimal(9)), "a trigger of -5.00 acts when"),
+        (Rule(is_on=True, threshold_amount=Decimal(-5), topup_amount=Decimal(9)), "a trigger of -5.00 acts after"),
     ],
 )
 def test_automatic_top_ups_that_are_not_modelled_have_a_reason(rule, words):
