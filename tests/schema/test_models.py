@@ -221,20 +221,21 @@ _POSTGRES = set(
 )
 # The rule of conversion is defined once, as macros of the warehouse; PostgreSQL would have them as functions.
 _CONVERSION = {"to_reporting", "source_of"}
+_PRICED = {"at_price", "open_end"}
 # What only DuckDB has, by model. Each has a plain rewriting elsewhere: arg_max is a row_number() of 1, try_cast a
 # comparison before a cast, json_merge_patch jsonb's `||`, and the dictionary would read that engine's own catalogue.
 _DUCKDB_ONLY = {
     "core.accounts": {"arg_max", "json_merge_patch", "json_object"},
     "core.balance_residuals": {"split", "try_cast"},
     "core.balance_intervals": {"arg_min", "array_agg", "array_sort", "array_to_string"},
-    "marts.balance_bridge_daily": {"arg_max", "arg_min"},
-    "marts.balance_bridge_monthly": {"arg_max", "arg_min"},
+    "marts.balance_bridge_daily": {"arg_max", "arg_min", "span_class"},
+    "marts.balance_bridge_monthly": {"arg_max", "arg_min", "span_class"},
     "marts.vendor_claim_accuracy": {"arg_max", "mean_of"},
     "marts.forecast_accuracy": {"arg_max", "mean_of"},
     "core.spend_daily": _CONVERSION,
     "marts.account_status": _CONVERSION | {"age_words", "mean_of", "try_cast"},
-    "marts.focus_cost_and_usage": {"try_cast"},
-    "marts.focus_cost_and_usage_estimated": {"try_cast"},
+    "marts.focus_cost_and_usage": _PRICED | {"try_cast"},
+    "marts.focus_cost_and_usage_estimated": _PRICED,
     "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "duckdb_views", "regexp_extract", "split"},
 }
 
