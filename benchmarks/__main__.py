@@ -2,7 +2,7 @@
 
 python -m benchmarks                     every row; takes about half an hour, most of it making the data
 python -m benchmarks startup demo        some of them
-python -m benchmarks --write             every row, and the table of docs/reliability.md
+python -m benchmarks --write             every row, and the table of docs/performance.md
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MEASURES: dict[str, Callable[[Path], list[Row]]] = {
     "demo": startup.measure_demo,
     "report": report.measure,
 }
-PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def main() -> int:
     """Measure, print, and with `--write` keep the results; returns 1 if a goal was not reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="which; all where none is named")
-    parser.add_argument("--write", action="store_true", help="replace the table in docs/reliability.md")
+    parser.add_argument("--write", action="store_true", help="replace the table in docs/performance.md")
     parser.add_argument("--scratch", type=Path, help="where the data is made and kept for another run")
     asked = parser.parse_args()
     rows: list[Row] = []
