@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.orchestration import refresh
 from tests.cli.accounts import account
 from tests.cli.conftest import Desk, Publish
 from tests.sandbox_faults import Sandbox
@@ -153,3 +154,18 @@ def test_a_used_port_is_named(tmp_path: Path) -> None:
     assert done.stderr == (
         f"drawdown: port {port} on 127.0.0.1 is not available: Address already in use; `--port 0` picks a free one\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("problem", "ending"),
+    [
+        (refresh.RunFailed("r", ["a", "b"]), ("r", ("a", "b"))),
+        (KeyboardInterrupt(), (None, ("interrupted",))),
+        (OSError("the disk\nis full"), (None, ("the disk", "is full"))),
+        (ValueError(), (None, ("ValueError",))),
+    ],
+)
+def test_how_a_run_ended_is_told_in_lines_with_its_id_where_it_had_begun(
+    problem: BaseException, ending: tuple[str | None, tuple[str, ...]]
+) -> None:
+    assert refresh.ending(problem) == ending
