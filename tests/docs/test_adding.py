@@ -136,6 +136,7 @@ def test_a_table_added_by_the_page_passes_its_case_and_is_published(copy: Path, 
     ran = type_in(commands, copy, _environment(copy), copy / "bin")
 
     all_well(ran)
-    assert "1 passed" in ran[0].out[-1]
+    # Its case, and the plan of its SELECT.
+    assert "2 passed" in ran[0].out[-1]
     assert ran[2].out[-1].strip() == "6"
     assert (copy / "data/published/parquet/marts.open_entries.parquet").exists()
