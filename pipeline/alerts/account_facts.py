@@ -1,4 +1,4 @@
-"""What the rules know of an account: facts without words."""
+"""Inputs of the alert rules: facts about one account, without text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Final
 
 UNEXPLAINED_DAYS: Final = 7
-"""Unexplained intervals count for this long; after that, they are history."""
+"""Days for which an unexplained interval counts."""
 SETTLING_DAYS: Final = 1
-"""Entries are booked late: what is younger may still be explained."""
+"""Days before an interval counts as unexplained, because entries are booked late."""
 ANOMALY_DAYS: Final = 7
 DRIFT_DAYS: Final = 2
 
@@ -42,7 +42,7 @@ class AnswerChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
-    """All that the rules need to know of one account."""
+    """Inputs of the alert rules for one account."""
 
     account_id: str
     unit_code: str
@@ -52,15 +52,15 @@ class AccountFacts:
     balance_amount: Decimal | None
     reason: str
     expected_balance_amount: Decimal | None = None
-    """The balance less what is expected to have been spent since; the balance where it is as good as of now."""
+    """The balance less the spend expected since the reading; the balance itself if it is current."""
     failed_poll_count: int = 0
-    """Requests for the balance since the last that gave one."""
+    """Consecutive failed requests for the balance."""
     silent_seconds: float | None = None
-    """Time since the last request that gave a balance, or since the first; None where nothing was asked."""
+    """Time since the last successful request for the balance, or since the first; None if there was none."""
     is_overdue: bool = False
-    """The reading is older than the account's readings may be, or a newer row was refused: no request mends that."""
+    """The reading is older than `stale_after_seconds`, or a newer row was rejected, which no retry fixes."""
     remedy: str | None = None
-    """What the newest failed request said of itself, and what to do."""
+    """Message of the newest failed request, with the remedy."""
     topup_advice: str | None = None
     topup_amount: Decimal | None = None
     topup_gross_amount: Decimal | None = None
@@ -69,7 +69,7 @@ class AccountFacts:
     """There is a forecast, or a complete day of spend."""
     runway_days: float | None = None
     cautious_days: float | None = None
-    """Days until it is dry with 1 chance in 10."""
+    """Days until the account is dry with a probability of 10 %."""
     runway_p50_date: date | None = None
     depleted_7d_probability: float | None = None
     burn_28d_amount: Decimal | None = None
@@ -77,16 +77,16 @@ class AccountFacts:
     alert_below_amount: Decimal | None = None
     threshold_amount: Decimal | None = None
     unexplained_amount: Decimal | None = None
-    """Sum of the sizes of what nobody can explain of the last intervals."""
+    """Sum of the absolute unexplained amounts of the last intervals."""
     unexplained_classes: tuple[str, ...] = ()
-    """What these look like, in alphabetical order."""
+    """Classes of these amounts, in alphabetical order."""
     unexplained_until_utc: datetime | None = None
-    """When the newest of these intervals closed."""
+    """End of the newest of these intervals."""
     anomaly: Anomaly | None = None
-    """The newest anomaly of the last days, changes of the unit aside."""
+    """The newest anomaly of the last days, except changes of the unit."""
     unit_change_reason: str | None = None
     """The newest change of the balance's unit in the last days."""
     broken_rules: tuple[BrokenRule, ...] = ()
-    """The rules of tables that its rows break now."""
+    """Rules that its rows break in this build."""
     answer_changes: tuple[AnswerChange, ...] = ()
-    """What had another structure, or was rejected, lately."""
+    """Recent changes of the answers' structure, and rejected columns."""

@@ -1,4 +1,4 @@
-"""What the messages say of an account's facts, rule by rule; the rules of balances say theirs themselves."""
+"""Message texts of the rules that report facts other than balances."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipeline.support.wording import amount, instant
 
 
 def unexplained(reading: AccountFacts) -> str:
-    """How much cannot be explained, what it looks like, and where to look."""
+    """The unexplained amount, its classes, and where to look."""
     if not reading.unexplained_amount or reading.unexplained_until_utc is None:
         return "Every balance change of the last days is explained."
     return (
@@ -18,7 +18,7 @@ def unexplained(reading: AccountFacts) -> str:
 
 
 def anomaly(reading: AccountFacts) -> str:
-    """The newest anomaly, with its kind first."""
+    """Kind and reason of the newest anomaly."""
     if reading.anomaly is None:
         return "Spend in the last days was as forecast."
     return f"{reading.anomaly.anomaly_kind}: {reading.anomaly.reason}"
@@ -30,7 +30,7 @@ def unit(reading: AccountFacts) -> str:
 
 
 def quarantine(reading: AccountFacts) -> str:
-    """Every rule that its rows break, with the table."""
+    """The broken rules with their tables."""
     if not reading.broken_rules:
         return "All of its rows satisfy the tables' checks again."
     broken = "; ".join(f"{each.table_name}: {each.rule_name}" for each in reading.broken_rules)
@@ -38,7 +38,7 @@ def quarantine(reading: AccountFacts) -> str:
 
 
 def drift(reading: AccountFacts) -> str:
-    """The first of the changes, and how many more there are."""
+    """The first change and the number of others."""
     if not reading.answer_changes:
         return "The vendor's answers have had their usual structure for some days."
     first = reading.answer_changes[0]

@@ -1,7 +1,7 @@
-"""The rules: what a reading says of an account, as findings for the state machine. Pure.
+"""The alert rules: facts about an account become results for the state machine. Pure functions.
 
-While an account has no fresh reading, days left and limits are judged by its last good one, aged to now: an alert may
-open or escalate by that, and never gets better. A stale reading has an alert of its own, after a grace.
+Without a fresh reading, days left and limits are judged by the last good one, aged to now: an alert may open or
+escalate by that, and never improves. A stale reading has its own alert, after a grace period.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pipeline.settings.alert_policy import Policy, rank
 from pipeline.support.wording import amount, chance
 
 STALE_AFTER_POLLS: Final = 3
-"""So many requests in a row without a balance are an alert,"""
+"""Consecutive failed requests after which the stale alert opens."""
 STALE_AFTER_SECONDS: Final = 6 * 3600.0
-"""and so is any after this time without a good reading: a vendor's short trouble is no message."""
+"""Time without a good reading after which it opens. A vendor's short outage sends no message."""
 DAYS_MARGIN: Final = 1.25
-"""An alert of days left gets better only where a quarter more than these days is left."""
+"""An alert of days left improves only with a quarter more days than the limit."""
 AMOUNT_MARGIN: Final = Decimal("0.05")
-"""An alert of an amount is over only where the balance is a twentieth of the limit above it."""
+"""An alert of an amount ends only if the balance exceeds the limit by a twentieth of it."""
 UNEXPLAINED_SHARE: Final = Decimal("0.1")
-"""Unexplained money counts from a tenth of a day's mean spend on; the alert is over when nothing is unexplained."""
+"""Unexplained money counts from a tenth of the mean daily spend; the alert ends when nothing is unexplained."""
 
 
 def findings(reading: AccountFacts, policy: Policy) -> Iterator[RuleResult]:
-    """One finding for each rule that is on and that the account has what it needs for."""
+    """Yield a result for each rule that is on and whose inputs the account has."""
     for rule, find in _RULES.items():
         severity = policy.severity(rule)
         if severity is not None:
@@ -40,7 +40,7 @@ def findings(reading: AccountFacts, policy: Policy) -> Iterator[RuleResult]:
 
 
 def runway_severity(reading: AccountFacts, margin: float = 1.0) -> str | None:
-    """How urgent the days left are, by the limits of marts.account_status times a margin."""
+    """Severity of the days left, by the limits of marts.account_status times a margin."""
     if reading.balance_amount is not None and reading.balance_amount <= 0:
         return "critical"
     days, cautious = reading.runway_days, reading.cautious_days
@@ -75,7 +75,7 @@ def _own_limit(reading: AccountFacts, severity: str) -> RuleResult | None:
 
 def _threshold(reading: AccountFacts, severity: str) -> RuleResult:
     if reading.threshold_amount is None:
-        # A vendor that leaves its threshold out once has not said that it has none.
+        # A missing threshold does not mean that the vendor removed it.
         return _finding(reading, "threshold", None, None, "", is_known=False)
     return _limit(reading, "threshold", severity, reading.threshold_amount, "the vendor's threshold")
 
@@ -105,7 +105,7 @@ def _stale(reading: AccountFacts, severity: str) -> RuleResult:
     words = reading.reason
     if reading.remedy:
         words += f" {reading.remedy.rstrip('.')}."
-    # Within the grace nothing opens, and nothing that is open is over.
+    # Within the grace period no alert opens or ends.
     return _finding(reading, "stale", severity if is_bad else None, severity, words, is_known=True)
 
 

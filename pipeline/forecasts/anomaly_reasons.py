@@ -1,4 +1,4 @@
-"""What `reason` says of each kind of anomaly."""
+"""Text of the column `reason` for each kind of anomaly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.support.wording import amount, instant, odds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnusualDays:
-    """A day, or several in a row, that were too improbable. Amounts are those of a day."""
+    """One improbable day, or several in a row. Amounts are per day."""
 
     kind: str
     """One of `anomaly_events.KINDS`."""
@@ -27,12 +27,12 @@ class UnusualDays:
     is_above: bool
     """Above what was expected, not below."""
     is_followed: bool
-    """The day after has been judged; it was not as unusual."""
+    """The next day was judged and was not as unusual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitChange:
-    """A balance in another unit than before."""
+    """A change of the balance's unit."""
 
     changed_at_utc: datetime
     unit_before_code: str
@@ -80,12 +80,12 @@ def _sequel(days: UnusualDays) -> str:
 
 def of_units(changes: Sequence[UnitChange]) -> str:
     """The changes of one day."""
-    told = " ".join(
+    described = " ".join(
         f"Until {instant(each.changed_at_utc)} the balance was in {each.unit_before_code}, since then it is in "
         f"{each.unit_code}."
         for each in changes
     )
-    return f"{told} Amounts of different units are never added: burn and forecasts start with the change."
+    return f"{described} Amounts of different units are never added: burn and forecasts start with the change."
 
 
 def of_conventions(changes: Sequence[ConventionChange]) -> str:

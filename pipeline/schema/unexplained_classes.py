@@ -1,6 +1,6 @@
-"""The classes of unexplained amounts: what each says, and which are no missing money.
+"""Classes of unexplained amounts, with their texts, and those that are not missing money.
 
-`core.balance_residuals` finds the class; the column `unexplained_class` lists those that there are.
+`core.balance_residuals` assigns the class; the column `unexplained_class` lists all of them.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 EXPECTED: Final = ("boundary", "pending_deposit", "rounding")
-"""No missing money: booked beside the boundary of two intervals, on its way, or less than the last digit that is
-stated."""
+"""Not missing money: booked on the other side of an interval's boundary, on its way, or below the last stated digit."""
 
 MEANINGS: Final = {
     "missing_entry": "an entry seems to be missing",
@@ -17,11 +16,11 @@ MEANINGS: Final = {
     "duplicate_entry": "an entry seems to be booked twice",
     "tax": "it is the tax of an entry",
     "unit_price": "usage was billed at a price other than stated",
-    "pending_deposit": "it is what unconfirmed deposits changed by",
+    "pending_deposit": "unconfirmed deposits changed by it",
     "restated": "the vendor changed figures that it had stated",
     "boundary": "it was booked in one interval and moved the balance in the next",
     "rounding": "it is smaller than the last digit that the vendor states",
     "unit_change": "the unit of the balance changed in between",
     "unknown": "no known cause matches it",
 }
-"""What each class says, for people: docs/reconciliation.md has the rules."""
+"""Text of each class; docs/reconciliation.md has the rules."""
