@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import duckdb
+import pytest
 
 from pipeline.models.discovery import discover
 from pipeline.published.report.report_queries import FLEET_QUERIES, text_of
@@ -13,6 +14,7 @@ def _is_quadratic(connection: duckdb.DuckDBPyConnection, select: str) -> bool:
     return any("BLOCKWISE_NL_JOIN" in plan for _, plan in connection.sql(f"EXPLAIN (FORMAT json) {select}").fetchall())
 
 
+@pytest.mark.skipif(not duckdb.__version__.startswith("1."), reason="DuckDB 2 joins these by hash, too")
 def test_no_left_join_compares_all_rows_with_all_rows(workshop: Workshop) -> None:
     connection = workshop.connection
     # What is known of empty tables would leave their joins out.
