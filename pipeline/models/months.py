@@ -18,7 +18,9 @@ from graphlib import TopologicalSorter
 
 import duckdb
 
-from pipeline.schema.tables import ALL, Reach, Table
+from pipeline.schema.sql_folder import shown
+from pipeline.schema.tables import ALL, TABLE_FILE, Reach, Table
+from pipeline.support.errors import DrawdownError
 
 MONTHLY_TABLES = tuple(table.full_name for table in ALL.values() if table.month_column)
 """Tables that are recomputed by month."""
@@ -166,7 +168,13 @@ def settle(connection: duckdb.DuckDBPyConnection) -> None:
 
 @cache
 def _in_order() -> tuple[str, ...]:
-    """Tables of TABLES_OF_MONEY, each after those that it reads."""
+    """Tables of MONEY, each after those that it reads. Raises DrawdownError for one that declares no reach."""
+    for name in MONEY:
+        if not ALL[name].reach:
+            raise DrawdownError(
+                f"{shown(ALL[name].folder / TABLE_FILE)}: a table with a month_column needs a `reach`: the tables of "
+                "facts that it reads; without a month_column it is rebuilt whole"
+            )
     graph = {name: [source for source in ALL[name].reach if source in MONEY] for name in MONEY}
     return tuple(TopologicalSorter(graph).static_order())
 

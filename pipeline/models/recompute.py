@@ -151,7 +151,10 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
             for name in sorted(there.keys() | wanted.keys())
             if there.get(name) != wanted.get(name)
         ]
-        raise DrawdownError(f"{model.path} differs from its definition: {'; '.join(differences)}")
+        raise DrawdownError(
+            f"{model.path} differs from its definition: {'; '.join(differences)}; cast it in the SELECT, or give the "
+            "column a suffix (docs/naming.md) or a `type` in sql/columns"
+        )
 
 
 def _is_amount(data_type: str) -> bool:

@@ -163,7 +163,8 @@ def load_tables(folder: Path, columns: Mapping[str, Column]) -> tuple[dict[str, 
     """Load the kinds of records by name, and all other tables by full name, in the order of the layers.
 
     `folder` contains `<layer>/<table>/table.yaml`. Raises DrawdownError for an unknown layer or a misplaced file, a
-    file that cannot be read, an unknown key, a column that is not in the dictionary, and a key that may be NULL.
+    file that cannot be read, an unknown key, a column that is not in the dictionary, a key that may be NULL, and a
+    reach from something that is not a table.
     """
     layers = {path.name for path in folder.iterdir() if path.is_dir()} - {COLUMNS_FOLDER.name, MACROS_FOLDER.name}
     for name in sorted(layers - set(LAYERS)):
@@ -176,6 +177,10 @@ def load_tables(folder: Path, columns: Mapping[str, Column]) -> tuple[dict[str, 
                 records[table.name] = table
             else:
                 tables[table.full_name] = table
+    sources = tables.keys() | {record.full_name for record in records.values()}
+    for table in tables.values():
+        for name in sorted(table.reach.keys() - sources):
+            raise DrawdownError(f"{shown(table.folder / TABLE_FILE)}: reach: {name} is not a table")
     return records, tables
 
 

@@ -68,7 +68,7 @@ def to_text(value: object) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int | Decimal):
         return str(value)
     return msgspec.json.encode(value).decode()
 
@@ -121,6 +121,9 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
             structured = [isinstance(value, dict | list) for value in raw] if {dict, list} & set(map(type, raw)) else []
             values, check = texts.set(pl.Series(structured, dtype=pl.Boolean), None) if structured else texts, "is_text"
         case Reads.MONEY | Reads.DOLLARS:
+            if float in set(map(type, raw)):
+                # Bodies are decoded without floats, so a port computed one, and it is not exact.
+                texts = texts.set(pl.Series([isinstance(value, float) for value in raw]), "a float")
             if field.reads is Reads.DOLLARS:
                 is_dollars = texts.str.contains(_DOLLARS).fill_null(False)
                 texts = texts.str.replace_all("[$,]", "").zip_with(is_dollars, texts)

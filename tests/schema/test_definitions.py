@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.models import months
 from pipeline.schema.columns import COLUMNS, Column, Type, is_focus_name, load_columns, suffix_of, suffix_problem
 from pipeline.schema.render import contract, create_table, unused_columns
 from pipeline.schema.tables import ALL, RECORDS, Table, load_tables, published, vendor_table
@@ -112,6 +113,7 @@ def _load(folder: Path, definition: str) -> Table:
         ("grain: account\n", "", "missing key `grain`"),
         ("grain: account", "is_view: perhaps", "Expected `bool`"),
         ("grain: account", "month_column: spend_date\ngrain: account", "month_column spend_date must be one of"),
+        ("grain: account", "reach: {core.thing: {}}\ngrain: account", "reach: core.thing is not a table"),
         ("grain: account", "doc: Another.", "line 1: the key doc occurs twice"),
         ("key: [", "key: {", "line 3: did not find"),
         ("team?]", "{team: {}, vendor: {}}]", "each column is an item of its own, not team, vendor together"),
@@ -230,3 +232,10 @@ def test_anything_else_is_no_unit(code: str) -> None:
 
 def test_currency_codes_are_three_capitals() -> None:
     assert all(re.fullmatch("[A-Z]{3}", code) for code in ISO_4217)
+
+
+def test_a_table_of_months_without_a_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = replace(ALL["core.spend_daily"], reach={})
+    monkeypatch.setattr(months, "ALL", {**ALL, "core.spend_daily": without})
+    with pytest.raises(DrawdownError, match=r"^sql/core/spend_daily/table.yaml: a table with a month_column needs"):
+        months._in_order.__wrapped__()

@@ -108,7 +108,7 @@ def test_every_column_is_expected_somewhere() -> None:
         for column in model.table.column_names
         if column not in expected[name]
     }
-    assert not unnamed
+    assert not unnamed, "name each in an expected.yaml of its table"
 
 
 def test_every_model_has_a_case() -> None:

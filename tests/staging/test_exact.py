@@ -174,3 +174,9 @@ def test_a_column_of_nothing_has_the_columns_type() -> None:
     empty: list[Any] = []
     assert convert(_AMOUNT, empty).values.dtype == pl.Decimal(27, 9)
     assert convert(_AMOUNT, [None]).values.dtype == pl.Decimal(27, 9)
+
+
+def test_a_float_that_a_port_computed_is_refused() -> None:
+    found = convert(_AMOUNT, [1234 / 100, "12.34", 12, Decimal("12.34"), None])
+    assert found.refused.to_list() == [True, False, False, False, False]
+    assert found.values.to_list()[1:] == [Decimal("12.34"), Decimal(12), Decimal("12.34"), None]
