@@ -57,7 +57,7 @@ def test_a_page_has_one_title_and_stays_short(page: Path) -> None:
 
     assert len(re.findall(r"^# ", prose(page), re.MULTILINE)) == 1
     assert text.startswith("# ")
-    assert len(text.splitlines()) <= (150 if page == README else 360)
+    assert len(text.splitlines()) <= (150 if page == README else 270)
     assert text.count("\n```") % 2 == 0
 
 
