@@ -45,7 +45,7 @@ def test_an_impossible_rebuild_as_of_is_refused_in_one_line(bench: Bench, first_
         ("--as-of", "2020-01-01", "--to", "new.duckdb"): "nothing had arrived by 2020-01-01T00:00:00Z",
         ("--as-of", NOW.isoformat(), "--to", str(tmp_path / "taken")): "exists already",
         ("--as-of", NOW.isoformat(), "--to", "no/such/folder.duckdb"): "is not a folder",
-        ("--as-of", NOW.isoformat()): "go together",
+        ("--as-of", NOW.isoformat()): "need each other",
         ("--as-of", "noon", "--to", "new.duckdb"): "--as-of: 'noon' is not an instant",
     }.items():
         done = bench.command("rebuild", *arguments)
