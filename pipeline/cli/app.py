@@ -8,7 +8,6 @@ import traceback
 from typing import Annotated, Any, Final
 
 import typer
-import typer.core
 
 from pipeline import __version__
 from pipeline.cli import completion
@@ -16,42 +15,8 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.notices import forward_uncollected
 from pipeline.support.printable import printable
 
-
-class _Group(typer.core.TyperGroup):
-    """Commands whose parsing errors are one line on stderr, as every other error is."""
-
-    def make_context(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().make_context(*args, **options)
-        except Exception as problem:
-            _show_in_one_line(problem, None)
-            raise
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except Exception as problem:
-            _show_in_one_line(problem, ctx)
-            raise
-
-
-def _show_in_one_line(problem: Any, ctx: Any) -> None:
-    """Replace how an error of Typer's parser shows itself; leave all other exceptions, and the help, as they are."""
-    if not hasattr(problem, "format_message") or problem.format_message().startswith("Usage: "):
-        return
-    # An option without its value does not say of which command it is.
-    context = problem.ctx or ctx
-    command = context.command_path if context else "drawdown"
-
-    def show(*_: Any, **__: Any) -> None:
-        complain(f"{problem.format_message().rstrip('.')}; see `{command} --help`")
-
-    problem.show = show
-
-
 app = typer.Typer(
     name="drawdown",
-    cls=_Group,
     help="A fuel gauge for prepaid vendor accounts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -82,7 +47,8 @@ def main() -> None:
     os.umask(0o077)
     forward_uncollected(complain)
     try:
-        app(prog_name="drawdown")
+        # Typer then raises the errors of its parser, and returns the exit code of a command.
+        code = app(prog_name="drawdown", standalone_mode=False)
     except DrawdownError as problem:
         complain(problem)
         sys.exit(problem.exit_code)
@@ -97,17 +63,29 @@ def main() -> None:
             "has free space (DRAWDOWN_HOME names the state folder)"
         )
         sys.exit(1)
-    except Exception:
+    except Exception as problem:
+        if hasattr(problem, "format_message"):
+            _complain_of_usage(problem)
+            sys.exit(problem.exit_code)
         # A bug: print where it happened, for whoever fixes it.
         complain("this should not have happened; please report these lines")
         for line in traceback.format_exc().splitlines():
             complain(line)
         sys.exit(1)
-    except SystemExit as ending:
-        # Typer turns Ctrl-C into a silent exit.
-        if ending.code == INTERRUPTED:
-            complain("interrupted; what was landed is kept, and the next run continues from there")
-        raise
+    # Typer turns Ctrl-C into a silent exit.
+    if code == INTERRUPTED:
+        complain("interrupted; what was landed is kept, and the next run continues from there")
+    sys.exit(code)
+
+
+def _complain_of_usage(problem: Any) -> None:
+    """Print an error of Typer's parser, whose classes are private, in one line; without arguments it is the help."""
+    if problem.format_message().startswith("Usage: "):
+        problem.show()
+        return
+    # An option without its value does not say of which command it is.
+    command = problem.ctx.command_path if problem.ctx else "drawdown"
+    complain(f"{problem.format_message().rstrip('.')}; see `{command} --help`")
 
 
 def _version(is_wanted: bool) -> None:

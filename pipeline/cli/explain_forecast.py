@@ -60,7 +60,7 @@ def _chances(row: Row) -> Iterator[str]:
         for chance, name in ((10, "runway_p10_date"), (50, "runway_p50_date"), (90, "runway_p90_date"))
         if row[name] is not None
     }
-    by_date = ", ".join(f"{chance} % by {day}" for day, chance in chances.items())
+    by_date = ", ".join(f"{level} % by {day}" for day, level in chances.items())
     yield (
         f"Chance of having run dry: {by_date}."
         if chances
