@@ -97,14 +97,18 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
 
 
 def _texts(field: Field, raw: Sequence[object]) -> pl.Series:
-    """Texts of the raw values; columns of only texts or only whole numbers are converted without a loop."""
+    """Texts of the raw values; columns of only texts or only whole numbers are converted without a loop.
+
+    Bodies are decoded without floats, so a float was computed by the port. As money it becomes a text that is refused.
+    """
     types = set(map(type, raw))
     if types <= {str, type(None)}:
         texts = raw
     elif types == {int}:
         texts = list(map(str, raw))
     else:
-        texts = [to_text(value) for value in raw]
+        is_money = field.reads in (Reads.MONEY, Reads.DOLLARS)
+        texts = ["a float" if is_money and isinstance(value, float) else to_text(value) for value in raw]
     return pl.Series(field.column, texts, dtype=pl.String)
 
 
@@ -121,9 +125,6 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
             structured = [isinstance(value, dict | list) for value in raw] if {dict, list} & set(map(type, raw)) else []
             values, check = texts.set(pl.Series(structured, dtype=pl.Boolean), None) if structured else texts, "is_text"
         case Reads.MONEY | Reads.DOLLARS:
-            if float in set(map(type, raw)):
-                # Bodies are decoded without floats, so a port computed one, and it is not exact.
-                texts = texts.set(pl.Series([isinstance(value, float) for value in raw]), "a float")
             if field.reads is Reads.DOLLARS:
                 is_dollars = texts.str.contains(_DOLLARS).fill_null(False)
                 texts = texts.str.replace_all("[$,]", "").zip_with(is_dollars, texts)
