@@ -175,17 +175,15 @@ def rebuild_anomalies(connection: duckdb.DuckDBPyConnection) -> None:
     issued = wide.unpivot(
         on=list(LEVELS), index=["account_id", "date"], variable_name="quantile", value_name="spend_amount"
     ).with_columns(pl.col("quantile").replace_strict(by_level, return_dtype=pl.Float64))
-    units = dict(connection.sql(f"SELECT account_id, unit_code FROM ({_UNITS})").fetchall())
-    found = find_anomalies(connection.sql(_ACTUAL).pl(), issued, units=units)
+    units = connection.sql(f"SELECT account_id, unit_code FROM ({_UNITS})").pl()
+    found = find_anomalies(connection.sql(_ACTUAL).pl(), issued, units=dict(units.iter_rows()))
     connection.execute("DELETE FROM forecasts.anomalies")
-    connection.register("found", found)
+    connection.register("found", found.join(units, on="account_id"))
     amounts = ", ".join(f"CAST({name}_amount AS DECIMAL(38, 9)) AS {name}_amount" for name in _AMOUNTS)
     connection.execute(
         f"""
         INSERT INTO forecasts.anomalies BY NAME
-        SELECT found.* REPLACE ({amounts}), units.unit_code
-        FROM found INNER JOIN ({_UNITS}) AS units ON found.account_id = units.account_id
-        ORDER BY found.account_id, found.first_date
+        SELECT * REPLACE ({amounts}) FROM found ORDER BY account_id, first_date
         """
     )
     connection.unregister("found")
