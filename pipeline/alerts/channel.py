@@ -113,16 +113,16 @@ class _ThreadLogs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self._ears: list[_ThreadLog] = []
+        self._thread_logs: list[_ThreadLog] = []
         self._guard = threading.Lock()
         self._make = logging.getLogRecordFactory()
         self._logger = logging.getLogger("apprise")
         self._before = (True, logging.NOTSET)
 
     def emit(self, record: logging.LogRecord) -> None:
-        for ear in tuple(self._ears):
-            if ear.thread_id == record.thread:
-                ear.lines.append((record.levelno, record.getMessage()))
+        for thread_log in tuple(self._thread_logs):
+            if thread_log.thread_id == record.thread:
+                thread_log.lines.append((record.levelno, record.getMessage()))
 
     def _record(self, *arguments: Any, **more: Any) -> logging.LogRecord:
         record = self._make(*arguments, **more)
@@ -137,14 +137,14 @@ class _ThreadLogs(logging.Handler):
         return record
 
     def _redacted(self, text: str) -> str:
-        for ear in tuple(self._ears):
-            text = ear.redactor.text(text)
+        for thread_log in tuple(self._thread_logs):
+            text = thread_log.redactor.text(text)
         return text
 
-    def join(self, ear: _ThreadLog) -> None:
+    def join(self, thread_log: _ThreadLog) -> None:
         with self._guard:
-            self._ears.append(ear)
-            if len(self._ears) == 1:
+            self._thread_logs.append(thread_log)
+            if len(self._thread_logs) == 1:
                 self._make = logging.getLogRecordFactory()
                 self._before = (self._logger.propagate, self._logger.level)
                 logging.setLogRecordFactory(self._record)
@@ -152,25 +152,25 @@ class _ThreadLogs(logging.Handler):
                 self._logger.setLevel(logging.DEBUG)
                 self._logger.addHandler(self)
 
-    def leave(self, ear: _ThreadLog) -> None:
+    def leave(self, thread_log: _ThreadLog) -> None:
         with self._guard:
-            self._ears.remove(ear)
-            if not self._ears:
+            self._thread_logs.remove(thread_log)
+            if not self._thread_logs:
                 logging.setLogRecordFactory(self._make)
                 self._logger.removeHandler(self)
                 self._logger.propagate, level = self._before
                 self._logger.setLevel(level)
 
 
-_EARS: Final = _ThreadLogs()
+_THREAD_LOGS: Final = _ThreadLogs()
 
 
 @contextlib.contextmanager
 def _captured_lines(redactor: Redactor) -> Iterator[list[tuple[int, str]]]:
     """Yield Apprise's log lines of this thread during the block, with their levels."""
-    ear = _ThreadLog(redactor, threading.get_ident(), [])
-    _EARS.join(ear)
+    thread_log = _ThreadLog(redactor, threading.get_ident(), [])
+    _THREAD_LOGS.join(thread_log)
     try:
-        yield ear.lines
+        yield thread_log.lines
     finally:
-        _EARS.leave(ear)
+        _THREAD_LOGS.leave(thread_log)
