@@ -65,8 +65,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as problem:
         if hasattr(problem, "format_message"):
-            _complain_of_usage(problem)
-            sys.exit(problem.exit_code)
+            sys.exit(_complain_of_usage(problem))
         # A bug: print where it happened, for whoever fixes it.
         complain("this should not have happened; please report these lines")
         for line in traceback.format_exc().splitlines():
@@ -78,14 +77,19 @@ def main() -> None:
     sys.exit(code)
 
 
-def _complain_of_usage(problem: Any) -> None:
-    """Print an error of Typer's parser, whose classes are private, in one line; without arguments it is the help."""
+def _complain_of_usage(problem: Any) -> int:
+    """Print an error of Typer's parser, whose classes are private, in one line, and return its exit code.
+
+    Without arguments the error is the help, which is shown as it is.
+    """
     if problem.format_message().startswith("Usage: "):
         problem.show()
-        return
-    # An option without its value does not say of which command it is.
-    command = problem.ctx.command_path if problem.ctx else "drawdown"
-    complain(f"{problem.format_message().rstrip('.')}; see `{command} --help`")
+    else:
+        # An option without its value does not say of which command it is.
+        command = problem.ctx.command_path if problem.ctx else "drawdown"
+        complain(f"{problem.format_message().rstrip('.')}; see `{command} --help`")
+    code: int = problem.exit_code
+    return code
 
 
 def _version(is_wanted: bool) -> None:
