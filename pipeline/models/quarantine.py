@@ -361,6 +361,7 @@ def mark_status(connection: duckdb.DuckDBPyConnection, why: Mapping[str, Collect
             f"""
             UPDATE {STATUS} SET
                 reading_state = CASE WHEN balance_amount IS NULL THEN 'unknown' ELSE 'stale' END,
+                stale_code = CASE WHEN balance_amount IS NOT NULL THEN 'quarantined' END,
                 reason = ? || '{_MARK}' || CASE
                     WHEN contains(reason, '{_MARK}') THEN split_part(reason, '{_MARK}', 2) ELSE reason
                 END
@@ -383,8 +384,9 @@ def _insert_unknown(connection: duckdb.DuckDBPyConnection, account_id: str, word
         f"""
         INSERT INTO {STATUS} BY NAME
         SELECT account_id, vendor, team, coalesce(unit_code, 'unknown') AS unit_code, 'unknown' AS reading_state,
-            0.0 AS history_days, 'none' AS method, 'unknown' AS severity, ? AS reason, 'balance' AS evidence_level,
-            stale_after_seconds, build.reporting_unit_code
+            0.0 AS history_days, 0 AS burn_day_count, 'none' AS method, 'unknown' AS severity,
+            'quarantined' AS reason_code, ? AS reason, 'balance' AS evidence_level, stale_after_seconds,
+            build.reporting_unit_code
         FROM staging.accounts CROSS JOIN staging.build AS build WHERE account_id = ?
         """,
         [words, account_id],

@@ -20,9 +20,9 @@ _COUNTED_BY_DAY: Final = "status.method NOT IN ('none', 'mean_28d') AND status.r
 def status_at(now: datetime) -> str:
     """A SELECT of marts.account_status as it reads at an instant, with `as_of_utc`, which the build speaks of.
 
-    It has the columns of the table. `age_seconds`, `reading_state`, `expected_balance_amount`, `runway_days`,
-    `runway_without_topups_days`, `severity` and `reason` are those of `now`, or of the build where that is later; all
-    else is the build's. Nothing becomes less urgent, or fresh, by waiting.
+    It has the columns of the table. `age_seconds`, `reading_state`, `stale_code`, `expected_balance_amount`,
+    `runway_days`, `runway_without_topups_days`, `severity` and `reason` are those of `now`, or of the build where that
+    is later; all else is the build's. Nothing becomes less urgent, or fresh, by waiting.
     """
     instant = now.astimezone(UTC).isoformat()
     return f"""
@@ -99,6 +99,7 @@ def status_at(now: datetime) -> str:
         ) REPLACE (
             now_age_seconds AS age_seconds,
             now_reading_state AS reading_state,
+            CASE WHEN now_reading_state <> reading_state THEN 'too_old' ELSE stale_code END AS stale_code,
             now_expected_amount AS expected_balance_amount,
             CAST(now_runway_days AS DOUBLE) AS runway_days,
             CAST(now_without_topups_days AS DOUBLE) AS runway_without_topups_days,

@@ -212,9 +212,11 @@ def test_an_account_without_published_rows_has_one_row_with_the_reason(tmp_path:
     assert len(outcome.problems) == 1
     # Only the start of the quarantine is unknown to a rebuild.
     assert bench.checksums() == stepwise
-    rows = bench.rows("SELECT account_id, reading_state, severity, balance_amount FROM marts.account_status ORDER BY 1")
+    rows = bench.rows(
+        "SELECT account_id, reading_state, reason_code, severity, balance_amount FROM marts.account_status ORDER BY 1"
+    )
     assert [row[:2] for row in rows] == [("even", "fresh"), ("odd", "unknown")]
-    assert rows[1][2:] == ("unknown", None)
+    assert rows[1][2:] == ("quarantined", "unknown", None)
     assert bench.rows("SELECT account_id FROM core.balance_bridge GROUP BY 1") == [("even",)]
 
 

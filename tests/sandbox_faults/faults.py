@@ -194,7 +194,7 @@ _DISGUISES: dict[str, Callable[[str], str]] = {
 
 @fault
 async def echo_key(x: Exchange, *, code: int | None = None, disguise: str = "plain") -> None:
-    """Put the caller's key into the body: into the regular answer, or into an error with the given status."""
+    """Put the caller's key into the body of the regular answer, or of an error with the given status."""
     key = _DISGUISES[disguise](x.key)
     if code is not None:
         await x.give(x.error(code, f"The key {key} was refused"))

@@ -120,7 +120,8 @@ def test_a_select_whose_columns_differ_from_its_table_is_refused_in_one_clear_li
     model = _with(_MODELS["core.usage_days"], old, new)
     with pytest.raises(DrawdownError) as caught, workshop.warehouse.transaction() as connection:
         recompute.recompute(connection, model)
-    assert str(caught.value) == f"sql/core/usage_days/model.sql differs from its definition: {line}"
+    advice = "cast it in the SELECT, or give the column a suffix (docs/naming.md) or a `type` in sql/columns"
+    assert str(caught.value) == f"sql/core/usage_days/model.sql differs from its definition: {line}; {advice}"
     assert workshop.rows("SELECT count(*) FROM core.usage_days") == [(0,)]
 
 
