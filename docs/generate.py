@@ -1,4 +1,4 @@
-"""Generate docs/vendors.md, docs/dictionary, the fault matrix in docs/reliability.md and accounts.example.toml.
+"""Generate docs/vendors.md, docs/dictionary, the fault matrix of docs/reliability.md, accounts.example.toml and more.
 
 Run by `make docs`, or `python -m docs.generate`. Nothing of tests/ is imported or run.
 """
@@ -12,6 +12,8 @@ from typing import Final
 
 from docs.fault_matrix import ROWS, TESTS, marked
 from pipeline.cli.starters import accounts_toml
+from pipeline.models import fingerprints, lineage, parsed_file
+from pipeline.models.discovery import discover
 from pipeline.published.pages.dictionary import pages
 from pipeline.published.pages.vendors import vendors_page
 
@@ -45,10 +47,20 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def parsed_json() -> str:
+    """Text of sql/parsed.json."""
+    models = discover()
+    return parsed_file.text({
+        "lineage": (lineage.declarations_hash(), lineage.column_sources()),
+        "select_hashes": (fingerprints.text_hash(models), fingerprints.select_hashes(models)),
+    })  # fmt: skip
+
+
 GENERATED: Final[dict[Path, Callable[[], str]]] = {
     DOCS / "vendors.md": vendors_page,
     RELIABILITY: reliability_page,
     CLONE / "accounts.example.toml": accounts_toml,
+    parsed_file.PARSED_FILE: parsed_json,
     **{DICTIONARY / name: partial(str, text) for name, text in pages().items()},
 }
 """Each file, and what makes its text."""

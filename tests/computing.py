@@ -6,7 +6,7 @@ A run's events cost ten times the work on a small world; these tests concern the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
@@ -16,11 +16,8 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from pipeline.forecasts import gallery
-from pipeline.models import python_tables, recompute
-from pipeline.orchestration import sql_assets
+from pipeline.models import recompute
 from pipeline.orchestration.definitions import ASSETS
-from pipeline.staging import staging_assets
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import Home
@@ -66,15 +63,8 @@ def _arguments(made: dg.AssetsDefinition) -> tuple[str, ...]:
 
 
 @contextmanager
-def _without_pictures(*, is_documented: bool) -> Iterator[None]:
-    """Skip what an asset reports to Dagster besides its work: column schemas, lineage and plots."""
-    with ExitStack() as stack:
-        if not is_documented:
-            stack.enter_context(patch.object(recompute, "comments", lambda *_, **__: []))
-        for module in (staging_assets, sql_assets, python_tables):
-            stack.enter_context(patch.object(module, "table_metadata", lambda *_: {}))
-        for name in ("current_plots", "calibration_plot"):
-            stack.enter_context(patch.object(gallery, name, lambda *_: ""))
+def _without_comments() -> Iterator[None]:
+    with patch.object(recompute, "comments", lambda *_, **__: []):
         yield
 
 
@@ -99,12 +89,19 @@ def refresh(
     wanted, names = set(layers), set(only)
     own = warehouse or Warehouse(home)
     resources = {
-        "context": SimpleNamespace(run=SimpleNamespace(run_id=run_id), run_id=run_id, log=_Quiet()),
+        "context": SimpleNamespace(
+            run=SimpleNamespace(run_id=run_id),
+            run_id=run_id,
+            log=_Quiet(),
+            instance=SimpleNamespace(is_persistent=False),
+            selected_asset_keys=set(),
+            selected_asset_check_keys=set(),
+        ),
         "warehouse": own,
         "home": home,
         "clock": clock,
     }
-    with _without_pictures(is_documented=is_documented):
+    with nullcontext() if is_documented else _without_comments():
         left_out = {name.replace(".", "/") for name in without} | (set() if is_documented else {_DICTIONARY})
         _refresh_all(resources, wanted, names, left_out, done)
     if warehouse is None:
@@ -116,10 +113,12 @@ def _refresh_all(
     resources: dict[str, Any], wanted: set[str], names: set[str], left_out: set[str], done: Refresh
 ) -> None:
     for made in _in_order():
-        if not left_out.isdisjoint(key.to_user_string() for key in made.keys):
+        selected = {key for key in made.keys if key.to_user_string() not in left_out}
+        if not selected or (selected != made.keys and not made.can_subset):
             continue
         layer = next(iter(made.keys)).path[0]
         if layer in wanted or not names.isdisjoint(key.to_user_string() for key in made.keys):
+            resources["context"].selected_asset_keys = selected
             _run(made, resources, done)
         if done.failure:
             return

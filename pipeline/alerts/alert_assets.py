@@ -48,7 +48,7 @@ def alerts(
             rebuild_tables(connection, ledger)
     say(f"alerts: {happened} new events, {sum(state.is_open for state in ledger.states.values())} open")
     for table in _PUBLISHED:
-        yield materialized(connection, table)
+        yield materialized(context, connection, table)
 
 
 def _load_landed(warehouse: Warehouse) -> None:

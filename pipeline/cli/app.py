@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -45,6 +46,8 @@ def complain(problem: object) -> None:
 def main() -> None:
     """Run the command line; errors meant for people become lines on stderr."""
     os.umask(0o077)
+    # Importing Dagster makes so many objects that the collector's default thresholds cost a sixth of the time.
+    gc.set_threshold(50_000, 20, 20)
     forward_uncollected(complain)
     try:
         # Typer then raises the errors of its parser, and returns the exit code of a command.

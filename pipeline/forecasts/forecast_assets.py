@@ -98,10 +98,11 @@ def forecasts(
             with warehouse.transaction():
                 rebuild_anomalies(connection)
                 quarantine.keep_last(connection, _ANOMALIES, kept, last)
-        if account_forecasts is not None:
-            plots["forecasts.current_runway"] = current_plots(connection, account_forecasts)
-        plots["forecasts.calibration"] = calibration_plot(connection)
+        if context.instance.is_persistent:
+            plots["forecasts.calibration"] = calibration_plot(connection)
+            if account_forecasts is not None:
+                plots["forecasts.current_runway"] = current_plots(connection, account_forecasts)
     say(f"forecasts: {issued} accounts issued")
     for table in _FORECASTS:
         plot = plots.get(table.full_name)
-        yield materialized(connection, table, {"plots": dg.MetadataValue.md(plot)} if plot else None)
+        yield materialized(context, connection, table, {"plots": dg.MetadataValue.md(plot)} if plot else None)

@@ -11,6 +11,7 @@ from pipeline.models.checks import checks_of
 from pipeline.models.model import Model
 from pipeline.models.select import reads_of
 from pipeline.models.views import reads_of_view
+from pipeline.schema.layers import SQL_LAYERS
 from pipeline.schema.sql_folder import shown
 from pipeline.schema.tables import ALL, MODEL_FILE, Table
 from pipeline.support.errors import DrawdownError
@@ -43,14 +44,26 @@ def _model(table: Table) -> Model:
     return Model(table, sql, shown(path), reads_of(sql, shown(path)), checks_of(table))
 
 
+def made_after(model: Model) -> tuple[str, ...]:
+    """Full names of the tables and views that have to be made before a model.
+
+    They are the inputs of its SELECT and of its blocking checks, and for a table that describes the finished build all
+    other tables of the SQL layers. Warnings add none: they only read inputs of the table, which a test ensures.
+    """
+    names = [*model.reads, *model.check_reads]
+    if model.table.after_all:
+        names += [
+            name for name, other in discover().items() if other.table.layer in SQL_LAYERS and not other.table.after_all
+        ]
+    return tuple(dict.fromkeys(names))
+
+
 def in_order() -> list[Model]:
-    """Sort models so that each follows those that it and its blocking checks read."""
+    """Sort models so that each follows those that have to be made before it."""
     from graphlib import TopologicalSorter
 
     models = discover()
-    graph = {
-        name: [each for each in (*model.reads, *model.check_reads) if each in models] for name, model in models.items()
-    }
+    graph = {name: [each for each in made_after(model) if each in models] for name, model in models.items()}
     return [models[name] for name in TopologicalSorter(graph).static_order()]
 
 

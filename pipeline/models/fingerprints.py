@@ -12,8 +12,9 @@ from functools import cache
 from hashlib import sha256
 from typing import Final
 
-from pipeline.models.macros import called_by
+from pipeline.models import macros
 from pipeline.models.model import Model
+from pipeline.models.parsed_file import section
 from pipeline.models.views import reads_of_view, record_view
 from pipeline.schema.tables import RECORDS
 from pipeline.vendors import discover as discover_vendors
@@ -29,9 +30,30 @@ def canonical(sql: str) -> str:
     return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", comments=False, normalize=True)
 
 
+def text_hash(models: Mapping[str, Model]) -> str:
+    """Hash of the texts of all models, macros and views. While it is the same, so is every `select_hash`.
+
+    It needs no parser.
+    """
+    texts = [f"{name}\0{model.sql}" for name, model in models.items()]
+    texts += [f"{each.name}{each.parameters} {each.expression}" for each in macros.discover_macros().values()]
+    return _digest(*texts, *_view_statements())
+
+
+@cache
+def _view_statements() -> tuple[str, ...]:
+    return tuple(record_view(record, discover_vendors()) for record in RECORDS.values())
+
+
 def select_hash(name: str, models: Mapping[str, Model]) -> str:
     """Hash of a model, by the table's full name."""
-    return _hash_of(name, models, {})
+    known = section("select_hashes", text_hash(models)) or {}
+    return str(known.get(name) or _hash_of(name, models, {}))
+
+
+def select_hashes(models: Mapping[str, Model]) -> dict[str, str]:
+    """Hash of every model, by parsing all of them."""
+    return {name: _hash_of(name, models, {}) for name in models}
 
 
 def _hash_of(name: str, models: Mapping[str, Model], found: dict[str, str]) -> str:
@@ -48,7 +70,7 @@ def _hash_of(name: str, models: Mapping[str, Model], found: dict[str, str]) -> s
 
 def _macros(sql: str) -> str:
     return " ".join(
-        f"{macro.name}({', '.join(macro.parameters)}) {canonical(macro.expression)}" for macro in called_by(sql)
+        f"{macro.name}({', '.join(macro.parameters)}) {canonical(macro.expression)}" for macro in macros.called_by(sql)
     )
 
 

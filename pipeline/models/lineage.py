@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.models.discovery import discover
+from pipeline.models.parsed_file import section
 from pipeline.schema.tables import ALL, RECORDS, Table, published
 from pipeline.vendors import discover as discover_vendors
 from pipeline.vendors._port import Field, Records
 
 if TYPE_CHECKING:
     import duckdb
+
+_SEPARATOR: Final = ", "
 
 Sources = dict[str, tuple[str, ...]]
 """By table: its columns, each with the full names of its source columns, or else source tables and files."""
@@ -69,19 +74,60 @@ def vendor_fields(table: str, column: str) -> tuple[str, ...]:
 
 
 def record_lineage(connection: duckdb.DuckDBPyConnection) -> None:
-    """Record the sources of every published column, for `marts.data_dictionary`. Run inside a transaction."""
-    rows = [
-        (table.full_name, column, ", ".join(sources) or None, ", ".join(vendor_fields(table.full_name, column)) or None)
-        for table in published()
-        for column, sources in direct_sources()[table.full_name].items()
-    ]
-    known = connection.execute("SELECT table_name, column_name, source, vendor_fields FROM staging.column_sources")
-    if set(known.fetchall()) == set(rows):
+    """Record the sources of columns, for `marts.data_dictionary` and Dagster. Run inside a transaction.
+
+    They are those of the published tables and of the models. While the declarations are those of the last run, nothing
+    is done; while they are those of `sql/parsed.json`, nothing is parsed.
+    """
+    own = declarations_hash()
+    if connection.execute("SELECT lineage_hash FROM staging.layout").fetchall() == [(own,)]:
         return
+    readable = {table.full_name for table in published()}
+    rows = [
+        (name, column, name in readable, source, fields)
+        for name, columns in (section("lineage", own) or column_sources()).items()
+        for column, (source, fields) in columns.items()
+    ]
     connection.execute("DELETE FROM staging.column_sources")
-    connection.executemany(
-        "INSERT INTO staging.column_sources (table_name, column_name, source, vendor_fields) VALUES (?, ?, ?, ?)", rows
+    # A list for each column: executemany would be a thousand times slower.
+    connection.execute(
+        "INSERT INTO staging.column_sources (table_name, column_name, is_published, source, vendor_fields) "
+        "SELECT unnest(?), unnest(?), unnest(?), unnest(?), unnest(?)",
+        [list(values) for values in zip(*rows, strict=True)],
     )
+    connection.execute("UPDATE staging.layout SET lineage_hash = ?", [own])
+
+
+def column_sources() -> dict[str, dict[str, list[str | None]]]:
+    """By published table or model: its columns, each with its direct sources and its vendor fields as text, or None."""
+    names = sorted({table.full_name for table in published()} | discover().keys())
+    return {
+        name: {
+            column: [_SEPARATOR.join(sources) or None, _SEPARATOR.join(vendor_fields(name, column)) or None]
+            for column, sources in direct_sources()[name].items()
+        }
+        for name in names
+    }
+
+
+def recorded_sources(connection: duckdb.DuckDBPyConnection, table: str) -> Sources:
+    """Direct sources of a model's columns, as `record_lineage` recorded them."""
+    rows = connection.execute(
+        "SELECT column_name, source FROM staging.column_sources WHERE table_name = ?", [table]
+    ).fetchall()
+    return {column: tuple(source.split(_SEPARATOR)) if source else () for column, source in rows}
+
+
+def declarations_hash() -> str:
+    """Hash of everything that lineage is computed from: models, tables, vendors' fields, and this code."""
+    parts = [
+        *((name, model.sql) for name, model in discover().items()),
+        *((name, table.column_names, table.made_from) for name, table in ALL.items()),
+        *((name, column, _fields(name, column)) for name, record in RECORDS.items() for column in record.column_names),
+        *(table.full_name for table in published()),
+        Path(__file__).read_bytes(),
+    ]
+    return sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _far(table: str, column: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:

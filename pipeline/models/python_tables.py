@@ -36,11 +36,14 @@ def table_check_specs(tables: Iterable[Table]) -> list[dg.AssetCheckSpec]:
 
 
 def materialized(
-    connection: duckdb.DuckDBPyConnection, table: Table, metadata: Mapping[str, Any] | None = None
+    context: dg.AssetExecutionContext,
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    metadata: Mapping[str, Any] | None = None,
 ) -> dg.MaterializeResult[None]:
     """Result of a table: its columns and rows, further `metadata`, and the results of its checks."""
     return dg.MaterializeResult(
         asset_key=asset_key(table.full_name),
-        metadata={**table_metadata(connection, table.full_name), **(metadata or {})},
+        metadata={**table_metadata(context, connection, table.full_name), **(metadata or {})},
         check_results=[unique_keys(connection, table), *warnings(connection, table)],
     )

@@ -8,11 +8,10 @@ from datetime import date
 import duckdb
 
 from pipeline.models.discovery import ancestors, discover
-from pipeline.models.fingerprints import select_hash
+from pipeline.models.fingerprints import select_hash, text_hash
 from pipeline.models.model import Model
 from pipeline.models.months import MONTHLY_TABLES, touch_days, touch_everything
 from pipeline.schema.columns import Type
-from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import Table
 from pipeline.schema.units import MONEY_SCALE
 from pipeline.support.errors import DrawdownError
@@ -41,13 +40,12 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     of the definition.
     """
     table = model.table
-    _check_columns(connection, model)
+    mark_changed_model(connection, model)
     columns = ", ".join(table.column_names)
     scope = "true"
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
     query = f"SELECT {columns} FROM (\n{select or model.select}\n)"
     if table.month_column:
-        mark_changed_model(connection, model)
         dirty = dirty_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
         scope = "true" if is_empty else dirty or "false"
@@ -59,9 +57,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
         fed = _fed_months(table)
         if fed:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS SELECT {columns} FROM {table.full_name}")
-        connection.execute(f"DROP TABLE IF EXISTS {table.full_name}")
-        for statement in (create_table(table), *comments(table)):
-            connection.execute(statement)
+        connection.execute(f"DELETE FROM {table.full_name}")
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
         if fed and table.day_column:
             rows = _differing(_own(table), table.full_name)
@@ -79,17 +75,27 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
 
 
 def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
-    """Empty a table that was made with a different SELECT than the model's, and mark all its months as dirty."""
-    if not model.table.month_column:
-        return
+    """Check a SELECT that was not used before, and if it makes another table, mark all months of it as dirty.
+
+    A monthly table that was made with a different SELECT is emptied. Raises DrawdownError if the SELECT's columns are
+    not those of the definition.
+    """
     name = model.table.full_name
-    own = select_hash(name, discover())
-    rows = connection.execute("SELECT select_hash FROM staging.model_hashes WHERE table_name = ?", [name]).fetchall()
-    if rows == [(own,)]:
+    models = {**discover(), name: model}
+    # Another version of DuckDB may infer other types.
+    text = f"{text_hash(models)} {duckdb.__version__}"
+    known = connection.execute(
+        "SELECT select_hash, text_hash FROM staging.model_hashes WHERE table_name = ?", [name]
+    ).fetchall()
+    if known and known[0][1] == text:
         return
+    _check_columns(connection, model)
+    own = select_hash(name, models)
     connection.execute("DELETE FROM staging.model_hashes WHERE table_name = ?", [name])
-    connection.execute("INSERT INTO staging.model_hashes (table_name, select_hash) VALUES (?, ?)", [name, own])
-    if rows:
+    connection.execute(
+        "INSERT INTO staging.model_hashes (table_name, select_hash, text_hash) VALUES (?, ?, ?)", [name, own, text]
+    )
+    if model.table.month_column and known and known[0][0] != own:
         touch_everything(connection, [name])
         connection.execute(f"DELETE FROM {name}")
 

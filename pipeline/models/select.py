@@ -1,10 +1,16 @@
-"""Inputs of a SELECT, found by parsing it."""
+"""Inputs of a SELECT, found by parsing it with DuckDB's own parser."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pipeline.support.errors import DrawdownError
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @cache
@@ -13,21 +19,37 @@ def reads_of(sql: str, where: str) -> tuple[str, ...]:
 
     Raises DrawdownError if the text is not one SELECT, or names a table without its schema.
     """
-    import sqlglot
-    from sqlglot import exp
-
-    try:
-        statements = sqlglot.parse(sql, read="duckdb")
-    except sqlglot.ParseError as problem:
-        raise DrawdownError(f"{where} cannot be parsed: {problem}") from None
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+    # DuckDB's get_table_names() adds the aliases, and fails on an ASOF JOIN.
+    with _parser().cursor() as cursor:
+        parsed = json.loads(cursor.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
+    if parsed["error"] and parsed["error_type"] == "parser":
+        raise DrawdownError(f"{where} cannot be parsed: {parsed['error_message']}")
+    if parsed["error"] or len(parsed["statements"]) != 1:
         raise DrawdownError(f"{where} must be one SELECT")
-    ctes = {cte.alias for cte in statements[0].find_all(exp.CTE)}
+    nodes = list(_nodes(parsed["statements"]))
+    ctes = {cte["key"] for node in nodes for cte in node.get("cte_map", {}).get("map", ())}
     names = set()
-    for table in statements[0].find_all(exp.Table):
-        if isinstance(table.this, exp.Func) or (not table.db and table.name in ctes):
+    for node in nodes:
+        if node.get("type") != "BASE_TABLE" or (not node["schema_name"] and node["table_name"] in ctes):
             continue
-        if not table.db:
-            raise DrawdownError(f"{where} names {table.name} without its schema")
-        names.add(f"{table.db}.{table.name}")
+        if not node["schema_name"]:
+            raise DrawdownError(f"{where} names {node['table_name']} without its schema")
+        names.add(f"{node['schema_name']}.{node['table_name']}")
     return tuple(sorted(names))
+
+
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """An empty database: opening one for each SELECT costs more than parsing it."""
+    import duckdb
+
+    return duckdb.connect()
+
+
+def _nodes(part: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a parsed statement."""
+    if isinstance(part, dict):
+        yield part
+    if isinstance(part, dict | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from _nodes(each)

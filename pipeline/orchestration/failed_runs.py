@@ -31,10 +31,10 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
 
 
 def failure_lines(event: dg.DagsterEvent) -> list[str]:
-    """Reason why a step failed: the message of a Drawdown error, or else that of the original error."""
+    """Reasons why a step failed: the messages of Drawdown's errors, or else that of the original error."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
-        return [data.user_failure_data.description]
+        return data.user_failure_data.description.splitlines()
     if not data.error:
         return []
     cause = data.error

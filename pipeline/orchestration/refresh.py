@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +21,7 @@ from pipeline.landing.store import day_folders
 from pipeline.models import quarantine
 from pipeline.orchestration.definitions import ASSETS, defs
 from pipeline.orchestration.failed_runs import failure_lines, note_failed_run
+from pipeline.orchestration.temporary_instance import temporary_instance
 from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.published.snapshot import write_build
 from pipeline.schema.layers import SQL_LAYERS
@@ -312,10 +312,7 @@ def _instance() -> Iterator[dg.DagsterInstance]:
         with dg.DagsterInstance.get() as instance:
             yield instance
     else:
-        with (
-            tempfile.TemporaryDirectory(prefix="drawdown-") as folder,
-            dg.DagsterInstance.ephemeral(tempdir=folder) as instance,
-        ):
+        with temporary_instance() as instance:
             yield instance
 
 

@@ -26,8 +26,9 @@ from pipeline.support.home import BUILD_FILE, Home, atomic_file, private_folder,
 KEPT_VERSIONS: Final = 3
 """Builds that are kept in published/versions; older ones are deleted."""
 
-# The oldest storage version that all current clients can read: BI tools lag behind the newest DuckDB.
-_STORAGE_VERSION = "v1.0.0"
+# The oldest storage version that all current clients can read, and the only block size that old ones can: BI tools lag
+# behind the newest DuckDB.
+_BUILD_FORMAT = "STORAGE_VERSION 'v1.0.0', BLOCK_SIZE 262144"
 _BUILD_NAME = re.compile(r"[0-9a-f]{16}")
 """A build's folder."""
 
@@ -90,7 +91,7 @@ def write_build(
 def _write(
     connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], last: str | None
 ) -> dict[str, int]:
-    connection.execute(f"ATTACH {quoted(str(path))} AS build (STORAGE_VERSION '{_STORAGE_VERSION}')")
+    connection.execute(f"ATTACH {quoted(str(path))} AS build ({_BUILD_FORMAT})")
     try:
         connection.execute("BEGIN TRANSACTION")
         rows = {}

@@ -126,7 +126,7 @@ def staging(
         say(late)
     for spec in _specs():
         full_name = ".".join(spec.key.path)
-        metadata = table_metadata(connection, full_name)
+        metadata = table_metadata(context, connection, full_name)
         checks = []
         if spec.key in _VENDOR_TABLES:
             vendor, table = _VENDOR_TABLES[spec.key]

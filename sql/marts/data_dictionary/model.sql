@@ -31,8 +31,11 @@ documented as (
             tables.database_name = columns.database_name
             and tables.schema_name = columns.schema_name
             and tables.table_name = columns.table_name
-    -- Loading records the sources of published tables only.
-    inner join (select distinct table_name from staging.column_sources) as readable
+    inner join (
+        select distinct table_name
+        from staging.column_sources
+        where is_published
+    ) as readable
         on tables.schema_name || '.' || tables.table_name = readable.table_name
     where tables.database_name = current_database()
 )
