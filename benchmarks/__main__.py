@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import bridge, bulk, fetching, growth, large_fleet, rebuild, report, startup
+from benchmarks import bridge, bulk, earlier, fetching, growth, large_fleet, rebuild, report, startup
 from benchmarks.table import Row, markdown, replace_between
 
 MEASURES: dict[str, Callable[[Path], list[Row]]] = {
@@ -24,6 +24,7 @@ MEASURES: dict[str, Callable[[Path], list[Row]]] = {
     "rebuild": rebuild.measure,
     "bridge": bridge.measure,
     "startup": startup.measure,
+    "earlier": earlier.measure,
     "fetching": fetching.measure,
     "large_fleet": large_fleet.measure,
     "demo": startup.measure_demo,

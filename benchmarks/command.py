@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +17,33 @@ WITHOUT_VENDORS = "not group:landing and not group:alerts"
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process took."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drawdown:
     """A state folder with its accounts."""
 
     home: Path
     accounts: Path
     keys: dict[str, str]
+    package: Path | None = None
+    """Checkout whose code is run; None for the installed one."""
 
     def seconds(self, *arguments: str) -> float:
         """Run a command and return the duration of its process. Raises RuntimeError if it fails."""
+        return self.usage(*arguments).seconds
+
+    def usage(self, *arguments: str) -> Usage:
+        """Run a command and return what its process took, without the processes that it starts.
+
+        Raises RuntimeError if it fails.
+        """
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DRAWDOWN_", "DAGSTER_"))
         }
@@ -32,14 +51,23 @@ class Drawdown:
             "DRAWDOWN_HOME": str(self.home), "DRAWDOWN_ACCOUNTS": str(self.accounts),
             "DAGSTER_DISABLE_TELEMETRY": "1", **self.keys,
         }  # fmt: skip
+        if self.package is not None:
+            environment["PYTHONPATH"] = str(self.package)
         began = time.perf_counter()
-        ended = subprocess.run(
-            [Path(sys.executable).parent / "drawdown", *arguments], env=environment, capture_output=True, text=True
-        )
-        took = time.perf_counter() - began
-        if ended.returncode:
-            raise RuntimeError(f"drawdown {' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}")
-        return took
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                [Path(sys.executable).parent / "drawdown", *arguments],
+                env=environment, stdout=subprocess.DEVNULL, stderr=errors,
+            )  # fmt: skip
+            _, status, resources = os.wait4(process.pid, 0)
+            took = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                errors.seek(0)
+                raise RuntimeError(
+                    f"drawdown {' '.join(arguments)} ended with {process.returncode}:\n{errors.read().decode()}"
+                )
+        return Usage(took, resources.ru_utime + resources.ru_stime, resources.ru_maxrss / 1024)
 
 
 def median(work: Callable[[], float], times: int = 5) -> float:

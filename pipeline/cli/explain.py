@@ -51,14 +51,21 @@ def explain(home: Home, account_id: str, at: datetime | None = None) -> Section:
             ) from None
 
 
-def write_bytes(home: Home, fetch_id: str) -> None:
-    """Write an answer's body byte for byte to stdout, and its description to stderr.
+def write_bytes(home: Home, fetch_id: str, account_id: str) -> None:
+    """Write the body of an account's answer byte for byte to stdout, and its description to stderr.
 
-    Raises UsageError if landing has no such id, DrawdownError if its bytes have changed since they were landed.
+    Raises UsageError if landing has no such id or it belongs to another account, DrawdownError if its bytes have
+    changed since they were landed.
     """
+    from pipeline.cli.account_names import new_id
     from pipeline.landing.lookup import find_answer
 
     answer = find_answer(home.landing, fetch_id)
+    owner = answer.account_id
+    if owner != account_id and new_id(home, owner) != account_id:
+        raise UsageError(
+            f"the answer {fetch_id} is not {account_id}'s but {owner}'s: drawdown explain --bytes {fetch_id} {owner}"
+        )
     what = (
         f"{answer.vendor} {answer.endpoint} for {answer.account_id}, {answer.fetched_at_utc:%Y-%m-%d %H:%M:%S} UTC: "
         f"{answer.outcome}, status {answer.status_code}",

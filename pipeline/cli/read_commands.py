@@ -99,7 +99,7 @@ def explain(
     if fetch_id:
         from pipeline.cli.explain import write_bytes
 
-        write_bytes(home, fetch_id)
+        write_bytes(home, fetch_id, account)
     elif as_json:
         from pipeline.cli.terminal import write_json_object
 

@@ -8,8 +8,9 @@ wherever it occurs. The name's suffix gives type, unit and bounds; a file states
       doc: Whether amounts include VAT.
       allowed: [gross, net, unknown]
 
-Further keys: `type` (a member of Type in lower case), `unit`, `minimum`, `maximum`, and `allowed_like`, which names a
-column whose allowed values are also valid here. `allowed: SEVERITIES` takes a tuple of `pipeline.schema.severities`.
+Further keys: `type` (a member of Type in lower case), `unit`, `minimum` and `maximum` (`none` removes that of the
+suffix), and `allowed_like`, which names a column whose allowed values are also valid here. `allowed: SEVERITIES` takes
+a tuple of `pipeline.schema.severities`.
 """
 
 from __future__ import annotations
@@ -158,8 +159,9 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     doc: str
     type: Literal["text", "boolean", "integer", "date", "instant", "money", "rate", "number"] | None = None
     unit: str | None = None
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: int | Literal["none"] | None = None
+    """`none`: none, whatever the suffix says."""
+    maximum: int | Literal["none"] | None = None
     allowed: list[str] | str | None = None
     allowed_like: str | None = None
 
@@ -190,10 +192,16 @@ def _column(name: str, where: str, entry: _Entry, entries: dict[str, tuple[str, 
         type=kind,
         doc=entry.doc,
         unit=unit if entry.unit is None else entry.unit,
-        minimum=minimum if entry.minimum is None else entry.minimum,
-        maximum=maximum if entry.maximum is None else entry.maximum,
+        minimum=_bound(entry.minimum, minimum),
+        maximum=_bound(entry.maximum, maximum),
         allowed=_allowed(where, entry, entries),
     )
+
+
+def _bound(own: int | Literal["none"] | None, by_name: int | None) -> int | None:
+    if own == "none":
+        return None
+    return by_name if own is None else own
 
 
 def _by_name(name: str) -> tuple[Type, str | None, tuple[int | None, int | None]]:

@@ -116,6 +116,16 @@ def test_every_answer_that_is_named_is_in_landing_byte_for_byte(desk: Desk) -> N
     assert json.loads(held[reading["fetch_ids"][0]], parse_float=Decimal)["balance"] == reading["row"]["balance_amount"]
 
 
+def test_the_bytes_of_another_accounts_answer_are_refused(desk: Desk) -> None:
+    fetch_id = explained(desk, "vpsbg-main")["reading"]["fetch_ids"][0]
+    done = desk.here("explain", "--bytes", fetch_id, "voxpria-main")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"drawdown: the answer {fetch_id} is not voxpria-main's but vpsbg-main's: "
+        f"drawdown explain --bytes {fetch_id} vpsbg-main\n"
+    )
+
+
 def test_an_echoed_key_stays_replaced_in_the_bytes(desk: Desk) -> None:
     # In the build's run, the vendor echoed the key in this answer.
     found = explained(desk, "vpsbg-main")

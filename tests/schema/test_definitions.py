@@ -160,11 +160,13 @@ def test_a_columns_name_gives_what_its_definition_leaves_out(tmp_path: Path) -> 
     found = _columns(
         tmp_path,
         money="fee_amount: A fee.\nfee_count: {doc: Fees., maximum: 9}",
+        days="shift_days: {doc: A shift., minimum: none, maximum: 7}",
         words="kind: {doc: A kind., allowed: [off, 1]}\nother: {doc: Another., allowed_like: kind, allowed: [on]}",
     )
     assert found == {
         "fee_amount": Column(name="fee_amount", type=Type.MONEY, doc="A fee.", unit="unit_code"),
         "fee_count": Column(name="fee_count", type=Type.INTEGER, doc="Fees.", minimum=0, maximum=9),
+        "shift_days": Column(name="shift_days", type=Type.NUMBER, doc="A shift.", unit="days", maximum=7),
         "kind": Column(name="kind", type=Type.TEXT, doc="A kind.", allowed=("off", "1")),
         "other": Column(name="other", type=Type.TEXT, doc="Another.", allowed=("off", "1", "on")),
     }
