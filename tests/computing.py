@@ -6,17 +6,14 @@ A run's events cost ten times the work on a small world; these tests concern the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import dagster as dg
 
-from pipeline.models import recompute
 from pipeline.orchestration.definitions import ASSETS
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, first_line
@@ -25,7 +22,6 @@ from pipeline.warehouse.writer import Warehouse
 
 TABLES = ("staging", "core", "forecasts", "marts", "alerts")
 """Layers of the warehouse's tables."""
-_DICTIONARY = "marts/data_dictionary"
 
 
 @dataclass
@@ -62,12 +58,6 @@ def _arguments(made: dg.AssetsDefinition) -> tuple[str, ...]:
     return tuple(code.co_varnames[: code.co_argcount])
 
 
-@contextmanager
-def _without_comments() -> Iterator[None]:
-    with patch.object(recompute, "comments", lambda *_, **__: []):
-        yield
-
-
 def refresh(
     home: Home,
     clock: Clock,
@@ -76,14 +66,12 @@ def refresh(
     layers: Iterable[str] = TABLES,
     warehouse: Warehouse | None = None,
     only: Iterable[str] = ("published/snapshot",),
-    is_documented: bool = True,
     without: Iterable[str] = (),
 ) -> Refresh:
     """Load, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
 
     `layers` are recomputed completely; `only` selects further assets by key path. A warehouse that is passed in stays
-    open. Without `documented`, tables have no comments and no dictionary, which is half of the work on a small world.
-    Tables in `without` are left unchanged.
+    open. Tables in `without` are left unchanged.
     """
     done = Refresh()
     wanted, names = set(layers), set(only)
@@ -101,9 +89,7 @@ def refresh(
         "home": home,
         "clock": clock,
     }
-    with nullcontext() if is_documented else _without_comments():
-        left_out = {name.replace(".", "/") for name in without} | (set() if is_documented else {_DICTIONARY})
-        _refresh_all(resources, wanted, names, left_out, done)
+    _refresh_all(resources, wanted, names, {name.replace(".", "/") for name in without}, done)
     if warehouse is None:
         own.close()
     return done

@@ -32,8 +32,8 @@ from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
-_KEPT_WHEN_EMPTIED = ("staging.layout",)
-"""Tables that describe the layout of the warehouse, and not what landing holds."""
+_KEPT_WHEN_EMPTIED = ("staging.layout", "staging.column_sources")
+"""Tables that describe the warehouse's tables, and not what landing holds."""
 
 _READ = ["fetch_id", "run_id", "account_id", "window_from_date", "window_to_date", "fetched_at_utc", "body"]
 """The columns of landing that are needed to read an answer."""

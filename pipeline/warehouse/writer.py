@@ -95,6 +95,9 @@ class Warehouse:
             if self._is_temporary:
                 self._remove()
             self._connection = _open_writer(self.path, deadline)
+            # A rebuild starts with an empty file, which says nothing about its size.
+            if not self._is_temporary and self.path.stat().st_size < _SMALL_BYTES:
+                self._connection.execute("SET threads = 1")
             return prepare(self._connection, self.path)
         except BaseException:
             self.close()
@@ -151,6 +154,9 @@ class Warehouse:
             self._umask = None
 
 
+_SMALL_BYTES: Final = 64_000_000
+"""Size below which a warehouse is written with one thread: on small tables, passing work to others costs more CPU time
+than it saves. Measured on 2 cores with the sandbox's nine accounts: 0.88 times the CPU time of a refresh."""
 _BLOCK_BYTES: Final = 65_536
 """Block size of a new warehouse. DuckDB holds a block in memory for each column of each changed table, and the
 warehouse has hundreds of columns in small tables: its default of 256 KiB takes 200 MB more in each refresh."""
