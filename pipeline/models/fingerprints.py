@@ -53,7 +53,8 @@ def select_hash(name: str, models: Mapping[str, Model]) -> str:
 
 def select_hashes(models: Mapping[str, Model]) -> dict[str, str]:
     """Hash of every model, by parsing all of them."""
-    return {name: _hash_of(name, models, {}) for name in models}
+    found: dict[str, str] = {}
+    return {name: _hash_of(name, models, found) for name in models}
 
 
 def _hash_of(name: str, models: Mapping[str, Model], found: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ from pipeline.support.clock import Clock
 from pipeline.support.dagster_steps import asset_key
 from pipeline.warehouse.writer import Warehouse
 from tests.bench import HURRIED, Bench
+from tests.changed_select import changed_select
 
 NOW = datetime.fromisoformat("2026-10-07T09:00:00Z")
 ACCOUNTS = """
@@ -42,9 +43,8 @@ def _broken(*names: str) -> Iterator[None]:
     """SELECTs that cannot be bound."""
     with ExitStack() as stack:
         for name in names:
-            model = discover()[name]
-            stack.callback(object.__setattr__, model, "sql", model.sql)
-            object.__setattr__(model, "sql", f"select * from ({model.select}) where no_such_column")
+            sql = f"select * from ({discover()[name].select}) where no_such_column"
+            stack.enter_context(changed_select(name, sql))
         yield
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from pipeline.staging.load import load
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
+from tests.changed_select import changed_select
 from tests.computing import TABLES, refresh
 from tests.histories.generator import History
 
@@ -41,18 +42,6 @@ LAST = tuple(
     if name.startswith("marts.") and not model.table.month_column and name != "marts.account_status"
 )
 """Completely rebuilt tables whose rows no later refresh depends on; alerts depend on the status."""
-
-
-@contextmanager
-def changed_select(name: str, sql: str) -> Iterator[None]:
-    """Give a model another SELECT, as another version of the file would."""
-    model = discover()[name]
-    before = model.sql
-    object.__setattr__(model, "sql", sql)
-    try:
-        yield
-    finally:
-        object.__setattr__(model, "sql", before)
 
 
 def with_another_meaning(name: str) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.models.discovery import discover
-from tests.histories.comparing import CHANGES, Difference, changed_select, compare, with_another_meaning
+from tests.changed_select import changed_select
+from tests.histories.comparing import CHANGES, Difference, compare, with_another_meaning
 from tests.histories.generator import FEWEST, MOST, VENDORS, History, history
 
 HISTORIES = int(os.environ.get("DRAWDOWN_TEST_HISTORIES", "6"))

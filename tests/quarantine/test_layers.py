@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.forecasts import account_forecasts
 from pipeline.models.discovery import discover
 from pipeline.orchestration.refresh import rebuild
 from tests.bench import Bench
+from tests.changed_select import changed_select
 
 NOW = datetime.fromisoformat("2026-10-07T09:00:00Z")
 LATER = NOW + timedelta(hours=1)
@@ -60,16 +61,9 @@ def bench(built: Bench, tmp_path: Path) -> Bench:
     return made
 
 
-@contextmanager
-def _select(name: str, wrap: Callable[[str], str]) -> Iterator[None]:
+def _select(name: str, wrap: Callable[[str], str]) -> AbstractContextManager[None]:
     """Another SELECT for a model: the fault is in the computation, not in the check."""
-    model = discover()[name]
-    before = model.sql
-    object.__setattr__(model, "sql", wrap(model.select))
-    try:
-        yield
-    finally:
-        object.__setattr__(model, "sql", before)
+    return changed_select(name, wrap(discover()[name].select))
 
 
 def _replaced(column: str, value: str, whose: str = "account_id") -> Callable[[str], str]:

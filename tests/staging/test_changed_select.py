@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
 from pipeline.models.discovery import discover
+from tests.changed_select import changed_select
 from tests.staging.landed import NOW, NewWorkshop, Workshop
 
 # No computation gives it, so a row with it was not recomputed.
 _PLANTED = "987654.000000000"
-
-
-@contextmanager
-def _changed(name: str, sql: str) -> Iterator[None]:
-    model = discover()[name]
-    before = model.sql
-    object.__setattr__(model, "sql", sql)
-    try:
-        yield
-    finally:
-        object.__setattr__(model, "sql", before)
 
 
 @pytest.fixture
@@ -62,14 +51,14 @@ def test_months_that_nothing_happened_in_are_left_as_they_are(workshop: Workshop
 
 def test_a_comment_and_the_layout_of_a_text_change_nothing(workshop: Workshop) -> None:
     model = discover()["core.spend_daily"]
-    with _changed("core.spend_daily", f"-- Other words.\n\n{model.select.replace('    ', '  ')}\n;\n"):
+    with changed_select("core.spend_daily", f"-- Other words.\n\n{model.select.replace('    ', '  ')}\n;\n"):
         workshop.recompute("core", "marts")
     assert _planted(workshop) == (1, 1)
 
 
 def test_a_changed_select_recomputes_all_months_of_its_table_and_no_others(workshop: Workshop) -> None:
     model = discover()["core.spend_daily"]
-    with _changed("core.spend_daily", f"select * from ({model.select}) where true"):
+    with changed_select("core.spend_daily", f"select * from ({model.select}) where true"):
         workshop.recompute("core", "marts")
         assert _planted(workshop) == (0, 1)
 
@@ -77,6 +66,6 @@ def test_a_changed_select_recomputes_all_months_of_its_table_and_no_others(works
 def test_a_changed_select_reaches_the_months_of_tables_downstream_over_views(workshop: Workshop) -> None:
     # The monthly bridge reads it through the view core.balance_bridge.
     model = discover()["core.balance_residuals"]
-    with _changed("core.balance_residuals", f"select * from ({model.select}) where true"):
+    with changed_select("core.balance_residuals", f"select * from ({model.select}) where true"):
         workshop.recompute("core", "marts")
         assert _planted(workshop) == (1, 0)
