@@ -185,7 +185,8 @@ def _files_with(folder: Path, forms: set[str]) -> Iterator[Path]:
 def _texts(path: Path) -> Iterator[str]:
     raw = path.read_bytes()
     yield raw.decode("latin-1")
-    if raw[:4] == b"PAR1" == raw[-4:]:
+    # A kill can leave a temporary file that consists of the opening bytes.
+    if len(raw) > 4 and raw[:4] == b"PAR1" == raw[-4:]:
         for column in pq.read_table(path).columns:
             for value in column.to_pylist():
                 yield value.decode("latin-1") if isinstance(value, bytes) else str(value)
