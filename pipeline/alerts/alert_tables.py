@@ -24,7 +24,7 @@ def rebuild_tables(connection: duckdb.DuckDBPyConnection, ledger: Ledger) -> Non
 def delivery_state(deliveries: Sequence[Delivery]) -> str:
     """Delivery state of an event over all its recipients."""
     if not deliveries:
-        return "not_told"
+        return "no_recipient"
     if any(each.is_pending for each in deliveries):
         return "pending"
     return "withdrawn" if any(each.is_given_up for each in deliveries) else "delivered"
@@ -76,7 +76,7 @@ def _states(ledger: Ledger) -> Iterable[dict[str, Any]]:
             "acknowledged_by": state.acknowledged_by,
             "acknowledged_at_utc": state.acknowledged_at_utc,
             "acknowledgement_note": state.acknowledgement_note,
-            "told_at_utc": max(arrived, default=None),
+            "notified_at_utc": max(arrived, default=None),
             "event_id": state.event_id,
             "fetch_id": ledger.fetch_ids[f"{account_id}/{rule}"],
         }

@@ -98,7 +98,7 @@ def deliver(
             land(home, clock, run_id, settled)
     mailings = []
     for recipient, due_events in to_do.due_events.items():
-        sendable = [each for each in due_events if not policy.is_held(each.event.severity, now)]
+        sendable = [each for each in due_events if not policy.is_postponed(each.event.severity, now)]
         outage = ledger.outages.get(recipient)
         if not sendable:
             continue
@@ -141,7 +141,7 @@ def _mailing(
 ) -> _Mailing:
     events = [each.event for each in due_events]
     delivered = {
-        event.event_id: ledger.deliveries[event.event_id, recipient].told_length
+        event.event_id: ledger.deliveries[event.event_id, recipient].delivered_length
         for event in events
         if (event.event_id, recipient) in ledger.deliveries
     }
@@ -261,7 +261,7 @@ class _Mailing:
     def _begin(self, message: Message) -> bool:
         """Land the intent; returns False if the time is over."""
         ids = message.event_ids
-        if message.told_length is None:
+        if message.delivered_length is None:
             ids = tuple(dict.fromkeys(every for each in ids for every in self.covered[each]))
         with _journal:
             if self._is_left:
@@ -302,7 +302,7 @@ class _Mailing:
                     is_possibly_repeated=any(each.is_unknown for each in earlier),
                     is_unknown=not is_delivered and any(each.is_unknown for each in failures),
                     problem=None if is_delivered else failures[-1].problem,
-                    told_length=message.told_length,
+                    delivered_length=message.delivered_length,
                     run_id=self.run_id,
                 )
             )

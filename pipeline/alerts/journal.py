@@ -77,7 +77,7 @@ class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     is_unknown: bool = False
     """The message failed, but may have arrived."""
     problem: str | None = None
-    told_length: int | None = None
+    delivered_length: int | None = msgspec.field(default=None, name="told_length")
     """Characters of the event's paragraph delivered so far, if the message ended within it."""
 
 
@@ -97,7 +97,7 @@ class Delivery:
     is_given_up: bool = False
     is_possibly_repeated: bool = False
     problem: str | None = None
-    told_length: int = 0
+    delivered_length: int = 0
     """Characters of the event's paragraph delivered so far, if it needs more than one message."""
 
     @property
@@ -351,9 +351,9 @@ def _settle(ledger: Ledger, outcome: DeliveryOutcome, *, is_of_intent: bool) -> 
         if is_of_intent:
             delivery.attempt_count += outcome.attempt_count - 1
             delivery.unknown_count -= not outcome.is_unknown
-        if outcome.is_delivered and outcome.told_length is not None:
-            delivery.told_length = outcome.told_length
-        delivery.delivered_at = outcome.at if outcome.is_delivered and outcome.told_length is None else None
+        if outcome.is_delivered and outcome.delivered_length is not None:
+            delivery.delivered_length = outcome.delivered_length
+        delivery.delivered_at = outcome.at if outcome.is_delivered and outcome.delivered_length is None else None
         delivery.is_given_up = outcome.is_given_up
         delivery.is_possibly_repeated |= outcome.is_possibly_repeated
         delivery.problem = outcome.problem

@@ -78,7 +78,7 @@ class Message:
     title: str
     body: str
     event_ids: tuple[str, ...]
-    told_length: int | None = None
+    delivered_length: int | None = None
     """If the message ends within its event's paragraph: the number of characters of it delivered by then."""
 
 
@@ -124,7 +124,7 @@ def compose(
                 title=_title(part.events, ordered, place, limit),
                 body="\n\n".join(filter(None, (head if number == 1 else "", part.text, tail))),
                 event_ids=tuple(event.event_id for event in part.events),
-                told_length=part.told_length,
+                delivered_length=part.delivered_length,
             )
         )
     return messages
@@ -134,12 +134,12 @@ def compose(
 class _Part:
     events: tuple[Event, ...]
     text: str
-    told_length: int | None = None
+    delivered_length: int | None = None
 
     @property
     def whole(self) -> tuple[Event, ...]:
         """Events whose paragraphs end in the message."""
-        return self.events if self.told_length is None else ()
+        return self.events if self.delivered_length is None else ()
 
 
 def _packed(
@@ -149,7 +149,7 @@ def _packed(
     parts: list[_Part] = []
     for event, paragraph in paragraphs:
         pieces = list(_pieces(event, paragraph, delivered.get(event.event_id, 0), room))
-        if len(pieces) == 1 and parts and parts[-1].told_length is None:
+        if len(pieces) == 1 and parts and parts[-1].delivered_length is None:
             joined = f"{parts[-1].text}{gap}{pieces[0].text}"
             if len(joined) <= room:
                 parts[-1] = _Part(events=(*parts[-1].events, event), text=joined)
@@ -169,7 +169,7 @@ def _pieces(event: Event, paragraph: str, start: int, room: int) -> Iterator[_Pa
             return
         kept = cut_at(text, room)
         start = len(paragraph) - len(text) + kept
-        yield _Part(events=(event,), text=text[:kept].rstrip(), told_length=start)
+        yield _Part(events=(event,), text=text[:kept].rstrip(), delivered_length=start)
 
 
 def cut_at(text: str, room: int) -> int:

@@ -63,7 +63,7 @@ class Pending:
 
 def address(event: Event, policy: Policy, recipients: Recipients) -> tuple[str, ...]:
     """Recipients of an event."""
-    if event.is_silent or not policy.is_told(event.severity):
+    if event.is_silent or not policy.is_sent(event.severity):
         return ()
     return tuple(recipients.get(event.account_id, ()))
 

@@ -121,8 +121,13 @@ def _send_untracked(settings: Settings, home: Home, ended: LastRun, recipients: 
     """Send the alert once to the remaining recipients; recorded in the last-run file, which needs no further space."""
     policy = settings.alerts
     severity = policy.severity(RUN_FAILED)
-    unsent = [each for each in dict.fromkeys(recipients) if each not in ended.told_recipients]
-    if severity is None or not unsent or not policy.is_told(severity) or policy.is_held(severity, ended.ended_at_utc):
+    unsent = [each for each in dict.fromkeys(recipients) if each not in ended.notified_recipients]
+    if (
+        severity is None
+        or not unsent
+        or not policy.is_sent(severity)
+        or policy.is_postponed(severity, ended.ended_at_utc)
+    ):
         return
     urls: dict[str, Secret] = {}
     for recipient in unsent:
@@ -130,8 +135,8 @@ def _send_untracked(settings: Settings, home: Home, ended: LastRun, recipients: 
             urls[recipient] = settings.notify_url(recipient)
     body = f"{_words(ended)}\n\nWhere to look: drawdown status"
     arrived = send_without_journal(urls, "Drawdown: the last run failed", body)
-    told = tuple(dict.fromkeys((*ended.told_recipients, *sorted(arrived))))
-    write_last_run(home, msgspec.structs.replace(ended, told_recipients=told))
+    told = tuple(dict.fromkeys((*ended.notified_recipients, *sorted(arrived))))
+    write_last_run(home, msgspec.structs.replace(ended, notified_recipients=told))
 
 
 def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: State | None, ended: LastRun) -> State:
@@ -151,7 +156,7 @@ def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: Sta
     )
     state, event = opened(before, finding, severity, at)
     _land(settings, home, clock, run_id, state, event)
-    for recipient in ended.told_recipients:
+    for recipient in ended.notified_recipients:
         outcome = DeliveryOutcome(
             at=at, recipient=recipient, event_ids=(event.event_id,), is_delivered=True, attempt_count=1, run_id=run_id
         )

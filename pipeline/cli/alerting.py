@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
-    acknowledgement_note, told_at_utc, event_id, fetch_id
+    acknowledgement_note, notified_at_utc, event_id, fetch_id
 FROM alerts.states
 WHERE alert_state <> 'recovered'
 ORDER BY {SQL_URGENCY}, account_id, rule
@@ -74,11 +74,11 @@ def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> 
                 "acknowledgement_note": entry.note,
             }
     elif isinstance(entry, DeliveryOutcome):
-        if entry.is_delivered and entry.told_length is None:
+        if entry.is_delivered and entry.delivered_length is None:
             delivered = {event_id.rpartition("/")[0] for event_id in entry.event_ids}
             for alert in alerts:
                 if f"{alert['account_id']}/{alert['rule']}" in delivered:
-                    alert["told_at_utc"] = entry.at
+                    alert["notified_at_utc"] = entry.at
     elif isinstance(entry, Transitions | RunTransitions):
         for state in entry.states:
             key = (state.account_id, state.rule)
@@ -86,7 +86,7 @@ def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> 
             alerts = [alert for alert in alerts if alert not in mine]
             if state.is_open:
                 words = [each.message for each in entry.events if (each.account_id, each.rule) == key]
-                before = mine[0] if mine else {"message": "", "told_at_utc": None}
+                before = mine[0] if mine else {"message": "", "notified_at_utc": None}
                 alerts.append(
                     {
                         "account_id": state.account_id,
@@ -98,7 +98,7 @@ def _after(alerts: list[dict[str, Any]], fetch_id: str, entry: JournalEntry) -> 
                         "acknowledged_by": state.acknowledged_by,
                         "acknowledged_at_utc": state.acknowledged_at_utc,
                         "acknowledgement_note": state.acknowledgement_note,
-                        "told_at_utc": before["told_at_utc"],
+                        "notified_at_utc": before["notified_at_utc"],
                         "event_id": state.event_id,
                         "fetch_id": fetch_id,
                     }
@@ -131,7 +131,7 @@ def show(home: Home, *, as_json: bool) -> None:
                 alert["severity"],
                 alert["alert_state"],
                 f"{alert['since_at_utc'].astimezone(UTC):%Y-%m-%d %H:%M}",
-                "yes" if alert["told_at_utc"] else "no",
+                "yes" if alert["notified_at_utc"] else "no",
             )
             for alert in found.alerts
         ]
@@ -204,18 +204,18 @@ def try_recipients(*, as_json: bool) -> bool:
     if not accounts:
         raise UsageError(f"{settings.source}: no recipient is configured: set notify_url_env")
     findings = []
-    for name, told_of in accounts.items():
+    for name, account_ids in accounts.items():
         try:
             failure = send(
                 settings.notify_url(name),
                 "Drawdown: a test",
-                f"This is a test. Messages about {_few(told_of)} will arrive here.",
+                f"This is a test. Messages about {_few(account_ids)} will arrive here.",
             )
             problem = failure.problem if failure else None
         except UsageError as missing:
             problem = str(missing)
         findings.append(
-            ("fail" if problem else "ok", name, problem or f"accepted a test message about {', '.join(told_of)}")
+            ("fail" if problem else "ok", name, problem or f"accepted a test message about {', '.join(account_ids)}")
         )
     if as_json:
         write_json(["state", "recipient", "finding"], findings)

@@ -96,7 +96,7 @@ class _Build:
             "provider": account["ServiceProviderName"],
             "as_of_utc": datetime.fromisoformat(build["value"]),
             "read_at_utc": self._now,
-            "status": _section([status], "marts.account_status", self._query("marts.account_status")),
+            "status": self._in_short(status),
             "reading": self._reading(),
             "last_interval": self._interval("true"),
             "last_move": self._interval(_MOVED),
@@ -136,6 +136,15 @@ class _Build:
             f"the newest build has no account {self._account_id[:63]!r}; {hint}known accounts: "
             f"{', '.join(known) or 'none'}"
         )
+
+    def _in_short(self, status: Row) -> Section:
+        """Section of the account's status, with the tables of the amounts that its reason names."""
+        made = _section([status], "marts.account_status", self._query("marts.account_status"))
+        if status["burn_28d_amount"] is not None:
+            made["tables"].append("core.spend_daily")
+        if status["method"] not in ("none", "mean_28d"):
+            made["tables"].append("forecasts.current_runway")
+        return made
 
     def _reading(self) -> Section:
         rows = self._mine(

@@ -142,7 +142,8 @@ def print_status(found: Status, *, as_json: bool) -> None:
         words = f"{failed_words(found.last_run)}. This is the last build."
         screen.print(paragraph(words, width), markup=False, soft_wrap=True, style="bold red")
     age = (read_at - found.as_of).total_seconds()
-    screen.print(f"As of {instant(found.as_of)}, {duration(age)} ago.", style="dim")
+    details = " Details: drawdown explain ACCOUNT" if found.accounts else ""
+    screen.print(f"As of {instant(found.as_of)}, {duration(age)} ago.{details}", style="dim")
 
 
 def _cells(account: dict[str, Any]) -> tuple[str, ...]:

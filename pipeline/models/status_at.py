@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from pipeline.models.macros import inlined
+from pipeline.models.macros import expanded
 from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 
 _COUNTED_BY_DAY: Final = "status.method NOT IN ('none', 'mean_28d') AND status.runway_p50_date IS NOT NULL"
@@ -106,7 +106,7 @@ def status_at(now: datetime) -> str:
             now_severity AS severity,
             CASE
                 WHEN now_reading_state <> reading_state
-                    THEN 'No new reading for ' || {inlined("age_words", "now_age_seconds")} || '. '
+                    THEN {expanded("core.silence_words(now_age_seconds)")} || '. '
                 ELSE ''
             END || reason || CASE
                 WHEN now_severity = severity THEN ''

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -56,9 +57,27 @@ def checked(found: object, kind: type[Definition], where: str) -> Definition:
     try:
         return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as problem:
-        words = str(problem).replace("Object contains unknown field", "unknown key")
-        words = words.replace("Object missing required field", "missing key").replace(" - at `$.", " at `")
-        raise DrawdownError(f"{where}: {words}; known keys are {', '.join(_keys(kind))}") from None
+        words, _, place = str(problem).partition(" - at `$")
+        known = ""
+        if words.startswith("Object "):
+            known = f"; known keys are {', '.join(_keys(_type_at(kind, place)))}"
+            words = words.replace("Object contains unknown field", "unknown key")
+            words = words.replace("Object missing required field", "missing key")
+        # The name of a key inside a mapping is not in the message.
+        at = f" at `{place.strip('.`').replace('[...]', '')}`" if place else ""
+        raise DrawdownError(f"{where}: {words}{at}{known}") from None
+
+
+def _type_at(kind: Any, place: str) -> Any:
+    """Type of the value at a place inside a definition, such as `.reach[...]`."""
+    for name in re.findall(r"\.(\w+)|\[", place):
+        if name:
+            kind = get_type_hints(kind)[name]
+        else:
+            # Of a union, the mapping is what has keys.
+            kind = next((each for each in get_args(kind) if get_origin(each) is dict), kind)
+            kind = get_args(kind)[-1]
+    return kind
 
 
 def _keys(kind: type) -> list[str]:

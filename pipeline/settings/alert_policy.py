@@ -93,11 +93,11 @@ class Policy(SettingsTable):
         found = self.severities.get(rule, ALERT_RULES[rule])
         return None if found == OFF else found
 
-    def is_told(self, severity: str) -> bool:
+    def is_sent(self, severity: str) -> bool:
         """Whether alerts of this severity are sent."""
         return rank(severity) >= rank(self.lowest_severity)
 
-    def is_held(self, severity: str, now: datetime) -> bool:
+    def is_postponed(self, severity: str, now: datetime) -> bool:
         """Whether an alert of this severity is held back at this time."""
         if self.quiet_hours is None or (severity == "critical" and not self.critical_waits):
             return False

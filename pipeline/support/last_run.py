@@ -38,7 +38,7 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """End of the first of the consecutive failed runs; None if it did not fail."""
     failed_run_count: int = 0
     """Number of consecutive failed runs."""
-    told_recipients: tuple[str, ...] = ()
+    notified_recipients: tuple[str, ...] = msgspec.field(default=(), name="told_recipients")
     """Recipients that were notified while landing could not be written."""
     format_version: int = FORMAT
 
@@ -81,7 +81,7 @@ def after_failure(before: LastRun | None, run_id: str, at: datetime, problems: t
         ended,
         failed_since_utc=before.failed_since_utc,
         failed_run_count=before.failed_run_count + 1,
-        told_recipients=before.told_recipients,
+        notified_recipients=before.notified_recipients,
     )
 
 

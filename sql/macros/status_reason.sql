@@ -34,7 +34,7 @@ case stale_code
             'Row ' || cast(refused_newest_row as varchar)
             || ' of the last answer was rejected and may be the newest reading (see staging.rejects); '
             || 'the last good balance, '
-    when 'too_old' then 'No new reading for ' || core.age_words(age_seconds) || '; the last balance was '
+    when 'too_old' then core.silence_words(age_seconds) || '; the last balance was '
     else ''
 end
 || case

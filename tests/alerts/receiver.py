@@ -70,7 +70,7 @@ class Channel:
         """Land the events of a timeline, as a run does, without those that were landed before."""
         changed = tuple(timeline.states.values())
         for each in timeline.events[since:]:
-            addressees = () if each.is_silent or not self.policy.is_told(each.severity) else self.recipients["main"]
+            addressees = () if each.is_silent or not self.policy.is_sent(each.severity) else self.recipients["main"]
             addressed = msgspec.structs.replace(each, recipients=addressees)
             entry = Transitions(at=each.happened_at_utc, states=changed, events=(addressed,))
             land(self.home, Clock(each.happened_at_utc), "r", entry)

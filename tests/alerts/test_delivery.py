@@ -148,10 +148,10 @@ def test_quiet_hours_hold_back_everything_except_critical_alerts(channel: Channe
 def test_quiet_hours_follow_their_time_zone_and_may_hold_back_critical_alerts() -> None:
     policy = Policy(quiet_hours=(time(22), time(7)), timezone="Europe/Berlin", critical_waits=True)
     # 08:00 UTC on 2 March is 09:00 in Berlin.
-    held = [hours for hours in range(24) if policy.is_held("critical", START + timedelta(hours=hours))]
+    held = [hours for hours in range(24) if policy.is_postponed("critical", START + timedelta(hours=hours))]
     assert held == list(range(13, 22))
-    assert not Policy(quiet_hours=(time(22), time(7))).is_held("critical", START + timedelta(hours=15))
-    assert not Policy().is_held("watch", START)
+    assert not Policy(quiet_hours=(time(22), time(7))).is_postponed("critical", START + timedelta(hours=15))
+    assert not Policy().is_postponed("watch", START)
 
 
 def test_a_new_recipient_gets_open_alerts_and_a_removed_one_does_not(alerted: Channel) -> None:

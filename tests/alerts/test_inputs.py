@@ -110,22 +110,22 @@ def test_unexplained_money_counts_after_the_settling_day(
         assert tables.reading().unexplained_until_utc == NOW - timedelta(days=2)
 
 
-@pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
-def test_an_anomaly_of_the_last_days_is_reported(tables: Tables, days_ago: int, is_told: bool) -> None:
+@pytest.mark.parametrize(("days_ago", "is_sent"), [(1, True), (7, True), (8, False)])
+def test_an_anomaly_of_the_last_days_is_reported(tables: Tables, days_ago: int, is_sent: bool) -> None:
     day = NOW.date() - timedelta(days=days_ago)
     tables.insert("forecasts.anomalies", account_id="main", anomaly_kind="spike", last_date=day, reason="Ten times.")
-    assert tables.reading().anomaly == (Anomaly("spike", "Ten times.") if is_told else None)
+    assert tables.reading().anomaly == (Anomaly("spike", "Ten times.") if is_sent else None)
 
 
-@pytest.mark.parametrize(("days_ago", "is_told"), [(1, True), (7, True), (8, False)])
-def test_a_change_of_unit_opens_its_own_alert(tables: Tables, days_ago: int, is_told: bool) -> None:
+@pytest.mark.parametrize(("days_ago", "is_sent"), [(1, True), (7, True), (8, False)])
+def test_a_change_of_unit_opens_its_own_alert(tables: Tables, days_ago: int, is_sent: bool) -> None:
     day = NOW.date() - timedelta(days=days_ago)
     tables.insert(
         "forecasts.anomalies", account_id="main", anomaly_kind="unit_changed", last_date=day, reason="From BGN to EUR."
     )
-    assert tables.reading().unit_change_reason == ("From BGN to EUR." if is_told else None)
+    assert tables.reading().unit_change_reason == ("From BGN to EUR." if is_sent else None)
     assert tables.reading().anomaly is None
-    assert ("unit" in tables.opened()) == is_told
+    assert ("unit" in tables.opened()) == is_sent
 
 
 def test_rounding_opens_no_alert(tables: Tables) -> None:

@@ -194,7 +194,7 @@ def test_a_limit_below_zero_has_its_margin_above_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failed", "hours", "is_overdue", "is_told"),
+    ("failed", "hours", "is_overdue", "is_sent"),
     [
         (1, 0.0, False, False),
         (2, 5.99, False, False),
@@ -204,7 +204,7 @@ def test_a_limit_below_zero_has_its_margin_above_it() -> None:
     ],
 )
 def test_a_stale_reading_alerts_after_three_requests_or_six_hours_or_at_once_if_waiting_cannot_help(
-    failed: int, hours: float, is_overdue: bool, is_told: bool
+    failed: int, hours: float, is_overdue: bool, is_sent: bool
 ) -> None:
     reading = replace(
         FINE, reading_state="stale", failed_poll_count=failed, silent_seconds=hours * 3600, is_overdue=is_overdue,
@@ -212,7 +212,7 @@ def test_a_stale_reading_alerts_after_three_requests_or_six_hours_or_at_once_if_
         remedy="main: unauthorised; check the value of VPSBG_API_KEY",
     )  # fmt: skip
     [found] = [each for each in findings(reading, Policy()) if each.rule == "stale"]
-    assert (found.severity, found.held_severity) == ("warning" if is_told else None, "warning")
+    assert (found.severity, found.held_severity) == ("warning" if is_sent else None, "warning")
     assert found.message == (
         "The last request failed (unauthorised). main: unauthorised; check the value of VPSBG_API_KEY."
     )

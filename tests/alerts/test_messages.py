@@ -72,7 +72,7 @@ def test_few_events_are_one_message_with_what_when_how_sure_and_where_to_look() 
         "agency-2 has enough days left again (runway alert recovered 2026-03-02 08:00 UTC).\nIt has recovered.\n\n"
         f"Where to look: drawdown explain ACCOUNT, or {REPORT}"
     )
-    assert (message.event_ids, message.told_length) == (("agency-1/runway/1", "agency-2/runway/1"), None)
+    assert (message.event_ids, message.delivered_length) == (("agency-1/runway/1", "agency-2/runway/1"), None)
 
 
 def test_many_events_are_several_messages_that_each_state_their_part() -> None:
@@ -124,9 +124,14 @@ def test_a_paragraph_longer_than_a_message_is_continued_in_the_next() -> None:
         message.body.partition("\n\nWhere")[0].removeprefix("agency-2, continued: ") for message in messages[1:-1]
     ]
     assert " ".join(pieces).partition("\n")[2] == words
-    assert [message.told_length is None for message in messages] == [True, *[False] * (len(messages) - 3), True, True]
+    assert [message.delivered_length is None for message in messages] == [
+        True,
+        *[False] * (len(messages) - 3),
+        True,
+        True,
+    ]
     # The part that has arrived is not repeated.
-    [first, *_] = compose([event(2, words)], REPORT, delivered={"agency-2/runway/1": messages[1].told_length or 0})
+    [first, *_] = compose([event(2, words)], REPORT, delivered={"agency-2/runway/1": messages[1].delivered_length or 0})
     assert first.body.startswith(messages[2].body.partition("\n\nWhere")[0][:200])
 
 
@@ -224,7 +229,7 @@ def test_a_long_paragraph_continues_where_it_broke_off(channel: Channel) -> None
     assert len(channel.heard) == 1 + TRIES
     delivery = channel.delivery("agency-1/runway/1")
     assert delivery.is_pending
-    assert delivery.told_length > 1000
+    assert delivery.delivered_length > 1000
 
     channel.before_answer = lambda: 200
     heard = len(channel.heard)

@@ -46,6 +46,8 @@ def test_the_numbers_are_those_of_the_tables(desk: Desk, account_id: str) -> Non
     found = explained(desk, account_id)
     where = f"where account_id = '{account_id}'"
     assert [found["status"]["row"]] == rows(desk, f"from marts.account_status {where}")
+    stated = found["status"]["row"]["burn_28d_amount"] is not None
+    assert ("core.spend_daily" in found["status"]["tables"]) == stated
     for name, table in (("forecast", "forecasts.current_runway"), ("topup", "forecasts.current_topup_plan")):
         held = rows(desk, f"from {table} {where}")
         assert [found[name]["row"]] == (held or [None])

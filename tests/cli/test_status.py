@@ -26,7 +26,9 @@ def test_every_account_of_a_build_is_a_line_within_80_columns(desk: Desk) -> Non
     assert {row[0] for row in rows} == {
         "vpsbg-main", "vpsbg-agency", "vpsbg-idle", "voxpria-main", "voxpria-campaign"
     }  # fmt: skip
-    assert done.stdout.splitlines()[-1] == "As of 2026-03-18 13:37 UTC, 60 seconds ago."
+    assert (
+        done.stdout.splitlines()[-1] == "As of 2026-03-18 13:37 UTC, 60 seconds ago. Details: drawdown explain ACCOUNT"
+    )
 
 
 def test_the_most_urgent_comes_first_then_the_one_that_is_dry_sooner(publish: Publish) -> None:
@@ -43,7 +45,7 @@ def test_each_account_with_a_problem_has_a_sentence_with_the_reason(publish: Pub
     done = publish([account(f"is-{severity}", severity) for severity in SEVERITIES]).here("status")
     sentences = done.stdout.split("\n\n")[1].splitlines()
     assert sentences[:-1] == [f"is-{severity}: The reason of is-{severity}." for severity in URGENCY[:-1]]
-    assert sentences[-1].endswith(" UTC, 5 minutes ago.")
+    assert sentences[-1].endswith(" UTC, 5 minutes ago. Details: drawdown explain ACCOUNT")
 
 
 def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:

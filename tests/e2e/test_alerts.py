@@ -202,8 +202,8 @@ def test_alerts_are_shown_acknowledged_and_tried_from_the_command_line(notified:
     notified.run_alerts(1)
     assert bench.rows("SELECT alert_state, acknowledgement_note FROM alerts.states") == [("acknowledged", "ordered")]
     assert bench.rows("SELECT event, delivery_state FROM alerts.events ORDER BY event_id") == [
-        ("opened", "not_told"),
-        ("acknowledged", "not_told"),
+        ("opened", "no_recipient"),
+        ("acknowledged", "no_recipient"),
     ]
     # A recipient added now gets no alerts that were already acknowledged.
     assert notified.titles() == ["a test"]

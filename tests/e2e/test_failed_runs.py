@@ -83,7 +83,7 @@ def test_a_failed_run_is_sent_once_shown_everywhere_and_closed_by_the_next_good_
         "2.0",
     )
     alerts = read_open(bench.home).alerts
-    assert [(each["account_id"], each["rule"]) for each in alerts if each["told_at_utc"]] == [
+    assert [(each["account_id"], each["rule"]) for each in alerts if each["notified_at_utc"]] == [
         ("voxpria-campaign", "runway"),
         ("*", "run_failed"),
     ]

@@ -276,7 +276,7 @@ def test_a_full_disk_is_sent_once_though_nothing_can_be_landed_and_so_is_its_end
     last = read_last_run(world.home)
     assert last is not None
     assert (last.is_ok, last.failed_run_count) == (False, before.failed_run_count + 2)
-    assert last.told_recipients == ("TOLD",)
+    assert last.notified_recipients == ("TOLD",)
 
     world.empty()
     world.tick()

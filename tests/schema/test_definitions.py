@@ -114,6 +114,12 @@ def _load(folder: Path, definition: str) -> Table:
         ("grain: account", "is_view: perhaps", "Expected `bool`"),
         ("grain: account", "month_column: spend_date\ngrain: account", "month_column spend_date must be one of"),
         ("grain: account", "reach: {core.thing: {}}\ngrain: account", "reach: core.thing is not a table"),
+        (
+            "grain: account",
+            "reach: {core.spend_daily: {look: 1}}\ngrain: account",
+            "unknown key `look` at `reach`; known keys are look_back_days, look_ahead_days, has_neighbours",
+        ),
+        ("team?", "{team?: {mean: Who pays.}}", "unknown key `mean` at `columns[1]`; known keys are nullable, meaning"),
         ("grain: account", "doc: Another.", "line 1: the key doc occurs twice"),
         ("key: [", "key: {", "line 3: did not find"),
         ("team?]", "{team: {}, vendor: {}}]", "each column is an item of its own, not team, vendor together"),

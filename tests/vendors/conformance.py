@@ -223,8 +223,8 @@ class Conformance:
             for reading in read_example(self.vendor, endpoint):
                 missing = {each.column_name for each in reading.drift if each.check_name == "missing_field"}
                 for field in reading.records.fields:
-                    is_told = reading.accepted[field.column].null_count() < reading.accepted.height
-                    assert is_told or not field.is_documented or missing & set(field.sources), field
+                    is_stated = reading.accepted[field.column].null_count() < reading.accepted.height
+                    assert is_stated or not field.is_documented or missing & set(field.sources), field
 
     def test_a_body_of_another_vendor_is_refused_and_not_misread(self) -> None:
         for endpoint in self.vendor.endpoints:

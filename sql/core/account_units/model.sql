@@ -38,36 +38,20 @@ switched as (
     having count(*) > 1
 ),
 
--- Of two vendors' readings at the same instant, the one of core.balance_snapshots counts.
 readings as (
     select
-        balances.account_id,
-        balances.observed_at_utc,
-        coalesce(balances.unit_code, accounts.unit_code) as unit_code
-    from staging.balances as balances
-    inner join switched on balances.account_id = switched.account_id
-    inner join staging.accounts as accounts on balances.account_id = accounts.account_id
-    left join (
-        select
-            others.account_id,
-            others.observed_at_utc,
-            coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
-        from staging.balances as others
-        inner join staging.accounts as owners on others.account_id = owners.account_id
-    ) as other
-        on
-            balances.account_id = other.account_id
-            and balances.observed_at_utc = other.observed_at_utc
-            and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
-    left join first_named on balances.account_id = first_named.account_id
+        readings.account_id,
+        readings.observed_at_utc,
+        coalesce(readings.unit_code, accounts.unit_code) as unit_code
+    from staging.readings as readings
+    inner join switched on readings.account_id = switched.account_id
+    inner join staging.accounts as accounts on readings.account_id = accounts.account_id
+    left join first_named on readings.account_id = first_named.account_id
     where
-        other.account_id is null
-        and (
-            balances.unit_code is not null
-            or (
-                accounts.unit_code is not null
-                and (first_named.account_id is null or balances.observed_at_utc < first_named.named_at_utc)
-            )
+        readings.unit_code is not null
+        or (
+            accounts.unit_code is not null
+            and (first_named.account_id is null or readings.observed_at_utc < first_named.named_at_utc)
         )
 ),
 

@@ -15,7 +15,7 @@ months as (
     where table_name = 'core.balance_intervals'
 ),
 
-owed_range as (
+dirty_range as (
     select
         cast(first_date as timestamp) at time zone 'UTC' as from_utc,
         cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
@@ -28,8 +28,8 @@ carried as (
         snapshots.account_id,
         max(snapshots.observed_at_utc) as from_utc
     from core.balance_snapshots as snapshots
-    cross join owed_range
-    where snapshots.balance_amount is not null and snapshots.observed_at_utc < owed_range.from_utc
+    cross join dirty_range
+    where snapshots.balance_amount is not null and snapshots.observed_at_utc < dirty_range.from_utc
     group by snapshots.account_id
 ),
 
@@ -44,12 +44,12 @@ readings as (
         accounts.evidence_level
     from core.balance_snapshots as snapshots
     inner join core.accounts as accounts on snapshots.account_id = accounts.account_id
-    cross join owed_range
+    cross join dirty_range
     left join carried on snapshots.account_id = carried.account_id
     where
         snapshots.balance_amount is not null
-        and snapshots.observed_at_utc >= coalesce(carried.from_utc, owed_range.from_utc)
-        and snapshots.observed_at_utc < owed_range.before_utc
+        and snapshots.observed_at_utc >= coalesce(carried.from_utc, dirty_range.from_utc)
+        and snapshots.observed_at_utc < dirty_range.before_utc
 ),
 
 -- Requests of the same run as a balance count as simultaneous with it, although they differ by seconds.
@@ -71,11 +71,11 @@ polls as (
             or (evidence.basis = 'usage' and loads.record_kind = 'usage_days')
         )
         and fetches.fetched_at_utc >= (
-            select coalesce(min(carried.from_utc), min(owed_range.from_utc)) - interval 1 day
-            from owed_range
+            select coalesce(min(carried.from_utc), min(dirty_range.from_utc)) - interval 1 day
+            from dirty_range
             left join carried on true
         )
-        and fetches.fetched_at_utc < (select owed_range.before_utc + interval 1 day from owed_range)
+        and fetches.fetched_at_utc < (select dirty_range.before_utc + interval 1 day from dirty_range)
     group by fetches.account_id, fetches.run_id
 ),
 
@@ -245,11 +245,11 @@ entries as (
         9 - length(cast(booked.entry_amount as varchar)) + length(rtrim(cast(booked.entry_amount as varchar), '0'))
             as decimal_count
     from core.ledger_entries as booked
-    cross join owed_range
+    cross join dirty_range
     left join carried on booked.account_id = carried.account_id
     where
-        booked.effective_at_utc > coalesce(carried.from_utc, owed_range.from_utc)
-        and booked.effective_at_utc < owed_range.before_utc
+        booked.effective_at_utc > coalesce(carried.from_utc, dirty_range.from_utc)
+        and booked.effective_at_utc < dirty_range.before_utc
         and booked.entry_status <> 'void'
 ),
 

@@ -2,7 +2,7 @@
 -- cause.
 with
 
-owed_months as (
+dirty_months as (
     select
         min(touched_month) as first_date,
         cast(max(touched_month) + interval 1 month as date) as next_first_date
@@ -10,11 +10,11 @@ owed_months as (
     where table_name = 'core.balance_residuals'
 ),
 
-owed_span as (
+dirty_span as (
     select
         cast(first_date as timestamp) at time zone 'UTC' as from_utc,
         cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
-    from owed_months
+    from dirty_months
 ),
 
 -- -- residuals with their neighbours -------------------------------------------------------------------------------
@@ -33,19 +33,19 @@ nearby as (
         cast(intervals.closing_amount - intervals.opening_amount as double)
         / nullif(cast(intervals.stated_usage_amount as double), 0) as price
     from core.balance_intervals as intervals
-    cross join owed_span
+    cross join dirty_span
     where
-        intervals.closed_at_utc >= owed_span.from_utc - interval 92 day
-        and intervals.closed_at_utc < owed_span.before_utc + interval 92 day
+        intervals.closed_at_utc >= dirty_span.from_utc - interval 92 day
+        and intervals.closed_at_utc < dirty_span.before_utc + interval 92 day
 ),
 
 residuals as materialized (
     select intervals.*
     from core.balance_intervals as intervals
-    cross join owed_span
+    cross join dirty_span
     where
-        intervals.closed_at_utc >= owed_span.from_utc - interval 92 day
-        and intervals.closed_at_utc < owed_span.before_utc + interval 92 day
+        intervals.closed_at_utc >= dirty_span.from_utc - interval 92 day
+        and intervals.closed_at_utc < dirty_span.before_utc + interval 92 day
         and intervals.residual_amount <> 0
 ),
 

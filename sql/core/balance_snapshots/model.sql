@@ -1,42 +1,26 @@
 -- A failed attempt is an unknown reading, without an amount: absent is not zero.
 select
     -- ids
-    balances.account_id,
-    balances.observed_at_utc,
+    readings.account_id,
+    readings.observed_at_utc,
 
     -- amounts
-    balances.balance_amount,
-    coalesce(balances.unit_code, units.unit_code) as unit_code,
-    balances.threshold_amount,
-    balances.limit_amount,
-    balances.unconfirmed_amount,
+    readings.balance_amount,
+    coalesce(readings.unit_code, units.unit_code) as unit_code,
+    readings.threshold_amount,
+    readings.limit_amount,
+    readings.unconfirmed_amount,
 
     -- source
     'fresh' as reading_state,
-    balances.effective_at_utc,
-    balances.fetch_id
-from staging.balances as balances
-inner join core.accounts as accounts on balances.account_id = accounts.account_id
+    readings.effective_at_utc,
+    readings.fetch_id
+from staging.readings as readings
 inner join core.account_units as units
     on
-        balances.account_id = units.account_id
-        and balances.observed_at_utc >= units.from_at_utc
-        and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
--- Of two vendors' readings at the same instant, that of the account's own vendor precedes any other, such as one kept
--- by hand. Each side of a comparison uses columns of one side of the join, so that DuckDB can hash it.
-left join (
-    select
-        others.account_id,
-        others.observed_at_utc,
-        coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
-    from staging.balances as others
-    inner join core.accounts as owners on others.account_id = owners.account_id
-) as other
-    on
-        balances.account_id = other.account_id
-        and balances.observed_at_utc = other.observed_at_utc
-        and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
-where other.account_id is null
+        readings.account_id = units.account_id
+        and readings.observed_at_utc >= units.from_at_utc
+        and (units.to_at_utc is null or readings.observed_at_utc < units.to_at_utc)
 union all
 select
     -- ids

@@ -12,7 +12,7 @@ months as (
     where table_name = 'core.ledger_evidence'
 ),
 
-owed_range as (
+dirty_range as (
     select
         cast(first_date as timestamp) at time zone 'UTC' as from_utc,
         cast(next_first_date as timestamp) at time zone 'UTC' as before_utc
@@ -31,45 +31,30 @@ carried as (
         max(balances.observed_at_utc) as from_utc
     from staging.balances as balances
     inner join booked on balances.account_id = booked.account_id
-    cross join owed_range
-    where balances.observed_at_utc < owed_range.from_utc
+    cross join dirty_range
+    where balances.observed_at_utc < dirty_range.from_utc
     group by balances.account_id
 ),
 
--- Of two vendors' readings at the same instant, the one of core.balance_snapshots counts.
 readings as (
     select
-        balances.account_id,
-        balances.observed_at_utc,
-        balances.balance_amount,
+        readings.account_id,
+        readings.observed_at_utc,
+        readings.balance_amount,
         units.from_at_utc,
         units.unit_code
-    from staging.balances as balances
-    inner join booked on balances.account_id = booked.account_id
-    inner join staging.accounts as accounts on balances.account_id = accounts.account_id
+    from staging.readings as readings
+    inner join booked on readings.account_id = booked.account_id
     inner join core.account_units as units
         on
-            balances.account_id = units.account_id
-            and balances.observed_at_utc >= units.from_at_utc
-            and (units.to_at_utc is null or balances.observed_at_utc < units.to_at_utc)
-    cross join owed_range
-    left join carried on balances.account_id = carried.account_id
-    left join (
-        select
-            others.account_id,
-            others.observed_at_utc,
-            coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
-        from staging.balances as others
-        inner join staging.accounts as owners on others.account_id = owners.account_id
-    ) as other
-        on
-            balances.account_id = other.account_id
-            and balances.observed_at_utc = other.observed_at_utc
-            and nullif(balances.vendor, accounts.vendor) > other.foreign_vendor
+            readings.account_id = units.account_id
+            and readings.observed_at_utc >= units.from_at_utc
+            and (units.to_at_utc is null or readings.observed_at_utc < units.to_at_utc)
+    cross join dirty_range
+    left join carried on readings.account_id = carried.account_id
     where
-        other.account_id is null
-        and balances.observed_at_utc >= coalesce(carried.from_utc, owed_range.from_utc)
-        and balances.observed_at_utc < owed_range.before_utc
+        readings.observed_at_utc >= coalesce(carried.from_utc, dirty_range.from_utc)
+        and readings.observed_at_utc < dirty_range.before_utc
 ),
 
 intervals as (
@@ -98,12 +83,12 @@ entries as (
             when stated.entry_kind in ('usage', 'renewal', 'tax') then -1
         end as direction
     from staging.ledger_entries as stated
-    cross join owed_range
+    cross join dirty_range
     left join carried on stated.account_id = carried.account_id
     where
         stated.entry_status in ('settled', 'unknown')
-        and stated.effective_at_utc > coalesce(carried.from_utc, owed_range.from_utc)
-        and stated.effective_at_utc < owed_range.before_utc
+        and stated.effective_at_utc > coalesce(carried.from_utc, dirty_range.from_utc)
+        and stated.effective_at_utc < dirty_range.before_utc
 ),
 
 placed as (

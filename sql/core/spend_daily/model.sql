@@ -1,6 +1,6 @@
--- What left each account for service, by UTC day, for the months that are owed. The best evidence is used and no
--- other: ledger before usage before balance deltas, so that nothing is counted twice. Within the days that the
--- evidence covers, a day without a fact is a day without spend; outside them there is no row.
+-- What left each account for service, by UTC day, for the dirty months. The best evidence is used and no other: ledger
+-- before usage before balance deltas, so that nothing is counted twice. Within the days that the evidence covers, a day
+-- without a fact is a day without spend; outside them there is no row.
 --
 -- Each unit is by itself: a day has a row of the unit that the balance was held in, and one of every other unit in
 -- which something was spent. Two balances in different units have no difference, so where only balances are known, the
@@ -15,8 +15,8 @@ months as (
     where table_name = 'core.spend_daily'
 ),
 
--- The first instant and the first instant after, of all that is owed.
-owed_range as (
+-- From the first instant of the first dirty month to the end of the last.
+dirty_range as (
     select
         cast(min(first_date) as timestamp) at time zone 'UTC' as from_utc,
         cast(max(next_first_date) as timestamp) at time zone 'UTC' as before_utc
@@ -54,10 +54,10 @@ ledger_spend as (
         entries.unit_code,
         -sum(entries.entry_amount) as spend_amount
     from core.ledger_entries as entries
-    cross join owed_range
+    cross join dirty_range
     where
-        entries.effective_at_utc >= owed_range.from_utc
-        and entries.effective_at_utc < owed_range.before_utc
+        entries.effective_at_utc >= dirty_range.from_utc
+        and entries.effective_at_utc < dirty_range.before_utc
         and entries.entry_status in ('settled', 'unknown')
         and (
             entries.entry_kind in ('usage', 'renewal', 'tax', 'adjustment')
@@ -80,14 +80,14 @@ usage_spend as (
         on usage_days.usage_date >= months.first_date and usage_days.usage_date < months.next_first_date
 ),
 
--- Readings within what is owed, and one on each side of it, so that every interval that reaches in is whole.
+-- Readings in the dirty range, and one on each side of it, so that every interval that reaches in is whole.
 carried as (
     select
         snapshots.account_id,
-        max(case when snapshots.observed_at_utc < owed_range.from_utc then snapshots.observed_at_utc end) as from_utc,
-        min(case when snapshots.observed_at_utc >= owed_range.before_utc then snapshots.observed_at_utc end) as to_utc
+        max(case when snapshots.observed_at_utc < dirty_range.from_utc then snapshots.observed_at_utc end) as from_utc,
+        min(case when snapshots.observed_at_utc >= dirty_range.before_utc then snapshots.observed_at_utc end) as to_utc
     from core.balance_snapshots as snapshots
-    cross join owed_range
+    cross join dirty_range
     where snapshots.balance_amount is not null
     group by snapshots.account_id
 ),

@@ -15,25 +15,25 @@ due as (
             where item = 'as_of_utc'
         )
 ),
-priced as (
-    select due.*, coalesce(price.price_unit_code, due.unit_code) as price_unit_code,
-        core.at_price(due.pay_amount, price.price_amount) as priced_amount
+converted as (
+    select due.*,
+        core.to_reporting(
+            due.pay_amount, due.unit_code, due.reporting_unit_code,
+            prices.price_amount, prices.price_unit_code, rates.eur_rate, rates.reporting_eur_rate
+        ) as reporting_amount
     from due
-    left join core.credit_prices as price
-        on due.account_id = price.account_id and due.unit_code = price.unit_code and due.read_date >= price.from_date
-            and due.read_date <= core.open_end(price.to_date)
-),
-rated as (
-    select priced.*, rate.eur_rate, rate.reporting_eur_rate
-    from priced
-    left join core.conversion_rates as rate
-        on priced.price_unit_code = rate.unit_code and priced.read_date = rate.conversion_date
+    left join core.credit_prices as prices
+        on
+            due.account_id = prices.account_id
+            and due.unit_code = prices.unit_code
+            and due.read_date >= prices.from_date
+            and due.read_date <= core.open_end(prices.to_date)
+    left join core.conversion_rates as rates
+        on
+            coalesce(prices.price_unit_code, due.unit_code) = rates.unit_code
+            and due.read_date = rates.conversion_date
 )
-select account_id, order_by_date, topup_amount, topup_gross_amount, pay_amount, unit_code, reading_state,
-    case
-        when price_unit_code = reporting_unit_code then priced_amount
-        else core.at_rate(priced_amount, eur_rate, reporting_eur_rate)
-    end as reporting_amount,
+select account_id, order_by_date, topup_amount, topup_gross_amount, pay_amount, unit_code, reading_state, reporting_amount,
     reporting_unit_code
-from rated
+from converted
 order by order_by_date, account_id
