@@ -135,8 +135,8 @@ def _send_untracked(settings: Settings, home: Home, ended: LastRun, recipients: 
             urls[recipient] = settings.notify_url(recipient)
     body = f"{_words(ended)}\n\nWhere to look: drawdown status"
     arrived = send_without_journal(urls, "Drawdown: the last run failed", body)
-    told = tuple(dict.fromkeys((*ended.notified_recipients, *sorted(arrived))))
-    write_last_run(home, msgspec.structs.replace(ended, notified_recipients=told))
+    notified = tuple(dict.fromkeys((*ended.notified_recipients, *sorted(arrived))))
+    write_last_run(home, msgspec.structs.replace(ended, notified_recipients=notified))
 
 
 def _open(settings: Settings, home: Home, clock: Clock, run_id: str, before: State | None, ended: LastRun) -> State:

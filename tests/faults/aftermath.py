@@ -45,7 +45,7 @@ def aftermath(request: pytest.FixtureRequest) -> Iterator[None]:
         if not home.warehouse.exists():
             continue
         keys = list((getattr(value, "keys", None) or {}).values())
-        assert not _contains_key(heard.getvalue(), keys), "a key stands in the log"
+        assert not _contains_key(heard.getvalue(), keys), "a key is in the log"
         # A state shared by several tests is only checked again after a change.
         if _checked.get(home.path) != _state(home):
             check(home, keys)

@@ -130,4 +130,4 @@ def lab(capfd: pytest.CaptureFixture[str]) -> Iterator[Lab]:
     }
     for place, text in haystacks.items():
         for disguise in DISGUISES:
-            assert disguise not in text, f"the canary stands in {place}"
+            assert disguise not in text, f"the canary is in {place}"

@@ -131,7 +131,7 @@ def test_storage_row_groups_and_the_order_of_columns_do_not_matter(tmp_path: Pat
     [
         pytest.param([("",)], [(None,)], id="absent is not empty"),
         pytest.param([("-",)], [(None,)], id="absent is no mark of its own"),
-        pytest.param([("a",), ("a",)], [("a",)], id="a row that stands twice"),
+        pytest.param([("a",), ("a",)], [("a",)], id="a row that occurs twice"),
         pytest.param([("a",), ("a",)], [("b",), ("b",)], id="pairs do not cancel each other"),
         pytest.param([("a",), ("b",)], [("a",), ("c",)], id="another row"),
         pytest.param([], [(None,)], id="no row is not a row of nothing"),

@@ -54,9 +54,9 @@ def test_a_message_about_several_rejects_names_one_of_them(workshop: Workshop) -
         rows = [_entry(number, **wrong) for number, wrong in enumerate(pair, 1)]
         workshop.landing.answer("vpsbg", "transactions", _page(*rows), account_id=account_id)
     workshop.load()
-    told = (_readable(workshop, "vpsbg", "ledger_entries") or "").splitlines()
-    assert len(told) == len(pairs)
-    for line, account_id in zip(told, sorted(pairs), strict=True):
+    lines = (_readable(workshop, "vpsbg", "ledger_entries") or "").splitlines()
+    assert len(lines) == len(pairs)
+    for line, account_id in zip(lines, sorted(pairs), strict=True):
         rejects = workshop.rows(
             f"SELECT column_name, check_name, redacted_value FROM staging.rejects WHERE account_id = '{account_id}'"
         )

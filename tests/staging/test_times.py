@@ -105,11 +105,11 @@ def test_a_local_day_of_23_or_25_hours_neither_loses_nor_doubles_an_hour(
     """A Sofia day, hour by hour in local time: every UTC hour appears once, in its own UTC day."""
     start = datetime(day.year, day.month, day.day, tzinfo=_SOFIA).astimezone(UTC)
     end = (datetime(day.year, day.month, day.day, tzinfo=_SOFIA) + timedelta(days=1)).astimezone(UTC)
-    told = [start + timedelta(hours=hour) for hour in range((end - start) // timedelta(hours=1))]
-    assert len(told) == hours
+    starts = [start + timedelta(hours=hour) for hour in range((end - start) // timedelta(hours=1))]
+    assert len(starts) == hours
     rows = [
         {"id": number, "amount": -1, "created_at": at.astimezone(_SOFIA).isoformat(), "type": "usage"}
-        for number, at in enumerate(told)
+        for number, at in enumerate(starts)
     ]
     workshop.landing.run({"main": {}}, at=end + timedelta(days=2))
     workshop.landing.answer(
@@ -117,8 +117,8 @@ def test_a_local_day_of_23_or_25_hours_neither_loses_nor_doubles_an_hour(
     )
     assert workshop.load().accepted == hours
     stored = workshop.rows("SELECT effective_at_utc FROM staging.ledger_entries ORDER BY 1")
-    assert [at for (at,) in stored] == told
+    assert [at for (at,) in stored] == starts
     workshop.recompute("core")
     spent = dict(workshop.rows("SELECT spend_date, spend_amount FROM core.spend_daily WHERE spend_amount <> 0"))
-    before = sum(at.date() < day for at in told)
+    before = sum(at.date() < day for at in starts)
     assert spent == {day - timedelta(days=1): before, day: hours - before}
