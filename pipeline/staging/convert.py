@@ -6,16 +6,16 @@ column of texts until it is known to be exact.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 
 import msgspec
 import polars as pl
 
 from pipeline.schema.columns import COLUMNS
+from pipeline.schema.exact_amounts import ANY_NUMBER, exact_money
 from pipeline.schema.render import polars_type
 from pipeline.schema.units import ISO_4217, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION
 from pipeline.vendors._port import Field, Reads
@@ -25,11 +25,7 @@ _READ_AS = pl.Decimal(WIDEST_PRECISION, MONEY_SCALE)
 _INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
 # Digits are listed, because `\d` also matches those of other scripts.
 _PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
-_ANY_NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?"
-_ANY_DECIMAL = re.compile(_ANY_NUMBER)
 _DOLLARS = r"^-?\$?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?$"
-# Longer texts cannot be amounts that fit, in any notation.
-_LONGEST_DECIMAL = 80
 _VENDOR_UNIT = r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$"
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
 # Seconds or milliseconds since 1970, as JSON numbers or texts: 10 or 13 digits distinguish them from 2001 to 2286.
@@ -73,29 +69,6 @@ def to_text(value: object) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-def exact_money(text: str, *, rounds: bool = False) -> str | None:
-    """Convert a decimal's text to plain notation with at most nine decimals; None if it does not fit exactly.
-
-    With `rounds`, digits beyond the ninth decimal are rounded half-even instead of rejected.
-    """
-    if len(text) > _LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
-        return None
-    number = Decimal(text)
-    if not number:
-        return "0"
-    # The exponent is bounded before any arithmetic: 1e999999 as an integer would take minutes.
-    if not number.is_finite() or abs(number.adjusted()) > _LONGEST_DECIMAL:
-        return "0" if rounds and number.adjusted() < 0 else None
-    step = Decimal(1).scaleb(-MONEY_SCALE)
-    rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * _LONGEST_DECIMAL))
-    if rounded != number and not rounds:
-        return None
-    # abs() would round to the default context's 28 digits.
-    if rounded.copy_abs() >= Decimal(10) ** _INTEGER_DIGITS:
-        return None
-    return format(rounded, "f")
-
-
 def _texts(field: Field, raw: Sequence[object]) -> pl.Series:
     """Texts of the raw values; columns of only texts or only whole numbers are converted without a loop.
 
@@ -134,7 +107,7 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
             values = amounts.set(beyond, None).cast(target)
             rounded_rows = tuple(row for row in rounded_rows if not beyond[row])
         case Reads.NUMBER:
-            shaped = texts.set(~texts.str.contains(f"^({_ANY_NUMBER})$").fill_null(False), None)
+            shaped = texts.set(~texts.str.contains(f"^({ANY_NUMBER})$").fill_null(False), None)
             numbers = shaped.cast(pl.Float64, strict=False)
             numbers, check = numbers.set(~numbers.is_finite().fill_null(False), None), "is_number"
             beyond = _beyond(numbers)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+
+_LONG_FRACTION = re.compile(r"[.,][0-9]{6}[^Z+-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ def parse_instant(text: str) -> datetime:
     Raises ValueError with a message for the command line for anything else.
     """
     try:
-        instant = datetime.fromisoformat(text)
+        # Python 3.11 reads anything at all after the sixth decimal of a second.
+        instant = datetime.fromisoformat(text if not _LONG_FRACTION.search(text) else "")
     except ValueError:
         raise ValueError(f"{text!r} is not an instant; write it as 2026-11-21T05:00:00Z") from None
     if instant.tzinfo is None:

@@ -51,6 +51,7 @@ EMPTY = [
     Wrong("init", r"accounts\.toml already exists and is left unchanged; edit it, then try `drawdown doctor`", toml=VPSBG),
     Wrong("init", r"cannot be written: No such file or directory; make its folder", environment={"DRAWDOWN_ACCOUNTS": "no/such/accounts.toml"}),
     Wrong("run --as-of soon", r"--as-of: 'soon' is not an instant; write it as 2026-"),
+    Wrong("run --as-of 2026-11-21T05:00:00.1234567:99Z", r"is not an instant; write it as 2026-"),
     Wrong("backfill --from 2026-02-30", r"'2026-02-30' is not a day; write it as 2026-"),
     Wrong("backfill --from 2026-02-02 --to 2026-02-01", r"--to 2026-02-01 is before --from 2026-02-02; give the earlier day to --from"),
     Wrong("rebuild --as-of 2026-01-01T00:00:00Z", r"--as-of and --to need each other: an instant, and the file"),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.vendors._port import Endpoint, Field, Reads, Records
 
@@ -22,6 +22,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 _DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)((?:\.[0-9]+)?)")
 _MOST = Fraction(10) ** 15
 _STEP = Fraction(1, 10**9)
+_Day = TypeVar("_Day", bound=date)
 
 
 class Unreadable(Exception):
@@ -140,7 +141,7 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
         case Reads.DATE:
             if not isinstance(stated, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
                 raise Unreadable(stated)
-            return _read(date.fromisoformat, stated)
+            return _plausible(_read(date.fromisoformat, stated))
         case Reads.INSTANT | Reads.INSTANT_UTC:
             return _instant(stated, is_naive_utc=field.reads is Reads.INSTANT_UTC)
         case Reads.UNIT:
@@ -192,20 +193,30 @@ def _instant(stated: Any, *, is_naive_utc: bool) -> datetime:
         found := re.fullmatch(r"([0-9]{10}|[0-9]{13})(\.[0-9]{1,9})?", str(stated))
     ):
         seconds = Fraction(Decimal(str(stated))) / (1 if len(found[1]) == 10 else 1000)
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(seconds * 10**6))
-    if not isinstance(stated, str) or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stated):
+        return _plausible(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(seconds * 10**6)))
+    # Python 3.11 reads anything at all after the sixth decimal of a second.
+    if not isinstance(stated, str) or not re.fullmatch(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[^.]*(\.[0-9]+([Zz]|[+-][0-9:]*)?)?", stated
+    ):
         raise Unreadable(stated)
     # RFC 3339, 5.6: the letter may be small.
     stated = re.sub("z$", "Z", stated)
     # A leap second is the second after the 59th.
     is_leap = stated[16:19] == ":60"
-    found = _read(datetime.fromisoformat, stated[:17] + "59" + stated[19:] if is_leap else stated)
-    found += timedelta(seconds=is_leap)
-    if found.tzinfo is None:
+    instant: datetime = _read(datetime.fromisoformat, stated[:17] + "59" + stated[19:] if is_leap else stated)
+    instant += timedelta(seconds=is_leap)
+    if instant.tzinfo is None:
         if not is_naive_utc:
             raise Unreadable(stated)
-        found = found.replace(tzinfo=UTC)
-    return found.astimezone(UTC)
+        instant = instant.replace(tzinfo=UTC)
+    return _plausible(instant.astimezone(UTC))
+
+
+def _plausible(found: _Day) -> _Day:
+    """Other years are placeholders or mistakes."""
+    if not 2000 <= found.year <= 2099:
+        raise Unreadable(found)
+    return found
 
 
 def _read(how: Callable[[str], Any], text: str) -> Any:
@@ -226,8 +237,12 @@ def _pending(row: Mapping[str, Any]) -> Fraction | None:
             raise Unreadable(deposit)
         stated = deposit.get("amount_with_vat")
         stated = deposit.get("amount") if stated is None else stated
-        if stated is not None:
-            total += money(stated)
+        if stated is None:
+            continue
+        amount = money(stated)
+        if amount < 0:
+            raise Unreadable(stated)
+        total += amount
     return total
 
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.schema.columns import Type
+from pipeline.schema.exact_amounts import exact_money
 from pipeline.schema.render import polars_type
-from pipeline.staging.convert import convert, exact_money
+from pipeline.staging.convert import convert
 from pipeline.support.exact_json import decode_json
 from pipeline.vendors._port import dollars, money
 from tests.staging.landed import NewWorkshop, Workshop

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Context, Decimal
 
+from pipeline.schema.exact_amounts import exact_money
 from pipeline.vendors._port import Records, choice, flag, instant, money, number, text, unit
 
-_PLAIN_AMOUNT = re.compile(r"[0-9]{1,29}(\.[0-9]{1,9})?")
 _EXACT = Context(prec=60)
+
+
+def _amount(value: object) -> Decimal | None:
+    """An amount that is part of a computed one; None if it is not exact."""
+    text = exact_money(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    return None if text is None else Decimal(text)
 
 
 def _pending(row: Mapping[str, object]) -> object:
@@ -30,9 +35,10 @@ def _pending(row: Mapping[str, object]) -> object:
             value = deposit.get("amount")
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, str | int) or not _PLAIN_AMOUNT.fullmatch(str(value)):
+        amount = _amount(value)
+        if amount is None or amount < 0:
             return [value]
-        total = _EXACT.add(total, Decimal(value))
+        total = _EXACT.add(total, amount)
     return format(total, "f")
 
 
@@ -230,10 +236,10 @@ def _renewal(row: Mapping[str, object]) -> object:
     price = plan.get("price_with_vat") if isinstance(plan, Mapping) else None
     if price is None or months is None:
         return None
-    is_price = isinstance(price, str | int) and not isinstance(price, bool) and _PLAIN_AMOUNT.fullmatch(str(price))
-    if not is_price or _cycle(row) is None:
+    amount = _amount(price)
+    if amount is None or _cycle(row) is None:
         return [price, months]
-    return format(_EXACT.multiply(Decimal(str(price)), Decimal(str(months))), "f")
+    return format(_EXACT.multiply(amount, Decimal(str(months))), "f")
 
 
 def _cycle(row: Mapping[str, object]) -> object:

@@ -88,15 +88,25 @@ def test_pending_deposits_add_up_with_vat_where_it_is_stated() -> None:
         {"amount_with_vat": "0.10", "amount": 1},
         {"amount_with_vat": 0.2},
         {"amount": "0.000000003", "amount_with_vat": None},
+        {"amount_with_vat": "1e1"},
         {},
     ]
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=deposits)
-    assert _first(balance, "unconfirmed_amount") == Decimal("0.300000003")
+    assert _first(balance, "unconfirmed_amount") == Decimal("10.300000003")
 
 
 @pytest.mark.parametrize(
     "deposit",
-    [{"amount": "$5"}, {"amount": True}, {"amount": [1]}, {"amount": "1e1"}, {"amount": "1_0"}, {"amount": -5}, "5", 5],
+    [
+        {"amount": "$5"},
+        {"amount": True},
+        {"amount": [1]},
+        {"amount": "1e-10"},
+        {"amount": "1_0"},
+        {"amount": -5},
+        "5",
+        5,
+    ],
 )
 def test_a_pending_deposit_that_cannot_be_read_costs_itself_and_not_the_balance(deposit: object) -> None:
     balance, _, _ = _balance(unconfirmed_bitcoin_deposits=[deposit])
