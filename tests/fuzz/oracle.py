@@ -20,6 +20,9 @@ from pipeline.vendors._port import Endpoint, Field, Reads, Records
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 _DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)((?:\.[0-9]+)?)")
+_ISO_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2}){0,2})?"
+)
 _MOST = Fraction(10) ** 15
 _STEP = Fraction(1, 10**9)
 _Day = TypeVar("_Day", bound=date)
@@ -194,10 +197,8 @@ def _instant(stated: Any, *, is_naive_utc: bool) -> datetime:
     ):
         seconds = Fraction(Decimal(str(stated))) / (1 if len(found[1]) == 10 else 1000)
         return _plausible(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(seconds * 10**6)))
-    # Python 3.11 reads anything at all after the sixth decimal of a second.
-    if not isinstance(stated, str) or not re.fullmatch(
-        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[^.]*(\.[0-9]+([Zz]|[+-][0-9:]*)?)?", stated
-    ):
+    # Python 3.11 reads more: `15:55:-02`, and anything at all after the sixth decimal of a second.
+    if not isinstance(stated, str) or not _ISO_INSTANT.fullmatch(stated):
         raise Unreadable(stated)
     # RFC 3339, 5.6: the letter may be small.
     stated = re.sub("z$", "Z", stated)
