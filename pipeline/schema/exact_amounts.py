@@ -13,8 +13,8 @@ ANY_NUMBER: Final = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?"
 
 _ANY_DECIMAL = re.compile(ANY_NUMBER)
 _INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
-# Longer texts cannot be amounts that fit, in any notation.
-_LONGEST_DECIMAL = 80
+LONGEST_DECIMAL: Final = 80
+"""Characters: longer texts cannot be amounts that fit, in any notation."""
 
 
 def exact_money(text: str, *, rounds: bool = False) -> str | None:
@@ -22,16 +22,16 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
 
     With `rounds`, digits beyond the ninth decimal are rounded half-even instead of rejected.
     """
-    if len(text) > _LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
+    if len(text) > LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
         return None
     number = Decimal(text)
     if not number:
         return "0"
     # The exponent is bounded before any arithmetic: 1e999999 as an integer would take minutes.
-    if not number.is_finite() or abs(number.adjusted()) > _LONGEST_DECIMAL:
+    if not number.is_finite() or abs(number.adjusted()) > LONGEST_DECIMAL:
         return "0" if rounds and number.adjusted() < 0 else None
     step = Decimal(1).scaleb(-MONEY_SCALE)
-    rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * _LONGEST_DECIMAL))
+    rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * LONGEST_DECIMAL))
     if rounded != number and not rounds:
         return None
     # abs() would round to the default context's 28 digits.

@@ -71,8 +71,11 @@ class Field:
     """For a choice: result for an unlisted word; None rejects it."""
     absent: str | None = None
     """For a choice: result for an absent word; None leaves it NULL."""
+    minor_digits: int = 0
+    """For money in a fraction of its unit, such as 2 for cents: the value is divided by 10 to this power, exactly."""
     compute: Callable[[Mapping[str, object]], object] | None = None
-    """For a value that is not in one place of the row: gets the row, returns the raw value."""
+    """For a value that is not in one place of the row: gets the row, returns the raw value. In a row of JSON, a number
+    without a fraction or an exponent is an int, any other number its text."""
 
     @property
     def costs_its_row(self) -> bool:
@@ -88,6 +91,7 @@ def _field(reads: Reads) -> Callable[..., Field]:
         required: bool = False,
         decisive: bool = False,
         documented: bool = True,
+        minor_digits: int = 0,
         compute: Callable[[Mapping[str, object]], object] | None = None,
     ) -> Field:
         return Field(
@@ -97,6 +101,7 @@ def _field(reads: Reads) -> Callable[..., Field]:
             is_required=required,
             is_decisive=decisive,
             is_documented=documented,
+            minor_digits=minor_digits,
             compute=compute,
         )
 

@@ -128,12 +128,16 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
 
     Raises Unreadable if it must not have been accepted, and KeyError for a field with its own reader and no number.
     """
+    if field.compute and field.reads in (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER):
+        # Without an entry it would not be compared with anything.
+        assert (endpoint.name, field.column) in _COMPUTED, f"add {endpoint.name}, {field.column} to _COMPUTED"
     stated = _COMPUTED[endpoint.name, field.column](row) if field.compute else _stated(field, row)
     if stated is None:
         return None
     match field.reads:
         case Reads.MONEY | Reads.DOLLARS:
-            return money(stated, has_dollars=field.reads is Reads.DOLLARS, is_float=is_float)
+            has_dollars = field.reads is Reads.DOLLARS
+            return money(stated, has_dollars=has_dollars, is_float=is_float, minor_digits=field.minor_digits)
         case Reads.NUMBER:
             if isinstance(stated, bool) or not _NUMBER.fullmatch(str(stated)):
                 raise Unreadable(stated)
@@ -158,7 +162,7 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
     raise KeyError(field.column)
 
 
-def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> Fraction:
+def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False, minor_digits: int = 0) -> Fraction:
     """An amount exactly, or rounded half to even at nine decimals if the vendor's are floats."""
     if isinstance(stated, Fraction):
         amount = stated
@@ -171,7 +175,7 @@ def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False) -> 
         # No real amount has more characters.
         if len(text) > 80 or not _NUMBER.fullmatch(text):
             raise Unreadable(stated)
-        amount = Fraction(Decimal(text))
+        amount = Fraction(Decimal(text)) / 10**minor_digits
     if is_float:
         # round() of a Fraction is half to even.
         amount = round(amount / _STEP) * _STEP

@@ -86,7 +86,7 @@ def test_no_body_stops_a_load_and_every_accepted_number_is_the_bodys(
             total += Counter(outcome for _, outcome in landed.values())
     # The bodies are of all kinds: some unreadable, some partly rejected, some nearly unchanged.
     assert total["ok"] > total["not_json"] > 0
-    assert total["accepted"] > total["rejected"] / 10 > 0
+    assert min(total["accepted"], total["rejected"]) > 0
     assert total["values"] > 0
     print(
         f"\nsoak: fuzz: {_BODIES:,} bodies, {total['not_json']:,} of them unreadable; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -83,14 +84,20 @@ def test_a_float_vendors_amount_is_rounded_half_to_even_or_refused_for_its_size(
     assert found is None if rounded.copy_abs() >= _LIMIT else Decimal(found or "NaN") == rounded
 
 
-@settings(max_examples=100, deadline=None)
-@given(texts=st.lists(st.one_of(_FITTING, _ANYTHING), min_size=1, max_size=20), as_strings=st.booleans())
-def test_a_column_of_money_converts_each_value_separately(texts: list[str], as_strings: bool) -> None:
+@settings(max_examples=150, deadline=None)
+@given(
+    texts=st.lists(st.one_of(_FITTING, _ANYTHING), min_size=1, max_size=20),
+    as_strings=st.booleans(),
+    minor_digits=st.sampled_from([0, 2, 9]),
+)
+def test_a_column_of_money_converts_each_value_separately(
+    texts: list[str], as_strings: bool, minor_digits: int
+) -> None:
     body = "[" + ",".join(json.dumps(text) if as_strings else text for text in texts) + "]"
     raw = decode_json(body.encode())
     assert isinstance(raw, list)
-    converted = convert(_AMOUNT, raw)
-    fitting = [_fits(text) for text in texts]
+    converted = convert(replace(_AMOUNT, minor_digits=minor_digits), raw)
+    fitting = [_fits(f"{Decimal(text).scaleb(-minor_digits, _WIDE)}") for text in texts]
     wanted = [None if each is None or each.copy_abs() > _BELIEVED else each for each in fitting]
     assert converted.values.dtype == polars_type(Type.MONEY)
     assert converted.values.to_list() == wanted
@@ -98,6 +105,14 @@ def test_a_column_of_money_converts_each_value_separately(texts: list[str], as_s
     rules = {check: where.to_list() for where, check in converted.refusals()}
     assert rules["is_exact_amount"] == [each is None for each in fitting]
     assert converted.rounded_rows == ()
+
+
+def test_amounts_in_cents_are_divided_however_they_are_written() -> None:
+    raw = decode_json(b'[12345, 12345.0, "12345", 1.2345e4, -1, null, "12 EUR", true]')
+    assert isinstance(raw, list)
+    converted = convert(money("balance_amount", "cents", minor_digits=2), raw)
+    assert converted.values.to_list() == [*[Decimal("123.45")] * 4, Decimal("-0.01"), None, None, None]
+    assert converted.refused.to_list() == [*[False] * 6, True, True]
 
 
 @settings(max_examples=15, deadline=None)
