@@ -14,10 +14,11 @@ from typing import Final
 import duckdb
 import msgspec
 
+from benchmarks.answers import good_answer
 from benchmarks.command import WITHOUT_VENDORS, Drawdown
 from benchmarks.table import Row
 from pipeline import settings
-from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
+from pipeline.landing.store import OWN, RUNS, LandingWriter
 
 ACCOUNTS: Final = 20
 ENTRIES: Final = 2_000_000
@@ -96,29 +97,10 @@ def land(landing: Path, record: bytes, *, pages: int) -> None:
         ("vpsbg", "transactions"): LandingWriter(landing, "vpsbg", "transactions", NOW.date()),
     }
     for number, (vendor, account_id, endpoint, page, is_last, body) in enumerate(_answers(record, pages, draw)):
+        days = (None, NOW.date()) if endpoint == "transactions" else None
         writers[vendor, endpoint].add(
-            Fetch(
-                fetch_id=f"{int(NOW.timestamp()) * 10**9 + number:016x}",
-                run_id="run",
-                vendor=vendor,
-                account_id=account_id,
-                endpoint=endpoint,
-                request_url=f"https://{vendor}.example/{endpoint}",
-                window_from_date=None,
-                window_to_date=NOW.date() if endpoint == "transactions" else None,
-                page_number=page,
-                is_complete=is_last,
-                started_at_utc=NOW,
-                fetched_at_utc=NOW,
-                status_code=200,
-                outcome="ok",
-                reason=None,
-                attempt_count=1,
-                elapsed_seconds=0.2,
-                content_type="application/json",
-                body=body,
-                is_redacted=False,
-                resume_json=None,
+            good_answer(
+                vendor, account_id, endpoint, body, at=NOW, number=number, page=page, is_last=is_last, days=days
             )
         )
     for writer in writers.values():

@@ -1,4 +1,4 @@
-"""Running `drawdown` as a user does: a separate process, timed from outside."""
+"""Running commands as a user does: separate processes, measured from outside."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +20,63 @@ WITHOUT_VENDORS = "not group:landing and not group:alerts"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one process took."""
+    """What one process took, or several in succession."""
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    """Most memory that one of the processes held, in MB (10^6 bytes)."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds, max(self.peak_mb, other.peak_mb)
+        )
+
+
+def run_measured(command: Sequence[str | Path], environment: Mapping[str, str]) -> Usage:
+    """Run a command and return what its process took; the CPU time includes the processes that it waited for.
+
+    Raises RuntimeError with everything that it printed if it fails.
+    """
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        peak = _Peak(process.pid)
+        peak.start()
+        _, status, resources = os.wait4(process.pid, 0)
+        took = time.perf_counter() - began
+        peak.stop()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            name = " ".join([Path(command[0]).name, *map(str, command[1:])])
+            raise RuntimeError(f"{name} ended with {process.returncode}:\n{output.read().decode()}")
+    return Usage(took, resources.ru_utime + resources.ru_stime, peak.mb)
+
+
+class _Peak(threading.Thread):
+    """Reads the peak memory of a process until it ends.
+
+    The kernel's own account of an ended process (`ru_maxrss`) begins with the memory of the process that started it.
+    """
+
+    def __init__(self, process_id: int) -> None:
+        super().__init__(daemon=True)
+        self._status = Path(f"/proc/{process_id}/status")
+        self._has_ended = threading.Event()
+        self.mb = 0.0
+
+    def run(self) -> None:
+        """Read every 50 ms; the value never falls, so only the growth of the last 50 ms may be missed."""
+        while not self._has_ended.wait(0.05):
+            with suppress(OSError, StopIteration):
+                line = next(each for each in self._status.read_text().splitlines() if each.startswith("VmHWM:"))
+                self.mb = int(line.split()[1]) * 1024 / 1e6
+
+    def stop(self) -> None:
+        """End the reading."""
+        self._has_ended.set()
+        self.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +94,7 @@ class Drawdown:
         return self.usage(*arguments).seconds
 
     def usage(self, *arguments: str) -> Usage:
-        """Run a command and return what its process took, without the processes that it starts.
-
-        Raises RuntimeError if it fails.
-        """
+        """Run a command and return what its process took. Raises RuntimeError if it fails."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DRAWDOWN_", "DAGSTER_"))
         }
@@ -53,21 +104,7 @@ class Drawdown:
         }  # fmt: skip
         if self.package is not None:
             environment["PYTHONPATH"] = str(self.package)
-        began = time.perf_counter()
-        with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                [Path(sys.executable).parent / "drawdown", *arguments],
-                env=environment, stdout=subprocess.DEVNULL, stderr=errors,
-            )  # fmt: skip
-            _, status, resources = os.wait4(process.pid, 0)
-            took = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                errors.seek(0)
-                raise RuntimeError(
-                    f"drawdown {' '.join(arguments)} ended with {process.returncode}:\n{errors.read().decode()}"
-                )
-        return Usage(took, resources.ru_utime + resources.ru_stime, resources.ru_maxrss / 1024)
+        return run_measured([Path(sys.executable).parent / "drawdown", *arguments], environment)
 
 
 def median(work: Callable[[], float], times: int = 5) -> float:

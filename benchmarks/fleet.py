@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from benchmarks.answers import good_answer
 from pipeline import settings
 from pipeline.landing.store import OWN, RUNS, Fetch, LandingWriter
 
@@ -167,29 +168,16 @@ class Fleet:
 
     def _fetches(self, hour: int) -> Iterator[Fetch]:
         at = self.at(hour)
-        first_id = int(at.timestamp()) * 1_000_000_000
         for number, (vendor, account_id, endpoint, body, days) in enumerate(self._answers(hour, at)):
-            yield Fetch(
-                fetch_id=f"{first_id + number:016x}",
+            yield good_answer(
+                vendor,
+                account_id,
+                endpoint,
+                body if isinstance(body, bytes) else body.encode(),
+                at=at,
+                number=number,
                 run_id=f"run-{hour:06d}",
-                vendor=vendor,
-                account_id=account_id,
-                endpoint=endpoint,
-                request_url=f"https://{vendor}.example/{endpoint}",
-                window_from_date=days[0] if days else None,
-                window_to_date=days[1] if days else None,
-                page_number=1,
-                is_complete=True,
-                started_at_utc=at,
-                fetched_at_utc=at,
-                status_code=200,
-                outcome="ok",
-                reason=None,
-                attempt_count=1,
-                elapsed_seconds=0.2,
-                content_type="application/json",
-                body=body if isinstance(body, bytes) else body.encode(),
-                is_redacted=False,
+                days=days,
                 resume_json=f'{{"seen_through":"{at:%Y-%m-%d}","is_newest_first":true}}',
             )
 
