@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-faults test-soak test-duckdb2 test-superset bench bench-forecast docs site lint types check wheel lock clean
+.PHONY: help demo run dev test test-faults test-soak test-duckdb2 test-superset bench bench-forecast bench-peer docs site lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,13 +59,18 @@ test-superset: $(INSTALLED) ## Test the dashboard in a real Superset and Chromiu
 test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (an hour and a half; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
 
-bench: $(INSTALLED) ## Measure speed and growth against their goals (half an hour; writes docs/reliability.md)
+bench: $(INSTALLED) ## Measure speed and growth against their goals (half an hour; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
 
 bench-forecast: ## Compare the forecasts with other methods (three minutes; writes docs/forecast-method.md)
 	$(PYTHON) -m venv $(VENV)-bench-forecast
 	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write
+
+bench-peer: $(INSTALLED) ## Compare with dlt and dbt over the same landing (half an hour; writes docs/performance.md; ENTRIES=50000 only tries it)
+	$(PYTHON) -m venv $(VENV)-bench-peer
+	$(VENV)-bench-peer/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/peer/requirements.lock
+	$(BIN)/python -m benchmarks.peer --peer-python $(VENV)-bench-peer/bin/python $(if $(ENTRIES),--entries $(ENTRIES),--write)
 
 docs: $(INSTALLED) ## Update the generated pages: vendors, dictionary, fault matrix, accounts.example.toml
 	$(BIN)/python -m docs.generate
@@ -95,8 +100,10 @@ lock: ## Update the pinned version of every dependency (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements.lock benchmarks/forecast/requirements.in --output-file benchmarks/forecast/requirements.lock
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		benchmarks/peer/requirements.in --output-file benchmarks/peer/requirements.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		bi/superset/requirements.in --output-file bi/superset/requirements.lock
 
 clean: ## Remove everything that make created; ./data only if it has the demo
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-superset site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-bench-peer $(VENV)-superset site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

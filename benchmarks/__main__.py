@@ -1,8 +1,9 @@
 """`make bench`: each promise about speed and growth, measured as a ratio inside one run.
 
-python -m benchmarks                     every row; takes about half an hour, most of it making the data
-python -m benchmarks startup demo        some of them
-python -m benchmarks --write             every row, and the table of docs/performance.md
+python -m benchmarks                                 every row; takes about an hour, most of it making the data
+python -m benchmarks startup demo                    some of them
+python -m benchmarks earlier_rebuild --size 5000     one that has a size, smaller, to try it
+python -m benchmarks --write                         every row, and the table of docs/performance.md
 """
 
 from __future__ import annotations
@@ -12,20 +13,49 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import bridge, bulk, earlier, fetching, growth, large_fleet, rebuild, report, startup
+from benchmarks import (
+    bridge,
+    bulk,
+    earlier,
+    fetching,
+    first_poll,
+    growth,
+    large_fleet,
+    rebuild,
+    report,
+    spend_growth,
+    startup,
+)
 from benchmarks.table import Row, markdown, replace_between
 
-MEASURES: dict[str, Callable[[Path], list[Row]]] = {
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """A measure whose data can be made smaller."""
+
+    work: Callable[[Path, int], list[Row]]
+    size: int
+    """Of the goal."""
+    unit: str
+
+
+MEASURES: dict[str, Callable[[Path], list[Row]] | _Sized] = {
     "growth": growth.measure,
+    "growth_accounts": _Sized(growth.measure_many_accounts, growth.MANY_ACCOUNTS, "accounts"),
+    "spend_growth": _Sized(spend_growth.measure, spend_growth.MONTHS, "months"),
     "bulk": bulk.measure,
     "rebuild": rebuild.measure,
     "bridge": bridge.measure,
     "startup": startup.measure,
     "earlier": earlier.measure,
+    "earlier_rebuild": _Sized(earlier.measure_rebuild, earlier.ANSWERS, "answers"),
+    "earlier_entries": _Sized(earlier.measure_entries, earlier.ENTRIES, "ledger entries"),
     "fetching": fetching.measure,
+    "first_poll": _Sized(first_poll.measure, first_poll.ENTRIES, "ledger entries"),
     "large_fleet": large_fleet.measure,
     "demo": startup.measure_demo,
     "report": report.measure,
@@ -43,18 +73,32 @@ def _scratch(folder: Path | None) -> Iterator[Path]:
         yield folder
 
 
+def _measured(name: str, scratch: Path, size: int | None) -> list[Row]:
+    measure = MEASURES[name]
+    return measure.work(scratch, size or measure.size) if isinstance(measure, _Sized) else measure(scratch)
+
+
 def main() -> int:
     """Measure, print, and with `--write` keep the results; returns 1 if a goal was not reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="which; all where none is named")
     parser.add_argument("--write", action="store_true", help="replace the table in docs/performance.md")
+    sizes = ", ".join(
+        f"{name} {measure.size:,} {measure.unit}" for name, measure in MEASURES.items() if isinstance(measure, _Sized)
+    )
+    parser.add_argument("--size", type=int, help=f"another size of the named measures, to try them; goals: {sizes}")
     parser.add_argument("--scratch", type=Path, help="where the data is made and kept for another run")
     asked = parser.parse_args()
+    named = asked.measures or list(MEASURES)
+    if asked.size is not None and (asked.size < 1 or not all(isinstance(MEASURES[name], _Sized) for name in named)):
+        parser.error("--size is a positive number, of measures that have a size")
+    if asked.size is not None and asked.write:
+        parser.error("--write keeps results of the goals' sizes only")
     rows: list[Row] = []
     with _scratch(asked.scratch) as scratch:
-        for name in asked.measures or MEASURES:
+        for name in named:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            for row in MEASURES[name](scratch / name):
+            for row in _measured(name, scratch / name, asked.size):
                 print(row.line(), flush=True)
                 rows.append(row)
     if asked.write:

@@ -15,7 +15,7 @@ import duckdb
 import msgspec
 
 from benchmarks.answers import good_answer
-from benchmarks.command import WITHOUT_VENDORS, Drawdown
+from benchmarks.command import Drawdown
 from benchmarks.table import Row
 from pipeline import settings
 from pipeline.landing.store import OWN, RUNS, LandingWriter
@@ -107,6 +107,18 @@ def land(landing: Path, record: bytes, *, pages: int) -> None:
         writer.close()
 
 
+def land_entries(scratch: Path, landing: Path, entries: int) -> Path:
+    """Land a number of ledger entries in an emptied `scratch`; returns its accounts.toml."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    landing.mkdir(parents=True)
+    accounts = scratch / "accounts.toml"
+    lines = [f'[accounts.{each}]\nvendor = "vpsbg"\napi_key_env = "BENCH_KEY"\n' for each in account_ids()]
+    accounts.write_text("".join(lines), encoding="utf-8")
+    record = msgspec.json.encode(settings.load(accounts).to_record(), order="sorted")
+    land(landing, record, pages=entries // ROWS_A_PAGE)
+    return accounts
+
+
 def account_ids() -> list[str]:
     """The accounts that `land` writes."""
     return [f"vpsbg-{number:02d}" for number in range(ACCOUNTS)]
@@ -158,21 +170,12 @@ def by_hand(landing: Path, folder: Path) -> int:
 
 def measure(scratch: Path) -> list[Row]:
     """Process the same landing in both ways, alternately."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    (scratch / "home").mkdir(parents=True)
-    accounts = scratch / "accounts.toml"
-    lines = [f'[accounts.{each}]\nvendor = "vpsbg"\napi_key_env = "BENCH_KEY"\n' for each in account_ids()]
-    accounts.write_text("".join(lines), encoding="utf-8")
     landing = scratch / "home" / "landing"
-    record = msgspec.json.encode(settings.load(accounts).to_record(), order="sorted")
-    land(landing, record, pages=ENTRIES // ROWS_A_PAGE)
+    accounts = land_entries(scratch, landing, ENTRIES)
     drawdown = Drawdown(scratch / "home", accounts, {"BENCH_KEY": "bench"})
     ours, theirs = [], []
     for _ in range(_TIMES):
-        for name in ("warehouse.duckdb", "published"):
-            path = scratch / "home" / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        ours.append(drawdown.seconds("run", "--select", WITHOUT_VENDORS))
+        ours.append(drawdown.usage_from_landing().seconds)
         began = time.perf_counter()
         entries = by_hand(landing, scratch / "by_hand")
         theirs.append(time.perf_counter() - began)

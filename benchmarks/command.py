@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -93,6 +94,15 @@ class Drawdown:
         """Run a command and return the duration of its process. Raises RuntimeError if it fails."""
         return self.usage(*arguments).seconds
 
+    def usage_from_landing(self, selection: str = WITHOUT_VENDORS) -> Usage:
+        """Make the selected tables from what is landed, in an empty warehouse, and return what the process took.
+
+        Raises RuntimeError if it fails.
+        """
+        (self.home / "warehouse.duckdb").unlink(missing_ok=True)
+        shutil.rmtree(self.home / "published", ignore_errors=True)
+        return self.usage("run", "--select", selection)
+
     def usage(self, *arguments: str) -> Usage:
         """Run a command and return what its process took. Raises RuntimeError if it fails."""
         environment = {
@@ -105,6 +115,15 @@ class Drawdown:
         if self.package is not None:
             environment["PYTHONPATH"] = str(self.package)
         return run_measured([Path(sys.executable).parent / "drawdown", *arguments], environment)
+
+
+def medians(usages: Sequence[Usage]) -> Usage:
+    """Median of each quantity, by itself."""
+    return Usage(
+        statistics.median(each.seconds for each in usages),
+        statistics.median(each.cpu_seconds for each in usages),
+        statistics.median(each.peak_mb for each in usages),
+    )
 
 
 def median(work: Callable[[], float], times: int = 5) -> float:

@@ -1,63 +1,133 @@
-"""A refresh that finds nothing new, against the same refresh by an earlier commit: alternating, in one run."""
+"""Today's code against an earlier commit's: alternating, in one run."""
 
 from __future__ import annotations
 
 import io
 import shutil
-import statistics
 import subprocess
 import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
-from benchmarks.command import Drawdown
+from benchmarks.bulk import land_entries
+from benchmarks.command import Drawdown, Usage, medians
+from benchmarks.rebuild import land_answers
 from benchmarks.table import Row
 from pipeline import sandbox
 
-EARLIER = "f1a5321"
+EARLIER: Final = "f1a5321"
 """The commit that is compared with: before refreshes were made faster."""
-TIMES = 5
-_CLONE = Path(__file__).parent.parent
+REFRESHES: Final = 5
+REBUILDS: Final = 3
+"""Fewer rounds, because each is longer."""
+ANSWERS: Final = 100_000
+ENTRIES: Final = 2_000_000
+_CLONE: Final = Path(__file__).parent.parent
 
 
 def measure(scratch: Path) -> list[Row]:
-    """Compare wall time, CPU time and peak memory. Empty if the clone does not have the earlier commit."""
+    """Compare a refresh that finds nothing new. Empty if the clone does not have the earlier commit."""
+    earlier = _checkout(scratch)
+    if earlier is None:
+        return []
+    with sandbox.start(seed=1) as world:
+        accounts = scratch / "accounts.toml"
+        accounts.write_text(world.accounts_toml(), encoding="utf-8")
+        sides = _sides(scratch, accounts, dict(world.keys), earlier)
+        for each in sides:
+            # The second refresh publishes a build beside the first, as every later one does.
+            each.usage("run")
+            each.usage("run")
+        return _rows(
+            "A refresh of all the sandbox's accounts that finds nothing new",
+            _alternate(sides, lambda each: each.usage("run"), REFRESHES),
+            {"wall time": 0.45, "CPU time": 0.45, "peak memory": 0.55},
+        )
+
+
+def measure_rebuild(scratch: Path, answers: int) -> list[Row]:
+    """Compare a rebuild of small answers in one file for each run and endpoint. Empty without the earlier commit."""
+    earlier = _checkout(scratch)
+    if earlier is None:
+        return []
+    accounts, landed = land_answers(scratch / "landed", answers, is_merged=False)
+    sides = _sides(scratch, accounts, {"BENCH_KEY": "bench"}, earlier, landing=scratch / "landed" / "landing")
+    files = sum(1 for _ in (scratch / "landed").rglob("*.parquet"))
+    return _rows(
+        f"`drawdown rebuild` of {landed:,} answers in {files:,} files",
+        _alternate(sides, lambda each: each.usage("rebuild"), REBUILDS),
+        {"wall time": 0.4, "CPU time": 0.4},
+    )
+
+
+def measure_entries(scratch: Path, entries: int) -> list[Row]:
+    """Compare ledger entries from landing to published. Empty if the clone does not have the earlier commit."""
+    earlier = _checkout(scratch)
+    if earlier is None:
+        return []
+    landing = scratch / "landed" / "landing"
+    accounts = land_entries(scratch / "landed", landing, entries)
+    sides = _sides(scratch, accounts, {"BENCH_KEY": "bench"}, earlier, landing=landing)
+    return _rows(
+        f"{entries:,} ledger entries from landing to published",
+        _alternate(sides, Drawdown.usage_from_landing, REBUILDS),
+        {"wall time": 0.35, "CPU time": 0.35},
+    )
+
+
+def _checkout(scratch: Path) -> Path | None:
+    """The earlier commit's files, in an emptied `scratch`; None if the clone does not have the commit."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    earlier = scratch / "earlier"
     archive = subprocess.run(
         [shutil.which("git") or "git", "-C", _CLONE, "archive", EARLIER], capture_output=True, check=False
     )
     if archive.returncode:
         print(f"the clone has no commit {EARLIER}: git fetch --unshallow")
-        return []
+        return None
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        files.extractall(earlier, filter="data")
-    with sandbox.start(seed=1) as world:
-        accounts = scratch / "accounts.toml"
-        accounts.write_text(world.accounts_toml(), encoding="utf-8")
-        commands = [
-            Drawdown(scratch / f"home-{name}", accounts, dict(world.keys), package=package)
-            for name, package in (("today", _CLONE), ("earlier", earlier))
-        ]
-        for each in commands:
-            # The second refresh publishes a build beside the first, as every later one does.
-            each.usage("run")
-            each.usage("run")
-        rounds = [[each.usage("run") for each in commands] for _ in range(TIMES)]
-    today, before = ([pair[side] for pair in rounds] for side in (0, 1))
-    return [
-        _row("wall time", [each.seconds for each in today], [each.seconds for each in before], "s", 0.45),
-        _row("CPU time", [each.cpu_seconds for each in today], [each.cpu_seconds for each in before], "CPU-s", 0.45),
-        _row("peak memory", [each.peak_mb for each in today], [each.peak_mb for each in before], "MB", 0.55),
-    ]
+        files.extractall(scratch / "earlier", filter="data")
+    return scratch / "earlier"
 
 
-def _row(what: str, today: list[float], before: list[float], unit: str, goal: float) -> Row:
-    now, then = statistics.median(today), statistics.median(before)
-    return Row(
-        what=f"A refresh of all the sandbox's accounts that finds nothing new, against commit {EARLIER}: {what}",
-        measured=f"{now / then:.2f}",
-        goal=f"at most {goal:g}",
-        is_reached=now / then <= goal,
-        how=f"{now:.1f} {unit} against {then:.1f} {unit}; alternating, medians of {TIMES} whole processes",
+def _sides(
+    scratch: Path, accounts: Path, keys: dict[str, str], earlier: Path, *, landing: Path | None = None
+) -> tuple[Drawdown, Drawdown]:
+    """Today's code and the earlier commit's, each with its own state folder, in which `landing` is landed."""
+    homes = scratch / "home-today", scratch / "home-earlier"
+    if landing is not None:
+        for home in homes:
+            shutil.copytree(landing, home / "landing")
+    today, before = (
+        Drawdown(home, accounts, keys, package=package) for home, package in zip(homes, (_CLONE, earlier), strict=True)
     )
+    return today, before
+
+
+def _alternate(
+    sides: tuple[Drawdown, Drawdown], work: Callable[[Drawdown], Usage], rounds: int
+) -> list[tuple[Usage, Usage]]:
+    return [(work(sides[0]), work(sides[1])) for _ in range(rounds)]
+
+
+def _rows(what: str, rounds: list[tuple[Usage, Usage]], goals: Mapping[str, float]) -> list[Row]:
+    """Rows of wall time, CPU time and peak memory: today's median over the earlier one."""
+    today, before = (medians([each[side] for each in rounds]) for side in (0, 1))
+    rows = []
+    for name, unit, now, then in (
+        ("wall time", "s", today.seconds, before.seconds),
+        ("CPU time", "CPU-s", today.cpu_seconds, before.cpu_seconds),
+        ("peak memory", "MB", today.peak_mb, before.peak_mb),
+    ):
+        goal = goals.get(name)
+        rows.append(
+            Row(
+                what=f"{what}, against commit {EARLIER}: {name}",
+                measured=f"{now / then:.2f}",
+                goal=f"at most {goal:g}" if goal else "",
+                is_reached=now / then <= goal if goal else None,
+                how=f"{now:.1f} {unit} against {then:.1f} {unit}; alternating, medians of {len(rounds)} whole processes",
+            )
+        )
+    return rows

@@ -1,4 +1,4 @@
-"""Fifty invented accounts and their vendors' answers, hour by hour, landed as runs land them.
+"""Fifty invented accounts, or a multiple, and their vendors' answers, run by run, landed as runs land them.
 
 Nothing is random between runs: an hour's answers follow from its number.
 """
@@ -70,17 +70,31 @@ def _money(cents: int) -> str:
 
 
 class Fleet:
-    """The accounts' history of `hours` hours up to `end`, and the following hours."""
+    """The accounts' history of `hours` hours up to `end`, and the following hours.
 
-    def __init__(self, landing: Path, *, hours: int, end: datetime, ledger_every_hours: int = 24) -> None:
+    `times` multiplies the accounts of each kind. Runs are `run_every_hours` apart, and one is in the last hour.
+    """
+
+    def __init__(
+        self,
+        landing: Path,
+        *,
+        hours: int,
+        end: datetime,
+        times: int = 1,
+        run_every_hours: int = 1,
+        ledger_every_hours: int = 24,
+    ) -> None:
         self.landing = landing
         self.hours = hours
+        self.accounts = ACCOUNTS * times
         self.start = end - timedelta(hours=hours - 1)
+        self.run_every_hours = run_every_hours
         self.ledger_every_hours = ledger_every_hours
         draw = random.Random(hours)
-        self._ledgers = [self._ledger(f"vpsbg-{number:02d}", draw) for number in range(VPSBG)]
-        self._voxpria = [self._meter(f"voxpria-{number:02d}", draw) for number in range(VOXPRIA)]
-        self._deepvue = [self._meter(f"deepvue-{number:02d}", draw) for number in range(DEEPVUE)]
+        self._ledgers = [self._ledger(f"vpsbg-{number:02d}", draw) for number in range(VPSBG * times)]
+        self._voxpria = [self._meter(f"voxpria-{number:02d}", draw) for number in range(VOXPRIA * times)]
+        self._deepvue = [self._meter(f"deepvue-{number:02d}", draw) for number in range(DEEPVUE * times)]
         self._record = b""
 
     def _ledger(self, account_id: str, draw: random.Random) -> _Ledger:
@@ -129,12 +143,12 @@ class Fleet:
     def land_history(self, accounts_file: Path, *, is_merged: bool = True) -> int:
         """Land the complete history and return its fetches.
 
-        One file for each finished day and endpoint, as after compaction; with `is_merged` False one file for each hour,
-        as after runs. The last day always has hourly files.
+        One file for each finished day and endpoint, as after compaction; with `is_merged` False one file for each run.
+        The last day always has a file for each run.
         """
         self._record = msgspec.json.encode(settings.load(accounts_file).to_record(), order="sorted")
         days: dict[date, list[int]] = {}
-        for hour in range(self.hours):
+        for hour in range((self.hours - 1) % self.run_every_hours, self.hours, self.run_every_hours):
             days.setdefault(self.at(hour).date(), []).append(hour)
         last = self.at(self.hours - 1).date()
         count = 0
@@ -143,9 +157,9 @@ class Fleet:
                 count += self._land(group, day)
         return count
 
-    def land_next_hour(self) -> int:
-        """Land the hour after the history, which becomes part of it; returns its fetches."""
-        self.hours += 1
+    def land_next_run(self) -> int:
+        """Land the run after the history, which becomes part of it; returns its fetches."""
+        self.hours += self.run_every_hours
         return self._land([self.hours - 1], self.at(self.hours - 1).date())
 
     def at(self, hour: int) -> datetime:
@@ -185,8 +199,9 @@ class Fleet:
         self, hour: int, at: datetime
     ) -> Iterator[tuple[str, str, str, str | bytes, tuple[date, date] | None]]:
         yield OWN, "*", RUNS, self._record, None
-        # Ledgers are requested at the end of their stretch, so that the hours after the history always contain one.
-        has_ledger = hour >= self.hours - 1 or hour % self.ledger_every_hours == self.ledger_every_hours - 1
+        # Ledgers are requested in the last run of their stretch, so that the runs after the history always contain one.
+        following = hour + self.run_every_hours
+        has_ledger = hour >= self.hours - 1 or hour // self.ledger_every_hours < following // self.ledger_every_hours
         today = at.date()
         for ledger in self._ledgers:
             yield (
