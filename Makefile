@@ -59,7 +59,7 @@ test-superset: $(INSTALLED) ## Test the dashboard in a real Superset and Chromiu
 test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (an hour and a half; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
 
-bench: $(INSTALLED) ## Measure speed and growth against their goals (half an hour; writes docs/performance.md)
+bench: $(INSTALLED) ## Measure speed and growth against their goals (an hour or two; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
 
 bench-forecast: ## Compare the forecasts with other methods (three minutes; writes docs/forecast-method.md)

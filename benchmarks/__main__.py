@@ -1,6 +1,6 @@
 """`make bench`: each promise about speed and growth, measured as a ratio inside one run.
 
-python -m benchmarks                                 every row; takes about an hour, most of it making the data
+python -m benchmarks                                 every row; takes an hour or two, most of it making the data
 python -m benchmarks startup demo                    some of them
 python -m benchmarks earlier_rebuild --size 5000     one that has a size, smaller, to try it
 python -m benchmarks --write                         every row, and the table of docs/performance.md

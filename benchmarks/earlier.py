@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import duckdb
+
 from benchmarks.bulk import land_entries
 from benchmarks.command import Drawdown, Usage, medians
 from benchmarks.rebuild import land_answers
@@ -23,6 +25,14 @@ REBUILDS: Final = 3
 """Fewer rounds, because each is longer."""
 ANSWERS: Final = 100_000
 ENTRIES: Final = 2_000_000
+_SUMS: Final = {
+    table: f"SELECT unit_code, count(*), sum({amount}) FROM {table} GROUP BY unit_code ORDER BY unit_code"
+    for table, amount in (
+        ("core.balance_snapshots", "balance_amount"),
+        ("core.ledger_entries", "entry_amount"),
+        ("core.spend_daily", "spend_amount"),
+    )
+}
 _CLONE: Final = Path(__file__).parent.parent
 
 
@@ -54,9 +64,11 @@ def measure_rebuild(scratch: Path, answers: int) -> list[Row]:
     accounts, landed = land_answers(scratch / "landed", answers, is_merged=False)
     sides = _sides(scratch, accounts, {"BENCH_KEY": "bench"}, earlier, landing=scratch / "landed" / "landing")
     files = sum(1 for _ in (scratch / "landed").rglob("*.parquet"))
+    rounds = _alternate(sides, lambda each: each.usage("rebuild"), REBUILDS)
+    _check_equal(sides)
     return _rows(
         f"`drawdown rebuild` of {landed:,} answers in {files:,} files",
-        _alternate(sides, lambda each: each.usage("rebuild"), REBUILDS),
+        rounds,
         {"wall time": 0.4, "CPU time": 0.4},
     )
 
@@ -69,9 +81,11 @@ def measure_entries(scratch: Path, entries: int) -> list[Row]:
     landing = scratch / "landed" / "landing"
     accounts = land_entries(scratch / "landed", landing, entries)
     sides = _sides(scratch, accounts, {"BENCH_KEY": "bench"}, earlier, landing=landing)
+    rounds = _alternate(sides, Drawdown.usage_from_landing, REBUILDS)
+    _check_equal(sides)
     return _rows(
         f"{entries:,} ledger entries from landing to published",
-        _alternate(sides, Drawdown.usage_from_landing, REBUILDS),
+        rounds,
         {"wall time": 0.35, "CPU time": 0.35},
     )
 
@@ -109,6 +123,16 @@ def _alternate(
     sides: tuple[Drawdown, Drawdown], work: Callable[[Drawdown], Usage], rounds: int
 ) -> list[tuple[Usage, Usage]]:
     return [(work(sides[0]), work(sides[1])) for _ in range(rounds)]
+
+
+def _check_equal(sides: tuple[Drawdown, Drawdown]) -> None:
+    """Raise RuntimeError if the sides have published other readings, entries or spend."""
+    published = []
+    for side in sides:
+        with duckdb.connect((side.home / "published" / "current.duckdb").resolve(), read_only=True) as connection:
+            published.append({table: connection.execute(query).fetchall() for table, query in _SUMS.items()})
+    if published[0] != published[1]:
+        raise RuntimeError(f"today's code published {published[0]}, the earlier {published[1]}")
 
 
 def _rows(what: str, rounds: list[tuple[Usage, Usage]], goals: Mapping[str, float]) -> list[Row]:
