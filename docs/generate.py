@@ -12,10 +12,12 @@ from typing import Final
 
 from docs.fault_matrix import ROWS, TESTS, marked
 from pipeline.cli.starters import accounts_toml
-from pipeline.models import fingerprints, lineage, parsed_file
+from pipeline.models import fingerprints, lineage, parsed_file, select
+from pipeline.models.checks import checks_of
 from pipeline.models.discovery import discover
 from pipeline.published.pages.dictionary import pages
 from pipeline.published.pages.vendors import vendors_page
+from pipeline.schema.tables import ALL
 
 DOCS: Final = Path(__file__).parent
 CLONE: Final = DOCS.parent
@@ -50,9 +52,12 @@ def _cell(text: str) -> str:
 def parsed_json() -> str:
     """Text of sql/parsed.json."""
     models = discover()
+    selects = [model.sql for model in models.values()]
+    selects += [check.select for table in ALL.values() for check in checks_of(table)]
     return parsed_file.text({
         "lineage": (lineage.declarations_hash(), lineage.column_sources()),
         "select_hashes": (fingerprints.text_hash(models), fingerprints.select_hashes(models)),
+        "reads": (select.code_hash(), {select.text_key(sql): select.parsed_reads(sql, "a SELECT") for sql in selects}),
     })  # fmt: skip
 
 

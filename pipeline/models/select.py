@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.models.parsed_file import section
 from pipeline.support.errors import DrawdownError
 
 if TYPE_CHECKING:
@@ -17,8 +20,30 @@ if TYPE_CHECKING:
 def reads_of(sql: str, where: str) -> tuple[str, ...]:
     """Tables that a SELECT reads, without CTEs and table functions.
 
-    Raises DrawdownError if the text is not one SELECT, or names a table without its schema.
+    A text that is in `sql/parsed.json` is not parsed. Raises DrawdownError if the text is not one SELECT, or names a
+    table without its schema.
     """
+    recorded = (section("reads", code_hash()) or {}).get(text_key(sql))
+    return parsed_reads(sql, where) if recorded is None else tuple(recorded)
+
+
+@cache
+def code_hash() -> str:
+    """Hash of this module, which determines what is found in a text."""
+    return _digest(Path(__file__).read_bytes())
+
+
+def text_key(sql: str) -> str:
+    """Key of a SELECT in `sql/parsed.json`."""
+    return _digest(sql.encode())
+
+
+def _digest(text: bytes) -> str:
+    return sha256(text).hexdigest()[:16]
+
+
+def parsed_reads(sql: str, where: str) -> tuple[str, ...]:
+    """Tables that a SELECT reads, by parsing it. Raises DrawdownError as `reads_of`."""
     # DuckDB's get_table_names() adds the aliases, and fails on an ASOF JOIN.
     with _parser().cursor() as cursor:
         parsed = json.loads(cursor.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
