@@ -6,6 +6,7 @@ file each, with the specification's column names. The second table contains the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,12 @@ TABLES: Final = tuple(ALL[f"marts.{name}"] for name in ("focus_cost_and_usage", 
 """Exported tables."""
 
 # FOCUS has instants in whole seconds, so the bounds of an estimated interval are truncated; Parquet keeps them.
-_INSTANT = "'%Y-%m-%dT%H:%M:%SZ'"
-# A Python function costs more than the copy, so it is called only where it may change something.
-_SHOWN = "(CASE WHEN regexp_full_match({0}, '[ -~]*') THEN {0} ELSE printable({0}) END)"
-_FORMULAS = ", ".join(map(quoted, FORMULA_STARTS))
+_INSTANT: Final = "strftime({0} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS {0}"
+_FORMULAS: Final = ", ".join(map(quoted, FORMULA_STARTS))
+_IS_ODD: Final = f"NOT regexp_full_match({{0}}, '[ -~]*') OR left({{0}}, 1) IN ({_FORMULAS})"
+# Called only for the texts that need it: a function in Python costs more than the copy.
+_SHOWN: Final = "(CASE WHEN regexp_full_match({0}, '[ -~]*') THEN {0} ELSE printable({0}) END)"
+_SAFE: Final = f"CASE WHEN left({_SHOWN}, 1) IN ({_FORMULAS}) THEN '''' || {_SHOWN} ELSE {_SHOWN} END AS {{0}}"
 
 
 def publish_focus(build: Path, home: Home) -> list[Path]:
@@ -41,23 +44,41 @@ def publish_focus(build: Path, home: Home) -> list[Path]:
         set_session(connection)
         connection.create_function("printable", printable, [VARCHAR], VARCHAR)
         for table in TABLES:
-            for suffix, select, options in (
-                ("csv", _as_text(table), "FORMAT csv, HEADER"),
-                ("parquet", f"SELECT * FROM {table.full_name}", "FORMAT parquet, COMPRESSION zstd"),
-            ):
-                path = folder / f"{table.name}.{suffix}"
-                order = 'ORDER BY "x_AccountId", "ChargePeriodStart", "x_ChargeId"'
-                with atomic_file(path) as temporary:
-                    connection.execute(f"COPY ({select} {order}) TO {quoted(str(temporary))} ({options})")
-                written.append(path)
+            order = 'ORDER BY "x_AccountId", "ChargePeriodStart", "x_ChargeId"'
+            parquet = folder / f"{table.name}.parquet"
+            with atomic_file(parquet) as temporary:
+                connection.execute(
+                    f"COPY (SELECT * FROM {table.full_name} {order}) TO {quoted(str(temporary))} "
+                    "(FORMAT parquet, COMPRESSION zstd)"
+                )
+            csv = folder / f"{table.name}.csv"
+            with atomic_file(csv) as temporary:
+                # The Parquet file has the rows in order: sorting millions of them costs more than reading it.
+                rows = f"read_parquet({quoted(str(parquet))})"
+                columns = ", ".join(_as_text(table, _odd_columns(connection, table, rows)))
+                connection.execute(
+                    f"COPY (SELECT {columns} FROM {rows}) TO {quoted(str(temporary))} (FORMAT csv, HEADER)"
+                )
+            written += [csv, parquet]
     return written
 
 
-def _as_text(table: Table) -> str:
-    """SELECT of a table with instants in FOCUS format, and text made safe for spreadsheets and terminals."""
-    written = {
-        Type.INSTANT: f"strftime({{0}} AT TIME ZONE 'UTC', {_INSTANT}) AS {{0}}",
-        Type.TEXT: f"CASE WHEN left({_SHOWN}, 1) IN ({_FORMULAS}) THEN '''' || {_SHOWN} ELSE {_SHOWN} END AS {{0}}",
-    }
-    columns = (written.get(each.column.type, "{0}").format(each.name) for each in table.columns)
-    return f"SELECT {', '.join(columns)} FROM {table.full_name}"
+def _odd_columns(connection: duckdb.DuckDBPyConnection, table: Table, rows: str) -> set[str]:
+    """Columns with a text that a spreadsheet or terminal would not show as it is.
+
+    There are few different texts, so finding these columns costs less than making every text safe.
+    """
+    names = [each.name for each in table.columns if each.column.type is Type.TEXT]
+    # An empty aggregate is NULL: such a column has no text.
+    checks = (f"(SELECT bool_or({_IS_ODD.format(name)}) FROM (SELECT DISTINCT {name} FROM {rows}))" for name in names)
+    (found,) = connection.execute(f"SELECT {', '.join(checks)}").fetchall()
+    return {name for name, is_odd in zip(names, found, strict=True) if is_odd}
+
+
+def _as_text(table: Table, odd: set[str]) -> Iterator[str]:
+    """Columns of a table with instants in FOCUS format, and the `odd` ones made safe for spreadsheets and terminals."""
+    for each in table.columns:
+        if each.column.type is Type.INSTANT:
+            yield _INSTANT.format(each.name)
+        else:
+            yield _SAFE.format(each.name) if each.name in odd else each.name
