@@ -31,9 +31,13 @@ from pipeline.support.exact_json import NotJson, decode_json
 from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
+from pipeline.warehouse.writer import use_all_threads
 
 _KEPT_WHEN_EMPTIED = ("staging.layout", "staging.column_sources")
 """Tables that describe the warehouse's tables, and not what landing holds."""
+
+_MANY_ROWS = 20_000
+"""Rows in one load from which several threads are faster: a first load begins with an empty warehouse."""
 
 _READ = ["fetch_id", "run_id", "account_id", "window_from_date", "window_to_date", "fetched_at_utc", "body"]
 """The columns of landing that are needed to read an answer."""
@@ -100,6 +104,8 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
         _load_fetch_rows(connection, batch, loaded_at)
         if read is not None:
             _load_batch(connection, batch, read, loaded_at, report)
+        if report.received >= _MANY_ROWS:
+            use_all_threads(connection)
     report.future_fetches = gathered.future_fetches
     spans.touch_differences()
     settle(connection)
