@@ -83,38 +83,39 @@ _RATED = "SELECT CAST(rate_date AS TIMESTAMP) AT TIME ZONE 'UTC' AS instant FROM
 
 def touch(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], days: str) -> None:
     """Mark the months of the days or instants in a query's one column `day` as dirty."""
+    listed = ", ".join(f"'{table}'" for table in tables)
+    _touch_each(connection, f"SELECT unnest([{listed}]) AS table_name, day FROM ({days})")
+
+
+def _touch_each(connection: duckdb.DuckDBPyConnection, days: str) -> None:
+    """Mark the months in a query's columns `table_name` and `day` as dirty."""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE touched AS
-        SELECT DISTINCT CAST(date_trunc('month', day) AS DATE) AS touched_month FROM ({days}) WHERE day IS NOT NULL
+        INSERT INTO staging.touched_months (table_name, touched_month)
+        SELECT touched.table_name, touched.touched_month FROM (
+            SELECT DISTINCT table_name, CAST(date_trunc('month', day) AS DATE) AS touched_month
+            FROM ({days}) WHERE day IS NOT NULL
+        ) AS touched
+        ANTI JOIN staging.touched_months AS known
+            ON touched.table_name = known.table_name AND touched.touched_month = known.touched_month
         """
     )
-    for table in tables:
-        connection.execute(
-            f"""
-            INSERT INTO staging.touched_months (table_name, touched_month)
-            SELECT '{table}', touched_month FROM touched WHERE touched_month NOT IN (
-                SELECT touched_month FROM staging.touched_months WHERE table_name = '{table}'
-            )
-            """
-        )
-    connection.execute("DROP TABLE touched")
 
 
 def touch_everything(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
     """Mark every month with any fact as dirty."""
-    for table in tables:
-        touch(
-            connection,
-            [table],
-            f"""
-            SELECT unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day
-            FROM (
-                SELECT min(instant) AS first_at, max(instant) AS last_at
-                FROM ({_RATED if table == RATES else _INSTANTS})
+    wanted = list(tables)
+    rated = [table for table in wanted if table == RATES]
+    for names, instants in ((rated, _RATED), ([table for table in wanted if table != RATES], _INSTANTS)):
+        if names:
+            touch(
+                connection,
+                names,
+                f"""
+                SELECT unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day
+                FROM (SELECT min(instant) AS first_at, max(instant) AS last_at FROM ({instants}))
+                """,
             )
-            """,
-        )
 
 
 def begin(connection: duckdb.DuckDBPyConnection) -> None:
@@ -142,27 +143,22 @@ def note_change(connection: duckdb.DuckDBPyConnection, fact: str, changed: str) 
 def settle(connection: duckdb.DuckDBPyConnection) -> None:
     """Mark all months that the recorded changes reach as dirty, and clear the record."""
     if connection.execute("SELECT 1 FROM changes LIMIT 1").fetchall():
-        connection.execute(
-            """
-            CREATE OR REPLACE TEMP TABLE reading_times AS
-            SELECT DISTINCT account_id, observed_at_utc FROM staging.balances
-            WHERE account_id IN (SELECT account_id FROM changes)
-            """
+        names = _in_order()
+        spans = {name: (_reached(source, reach) for source, reach in ALL[name].reach.items()) for name in names}
+        reached = [f"{_ranges(name)} AS ({' UNION '.join(spans[name])})" for name in names]
+        months = "unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day"
+        days = " UNION ALL ".join(f"SELECT '{name}' AS table_name, {months} FROM {_ranges(name)}" for name in names)
+        _touch_each(
+            connection,
+            f"""
+            WITH reading_times AS MATERIALIZED (
+                SELECT DISTINCT account_id, observed_at_utc FROM staging.balances
+                WHERE account_id IN (SELECT account_id FROM changes)
+            ),
+            {", ".join(reached)}
+            {days}
+            """,
         )
-        for name in _in_order():
-            parts = [_reached(source, reach) for source, reach in ALL[name].reach.items()]
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {_ranges(name)} AS {' UNION '.join(parts)}")
-            touch(
-                connection,
-                [name],
-                f"""
-                SELECT unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day
-                FROM {_ranges(name)}
-                """,
-            )
-        for name in _in_order():
-            connection.execute(f"DROP TABLE {_ranges(name)}")
-        connection.execute("DROP TABLE reading_times")
     connection.execute("DROP TABLE changes")
 
 
@@ -204,19 +200,25 @@ def _reached(source: str, reach: Reach) -> str:
     return f"SELECT account_id, {first} AS first_at, {last} AS last_at FROM ({changed}) AS changed"
 
 
-def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Mark the months of rows in `arrived` that are new or differ from those in `standing` as dirty."""
+def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table, arrived: str, *, has_standing: bool) -> None:
+    """Mark the months of rows that are new or differ from those in `standing` as dirty.
+
+    `arrived` is a relation with the rows that are about to be stored. Without `has_standing`, all of them are new.
+    """
     kind = next((kind for kind in {**_MOVED, **_RECORDED} if table.name.endswith(f"_{kind}")), None)
     same_key = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
-    both = f"arrived AS new LEFT JOIN standing AS old ON {same_key}"
+    both = f"{arrived} AS new" + (f" LEFT JOIN standing AS old ON {same_key}" if has_standing else "")
+    sides = ("new", "old") if has_standing else ("new",)
 
     def differs(unmoving: frozenset[str]) -> str:
+        if not has_standing:
+            return "true"
         names = (name for name in table.column_names if name not in unmoving)
         return " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in names)
 
     if kind in _RECORDED:
         target, instant = _RECORDED[kind]
-        rows = f"{instant.format(row='new')}, {instant.format(row='old')}"
+        rows = ", ".join(instant.format(row=side) for side in sides)
         touch(connection, [target], f"SELECT unnest([{rows}]) AS day FROM {both} WHERE {differs(_UNSEEN)}")
     if kind in _MOVED:
         fact, first, last = _MOVED[kind]
@@ -226,9 +228,9 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
             connection,
             fact,
             " UNION ALL ".join(
-                f"SELECT {row}.account_id, {first.format(row=row)} AS first_at, {last.format(row=row)} AS last_at "
+                f"SELECT {side}.account_id, {first.format(row=side)} AS first_at, {last.format(row=side)} AS last_at "
                 f"FROM {both} WHERE {moved}"
-                for row in ("new", "old")
+                for side in sides
             ),
         )
 

@@ -18,15 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.landing import store
-from pipeline.models.months import Spans, begin, settle, touch_attempts, touch_polls
-from pipeline.schema.tables import ALL, vendor_table
+from pipeline.models.months import Spans, begin, settle
+from pipeline.schema.tables import vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
+from pipeline.staging.answer_records import AnswerRecords
 from pipeline.staging.gathering import Gathering
 from pipeline.staging.present import Present
 from pipeline.staging.rate_tables import load_rates
 from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
-from pipeline.staging.storing import insert, store_reading
+from pipeline.staging.storing import store_reading
 from pipeline.support.exact_json import NotJson, decode_json
 from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
@@ -86,14 +87,14 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     report = LoadReport()
     begin(connection)
     spans = Spans(connection)
-    loaded_at = datetime.now(UTC)
-    present = _load_runs(connection, landing, known_at, loaded_at, report)
+    records = AnswerRecords(connection, datetime.now(UTC))
+    present = _load_runs(connection, landing, known_at, records, report)
     aliases = read_aliases(connection)
     wanted = known_aliases(connection)
     if (present and present.has_loaded_future(connection)) or (aliases != wanted and _has_loaded(connection)):
         _empty(connection)
         report = LoadReport(is_reloaded=True)
-        present = _load_runs(connection, landing, known_at, loaded_at, report)
+        present = _load_runs(connection, landing, known_at, records, report)
     store_aliases(connection, wanted)
     folders = [folder for folder in store.day_folders(landing) if folder.parts[-5:-3] != (store.OWN, store.RUNS)]
     gathered = Gathering(connection, landing, known_at, present)
@@ -101,11 +102,12 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
         report.fetches += batch.num_rows
         if (batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()) == (store.OWN, store.FX_RATES):
             load_rates(connection, batch)
-        _load_fetch_rows(connection, batch, loaded_at)
+        records.add_fetches(batch)
         if read is not None:
-            _load_batch(connection, batch, read, loaded_at, report)
+            _load_batch(connection, batch, read, records, report)
         if report.received >= _MANY_ROWS:
             use_all_threads(connection)
+    records.store()
     report.future_fetches = gathered.future_fetches
     spans.touch_differences()
     settle(connection)
@@ -116,7 +118,7 @@ def _load_runs(
     connection: duckdb.DuckDBPyConnection,
     landing: Path,
     known_at: datetime | None,
-    loaded_at: datetime,
+    records: AnswerRecords,
     report: LoadReport,
 ) -> Present | None:
     """Load the records of runs, which define the present and the accounts; return the present, None without a run."""
@@ -137,8 +139,9 @@ def _load_runs(
             batch = batch.filter(present.is_past(batch))
         if batch.num_rows:
             report.fetches += batch.num_rows
-            _load_fetch_rows(connection, batch, loaded_at)
+            records.add_fetches(batch)
             loaded += batch.column("fetch_id").to_pylist()
+    records.store()
     load_runs(connection, landing, loaded)
     return present
 
@@ -199,35 +202,15 @@ def _read(batch: pa.Table) -> _Read | None:
     return _Read(vendor, endpoint, answers, readings)
 
 
-def _load_fetch_rows(connection: duckdb.DuckDBPyConnection, batch: pa.Table, loaded_at: datetime) -> None:
-    table = ALL["staging.fetches"]
-    vendor = discover().get(batch.column("vendor")[0].as_py())
-    name = batch.column("endpoint")[0].as_py()
-    kinds = {
-        records.kind for each in (vendor.endpoints if vendor else ()) if each.name == name for records in each.records
-    }
-    is_reading = "balances" in kinds
-    incoming = batch.append_column("is_reading", pa.array([is_reading] * batch.num_rows))
-    incoming = incoming.append_column(
-        "loaded_at_utc", pa.array([loaded_at] * batch.num_rows, pa.timestamp("us", tz="UTC"))
-    )
-    insert(connection, table, incoming.select(list(table.column_names)))
-    if is_reading:
-        touch_attempts(connection, pc.unique(batch.column("fetched_at_utc")).to_pylist())
-    if kinds & {"ledger_entries", "orders", "usage_days"}:
-        connection.register("incoming", incoming.select(["account_id", "fetched_at_utc"]))
-        touch_polls(connection)
-        connection.unregister("incoming")
-
-
 def _load_batch(
-    connection: duckdb.DuckDBPyConnection, batch: pa.Table, read: _Read, loaded_at: datetime, report: LoadReport
+    connection: duckdb.DuckDBPyConnection, batch: pa.Table, read: _Read, records: AnswerRecords, report: LoadReport
 ) -> None:
     absent = pa.array([str(each) for each in read.endpoint.absent_outcomes], pa.string())
     absent_count = pc.sum(pc.is_in(batch.column("outcome"), absent)).as_py() or 0
     report.failed_fetches += batch.num_rows - len(read.answers) - absent_count
     for reading in read.readings:
-        store_reading(connection, read.vendor, read.endpoint, reading, read.answers, loaded_at)
+        store_reading(connection, read.vendor, reading, read.answers, records.loaded_at)
+        records.add_reading(read.vendor, read.endpoint, reading, read.answers)
         report.count(vendor_table(read.vendor.name, reading.records.kind).full_name, reading)
 
 
