@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from pipeline.landing.lookup import find_answer
 from pipeline.schema.tables import Table
+from pipeline.staging.accounting import kind_of
 from pipeline.staging.byhand import problems
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors import discover
 
+_Rows = list[tuple[Any, ...]]
+
 # The last good answers of each account that has not been removed, and all answers of the same run.
 _NEWEST = """
     last AS (
-        SELECT fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
+        SELECT fetches.vendor, fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
         FROM staging.fetches AS fetches
         LEFT JOIN staging.accounts AS accounts ON fetches.account_id = accounts.account_id
-        WHERE fetches.vendor = $vendor AND fetches.outcome = 'ok' AND coalesce(accounts.is_configured, true)
-        GROUP BY fetches.account_id, fetches.endpoint
+        WHERE fetches.outcome = 'ok' AND coalesce(accounts.is_configured, true)
+        GROUP BY fetches.vendor, fetches.account_id, fetches.endpoint
     ),
     newest AS (
-        SELECT fetches.account_id, fetches.endpoint, fetches.fetch_id FROM last
+        SELECT fetches.vendor, fetches.account_id, fetches.endpoint, fetches.fetch_id FROM last
         INNER JOIN staging.fetches AS answered ON last.fetch_id = answered.fetch_id
         INNER JOIN staging.fetches AS fetches
-            ON last.account_id = fetches.account_id AND last.endpoint = fetches.endpoint
-            AND answered.run_id = fetches.run_id
+            ON last.vendor = fetches.vendor AND last.account_id = fetches.account_id
+            AND last.endpoint = fetches.endpoint AND answered.run_id = fetches.run_id
     )
 """
 
@@ -48,24 +53,46 @@ class Found:
         self.accounts.append(account_id)
 
 
-def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: Table, landing: Path | None) -> Found:
-    """Check the newest answers for one of a vendor's record tables."""
-    found = Found()
-    if _is_of_files(vendor):
-        _in_files(connection, vendor, kind, landing, found)
-        return found
-    failed = _failed(connection, vendor, kind)
-    if not _is_optional(vendor, kind):
-        for account_id, endpoint, check, value, fetch_id in failed:
-            why = (
-                f"the answer says that it failed ({value!r})"
-                if check == "is_success"
-                else f"an answer cannot be read ({value}): {fetch_id} in landing"
-            )
-            found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data is kept")
+def look(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, tuple[str, Table]], landing: Path | None
+) -> dict[str, Found]:
+    """Check the newest answers for vendors' record tables.
+
+    `tables`: vendor and table by the table's full name, as are the results.
+    """
+    found = {name: Found() for name in tables}
+    failed, unreadable = _failed(connection), _unreadable(connection)
+    for name, (vendor, table) in tables.items():
+        kind = kind_of(vendor, table)
+        if _is_of_files(vendor):
+            _in_files(connection, vendor, kind, landing, found[name])
+        else:
+            mine = (vendor, kind)
+            _in_answers(mine, failed.get(mine, []), unreadable.get(mine, []), found[name])
+            if kind == "ledger_entries":
+                for account_id, endpoint, count in _vanished(connection, vendor, kind, table):
+                    found[name].add(
+                        account_id,
+                        f"{vendor} {endpoint}: the listing is empty, though {count} entries are known; they are kept, "
+                        "and later days are not taken as free of spend",
+                    )
+    return found
+
+
+def _in_answers(mine: tuple[str, str], failed: _Rows, unreadable: _Rows, found: Found) -> None:
+    """Add the problems of a vendor's kind of record."""
+    vendor, kind = mine
+    if _is_optional(vendor, kind):
+        # The kind that such records come with reports failures, and what cannot be read affects nothing else.
+        return
+    for account_id, endpoint, check, value, fetch_id in failed:
+        why = (
+            f"the answer says that it failed ({value!r})"
+            if check == "is_success"
+            else f"an answer cannot be read ({value}): {fetch_id} in landing"
+        )
+        found.add(account_id, f"{vendor} {endpoint}: {why}; earlier data is kept")
     reported = {(row[0], row[1]) for row in failed}
-    # Optional data that cannot be read does not affect the rest of an answer.
-    unreadable = [] if _is_optional(vendor, kind) else _unreadable(connection, vendor, kind)
     for account_id, endpoint, column, check, value in unreadable:
         if (account_id, endpoint) not in reported:
             found.add(
@@ -73,14 +100,6 @@ def look(connection: duckdb.DuckDBPyConnection, vendor: str, kind: str, table: T
                 f"{vendor} {endpoint}: no row could be read ({column}: {check}, found {value!r}); "
                 "earlier data is kept. See staging.rejects and staging.schema_drift",
             )
-    if kind == "ledger_entries":
-        for account_id, endpoint, count in _vanished(connection, vendor, kind, table):
-            found.add(
-                account_id,
-                f"{vendor} {endpoint}: the listing is empty, though {count} entries are known; they are kept, "
-                "and later days are not taken as free of spend",
-            )
-    return found
 
 
 def _is_of_files(vendor: str) -> bool:
@@ -102,46 +121,54 @@ def _of_first(column: str) -> str:
     return f"first({column} ORDER BY {order})"
 
 
-def _failed(
-    connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
-) -> list[tuple[str, str, str, str | None, str]]:
-    """Answers that state their own failure, and those that raised an error when read."""
-    return connection.execute(
+def _failed(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], _Rows]:
+    """Answers that state their own failure, and those that raised an error when read.
+
+    By vendor and kind of record: account, endpoint, check, value, fetch id.
+    """
+    return _by_kind(
+        connection,
         f"""
         WITH {_NEWEST}
-        SELECT newest.account_id, newest.endpoint, {_of_first("rejects.check_name")},
-            {_of_first("rejects.redacted_value")}, {_of_first("newest.fetch_id")}
+        SELECT newest.vendor, split_part(rejects.record_kind, ':', 1) AS kind, newest.account_id, newest.endpoint,
+            {_of_first("rejects.check_name")}, {_of_first("rejects.redacted_value")}, {_of_first("newest.fetch_id")}
         FROM newest
         INNER JOIN staging.rejects AS rejects ON newest.fetch_id = rejects.fetch_id
-        WHERE split_part(rejects.record_kind, ':', 1) = $kind AND (
-            rejects.check_name = 'is_success'
+        WHERE rejects.check_name = 'is_success'
             OR (rejects.check_name = 'answer_is_readable' AND rejects.redacted_value IS NOT NULL)
-        )
-        GROUP BY newest.account_id, newest.endpoint ORDER BY newest.account_id, newest.endpoint
+        GROUP BY newest.vendor, kind, newest.account_id, newest.endpoint
+        ORDER BY newest.account_id, newest.endpoint
         """,
-        {"vendor": vendor, "kind": kind},
-    ).fetchall()
+    )
 
 
-def _unreadable(
-    connection: duckdb.DuckDBPyConnection, vendor: str, kind: str
-) -> list[tuple[str, str, str, str, str | None]]:
-    """Endpoints without an accepted row, and the reason."""
-    return connection.execute(
+def _unreadable(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], _Rows]:
+    """Endpoints without an accepted row, and the reason.
+
+    By vendor and kind of record: account, endpoint, column, check, value.
+    """
+    return _by_kind(
+        connection,
         f"""
         WITH {_NEWEST}
-        SELECT newest.account_id, newest.endpoint, {_of_first("rejects.column_name")},
-            {_of_first("rejects.check_name")}, {_of_first("rejects.redacted_value")}
+        SELECT newest.vendor, loads.record_kind, newest.account_id, newest.endpoint,
+            {_of_first("rejects.column_name")}, {_of_first("rejects.check_name")}, {_of_first("rejects.redacted_value")}
         FROM newest
-        INNER JOIN staging.loads AS loads ON newest.fetch_id = loads.fetch_id AND loads.record_kind = $kind
+        INNER JOIN staging.loads AS loads ON newest.fetch_id = loads.fetch_id
         LEFT JOIN staging.rejects AS rejects
-            ON newest.fetch_id = rejects.fetch_id AND split_part(rejects.record_kind, ':', 1) = $kind
-        GROUP BY newest.account_id, newest.endpoint
+            ON newest.fetch_id = rejects.fetch_id AND split_part(rejects.record_kind, ':', 1) = loads.record_kind
+        GROUP BY newest.vendor, loads.record_kind, newest.account_id, newest.endpoint
         HAVING sum(loads.accepted_rows) = 0 AND sum(loads.rejected_rows) > 0
-        ORDER BY newest.account_id
+        ORDER BY newest.account_id, newest.endpoint
         """,
-        {"vendor": vendor, "kind": kind},
-    ).fetchall()
+    )
+
+
+def _by_kind(connection: duckdb.DuckDBPyConnection, query: str) -> dict[tuple[str, str], _Rows]:
+    found: dict[tuple[str, str], _Rows] = {}
+    for vendor, kind, *row in connection.execute(query).fetchall():
+        found.setdefault((vendor, kind), []).append(tuple(row))
+    return found
 
 
 def _in_files(
@@ -156,6 +183,7 @@ def _in_files(
         FROM newest
         INNER JOIN staging.loads AS loads ON newest.fetch_id = loads.fetch_id AND loads.record_kind = $kind
         INNER JOIN staging.rejects AS rejects ON newest.fetch_id = rejects.fetch_id AND rejects.record_kind = $kind
+        WHERE newest.vendor = $vendor
         ORDER BY newest.account_id, newest.fetch_id, rejects.row_number, rejects.column_name
         """,
         {"vendor": vendor, "kind": kind},

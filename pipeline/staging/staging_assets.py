@@ -1,26 +1,24 @@
 """Assets of the layer `staging`: all record tables, quarantine and bookkeeping, loaded in one transaction."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
-import duckdb
 
 from pipeline.landing.landing_assets import landing_key
 from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
 from pipeline.models.discovery import discover as discover_models
 from pipeline.models.lineage import record_lineage
-from pipeline.models.quarantine import Broken
 from pipeline.schema.tables import RECORDS, Table, of_layer, vendor_table
+from pipeline.staging.accounting import Recount, kind_of, recount
 from pipeline.staging.load import load
-from pipeline.staging.readable import look
+from pipeline.staging.readable import Found, look
 from pipeline.support.dagster_steps import OWNERS, asset_key, described, note, readable_failures, say
 from pipeline.vendors import discover
 from pipeline.warehouse.writer import Warehouse
 
-_VENDOR_TABLES: dict[dg.AssetKey, tuple[str, Table]] = {
-    asset_key(table.full_name): (vendor.name, table)
+_VENDOR_TABLES: dict[str, tuple[str, Table]] = {
+    table.full_name: (vendor.name, table)
     for vendor in discover().values()
     for table in (vendor_table(vendor.name, kind) for kind in vendor.kinds)
 }
@@ -67,7 +65,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
             owners=OWNERS,
         )
     for kind, record in RECORDS.items():
-        deps = [key for key, (vendor, _) in _VENDOR_TABLES.items() if key.path[-1] == f"{vendor}_{kind}"]
+        deps = [asset_key(name) for name, (vendor, table) in _VENDOR_TABLES.items() if kind_of(vendor, table) == kind]
         yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
     for model in discover_models().values():
         if model.table.layer == "staging":
@@ -83,21 +81,21 @@ def _specs() -> Iterator[dg.AssetSpec]:
         *(
             dg.AssetCheckSpec(
                 "is_accounted_for",
-                asset=key,
+                asset=asset_key(name),
                 blocking=True,
                 description="received = accepted + rejected for every answer, every row comes from an answer with "
                 "accepted rows, and no key occurs more than once.",
             )
-            for key in _VENDOR_TABLES
+            for name in _VENDOR_TABLES
         ),
         *(
             dg.AssetCheckSpec(
                 "is_readable",
-                asset=key,
+                asset=asset_key(name),
                 description="Every account's newest answers gave rows that could be read, the newest reading of a file "
                 "among them.",
             )
-            for key in _VENDOR_TABLES
+            for name in _VENDOR_TABLES
         ),
     ],
 )
@@ -124,96 +122,46 @@ def staging(
         )
         note(context, late, is_warning=True)
         say(late)
+    recounts = recount(connection, _VENDOR_TABLES)
+    _quarantine(warehouse, recounts)
+    found = look(connection, _VENDOR_TABLES, warehouse.home.landing)
     for spec in _specs():
         full_name = ".".join(spec.key.path)
         metadata = table_metadata(context, connection, full_name)
         checks = []
-        if spec.key in _VENDOR_TABLES:
-            vendor, table = _VENDOR_TABLES[spec.key]
+        if full_name in _VENDOR_TABLES:
             metadata["accepted_rows"] = report.accepted_by_table.get(full_name, 0)
-            checks = [
-                _account_for(warehouse, vendor, table),
-                _is_readable(connection, vendor, table, warehouse.home.landing),
-            ]
+            checks = [is_accounted_for(full_name, recounts[full_name]), is_readable(full_name, found[full_name])]
         yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata, check_results=checks)
 
 
-def _account_for(warehouse: Warehouse, vendor: str, table: Table) -> dg.AssetCheckResult:
-    result, broken = _is_accounted_for(warehouse.connection, vendor, table)
+def _quarantine(warehouse: Warehouse, recounts: Mapping[str, Recount]) -> None:
+    """Quarantine accounts whose rows do not add up, so that the others can be published."""
     with warehouse.transaction() as connection:
-        quarantine.record(connection, table.full_name, broken)
-    return result
+        for name, found in recounts.items():
+            quarantine.record(connection, name, found.broken)
 
 
-def _kind(vendor: str, table: Table) -> str:
-    return table.name.removeprefix(f"{vendor}_")
-
-
-def _is_accounted_for(
-    connection: duckdb.DuckDBPyConnection, vendor: str, table: Table
-) -> tuple[dg.AssetCheckResult, list[Broken]]:
-    """Recount everything that the newest load stored from the tables, independently of the load's own counts.
-
-    Earlier rows have been counted, and only a load changes them; a rebuild counts everything. Accounts whose rows do
-    not add up are quarantined, so that the others can be published.
-    """
-    kind = _kind(vendor, table)
-    newest = "(SELECT max(loaded_at_utc) FROM staging.fetches)"
-    unaccounted = connection.execute(
-        f"""
-        SELECT fetches.account_id, count(*) FROM staging.loads AS loads
-        INNER JOIN staging.fetches AS fetches ON loads.fetch_id = fetches.fetch_id
-        LEFT JOIN (
-            SELECT fetch_id, count(DISTINCT (record_kind, row_number)) AS stored_rows FROM staging.rejects
-            WHERE split_part(record_kind, ':', 1) = ? GROUP BY fetch_id
-        ) AS stored ON loads.fetch_id = stored.fetch_id
-        WHERE fetches.loaded_at_utc = {newest} AND fetches.vendor = ? AND loads.record_kind = ? AND (
-            loads.received_rows <> loads.accepted_rows + loads.rejected_rows
-            OR loads.rejected_rows <> coalesce(stored.stored_rows, 0)
-        ) GROUP BY fetches.account_id
-        """,
-        [kind, vendor, kind],
-    ).fetchall()
-    unloaded = connection.execute(
-        f"""
-        SELECT stated.account_id, count(*) FROM {table.full_name} AS stated
-        LEFT JOIN staging.loads AS loads ON stated.fetch_id = loads.fetch_id AND loads.record_kind = ?
-        WHERE stated.loaded_at_utc = {newest} AND coalesce(loads.accepted_rows, 0) = 0 GROUP BY stated.account_id
-        """,
-        [kind],
-    ).fetchall()
-    key = ", ".join(table.key)
-    loaded = f"({key}) IN (SELECT ({key}) FROM {table.full_name} WHERE loaded_at_utc = {newest})"
-    duplicates = connection.execute(
-        f"SELECT account_id, count(*) FROM (SELECT {key} FROM {table.full_name} WHERE {loaded} GROUP BY {key} "
-        "HAVING count(*) > 1) GROUP BY account_id"
-    ).fetchall()
-    found = {
-        "received is not accepted + rejected": unaccounted,
-        f"a key ({key}) occurs more than once": duplicates,
-        "rows of an answer without accepted rows": unloaded,
+def is_accounted_for(name: str, found: Recount) -> dg.AssetCheckResult:
+    """Result of the recount of a vendor's record table, by its full name."""
+    counts = {
+        "answers_not_accounted_for": found.answers_not_accounted_for,
+        "duplicate_keys": found.duplicate_keys,
+        "rows_without_a_load": found.rows_without_a_load,
     }
-    counts = [sum(count for _, count in rows) for rows in found.values()]
-    names = ("answers_not_accounted_for", "duplicate_keys", "rows_without_a_load")
-    return (
-        dg.AssetCheckResult(
-            asset_key=asset_key(table.full_name),
-            check_name="is_accounted_for",
-            passed=not any(counts),
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata=dict(zip(names, counts, strict=True)),
-        ),
-        [Broken(account_id, rule) for rule, rows in found.items() for account_id, _ in rows],
+    return dg.AssetCheckResult(
+        asset_key=asset_key(name),
+        check_name="is_accounted_for",
+        passed=not any(counts.values()),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=counts,
     )
 
 
-def _is_readable(
-    connection: duckdb.DuckDBPyConnection, vendor: str, table: Table, landing: Path | None = None
-) -> dg.AssetCheckResult:
-    """Whether the newest answers could be read; a rejected older row of a file is a warning."""
-    found = look(connection, vendor, _kind(vendor, table), table, landing)
+def is_readable(name: str, found: Found) -> dg.AssetCheckResult:
+    """Whether a table's newest answers could be read; a rejected older row of a file is a warning."""
     return dg.AssetCheckResult(
-        asset_key=asset_key(table.full_name),
+        asset_key=asset_key(name),
         check_name="is_readable",
         passed=not (found.errors or found.warnings),
         severity=dg.AssetCheckSeverity.ERROR if found.errors else dg.AssetCheckSeverity.WARN,

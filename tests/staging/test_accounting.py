@@ -12,10 +12,10 @@ from pipeline.models import discovery
 from pipeline.schema.render import duplicate_keys, polars_schema
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.staging.record_reading import Landed, read_endpoint
-from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 from tests.staging.landed import NOW, NewWorkshop
+from tests.staging.load_checks import accounted_for, readable
 from tests.staging.mutations import encoded, mutated, original
 from tests.vendors.examples import EVERY_ENDPOINT
 
@@ -71,9 +71,9 @@ def test_loaded_rows_add_up_and_every_later_step_accepts_them(new_workshop: NewW
         for vendor in discover().values():
             for kind in vendor.kinds:
                 table = vendor_table(vendor.name, kind)
-                check, _ = _is_accounted_for(workshop.connection, vendor.name, table)
+                check = accounted_for(workshop.connection, vendor.name, table)
                 assert check.passed, check.metadata
-                _is_readable(workshop.connection, vendor.name, table)
+                readable(workshop.connection, vendor.name, table)
         workshop.recompute("core", "marts")
         for model in discovery.discover().values():
             assert workshop.rows(duplicate_keys(model.table)) == [(0,)], model.path

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.schema.tables import vendor_table
 from pipeline.staging.byhand import Row, refused_newest
-from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from pipeline.support.tabular import decode_csv, line_of_row
 from tests.staging.landed import NOW, Landing, NewWorkshop, Workshop, contents, write
+from tests.staging.load_checks import accounted_for, readable
 
 _BALANCES = vendor_table("manual", "balances")
 _GOOD = ("2026-03-01,30,EUR", "2026-03-02,29,EUR", "2026-03-03,28,EUR")
@@ -27,7 +27,7 @@ def _file(*rows: str) -> str:
 def _land(workshop: Workshop, *rows: str, at: datetime = NOW) -> None:
     workshop.landing.answer("manual", "readings", _file(*rows), at=at)
     workshop.load()
-    assert _is_accounted_for(workshop.connection, "manual", _BALANCES)[0].passed
+    assert accounted_for(workshop.connection, "manual", _BALANCES).passed
 
 
 def _days(workshop: Workshop) -> list[int]:
@@ -36,7 +36,7 @@ def _days(workshop: Workshop) -> list[int]:
 
 def _lines(workshop: Workshop) -> tuple[str, list[str]]:
     """The severity of the check, and its lines."""
-    check = _is_readable(workshop.connection, "manual", _BALANCES, workshop.home.landing)
+    check = readable(workshop.connection, "manual", _BALANCES, workshop.home.landing)
     return ("passed" if check.passed else check.severity.value), (check.description or "").splitlines()
 
 

@@ -10,8 +10,8 @@ import pytest
 from pipeline.models import discovery
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from tests.staging.landed import NOW, NewWorkshop, Workshop
+from tests.staging.load_checks import accounted_for, readable
 from tests.vendors.examples import example
 
 _LEDGER = vendor_table("vpsbg", "ledger_entries")
@@ -41,7 +41,7 @@ def loaded(new_workshop: NewWorkshop) -> Iterator[Workshop]:
 
 
 def test_an_untouched_warehouse_matches_its_contract(loaded: Workshop) -> None:
-    check, _ = _is_accounted_for(loaded.connection, "vpsbg", _LEDGER)
+    check = accounted_for(loaded.connection, "vpsbg", _LEDGER)
     assert check.passed
     assert {name: value.value for name, value in check.metadata.items()} == {
         "answers_not_accounted_for": 0, "duplicate_keys": 0, "rows_without_a_load": 0,
@@ -61,11 +61,11 @@ def test_an_untouched_warehouse_matches_its_contract(loaded: Workshop) -> None:
         ("UPDATE staging.vpsbg_ledger_entries SET fetch_id = 'ffff' WHERE entry_id = '3'", "rows_without_a_load"),
     ],
 )  # fmt: skip
-def test_a_row_that_was_tampered_with_breaks_is_accounted_for(loaded: Workshop, tampering: str, broken: str) -> None:
+def test_a_row_that_was_tampered_with_breaksaccounted_for(loaded: Workshop, tampering: str, broken: str) -> None:
     connection = loaded.connection
     connection.execute("BEGIN")
     connection.execute(tampering)
-    check, _ = _is_accounted_for(connection, "vpsbg", _LEDGER)
+    check = accounted_for(connection, "vpsbg", _LEDGER)
     connection.execute("ROLLBACK")
     assert not check.passed
     assert check.metadata[broken].value > 0
@@ -90,7 +90,7 @@ def test_is_readable_concerns_the_newest_run_only(workshop: Workshop) -> None:
     for hour, body in enumerate([{"funds": 1}, {"balance": 1, "currency": "EUR"}, {"funds": 1}]):
         workshop.landing.answer("vpsbg", "balance", body, at=NOW + timedelta(hours=hour))
         workshop.load()
-        assert _is_readable(workshop.connection, "vpsbg", table).passed == (hour == 1)
+        assert readable(workshop.connection, "vpsbg", table).passed == (hour == 1)
 
 
 def test_is_readable_names_every_account_that_cannot_be_read(workshop: Workshop) -> None:
@@ -98,5 +98,5 @@ def test_is_readable_names_every_account_that_cannot_be_read(workshop: Workshop)
         body = {"balance": 1, "currency": "EUR"} if account_id == "two" else {"funds": 1}
         workshop.landing.answer("vpsbg", "balance", body, account_id=account_id)
     workshop.load()
-    check = _is_readable(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))
+    check = readable(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))
     assert check.metadata["unreadable_accounts"].value == ["one", "three"]

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.schema.tables import vendor_table
 from pipeline.staging import record_columns, record_reading
-from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from tests.staging.landed import NOW, Workshop
+from tests.staging.load_checks import accounted_for, readable
 
 _FAILED = {"success": False, "message": "temporarily unavailable"}
 
@@ -19,8 +19,8 @@ def _lines(workshop: Workshop, vendor: str) -> list[str]:
     lines = []
     for kind in ("balances", "usage_days", "vendor_claims") if vendor == "voxpria" else ("balances",):
         table = vendor_table(vendor, kind)
-        assert _is_accounted_for(workshop.connection, vendor, table)[0].passed
-        lines += (_is_readable(workshop.connection, vendor, table).description or "").splitlines()
+        assert accounted_for(workshop.connection, vendor, table).passed
+        lines += (readable(workshop.connection, vendor, table).description or "").splitlines()
     return lines
 
 
@@ -118,5 +118,5 @@ def test_an_answer_that_raises_on_one_of_many_pages_is_reported(
     assert workshop.rows("SELECT entry_id FROM staging.ledger_entries ORDER BY 1") == [("1",), ("3",)]
     table = vendor_table("vpsbg", "ledger_entries")
     assert "transactions: an answer cannot be read (_Odd)" in (
-        _is_readable(workshop.connection, "vpsbg", table).description or ""
+        readable(workshop.connection, "vpsbg", table).description or ""
     )

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.staging_assets import _is_accounted_for
 from pipeline.vendors import discover
 from tests.staging.landed import NewWorkshop, Workshop
+from tests.staging.load_checks import accounted_for
 
 _DAY = "2026-03-17"
 
@@ -35,7 +35,7 @@ def _entry(number: int, amount: Any = -1, **more: Any) -> dict[str, Any]:
 
 def _counts(workshop: Workshop, vendor: str, kind: str) -> tuple[int, int, int]:
     """Received, accepted, rejected; and they match what is stored."""
-    check, _ = _is_accounted_for(workshop.connection, vendor, vendor_table(vendor, kind))
+    check = accounted_for(workshop.connection, vendor, vendor_table(vendor, kind))
     assert check.passed, check.metadata
     [counts] = workshop.rows(
         f"SELECT sum(received_rows), sum(accepted_rows), sum(rejected_rows) FROM staging.loads "

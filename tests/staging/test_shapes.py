@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.published import report
 from pipeline.schema.tables import vendor_table
-from pipeline.staging.staging_assets import _is_accounted_for, _is_readable
 from tests.staging.landed import NOW, Workshop
+from tests.staging.load_checks import accounted_for, readable
 
 _BALANCE = {
     "balance": 10, "currency": "EUR", "balance_limit": 0, "estimated_expenses": 5, "shortfall": 0,
@@ -39,7 +39,7 @@ def _drift(workshop: Workshop) -> set[tuple[str, str]]:
 
 
 def _readable(workshop: Workshop, vendor: str, kind: str) -> str | None:
-    check = _is_readable(workshop.connection, vendor, vendor_table(vendor, kind))
+    check = readable(workshop.connection, vendor, vendor_table(vendor, kind))
     return None if check.passed else check.description
 
 
@@ -91,7 +91,7 @@ def test_a_renamed_balance_keeps_the_earlier_one_and_rejects_the_claims_of_its_a
         "account main: vpsbg balance: no row could be read (balance_amount: is_present, found None); earlier data "
         "is kept. See staging.rejects and staging.schema_drift"
     )
-    assert _is_accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances"))[0].passed
+    assert accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "balances")).passed
 
 
 @pytest.mark.parametrize("side", [{"shortfall": "none"}, {"estimated_expenses": "N/A", "shortfall": "9e28"}])
@@ -136,7 +136,7 @@ def test_a_row_that_breaks_two_rules_is_one_rejected_row(workshop: Workshop) -> 
     report = workshop.load()
     assert (report.received, report.accepted, report.rejected) == (2, 1, 1)
     assert workshop.rows("SELECT count(*) FROM staging.rejects") == [(2,)]
-    assert _is_accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "ledger_entries"))[0].passed
+    assert accounted_for(workshop.connection, "vpsbg", vendor_table("vpsbg", "ledger_entries")).passed
 
 
 def test_an_alias_is_accepted_and_reported_once(workshop: Workshop) -> None:
