@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ def run(
         except ValueError as problem:
             raise UsageError(f"--as-of: {problem}") from None
 
+        _load_assets()
         from pipeline.orchestration.refresh import RefreshRequest, check_before
 
         request = RefreshRequest(
@@ -68,6 +70,7 @@ def backfill(
         if last < first:
             raise UsageError(f"--to {last} is before --from {first}; give the earlier day to --from")
 
+        _load_assets()
         from pipeline.orchestration.refresh import RefreshRequest, check_before
 
         request = RefreshRequest(
@@ -105,6 +108,7 @@ def rebuild(
         except ValueError as problem:
             raise UsageError(f"--as-of: {problem}") from None
 
+        _load_assets()
         from pipeline.cli.progress import steps
         from pipeline.orchestration.refresh import RefreshRequest, rebuild_as_of, step_count
         from pipeline.orchestration.refresh import rebuild as rebuild_all
@@ -118,6 +122,16 @@ def rebuild(
             return rebuild_all(home, on_step=advance)
 
     _report(work, as_json=as_json)
+
+
+def _load_assets() -> None:
+    """Import what a refresh needs. All of it stays until the process ends, so it is never searched for garbage."""
+    gc.disable()
+    try:
+        import pipeline.orchestration.refresh  # noqa: F401 - the callers import names of it
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _watched(request: RefreshRequest) -> RefreshResult:

@@ -226,8 +226,8 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
     return table if table.schema.equals(schema) else table.cast(schema)
 
 
-def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[list[Path], pa.Table]]:
-    """Read the landed files of a day folder in order, many small ones at once.
+def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[dict[Path, int], pa.Table]]:
+    """Read the landed files of a day folder in order, many small ones at once: each with its number of rows, and these.
 
     A concurrent compaction removes files: their rows are then in the merged file, which comes later. So no fetch is
     missed, and one may come twice.
@@ -240,12 +240,14 @@ def each(folder: Path, columns: Iterable[str] | None = None) -> Iterator[tuple[l
         yield from read_together(fresh, wanted)
 
 
-def read_together(paths: Iterable[Path], columns: Iterable[str] | None = None) -> Iterator[tuple[list[Path], pa.Table]]:
-    """Read several files as `read` does, in groups that need little memory.
+def read_together(
+    paths: Iterable[Path], columns: Iterable[str] | None = None
+) -> Iterator[tuple[dict[Path, int], pa.Table]]:
+    """Read several files as `read` does, in groups that need little memory: each with its number of rows, and these.
 
     Files that have been removed are skipped.
     """
-    group: list[Path] = []
+    group: dict[Path, int] = {}
     tables: list[pa.Table] = []
     size = 0
     for path in paths:
@@ -253,12 +255,12 @@ def read_together(paths: Iterable[Path], columns: Iterable[str] | None = None) -
             table = read(path, columns)
         except FileNotFoundError:
             continue
-        group.append(path)
+        group[path] = table.num_rows
         tables.append(table)
         size += table.nbytes
         if size >= _GROUP_BYTES or len(group) == _GROUP_FILES:
             yield group, pa.concat_tables(tables)
-            group, tables, size = [], [], 0
+            group, tables, size = {}, [], 0
     if group:
         yield group, pa.concat_tables(tables)
 

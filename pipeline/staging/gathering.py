@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,12 +54,11 @@ class Gathering:
             left_out = 0
             # For an endpoint that was never loaded, everything is needed, and read at once.
             is_first = endpoint not in loaded
-            for paths, table in store.each(folder, None if is_first else ["fetch_id"]):
+            for rows, table in store.each(folder, None if is_first else ["fetch_id"]):
                 new = set(table.column("fetch_id").to_pylist()) - seen
                 if not is_first:
                     new &= _unloaded(self.connection, table)
-                    paths = [path for path in paths if new and _holds(path, new)]
-                for _, whole in [(paths, table)] if is_first else store.read_together(paths):
+                for _, whole in [(rows, table)] if is_first else store.read_together(_holding(rows, table, new)):
                     # An interrupted compaction leaves fetches in two files.
                     fresh = _once(whole, new)
                     new.difference_update(fresh.column("fetch_id").to_pylist())
@@ -107,11 +106,15 @@ class _Batch:
         return table
 
 
-def _holds(path: Path, wanted: set[str]) -> bool:
-    return any(
-        not wanted.isdisjoint(table.column("fetch_id").to_pylist())
-        for _, table in store.read_together([path], ["fetch_id"])
-    )
+def _holding(rows: Mapping[Path, int], table: pa.Table, wanted: set[str]) -> list[Path]:
+    """Files with a wanted fetch, of those whose rows a table has one after another."""
+    ids = table.column("fetch_id").to_pylist() if wanted else []
+    found, start = [], 0
+    for path, count in rows.items():
+        if not wanted.isdisjoint(ids[start : start + count]):
+            found.append(path)
+        start += count
+    return found
 
 
 def _once(table: pa.Table, wanted: set[str]) -> pa.Table:
