@@ -25,7 +25,7 @@ _SENTINEL = Decimal(-1)
 """A balance with which APIs say that they do not know it. Other negative balances are debts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AnswerRows:
     """The rows of one kind of record in a batch of answers; the lists have one entry a row."""
 
@@ -34,12 +34,14 @@ class AnswerRows:
     """The position of the answer in the batch."""
     numbers: list[int]
     """The position of the row in its answer, from 1."""
+    _keys: frozenset[str] | None = None
 
     def add(self, rows: Sequence[Mapping[str, object]], owner: int, numbers: Sequence[int]) -> None:
         """Append rows of one answer."""
         self.rows.extend(rows)
         self.owners.extend([owner] * len(rows))
         self.numbers.extend(numbers)
+        self._keys = None
 
     def only(self, places: Sequence[int]) -> AnswerRows:
         """Return the rows at these positions."""
@@ -51,9 +53,11 @@ class AnswerRows:
             [self.numbers[place] for place in places],
         )
 
-    def keys(self) -> set[str]:
+    def keys(self) -> frozenset[str]:
         """Return all keys that any row has."""
-        return set().union(*set(map(tuple, self.rows)))
+        if self._keys is None:
+            self._keys = frozenset().union(*set(map(tuple, self.rows)))
+        return self._keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Columns:
     """By position of the row: the fields whose amounts were rounded, as the answer states them."""
 
 
-def _values_of_key(key: str, rows: list[Mapping[str, object]], keys: set[str]) -> list[object]:
+def _values_of_key(key: str, rows: list[Mapping[str, object]], keys: frozenset[str]) -> list[object]:
     """Return the value of a top-level key in each row, None where it is absent."""
     if key not in keys:
         return [None] * len(rows)
