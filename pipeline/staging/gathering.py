@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.landing import store
 from pipeline.staging.present import Present
 
-# Size of a batch of answers in bytes of body: columns of useful length in little memory. Decoded, they take ten
+# Size of a batch of answers in bytes of body: columns of useful length in little memory. Decoded, they take four
 # times as much, and the next batch is decoded while this one is stored.
 _BATCH_BYTES = 8 * 1024 * 1024
 # A folder changed this recently may change again within the clock's resolution, so the next load checks it again.
