@@ -25,6 +25,7 @@ from pipeline.orchestration.refresh import RefreshRequest, RefreshResult, check_
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from tests.canary import leaks
+from tests.forked import run_forked
 
 HURRIED = FetchPolicy(
     patience=Patience(
@@ -81,10 +82,16 @@ class Bench:
         self.said[f"{what} ({len(self.said)})"] = "\n".join(lines)
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the `drawdown` command as a separate process in this bench's folder."""
+        """Run the `drawdown` command in this bench's folder, in a process forked from one that has imported it."""
+        done = run_forked(arguments, environment=self._of_command(environment), folder=self.folder)
+        self._remember(" ".join(arguments), done.stdout, done.stderr)
+        return done
+
+    def new_process(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Like `command`, in a Python process that starts with nothing imported."""
         done = subprocess.run(
             [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
-            env={**os.environ, "COLUMNS": "80", **self.environment, **environment},
+            env=self._of_command(environment),
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -94,19 +101,27 @@ class Bench:
         self._remember(" ".join(arguments), done.stdout, done.stderr)
         return done
 
+    def _of_command(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return {**os.environ, "COLUMNS": "80", **self.environment, **environment}
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the published build."""
-        with duckdb.connect(self.home.current.resolve(), read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with self.published() as connection:
             return connection.execute(query).fetchall()
 
-    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every published table's rows, sorted, without values that differ between any two builds."""
-        found = {}
-        for (name,) in self.rows("SELECT schema_name || '.' || table_name FROM duckdb_tables() ORDER BY 1"):
-            if name != "marts.build_info":
-                found[name] = sorted(self.rows(f"SELECT * FROM {name}"), key=repr)
-        return found
+    def tables(self, *names: str) -> dict[str, list[tuple[Any, ...]]]:
+        """Rows of these or every published table, sorted, without values that differ between any two builds."""
+        every = "SELECT schema_name || '.' || table_name FROM duckdb_tables() ORDER BY 1"
+        with self.published() as connection:
+            wanted = names or [name for (name,) in connection.execute(every).fetchall() if name != "marts.build_info"]
+            return {name: sorted(connection.execute(f"FROM {name}").fetchall(), key=repr) for name in wanted}
+
+    @contextmanager
+    def published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The published build, read-only."""
+        with duckdb.connect(self.home.current.resolve(), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
 
     def checksums(self) -> dict[str, str]:
         """Checksum of each published table, as `drawdown checksum` prints it."""

@@ -192,12 +192,12 @@ def test_without_a_terminal_there_is_no_colour_and_with_one_there_is(publish: Pu
 
 
 def test_without_line_drawing_characters_the_rule_is_plain(publish: Publish) -> None:
-    done = publish([account("main", "critical", reason="caf\N{LATIN SMALL LETTER E WITH ACUTE}.")])(
-        "status", PYTHONIOENCODING="ascii"
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1].startswith("-------- --")
-    assert "main: caf\\xe9." in done.stdout
+    desk = publish([account("main", "critical", reason="caf\N{LATIN SMALL LETTER E WITH ACUTE}.")])
+    process = desk.start("status", PYTHONIOENCODING="ascii")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[1].startswith("-------- --")
+    assert "main: caf\\xe9." in out
 
 
 def test_json_equals_sql(desk: Desk) -> None:

@@ -32,8 +32,7 @@ def _landed(bench: Bench) -> int:
 
 
 def _tables(bench: Bench) -> dict[str, list[tuple[Any, ...]]]:
-    tables = bench.tables()
-    return {name: tables[name] for name in _TABLES}
+    return bench.tables(*_TABLES)
 
 
 def _scores(bench: Bench) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
             ["explain", "vpsbg-main", "--json"], ["sql", "FROM marts.data_freshness", "--format", "json"],
             ["sql", "FROM staging.rejects"], ["sql", "FROM staging.schema_drift"],
         ):  # fmt: skip
-            bench.command(*command, PYTHONDEVMODE="1", **environment)
+            bench.new_process(*command, PYTHONDEVMODE="1", **environment)
         broken = folder / "data" / "landing" / "vpsbg"
         shutil.move(broken, folder / "vpsbg")
         broken.write_text("a file where a folder should be")

@@ -114,5 +114,5 @@ def test_a_materialization_through_the_web_interface_equals_one_from_the_command
         )
     query = "SELECT * EXCLUDE (fetch_id) FROM marts.account_status ORDER BY account_id"
     assert bench.rows(query) == twin.rows(query)
-    for table in ("core.spend_daily", "marts.spend_monthly", "core.ledger_conventions"):
-        assert bench.tables()[table] == twin.tables()[table]
+    tables = ("core.spend_daily", "marts.spend_monthly", "core.ledger_conventions")
+    assert bench.tables(*tables) == twin.tables(*tables)

@@ -35,11 +35,11 @@ def test_an_account_has_one_issue_a_day_and_the_current_runway_follows_each_bala
         account for (account,) in bench.rows("SELECT account_id FROM forecasts.current_runway")
     }
     assert {day for _, day in first} == {NOW.date()}
-    issued = {table: bench.tables()[table] for table in _ISSUED}
+    issued = bench.tables(*_ISSUED)
 
     sandbox.move_clock(NOW + timedelta(hours=5))
     bench.run(NOW + timedelta(hours=5))
-    assert {table: bench.tables()[table] for table in _ISSUED} == issued
+    assert bench.tables(*_ISSUED) == issued
     assert _landed(bench) == 1
     read = bench.rows(
         "SELECT DISTINCT observed_at_utc >= TIMESTAMPTZ '2026-10-07 14:00:00+00' FROM forecasts.current_runway"
@@ -91,19 +91,19 @@ def test_a_rebuild_replays_what_was_issued_and_issues_nothing(
     first_run(bench)
     sandbox.move_clock(NOW + timedelta(days=1))
     bench.run(NOW + timedelta(days=1))
-    issued = {table: bench.tables()[table] for table in _ISSUED}
+    issued = bench.tables(*_ISSUED)
 
     # Computed again, it would have included later knowledge.
     bench.home.warehouse.unlink()
     rebuild(bench.home)
 
-    assert {table: bench.tables()[table] for table in _ISSUED} == issued
+    assert bench.tables(*_ISSUED) == issued
     assert _landed(bench) == 2
 
 
 def test_as_of_an_instant_there_are_the_issues_of_before(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
     first_run(bench)
-    first = {table: bench.tables()[table] for table in _ISSUED}
+    first = bench.tables(*_ISSUED)
     sandbox.move_clock(NOW + timedelta(days=1))
     bench.run(NOW + timedelta(days=1))
 

@@ -5,130 +5,53 @@ Starting Python and importing Dagster takes longer than a refresh, so most kills
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
-
-CLONE: Final = Path(__file__).parents[2]
-
-_PARENT = """
-import gc, json, os, sys
-sys.path.insert(0, sys.argv[1])
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Self
+
+import duckdb
+
+from pipeline.landing.compact import compact
+from pipeline.orchestration.refresh import RefreshRequest, materialize, rebuild
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
-from pipeline.landing.compact import compact
-from pipeline.orchestration.refresh import RefreshRequest, materialize, rebuild
 from pipeline.warehouse.writer import Warehouse
 from tests.bench import HURRIED
-
-pipe = os.dup(1)
-commits = 0
-
-
-def tell(line):
-    # Short enough to be written whole or not at all, whoever is killed meanwhile.
-    os.write(pipe, f"{line}\\n".encode()[:1000])
-
-
-def said(line):
-    tell(f"said {line.partition(':')[0]}")
-
-
-def die_after_commit(number):
-    # The kill is as real as any; only its instant is chosen: the commit is on disk, but not acknowledged.
-    import signal
-    from contextlib import contextmanager
-
-    whole = Warehouse.transaction
-
-    @contextmanager
-    def transaction(self):
-        global commits
-        with whole(self) as connection:
-            yield connection
-        commits += 1
-        if commits == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Warehouse.transaction = transaction
-
-
-def run(home, at, selection):
-    policy = replace(HURRIED, on_visit=lambda visit: said("visit"))
-    return materialize(RefreshRequest(home=home, clock=Clock(at), policy=policy, selection=selection, on_step=said)).is_ok
-
-
-def do(asked):
-    home, at = Home.from_environment(), datetime.fromisoformat(asked["as_of"])
-    if asked["job"] == "compaction":
-        # Today's files, too: there is always something to merge.
-        compact(home.landing, (at + timedelta(days=1)).date(), on_folder=lambda: said("folder"))
-        return True
-    return rebuild(home, on_step=said).is_ok if asked["job"] == "rebuild" else run(home, at, asked["selection"])
-
-
-gc.freeze()
-tell("ready")
-for line in sys.stdin:
-    asked = json.loads(line)
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        tell(f"ended {os.waitstatus_to_exitcode(status)}")
-        continue
-    code = 1
-    try:
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        tell(f"began {os.getpid()}")
-        if asked["dies_after_commit"]:
-            die_after_commit(asked["dies_after_commit"])
-        code = 0 if do(asked) else 3
-    except DrawdownError:
-        code = 2
-    finally:
-        os._exit(code)
-"""
+from tests.forked import SERVER, replace_environment
 
 
 class Forks:
-    """A process that forks one run for each line that it receives, in order; a context manager."""
+    """Runs one process after the other in an environment; a context manager, at whose end none is left."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.said: list[tuple[float, str]] = []
         """Steps that the run has reported so far: seconds since its start, and `visit`, `folder`, or a step's name."""
         self.seconds = 0.0
         """How long the run took that has ended last."""
-        self._code: int | None = None
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _PARENT, str(CLONE)],
-            env={**os.environ, **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._read() == "ready"
+        self._environment = {**os.environ, **environment}
+        self._code: int | None = 0
 
     def start(self, as_of: str, *, job: str = "run", selection: str | None = None, dies_after_commit: int = 0) -> int:
         """Start a `run`, a `rebuild` or a `compaction`, and return its process id."""
-        asked = {"job": job, "as_of": as_of, "selection": selection, "dies_after_commit": dies_after_commit}
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        word, _, process = self._read().partition(" ")
-        assert word == "began"
+        self._told, telling = SERVER.Pipe(duplex=False)
+        arguments = (telling, self._environment, datetime.fromisoformat(as_of), job, selection, dies_after_commit)
+        self._process = SERVER.Process(target=_run, args=arguments)
+        self._process.start()
+        telling.close()
+        # Once it says something, everything is imported.
+        assert self._told.recv() == "began"
         self.said, self._code, self._began = [], None, time.monotonic()
-        return int(process)
+        assert self._process.pid
+        return self._process.pid
 
     def wait_for(self, name: str, *, times: int = 1) -> None:
         """Wait until the run has reported a step this often, or has ended."""
@@ -142,21 +65,74 @@ class Forks:
         return self._code
 
     def _listen(self) -> None:
-        word, _, rest = self._read().partition(" ")
-        if word == "ended":
-            self._code, self.seconds = int(rest), time.monotonic() - self._began
+        try:
+            step = self._told.recv()
+        except EOFError:
+            self._process.join()
+            self._code, self.seconds = self._process.exitcode, time.monotonic() - self._began
+            self._process.close()
+            self._told.close()
         else:
-            self.said.append((time.monotonic() - self._began, rest))
-
-    def _read(self) -> str:
-        assert self._process.stdout
-        line = self._process.stdout.readline().strip()
-        assert line, "the process that forks has ended"
-        return line
+            self.said.append((time.monotonic() - self._began, step))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self._code is None:
+            self._process.kill()
+            self.end()
+
+
+def _run(
+    telling: Connection,
+    environment: dict[str, str],
+    at: datetime,
+    job: str,
+    selection: str | None,
+    dies_after_commit: int,
+) -> None:
+    replace_environment(environment)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+
+    def say(line: str) -> None:
+        # Short enough to be written whole or not at all, whoever is killed meanwhile.
+        telling.send(line.partition(":")[0])
+
+    home = Home.from_environment()
+    telling.send("began")
+    if dies_after_commit:
+        _die_after_commit(dies_after_commit)
+    try:
+        if job == "compaction":
+            # Today's files, too: there is always something to merge.
+            compact(home.landing, (at + timedelta(days=1)).date(), on_folder=lambda: say("folder"))
+            is_ok = True
+        elif job == "rebuild":
+            is_ok = rebuild(home, on_step=say).is_ok
+        else:
+            policy = replace(HURRIED, on_visit=lambda _: say("visit"))
+            request = RefreshRequest(home=home, clock=Clock(at), policy=policy, selection=selection, on_step=say)
+            is_ok = materialize(request).is_ok
+    except DrawdownError:
+        sys.exit(2)
+    sys.exit(0 if is_ok else 3)
+
+
+def _die_after_commit(number: int) -> None:
+    # The kill is as real as any; only its instant is chosen: the commit is on disk, but not acknowledged.
+    whole = Warehouse.transaction
+    commits = 0
+
+    @contextmanager
+    def transaction(self: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+        nonlocal commits
+        with whole(self) as connection:
+            yield connection
+        commits += 1
+        if commits == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Warehouse.transaction = transaction  # type: ignore[method-assign]

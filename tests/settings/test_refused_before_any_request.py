@@ -3,19 +3,18 @@
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.forked import run_forked
+
 CANARY = "canary-2c8f6Rb1h7n"
 VARIABLE = "DRAWDOWN_TEST_KEY"
-DRAWDOWN = Path(sys.executable).with_name("drawdown")
 
 
 class Counter:
@@ -78,18 +77,13 @@ def attempt(name: str, folder: Path) -> Refusal:
             f"base_url = 'http://127.0.0.1:{counter.port}/v1'\n"
             f"[accounts.main]\n{text}\nbase_url = 'http://127.0.0.1:{counter.port}/v1'\n"
         )
-        process = subprocess.run(
-            [DRAWDOWN, "run"], env=environment, cwd=folder, capture_output=True, text=True, timeout=60
-        )
+        process = run_forked(["run"], environment=environment, folder=folder)
         return Refusal(process, accounts, home, counter.count)
 
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
-    """All of them, concurrently."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        done = pool.map(lambda name: attempt(name, tmp_path_factory.mktemp("refused")), MISTAKES)
-        return dict(zip(MISTAKES, done, strict=True))
+    return {name: attempt(name, tmp_path_factory.mktemp("refused")) for name in MISTAKES}
 
 
 @pytest.mark.faults(39)
