@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import html
 import io
 import json
@@ -51,27 +52,76 @@ def forms(secret: str) -> set[bytes]:
 
 def leaks(secrets: Iterable[str], *places: Path, said: Mapping[str, str] | None = None) -> list[str]:
     """Places with a secret: files, file names, or output; there must be none."""
-    contents = [content for place in places for content in contents_of(place)]
-    contents += [(name, _text(text)) for name, text in (said or {}).items()]
-    return found_in(contents, secrets)
+    wanted = _wanted(secrets)
+    clean = _clean.setdefault(wanted, set())
+    found = _found([(name, _text(text)) for name, text in (said or {}).items()], wanted)
+    for place in places:
+        for path in sorted(place.rglob("*")):
+            found |= _found([_name(path, place)], wanted)
+            if path.is_file() and not path.is_symlink() and (digest := _file_digest(path)) not in clean:
+                here = _found(_file_contents(path), wanted)
+                found |= here
+                if not here:
+                    clean.add(digest)
+    return sorted(found)
 
 
 def found_in(contents: Iterable[Content], secrets: Iterable[str]) -> list[str]:
     """Places whose contents include a secret."""
+    return sorted(_found(contents, _wanted(secrets)))
+
+
+_clean: dict[frozenset[bytes], set[bytes]] = {}
+"""Digests of contents without any of these forms, and of files whose contents have none at any depth.
+
+Copies of a state folder and the exports of a build have the same contents again and again.
+"""
+
+
+def _wanted(secrets: Iterable[str]) -> frozenset[bytes]:
     every = {form for secret in secrets for form in forms(secret)}
     # A form that contains another one is redundant.
-    wanted = [form for form in every if not any(other in form for other in every if other != form)]
-    return sorted({place for place, content in contents if any(form in content for form in wanted)})
+    return frozenset(form for form in every if not any(other in form for other in every if other != form))
+
+
+def _found(contents: Iterable[Content], wanted: frozenset[bytes]) -> set[str]:
+    clean = _clean.setdefault(wanted, set())
+    found = set()
+    for place, content in contents:
+        digest = hashlib.blake2b(content).digest()
+        if digest in clean:
+            continue
+        if any(form in content for form in wanted):
+            found.add(place)
+        else:
+            clean.add(digest)
+    return found
+
+
+def _file_digest(path: Path) -> bytes:
+    digest = hashlib.blake2b(path.read_bytes(), person=b"whole file")
+    # What DuckDB has not yet written into a file belongs to it.
+    if (log := Path(f"{path}.wal")).exists():
+        digest.update(log.read_bytes())
+    return digest.digest()
 
 
 def contents_of(folder: Path) -> Iterator[Content]:
     """Every file below a folder as it is, and also decoded by its format."""
     for path in sorted(folder.rglob("*")):
-        yield "a name", str(path.relative_to(folder)).encode()
+        yield _name(path, folder)
         if path.is_file() and not path.is_symlink():
-            content = path.read_bytes()
-            yield str(path), content
-            yield from _inside(str(path), content)
+            yield from _file_contents(path)
+
+
+def _name(path: Path, folder: Path) -> Content:
+    return "a name", str(path.relative_to(folder)).encode()
+
+
+def _file_contents(path: Path) -> Iterator[Content]:
+    content = path.read_bytes()
+    yield str(path), content
+    yield from _inside(str(path), content)
 
 
 def _inside(place: str, content: bytes) -> Iterator[Content]:
@@ -100,7 +150,7 @@ def _parquet_cells(content: bytes) -> Iterator[tuple[str, list[bytes]]]:
             ):
                 column = file.read(columns=[field.name]).column(0)
                 cells = {_text(value) for value in column.to_pylist() if value is not None}
-                yield field.name, list(cells)
+                yield field.name, sorted(cells)
 
 
 def _duckdb_cells(place: str) -> Iterator[Content]:
@@ -117,12 +167,14 @@ def _duckdb_cells(place: str) -> Iterator[Content]:
                 rows = connection.execute(definitions.format(kind)).fetchall()
                 yield f"{place}: {kind}", b"\0".join(_text(cell) for row in rows for cell in row)
             columns = (
-                "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
-                "WHERE NOT internal AND NOT regexp_full_match(data_type, ?)"
+                "SELECT schema_name, table_name, list(column_name) FROM duckdb_columns() "
+                "WHERE NOT internal AND NOT regexp_full_match(data_type, ?) GROUP BY ALL"
             )
-            for schema, table, column in connection.execute(columns, [_NO_TEXT]).fetchall():
-                cells = connection.execute(f'SELECT DISTINCT "{column}" FROM "{schema}"."{table}"').fetchall()
-                yield f"{place}: {schema}.{table}.{column}", b"\0".join(_text(cell) for (cell,) in cells)
+            for schema, table, names in connection.execute(columns, [_NO_TEXT]).fetchall():
+                values = ", ".join(f'list(DISTINCT "{name}")' for name in names)
+                [lists] = connection.execute(f'SELECT {values} FROM "{schema}"."{table}"').fetchall()
+                for name, cells in zip(names, lists, strict=True):
+                    yield f"{place}: {schema}.{table}.{name}", b"\0".join(sorted(map(_text, cells or ())))
 
 
 def _sqlite_cells(place: str) -> Iterator[Content]:
