@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-faults test-soak test-duckdb2 test-superset bench bench-forecast bench-peer docs site lint types check wheel lock clean
+.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset bench bench-forecast bench-peer docs site lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,13 @@ dev: $(INSTALLED) ## Start Dagster with its schedules on http://127.0.0.1:3000
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/drawdown init --dagster
 	DAGSTER_HOME="$${DAGSTER_HOME:-$(DRAWDOWN_HOME)/dagster}" $(BIN)/python -m pipeline.orchestration.web_interface dev -w workspace.yaml -h 127.0.0.1
 
-test: $(INSTALLED) ## Run every test, or those that TESTS=... names
-	$(BIN)/python $(PYTEST) $(TESTS)
+test: $(INSTALLED) ## Run the tests except the long ones, or those that TESTS=... names
+	$(BIN)/python $(PYTEST) $(or $(TESTS),-m "not long")
+
+test-rest: $(INSTALLED) ## Run the long tests, which `make test` leaves out
+	$(BIN)/python $(PYTEST) -m long
+
+test-all: test test-rest ## Run every test
 
 test-faults: $(INSTALLED) ## Run the fault matrix, and list its passed rows
 	$(BIN)/python $(PYTEST) -m faults

@@ -15,6 +15,8 @@ import pytest
 from pipeline.models.discovery import discover
 from tests.staging.landed import NewWorkshop, Workshop
 
+pytestmark = pytest.mark.long
+
 WORLDS = int(os.environ.get("DRAWDOWN_TEST_UNIT_WORLDS", "3"))
 """Number of worlds, each with five accounts. The default share is small."""
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -16,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from pipeline.models.discovery import discover, in_order
 from pipeline.models.recompute import recompute
 from tests.staging.landed import NewWorkshop, Workshop
+
+pytestmark = pytest.mark.long
 
 WORLDS = int(os.environ.get("DRAWDOWN_TEST_WORLDS", "4"))
 """Number of worlds of each kind; the default share is small, 500 take some minutes."""

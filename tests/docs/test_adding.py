@@ -15,6 +15,8 @@ from pytest_httpserver import HTTPServer
 from tests.docs.pages import CLONE, DOCS, Block, blocks_under
 from tests.docs.shell import all_well, type_in
 
+pytestmark = pytest.mark.long
+
 PAGE = DOCS / "extending.md"
 KEY = "canary-acme-5f1c"
 

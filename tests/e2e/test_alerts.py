@@ -26,6 +26,8 @@ from tests.bench import Bench, only
 from tests.e2e.conftest import NOW
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 CANARY = "canary-hook-5512"
 ALERTS = 'group:alerts or key:"published/snapshot" or key:"published/messages"'
 """Assets that follow from existing readings."""

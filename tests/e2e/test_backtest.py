@@ -24,6 +24,8 @@ from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 _TABLES = ("forecasts.backtest_scores", "forecasts.calibration")
 
 

@@ -9,6 +9,8 @@ import tarfile
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline.landing.store import iterate, read
 from pipeline.orchestration.refresh import rebuild
 from pipeline.support.home import Home
@@ -16,6 +18,8 @@ from tests.bench import Bench
 from tests.docs.pages import DOCS, blocks_under
 from tests.docs.shell import type_in
 from tests.e2e.conftest import NOW
+
+pytestmark = pytest.mark.long
 
 
 def test_copies_of_landing_made_during_a_run_are_consistent(bench: Bench, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from tests.e2e.conftest import NOW
 from tests.readers import Readers
 from tests.staging.landed import NewWorkshop
 
+pytestmark = pytest.mark.long
+
 BUILDS = max(2, int(os.environ.get("DRAWDOWN_TEST_BUILDS", "3")))
 READERS, READS_PER_SECOND = 20, 50.0
 

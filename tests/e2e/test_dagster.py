@@ -71,6 +71,7 @@ def test_only_our_own_arithmetic_blocks() -> None:
     assert blocking == {"has_unique_keys", "has_valid_rows", "is_accounted_for", "adds_up"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command", [["dagster", "definitions", "validate", "-w", "workspace.yaml"], ["dg", "check", "defs"]]
 )
@@ -91,6 +92,7 @@ def test_definitions_are_valid_from_a_clone(command: list[str], tmp_path: Path) 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.faults(57)
 def test_a_materialization_through_the_web_interface_equals_one_from_the_command_line(
     bench: Bench, first_run: FirstRun, sandbox: Sandbox, tmp_path: Path

@@ -28,6 +28,8 @@ from tests.e2e.test_alerts import ALERTS, NotifiedBench, notified
 from tests.landing.test_own import later
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 __all__ = ["notified"]
 
 

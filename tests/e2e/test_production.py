@@ -18,6 +18,8 @@ from tests.bench import Bench
 from tests.canary import found_in, postgres_contents
 from tests.e2e.conftest import NOW
 
+pytestmark = pytest.mark.long
+
 CLONE = Path(__file__).parents[2]
 DEPLOY = CLONE / "docs" / "deploy"
 BIN = Path(sys.executable).parent

@@ -29,6 +29,8 @@ from tests.e2e.conftest import NOW
 from tests.e2e.webserver import run_job, webserver
 from tests.readers import Readers
 
+pytestmark = pytest.mark.long
+
 THIS = f"{__version__} (schema {SCHEMA_VERSION})"
 WITHOUT_VENDORS = ("run", "--select", "not group:landing and not group:alerts")
 OLDER = (

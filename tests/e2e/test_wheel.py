@@ -10,6 +10,9 @@ import zipfile
 from pathlib import Path
 
 import duckdb
+import pytest
+
+pytestmark = pytest.mark.long
 
 CLONE = Path(__file__).parents[2]
 

@@ -35,6 +35,8 @@ from tests.faults.aftermath import check
 from tests.faults.forks import Forks
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 _DISK = "128m"
 _NO_ROOM = r"no room on the disk: .*(No space left on device|File too large).*make room and run again"

@@ -26,6 +26,8 @@ from tests.faults.kills import PHASES, Killer
 from tests.readers import Readers
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 10, 7, 6, 0, tzinfo=UTC)
 DAY = timedelta(hours=17)
 """All kills of a test happen within this part of one day of the world, so that the twin, which runs less often, misses

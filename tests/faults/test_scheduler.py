@@ -21,6 +21,8 @@ from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 CLONE = Path(__file__).parents[2]
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
 SOON, LATE = NOW + timedelta(hours=1), NOW + timedelta(days=10)

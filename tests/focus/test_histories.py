@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pipeline.landing.store import Fetch
@@ -9,6 +10,8 @@ from pipeline.models.discovery import discover
 from pipeline.published.focus import TABLES
 from tests.staging.histories import histories
 from tests.staging.landed import NewWorkshop, write
+
+pytestmark = pytest.mark.long
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

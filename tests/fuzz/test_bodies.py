@@ -25,6 +25,8 @@ from tests.fuzz.bodies import body
 from tests.staging.landed import NOW, NewWorkshop, Workshop, write
 from tests.vendors.examples import EVERY_ENDPOINT
 
+pytestmark = pytest.mark.long
+
 _BODIES = int(os.environ.get("DRAWDOWN_TEST_BODIES", "300"))
 _SEED = int(os.environ.get("DRAWDOWN_TEST_SEED", "1"))
 _AT_ONCE = 1000

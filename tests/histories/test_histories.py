@@ -17,6 +17,8 @@ from tests.changed_select import changed_select
 from tests.histories.comparing import CHANGES, Difference, compare, with_another_meaning
 from tests.histories.generator import FEWEST, MOST, VENDORS, History, history
 
+pytestmark = pytest.mark.long
+
 HISTORIES = int(os.environ.get("DRAWDOWN_TEST_HISTORIES", "6"))
 _CHANGED = 6
 """Every how many histories a model's SELECT changes in the middle."""

@@ -19,6 +19,8 @@ from tests.lattice.simulation import simulate
 from tests.lattice.truth import SimulatedAccount
 from tests.lattice.worlds import ALL_THAT_IS_PUBLISHED, ORDINARY, Built, build, ordinary, unusual
 
+pytestmark = pytest.mark.long
+
 COMBINATIONS = int(os.environ.get("DRAWDOWN_TEST_COMBINATIONS", "630"))
 SEED = 20_260_310
 _SIZE = 1_260

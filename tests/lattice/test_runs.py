@@ -24,6 +24,8 @@ from tests.lattice.combinations import Combination, draw
 from tests.lattice.simulation import simulate
 from tests.lattice.truth import NOW, SimulatedAccount
 
+pytestmark = pytest.mark.long
+
 RUNS = int(os.environ.get("DRAWDOWN_TEST_RUNS", "1"))
 SEED = 20_260_311
 ACCOUNTS = 14

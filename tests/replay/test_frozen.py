@@ -20,6 +20,8 @@ from pipeline.orchestration.refresh import rebuild
 from pipeline.support.home import Home
 from tests.replay.expect import ARCHIVES, expectation, found, unpack
 
+pytestmark = pytest.mark.long
+
 # Before the state machine, sent alerts were landed in another form: the rebuild then has no alert.
 _ALERTS = {
     "landing-0.1-alerts.tar.xz": (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pipeline.landing.store import Fetch
 from tests.staging.histories import histories
 from tests.staging.landed import NewWorkshop, Rows, contents, write
+
+pytestmark = pytest.mark.long
 
 
 def _rebuilt(new_workshop: NewWorkshop, loads: list[list[Fetch]]) -> Rows:
