@@ -12,6 +12,7 @@ import pytest
 from pipeline.orchestration import refresh
 from tests.cli.accounts import account
 from tests.cli.conftest import Desk, Publish
+from tests.forked import run_forked
 from tests.sandbox_faults import Sandbox
 
 
@@ -126,11 +127,7 @@ def test_a_state_folder_that_is_a_file_or_that_cannot_be_made(tmp_path: Path, wo
 def test_without_the_variable_the_state_folder_is_data_and_is_named(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     environment = {name: value for name, value in desk.environment().items() if name != "DRAWDOWN_HOME"}
-    import subprocess
-
-    from tests.cli.conftest import DRAWDOWN
-
-    done = subprocess.run([DRAWDOWN, "status"], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    done = run_forked(["status"], environment=environment, folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"drawdown: {tmp_path}/data/published/current.duckdb does not exist: ")
     assert re.search(NO_BUILD, done.stderr)

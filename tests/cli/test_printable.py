@@ -32,6 +32,7 @@ from pipeline.support.secret import Secret
 from tests.alerts.receiver import Channel, channel
 from tests.bench import Bench
 from tests.cli.conftest import Desk
+from tests.forked import run_forked
 from tests.landing.walking import entry
 from tests.staging.landed import Workshop
 from tests.staging.workshops import new_workshop, template, workshop
@@ -112,10 +113,7 @@ def test_a_value_that_duckdb_quotes_forges_no_line(desk: Desk) -> None:
 
 def test_a_files_name_forges_no_line_of_stderr(tmp_path: Path) -> None:
     home = tmp_path / f"data\n{FORGED}\r\x1b[2J\u202e"
-    done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "compact"],
-        env={**os.environ, "DRAWDOWN_HOME": str(home)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_forked(["compact"], environment={**os.environ, "DRAWDOWN_HOME": str(home)}, folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert is_shown_safely(done.stderr)
     assert f"data\\n{FORGED}\\r\\x1b[2J\\u202e/landing does not exist" in done.stderr

@@ -37,8 +37,6 @@ def proxy() -> Iterator[tuple[str, list[object]]]:
 def refused(
     world: Sandbox, proxy: tuple[str, list[object]], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Desk, Done]]:
-    """All of them concurrently, because each imports everything that a run needs."""
-
     def desk(toml: str) -> Desk:
         return Desk(tmp_path_factory.mktemp("refused"), toml, {**world.keys, "SOME_KEY": "key-1"})
 
@@ -58,17 +56,10 @@ def refused(
         ),
         "a day that is none": (sandbox, ["backfill", "--from", "2026-02-30"]),
     }
-    done: dict[str, tuple[Desk, Done]] = {}
-    names = list(commands)
-    for first in range(0, len(names), 4):
-        started = [
-            (name, commands[name][0], commands[name][0].start(*commands[name][1], HTTPS_PROXY=proxy[0], NO_PROXY=""))
-            for name in names[first : first + 4]
-        ]
-        for name, where, process in started:
-            out, err = process.communicate(timeout=100)
-            done[name] = (where, Done(process.args, process.returncode, out, err))
-    return done
+    return {
+        name: (where, where(*arguments, HTTPS_PROXY=proxy[0], NO_PROXY=""))
+        for name, (where, arguments) in commands.items()
+    }
 
 
 LINES = {

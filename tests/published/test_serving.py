@@ -24,6 +24,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from pipeline.published.snapshot import publish
 from pipeline.schema.tables import ALL
 from pipeline.support.home import Home, private_folder
+from tests.forked import run_forked
 from tests.published.conftest import ROWS
 
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "serve"]
@@ -255,12 +256,6 @@ def test_with_an_old_build_or_none_health_is_503_with_the_reason(
         assert httpx.get(f"{url}/metrics").status_code == 503
 
 
-def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], env={**os.environ, "DRAWDOWN_HOME": str(home.path)}, capture_output=True, text=True, timeout=60, check=False
-    )  # fmt: skip
-
-
 def test_an_impossible_serve_is_one_line(url: str, home: Home) -> None:
     port = url.rpartition(":")[2]
     for arguments, code, words in (
@@ -269,7 +264,8 @@ def test_an_impossible_serve_is_one_line(url: str, home: Home) -> None:
         (["--host", "no.such.host.invalid"], 2, "this machine has no such address"),
         (["--name", "*"], 2, "is not a host name"),
     ):
-        done = run(home, *arguments)
+        environment = {**os.environ, "DRAWDOWN_HOME": str(home.path)}
+        done = run_forked(["serve", *arguments], environment=environment, folder=home.path)
         assert (done.returncode, done.stdout) == (code, "")
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith("drawdown: ")
