@@ -22,6 +22,9 @@ path = "registrar.csv"
 """
 
 
+BY_HAND = "observed_at_utc,balance_amount,unit_code\n2026-09-01,120.50,EUR\n2026-10-05T08:00:00Z,99.999999999,EUR\n"
+
+
 @pytest.fixture(scope="module")
 def one_sandbox() -> Iterator[sandboxes.Sandbox]:
     with sandboxes.start(seed=5, days=60, now=NOW) as world:
@@ -41,9 +44,7 @@ def first_run(one_sandbox: sandboxes.Sandbox, tmp_path_factory: pytest.TempPathF
 
 
 def _bench(folder: Path, world: sandboxes.Sandbox) -> Bench:
-    (folder / "registrar.csv").write_text(
-        "observed_at_utc,balance_amount,unit_code\n2026-09-01,120.50,EUR\n2026-10-05T08:00:00Z,99.999999999,EUR\n"
-    )
+    (folder / "registrar.csv").write_text(BY_HAND)
     accounts = only(world.accounts_toml(), "vpsbg-main", "hyperstack-main", "voxpria-main", "deepvue-main")
     return Bench(folder, accounts + MANUAL, world.keys)
 
@@ -126,25 +127,30 @@ def test_history_from_before_drawdown_is_brought_in_by_a_file(bench: Bench) -> N
     ) == [(Decimal(1000),)]
 
 
-@pytest.mark.parametrize(
-    ("file", "problem"),
-    [
-        (None, "no such file"),
-        (b"\xff\xfe\x00", "not UTF-8"),
-        (b"", "name the columns"),
-        (b'observed_at_utc,balance_amount\n"2026-01-01,5\n', "not CSV"),
-    ],
-)
-def test_an_unreadable_file_is_one_line_and_its_last_reading_is_kept(
-    bench: Bench, first_run: FirstRun, file: bytes | None, problem: str
-) -> None:
-    first_run(bench)
-    path = bench.folder / "registrar.csv"
-    path.unlink() if file is None else path.write_bytes(file)
+UNREADABLE: dict[str, tuple[bytes | None, str]] = {
+    "absent": (None, "no such file"),
+    "not-text": (b"\xff\xfe\x00", "not UTF-8"),
+    "empty": (b"", "name the columns"),
+    "unclosed": (b'observed_at_utc,balance_amount\n"2026-01-01,5\n', "not CSV"),
+}
+
+
+def test_an_unreadable_file_is_one_line_and_its_last_reading_is_kept(tmp_path: Path) -> None:
+    bench = Bench(
+        tmp_path, "\n".join(MANUAL.replace("registrar", account_id) for account_id in ("registrar", *UNREADABLE))
+    )
+    for account_id in ("registrar", *UNREADABLE):
+        (tmp_path / f"{account_id}.csv").write_text(BY_HAND)
+    assert bench.run(NOW).problems == []
+    for account_id, (file, _) in UNREADABLE.items():
+        path = tmp_path / f"{account_id}.csv"
+        path.unlink() if file is None else path.write_bytes(file)
 
     outcome = bench.run(NOW + timedelta(hours=1))
 
-    (line,) = outcome.problems
-    assert "registrar" in line
-    assert problem in line
-    assert _status(bench)["registrar"][:2] == (Decimal("99.999999999"), "stale")
+    assert len(outcome.problems) == len(UNREADABLE)
+    status = _status(bench)
+    for account_id, (_, problem) in UNREADABLE.items():
+        (line,) = [line for line in outcome.problems if re.search(rf"\b{account_id}\b", line.partition(".csv")[0])]
+        assert problem in line
+        assert status[account_id][:2] == (Decimal("99.999999999"), "stale")

@@ -17,6 +17,8 @@ from tests.bench import Bench, FirstRun, only
 from tests.e2e.conftest import NOW
 from tests.sandbox_faults import Sandbox
 
+pytestmark = pytest.mark.long
+
 LATER = NOW + timedelta(hours=2)
 _ACCOUNTS = {"vpsbg": "vpsbg-main", "hyperstack": "hyperstack-main"}
 _OPTIONAL = [
@@ -83,18 +85,23 @@ def test_a_key_that_may_only_read_its_balance_works_and_is_reported_once(bench: 
     assert _levels(bench) == {"vpsbg-main": "ledger", "hyperstack-main": "usage"}
 
 
-@pytest.mark.parametrize(("name", "code"), [("orders", 500), ("history", 401), ("transactions", 500)])
 def test_any_other_failure_of_an_endpoint_that_has_answered_is_a_failure(
-    bench: Bench, first_run: FirstRun, sandbox: Sandbox, name: str, code: int
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox
 ) -> None:
     first_run(bench)
-    _refuse(sandbox, name, code=code)
+    failing = {"orders": 500, "history": 401, "transactions": 500}
+    for name, code in failing.items():
+        _refuse(sandbox, name, code=code)
     sandbox.move_clock(LATER)
 
     outcome = bench.run(LATER)
 
-    assert len(outcome.problems) == 1
-    assert str(code) in outcome.problems[0] or "KEY" in outcome.problems[0]
+    assert len(outcome.problems) == len(failing)
+    assert (
+        len([line for line in outcome.problems if line.startswith("vpsbg account vpsbg-main") and "500" in line]) == 2
+    )
+    assert len([line for line in outcome.problems if line.startswith("hyperstack account hyperstack-main")]) == 1
+    assert all("500" in line or "401" in line or "KEY" in line for line in outcome.problems)
 
 
 @pytest.mark.parametrize("code", [403, 404])

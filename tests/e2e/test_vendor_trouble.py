@@ -66,21 +66,30 @@ def test_the_command_exits_1_with_one_line_when_a_vendor_is_down(bench: Bench, s
 
 @pytest.mark.faults(25)
 @pytest.mark.parametrize(
-    "fault", ["money_null", "money_not_available", "money_overflow", "money_dollars", "money_missing", "money_renamed"]
+    "faults",
+    [("money_null", "money_not_available"), ("money_overflow", "money_dollars"), ("money_missing", "money_renamed")],
+    ids=" ".join,
 )
-def test_a_bad_body_never_becomes_a_number(bench: Bench, first_run: FirstRun, sandbox: Sandbox, fault: str) -> None:
+def test_a_bad_body_never_becomes_a_number(
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox, faults: tuple[str, str]
+) -> None:
+    """One refresh with a bad body of each of two accounts."""
     first_run(bench)
-    before = _status(bench)["voxpria-main"]
-    sandbox.put_fault(fault, vendor="voxpria", account="voxpria-main", path="/api/v1/credits", exact=True)
+    accounts = ("voxpria-main", "voxpria-campaign")
+    before = _status(bench)
+    for account, fault in zip(accounts, faults, strict=True):
+        sandbox.put_fault(fault, vendor="voxpria", account=account, path="/api/v1/credits", exact=True)
     sandbox.move_clock(LATER)
 
     outcome = bench.run(LATER)
 
-    assert [line for line in outcome.problems if "voxpria-main" in line]
-    balance, state, severity, _, _ = _status(bench)["voxpria-main"]
-    assert before[2] != "unknown"
-    assert (balance, state, severity) == (before[0], "stale", before[2])
-    assert bench.rows("SELECT count(*) > 0 FROM staging.rejects WHERE account_id = 'voxpria-main'") == [(True,)]
+    after = _status(bench)
+    for account in accounts:
+        assert [line for line in outcome.problems if account in line]
+        balance, state, severity, _, _ = after[account]
+        assert before[account][2] != "unknown"
+        assert (balance, state, severity) == (before[account][0], "stale", before[account][2])
+        assert bench.rows(f"SELECT count(*) > 0 FROM staging.rejects WHERE account_id = '{account}'") == [(True,)]
 
 
 @pytest.mark.faults(14)
