@@ -28,6 +28,7 @@ def _table(lines: list[str]) -> tuple[list[str], dict[str, str]]:
     return whole[0], {row[0]: row[2] for row in whole[1:]}
 
 
+@pytest.mark.long
 def test_the_demo_prints_the_table_that_is_shown(tmp_path: Path) -> None:
     assert "$(BIN)/drawdown demo" in (CLONE / "Makefile").read_text(encoding="utf-8")
     (shown,) = blocks_under(README, "Try it", "text")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 
 from pipeline.forecasts.issues import CONTENT_TYPE
 from pipeline.landing.own import land_own
@@ -15,6 +16,8 @@ from pipeline.orchestration.refresh import rebuild
 from pipeline.support.clock import Clock
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
+
+pytestmark = pytest.mark.long
 
 _DAYS = 14
 

@@ -6,10 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.bench import Bench, FirstRun
 from tests.e2e.conftest import NOW
 from tests.sandbox_faults import Sandbox
+
+pytestmark = pytest.mark.long
 
 
 def test_a_rebuild_as_of_an_instant_is_what_was_published_then(

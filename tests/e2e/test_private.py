@@ -12,6 +12,8 @@ import pytest
 from tests.bench import Bench
 from tests.e2e.conftest import NOW
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=[0o022, 0o000], ids=["umask 022", "umask 000"])
 def lenient(request: pytest.FixtureRequest) -> Iterator[None]:
