@@ -1,11 +1,11 @@
-"""A fault in one account's rows, in each layer: the others are published, and that account keeps its last published
+"""A fault in an account's rows, in each layer: the others are published, and that account keeps its last published
 rows."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,45 +20,10 @@ from pipeline.orchestration.refresh import rebuild
 from tests.bench import Bench
 from tests.changed_select import changed_select
 
+pytestmark = pytest.mark.long
+
 NOW = datetime.fromisoformat("2026-10-07T09:00:00Z")
 LATER = NOW + timedelta(hours=1)
-
-ACCOUNTS = """
-[accounts.even]
-vendor = "manual"
-path = "even.csv"
-
-[accounts.odd]
-vendor = "manual"
-path = "odd.csv"
-alert_below_amount = "50"
-"""
-
-
-def _write(bench: Bench, at: datetime) -> None:
-    """Sixty days of two accounts; the newest reading is of the instant itself."""
-    for name, first in {"even": 900, "odd": 700}.items():
-        rows = [
-            f"{at - timedelta(days=back):%Y-%m-%dT%H:%M:%SZ},{first + 5 * back}.25,EUR" for back in range(60, -1, -1)
-        ]
-        (bench.folder / f"{name}.csv").write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *rows]) + "\n")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    made = Bench(tmp_path_factory.mktemp("built"), ACCOUNTS)
-    _write(made, NOW)
-    assert made.run(NOW).problems == []
-    return made
-
-
-@pytest.fixture
-def bench(built: Bench, tmp_path: Path) -> Bench:
-    """A copy of the good build, and new readings that no run has seen."""
-    shutil.copytree(built.folder, tmp_path, dirs_exist_ok=True, symlinks=True)
-    made = Bench(tmp_path, ACCOUNTS)
-    _write(made, LATER)
-    return made
 
 
 def _select(name: str, wrap: Callable[[str], str]) -> AbstractContextManager[None]:
@@ -66,22 +31,25 @@ def _select(name: str, wrap: Callable[[str], str]) -> AbstractContextManager[Non
     return changed_select(name, wrap(discover()[name].select))
 
 
-def _replaced(column: str, value: str, whose: str = "account_id") -> Callable[[str], str]:
+def _replaced(account_id: str, column: str, value: str) -> Callable[[str], str]:
     return lambda select: (
-        f"select * replace (case when {whose} = 'odd' then {value} else {column} end as {column}) from ({select})"
+        f"select * replace (case when account_id = '{account_id}' then {value} else {column} end as {column}) "
+        f"from ({select})"
     )
 
 
-def _doubled(select: str) -> str:
-    return f"with made as ({select}) select * from made union all select * from made where account_id = 'odd'"
+def _doubled(account_id: str) -> Callable[[str], str]:
+    return lambda select: (
+        f"with made as ({select}) select * from made union all select * from made where account_id = '{account_id}'"
+    )
 
 
 @contextmanager
-def _forecast_fails() -> Iterator[None]:
+def _forecast_fails(account_id: str) -> Iterator[None]:
     real = account_forecasts.forecast_accounts
 
     def fails(inputs: Any, **more: Any) -> Any:
-        if "odd" in inputs.account_ids:
+        if account_id in inputs.account_ids:
             raise ZeroDivisionError("of this account")
         return real(inputs, **more)
 
@@ -91,11 +59,11 @@ def _forecast_fails() -> Iterator[None]:
 
 
 @contextmanager
-def _rules_fail() -> Iterator[None]:
+def _rules_fail(account_id: str) -> Iterator[None]:
     real = alert_assets.findings
 
     def fails(reading: Any, policy: Any) -> Any:
-        if reading.account_id == "odd":
+        if reading.account_id == account_id:
             raise ZeroDivisionError("of this account")
         return real(reading, policy)
 
@@ -106,98 +74,161 @@ def _rules_fail() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, its table, and the text of the rule."""
+    """A fault of one account, its table, and the text of the rule."""
 
-    inject: Callable[[], Any]
+    inject: Callable[[str], AbstractContextManager[None]]
     table: str
     rule: str
     reaches_status: bool = True
 
 
 FAULTS: Mapping[str, Fault] = {
-    "a NULL in core": Fault(
-        lambda: _select("core.spend_daily", _replaced("basis", "null")), "core.spend_daily", "basis is missing"
+    "null-in-core": Fault(
+        lambda account: _select("core.spend_daily", _replaced(account, "basis", "null")),
+        "core.spend_daily",
+        "basis is missing",
     ),
-    "a value that is not allowed, in core": Fault(
-        lambda: _select("core.balance_snapshots", _replaced("reading_state", "'odd'")),
+    "odd-value-in-core": Fault(
+        lambda account: _select("core.balance_snapshots", _replaced(account, "reading_state", "'odd'")),
         "core.balance_snapshots",
         "reading_state is not one of its allowed values",
     ),
-    "arithmetic that raises, in core": Fault(
-        lambda: _select("core.spend_daily", _replaced("spend_amount", "cast(account_id as decimal(38, 9))")),
+    "raises-in-core": Fault(
+        lambda account: _select(
+            "core.spend_daily", _replaced(account, "spend_amount", "cast(account_id as decimal(38, 9))")
+        ),
         "core.spend_daily",
         "Could not convert string",
     ),
-    "a key twice, in core": Fault(
-        lambda: _select("core.accounts", _doubled),
+    "key-twice-in-core": Fault(
+        lambda account: _select("core.accounts", _doubled(account)),
         "core.accounts",
         "a key (account_id) occurs more than once",
     ),
-    "a check that does not hold, in core": Fault(
-        lambda: _select("core.balance_intervals", _replaced("closing_amount", "closing_amount + 1")),
+    "breaks-a-check-in-core": Fault(
+        lambda account: _select("core.balance_intervals", _replaced(account, "closing_amount", "closing_amount + 1")),
         "core.balance_bridge",
         "telescope",
         # The status of an account does not depend on the bridge.
         reaches_status=False,
     ),
-    "an exception in the forecast": Fault(
+    "raises-in-the-forecast": Fault(
         _forecast_fails, "forecasts.current_runway", "the forecast fails with ZeroDivisionError"
     ),
-    "a NULL in marts": Fault(
-        lambda: _select("marts.account_status", _replaced("reason", "null")),
+    "null-in-marts": Fault(
+        lambda account: _select("marts.account_status", _replaced(account, "reason", "null")),
         "marts.account_status",
         "reason is missing",
     ),
-    "an exception in the alerts' rules": Fault(
+    "raises-in-the-rules": Fault(
         _rules_fail, "alerts.states", "its rules fail with ZeroDivisionError", reaches_status=False
     ),
 }
+"""By the account that has it, all at once."""
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_one_account_at_fault_stays_as_last_published_and_the_others_go_on(bench: Bench, name: str) -> None:
-    fault = FAULTS[name]
-    status = "SELECT account_id, observed_at_utc, balance_amount, reading_state, reason FROM marts.account_status"
-    before = {row[0]: row[1:] for row in bench.rows(status)}
+def _accounts(*names: str) -> str:
+    return "\n".join(
+        f'[accounts.{name}]\nvendor = "manual"\npath = "{name}.csv"\nalert_below_amount = "50"\n' for name in names
+    )
 
-    with fault.inject():
-        outcome = bench.run(LATER)
 
-    # One line for the account at fault, and none for the other.
-    (line,) = outcome.problems
-    assert line.startswith("account odd: ")
+TWO = _accounts("even", "odd")
+EVERY = _accounts("even", *FAULTS)
+
+
+def _write(bench: Bench, at: datetime) -> None:
+    """Sixty days of each account; the newest reading is of the instant itself."""
+    for number, (_, *lines) in enumerate(part.splitlines() for part in bench.accounts_toml.split("[accounts.")[1:]):
+        rows = [
+            f"{at - timedelta(days=back):%Y-%m-%dT%H:%M:%SZ},{900 - 20 * number + 5 * back}.25,EUR"
+            for back in range(60, -1, -1)
+        ]
+        path = bench.folder / lines[1].split('"')[1]
+        path.write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *rows]) + "\n")
+
+
+@dataclass
+class Faulty:
+    """A good build, a run in which each account but one is at fault, one without a fault, and a rebuild."""
+
+    before: dict[str, tuple[Any, ...]]
+    """Status by account."""
+    problems: list[str]
+    quarantined: list[tuple[str, str]]
+    """Account and table."""
+    after: dict[str, tuple[Any, ...]]
+    healed_problems: list[str]
+    healed_quarantine_count: int
+    healed_checksums: dict[str, str]
+    rebuilt_checksums: dict[str, str]
+
+
+def _status(bench: Bench) -> dict[str, tuple[Any, ...]]:
+    rows = bench.rows(
+        "SELECT account_id, observed_at_utc, balance_amount, reading_state, reason FROM marts.account_status"
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
+    bench = Bench(tmp_path_factory.mktemp("faulty"), EVERY)
+    _write(bench, NOW)
+    assert bench.run(NOW).problems == []
+    before = _status(bench)
+    _write(bench, LATER)
+    with ExitStack() as stack:
+        for account_id, fault in FAULTS.items():
+            stack.enter_context(fault.inject(account_id))
+        problems = bench.run(LATER).problems
+    quarantined = bench.rows("SELECT DISTINCT account_id, table_name FROM staging.quarantine ORDER BY ALL")
+    after = _status(bench)
+    healed = bench.run(LATER + timedelta(hours=1)).problems
+    [(count,)] = bench.rows("SELECT count(*) FROM staging.quarantine")
+    checksums = bench.checksums()
+    assert bench.command("rebuild").returncode == 0
+    return Faulty(before, problems, quarantined, after, healed, count, checksums, bench.checksums())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("account_id", FAULTS)
+def test_an_account_at_fault_stays_as_last_published(faulty: Faulty, account_id: str) -> None:
+    fault, before, after = FAULTS[account_id], faulty.before[account_id], faulty.after[account_id]
+    (line,) = [line for line in faulty.problems if line.startswith(f"account {account_id}: ")]
     assert fault.table in line
     assert fault.rule in line
     assert "the other accounts are published" in line
     # A row that SQL can query.
-    assert {row[:2] for row in bench.rows("SELECT account_id, table_name FROM staging.quarantine")} == {
-        ("odd", fault.table)
-    }
-    after = {row[0]: row[1:] for row in bench.rows(status)}
-    assert after["even"][:3] == (LATER, before["even"][1], "fresh")
+    assert [table for account, table in faulty.quarantined if account == account_id] == [fault.table]
     if not fault.reaches_status:
-        assert after["odd"][2] == "fresh"
+        assert after[2] == "fresh"
         return
-    observed_at, balance_amount, reading_state, reason = after["odd"]
-    assert (observed_at, balance_amount) == before["odd"][:2]
+    observed_at, balance_amount, reading_state, reason = after
+    assert (observed_at, balance_amount) == before[:2]
     assert reading_state == "stale"
     assert fault.rule in reason
-    assert reason.endswith(before["odd"][3])
+    assert reason.endswith(before[3])
 
-    # Without the fault the account is as if nothing had happened, which a rebuild confirms.
-    healed = bench.run(LATER + timedelta(hours=1))
-    assert healed.problems == []
-    assert bench.rows("SELECT count(*) FROM staging.quarantine") == [(0,)]
-    stepwise = bench.checksums()
-    assert bench.command("rebuild").returncode == 0
-    assert bench.checksums() == stepwise
+
+def test_an_account_without_a_fault_goes_on_without_a_line(faulty: Faulty) -> None:
+    assert faulty.after["even"][:3] == (LATER, faulty.before["even"][1], "fresh")
+    assert len(faulty.problems) == len(FAULTS)
+    assert {account for account, _ in faulty.quarantined} == set(FAULTS)
+
+
+def test_without_the_faults_the_accounts_are_as_if_nothing_had_happened_which_a_rebuild_confirms(
+    faulty: Faulty,
+) -> None:
+    assert faulty.healed_problems == []
+    assert faulty.healed_quarantine_count == 0
+    assert faulty.rebuilt_checksums == faulty.healed_checksums
 
 
 def test_an_account_without_published_rows_has_one_row_with_the_reason(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, ACCOUNTS)
+    bench = Bench(tmp_path, TWO)
     _write(bench, NOW)
 
-    with _select("core.balance_snapshots", _replaced("fetch_id", "null")):
+    with _select("core.balance_snapshots", _replaced("odd", "fetch_id", "null")):
         outcome = bench.run(NOW)
         bench.run(LATER)
         stepwise = bench.checksums()
@@ -214,14 +245,37 @@ def test_an_account_without_published_rows_has_one_row_with_the_reason(tmp_path:
     assert bench.rows("SELECT account_id FROM core.balance_bridge GROUP BY 1") == [("even",)]
 
 
-def test_a_rule_broken_without_an_account_blocks_publishing(bench: Bench) -> None:
-    build = bench.home.current.resolve()
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    made = Bench(tmp_path_factory.mktemp("built"), TWO)
+    _write(made, NOW)
+    assert made.run(NOW).problems == []
+    return made
+
+
+def test_one_account_at_fault_alone_stays_and_the_other_goes_on(built: Bench, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path, dirs_exist_ok=True, symlinks=True)
+    bench = Bench(tmp_path, TWO)
+    _write(bench, LATER)
+
+    with _select("core.spend_daily", _replaced("odd", "spend_amount", "cast(account_id as decimal(38, 9))")):
+        outcome = bench.run(LATER)
+
+    (line,) = outcome.problems
+    assert line.startswith("account odd: core.spend_daily: ")
+    assert "Could not convert string" in line
+    assert {account: row[2] for account, row in _status(bench).items()} == {"even": "fresh", "odd": "stale"}
+
+
+def test_a_rule_broken_without_an_account_blocks_publishing(built: Bench) -> None:
+    build = built.home.current.resolve()
+    _write(built, LATER)
 
     with (
         _select("core.fx_rates", lambda select: f"select * replace (null as fx_source) from ({select})"),
         pytest.raises(Exception, match="fx_source"),
     ):
         # All rates are dirty only if the SELECT has changed, which it has.
-        bench.run(LATER)
+        built.run(LATER)
 
-    assert bench.home.current.resolve() == build
+    assert built.home.current.resolve() == build
