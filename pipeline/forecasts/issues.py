@@ -18,12 +18,19 @@ import polars as pl
 from pipeline.forecasts.account_forecasts import LEVELS, PLAN_COLUMNS
 from pipeline.landing.own import ENVELOPE, land_own, read_own
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
+from pipeline.models.unpublished import note_months_of_rows
+from pipeline.schema.tables import ALL
 from pipeline.staging.aliases import read_aliases
 from pipeline.staging.present import Present
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
+
+_ISSUED: Final = tuple(
+    f"forecasts.{name}" for name in ("cost_daily", "cost_total", "runway", "runway_curve", "topup_plan")
+)
+"""Tables of issues."""
 
 
 def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_id: str, forecasts: pl.DataFrame) -> int:
@@ -115,6 +122,8 @@ def _store(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, fetch_id:
     connection.execute(
         f"INSERT INTO forecasts.topup_plan BY NAME {topup_plan('arrived', 'issue_date, issued_at_utc, fetch_id')}"
     )
+    for name in _ISSUED:
+        note_months_of_rows(connection, ALL[name], "arrived")
     connection.execute("DROP TABLE arrived")
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from typing import Final
 
 import duckdb
 
 from pipeline.models.discovery import ancestors, discover
 from pipeline.models.fingerprints import select_hash, text_hash
 from pipeline.models.model import Model
+from pipeline.models.month_ranges import in_months
 from pipeline.models.months import MONTHLY_TABLES, touch_days, touch_everything
+from pipeline.models.unpublished import forget_build, note_months_of_rows
 from pipeline.schema.columns import Type
 from pipeline.schema.tables import Table
 from pipeline.schema.units import MONEY_SCALE
 from pipeline.support.errors import DrawdownError
+
+_FEW_MONTHS: Final = 12
+"""Number of dirty months up to which new rows are compared with those before. A comparison takes memory for all of
+them, and of more months most have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
         scope = "true" if is_empty else dirty or "false"
         if scope != "false":
-            connection.execute(f"DELETE FROM {table.full_name} WHERE {scope}")
-            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query} WHERE {scope}{order}")
+            _replace_months(connection, table, f"{query} WHERE {scope}{order}", scope, is_empty=is_empty)
         connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
     elif not table.is_view:
         fed = _fed_months(table)
@@ -60,18 +65,54 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
         connection.execute(f"DELETE FROM {table.full_name}")
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
         if fed and table.day_column:
-            rows = _differing(_own(table), table.full_name)
+            rows = _differing_from_before(_own(table), table.full_name)
             touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
         elif (
             fed
             and connection.execute(
-                f"SELECT 1 FROM ({_differing(table.column_names, table.full_name)}) LIMIT 1"
+                f"SELECT 1 FROM ({_differing_from_before(table.column_names, table.full_name)}) LIMIT 1"
             ).fetchall()
         ):
             # A table of accounts affects all of their days. Tables that are not made from it may have been recomputed
             # already.
             touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
+
+
+def _replace_months(
+    connection: duckdb.DuckDBPyConnection, table: Table, select: str, scope: str, *, is_empty: bool
+) -> None:
+    """Replace the rows of a monthly table in its dirty months, and note the months in which they differ from before."""
+    name, columns = table.full_name, ", ".join(table.column_names)
+    if is_empty:
+        connection.execute(f"INSERT INTO {name} ({columns}) {select}")
+        note_months_of_rows(connection, table, name)
+        return
+    months = connection.execute("SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [name]).fetchall()[
+        0
+    ][0]
+    if months > _FEW_MONTHS:
+        note_months_of_rows(connection, table, f"{name} WHERE {scope}")
+        connection.execute(f"DELETE FROM {name} WHERE {scope}")
+        connection.execute(f"INSERT INTO {name} ({columns}) {select}")
+        note_months_of_rows(connection, table, f"{name} WHERE {scope}")
+        return
+    # Most dirty months have the same rows as before, and are neither written here nor published again.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE recomputed AS {select}")
+    old, new = f"FROM {name} WHERE {scope}", "FROM recomputed"
+    day = table.month_column
+    rows = _differing(f"SELECT {columns} {old}", f"SELECT {columns} {new}")
+    # Rows that are repeated, by an error, differ in number alone.
+    number = f"SELECT date_trunc('month', {day}) AS {day}, count(*) AS row_count"
+    numbers = _differing(f"{number} {old} GROUP BY ALL", f"{number} {new} GROUP BY ALL")
+    changed = note_months_of_rows(
+        connection, table, f"(SELECT {day} FROM ({rows}) UNION ALL SELECT {day} FROM ({numbers}))"
+    )
+    if changed:
+        where = in_months(table, changed)
+        connection.execute(f"DELETE FROM {name} WHERE {where}")
+        connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} {new} WHERE {where}")
+    connection.execute("DROP TABLE recomputed")
 
 
 def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
@@ -98,34 +139,15 @@ def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> N
     if model.table.month_column and known and known[0][0] != own:
         touch_everything(connection, [name])
         connection.execute(f"DELETE FROM {name}")
+        forget_build(connection)
 
 
 def dirty_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """Condition for the rows of a table in dirty months; empty if there are none.
-
-    It consists of constants, one range for adjacent months, so that DuckDB can skip all other rows.
-    """
-    column = table.month_column
-    kind = next((each.column.type for each in table.columns if each.name == column), None)
+    """Condition for the rows of a table in dirty months; empty if there are none."""
     months = connection.execute(
-        "SELECT touched_month FROM staging.touched_months WHERE table_name = ? ORDER BY touched_month",
-        [table.full_name],
+        "SELECT touched_month FROM staging.touched_months WHERE table_name = ?", [table.full_name]
     ).fetchall()
-    ranges: list[list[date]] = []
-    for (month,) in months:
-        following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
-        if ranges and ranges[-1][1] == month:
-            ranges[-1][1] = following
-        else:
-            ranges.append([month, following])
-    return " OR ".join(
-        f"({column} >= {_start_of(first, kind)} AND {column} < {_start_of(following, kind)})"
-        for first, following in ranges
-    )
-
-
-def _start_of(day: date, kind: Type | None) -> str:
-    return f"TIMESTAMPTZ '{day} 00:00:00+00'" if kind is Type.INSTANT else f"DATE '{day}'"
+    return in_months(table, [month for (month,) in months])
 
 
 def _fed_months(table: Table) -> list[str]:
@@ -140,9 +162,13 @@ def _own(table: Table) -> tuple[str, ...]:
     return tuple(name for name in table.column_names if not (table.holds_on and name == "to_date"))
 
 
-def _differing(columns: tuple[str, ...], full_name: str) -> str:
+def _differing_from_before(columns: tuple[str, ...], full_name: str) -> str:
     names = ", ".join(columns)
-    one, other = f"SELECT {names} FROM before", f"SELECT {names} FROM {full_name}"
+    return _differing(f"SELECT {names} FROM before", f"SELECT {names} FROM {full_name}")
+
+
+def _differing(one: str, other: str) -> str:
+    """Query for the rows that only one of two queries gives."""
     return f"({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})"
 
 

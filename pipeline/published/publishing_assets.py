@@ -11,11 +11,13 @@ from pipeline.alerts.delivery import deliver, sole_deliverer
 from pipeline.alerts.journal import JournalCopy
 from pipeline.alerts.run_failures import run_succeeded
 from pipeline.models import quarantine
+from pipeline.published.build_record import ALL_ROWS
 from pipeline.published.focus import publish_focus
 from pipeline.published.metrics import publish_metrics
+from pipeline.published.parquet_files import publish_parquet
 from pipeline.published.postgres import load_postgres
 from pipeline.published.report import publish_report
-from pipeline.published.snapshot import publish, publish_parquet
+from pipeline.published.snapshot import Build, publish
 from pipeline.schema.tables import published
 from pipeline.support.clock import Clock
 from pipeline.support.dagster_steps import HOURLY, OWNERS, asset_key, described, readable_failures, say
@@ -50,7 +52,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         build = publish(warehouse.connection, warehouse.home, published())
         warehouse.has_published = True
         quarantined = quarantine.lines(warehouse.connection)
-    say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}")
+    say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}, {_written(build)}")
     return dg.MaterializeResult(
         check_results=[_result("is_whole", quarantined, metadata={"accounts_in_quarantine": len(quarantined)})],
         metadata={
@@ -58,8 +60,23 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
             "size_bytes": build.size_bytes,
             "dagster/row_count": sum(build.table_rows.values()),
             "table_rows": dg.MetadataValue.json(build.table_rows),
+            "rewritten": dg.MetadataValue.json(build.record.rewritten),
+            "why_whole": build.why_whole,
         },
     )
+
+
+def _written(build: Build) -> str:
+    """What a build wrote: `2026-11 of 6 and 14 whole ones of them rewritten`."""
+    if build.why_whole:
+        return f"all written: {build.why_whole}"
+    parts = [months for months in build.record.rewritten.values() if months != ALL_ROWS]
+    months = sorted({month for each in parts for month in each})
+    whole = len(build.record.rewritten) - len(parts)
+    if not months:
+        return f"{whole} rewritten"
+    span = months[0] if len(months) == 1 else f"{len(months)} months from {months[0]} to {months[-1]}"
+    return f"{whole} rewritten, and of {len(parts)} others {span}"
 
 
 def _of_snapshot(
@@ -99,12 +116,15 @@ def _result(
 @_of_snapshot(
     "parquet",
     kinds={"parquet"},
-    description="published/parquet/<schema>.<table>.parquet: the same tables for tools that read files.",
+    description="published/parquet/<schema>.<table>.parquet: the same tables for tools that read files; a folder of "
+    "months for those that are published by month.",
 )
 def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write each table of the current snapshot as a Parquet file."""
     with readable_failures():
-        return _files(publish_parquet(warehouse.home.current.resolve(), warehouse.home, published()))
+        files = publish_parquet(warehouse.home.current.resolve(), warehouse.home, published())
+    result = _files([*files.written, *files.linked])
+    return dg.MaterializeResult(metadata={**(result.metadata or {}), "files_written": len(files.written)})
 
 
 @_of_snapshot(

@@ -1,34 +1,36 @@
-"""The published DuckDB file and its Parquet copies.
+"""The published DuckDB file.
 
 A build is written to a new file, closed and synced, and only then does the symlink `current.duckdb` change to it: a
-reader with the old file open keeps it complete for as long as it is open.
+reader with the old file open keeps it complete for as long as it is open. A build is an updated copy of the previous
+one (`pipeline.published.incremental`), or is written whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from pipeline.models.quarantine import last_published, view_rows
+from pipeline.models.quarantine import last_published, quarantined, view_rows
+from pipeline.models.unpublished import forget_build, record_build
+from pipeline.published.build_record import BUILD_FORMAT, BuildRecord, layout_hash, write_record
+from pipeline.published.incremental import Doubtful, find_base, roll_back, update_copy
 from pipeline.schema.render import comments, create_table, quoted
 from pipeline.schema.tables import Table
 from pipeline.support.clock import FetchIds
-from pipeline.support.duckdb_session import set_session
-from pipeline.support.home import BUILD_FILE, Home, atomic_file, private_folder, sync_folder
+from pipeline.support.errors import first_line
+from pipeline.support.home import BUILD_FILE, Home, build_id, private_folder, sync_folder
 
 KEPT_VERSIONS: Final = 3
 """Builds that are kept in published/versions; older ones are deleted."""
 
-# The oldest storage version that all current clients can read, and the only block size that old ones can: BI tools lag
-# behind the newest DuckDB.
-_BUILD_FORMAT = "STORAGE_VERSION 'v1.0.0', BLOCK_SIZE 262144"
 _BUILD_NAME = re.compile(r"[0-9a-f]{16}")
 """A build's folder."""
 
@@ -40,24 +42,64 @@ class Build:
     path: Path
     table_rows: dict[str, int]
     size_bytes: int
+    record: BuildRecord
+    why_whole: str | None
+    """Why it was written whole; None for an updated copy of the previous build."""
 
 
 def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[Table]) -> Build:
-    """Copy tables out of the warehouse into a new published file, and switch `current.duckdb` to it.
+    """Write the tables of the warehouse to a new published file, and switch `current.duckdb` to it.
 
+    The warehouse records the build last, so if the process dies or fails before that, the next build is written whole.
     Raises duckdb.Error or OSError (such as a full disk); readers then keep their build.
     """
     versions = private_folder(home.published / "versions")
     path = private_folder(versions / FetchIds().draw()) / BUILD_FILE
     try:
-        rows = write_build(connection, path, tables, current=home.current)
+        rows, record, why_whole = _written(connection, home, path, tuple(tables))
+        write_record(path, record)
     except BaseException:
         shutil.rmtree(path.parent, ignore_errors=True)
         raise
     sync_folder(versions)
-    _turn(home.current, path)
-    _prune(versions, keep=path.parent)
-    return Build(path=path, table_rows=rows, size_bytes=path.stat().st_size)
+    turn(home.current, path)
+    prune(home, keep=path.parent)
+    # Quarantined accounts have rows of the build before in it, and tables that its next ones cannot follow from.
+    if not quarantined(connection):
+        _record(connection, build_id(path))
+    return Build(path, rows, path.stat().st_size, record, why_whole)
+
+
+def _written(
+    connection: duckdb.DuckDBPyConnection, home: Home, path: Path, tables: tuple[Table, ...]
+) -> tuple[dict[str, int], BuildRecord, str | None]:
+    """Write a build: row counts, its record, and why it was written whole, if it was."""
+    layout = layout_hash(tables)
+    try:
+        if quarantined(connection):
+            raise Doubtful("an account is in quarantine")
+        base, base_record = find_base(connection, home, layout)
+        forget_build(connection)
+        with _new_file(path) as temporary:
+            rows, rewritten = update_copy(connection, base, temporary, tables)
+    except (Doubtful, duckdb.Error, OSError) as doubt:
+        why_whole = first_line(doubt)
+    else:
+        size = base_record.whole_bytes
+        return rows, BuildRecord(layout=layout, whole_bytes=size, base=build_id(base), rewritten=rewritten), None
+    forget_build(connection)
+    rows = write_build(connection, path, tables, current=home.current)
+    return rows, BuildRecord(layout=layout, whole_bytes=path.stat().st_size), why_whole
+
+
+def _record(connection: duckdb.DuckDBPyConnection, build: str) -> None:
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        record_build(connection, build)
+        connection.execute("COMMIT")
+    except BaseException:
+        roll_back(connection)
+        raise
 
 
 def write_build(
@@ -69,12 +111,18 @@ def write_build(
 
     Raises duckdb.Error or OSError (such as a full disk).
     """
+    with _new_file(path) as temporary, last_published(connection, current) as last:
+        return _write(connection, temporary, tables, last)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """Yield the path for a file that DuckDB writes: it becomes `path` once it is closed and synced, or is removed."""
     temporary = path.with_name(path.name + ".tmp")
     log = temporary.with_name(temporary.name + ".wal")
     previous = os.umask(0o077)
     try:
-        with last_published(connection, current) as last:
-            rows = _write(connection, temporary, tables, last)
+        yield temporary
         if log.exists():
             raise OSError(f"{temporary} was closed with a write-ahead log beside it")
         with temporary.open("rb") as written:
@@ -85,13 +133,12 @@ def write_build(
         os.umask(previous)
         temporary.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
-    return rows
 
 
 def _write(
     connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], last: str | None
 ) -> dict[str, int]:
-    connection.execute(f"ATTACH {quoted(str(path))} AS build ({_BUILD_FORMAT})")
+    connection.execute(f"ATTACH {quoted(str(path))} AS build ({BUILD_FORMAT})")
     try:
         connection.execute("BEGIN TRANSACTION")
         rows = {}
@@ -108,23 +155,15 @@ def _write(
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT build")
     except BaseException:
-        connection.execute("ROLLBACK") if _in_transaction(connection) else None
+        roll_back(connection)
         raise
     finally:
         connection.execute("DETACH build")
     return rows
 
 
-def _in_transaction(connection: duckdb.DuckDBPyConnection) -> bool:
-    try:
-        connection.execute("BEGIN TRANSACTION")
-    except duckdb.TransactionException:
-        return True
-    connection.execute("ROLLBACK")
-    return False
-
-
-def _turn(link: Path, target: Path) -> None:
+def turn(link: Path, target: Path) -> None:
+    """Switch a symlink in `published/` to a file or folder below it. Raises OSError."""
     temporary = link.with_name(f".{link.name}.tmp")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target.relative_to(link.parent))
@@ -132,42 +171,20 @@ def _turn(link: Path, target: Path) -> None:
     sync_folder(link.parent)
 
 
-def _prune(versions: Path, keep: Path) -> None:
+def prune(home: Home, keep: Path) -> None:
+    """Delete older builds, but none that the symlinks of the state folder lead to."""
     builds = []
-    for path in sorted(versions.iterdir()):
+    kept = {keep, *(link.resolve().parent for link in (home.current, home.parquet) if link.is_symlink())}
+    for path in sorted((home.published / "versions").iterdir()):
         # Remains of a killed run are not a build.
         if _BUILD_NAME.fullmatch(path.name) and (path / BUILD_FILE).exists():
             builds.append(path)
         else:
             _remove(path)
     for path in builds[:-KEPT_VERSIONS]:
-        if path != keep:
+        if path.resolve() not in kept:
             _remove(path)
 
 
 def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> list[Path]:
-    """Write each table of a published build to `published/parquet/<schema>.<table>.parquet`.
-
-    Each file is replaced whole; read several of one build through `current.duckdb` where that matters.
-    """
-    folder = private_folder(home.published / "parquet")
-    written = []
-    # A separate connection reads the published file, so that the Parquet files have what readers get.
-    with duckdb.connect(build, read_only=True) as connection:
-        set_session(connection)
-        for table in tables:
-            path = folder / f"{table.full_name}.parquet"
-            with atomic_file(path) as temporary:
-                connection.execute(
-                    f"COPY {table.full_name} TO {quoted(str(temporary))} (FORMAT parquet, COMPRESSION zstd)"
-                )
-            written.append(path)
-    wanted = {path.name for path in written}
-    for stale in folder.glob("*.parquet"):
-        if stale.name not in wanted:
-            stale.unlink()
-    return written

@@ -78,6 +78,9 @@ class Table:
     """What a user of the table must know before adding up or joining its rows, one sentence each."""
     month_column: str | None = None
     """Day, month or instant by which the table is recomputed; None: it is rebuilt completely."""
+    part_column: str | None = None
+    """For a published table without `month_column`: day, month or instant by whose UTC months builds are updated.
+    Whoever changes rows notes their months (`pipeline.models.unpublished`); for a view, its inputs' months count."""
     is_published: bool = True
     is_view: bool = False
     """Whether it is a view in the warehouse, because its inputs are stored already. Readers get it as a table."""
@@ -108,6 +111,11 @@ class Table:
     def full_name(self) -> str:
         """`layer.name`, as in SQL."""
         return f"{self.layer}.{self.name}"
+
+    @property
+    def published_by(self) -> str | None:
+        """Column by whose UTC months a build is updated; None: the table is written whole if it differs."""
+        return self.month_column or self.part_column
 
     @property
     def grain_sentence(self) -> str:
@@ -146,6 +154,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     is_record: bool = False
     """Whether it is a kind of record that every vendor may supply: a view over the vendors' own tables."""
     month_column: str | None = None
+    part_column: str | None = None
     is_published: bool = True
     is_view: bool = False
     day_column: str | None = None
@@ -199,9 +208,14 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
     for name in read.key:
         if name not in by_name or by_name[name].is_nullable:
             raise DrawdownError(f"{where}: key column {name} must be one of its columns, and never NULL")
-    for what, named in (("month_column", read.month_column), ("day_column", read.day_column)):
+    for what, named in (
+        ("month_column", read.month_column), ("part_column", read.part_column), ("day_column", read.day_column)
+    ):  # fmt: skip
         if named is not None and named not in by_name:
             raise DrawdownError(f"{where}: {what} {named} must be one of its columns")
+    for what, named in (("month_column", read.month_column), ("part_column", read.part_column)):
+        if named is not None and by_name[named].is_nullable:
+            raise DrawdownError(f"{where}: {what} {named} must never be NULL: its row would belong to no month")
     return read.is_record, Table(
         layer=folder.parent.name,
         name=folder.name,
@@ -211,6 +225,7 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
         columns=made,
         warnings=tuple(read.warnings),
         month_column=read.month_column,
+        part_column=read.part_column,
         is_published=read.is_published,
         is_view=read.is_view,
         day_column=read.day_column,

@@ -44,6 +44,11 @@ class Home:
         return self.published / "current.duckdb"
 
     @property
+    def parquet(self) -> Path:
+        """The symlink to the newest folder of published Parquet files."""
+        return self.published / "parquet"
+
+    @property
     def limits(self) -> Path:
         """Rate-limit files that processes share."""
         return self.path / "limits"

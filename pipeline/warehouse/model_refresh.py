@@ -12,6 +12,7 @@ from pipeline.models.model import Model
 from pipeline.models.months import touch_everything
 from pipeline.models.quarantine import Broken, Findings
 from pipeline.models.recompute import mark_changed_model, recompute
+from pipeline.models.unpublished import forget_build
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
 from pipeline.warehouse.writer import Warehouse
@@ -85,6 +86,7 @@ def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broke
         return
     with quarantine.last_published(connection, _current(warehouse)) as last, warehouse.transaction():
         quarantine.record(connection, name, own)
+        forget_build(connection)
         if accounts and not table.is_view:
             quarantine.keep_last(connection, table, accounts, last)
             if table.month_column:

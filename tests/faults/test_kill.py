@@ -18,6 +18,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.cli.checksum import checksums
+from pipeline.models.unpublished import published_build
+from pipeline.published.snapshot import write_build
+from pipeline.schema.tables import published
+from pipeline.support.home import build_id
+from pipeline.warehouse.writer import Warehouse
 from tests import sandbox_faults as sandboxes
 from tests.bench import Bench
 from tests.faults.aftermath import check
@@ -108,6 +114,50 @@ def test_killed_at_random_instants_and_run_again_it_equals_an_undisturbed_twin(
     assert sum(hits[phase] for phase in PHASES) > kills / 2
     assert kills < _ALL_PHASES_FROM or all(hits[phase] for phase in PHASES)
     assert not list(bench.home.path.glob("warehouse.rebuilding*"))
+
+
+@pytest.mark.faults(31)
+def test_killed_while_a_build_is_updated_readers_have_a_whole_one(bench: Bench, sandbox: Sandbox, kills: int) -> None:
+    hits: Counter[str] = Counter()
+    updated = 0
+    with Forks(bench.environment) as forks:
+        killer = Killer(bench, sandbox, forks, random.Random(5))  # noqa: S311 - repeatable, not secret
+        killer.watch(NOW)
+        for kill in range(1, kills + 1):
+            at = NOW + DAY * kill / (kills + 1)
+            sandbox.move_clock(at)
+            before = build_id(bench.home.current)
+            # The record of the build before is what the update begins with.
+            updated += _recorded_build(bench) == before
+            hits[killer.kill("publish", at)] += 1
+            check(bench.home, bench.keys.values())
+            if build_id(bench.home.current) != before:
+                _equals_a_whole_one(bench)
+            forks.start(at.isoformat())
+            assert forks.end() == 0
+            _equals_a_whole_one(bench)
+    print(
+        f"\nsoak: {kills} kills while publishing ({hits['publish']} hit it), {updated} of updates; every build was whole"
+    )
+    assert updated == kills
+    assert hits["publish"] > kills / 2
+
+
+def _recorded_build(bench: Bench) -> str | None:
+    with duckdb.connect(bench.home.warehouse) as connection:
+        return published_build(connection)
+
+
+def _equals_a_whole_one(bench: Bench) -> None:
+    """Compare the current build with one written whole from the same warehouse."""
+    whole = bench.folder / "whole.duckdb"
+    whole.unlink(missing_ok=True)
+    warehouse = Warehouse(bench.home)
+    try:
+        write_build(warehouse.connection, whole, published())
+    finally:
+        warehouse.close()
+    assert checksums(bench.home.current) == checksums(whole)
 
 
 @pytest.mark.faults(32)

@@ -27,13 +27,18 @@ _PART = 3
 PARTS = range(-(-HISTORIES // _PART))
 
 
+def seeds_of(part: int) -> range:
+    """Histories of one test."""
+    return range(part * _PART, min((part + 1) * _PART, HISTORIES))
+
+
 def _change(seed: int) -> str | None:
     return sorted(CHANGES)[seed // _CHANGED % len(CHANGES)] if seed % _CHANGED == _CHANGED - 1 else None
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_refreshing_step_by_step_equals_one_rebuild(tmp_path: Path, template: Path, part: int) -> None:
-    seeds = range(part * _PART, min((part + 1) * _PART, HISTORIES))
+    seeds = seeds_of(part)
     steps = changed = 0
     for seed in seeds:
         drawn = history(seed)

@@ -1,10 +1,13 @@
-"""Builds to load into PostgreSQL."""
+"""Builds to load into PostgreSQL, and warehouses to publish from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import duckdb
+
+from pipeline.schema.render import create_table
+from pipeline.schema.tables import ALL
 
 
 def build(link: Path, number: int, *statements: str, rows: int = 3) -> Path:
@@ -22,3 +25,10 @@ def build(link: Path, number: int, *statements: str, rows: int = 3) -> Path:
     link.unlink(missing_ok=True)
     link.symlink_to(path)
     return link
+
+
+def note_taking(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables that publishing reads in addition to those that it copies."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS staging")
+    for name in ("quarantine", "published_build", "unpublished_months"):
+        connection.execute(create_table(ALL[f"staging.{name}"]))

@@ -24,6 +24,7 @@ from pipeline.schema.tables import ALL
 from pipeline.settings.publish_targets import PostgresTarget
 from tests import sandbox_faults as sandbox
 from tests.bench import Bench
+from tests.published.builds import note_taking
 from tests.sql.rows import insert
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
@@ -76,8 +77,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         for schema in ("staging", "core", "marts"):
             connection.execute(f"CREATE SCHEMA {schema}")
-        # Publishing reads the quarantine.
-        connection.execute(create_table(ALL["staging.quarantine"]))
+        note_taking(connection)
         for name, rows in ROWS.items():
             connection.execute(create_table(ALL[name]))
             opened = {"opened_at_utc": "2026-09-01T00:00:00Z"} if name == "core.balance_bridge" else {}

@@ -11,6 +11,7 @@ from pipeline.published.snapshot import KEPT_VERSIONS, publish
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
 from pipeline.support.home import Home
+from tests.published.builds import note_taking
 
 TABLES = [ALL["marts.build_info"]]
 
@@ -25,6 +26,7 @@ def warehouse() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("create schema marts")
     connection.execute(create_table(TABLES[0], "marts.build_info"))
+    note_taking(connection)
     return connection
 
 
