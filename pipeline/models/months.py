@@ -18,6 +18,7 @@ from graphlib import TopologicalSorter
 
 import duckdb
 
+from pipeline.models.discovery import discover
 from pipeline.schema.sql_folder import shown
 from pipeline.schema.tables import ALL, TABLE_FILE, Reach, Table
 from pipeline.support.errors import DrawdownError
@@ -33,7 +34,9 @@ READINGS, CLAIMS, ENTRIES, RATES = (
 USAGE, POLLS, EVIDENCE = "core.usage_days", "staging.fetches", "staging.evidence"
 """Further kinds of facts that a change can concern."""
 
-MONEY = tuple(table for table in MONTHLY_TABLES if table not in (READINGS, CLAIMS, ENTRIES, RATES))
+MONEY = tuple(
+    table for table in MONTHLY_TABLES if table not in (READINGS, CLAIMS, ENTRIES, RATES) and not ALL[table].follows
+)
 """Tables that depend on the movements between balances: a change reaches as far as they declare."""
 
 # Columns whose change affects nothing, and those whose change moves no money.
@@ -169,7 +172,8 @@ def _in_order() -> tuple[str, ...]:
         if not ALL[name].reach:
             raise DrawdownError(
                 f"{shown(ALL[name].folder / TABLE_FILE)}: a table with a month_column needs a `reach`: the tables of "
-                "facts that it reads; without a month_column it is rebuilt whole"
+                "facts that it reads; or `follows`: monthly tables that it reads; without a month_column it is rebuilt "
+                "whole"
             )
     graph = {name: [source for source in ALL[name].reach if source in MONEY] for name in MONEY}
     return tuple(TopologicalSorter(graph).static_order())
@@ -274,7 +278,7 @@ def touch_polls(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], rows: str, *, hold_on: bool) -> None:
-    """Mark the months of the days in a query's one column `day` as dirty, as far as accounts have evidence.
+    """Mark the months of the days in a query's one column `day` as dirty, from the first fact to the last.
 
     With `hold_on`, all months from those days on.
     """
@@ -288,12 +292,35 @@ def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], row
         SELECT known.month AS day
         FROM (
             SELECT unnest(generate_series(
-                date_trunc('month', min(first_date)), max(through_date), INTERVAL 1 MONTH
-            )) AS month FROM staging.evidence
+                date_trunc('month', min(instant)), max(instant), INTERVAL 1 MONTH
+            )) AS month FROM ({_INSTANTS})
         ) AS known
         INNER JOIN (SELECT DISTINCT date_trunc('month', day) AS day FROM ({rows})) AS rows ON {within}
         """,
     )
+
+
+def touch_followers(connection: duckdb.DuckDBPyConnection, table: Table, months: Iterable[date]) -> None:
+    """Mark the months of tables that follow a table (`Table.follows`) as dirty, given months in which rows changed."""
+    firsts = list(months)
+    if not firsts:
+        return
+    for follower in map(ALL.__getitem__, MONTHLY_TABLES):
+        for source, reach in follower.follows.items():
+            # A view has the changes of its inputs.
+            if table.full_name in (discover()[source].reads if ALL[source].is_view else [source]):
+                touch(
+                    connection,
+                    [follower.full_name],
+                    f"""
+                    SELECT unnest(generate_series(
+                        date_trunc('month', first_date - INTERVAL {reach.look_ahead_days} DAY),
+                        first_date + INTERVAL 1 MONTH - INTERVAL 1 DAY + INTERVAL {reach.look_back_days} DAY,
+                        INTERVAL 1 MONTH
+                    )) AS day
+                    FROM (SELECT unnest([{", ".join(f"DATE '{first}'" for first in firsts)}]) AS first_date)
+                    """,
+                )
 
 
 class Spans:

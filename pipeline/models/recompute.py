@@ -11,7 +11,7 @@ from pipeline.models.discovery import ancestors, discover
 from pipeline.models.fingerprints import select_hash, text_hash
 from pipeline.models.model import Model
 from pipeline.models.month_ranges import in_months
-from pipeline.models.months import MONTHLY_TABLES, touch_days, touch_everything
+from pipeline.models.months import MONTHLY_TABLES, touch_days, touch_everything, touch_followers
 from pipeline.models.unpublished import forget_build, note_months_of_rows
 from pipeline.schema.columns import Type
 from pipeline.schema.tables import Table
@@ -64,19 +64,23 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
             connection.execute(f"CREATE OR REPLACE TEMP TABLE before AS SELECT {columns} FROM {table.full_name}")
         connection.execute(f"DELETE FROM {table.full_name}")
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
-        if fed and table.day_column:
-            rows = _differing_from_before(_own(table), table.full_name)
-            touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
-        elif (
-            fed
-            and connection.execute(
-                f"SELECT 1 FROM ({_differing_from_before(table.column_names, table.full_name)}) LIMIT 1"
-            ).fetchall()
-        ):
-            # A table of accounts affects all of their days. Tables that are not made from it may have been recomputed
-            # already.
-            touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
+        if fed:
+            _touch_fed(connection, table, fed)
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
+
+
+def _touch_fed(connection: duckdb.DuckDBPyConnection, table: Table, fed: list[str]) -> None:
+    """Mark months of monthly tables as dirty if the rows of a table that they read differ from those in `before`."""
+    names = ", ".join(_own(table))
+    rows = _differing(f"SELECT {names} FROM before", f"SELECT {names} FROM {table.full_name}")
+    if not connection.execute(f"SELECT 1 FROM ({rows}) LIMIT 1").fetchall():
+        return
+    if table.day_column:
+        touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
+    else:
+        # A table of accounts affects all of their days. Tables that are not made from it may have been recomputed
+        # already.
+        touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
 
 
 def _replace_months(
@@ -86,16 +90,16 @@ def _replace_months(
     name, columns = table.full_name, ", ".join(table.column_names)
     if is_empty:
         connection.execute(f"INSERT INTO {name} ({columns}) {select}")
-        note_months_of_rows(connection, table, name)
+        touch_followers(connection, table, note_months_of_rows(connection, table, name))
         return
     months = connection.execute("SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [name]).fetchall()[
         0
     ][0]
     if months > _FEW_MONTHS:
-        note_months_of_rows(connection, table, f"{name} WHERE {scope}")
+        before = note_months_of_rows(connection, table, f"{name} WHERE {scope}")
         connection.execute(f"DELETE FROM {name} WHERE {scope}")
         connection.execute(f"INSERT INTO {name} ({columns}) {select}")
-        note_months_of_rows(connection, table, f"{name} WHERE {scope}")
+        touch_followers(connection, table, before + note_months_of_rows(connection, table, f"{name} WHERE {scope}"))
         return
     # Most dirty months have the same rows as before, and are neither written here nor published again.
     connection.execute(f"CREATE OR REPLACE TEMP TABLE recomputed AS {select}")
@@ -108,6 +112,7 @@ def _replace_months(
     changed = note_months_of_rows(
         connection, table, f"(SELECT {day} FROM ({rows}) UNION ALL SELECT {day} FROM ({numbers}))"
     )
+    touch_followers(connection, table, changed)
     if changed:
         where = in_months(table, changed)
         connection.execute(f"DELETE FROM {name} WHERE {where}")
@@ -160,11 +165,6 @@ def _fed_months(table: Table) -> list[str]:
 def _own(table: Table) -> tuple[str, ...]:
     """Columns to compare; the end of a range that follows from the next row is left out."""
     return tuple(name for name in table.column_names if not (table.holds_on and name == "to_date"))
-
-
-def _differing_from_before(columns: tuple[str, ...], full_name: str) -> str:
-    names = ", ".join(columns)
-    return _differing(f"SELECT {names} FROM before", f"SELECT {names} FROM {full_name}")
 
 
 def _differing(one: str, other: str) -> str:

@@ -1,7 +1,8 @@
 """FOCUS exports: the two tables of charges as files for FinOps tools.
 
-`marts.focus_cost_and_usage` and `marts.focus_cost_and_usage_estimated` of a published build become a CSV and a Parquet
-file each, with the specification's column names. The second table contains the rows of the first, so never add them up.
+`marts.focus_cost_and_usage` and `marts.focus_cost_and_usage_estimated` of a published build become a folder each: a CSV
+and a Parquet file for each billing period, with the specification's column names. The second table contains the rows of
+the first, so never add them up.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Final
 import duckdb
 from duckdb.sqltypes import VARCHAR
 
+from pipeline.published.build_files import BuildFiles, files_of_build, months_of
 from pipeline.schema.columns import Type
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL, Table
 from pipeline.support.duckdb_session import set_session
-from pipeline.support.home import Home, atomic_file, private_folder
+from pipeline.support.home import Home
 from pipeline.support.printable import printable
 from pipeline.support.tabular import FORMULA_STARTS
 
@@ -33,34 +35,36 @@ _SHOWN: Final = "(CASE WHEN regexp_full_match({0}, '[ -~]*') THEN {0} ELSE print
 _SAFE: Final = f"CASE WHEN left({_SHOWN}, 1) IN ({_FORMULAS}) THEN '''' || {_SHOWN} ELSE {_SHOWN} END AS {{0}}"
 
 
-def publish_focus(build: Path, home: Home) -> list[Path]:
-    """Write `published/focus/<table>.csv` and `.parquet` of a published build; each file is replaced whole.
+def publish_focus(build: Path, home: Home) -> BuildFiles | None:
+    """Write `published/focus/<table>/<billing period>.csv` and `.parquet` of a published build.
 
-    Raises duckdb.Error or OSError; readers then keep the previous files.
+    A period without charges has no file. Returns None if they were there already. Raises duckdb.Error or OSError;
+    readers then keep the previous files.
     """
-    folder = private_folder(home.published / "focus")
-    written = []
-    with duckdb.connect(build, read_only=True) as connection:
-        set_session(connection)
-        connection.create_function("printable", printable, [VARCHAR], VARCHAR)
-        for table in TABLES:
-            order = 'ORDER BY "x_AccountId", "ChargePeriodStart", "x_ChargeId"'
-            parquet = folder / f"{table.name}.parquet"
-            with atomic_file(parquet) as temporary:
-                connection.execute(
-                    f"COPY (SELECT * FROM {table.full_name} {order}) TO {quoted(str(temporary))} "
-                    "(FORMAT parquet, COMPRESSION zstd)"
-                )
-            csv = folder / f"{table.name}.csv"
-            with atomic_file(csv) as temporary:
-                # The Parquet file has the rows in order: sorting millions of them costs more than reading it.
-                rows = f"read_parquet({quoted(str(parquet))})"
-                columns = ", ".join(_as_text(table, _odd_columns(connection, table, rows)))
-                connection.execute(
-                    f"COPY (SELECT {columns} FROM {rows}) TO {quoted(str(temporary))} (FORMAT csv, HEADER)"
-                )
-            written += [csv, parquet]
-    return written
+    with files_of_build(build, home.focus) as files:
+        if files is None:
+            return None
+        with duckdb.connect(build, read_only=True) as connection:
+            set_session(connection)
+            connection.create_function("printable", printable, [VARCHAR], VARCHAR)
+            for table in TABLES:
+                for period, where in months_of(connection, table):
+                    parquet = Path(table.name) / f"{period}.parquet"
+                    if not files.reuse(table, parquet, period):
+                        connection.execute(
+                            f"COPY (FROM {table.full_name} WHERE {where} "
+                            'ORDER BY "x_AccountId", "ChargePeriodStart", "x_ChargeId") '
+                            f"TO {quoted(str(files.new(parquet)))} (FORMAT parquet, COMPRESSION zstd)"
+                        )
+                    csv = parquet.with_suffix(".csv")
+                    if not files.reuse(table, csv, period):
+                        # The Parquet file has the rows in order: sorting millions of them costs more than reading it.
+                        rows = f"read_parquet({quoted(str(files.folder / parquet))})"
+                        columns = ", ".join(_as_text(table, _odd_columns(connection, table, rows)))
+                        connection.execute(
+                            f"COPY (SELECT {columns} FROM {rows}) TO {quoted(str(files.new(csv)))} (FORMAT csv, HEADER)"
+                        )
+    return files
 
 
 def _odd_columns(connection: duckdb.DuckDBPyConnection, table: Table, rows: str) -> set[str]:

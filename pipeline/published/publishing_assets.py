@@ -11,6 +11,7 @@ from pipeline.alerts.delivery import deliver, sole_deliverer
 from pipeline.alerts.journal import JournalCopy
 from pipeline.alerts.run_failures import run_succeeded
 from pipeline.models import quarantine
+from pipeline.published.build_files import BuildFiles
 from pipeline.published.build_record import ALL_ROWS
 from pipeline.published.focus import publish_focus
 from pipeline.published.metrics import publish_metrics
@@ -122,20 +123,19 @@ def _result(
 def parquet(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write each table of the current snapshot as a Parquet file."""
     with readable_failures():
-        files = publish_parquet(warehouse.home.current.resolve(), warehouse.home, published())
-    result = _files([*files.written, *files.linked])
-    return dg.MaterializeResult(metadata={**(result.metadata or {}), "files_written": len(files.written)})
+        return _files_of_build(publish_parquet(warehouse.home.current.resolve(), warehouse.home, published()))
 
 
 @_of_snapshot(
     "focus",
     kinds={"csv", "parquet"},
-    description="published/focus/: charges in FOCUS 1.4 as CSV and Parquet, as reported and with estimates.",
+    description="published/focus/: charges in FOCUS 1.4 by billing period as CSV and Parquet, as reported and with "
+    "estimates.",
 )
 def focus(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Write the FOCUS exports of the current snapshot."""
     with readable_failures():
-        return _files(publish_focus(warehouse.home.current.resolve(), warehouse.home))
+        return _files_of_build(publish_focus(warehouse.home.current.resolve(), warehouse.home))
 
 
 @_of_snapshot(
@@ -251,3 +251,9 @@ def _files(written: list[Path]) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={"files": len(written), "size_bytes": sum(path.stat().st_size for path in written)}
     )
+
+
+def _files_of_build(files: BuildFiles | None) -> dg.MaterializeResult:
+    """Metadata of the files that were made for a build; without any if they were there already."""
+    written, linked = (files.written, files.linked) if files else ([], [])
+    return dg.MaterializeResult(metadata={"files_written": len(written), "files_without_changes": len(linked)})

@@ -174,7 +174,7 @@ def turn(link: Path, target: Path) -> None:
 def prune(home: Home, keep: Path) -> None:
     """Delete older builds, but none that the symlinks of the state folder lead to."""
     builds = []
-    kept = {keep, *(link.resolve().parent for link in (home.current, home.parquet) if link.is_symlink())}
+    kept = {keep, *(link.resolve().parent for link in (home.current, home.parquet, home.focus) if link.is_symlink())}
     for path in sorted((home.published / "versions").iterdir()):
         # Remains of a killed run are not a build.
         if _BUILD_NAME.fullmatch(path.name) and (path / BUILD_FILE).exists():

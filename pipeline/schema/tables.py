@@ -92,6 +92,9 @@ class Table:
     reach: Mapping[str, Reach] = field(default_factory=dict)
     """For a monthly table that depends on movements of money: by the name of each table of facts that it reads, how far
     around a changed fact its rows may differ."""
+    follows: Mapping[str, Reach] = field(default_factory=dict)
+    """For a monthly table in place of `reach`: by the name of each monthly table or view that it reads, how far around
+    the months in which rows of that table have changed its own rows may differ."""
     owes_all: bool = False
     """For a table that is rebuilt completely: if rows differ, all months become dirty in the monthly tables that read
     them. So its rows must rarely change."""
@@ -160,6 +163,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     day_column: str | None = None
     holds_on: bool = False
     reach: dict[str, Reach] = {}
+    follows: dict[str, Reach] = {}
     owes_all: bool = False
     made_from: list[str] = []
     is_bookkeeping: bool = False
@@ -188,8 +192,9 @@ def load_tables(folder: Path, columns: Mapping[str, Column]) -> tuple[dict[str, 
                 tables[table.full_name] = table
     sources = tables.keys() | {record.full_name for record in records.values()}
     for table in tables.values():
-        for name in sorted(table.reach.keys() - sources):
-            raise DrawdownError(f"{shown(table.folder / TABLE_FILE)}: reach: {name} is not a table")
+        for what, named in (("reach", table.reach), ("follows", table.follows)):
+            for name in sorted(named.keys() - sources):
+                raise DrawdownError(f"{shown(table.folder / TABLE_FILE)}: {what}: {name} is not a table")
     return records, tables
 
 
@@ -231,6 +236,7 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
         day_column=read.day_column,
         holds_on=read.holds_on,
         reach=read.reach,
+        follows=read.follows,
         owes_all=read.owes_all,
         made_from=tuple(read.made_from),
         is_bookkeeping=read.is_bookkeeping,

@@ -49,6 +49,11 @@ class Home:
         return self.published / "parquet"
 
     @property
+    def focus(self) -> Path:
+        """The symlink to the newest folder of FOCUS exports."""
+        return self.published / "focus"
+
+    @property
     def limits(self) -> Path:
         """Rate-limit files that processes share."""
         return self.path / "limits"

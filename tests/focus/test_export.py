@@ -29,7 +29,8 @@ from tests.focus.conftest import USAGE, land
 from tests.staging.landed import NewWorkshop, Workshop, run_record
 
 NOW = datetime(2026, 10, 7, 9, 0, tzinfo=UTC)
-_FILES = {f"{table.name}.{suffix}" for table in TABLES for suffix in ("csv", "parquet")}
+_PERIODS = ("2026-02", "2026-03")
+_FILES = {f"{table.name}/{period}.{suffix}" for table in TABLES for period in _PERIODS for suffix in ("csv", "parquet")}
 _DATASET = "Cost and Usage"
 
 
@@ -42,9 +43,15 @@ def _validate(path: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def _rows(folder: Path) -> list[dict[str, str]]:
+    """Rows of a table in all of its billing periods."""
+    rows = []
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found = list(csv.DictReader(file))
+        assert {row["BillingPeriodStart"][:7] for row in found} == {path.stem}
+        rows += found
+    return rows
 
 
 def _export(workshop: Workshop) -> Path:
@@ -74,9 +81,9 @@ def test_the_linter_passes_every_file(unpriced: Path, name: str) -> None:
 
 def test_the_linter_only_reports_the_name_of_a_virtual_currency(folder: Path) -> None:
     """FOCUS allows a virtual currency's name in PricingCurrency; this linter only knows ISO 4217 codes."""
-    code, said = _validate(folder / "focus_cost_and_usage.csv")
+    code, said = _validate(folder / "focus_cost_and_usage" / "2026-02.csv")
     findings = said.splitlines()[1:]
-    credits = [row for row in _rows(folder / "focus_cost_and_usage.csv") if row["PricingCurrency"] == "Credits"]
+    credits = [row for row in _rows(folder / "focus_cost_and_usage") if row["PricingCurrency"] == "Credits"]
 
     assert code == 1
     assert credits
@@ -86,13 +93,13 @@ def test_the_linter_only_reports_the_name_of_a_virtual_currency(folder: Path) ->
     taught = columns | {"PricingCurrency": columns["PricingCurrency"] | {"value_format": "Unspecified"}}
     taught = model | {"datasets": {_DATASET: model["datasets"][_DATASET] | {"columns": taught}}}
     for table in TABLES:
-        report = lint_focus_1_4_structure(_DATASET, _rows(folder / f"{table.name}.csv"), model=taught)
+        report = lint_focus_1_4_structure(_DATASET, _rows(folder / table.name), model=taught)
         assert report.row_count > 30
         assert report.messages() == []
 
 
 def test_the_linter_finds_errors(unpriced: Path, tmp_path: Path) -> None:
-    path = unpriced / "focus_cost_and_usage.csv"
+    path = unpriced / "focus_cost_and_usage" / "2026-03.csv"
     wrong = tmp_path / "wrong.csv"
     wrong.write_text(path.read_text(encoding="utf-8").replace("Usage-Based", "N/A"), encoding="utf-8")
 
@@ -100,14 +107,15 @@ def test_the_linter_finds_errors(unpriced: Path, tmp_path: Path) -> None:
 
 
 def test_every_file_is_private_and_there_are_no_others(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == _FILES
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    files = [path for path in folder.resolve().rglob("*") if path.is_file()]
+    assert {str(path.relative_to(folder.resolve())) for path in files} == _FILES
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_csv_is_the_table_in_the_order_that_focus_wants(folder: Path, charged: Workshop) -> None:
     for table in TABLES:
-        rows = _rows(folder / f"{table.name}.csv")
+        rows = _rows(folder / table.name)
         names = list(rows[0])
         own = [name for name in names if not name.startswith("x_")]
         assert names == sorted(own) + sorted(name for name in names if name.startswith("x_"))
@@ -127,14 +135,14 @@ def test_the_csv_is_the_table_in_the_order_that_focus_wants(folder: Path, charge
 
 
 def test_the_parquet_has_exact_decimals_and_instants(folder: Path) -> None:
-    path = folder / "focus_cost_and_usage_estimated.parquet"
+    path = folder / "focus_cost_and_usage_estimated" / "2026-03.parquet"
     types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE FROM '{path}'").fetchall()}
 
     assert types == {column.name: str(column.column.type) for column in TABLES[1].columns}
 
 
 def test_texts_of_owner_and_vendor_are_kept(folder: Path) -> None:
-    rows = {row["x_ChargeId"]: row for row in _rows(folder / "focus_cost_and_usage.csv")}
+    rows = {row["x_ChargeId"]: row for row in _rows(folder / "focus_cost_and_usage")}
 
     assert rows["entry/t0"]["ChargeDescription"] == 'Card, "main"\\nsecond line'
     assert rows["entry/t0"]["Tags"] == '{"team":"web","product":"shop"}'
@@ -142,7 +150,7 @@ def test_texts_of_owner_and_vendor_are_kept(folder: Path) -> None:
 
 
 def test_only_the_estimated_view_knows_of_falls(folder: Path) -> None:
-    reported, estimated = (_rows(folder / f"{table.name}.csv") for table in TABLES)
+    reported, estimated = (_rows(folder / table.name) for table in TABLES)
     [fall] = [row for row in estimated if row["x_IsEstimated"] == "true"]
 
     assert {row["x_IsEstimated"] for row in reported} == {"false"}
@@ -168,7 +176,7 @@ def test_a_whole_run_exports_charges_of_every_vendor(tmp_path: Path) -> None:
         later = NOW + timedelta(hours=6)
         world.move_clock(later)
         assert bench.run(later).is_ok
-    rows = _rows(bench.home.published / "focus" / "focus_cost_and_usage_estimated.csv")
+    rows = _rows(bench.home.focus / "focus_cost_and_usage_estimated")
     exported = {(row["ServiceProviderName"], row["ServiceSubcategory"], row["x_IsEstimated"]) for row in rows}
 
     assert exported == {

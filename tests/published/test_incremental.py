@@ -312,6 +312,7 @@ def test_parquet_files_are_whole_where_those_of_the_base_are_missing(made: Works
     _next_hour(made)
     files = publish_parquet(made.home.current.resolve(), made.home, published())
 
+    assert files
     assert files.linked == []
     assert _rows(made) == 4
 

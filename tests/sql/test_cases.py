@@ -38,6 +38,7 @@ _STEPS = {
         "core.ledger_periods",
         "core.ledger_conventions",
     ],
+    "marts.focus_cost_and_usage": ["core.drawdown_accounts", "marts.focus_cost_and_usage"],
 }
 """Tables that a case makes on the way to its table."""
 

@@ -208,7 +208,10 @@ class Workshop:
 NewWorkshop = Callable[[], Workshop]
 
 _CHANGING = {"loaded_at_utc"}
-_ABOUT_FILES = {"staging.landing_folders", "staging.layout", "staging.touched_months"}
+_ABOUT_FILES = {
+    f"staging.{name}"
+    for name in ("landing_folders", "layout", "touched_months", "published_build", "unpublished_months")
+}
 
 
 def contents(connection: duckdb.DuckDBPyConnection, *schemas: str) -> Rows:

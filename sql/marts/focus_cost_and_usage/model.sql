@@ -49,17 +49,6 @@ entries as (
         )
 ),
 
--- Accounts whose drawdown is reported. For the others, a purchase is the only charge that is ever reported.
-drawn_down as (
-    select account_id
-    from core.accounts
-    where evidence_level <> 'balance'
-    union
-    select account_id
-    from entries
-    where not is_purchase
-),
-
 charges as (
     select
         account_id,
@@ -134,7 +123,7 @@ measured as (
         -- The stated digits, if they fit into nine decimals and 29 integer digits. FOCUS allows no negative quantity.
         case when charges.quantity >= 0 then try_cast(charges.quantity as decimal(38, 9)) end as consumed_quantity
     from charges
-    left join drawn_down on charges.account_id = drawn_down.account_id
+    left join core.drawdown_accounts as drawn_down on charges.account_id = drawn_down.account_id
 ),
 
 priced as (

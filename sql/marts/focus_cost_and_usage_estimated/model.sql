@@ -3,6 +3,25 @@
 -- row. An estimate belongs to the month in which its interval ends.
 with
 
+owed_range as (
+    select
+        cast(min(touched_month) as timestamp) at time zone 'UTC' as from_utc,
+        (cast(max(touched_month) as timestamp) + interval 1 month) at time zone 'UTC' as before_utc
+    from staging.touched_months
+    where table_name = 'marts.focus_cost_and_usage_estimated'
+),
+
+-- An interval that closes at midnight belongs to the month before.
+bridge as (
+    select intervals.*
+    from core.balance_bridge as intervals
+    cross join owed_range
+    where
+        intervals.evidence_level = 'balance'
+        and intervals.closed_at_utc > owed_range.from_utc
+        and intervals.closed_at_utc <= owed_range.before_utc
+),
+
 -- If only balances are known, documented usage (of a ledger that was never completely read) is part of the fall.
 documented as (
     select
@@ -10,11 +29,10 @@ documented as (
         intervals.closed_at_utc,
         sum(entries.entry_amount) as usage_amount
     from core.ledger_entries as entries
-    asof inner join core.balance_bridge as intervals
+    asof inner join bridge as intervals
         on entries.account_id = intervals.account_id and entries.effective_at_utc <= intervals.closed_at_utc
     where
         entries.effective_at_utc > intervals.opened_at_utc
-        and intervals.evidence_level = 'balance'
         and entries.unit_code = intervals.unit_code
         and entries.entry_kind = 'usage'
         and entries.entry_status in ('settled', 'unknown')
@@ -51,13 +69,11 @@ falls as (
         bridge.unit_code,
         bridge.unit_code not like '%-%' and bridge.unit_code <> 'unknown' as is_currency,
         coalesce(documented.usage_amount, 0) - bridge.usage_amount as fall_amount,
-        -- An interval that closes at midnight belongs to the month before.
         date_trunc('month', (bridge.closed_at_utc - interval 1 microsecond) at time zone 'UTC') as month_begin,
         cast((bridge.closed_at_utc - interval 1 microsecond) at time zone 'UTC' as date) as closed_date
-    from core.balance_bridge as bridge
+    from bridge
     left join documented
         on bridge.account_id = documented.account_id and bridge.closed_at_utc = documented.closed_at_utc
-    where bridge.evidence_level = 'balance'
 ),
 
 priced as (

@@ -1,0 +1,113 @@
+"""Folders of files made from a build, such as its Parquet files, in the build's own folder.
+
+A symlink in `published/` leads to the newest, so the files of one path are always of one build. Files without changes
+are hard links to those of the build before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline.models.month_ranges import in_months
+from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
+from pipeline.published.incremental import copy_file
+from pipeline.published.snapshot import turn
+from pipeline.schema.tables import Table
+from pipeline.support.home import private_folder, sync_folder
+
+_EMPTY: Final = "empty"
+"""Name of the file that gives the columns of a table by month without rows."""
+
+
+@dataclass(slots=True)
+class BuildFiles:
+    """Files of a build while they are made; paths are relative to their folder."""
+
+    folder: Path
+    """Folder to write to."""
+    before: Path | None
+    """Folder of the same files of the build before, if there is one."""
+    record: BuildRecord | None
+    written: list[Path] = field(default_factory=list)
+    linked: list[Path] = field(default_factory=list)
+    """Files that were there already: those of the build before that have not changed."""
+
+    def reuse(self, table: Table, path: Path, month: str | None = None) -> bool:
+        """Link a file of a table, or of one of its months, if its rows are those of the build before."""
+        if self.before is None or self.record is None:
+            return False
+        rewritten = self.record.rewritten.get(table.full_name, [])
+        if rewritten == ALL_ROWS or month in rewritten or (rewritten and month is None):
+            return False
+        target = self.folder / path
+        private_folder(target.parent)
+        try:
+            os.link(self.before / path, target)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # Some file systems have no links, or not so many.
+            copy_file(self.before / path, target)
+        self.linked.append(path)
+        return True
+
+    def new(self, path: Path) -> Path:
+        """Path to write a file to."""
+        private_folder((self.folder / path).parent)
+        self.written.append(path)
+        return self.folder / path
+
+    def sync(self) -> None:
+        """Make the files durable, and readable for their owner only."""
+        for path in self.written:
+            (self.folder / path).chmod(0o600)
+            with (self.folder / path).open("rb") as written:
+                os.fsync(written.fileno())
+        for folder in {self.folder, *((self.folder / path).parent for path in (*self.written, *self.linked))}:
+            sync_folder(folder)
+
+
+@contextlib.contextmanager
+def files_of_build(build: Path, link: Path) -> Iterator[BuildFiles | None]:
+    """Yield the files of a build to be made, and switch the symlink `link` in `published/` to them.
+
+    Yields None if they are there already: a build does not change. Raises OSError; readers then keep the files that
+    they have.
+    """
+    folder = build.parent / link.name
+    if folder.is_dir():
+        yield None
+    else:
+        new = build.parent / f"{link.name}.tmp"
+        shutil.rmtree(new, ignore_errors=True)
+        record = read_record(build)
+        before = build.parents[1] / record.base / link.name if record and record.base else None
+        files = BuildFiles(private_folder(new), before if before and before.is_dir() else None, record)
+        yield files
+        files.sync()
+        new.rename(folder)
+        sync_folder(build.parent)
+    # Earlier versions kept the files there themselves.
+    old = link.with_name(f".{link.name}.old")
+    if link.is_dir() and not link.is_symlink():
+        link.rename(old)
+    turn(link, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def months_of(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:
+    """Months of a table that is published by month: the name of each one's file, and the condition for its rows."""
+    rows = connection.execute(
+        f"SELECT DISTINCT CAST(date_trunc('month', {table.published_by}) AS DATE) FROM {table.full_name}"
+    ).fetchall()
+    months: list[date] = sorted(month for (month,) in rows)
+    return [(f"{month:%Y-%m}", in_months(table, [month])) for month in months] or [(_EMPTY, "false")]
