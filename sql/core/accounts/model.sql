@@ -2,6 +2,15 @@
 -- that its owner configured. core.account_units has earlier units.
 with
 
+-- The view is expensive, so it is read once.
+evidence as (
+    select
+        account_id,
+        basis,
+        is_fallback
+    from staging.evidence
+),
+
 prices as (
     select
         account_id,
@@ -18,12 +27,12 @@ payers as (
     union distinct
     select orders.account_id
     from staging.orders as orders
-    inner join staging.evidence as evidence on orders.account_id = evidence.account_id and evidence.is_fallback
+    inner join evidence on orders.account_id = evidence.account_id and evidence.is_fallback
     where orders.order_kind = 'top_up' and orders.order_status = 'settled'
     union distinct
     select payments.account_id
     from staging.payments as payments
-    left join staging.evidence as evidence on payments.account_id = evidence.account_id
+    left join evidence on payments.account_id = evidence.account_id
     where payments.payment_status = 'settled' and coalesce(evidence.basis, 'balance') <> 'ledger'
 ),
 
@@ -90,6 +99,6 @@ select
 from named as accounts
 cross join staging.build as build
 left join core.ledger_periods as periods on accounts.account_id = periods.account_id and periods.to_date is null
-left join staging.evidence as evidence on accounts.account_id = evidence.account_id
+left join evidence on accounts.account_id = evidence.account_id
 left join payers on accounts.account_id = payers.account_id
 left join prices on accounts.account_id = prices.account_id

@@ -23,6 +23,16 @@ dirty_range as (
     from months
 ),
 
+-- The view is expensive, so it is read once.
+evidence as (
+    select
+        account_id,
+        basis,
+        first_date,
+        through_date
+    from staging.evidence
+),
+
 days as (
     select
         evidence.account_id,
@@ -30,7 +40,7 @@ days as (
         evidence.through_date,
         evidence.first_date,
         cast(calendar.day as date) as spend_date
-    from staging.evidence as evidence
+    from evidence
     inner join months on evidence.first_date < months.next_first_date and evidence.through_date >= months.first_date
     cross join lateral (
         select
@@ -99,7 +109,7 @@ readings as (
         snapshots.unit_code,
         snapshots.balance_amount
     from core.balance_snapshots as snapshots
-    inner join staging.evidence as evidence
+    inner join evidence
         on snapshots.account_id = evidence.account_id and evidence.basis = 'balance'
     inner join carried on snapshots.account_id = carried.account_id
     where
@@ -228,7 +238,7 @@ rows_wanted as (
         ledger_spend.spend_date,
         ledger_spend.unit_code
     from ledger_spend
-    inner join staging.evidence as evidence
+    inner join evidence
         on ledger_spend.account_id = evidence.account_id and evidence.basis = 'ledger'
     union distinct
     select
@@ -236,7 +246,7 @@ rows_wanted as (
         usage_spend.spend_date,
         usage_spend.unit_code
     from usage_spend
-    inner join staging.evidence as evidence
+    inner join evidence
         on usage_spend.account_id = evidence.account_id and evidence.basis = 'usage'
     union distinct
     select
