@@ -184,7 +184,7 @@ DOUBTS: dict[str, Callable[[Workshop], object]] = {
     "other tables, or another version": _of_another_layout,
     "the last build has other tables": lambda made: (made.home.current.resolve().parent / "build.json").unlink(),
     "times its size when written whole": _grown,
-    "not a valid DuckDB database file": _damaged,
+    "not a valid DuckDB": _damaged,
     "an account is in quarantine": _quarantined,
     "core.balance_snapshots has 2 rows, and 3": _changed_without_a_note,
 }
