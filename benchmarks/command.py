@@ -26,7 +26,7 @@ class Usage:
     seconds: float
     cpu_seconds: float
     peak_mb: float
-    """Most memory that one of the processes held, in MB (10^6 bytes)."""
+    """Most memory that one of the processes held, in MB (10^6 bytes); a file with several hard links counts once."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -138,4 +138,4 @@ def size_mb(folder: Path) -> float:
         if folder.is_file()
         else [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     )
-    return sum(path.stat().st_size for path in files) / 1e6
+    return sum({stat.st_ino: stat.st_size for stat in (path.stat() for path in files)}.values()) / 1e6

@@ -14,8 +14,8 @@ from pipeline.landing.compact import compact
 
 MONTHS = 60
 MANY_ACCOUNTS, MANY_ACCOUNTS_MONTHS = 1_000, 12
-MOST = 1.5
-"""Goal: a refresh after all months over one after the first."""
+MOST, MOST_FOR_MANY_ACCOUNTS = 1.3, 1.5
+"""Goals: a refresh after all months over one after the first."""
 _REFRESHES = 5
 
 
@@ -78,7 +78,7 @@ def measure(scratch: Path) -> list[Row]:
         Row(
             what=f"A refresh after {MONTHS} months against one after 1 month ({ACCOUNTS} accounts, hourly)",
             measured=f"{after_all / after_one:.2f}",
-            goal=f"at most {MOST:g}",
+            goal=f"at most {MOST_FOR_MANY_ACCOUNTS:g}",
             is_reached=after_all / after_one <= MOST,
             how=f"{after_all:.1f} s with {snapshots / 1e6:.2f} million snapshots, {after_one:.1f} s with "
             f"{short.fleet.hours * ACCOUNTS:,}; whole processes, medians of {_REFRESHES}; the first build of "
@@ -88,7 +88,8 @@ def measure(scratch: Path) -> list[Row]:
             what=f"Disk after {MONTHS} months",
             measured=f"landing {size_mb(home / 'landing'):.0f} MB, warehouse {size_mb(home / 'warehouse.duckdb'):.0f} MB, "
             f"a published build {size_mb((home / 'published' / 'current.duckdb').resolve()):.0f} MB and its Parquet "
-            f"{size_mb(home / 'published' / 'parquet'):.0f} MB",
+            f"{size_mb((home / 'published' / 'parquet').resolve()):.0f} MB, all builds together "
+            f"{size_mb(home / 'published' / 'versions'):.0f} MB",
             how=f"landing compacted; a month of it takes {loose:.0f} MB as runs leave it and {merged:.1f} MB compacted, "
             f"so {MONTHS} months never compacted would take about {loose * MONTHS / 1000:.1f} GB; three builds are kept",
         ),
@@ -105,8 +106,8 @@ def measure_many_accounts(scratch: Path, accounts: int) -> list[Row]:
             what=f"A refresh after {MANY_ACCOUNTS_MONTHS} months against one after 1 month ({long.fleet.accounts:,} accounts, "
             "daily)",
             measured=f"{after_all / after_one:.2f}",
-            goal=f"at most {MOST:g}",
-            is_reached=after_all / after_one <= MOST,
+            goal=f"at most {MOST_FOR_MANY_ACCOUNTS:g}",
+            is_reached=after_all / after_one <= MOST_FOR_MANY_ACCOUNTS,
             how=f"{after_all:.1f} s with {long.fetches:,} answers, {after_one:.1f} s with {short.fetches:,}; whole "
             f"processes, medians of {_REFRESHES}; the first builds took {long.build_seconds:.0f} s and "
             f"{short.build_seconds:.0f} s",

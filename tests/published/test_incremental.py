@@ -18,6 +18,7 @@ import pytest
 from pipeline.cli.checksum import checksums
 from pipeline.published import build_record, incremental, snapshot
 from pipeline.published.build_record import read_record, write_record
+from pipeline.published.focus import publish_focus
 from pipeline.published.parquet_files import publish_parquet
 from pipeline.published.snapshot import Build, write_build
 from pipeline.schema.tables import ALL, published
@@ -140,6 +141,34 @@ def test_an_updated_build_has_the_format_and_the_comments_of_a_whole_one(made: W
     assert described[0] == described[1]
 
 
+def _enter(workshop: Workshop, at: datetime, *entries: tuple[str, str, datetime]) -> None:
+    rows = [
+        {"id": name, "type": "usage", "amount": amount, "created_at": when.isoformat(), "status": "paid"}
+        for name, amount, when in entries
+    ]
+    body = {"data": rows, "links": {"next": None}, "meta": {}}
+    workshop.landing.answer("vpsbg", "transactions", body, at=at)
+
+
+def test_a_restated_charge_rewrites_its_billing_period_alone(made: Workshop) -> None:
+    _enter(made, NOW, ("a", "-1.5", MONTHS[0]), ("b", "-2.5", MONTHS[1]))
+    _refresh(made)
+    build = _publish(made)
+    publish_focus(build.path, made.home)
+    folder = made.home.focus / "focus_cost_and_usage"
+    before = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    _enter(made, NOW + timedelta(hours=1), ("b", "-3.5", MONTHS[1]))
+    _refresh(made)
+
+    build = _publish(made)
+    publish_focus(build.path, made.home)
+
+    assert build.record.rewritten["marts.focus_cost_and_usage"] == ["2026-02"]
+    after = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert sorted(after) == ["2026-01.csv", "2026-01.parquet", "2026-02.csv", "2026-02.parquet"]
+    assert {name for name in after if after[name] != before[name]} == {"2026-02.csv", "2026-02.parquet"}
+
+
 # -- doubt ---------------------------------------------------------------------------------------------------------
 
 
@@ -152,10 +181,7 @@ def _of_another_layout(made: Workshop) -> None:
 
 def _grown(made: Workshop) -> None:
     path = made.home.current.resolve()
-    record = read_record(path)
-    assert record
-    small = int(path.stat().st_size / incremental.LARGEST_GROWTH) - 1
-    write_record(path, build_record.BuildRecord(layout=record.layout, whole_bytes=small))
+    os.truncate(path, 10 * path.stat().st_size)
 
 
 def _elsewhere(made: Workshop) -> None:

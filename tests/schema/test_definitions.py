@@ -120,6 +120,9 @@ def _load(folder: Path, definition: str) -> Table:
             "unknown key `look` at `reach`; known keys are look_back_days, look_ahead_days, has_neighbours",
         ),
         ("team?", "{team?: {mean: Who pays.}}", "unknown key `mean` at `columns[1]`; known keys are nullable, meaning"),
+        ("grain: account", "follows: {core.thing: {}}\ngrain: account", "follows: core.thing is not a table"),
+        ("grain: account", "part_column: spend_date\ngrain: account", "part_column spend_date must be one of"),
+        ("grain: account", "part_column: team\ngrain: account", "part_column team must never be NULL"),
         ("grain: account", "doc: Another.", "line 1: the key doc occurs twice"),
         ("key: [", "key: {", "line 3: did not find"),
         ("team?]", "{team: {}, vendor: {}}]", "each column is an item of its own, not team, vendor together"),
@@ -210,10 +213,12 @@ def test_the_published_tables_are_the_readers_ones() -> None:
     names = {made.full_name for made in published()}
     staged = {name for name in names if name.startswith("staging.")}
     assert staged == {"staging.rejects", "staging.schema_drift", "staging.quarantine"}
-    # Intervals are a step towards the bridge, ledger evidence towards conventions, the journal towards alerts.
+    # Intervals are a step towards the bridge, ledger evidence towards conventions, drawdown towards FOCUS, the journal
+    # towards alerts.
     assert names - staged == {name for name in ALL if not name.startswith("staging.")} - {
         "core.balance_intervals",
         "core.balance_residuals",
+        "core.drawdown_accounts",
         "core.ledger_evidence",
         "alerts.journal",
     }
