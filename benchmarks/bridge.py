@@ -79,9 +79,9 @@ WINDOW following AS (PARTITION BY account_id ORDER BY at_utc)
 
 
 def _mark_dirty(connection: duckdb.DuckDBPyConnection, months: str) -> None:
-    connection.execute("DELETE FROM staging.touched_months")
+    connection.execute("DELETE FROM staging.dirty_months")
     for name in _MODELS:
-        connection.execute(f"INSERT INTO staging.touched_months SELECT '{name}', month FROM ({months})")
+        connection.execute(f"INSERT INTO staging.dirty_months SELECT '{name}', month FROM ({months})")
 
 
 def _recompute(warehouse: Warehouse) -> float:

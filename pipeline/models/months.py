@@ -1,6 +1,6 @@
 """Dirty UTC months: the only difference between refresh, backfill, restatement and rebuild.
 
-A table that is recomputed by month (`Table.month_column`) reads its dirty months from `staging.touched_months`, and
+A table that is recomputed by month (`Table.month_column`) reads its dirty months from `staging.dirty_months`, and
 deletes them when it has recomputed them, in the same transaction. So they stay dirty if a run dies in between.
 
 A load records the changes: time, account and table of facts. Each monthly table declares, for each table that it reads,
@@ -84,34 +84,34 @@ _INSTANTS = f"""
 _RATED = "SELECT CAST(rate_date AS TIMESTAMP) AT TIME ZONE 'UTC' AS instant FROM staging.fx_rates"
 
 
-def touch(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], days: str) -> None:
+def mark_dirty(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], days: str) -> None:
     """Mark the months of the days or instants in a query's one column `day` as dirty."""
     listed = ", ".join(f"'{table}'" for table in tables)
-    _touch_each(connection, f"SELECT unnest([{listed}]) AS table_name, day FROM ({days})")
+    _mark_each(connection, f"SELECT unnest([{listed}]) AS table_name, day FROM ({days})")
 
 
-def _touch_each(connection: duckdb.DuckDBPyConnection, days: str) -> None:
+def _mark_each(connection: duckdb.DuckDBPyConnection, days: str) -> None:
     """Mark the months in a query's columns `table_name` and `day` as dirty."""
     connection.execute(
         f"""
-        INSERT INTO staging.touched_months (table_name, touched_month)
-        SELECT touched.table_name, touched.touched_month FROM (
-            SELECT DISTINCT table_name, CAST(date_trunc('month', day) AS DATE) AS touched_month
+        INSERT INTO staging.dirty_months (table_name, dirty_month)
+        SELECT reached.table_name, reached.dirty_month FROM (
+            SELECT DISTINCT table_name, CAST(date_trunc('month', day) AS DATE) AS dirty_month
             FROM ({days}) WHERE day IS NOT NULL
-        ) AS touched
-        ANTI JOIN staging.touched_months AS known
-            ON touched.table_name = known.table_name AND touched.touched_month = known.touched_month
+        ) AS reached
+        ANTI JOIN staging.dirty_months AS known
+            ON reached.table_name = known.table_name AND reached.dirty_month = known.dirty_month
         """
     )
 
 
-def touch_everything(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+def mark_all_dirty(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
     """Mark every month with any fact as dirty."""
     wanted = list(tables)
     rated = [table for table in wanted if table == RATES]
     for names, instants in ((rated, _RATED), ([table for table in wanted if table != RATES], _INSTANTS)):
         if names:
-            touch(
+            mark_dirty(
                 connection,
                 names,
                 f"""
@@ -151,7 +151,7 @@ def settle(connection: duckdb.DuckDBPyConnection) -> None:
         reached = [f"{_ranges(name)} AS ({' UNION '.join(spans[name])})" for name in names]
         months = "unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day"
         days = " UNION ALL ".join(f"SELECT '{name}' AS table_name, {months} FROM {_ranges(name)}" for name in names)
-        _touch_each(
+        _mark_each(
             connection,
             f"""
             WITH reading_times AS MATERIALIZED (
@@ -204,7 +204,7 @@ def _reached(source: str, reach: Reach) -> str:
     return f"SELECT account_id, {first} AS first_at, {last} AS last_at FROM ({changed}) AS changed"
 
 
-def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table, arrived: str, *, has_standing: bool) -> None:
+def mark_rows(connection: duckdb.DuckDBPyConnection, table: Table, arrived: str, *, has_standing: bool) -> None:
     """Mark the months of rows that are new or differ from those in `standing` as dirty.
 
     `arrived` is a relation with the rows that are about to be stored. Without `has_standing`, all of them are new.
@@ -223,7 +223,7 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table, arrived: str
     if kind in _RECORDED:
         target, instant = _RECORDED[kind]
         rows = ", ".join(instant.format(row=side) for side in sides)
-        touch(connection, [target], f"SELECT unnest([{rows}]) AS day FROM {both} WHERE {differs(_UNSEEN)}")
+        mark_dirty(connection, [target], f"SELECT unnest([{rows}]) AS day FROM {both} WHERE {differs(_UNSEEN)}")
     if kind in _MOVED:
         fact, first, last = _MOVED[kind]
         # An interval contains the fetch ids of its balances' answers.
@@ -239,14 +239,14 @@ def touch_rows(connection: duckdb.DuckDBPyConnection, table: Table, arrived: str
         )
 
 
-def touch_statements(connection: duckdb.DuckDBPyConnection) -> None:
+def mark_statements(connection: duckdb.DuckDBPyConnection) -> None:
     """Mark the months of usage statements in `incoming` as dirty: earlier statements about a day divide it."""
     fact, first, last = (each.format(row="incoming") for each in _MOVED["usage_days"])
     note_change(connection, fact, f"SELECT account_id, {first} AS first_at, {last} AS last_at FROM incoming")
 
 
 @contextmanager
-def touching_retracted(connection: duckdb.DuckDBPyConnection, accounts: Sequence[str]) -> Iterator[None]:
+def marking_retracted(connection: duckdb.DuckDBPyConnection, accounts: Sequence[str]) -> Iterator[None]:
     """Mark the months of these accounts' readings that start or stop counting during the block as dirty.
 
     A new version of a file withdraws readings that none of its rows names.
@@ -258,26 +258,26 @@ def touching_retracted(connection: duckdb.DuckDBPyConnection, accounts: Sequence
     changed = """
         (FROM counted_before EXCEPT FROM counted_after) UNION ALL (FROM counted_after EXCEPT FROM counted_before)
     """
-    touch(connection, [READINGS], f"SELECT observed_at_utc AS day FROM ({changed})")
+    mark_dirty(connection, [READINGS], f"SELECT observed_at_utc AS day FROM ({changed})")
     rows = f"SELECT account_id, observed_at_utc AS first_at, observed_at_utc AS last_at FROM ({changed})"
     note_change(connection, READINGS, rows)
     connection.execute("DROP TABLE counted_before")
     connection.execute("DROP TABLE counted_after")
 
 
-def touch_attempts(connection: duckdb.DuckDBPyConnection, instants: Iterable[datetime]) -> None:
+def mark_attempts(connection: duckdb.DuckDBPyConnection, instants: Iterable[datetime]) -> None:
     """Mark the months of balance requests as dirty: a failed attempt is a reading, too."""
     months = {f"DATE '{instant:%Y-%m}-01'" for instant in instants}
-    touch(connection, [READINGS], f"SELECT unnest(CAST([{', '.join(sorted(months))}] AS DATE[])) AS day")
+    mark_dirty(connection, [READINGS], f"SELECT unnest(CAST([{', '.join(sorted(months))}] AS DATE[])) AS day")
 
 
-def touch_polls(connection: duckdb.DuckDBPyConnection) -> None:
+def mark_polls(connection: duckdb.DuckDBPyConnection) -> None:
     """Mark the months of requests in `incoming` as dirty: they decide how a balance is read."""
     asked = "SELECT account_id, fetched_at_utc AS first_at, fetched_at_utc AS last_at FROM incoming"
     note_change(connection, POLLS, asked)
 
 
-def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], rows: str, *, hold_on: bool) -> None:
+def mark_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], rows: str, *, hold_on: bool) -> None:
     """Mark the months of the days in a query's one column `day` as dirty, from the first fact to the last.
 
     With `hold_on`, all months from those days on.
@@ -285,7 +285,7 @@ def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], row
     within = "known.month >= date_trunc('month', rows.day)"
     if not hold_on:
         within += " AND known.month <= rows.day"
-    touch(
+    mark_dirty(
         connection,
         list(tables),
         f"""
@@ -300,7 +300,7 @@ def touch_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[str], row
     )
 
 
-def touch_followers(connection: duckdb.DuckDBPyConnection, table: Table, months: Iterable[date]) -> None:
+def mark_followers(connection: duckdb.DuckDBPyConnection, table: Table, months: Iterable[date]) -> None:
     """Mark the months of tables that follow a table (`Table.follows`) as dirty, given months in which rows changed."""
     firsts = list(months)
     if not firsts:
@@ -309,7 +309,7 @@ def touch_followers(connection: duckdb.DuckDBPyConnection, table: Table, months:
         for source, reach in follower.follows.items():
             # A view has the changes of its inputs.
             if table.full_name in (discover()[source].reads if ALL[source].is_view else [source]):
-                touch(
+                mark_dirty(
                     connection,
                     [follower.full_name],
                     f"""
@@ -324,7 +324,7 @@ def touch_followers(connection: duckdb.DuckDBPyConnection, table: Table, months:
 
 
 class Spans:
-    """Range of the evidence before a load; `touch_differences` marks the months by which it has changed."""
+    """Range of the evidence before a load; `mark_differences` marks the months by which it has changed."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -336,7 +336,7 @@ class Spans:
         ).fetchall()
         return {account_id: ((basis, fallback), first, through) for account_id, basis, fallback, first, through in rows}
 
-    def touch_differences(self) -> None:
+    def mark_differences(self) -> None:
         """Record the days by which the range or the kind of an account's evidence has changed."""
         after = self._spans()
         changed: list[tuple[str, date, date]] = []
@@ -356,7 +356,7 @@ class Spans:
         if refounded:
             # The entries of an account depend on the kind of its evidence.
             listed = _table("account_id VARCHAR", [(each,) for each in refounded])
-            touch(
+            mark_dirty(
                 self._connection,
                 [ENTRIES],
                 f"SELECT instant AS day FROM ({_ENTRIES}) WHERE account_id IN (SELECT account_id FROM {listed})",

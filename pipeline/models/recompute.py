@@ -11,7 +11,7 @@ from pipeline.models.discovery import ancestors, discover
 from pipeline.models.fingerprints import select_hash, text_hash
 from pipeline.models.model import Model
 from pipeline.models.month_ranges import in_months
-from pipeline.models.months import MONTHLY_TABLES, touch_days, touch_everything, touch_followers
+from pipeline.models.months import MONTHLY_TABLES, mark_all_dirty, mark_days, mark_followers
 from pipeline.models.unpublished import forget_build, note_months_of_rows
 from pipeline.schema.columns import Type
 from pipeline.schema.tables import Table
@@ -36,7 +36,7 @@ class Recomputed:
 def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str | None = None) -> Recomputed:
     """Update a model's table. Run inside a transaction.
 
-    A table with a month column is recomputed for its dirty months (`staging.touched_months`), which are then clean. All
+    A table with a month column is recomputed for its dirty months (`staging.dirty_months`), which are then clean. All
     months are dirty if the table is empty, or if the hash of its SELECT, or of anything that this reads, has changed. A
     SELECT that needs rows outside the dirty months reads them inside; any other SELECT is restricted to them from
     outside. A view needs no update. Any other table is rebuilt completely. Tables are made in no other way: refresh,
@@ -46,7 +46,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     of the definition.
     """
     table = model.table
-    mark_changed_model(connection, model)
+    check_changed_model(connection, model)
     columns = ", ".join(table.column_names)
     scope = "true"
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
@@ -57,7 +57,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
         scope = "true" if is_empty else dirty or "false"
         if scope != "false":
             _replace_months(connection, table, f"{query} WHERE {scope}{order}", scope, is_empty=is_empty)
-        connection.execute("DELETE FROM staging.touched_months WHERE table_name = ?", [table.full_name])
+        connection.execute("DELETE FROM staging.dirty_months WHERE table_name = ?", [table.full_name])
     elif not table.is_view:
         fed = _fed_months(table)
         if fed:
@@ -65,22 +65,22 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
         connection.execute(f"DELETE FROM {table.full_name}")
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
         if fed:
-            _touch_fed(connection, table, fed)
+            _mark_fed(connection, table, fed)
     return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
 
 
-def _touch_fed(connection: duckdb.DuckDBPyConnection, table: Table, fed: list[str]) -> None:
+def _mark_fed(connection: duckdb.DuckDBPyConnection, table: Table, fed: list[str]) -> None:
     """Mark months of monthly tables as dirty if the rows of a table that they read differ from those in `before`."""
     names = ", ".join(_own(table))
     rows = _differing(f"SELECT {names} FROM before", f"SELECT {names} FROM {table.full_name}")
     if not connection.execute(f"SELECT 1 FROM ({rows}) LIMIT 1").fetchall():
         return
     if table.day_column:
-        touch_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
+        mark_days(connection, fed, f"SELECT {table.day_column} AS day FROM ({rows})", hold_on=table.holds_on)
     else:
         # A table of accounts affects all of their days. Tables that are not made from it may have been recomputed
         # already.
-        touch_everything(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
+        mark_all_dirty(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
 
 
 def _replace_months(
@@ -90,16 +90,16 @@ def _replace_months(
     name, columns = table.full_name, ", ".join(table.column_names)
     if is_empty:
         connection.execute(f"INSERT INTO {name} ({columns}) {select}")
-        touch_followers(connection, table, note_months_of_rows(connection, table, name))
+        mark_followers(connection, table, note_months_of_rows(connection, table, name))
         return
-    months = connection.execute("SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [name]).fetchall()[
+    months = connection.execute("SELECT count(*) FROM staging.dirty_months WHERE table_name = ?", [name]).fetchall()[0][
         0
-    ][0]
+    ]
     if months > _FEW_MONTHS:
         before = note_months_of_rows(connection, table, f"{name} WHERE {scope}")
         connection.execute(f"DELETE FROM {name} WHERE {scope}")
         connection.execute(f"INSERT INTO {name} ({columns}) {select}")
-        touch_followers(connection, table, before + note_months_of_rows(connection, table, f"{name} WHERE {scope}"))
+        mark_followers(connection, table, before + note_months_of_rows(connection, table, f"{name} WHERE {scope}"))
         return
     # Most dirty months have the same rows as before, and are neither written here nor published again.
     connection.execute(f"CREATE OR REPLACE TEMP TABLE recomputed AS {select}")
@@ -112,7 +112,7 @@ def _replace_months(
     changed = note_months_of_rows(
         connection, table, f"(SELECT {day} FROM ({rows}) UNION ALL SELECT {day} FROM ({numbers}))"
     )
-    touch_followers(connection, table, changed)
+    mark_followers(connection, table, changed)
     if changed:
         where = in_months(table, changed)
         connection.execute(f"DELETE FROM {name} WHERE {where}")
@@ -120,7 +120,7 @@ def _replace_months(
     connection.execute("DROP TABLE recomputed")
 
 
-def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+def check_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     """Check a SELECT that was not used before, and if it makes another table, mark all months of it as dirty.
 
     A monthly table that was made with a different SELECT is emptied. Raises DrawdownError if the SELECT's columns are
@@ -142,7 +142,7 @@ def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> N
         "INSERT INTO staging.model_hashes (table_name, select_hash, text_hash) VALUES (?, ?, ?)", [name, own, text]
     )
     if model.table.month_column and known and known[0][0] != own:
-        touch_everything(connection, [name])
+        mark_all_dirty(connection, [name])
         connection.execute(f"DELETE FROM {name}")
         forget_build(connection)
 
@@ -150,7 +150,7 @@ def mark_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> N
 def dirty_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """Condition for the rows of a table in dirty months; empty if there are none."""
     months = connection.execute(
-        "SELECT touched_month FROM staging.touched_months WHERE table_name = ?", [table.full_name]
+        "SELECT dirty_month FROM staging.dirty_months WHERE table_name = ?", [table.full_name]
     ).fetchall()
     return in_months(table, [month for (month,) in months])
 

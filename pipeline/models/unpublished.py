@@ -28,9 +28,9 @@ def note_months_of_rows(connection: duckdb.DuckDBPyConnection, table: Table, row
     if found:
         connection.execute(
             """
-            INSERT INTO staging.unpublished_months (table_name, touched_month)
+            INSERT INTO staging.unpublished_months (table_name, changed_month)
             SELECT ?, unnest(CAST(? AS DATE[]))
-            EXCEPT SELECT table_name, touched_month FROM staging.unpublished_months
+            EXCEPT SELECT table_name, changed_month FROM staging.unpublished_months
             """,
             [table.full_name, [month for (month,) in found]],
         )
@@ -51,8 +51,8 @@ def unpublished_months(connection: duckdb.DuckDBPyConnection, table: Table) -> l
                 "view of such tables needs none"
             )
     rows = connection.execute(
-        "SELECT DISTINCT touched_month FROM staging.unpublished_months WHERE table_name IN (SELECT unnest(?)) "
-        "ORDER BY touched_month",
+        "SELECT DISTINCT changed_month FROM staging.unpublished_months WHERE table_name IN (SELECT unnest(?)) "
+        "ORDER BY changed_month",
         [names],
     ).fetchall()
     return [month for (month,) in rows]

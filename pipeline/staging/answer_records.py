@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.models.months import touch_attempts, touch_polls
+from pipeline.models.months import mark_attempts, mark_polls
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.answers import Drift, Landed, RecordReading, Reject
@@ -104,10 +104,10 @@ class AnswerRecords:
         if self._fetches:
             insert(connection, ALL["staging.fetches"], pa.concat_tables(self._fetches))
         if self._attempts:
-            touch_attempts(connection, self._attempts)
+            mark_attempts(connection, self._attempts)
         if self._polls:
             connection.register("incoming", pa.concat_tables(self._polls))
-            touch_polls(connection)
+            mark_polls(connection)
             connection.unregister("incoming")
         if self._counts:
             # Several claims may be read from one answer: their counts are added up under the one kind.

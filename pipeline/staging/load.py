@@ -109,7 +109,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
             use_all_threads(connection)
     records.store()
     report.future_fetches = gathered.future_fetches
-    spans.touch_differences()
+    spans.mark_differences()
     settle(connection)
     return report
 

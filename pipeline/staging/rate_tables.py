@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.landing.own import read_own
 from pipeline.landing.store import FX_RATES, OWN
-from pipeline.models.months import RATES, touch
+from pipeline.models.months import RATES, mark_dirty
 from pipeline.schema.tables import ALL
 
 # Stored without rounding by DECIMAL(18,9).
@@ -79,7 +79,7 @@ def _store(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, fetch_id:
         [fetch_id],
     )
     # A rate is stored with the fetch that stated it, so its months become dirty even if only that is new.
-    touch(connection, [RATES], "SELECT rate_date AS day FROM arrived")
+    mark_dirty(connection, [RATES], "SELECT rate_date AS day FROM arrived")
     connection.execute(
         """
         DELETE FROM staging.fx_rates AS old USING arrived AS new

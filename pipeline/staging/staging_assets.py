@@ -71,7 +71,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
         if model.table.layer == "staging":
             yield _view_spec(model.table.name, model.table.doc, [asset_key(name) for name in model.reads])
     facts = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
-    yield _view_spec("touched_months", "Dirty months of the tables that are recomputed by month.", facts)
+    yield _view_spec("dirty_months", "Dirty months of the tables that are recomputed by month.", facts)
 
 
 @dg.multi_asset(

@@ -8,7 +8,7 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
-from pipeline.models.months import touch_rows, touch_statements, touching_retracted
+from pipeline.models.months import mark_rows, mark_statements, marking_retracted
 from pipeline.schema.tables import ALL, Table, vendor_table
 from pipeline.staging.answer_records import insert
 from pipeline.staging.answers import Landed, RecordReading
@@ -28,7 +28,7 @@ def store_reading(
     table = vendor_table(vendor.name, kind)
     rows = reading.accepted.with_columns(pl.lit(loaded_at).alias("loaded_at_utc").cast(pl.Datetime("us", "UTC")))
     if names_its_time(reading.records):
-        with touching_retracted(connection, sorted({answer.account_id for answer in answers})):
+        with marking_retracted(connection, sorted({answer.account_id for answer in answers})):
             upsert(connection, table, rows.select(table.column_names))
     else:
         upsert(connection, table, rows.select(table.column_names))
@@ -54,7 +54,7 @@ def _store_statements(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame,
         stated = pl.concat([stated, refused.select(table.column_names).unique(subset=list(table.key))])
     if stated.height:
         connection.register("incoming", stated)
-        touch_statements(connection)
+        mark_statements(connection)
         insert(connection, table, stated)
 
 
@@ -105,7 +105,7 @@ def upsert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFra
         """
     ).fetchall()
     arrived = f"({_arrived(table, same_key)})" if found else "incoming"
-    touch_rows(connection, table, arrived, has_standing=bool(found))
+    mark_rows(connection, table, arrived, has_standing=bool(found))
     if found:
         connection.execute(f"DELETE FROM {table.full_name} AS old USING {arrived} AS new WHERE {same_key}")
     connection.execute(f"INSERT INTO {table.full_name} ({columns}) SELECT {columns} FROM {arrived} AS new")

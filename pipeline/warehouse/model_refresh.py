@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pipeline.models import quarantine
 from pipeline.models.discovery import ancestors
 from pipeline.models.model import Model
-from pipeline.models.months import touch_everything
+from pipeline.models.months import mark_all_dirty
 from pipeline.models.quarantine import Broken, Findings
-from pipeline.models.recompute import mark_changed_model, recompute
+from pipeline.models.recompute import check_changed_model, recompute
 from pipeline.models.unpublished import forget_build
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
@@ -49,7 +49,7 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
     done = None
     # Committed before, so that the search for an account at fault covers all dirty months.
     with warehouse.transaction():
-        mark_changed_model(connection, model)
+        check_changed_model(connection, model)
     while done is None:
         left_out = inherited | {each.account_id for each in own}
         try:
@@ -91,7 +91,7 @@ def _keep(warehouse: Warehouse, table: Table, accounts: set[str], own: set[Broke
             quarantine.keep_last(connection, table, accounts, last)
             if table.month_column:
                 # After their quarantine, all of their months must be recomputed.
-                touch_everything(connection, [name])
+                mark_all_dirty(connection, [name])
         if name == quarantine.STATUS and accounts:
             why = quarantine.quarantined(connection, ancestors(name))
             quarantine.mark_status(connection, why)
@@ -104,5 +104,5 @@ def _current(warehouse: Warehouse) -> Path | None:
 
 def _dirty_month_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(
-        connection.execute("SELECT count(*) FROM staging.touched_months WHERE table_name = ?", [name]).fetchall()[0][0]
+        connection.execute("SELECT count(*) FROM staging.dirty_months WHERE table_name = ?", [name]).fetchall()[0][0]
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.models.discovery import discover
-from pipeline.models.months import touch_everything
+from pipeline.models.months import mark_all_dirty
 from pipeline.models.recompute import recompute
 from tests.focus.conftest import LEDGER, USAGE
 from tests.staging.landed import Workshop
@@ -131,7 +131,7 @@ def test_an_account_that_is_another_one_under_a_second_name_is_charged_nothing(
         )
         # The earlier charges do not agree with it.
         assert {found for found, _ in charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED)} == {account_id}
-        touch_everything(charged.connection, tables)
+        mark_all_dirty(charged.connection, tables)
         for table in tables:
             recompute(charged.connection, discover()[table])
         assert charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED) == []

@@ -29,8 +29,8 @@ def _put(workshop: Workshop, readings: dict[datetime, Decimal]) -> None:
         {"observed_at_utc": instant.isoformat(), "balance_amount": str(amount)} for instant, amount in readings.items()
     ]
     insert(connection, "core.balance_snapshots", rows)
-    months = [{"touched_month": str(month)} for month in {day.replace(day=1) for day in (first, last)}]
-    insert(connection, "staging.touched_months", months)
+    months = [{"dirty_month": str(month)} for month in {day.replace(day=1) for day in (first, last)}]
+    insert(connection, "staging.dirty_months", months)
     fill_in(connection)
 
 

@@ -114,8 +114,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
         # A view becomes a table.
         insert(connection, name, [])
         values = {column.name: _value(column) for column in table.columns if not column.is_nullable}
-        if name == "staging.touched_months":
-            values |= {"table_name": quoted(model.table.full_name), "touched_month": "DATE '2026-03-01'"}
+        if name == "staging.dirty_months":
+            values |= {"table_name": quoted(model.table.full_name), "dirty_month": "DATE '2026-03-01'"}
         count = _ACCOUNTS if table.key and not _PER_ACCOUNT.isdisjoint(values) else 1
         connection.execute(
             f"INSERT INTO {name} ({', '.join(values)}) SELECT {', '.join(values.values())} FROM range({count}) AS _(number)"

@@ -209,8 +209,7 @@ NewWorkshop = Callable[[], Workshop]
 
 _CHANGING = {"loaded_at_utc"}
 _ABOUT_FILES = {
-    f"staging.{name}"
-    for name in ("landing_folders", "layout", "touched_months", "published_build", "unpublished_months")
+    f"staging.{name}" for name in ("landing_folders", "layout", "dirty_months", "published_build", "unpublished_months")
 }
 
 

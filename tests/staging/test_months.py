@@ -28,7 +28,7 @@ def test_recomputing_dirty_months_equals_a_full_rebuild(new_workshop: NewWorksho
             write(load, workshop.home.landing)
             workshop.load()
             workshop.recompute("core", "marts")
-            assert workshop.rows("SELECT * FROM staging.touched_months") == []
+            assert workshop.rows("SELECT * FROM staging.dirty_months") == []
         found = contents(workshop.connection, "core", "marts")
     wanted = _rebuilt(new_workshop, loads)
     # The build time is the only value that is specific to a build.

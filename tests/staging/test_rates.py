@@ -194,12 +194,10 @@ def _dirty_after(workshop: Workshop) -> set[int]:
     ):
         with workshop.warehouse.transaction() as connection:
             recompute(connection, discover()[name])
-    for (month,) in workshop.rows(
-        "SELECT touched_month FROM staging.touched_months WHERE table_name = 'core.spend_daily'"
-    ):
+    for (month,) in workshop.rows("SELECT dirty_month FROM staging.dirty_months WHERE table_name = 'core.spend_daily'"):
         dirty.add(month.month)
     workshop.recompute("core", "marts")
-    assert workshop.rows("SELECT count(*) FROM staging.touched_months") == [(0,)]
+    assert workshop.rows("SELECT count(*) FROM staging.dirty_months") == [(0,)]
     return dirty
 
 

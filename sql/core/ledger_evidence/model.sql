@@ -6,9 +6,9 @@ with
 
 months as (
     select
-        min(touched_month) as first_date,
-        cast(max(touched_month) + interval 1 month as date) as next_first_date
-    from staging.touched_months
+        min(dirty_month) as first_date,
+        cast(max(dirty_month) + interval 1 month as date) as next_first_date
+    from staging.dirty_months
     where table_name = 'core.ledger_evidence'
 ),
 

@@ -9,9 +9,9 @@ with
 
 months as (
     select
-        touched_month as first_date,
-        cast(touched_month + interval 1 month as date) as next_first_date
-    from staging.touched_months
+        dirty_month as first_date,
+        cast(dirty_month + interval 1 month as date) as next_first_date
+    from staging.dirty_months
     where table_name = 'core.spend_daily'
 ),
 

@@ -5,9 +5,9 @@ with
 
 owed_range as (
     select
-        cast(min(touched_month) as timestamp) at time zone 'UTC' as from_utc,
-        (cast(max(touched_month) as timestamp) + interval 1 month) at time zone 'UTC' as before_utc
-    from staging.touched_months
+        cast(min(dirty_month) as timestamp) at time zone 'UTC' as from_utc,
+        (cast(max(dirty_month) as timestamp) + interval 1 month) at time zone 'UTC' as before_utc
+    from staging.dirty_months
     where table_name = 'marts.focus_cost_and_usage_estimated'
 ),
 
