@@ -26,7 +26,7 @@ from pipeline.cli.app import complain
 from pipeline.published.focus import TABLES, publish_focus
 from pipeline.support.dagster_steps import described, note, readable_failures
 from pipeline.support.errors import DrawdownError
-from pipeline.support.home import Home
+from pipeline.support.home import Home, private_folder
 from pipeline.support.printable import printable, printable_json, printable_lines
 from pipeline.support.secret import Secret
 from tests.alerts.receiver import Channel, channel
@@ -136,15 +136,21 @@ def test_rows_of_a_query_are_a_line_each_in_every_format_of_text(rows: list[tupl
 @pytest.mark.faults(55)
 def test_the_focus_export_is_a_line_a_row(workshop: Workshop) -> None:
     connection = workshop.connection
-    build = workshop.home.path / "build.duckdb"
+    build = private_folder(workshop.home.published / "versions" / "one") / "build.duckdb"
     connection.execute(f"ATTACH '{build}' AS build; CREATE SCHEMA build.marts")
     for table in TABLES:
         connection.execute(f"CREATE TABLE build.{table.full_name} AS FROM {table.full_name} LIMIT 0")
         for number, text in enumerate([ALL, "=" + ALL, "\u202e=1", "plain", "\u00e9\u4e2d"]):
-            values = f"INSERT INTO build.{table.full_name} (x_ChargeId, ChargeDescription) VALUES (?, ?)"
+            columns = "x_ChargeId, ChargeDescription, BillingPeriodStart"
+            values = (
+                f"INSERT INTO build.{table.full_name} ({columns}) VALUES (?, ?, TIMESTAMPTZ '2026-03-01 00:00:00Z')"
+            )
             connection.execute(values, [str(number), text])
     connection.execute("DETACH build")
-    for path in publish_focus(build, workshop.home):
+    publish_focus(build, workshop.home)
+    paths = sorted(workshop.home.focus.resolve().rglob("2026-03.*"))
+    assert len(paths) == 2 * len(TABLES)
+    for path in paths:
         if path.suffix == ".csv":
             text = path.read_text(encoding="utf-8")
             assert is_shown_safely(text, lines=6)

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.landing.runs import newest_record
 from pipeline.landing.store import iterate
+from pipeline.published.focus import TABLES
 from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
 from tests.canary import contents_of, leaks
@@ -117,8 +118,9 @@ def test_a_key_that_was_escaped_in_each_description_is_in_no_decoded_one(swept: 
         "SELECT DISTINCT description FROM core.ledger_entries WHERE account_id = 'vpsbg-idle' AND entry_source = 'ledger'"
     )
     assert rows == [("[redacted:SANDBOX_VPSBG_IDLE_KEY]",)]
-    exported = swept.bench.home.published / "focus"
-    assert sum(b"[redacted:SANDBOX_VPSBG_IDLE_KEY]" in path.read_bytes() for path in exported.glob("*.csv")) == 2
+    exported = swept.bench.home.focus.resolve().rglob("*.csv")
+    marked = [path for path in exported if b"[redacted:SANDBOX_VPSBG_IDLE_KEY]" in path.read_bytes()]
+    assert {path.parent.name for path in marked} == {table.name for table in TABLES}
 
 
 def test_the_sweep_reads_dagsters_records(swept: Swept) -> None:

@@ -20,6 +20,8 @@ from tests.histories.comparing import CHANGES, State, land, with_another_meaning
 from tests.histories.generator import history
 from tests.histories.test_histories import PARTS, seeds_of
 
+pytestmark = pytest.mark.long
+
 _CHANGED = 4
 """Every how many histories a model's SELECT changes in the middle."""
 
