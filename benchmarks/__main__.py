@@ -4,6 +4,7 @@ python -m benchmarks                                 every row; takes an hour or
 python -m benchmarks startup demo                    some of them
 python -m benchmarks earlier_rebuild --size 5000     one that has a size, smaller, to try it
 python -m benchmarks --write                         every row, and the table of docs/performance.md
+python -m benchmarks earlier --write                 some of them, and their rows of that table
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks import (
     spend_growth,
     startup,
 )
-from benchmarks.table import Row, markdown, replace_between
+from benchmarks.table import Row, between, markdown, replace_between, with_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def main() -> int:
     """Measure, print, and with `--write` keep the results; returns 1 if a goal was not reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="which; all where none is named")
-    parser.add_argument("--write", action="store_true", help="replace the table in docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="keep the results in the table of docs/performance.md")
     sizes = ", ".join(
         f"{name} {measure.size:,} {measure.unit}" for name, measure in MEASURES.items() if isinstance(measure, _Sized)
     )
@@ -103,7 +104,10 @@ def main() -> int:
                 rows.append(row)
     if asked.write:
         when = datetime.now(UTC).date()
-        table = f"Measured on {when} by `make bench`.\n\n{markdown(rows)}"
+        if asked.measures:
+            table = with_rows(between(PAGE, "measured"), rows, f"measured alone on {when}")
+        else:
+            table = f"Measured on {when} by `make bench`.\n\n{markdown(rows)}"
         replace_between(PAGE, "measured", table)
     return 0 if all(row.is_reached is not False for row in rows) else 1
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -26,11 +27,26 @@ class Row:
 
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| what | measured | goal | | how |", "|---|---|---|---|---|"]
-    for row in rows:
-        verdict = {True: "reached", False: "**not reached**", None: ""}[row.is_reached]
-        lines.append(f"| {row.what} | {row.measured} | {row.goal} | {verdict} | {row.how} |")
+    lines = ["| what | measured | goal | | how |", "|---|---|---|---|---|", *map(_markdown_row, rows)]
     return "\n".join(lines) + "\n"
+
+
+def with_rows(table: str, rows: Sequence[Row], note: str) -> str:
+    """A Markdown table in which rows of the same name are replaced, and others added at its end, each with a note."""
+    lines = table.splitlines()
+    for row in rows:
+        new = _markdown_row(replace(row, how="; ".join(filter(None, (row.how, note)))))
+        places = [place for place, line in enumerate(lines) if line.startswith(f"| {row.what} |")]
+        if places:
+            lines[places[0]] = new
+        else:
+            lines.append(new)
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(row: Row) -> str:
+    verdict = {True: "reached", False: "**not reached**", None: ""}[row.is_reached]
+    return f"| {row.what} | {row.measured} | {row.goal} | {verdict} | {row.how} |"
 
 
 def between(page: Path, name: str) -> str:
