@@ -61,7 +61,7 @@ test-superset: $(INSTALLED) ## Test the dashboard in a real Superset and Chromiu
 	CHROMIUM="$$(command -v $(CHROMIUM))" CHROMEDRIVER="$$(command -v $(CHROMEDRIVER))" PICTURES="$(VENV)-superset/pictures" \
 		$(VENV)-superset/bin/python -m pytest -q bi/superset/test_superset.py
 
-test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (an hour and a half; writes docs/reliability.md)
+test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (two hours; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
 
 bench: $(INSTALLED) ## Measure speed and growth against their goals (an hour or two; writes docs/performance.md)
