@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import duckdb
@@ -52,11 +53,14 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
     query = f"SELECT {columns} FROM (\n{select or model.select}\n)"
     if table.month_column:
-        dirty = dirty_months(connection, table)
+        months = dirty_months(connection, table)
         is_empty = not connection.execute(f"SELECT 1 FROM {table.full_name} LIMIT 1").fetchall()
-        scope = "true" if is_empty else dirty or "false"
-        if scope != "false":
-            _replace_months(connection, table, f"{query} WHERE {scope}{order}", scope, is_empty=is_empty)
+        scope = "true" if is_empty else in_months(table, months) or "false"
+        if is_empty:
+            connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
+            mark_followers(connection, table, note_months_of_rows(connection, table, table.full_name))
+        elif months:
+            _replace_months(connection, table, f"{query} WHERE {scope}{order}", months)
         connection.execute("DELETE FROM staging.dirty_months WHERE table_name = ?", [table.full_name])
     elif not table.is_view:
         fed = _fed_months(table)
@@ -83,19 +87,11 @@ def _mark_fed(connection: duckdb.DuckDBPyConnection, table: Table, fed: list[str
         mark_all_dirty(connection, (name for name in MONTHLY_TABLES if table.full_name in ancestors(name)))
 
 
-def _replace_months(
-    connection: duckdb.DuckDBPyConnection, table: Table, select: str, scope: str, *, is_empty: bool
-) -> None:
-    """Replace the rows of a monthly table in its dirty months, and note the months in which they differ from before."""
+def _replace_months(connection: duckdb.DuckDBPyConnection, table: Table, select: str, months: list[date]) -> None:
+    """Replace the rows of a monthly table in dirty months, and note the months in which they differ from before."""
     name, columns = table.full_name, ", ".join(table.column_names)
-    if is_empty:
-        connection.execute(f"INSERT INTO {name} ({columns}) {select}")
-        mark_followers(connection, table, note_months_of_rows(connection, table, name))
-        return
-    months = connection.execute("SELECT count(*) FROM staging.dirty_months WHERE table_name = ?", [name]).fetchall()[0][
-        0
-    ]
-    if months > _FEW_MONTHS:
+    scope = in_months(table, months)
+    if len(months) > _FEW_MONTHS:
         before = note_months_of_rows(connection, table, f"{name} WHERE {scope}")
         connection.execute(f"DELETE FROM {name} WHERE {scope}")
         connection.execute(f"INSERT INTO {name} ({columns}) {select}")
@@ -147,12 +143,12 @@ def check_changed_model(connection: duckdb.DuckDBPyConnection, model: Model) -> 
         forget_build(connection)
 
 
-def dirty_months(connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """Condition for the rows of a table in dirty months; empty if there are none."""
+def dirty_months(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:
+    """First days of a table's dirty months."""
     months = connection.execute(
         "SELECT dirty_month FROM staging.dirty_months WHERE table_name = ?", [table.full_name]
     ).fetchall()
-    return in_months(table, [month for (month,) in months])
+    return [month for (month,) in months]
 
 
 def _fed_months(table: Table) -> list[str]:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from pipeline.models.unpublished import published_build, unpublished_months
 from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import Table
+from pipeline.support.duckdb_session import transaction
 from pipeline.support.home import Home, build_id
 
 _LARGEST_GROWTH: Final = 1.5
@@ -68,23 +69,26 @@ def update_copy(
     does not have the warehouse's number of rows then, and duckdb.Error or OSError, such as for a full disk.
     """
     copy_file(base, path)
-    connection.execute(f"ATTACH {quoted(str(path))} AS build")
-    try:
-        connection.execute("BEGIN TRANSACTION")
+    with build_file(connection, path):
         rewritten = {}
         for table in tables:
             months = _rewrite(connection, table)
             if months:
                 rewritten[table.full_name] = months
         rows = _row_counts(connection, tables)
-        connection.execute("COMMIT")
+    return rows, rewritten
+
+
+@contextlib.contextmanager
+def build_file(connection: duckdb.DuckDBPyConnection, path: Path, options: str = "") -> Iterator[None]:
+    """Attach a file as `build`, and write what the block writes into it in one transaction and a checkpoint."""
+    connection.execute(f"ATTACH {quoted(str(path))} AS build {options}")
+    try:
+        with transaction(connection):
+            yield
         connection.execute("CHECKPOINT build")
-    except BaseException:
-        roll_back(connection)
-        raise
     finally:
         connection.execute("DETACH build")
-    return rows, rewritten
 
 
 def _rewrite(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
@@ -127,13 +131,6 @@ def _row_counts(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) 
             raise Doubtful(f"{table.full_name} has {wanted} rows, and {written} in an update of the last build")
         found[table.full_name] = int(written)
     return found
-
-
-def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """End the transaction, if a failed statement has not ended it already."""
-    with contextlib.suppress(duckdb.TransactionException):
-        connection.execute("BEGIN TRANSACTION")
-    connection.execute("ROLLBACK")
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -68,7 +68,7 @@ def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
 
 
 def _written(build: Build) -> str:
-    """What a build wrote: `2026-11 of 6 and 14 whole ones of them rewritten`."""
+    """What a build wrote, in number of tables: `14 rewritten, and of 6 others 2026-11`."""
     if build.why_whole:
         return f"all written: {build.why_whole}"
     parts = [months for months in build.record.rewritten.values() if months != ALL_ROWS]

@@ -21,10 +21,11 @@ import duckdb
 from pipeline.models.quarantine import last_published, quarantined, view_rows
 from pipeline.models.unpublished import forget_build, record_build
 from pipeline.published.build_record import BUILD_FORMAT, BuildRecord, layout_hash, write_record
-from pipeline.published.incremental import Doubtful, find_base, roll_back, update_copy
-from pipeline.schema.render import comments, create_table, quoted
+from pipeline.published.incremental import Doubtful, build_file, find_base, update_copy
+from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import Table
 from pipeline.support.clock import FetchIds
+from pipeline.support.duckdb_session import transaction
 from pipeline.support.errors import first_line
 from pipeline.support.home import BUILD_FILE, Home, build_id, private_folder, sync_folder
 
@@ -66,7 +67,8 @@ def publish(connection: duckdb.DuckDBPyConnection, home: Home, tables: Sequence[
     prune(home, keep=path.parent)
     # Quarantined accounts have rows of the build before in it, and tables that its next ones cannot follow from.
     if not quarantined(connection):
-        _record(connection, build_id(path))
+        with transaction(connection):
+            record_build(connection, build_id(path))
     return Build(path, rows, path.stat().st_size, record, why_whole)
 
 
@@ -90,16 +92,6 @@ def _written(
     forget_build(connection)
     rows = write_build(connection, path, tables, current=home.current)
     return rows, BuildRecord(layout=layout, whole_bytes=path.stat().st_size), why_whole
-
-
-def _record(connection: duckdb.DuckDBPyConnection, build: str) -> None:
-    connection.execute("BEGIN TRANSACTION")
-    try:
-        record_build(connection, build)
-        connection.execute("COMMIT")
-    except BaseException:
-        roll_back(connection)
-        raise
 
 
 def write_build(
@@ -138,10 +130,8 @@ def _new_file(path: Path) -> Iterator[Path]:
 def _write(
     connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], last: str | None
 ) -> dict[str, int]:
-    connection.execute(f"ATTACH {quoted(str(path))} AS build ({BUILD_FORMAT})")
-    try:
-        connection.execute("BEGIN TRANSACTION")
-        rows = {}
+    rows = {}
+    with build_file(connection, path, f"({BUILD_FORMAT})"):
         for schema in dict.fromkeys(table.layer for table in tables):
             connection.execute(f"CREATE SCHEMA build.{schema}")
         for table in tables:
@@ -152,13 +142,6 @@ def _write(
             rows[table.full_name] = int(copied.fetchall()[0][0])
             for comment in comments(table, name):
                 connection.execute(comment)
-        connection.execute("COMMIT")
-        connection.execute("CHECKPOINT build")
-    except BaseException:
-        roll_back(connection)
-        raise
-    finally:
-        connection.execute("DETACH build")
     return rows
 
 

@@ -11,10 +11,23 @@ from pipeline.schema.units import MONEY_SCALE, WIDEST_PRECISION
 ANY_NUMBER: Final = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?"
 """Pattern of a number's text. Digits are listed, because `\\d` also matches those of other scripts."""
 
+INTEGER_DIGITS: Final = WIDEST_PRECISION - MONEY_SCALE
+"""Most digits before the point that are read; fewer are stored."""
+
 _ANY_DECIMAL = re.compile(ANY_NUMBER)
-_INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
-LONGEST_DECIMAL: Final = 80
-"""Characters: longer texts cannot be amounts that fit, in any notation."""
+# Longer texts cannot be amounts that fit, in any notation.
+_LONGEST_DECIMAL = 80
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= _LONGEST_DECIMAL and _ANY_DECIMAL.fullmatch(text) is not None
+
+
+def in_units(text: str, minor_digits: int) -> str:
+    """Convert an amount in a fraction of its unit, such as cents; a text that is no number stays as it is."""
+    if not _is_number(text):
+        return text
+    return str(Decimal(text).scaleb(-minor_digits, Context(prec=_LONGEST_DECIMAL)))
 
 
 def exact_money(text: str, *, rounds: bool = False) -> str | None:
@@ -22,19 +35,19 @@ def exact_money(text: str, *, rounds: bool = False) -> str | None:
 
     With `rounds`, digits beyond the ninth decimal are rounded half-even instead of rejected.
     """
-    if len(text) > LONGEST_DECIMAL or not _ANY_DECIMAL.fullmatch(text):
+    if not _is_number(text):
         return None
     number = Decimal(text)
     if not number:
         return "0"
     # The exponent is bounded before any arithmetic: 1e999999 as an integer would take minutes.
-    if not number.is_finite() or abs(number.adjusted()) > LONGEST_DECIMAL:
+    if not number.is_finite() or abs(number.adjusted()) > _LONGEST_DECIMAL:
         return "0" if rounds and number.adjusted() < 0 else None
     step = Decimal(1).scaleb(-MONEY_SCALE)
-    rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * LONGEST_DECIMAL))
+    rounded = number.quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=2 * _LONGEST_DECIMAL))
     if rounded != number and not rounds:
         return None
     # abs() would round to the default context's 28 digits.
-    if rounded.copy_abs() >= Decimal(10) ** _INTEGER_DIGITS:
+    if rounded.copy_abs() >= Decimal(10) ** INTEGER_DIGITS:
         return None
     return format(rounded, "f")

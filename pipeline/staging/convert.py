@@ -6,26 +6,23 @@ column of texts until it is known to be exact.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 
 import msgspec
 import polars as pl
 
 from pipeline.schema.columns import COLUMNS
-from pipeline.schema.exact_amounts import ANY_NUMBER, LONGEST_DECIMAL, exact_money
+from pipeline.schema.exact_amounts import ANY_NUMBER, INTEGER_DIGITS, exact_money, in_units
 from pipeline.schema.render import polars_type
 from pipeline.schema.units import ISO_4217, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION
 from pipeline.vendors._port import Field, Reads
 
 # Read wider than stored, to distinguish a number that is too large from a value that is no number.
 _READ_AS = pl.Decimal(WIDEST_PRECISION, MONEY_SCALE)
-_INTEGER_DIGITS = WIDEST_PRECISION - MONEY_SCALE
-# Digits are listed, because `\d` also matches those of other scripts.
-_PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{_INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
+_PLAIN_MONEY = rf"^-?(0|[1-9][0-9]{{0,{INTEGER_DIGITS - 1}}})(\.[0-9]{{1,{MONEY_SCALE}}})?$"
 _DOLLARS = r"^-?\$?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?$"
 _VENDOR_UNIT = r"^[a-z][a-z0-9]*-[a-z][a-z0-9]*$"
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -103,7 +100,7 @@ def convert(field: Field, raw: Sequence[object], *, money_is_float: bool = False
                 is_dollars = texts.str.contains(_DOLLARS).fill_null(False)
                 texts = texts.str.replace_all("[$,]", "").zip_with(is_dollars, texts)
             if field.minor_digits:
-                texts = texts.map_elements(lambda text: _in_units(text, field.minor_digits), return_dtype=pl.String)
+                texts = texts.map_elements(lambda text: in_units(text, field.minor_digits), return_dtype=pl.String)
             plain, rounded_rows = _plain_money(texts, rounds=money_is_float)
             amounts, check = plain.cast(_READ_AS, strict=False), "is_exact_amount"
             beyond = _beyond(amounts)
@@ -168,12 +165,6 @@ def _epochs_in_words(texts: pl.Series) -> pl.Series:
 
 def _plausible(values: pl.Series) -> pl.Series:
     return values.set(~values.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR).fill_null(True), None)
-
-
-def _in_units(text: str, minor_digits: int) -> str:
-    """An amount in its unit, from one in a fraction of it; a text that is no number stays as it is."""
-    is_number = len(text) <= LONGEST_DECIMAL and re.fullmatch(ANY_NUMBER, text)
-    return str(Decimal(text).scaleb(-minor_digits, Context(prec=LONGEST_DECIMAL))) if is_number else text
 
 
 def _plain_money(texts: pl.Series, *, rounds: bool) -> tuple[pl.Series, tuple[int, ...]]:

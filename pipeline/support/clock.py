@@ -31,8 +31,10 @@ def parse_instant(text: str) -> datetime:
     Raises ValueError with a message for the command line for anything else.
     """
     try:
-        # Python 3.11 reads anything at all after the sixth decimal of a second.
-        instant = datetime.fromisoformat(text if not _LONG_FRACTION.search(text) else "")
+        if _LONG_FRACTION.search(text):
+            # Python 3.11 reads anything at all after the sixth decimal of a second.
+            raise ValueError(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is not an instant; write it as 2026-11-21T05:00:00Z") from None
     if instant.tzinfo is None:

@@ -1,6 +1,9 @@
-"""Settings of all our DuckDB connections."""
+"""Settings and transactions of all our DuckDB connections."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import duckdb
 
@@ -10,3 +13,17 @@ def set_session(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would draw it on stdout.
     connection.execute("SET enable_progress_bar = false")
+
+
+@contextlib.contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit at the end of the block, or roll back if it or the commit raises."""
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A failed statement may already have ended the transaction.
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
