@@ -67,6 +67,10 @@ _RECORDED = {
     **{kind: (ENTRIES, entered) for kind, entered in _ENTERED.items()},
 }
 
+# Of the readings of a day, the first and the last reach furthest: a span ends at most a day further away than at the
+# reading itself, and there are fewer to search.
+_DAY_US = 24 * 60 * 60 * 1_000_000
+
 # Instants of all entries.
 _ENTRIES = " UNION ALL ".join(
     f"SELECT {kind}.account_id, {entered.format(row=kind)} AS instant FROM staging.{kind}"
@@ -155,8 +159,9 @@ def settle(connection: duckdb.DuckDBPyConnection) -> None:
             connection,
             f"""
             WITH reading_times AS MATERIALIZED (
-                SELECT DISTINCT account_id, observed_at_utc FROM staging.balances
-                WHERE account_id IN (SELECT account_id FROM changes)
+                SELECT account_id, unnest([min(observed_at_utc), max(observed_at_utc)]) AS observed_at_utc
+                FROM staging.balances WHERE account_id IN (SELECT account_id FROM changes)
+                GROUP BY account_id, epoch_us(observed_at_utc) // {_DAY_US}
             ),
             {", ".join(reached)}
             {days}

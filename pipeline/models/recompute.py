@@ -13,7 +13,12 @@ from pipeline.models.fingerprints import select_hash, text_hash
 from pipeline.models.model import Model
 from pipeline.models.month_ranges import in_months
 from pipeline.models.months import MONTHLY_TABLES, mark_all_dirty, mark_days, mark_followers
-from pipeline.models.unpublished import forget_build, note_months_of_rows
+from pipeline.models.unpublished import (
+    forget_build,
+    note_months_of_rows,
+    published_build,
+    unpublished_months,
+)
 from pipeline.schema.columns import Type
 from pipeline.schema.tables import Table
 from pipeline.schema.units import MONEY_SCALE
@@ -70,7 +75,15 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
         connection.execute(f"INSERT INTO {table.full_name} ({columns}) {query}{order}")
         if fed:
             _mark_fed(connection, table, fed)
-    return Recomputed(int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]), scope)
+    elif table.published_by and published_build(connection):
+        # A view has the changes of its inputs.
+        scope = in_months(table, unpublished_months(connection, table)) or "false"
+    return Recomputed(row_count(connection, table), scope)
+
+
+def row_count(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
+    """Number of a table's rows."""
+    return int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0])
 
 
 def _mark_fed(connection: duckdb.DuckDBPyConnection, table: Table, fed: list[str]) -> None:

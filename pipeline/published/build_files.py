@@ -21,6 +21,7 @@ from pipeline.models.month_ranges import in_months
 from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.published.incremental import copy_file
 from pipeline.published.snapshot import turn
+from pipeline.schema.columns import Type
 from pipeline.schema.tables import Table
 from pipeline.support.home import private_folder, sync_folder
 
@@ -106,8 +107,25 @@ def files_of_build(build: Path, link: Path) -> Iterator[BuildFiles | None]:
 
 def months_of(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:
     """Months of a table that is published by month: the name of each one's file, and the condition for its rows."""
-    rows = connection.execute(
-        f"SELECT DISTINCT CAST(date_trunc('month', {table.published_by}) AS DATE) FROM {table.full_name}"
+    day, ends = table.published_by, ("min", "max")
+    zone = " AT TIME ZONE 'UTC'" if _is_instant(table) else ""
+    (bounds,) = connection.execute(
+        f"SELECT {', '.join(f'CAST({end}({day}){zone} AS DATE)' for end in ends)} FROM {table.full_name}"
     ).fetchall()
-    months: list[date] = sorted(month for (month,) in rows)
-    return [(f"{month:%Y-%m}", in_months(table, [month])) for month in months] or [(_EMPTY, "false")]
+    months = list(_months_between(*bounds)) if None not in bounds else []
+    conditions = [(f"{month:%Y-%m}", in_months(table, [month])) for month in months]
+    # DuckDB skips the rows of other months, and stops at the first of this one.
+    exist = (f"EXISTS (SELECT 1 FROM {table.full_name} WHERE {where})" for _, where in conditions)
+    (found,) = connection.execute(f"SELECT {', '.join(exist)}").fetchall() if conditions else [()]
+    return [each for each, has_rows in zip(conditions, found, strict=True) if has_rows] or [(_EMPTY, "false")]
+
+
+def _is_instant(table: Table) -> bool:
+    return any(each.name == table.published_by and each.column.type is Type.INSTANT for each in table.columns)
+
+
+def _months_between(first: date, last: date) -> Iterator[date]:
+    month = first.replace(day=1)
+    while month <= last:
+        yield month
+        month = date(month.year + month.month // 12, month.month % 12 + 1, 1)

@@ -40,7 +40,8 @@ class Gathering:
         A folder of which everything was loaded is skipped until it changes. Raises DrawdownError for a damaged file.
         """
         known = dict(self.connection.sql("SELECT folder, modified_ns FROM staging.landing_folders").fetchall())
-        loaded = set(self.connection.sql("SELECT DISTINCT vendor, endpoint FROM staging.fetches").fetchall())
+        folders = list(folders)
+        loaded = self._loaded_endpoints(known, folders)
         waiting: dict[tuple[str, str], _Batch] = {}
         seen: set[str] = set()
         for folder in folders:
@@ -50,7 +51,7 @@ class Gathering:
             modified = folder.stat().st_mtime_ns
             if known.get(name) == modified:
                 continue
-            endpoint = folder.parts[-5], folder.parts[-4]
+            endpoint = _endpoint(folder)
             batch = waiting.setdefault(endpoint, _Batch())
             left_out = 0
             # For an endpoint that was never loaded, everything is needed, and read at once.
@@ -76,6 +77,15 @@ class Gathering:
         for batch in waiting.values():
             if batch.size:
                 yield batch.take()
+
+    def _loaded_endpoints(self, known: Iterable[str], folders: Iterable[Path]) -> set[tuple[str, str]]:
+        """Vendor and endpoint of the folders whose endpoint has any loaded fetch."""
+        loaded = {_endpoint(Path(name)) for name in known}
+        unsure = {_endpoint(folder) for folder in folders} - loaded
+        # Nearly always none: this reads all fetches.
+        if unsure:
+            loaded |= set(self.connection.sql("SELECT DISTINCT vendor, endpoint FROM staging.fetches").fetchall())
+        return loaded
 
     def _wanted(self, table: pa.Table) -> pa.Table:
         if self.known_at is not None:
@@ -109,6 +119,11 @@ class _Batch:
         table = pa.concat_tables(self.parts).sort_by("fetch_id")
         self.parts, self.size = [], 0
         return table
+
+
+def _endpoint(folder: Path) -> tuple[str, str]:
+    """Vendor and endpoint of a folder of a day."""
+    return folder.parts[-5], folder.parts[-4]
 
 
 def _holding(rows: Mapping[Path, int], table: pa.Table, wanted: set[str]) -> list[Path]:

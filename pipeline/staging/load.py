@@ -23,6 +23,7 @@ from pipeline.schema.tables import vendor_table
 from pipeline.staging.accounts import load_runs
 from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
 from pipeline.staging.answer_records import AnswerRecords
+from pipeline.staging.answer_summaries import summarize
 from pipeline.staging.gathering import Gathering
 from pipeline.staging.present import Present
 from pipeline.staging.rate_tables import load_rates
@@ -109,6 +110,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
             use_all_threads(connection)
     records.store()
     report.future_fetches = gathered.future_fetches
+    summarize(connection, records.loaded_at)
     spans.mark_differences()
     settle(connection)
     return report

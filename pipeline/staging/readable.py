@@ -18,21 +18,13 @@ from pipeline.vendors import discover
 
 _Rows = list[tuple[Any, ...]]
 
-# The last good answers of each account that has not been removed, and all answers of the same run.
+# The newest good answers of each account that has not been removed.
 _NEWEST = """
-    last AS (
-        SELECT fetches.vendor, fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
-        FROM staging.fetches AS fetches
-        LEFT JOIN staging.accounts AS accounts ON fetches.account_id = accounts.account_id
-        WHERE fetches.outcome = 'ok' AND coalesce(accounts.is_configured, true)
-        GROUP BY fetches.vendor, fetches.account_id, fetches.endpoint
-    ),
     newest AS (
-        SELECT fetches.vendor, fetches.account_id, fetches.endpoint, fetches.fetch_id FROM last
-        INNER JOIN staging.fetches AS answered ON last.fetch_id = answered.fetch_id
-        INNER JOIN staging.fetches AS fetches
-            ON last.vendor = fetches.vendor AND last.account_id = fetches.account_id
-            AND last.endpoint = fetches.endpoint AND answered.run_id = fetches.run_id
+        SELECT answers.vendor, answers.account_id, answers.endpoint, answers.fetch_id
+        FROM staging.newest_answers AS answers
+        LEFT JOIN staging.accounts AS accounts ON answers.account_id = accounts.account_id
+        WHERE coalesce(accounts.is_configured, true)
     )
 """
 
@@ -219,21 +211,12 @@ def _vanished(
     """Accounts whose newest walk of the ledger found no entry, although entries are known."""
     return connection.execute(
         f"""
-        WITH last AS (
-            SELECT fetches.account_id, fetches.endpoint, max(fetches.fetch_id) AS fetch_id
-            FROM staging.fetches AS fetches
-            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
-            WHERE fetches.vendor = ? AND loads.record_kind = ?
-            GROUP BY fetches.account_id, fetches.endpoint
-        ),
-        newest AS (
-            SELECT last.account_id, last.endpoint, sum(loads.received_rows) AS received_rows FROM last
-            INNER JOIN staging.fetches AS answered ON last.fetch_id = answered.fetch_id
-            INNER JOIN staging.fetches AS fetches
-                ON last.account_id = fetches.account_id AND last.endpoint = fetches.endpoint
-                AND answered.run_id = fetches.run_id
-            INNER JOIN staging.loads AS loads ON fetches.fetch_id = loads.fetch_id
-            GROUP BY last.account_id, last.endpoint
+        WITH newest AS (
+            SELECT answers.account_id, answers.endpoint, sum(loads.received_rows) AS received_rows
+            FROM staging.newest_answers AS answers
+            INNER JOIN staging.loads AS loads ON answers.fetch_id = loads.fetch_id
+            WHERE answers.vendor = ?
+            GROUP BY answers.account_id, answers.endpoint HAVING bool_or(loads.record_kind = ?)
         )
         SELECT newest.account_id, newest.endpoint, count(*) FROM newest
         INNER JOIN {table.full_name} AS stated ON newest.account_id = stated.account_id

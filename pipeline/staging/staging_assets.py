@@ -46,9 +46,9 @@ def _vendor_specs() -> Iterator[dg.AssetSpec]:
             )
 
 
-def _view_spec(name: str, doc: str, deps: list[dg.AssetKey]) -> dg.AssetSpec:
+def _view_spec(name: str, doc: str, deps: list[dg.AssetKey], kind: str = "view") -> dg.AssetSpec:
     return dg.AssetSpec(
-        dg.AssetKey(["staging", name]), deps=deps, group_name="staging", description=doc, kinds={"duckdb", "view"},
+        dg.AssetKey(["staging", name]), deps=deps, group_name="staging", description=doc, kinds={"duckdb", kind},
         owners=OWNERS,
     )  # fmt: skip
 
@@ -69,7 +69,8 @@ def _specs() -> Iterator[dg.AssetSpec]:
         yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
     for model in discover_models().values():
         if model.table.layer == "staging":
-            yield _view_spec(model.table.name, model.table.doc, [asset_key(name) for name in model.reads])
+            kind = "view" if model.table.is_view else "sql"
+            yield _view_spec(model.table.name, model.table.doc, [asset_key(name) for name in model.reads], kind)
     facts = [dg.AssetKey(["staging", kind]) for kind in ("balances", "ledger_entries", "orders", "usage_days")]
     yield _view_spec("dirty_months", "Dirty months of the tables that are recomputed by month.", facts)
 

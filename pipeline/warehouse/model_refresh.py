@@ -11,7 +11,7 @@ from pipeline.models.discovery import ancestors
 from pipeline.models.model import Model
 from pipeline.models.months import mark_all_dirty
 from pipeline.models.quarantine import Broken, Findings
-from pipeline.models.recompute import check_changed_model, recompute
+from pipeline.models.recompute import check_changed_model, recompute, row_count
 from pipeline.models.unpublished import forget_build
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
@@ -70,7 +70,7 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
     kept = inherited | {each.account_id for each in own}
     _keep(warehouse, table, kept, own)
     return Refreshed(
-        rows=int(connection.sql(f"SELECT count(*) FROM {table.full_name}").fetchall()[0][0]),
+        rows=row_count(connection, table) if kept else done.rows,
         broken=sorted(own),
         kept=len(kept),
         duplicate_keys=duplicates,

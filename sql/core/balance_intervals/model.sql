@@ -89,33 +89,6 @@ paired as (
     left join polls on readings.account_id = polls.account_id and asked.run_id = polls.run_id
 ),
 
--- Completed days, added up: as stated by now, and as first stated.
-first_stated as (
-    select
-        account_id,
-        usage_date,
-        arg_min(credits_amount, (observed_at_utc, fetch_id)) as credits_amount
-    from staging.usage_statements
-    where not is_partial and credits_amount is not null
-    group by account_id, usage_date
-),
-
-meter as (
-    select
-        usage_days.account_id,
-        usage_days.usage_date,
-        usage_days.unit_code,
-        sum(usage_days.credits_amount)
-            over (partition by usage_days.account_id, usage_days.unit_code order by usage_days.usage_date)
-            as stated_amount,
-        sum(coalesce(first_stated.credits_amount, usage_days.credits_amount))
-            over (partition by usage_days.account_id, usage_days.unit_code order by usage_days.usage_date)
-            as first_amount
-    from core.usage_days as usage_days
-    left join first_stated
-        on usage_days.account_id = first_stated.account_id and usage_days.usage_date = first_stated.usage_date
-),
-
 stated as (
     select
         account_id,
@@ -125,6 +98,51 @@ stated as (
         cast(observed_at_utc at time zone 'UTC' as date) as read_date
     from paired
     where evidence_level = 'usage'
+),
+
+-- Completed days since an account's first reading here, added up: as stated by now, and as first stated.
+metered_days as (
+    select
+        usage_days.account_id,
+        usage_days.usage_date,
+        usage_days.unit_code,
+        usage_days.credits_amount
+    from core.usage_days as usage_days
+    inner join (
+        select
+            account_id,
+            min(read_date) as from_date
+        from stated
+        group by account_id
+    ) as metered on usage_days.account_id = metered.account_id and usage_days.usage_date >= metered.from_date
+),
+
+first_stated as (
+    select
+        statements.account_id,
+        statements.usage_date,
+        arg_min(statements.credits_amount, (statements.observed_at_utc, statements.fetch_id)) as credits_amount
+    from staging.usage_statements as statements
+    inner join metered_days
+        on statements.account_id = metered_days.account_id and statements.usage_date = metered_days.usage_date
+    where not statements.is_partial and statements.credits_amount is not null
+    group by statements.account_id, statements.usage_date
+),
+
+meter as (
+    select
+        metered_days.account_id,
+        metered_days.usage_date,
+        metered_days.unit_code,
+        sum(metered_days.credits_amount)
+            over (partition by metered_days.account_id, metered_days.unit_code order by metered_days.usage_date)
+            as stated_amount,
+        sum(coalesce(first_stated.credits_amount, metered_days.credits_amount))
+            over (partition by metered_days.account_id, metered_days.unit_code order by metered_days.usage_date)
+            as first_amount
+    from metered_days
+    left join first_stated
+        on metered_days.account_id = first_stated.account_id and metered_days.usage_date = first_stated.usage_date
 ),
 
 whole_days as (
@@ -142,12 +160,19 @@ whole_days as (
 
 read_statements as (
     select
-        account_id,
-        usage_date,
-        observed_at_utc,
-        credits_amount
-    from staging.usage_statements
-    where credits_amount is not null
+        statements.account_id,
+        statements.usage_date,
+        statements.observed_at_utc,
+        statements.credits_amount
+    from staging.usage_statements as statements
+    inner join (
+        select distinct
+            account_id,
+            read_date
+        from stated
+    ) as read_days
+        on statements.account_id = read_days.account_id and statements.usage_date = read_days.read_date
+    where statements.credits_amount is not null
 ),
 
 metered as (

@@ -49,50 +49,107 @@ residuals as materialized (
         and intervals.residual_amount <> 0
 ),
 
-neighbours as (
+-- Only documents can be in a neighbouring interval, or rounded otherwise.
+documented as (
+    select
+        nearby.*,
+        -- An amount in whole euros does not prove that cents are never stated: neighbours may state them, and for a
+        -- currency cents always count.
+        greatest(nearby.balance_decimal_count, nearby.least_count) as balance_count,
+        greatest(nearby.document_decimal_count, nearby.least_count) as document_count
+    from (
+        select
+            *,
+            case when unit_code like '%-%' then 0 else 2 end as least_count
+        from nearby
+    ) as nearby
+    where
+        nearby.account_id in (
+            select residuals.account_id
+            from residuals
+            where residuals.evidence_level <> 'balance'
+        )
+),
+
+-- Nearly always an account's amounts have the same number of decimals, which costs less than a search around each.
+counted as (
+    select
+        account_id,
+        unit_code,
+        max(balance_count) as balance_count,
+        max(document_count) as document_count,
+        min(balance_count) = max(balance_count) and min(document_count) = max(document_count) as is_constant
+    from documented
+    group by account_id, unit_code
+),
+
+varied as (
+    select
+        documented.account_id,
+        documented.closed_at_utc,
+        max(documented.balance_count) over around as balance_count,
+        max(documented.document_count) over around as document_count
+    from documented
+    inner join counted on documented.account_id = counted.account_id and documented.unit_code = counted.unit_code
+    where not counted.is_constant
+    window around as (
+        partition by documented.account_id, documented.unit_code order by documented.closed_at_utc
+        range between interval 92 day preceding and interval 92 day following
+    )
+),
+
+surrounded as (
     select
         account_id,
         closed_at_utc,
+        unit_code,
         price,
+        lag(closed_at_utc) over following as closed_before_utc,
+        lag(residual_amount) over following as residual_before_amount,
+        lag(price) over following as price_before,
+        lead(closed_at_utc) over following as closed_after_utc,
+        lead(residual_amount) over following as residual_after_amount,
+        lead(price) over following as price_after
+    from documented
+    window following as (partition by account_id, unit_code order by closed_at_utc)
+),
+
+neighbours as (
+    select
+        surrounded.account_id,
+        surrounded.closed_at_utc,
+        surrounded.price,
         -- Anything further away is no neighbour: it may lie outside the rows that are read here.
         case
-            when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
-                then lag(closed_at_utc) over following
+            when surrounded.closed_before_utc >= surrounded.closed_at_utc - interval 92 day
+                then surrounded.closed_before_utc
         end as closed_before_utc,
         case
-            when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
-                then lag(residual_amount) over following
+            when surrounded.closed_before_utc >= surrounded.closed_at_utc - interval 92 day
+                then surrounded.residual_before_amount
         end as residual_before_amount,
         case
-            when lag(closed_at_utc) over following >= closed_at_utc - interval 92 day
-                then lag(price) over following
+            when surrounded.closed_before_utc >= surrounded.closed_at_utc - interval 92 day
+                then surrounded.price_before
         end as price_before,
         case
-            when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
-                then lead(closed_at_utc) over following
+            when surrounded.closed_after_utc <= surrounded.closed_at_utc + interval 92 day
+                then surrounded.closed_after_utc
         end as closed_after_utc,
         case
-            when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
-                then lead(residual_amount) over following
+            when surrounded.closed_after_utc <= surrounded.closed_at_utc + interval 92 day
+                then surrounded.residual_after_amount
         end as residual_after_amount,
         case
-            when lead(closed_at_utc) over following <= closed_at_utc + interval 92 day
-                then lead(price) over following
+            when surrounded.closed_after_utc <= surrounded.closed_at_utc + interval 92 day
+                then surrounded.price_after
         end as price_after,
-        -- An amount in whole euros does not prove that cents are never stated: neighbours may state them, and for a
-        -- currency cents always count.
-        greatest(max(balance_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
-            as balance_decimal_count,
-        greatest(max(document_decimal_count) over around, case when unit_code like '%-%' then 0 else 2 end)
-            as document_decimal_count
-    from nearby
-    where account_id in (select residuals.account_id from residuals)
-    window
-        following as (partition by account_id, unit_code order by closed_at_utc),
-        around as (
-            partition by account_id, unit_code order by closed_at_utc
-            range between interval 92 day preceding and interval 92 day following
-        )
+        coalesce(varied.balance_count, counted.balance_count) as balance_decimal_count,
+        coalesce(varied.document_count, counted.document_count) as document_decimal_count
+    from surrounded
+    inner join counted on surrounded.account_id = counted.account_id and surrounded.unit_code = counted.unit_code
+    left join varied
+        on surrounded.account_id = varied.account_id and surrounded.closed_at_utc = varied.closed_at_utc
 ),
 
 -- The entries of intervals with a residual, with all their statements.
@@ -284,7 +341,7 @@ compared as (
             or abs(neighbours.price / nullif(neighbours.price_after, 0) - 1) < 1e-9
         ) as is_priced
     from residuals
-    inner join neighbours
+    left join neighbours
         on residuals.account_id = neighbours.account_id and residuals.closed_at_utc = neighbours.closed_at_utc
     left join explanations
         on residuals.account_id = explanations.account_id and residuals.closed_at_utc = explanations.closed_at_utc

@@ -2,31 +2,45 @@
 -- Units are kept apart. If the balance was in another unit in between, the change meanwhile is unexplained.
 with
 
+dirty_range as (
+    select
+        cast(min(dirty_month) as timestamp) at time zone 'UTC' as from_utc,
+        cast(cast(max(dirty_month) + interval 1 month as date) as timestamp) at time zone 'UTC' as before_utc
+    from staging.dirty_months
+    where table_name = 'marts.balance_bridge_daily'
+),
+
 added as (
     select
-        account_id,
-        cast(closed_at_utc at time zone 'UTC' as date) as bridge_date,
-        unit_code,
-        evidence_level,
-        arg_min(opening_amount, closed_at_utc) as opening_amount,
-        sum(top_up_amount) as top_up_amount,
-        sum(refund_amount) as refund_amount,
-        sum(usage_amount) as usage_amount,
-        sum(renewal_amount) as renewal_amount,
-        sum(adjustment_amount) as adjustment_amount,
-        sum(pending_amount) as pending_amount,
-        sum(tax_amount) as tax_amount,
-        sum(unexplained_amount) as unexplained_amount,
-        arg_max(closing_amount, closed_at_utc) as closing_amount,
-        sum(closing_amount - opening_amount) as change_amount,
-        sum(inferred_top_up_amount) as inferred_top_up_amount,
-        count(distinct unexplained_class) as class_count,
-        min(unexplained_class) as unexplained_class,
+        bridge.account_id,
+        cast(bridge.closed_at_utc at time zone 'UTC' as date) as bridge_date,
+        bridge.unit_code,
+        bridge.evidence_level,
+        arg_min(bridge.opening_amount, bridge.closed_at_utc) as opening_amount,
+        sum(bridge.top_up_amount) as top_up_amount,
+        sum(bridge.refund_amount) as refund_amount,
+        sum(bridge.usage_amount) as usage_amount,
+        sum(bridge.renewal_amount) as renewal_amount,
+        sum(bridge.adjustment_amount) as adjustment_amount,
+        sum(bridge.pending_amount) as pending_amount,
+        sum(bridge.tax_amount) as tax_amount,
+        sum(bridge.unexplained_amount) as unexplained_amount,
+        arg_max(bridge.closing_amount, bridge.closed_at_utc) as closing_amount,
+        sum(bridge.closing_amount - bridge.opening_amount) as change_amount,
+        sum(bridge.inferred_top_up_amount) as inferred_top_up_amount,
+        count(distinct bridge.unexplained_class) as class_count,
+        min(bridge.unexplained_class) as unexplained_class,
         count(*) as interval_count,
-        count(unexplained_class) as unexplained_interval_count,
-        sum(entry_count) as entry_count
-    from core.balance_bridge
-    group by account_id, cast(closed_at_utc at time zone 'UTC' as date), unit_code, evidence_level
+        count(bridge.unexplained_class) as unexplained_interval_count,
+        sum(bridge.entry_count) as entry_count
+    from core.balance_bridge as bridge
+    cross join dirty_range
+    where bridge.closed_at_utc >= dirty_range.from_utc and bridge.closed_at_utc < dirty_range.before_utc
+    group by
+        bridge.account_id,
+        cast(bridge.closed_at_utc at time zone 'UTC' as date),
+        bridge.unit_code,
+        bridge.evidence_level
 ),
 
 joined as (

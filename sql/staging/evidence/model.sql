@@ -15,26 +15,10 @@ readings as (
     group by account_id
 ),
 
-answers as (
-    select
-        fetches.account_id,
-        fetches.run_id,
-        fetches.window_from_date,
-        fetches.window_to_date,
-        fetches.is_complete,
-        cast(fetches.fetched_at_utc at time zone 'UTC' as date) as fetched_date,
-        loads.record_kind,
-        loads.received_rows,
-        loads.accepted_rows
-    from staging.fetches as fetches
-    inner join staging.loads as loads on fetches.fetch_id = loads.fetch_id
-    where loads.record_kind in ('ledger_entries', 'orders', 'usage_days')
-),
-
 own_ledgers as (
     select distinct account_id
-    from answers
-    where record_kind = 'ledger_entries' and (accepted_rows > 0 or received_rows = 0)
+    from staging.listings
+    where record_kind = 'ledger_entries' and is_readable
 ),
 
 facts as (
@@ -61,34 +45,17 @@ facts as (
     group by account_id
 ),
 
--- The pages of one run are one listing.
-listings as (
-    select
-        account_id,
-        run_id,
-        record_kind,
-        sum(received_rows) as received_rows,
-        max(
-            case
-                when is_complete and (accepted_rows > 0 or received_rows = 0)
-                    then coalesce(window_to_date, fetched_date)
-            end
-        ) as through_date
-    from answers
-    group by account_id, run_id, record_kind
-),
-
 listed_days as (
     select
         listings.account_id,
         listings.record_kind,
         max(listings.through_date) as through_date
-    from listings
+    from staging.listings as listings
     left join facts on listings.account_id = facts.account_id and listings.record_kind = facts.record_kind
     left join own_ledgers on listings.account_id = own_ledgers.account_id
     where
         listings.through_date is not null
-        and (listings.record_kind = 'usage_days' or listings.received_rows > 0 or facts.first_date is null)
+        and (listings.record_kind = 'usage_days' or listings.has_rows or facts.first_date is null)
         and (listings.record_kind <> 'orders' or own_ledgers.account_id is null)
     group by listings.account_id, listings.record_kind
 ),
@@ -99,11 +66,10 @@ windows as (
         window_from_date,
         max(window_to_date) over (
             partition by account_id
-            order by window_from_date, window_to_date
+            order by window_from_date
             rows between unbounded preceding and 1 preceding
         ) as reached_date
-    from answers
-    where record_kind = 'usage_days' and is_complete and (accepted_rows > 0 or received_rows = 0)
+    from staging.usage_windows
 ),
 
 unbroken_windows as (

@@ -18,6 +18,13 @@ left join (
         coalesce(nullif(others.vendor, owners.vendor), '') as foreign_vendor
     from staging.balances as others
     inner join staging.accounts as owners on others.account_id = owners.account_id
+    -- Nearly all accounts have the readings of one vendor, and none of them needs to be compared.
+    inner join (
+        select account_id
+        from staging.balances
+        group by account_id
+        having min(vendor) <> max(vendor)
+    ) as shared on others.account_id = shared.account_id
 ) as other
     on
         balances.account_id = other.account_id
