@@ -33,6 +33,13 @@ carried as (
     group by snapshots.account_id
 ),
 
+-- A constant for all accounts, by which older rows are skipped unread.
+first_reading as (
+    select least(min(carried.from_utc), min(dirty_range.from_utc)) as from_utc
+    from dirty_range
+    left join carried on true
+),
+
 readings as (
     select
         snapshots.account_id,
@@ -45,9 +52,11 @@ readings as (
     from core.balance_snapshots as snapshots
     inner join core.accounts as accounts on snapshots.account_id = accounts.account_id
     cross join dirty_range
+    cross join first_reading
     left join carried on snapshots.account_id = carried.account_id
     where
         snapshots.balance_amount is not null
+        and snapshots.observed_at_utc >= first_reading.from_utc
         and snapshots.observed_at_utc >= coalesce(carried.from_utc, dirty_range.from_utc)
         and snapshots.observed_at_utc < dirty_range.before_utc
 ),
@@ -61,6 +70,8 @@ polls as (
     from staging.fetches as fetches
     inner join staging.evidence as evidence on fetches.account_id = evidence.account_id
     inner join staging.loads as loads on fetches.fetch_id = loads.fetch_id
+    cross join dirty_range
+    cross join first_reading
     where
         fetches.is_complete
         and fetches.outcome = 'ok'
@@ -70,12 +81,8 @@ polls as (
             or (evidence.basis = 'ledger' and evidence.is_fallback and loads.record_kind = 'orders')
             or (evidence.basis = 'usage' and loads.record_kind = 'usage_days')
         )
-        and fetches.fetched_at_utc >= (
-            select coalesce(min(carried.from_utc), min(dirty_range.from_utc)) - interval 1 day
-            from dirty_range
-            left join carried on true
-        )
-        and fetches.fetched_at_utc < (select dirty_range.before_utc + interval 1 day from dirty_range)
+        and fetches.fetched_at_utc >= first_reading.from_utc - interval 1 day
+        and fetches.fetched_at_utc < dirty_range.before_utc + interval 1 day
     group by fetches.account_id, fetches.run_id
 ),
 

@@ -36,6 +36,13 @@ carried as (
     group by balances.account_id
 ),
 
+-- A constant for all accounts, by which older rows are skipped unread.
+first_reading as (
+    select least(min(carried.from_utc), min(dirty_range.from_utc)) as from_utc
+    from dirty_range
+    left join carried on true
+),
+
 readings as (
     select
         readings.account_id,
@@ -51,9 +58,11 @@ readings as (
             and readings.observed_at_utc >= units.from_at_utc
             and (units.to_at_utc is null or readings.observed_at_utc < units.to_at_utc)
     cross join dirty_range
+    cross join first_reading
     left join carried on readings.account_id = carried.account_id
     where
-        readings.observed_at_utc >= coalesce(carried.from_utc, dirty_range.from_utc)
+        readings.observed_at_utc >= first_reading.from_utc
+        and readings.observed_at_utc >= coalesce(carried.from_utc, dirty_range.from_utc)
         and readings.observed_at_utc < dirty_range.before_utc
 ),
 
