@@ -10,9 +10,9 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import duckdb
 
@@ -24,12 +24,18 @@ from pipeline.schema.tables import Table
 from pipeline.support.duckdb_session import transaction
 from pipeline.support.home import Home, build_id
 
+_Written = TypeVar("_Written")
+
 _LARGEST_GROWTH: Final = 1.5
 """File size, compared with the last whole build, beyond which a build is written whole again. Space that changed rows
 leave is reused but never returned, and rows are stored in the order of their changes, so readers scan more of them."""
 _SLACK_BYTES: Final = 2**25
 """What a file of any size may grow beyond that: in each changed table, every column takes a block of 256 KiB, and these
 are reused only by the next build but one. Measured: 7 to 18 MB."""
+
+_TABLES_AT_ONCE: Final = 4
+"""Tables written in one transaction: DuckDB keeps a block of 256 KiB for each of their columns in memory until its end.
+Nobody reads the file before it is complete."""
 
 _CHUNK_BYTES: Final = 2**30
 _NOT_SUPPORTED: Final = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
@@ -70,25 +76,32 @@ def update_copy(
     """
     copy_file(base, path)
     with build_file(connection, path):
-        rewritten = {}
-        for table in tables:
-            months = _rewrite(connection, table)
-            if months:
-                rewritten[table.full_name] = months
+        months = write_tables(connection, tables, lambda table: _rewrite(connection, table))
         rows = _row_counts(connection, tables)
-    return rows, rewritten
+    return rows, {name: written for name, written in months.items() if written}
 
 
 @contextlib.contextmanager
 def build_file(connection: duckdb.DuckDBPyConnection, path: Path, options: str = "") -> Iterator[None]:
-    """Attach a file as `build`, and write what the block writes into it in one transaction and a checkpoint."""
+    """Attach a file as `build` while the block writes into it."""
     connection.execute(f"ATTACH {quoted(str(path))} AS build {options}")
     try:
-        with transaction(connection):
-            yield
-        connection.execute("CHECKPOINT build")
+        yield
     finally:
         connection.execute("DETACH build")
+
+
+def write_tables(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], write: Callable[[Table], _Written]
+) -> dict[str, _Written]:
+    """Call `write` for each table of the attached build, and return the results by full name."""
+    written: dict[str, _Written] = {}
+    for first in range(0, len(tables), _TABLES_AT_ONCE):
+        few = tables[first : first + _TABLES_AT_ONCE]
+        with transaction(connection):
+            written |= {table.full_name: write(table) for table in few}
+        connection.execute("CHECKPOINT build")
+    return written
 
 
 def _rewrite(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:

@@ -21,7 +21,7 @@ import duckdb
 from pipeline.models.quarantine import last_published, quarantined, view_rows
 from pipeline.models.unpublished import forget_build, record_build
 from pipeline.published.build_record import BUILD_FORMAT, BuildRecord, layout_hash, write_record
-from pipeline.published.incremental import Doubtful, build_file, find_base, update_copy
+from pipeline.published.incremental import Doubtful, build_file, find_base, update_copy, write_tables
 from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import Table
 from pipeline.support.clock import FetchIds
@@ -130,19 +130,20 @@ def _new_file(path: Path) -> Iterator[Path]:
 def _write(
     connection: duckdb.DuckDBPyConnection, path: Path, tables: Sequence[Table], last: str | None
 ) -> dict[str, int]:
-    rows = {}
+    def write(table: Table) -> int:
+        name = f"build.{table.full_name}"
+        columns = ", ".join(table.column_names)
+        connection.execute(create_table(table, name))
+        copied = connection.execute(f"INSERT INTO {name} ({columns}) {view_rows(connection, table, last)}")
+        rows = int(copied.fetchall()[0][0])
+        for comment in comments(table, name):
+            connection.execute(comment)
+        return rows
+
     with build_file(connection, path, f"({BUILD_FORMAT})"):
         for schema in dict.fromkeys(table.layer for table in tables):
             connection.execute(f"CREATE SCHEMA build.{schema}")
-        for table in tables:
-            name = f"build.{table.full_name}"
-            columns = ", ".join(table.column_names)
-            connection.execute(create_table(table, name))
-            copied = connection.execute(f"INSERT INTO {name} ({columns}) {view_rows(connection, table, last)}")
-            rows[table.full_name] = int(copied.fetchall()[0][0])
-            for comment in comments(table, name):
-                connection.execute(comment)
-    return rows
+        return write_tables(connection, tables, write)
 
 
 def turn(link: Path, target: Path) -> None:
