@@ -363,7 +363,8 @@ class Spans:
             mark_dirty(
                 self._connection,
                 [ENTRIES],
-                f"SELECT DISTINCT {utc_date('instant')} AS day FROM ({_ENTRIES}) WHERE account_id IN (SELECT account_id FROM {listed})",
+                f"SELECT DISTINCT {utc_date('instant')} AS day FROM ({_ENTRIES}) "
+                f"WHERE account_id IN (SELECT account_id FROM {listed})",
             )
         if changed:
             listed = _table("account_id VARCHAR, first_date DATE, last_date DATE", changed)
