@@ -19,6 +19,7 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from pipeline.models.discovery import discover
+from pipeline.models.month_ranges import utc_date
 from pipeline.schema.sql_folder import shown
 from pipeline.schema.tables import ALL, TABLE_FILE, Reach, Table
 from pipeline.support.errors import DrawdownError
@@ -142,7 +143,7 @@ def note_change(connection: duckdb.DuckDBPyConnection, fact: str, changed: str) 
         f"""
         INSERT INTO changes
         SELECT '{fact}', account_id, min(first_at), max(last_at) FROM ({changed})
-        WHERE first_at IS NOT NULL GROUP BY account_id, date_trunc('month', first_at)
+        WHERE first_at IS NOT NULL GROUP BY account_id, date_trunc('month', {utc_date("first_at")})
         """
     )
 
@@ -227,8 +228,11 @@ def mark_rows(connection: duckdb.DuckDBPyConnection, table: Table, arrived: str,
 
     if kind in _RECORDED:
         target, instant = _RECORDED[kind]
-        rows = ", ".join(instant.format(row=side) for side in sides)
-        mark_dirty(connection, [target], f"SELECT unnest([{rows}]) AS day FROM {both} WHERE {differs(_UNSEEN)}")
+        marked = " UNION ALL ".join(
+            f"SELECT DISTINCT {utc_date(instant.format(row=side))} AS day FROM {both} WHERE {differs(_UNSEEN)}"
+            for side in sides
+        )
+        mark_dirty(connection, [target], marked)
     if kind in _MOVED:
         fact, first, last = _MOVED[kind]
         # An interval contains the fetch ids of its balances' answers.
@@ -364,7 +368,8 @@ class Spans:
             mark_dirty(
                 self._connection,
                 [ENTRIES],
-                f"SELECT instant AS day FROM ({_ENTRIES}) WHERE account_id IN (SELECT account_id FROM {listed})",
+                f"SELECT DISTINCT {utc_date('instant')} AS day FROM ({_ENTRIES}) "
+                f"WHERE account_id IN (SELECT account_id FROM {listed})",
             )
         if changed:
             listed = _table("account_id VARCHAR, first_date DATE, last_date DATE", changed)

@@ -55,7 +55,7 @@ def recompute(connection: duckdb.DuckDBPyConnection, model: Model, select: str |
     check_changed_model(connection, model)
     columns = ", ".join(table.column_names)
     scope = "true"
-    order = f" ORDER BY {', '.join(table.key)}" if table.key else ""
+    order = f" ORDER BY {', '.join(table.order or table.key)}" if table.key else ""
     query = f"SELECT {columns} FROM (\n{select or model.select}\n)"
     if table.month_column:
         months = dirty_months(connection, table)

@@ -13,6 +13,7 @@ from datetime import date
 import duckdb
 
 from pipeline.models.discovery import discover
+from pipeline.models.month_ranges import months_of_rows
 from pipeline.schema.tables import ALL, Table
 from pipeline.support.errors import DrawdownError
 
@@ -22,19 +23,17 @@ def note_months_of_rows(connection: duckdb.DuckDBPyConnection, table: Table, row
 
     Note rows before they are deleted, or after they are inserted.
     """
-    found = connection.execute(
-        f"SELECT DISTINCT CAST(date_trunc('month', {table.published_by}) AS DATE) FROM {rows}"
-    ).fetchall()
-    if found:
+    months = months_of_rows(connection, table, rows)
+    if months:
         connection.execute(
             """
             INSERT INTO staging.unpublished_months (table_name, changed_month)
             SELECT ?, unnest(CAST(? AS DATE[]))
             EXCEPT SELECT table_name, changed_month FROM staging.unpublished_months
             """,
-            [table.full_name, [month for (month,) in found]],
+            [table.full_name, months],
         )
-    return [month for (month,) in found]
+    return months
 
 
 def unpublished_months(connection: duckdb.DuckDBPyConnection, table: Table) -> list[date]:

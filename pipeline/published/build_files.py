@@ -1,7 +1,7 @@
 """Folders of files made from a build, such as its Parquet files, in the build's own folder.
 
 A symlink in `published/` leads to the newest, so the files of one path are always of one build. Files without changes
-are hard links to those of the build before.
+are hard links to those of the build before, and FOCUS's Parquet files are hard links to the tables' own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,7 +23,9 @@ from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.published.incremental import copy_file
 from pipeline.published.snapshot import turn
 from pipeline.schema.columns import Type
+from pipeline.schema.render import quoted
 from pipeline.schema.tables import Table
+from pipeline.support.duckdb_session import set_session
 from pipeline.support.home import private_folder, sync_folder
 
 _EMPTY: Final = "empty"
@@ -49,16 +52,28 @@ class BuildFiles:
         rewritten = self.record.rewritten.get(table.full_name, [])
         if rewritten == ALL_ROWS or month in rewritten or (rewritten and month is None):
             return False
+        if not self._link(self.before / path, path):
+            return False
+        self.linked.append(path)
+        return True
+
+    def share(self, path: Path, existing: Path) -> bool:
+        """Link a file to an `existing` one of the same build with the same contents, if there is one."""
+        if not self._link(existing, path):
+            return False
+        self.written.append(path)
+        return True
+
+    def _link(self, existing: Path, path: Path) -> bool:
+        if not existing.is_file():
+            return False
         target = self.folder / path
         private_folder(target.parent)
         try:
-            os.link(self.before / path, target)
-        except FileNotFoundError:
-            return False
+            os.link(existing, target)
         except OSError:
             # Some file systems have no links, or not so many.
-            copy_file(self.before / path, target)
-        self.linked.append(path)
+            copy_file(existing, target)
         return True
 
     def new(self, path: Path) -> Path:
@@ -103,6 +118,41 @@ def files_of_build(build: Path, link: Path) -> Iterator[BuildFiles | None]:
         link.rename(old)
     turn(link, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def reader_of_build(build: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a published file for `run_all`. What is exported is what readers get, so the warehouse is not read."""
+    with duckdb.connect(build, read_only=True) as connection:
+        set_session(connection)
+        # A file of a month has few groups of rows, so a second thread of DuckDB only waits, which costs CPU time too.
+        connection.execute("SET threads = 1")
+        yield connection
+
+
+def run_all(
+    connection: duckdb.DuckDBPyConnection, work: Sequence[Callable[[duckdb.DuckDBPyConnection], object]]
+) -> None:
+    """Write files, one for each core at a time, each with a connection of its own. Raises the first error."""
+    if not work:
+        return
+    with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="files") as writers:
+        for done in [writers.submit(_with_cursor, connection, each) for each in work]:
+            done.result()
+
+
+def _with_cursor(connection: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+    with connection.cursor() as cursor:
+        set_session(cursor)
+        work(cursor)
+
+
+def copy_rows(connection: duckdb.DuckDBPyConnection, table: Table, where: str, path: Path) -> None:
+    """Write rows of a table to a Parquet file, in the order of `Table.order`, if it has one. Raises duckdb.Error."""
+    order = f"ORDER BY {', '.join(table.order)}" if table.order else ""
+    connection.execute(
+        f"COPY (FROM {table.full_name} WHERE {where} {order}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+    )
 
 
 def months_of(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:

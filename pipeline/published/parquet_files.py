@@ -6,15 +6,21 @@ libraries open like a file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from pipeline.published.build_files import BuildFiles, files_of_build, months_of
-from pipeline.schema.render import quoted
+from pipeline.published.build_files import (
+    BuildFiles,
+    copy_rows,
+    files_of_build,
+    months_of,
+    reader_of_build,
+    run_all,
+)
 from pipeline.schema.tables import Table
-from pipeline.support.duckdb_session import set_session
 from pipeline.support.home import Home
 
 
@@ -26,23 +32,22 @@ def publish_parquet(build: Path, home: Home, tables: Sequence[Table]) -> BuildFi
     with files_of_build(build, home.parquet) as files:
         if files is None:
             return None
-        # A separate connection reads the published file, so that the Parquet files have what readers get.
-        with duckdb.connect(build, read_only=True) as connection:
-            set_session(connection)
-            for table in tables:
-                path = Path(f"{table.full_name}.parquet")
-                if not table.published_by:
-                    if not files.reuse(table, path):
-                        _copy(connection, table, "true", files.new(path))
-                    continue
-                for month, where in months_of(connection, table):
-                    if not files.reuse(table, path / f"{month}.parquet", month):
-                        _copy(connection, table, where, files.new(path / f"{month}.parquet"))
+        with reader_of_build(build) as connection:
+            run_all(connection, list(_unwritten(connection, files, build.parent / home.focus.name, tables)))
     return files
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, table: Table, where: str, path: Path) -> None:
-    connection.execute(
-        f"COPY (SELECT * FROM {table.full_name} WHERE {where}) TO {quoted(str(path))} "
-        "(FORMAT parquet, COMPRESSION zstd)"
-    )
+def _unwritten(
+    connection: duckdb.DuckDBPyConnection, files: BuildFiles, focus: Path, tables: Sequence[Table]
+) -> Iterator[Callable[[duckdb.DuckDBPyConnection], None]]:
+    """The work for each file that does not exist yet; those of FOCUS may be in its folder."""
+    for table in tables:
+        path = Path(f"{table.full_name}.parquet")
+        if not table.published_by:
+            if not files.reuse(table, path):
+                yield partial(copy_rows, table=table, where="true", path=files.new(path))
+            continue
+        for month, where in months_of(connection, table):
+            part = path / f"{month}.parquet"
+            if not (files.reuse(table, part, month) or files.share(part, focus / table.name / part.name)):
+                yield partial(copy_rows, table=table, where=where, path=files.new(part))

@@ -81,6 +81,8 @@ class Table:
     part_column: str | None = None
     """For a published table without `month_column`: day, month or instant by whose UTC months builds are updated.
     Whoever changes rows notes their months (`pipeline.models.unpublished`); for a view, its inputs' months count."""
+    order: tuple[str, ...] = ()
+    """Order in which rows are stored, if it is not that of the key."""
     is_published: bool = True
     is_view: bool = False
     """Whether it is a view in the warehouse, because its inputs are stored already. Readers get it as a table."""
@@ -158,6 +160,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether it is a kind of record that every vendor may supply: a view over the vendors' own tables."""
     month_column: str | None = None
     part_column: str | None = None
+    order: list[str] = []
     is_published: bool = True
     is_view: bool = False
     day_column: str | None = None
@@ -218,6 +221,10 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
     ):  # fmt: skip
         if named is not None and named not in by_name:
             raise DrawdownError(f"{where}: {what} {named} must be one of its columns")
+    wrong = (set(read.order) - by_name.keys()) | (set(read.key) - set(read.order)) if read.order else None
+    if wrong:
+        named = ", ".join(sorted(wrong))
+        raise DrawdownError(f"{where}: order has all columns of the key, and only the table's: {named}")
     for what, named in (("month_column", read.month_column), ("part_column", read.part_column)):
         if named is not None and by_name[named].is_nullable:
             raise DrawdownError(f"{where}: {what} {named} must never be NULL: its row would belong to no month")
@@ -231,6 +238,7 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
         warnings=tuple(read.warnings),
         month_column=read.month_column,
         part_column=read.part_column,
+        order=tuple(read.order),
         is_published=read.is_published,
         is_view=read.is_view,
         day_column=read.day_column,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from pipeline.staging.rate_tables import load_rates
 from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
 from pipeline.staging.storing import store_reading
 from pipeline.support.exact_json import NotJson, decode_json
+from pipeline.support.free_memory import return_freed_memory
 from pipeline.support.tabular import NotCsv, decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
@@ -108,6 +109,7 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
             _load_batch(connection, batch, read, records, report)
         if report.received >= _MANY_ROWS:
             use_all_threads(connection)
+            return_freed_memory()
     records.store()
     report.future_fetches = gathered.future_fetches
     summarize(connection, records.loaded_at)
@@ -165,7 +167,7 @@ def _empty(connection: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The decoded answers of a batch, all of one endpoint, and their rows by kind of record."""
+    """The answers of a batch, all of one endpoint, without their bodies, and their rows by kind of record."""
 
     vendor: Vendor
     endpoint: Endpoint
@@ -201,7 +203,8 @@ def _read(batch: pa.Table) -> _Read | None:
     good = batch.filter(pc.equal(batch.column("outcome"), "ok"))
     answers = [_landed(row, endpoint) for row in good.select(_READ).to_pylist()]
     readings = read_endpoint(endpoint, answers, money_is_float=vendor.money_is_float) if answers else []
-    return _Read(vendor, endpoint, answers, readings)
+    # The decoded bodies take several times the memory of their rows, and this waits until the rows before are stored.
+    return _Read(vendor, endpoint, [replace(answer, payload=None) for answer in answers], readings)
 
 
 def _load_batch(

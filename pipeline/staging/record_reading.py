@@ -149,14 +149,15 @@ def _find_rows(
         else:
             received.append(len(candidates))
             numbers = range(1, len(candidates) + 1)
-            if not all(type(row) is dict for row in candidates):
+            if not set(map(type, candidates)) <= {dict}:
                 rejects += [
                     Reject(index, number, where, "is_object", shown(row))
                     for number, row in zip(numbers, candidates, strict=True)
                     if not isinstance(row, dict)
                 ]
                 numbers = [number for number in numbers if isinstance(candidates[number - 1], dict)]
-            rows.add([candidates[number - 1] for number in numbers], index, numbers)
+                candidates = [candidates[number - 1] for number in numbers]
+            rows.add(candidates, index, numbers)
     return rows, received, rejects
 
 

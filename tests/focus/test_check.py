@@ -110,7 +110,14 @@ def test_an_absent_charge_is_named(charged: Workshop, charge: str, broken: set[t
 def test_a_wrong_estimate_is_named(charged: Workshop, change: str, broken: set[tuple[str, str]]) -> None:
     charged.connection.execute("BEGIN TRANSACTION")
     try:
-        charged.connection.execute(change.format("marts.focus_cost_and_usage_estimated"))
+        # A view cannot be changed.
+        for statement in (
+            "CREATE TABLE wrong AS FROM marts.focus_cost_and_usage_estimated",
+            "DROP VIEW marts.focus_cost_and_usage_estimated",
+            "CREATE TABLE marts.focus_cost_and_usage_estimated AS FROM wrong",
+            change.format("marts.focus_cost_and_usage_estimated"),
+        ):
+            charged.connection.execute(statement)
         assert set(charged.rows(_CHECK_ESTIMATED)) == broken
     finally:
         charged.connection.execute("ROLLBACK")
@@ -131,8 +138,9 @@ def test_an_account_that_is_another_one_under_a_second_name_is_charged_nothing(
         )
         # The earlier charges do not agree with it.
         assert {found for found, _ in charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED)} == {account_id}
-        mark_all_dirty(charged.connection, tables)
-        for table in tables:
+        recomputed = ("marts.focus_cost_and_usage", "marts.focus_estimates")
+        mark_all_dirty(charged.connection, recomputed)
+        for table in recomputed:
             recompute(charged.connection, discover()[table])
         assert charged.rows(_CHECK) + charged.rows(_CHECK_ESTIMATED) == []
         assert {table: charged.rows(f"FROM {table} ORDER BY ALL") for table in tables} == before

@@ -40,6 +40,7 @@ _STEPS = {
         "core.ledger_conventions",
     ],
     "marts.focus_cost_and_usage": ["core.drawdown_accounts", "marts.focus_cost_and_usage"],
+    "marts.focus_cost_and_usage_estimated": ["marts.focus_estimates"],
 }
 """Tables that a case makes on the way to its table."""
 

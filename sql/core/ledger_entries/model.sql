@@ -28,10 +28,10 @@ moved as (
     inner join core.ledger_periods as periods
         on
             stated.account_id = periods.account_id
-            and cast(stated.effective_at_utc at time zone 'UTC' as date) >= periods.from_date
+            and core.utc_date(stated.effective_at_utc) >= periods.from_date
             and (
                 periods.to_date is null
-                or cast(stated.effective_at_utc at time zone 'UTC' as date) <= periods.to_date
+                or core.utc_date(stated.effective_at_utc) <= periods.to_date
             )
     inner join core.account_units as units
         on

@@ -41,7 +41,7 @@ spans as (
 stated as (
     select
         account_id,
-        cast(date_trunc('month', effective_at_utc at time zone 'UTC') as date) as entry_month,
+        cast(date_trunc('month', core.utc_date(effective_at_utc)) as date) as entry_month,
         count(case when entry_kind = 'top_up' and stated_amount > 0 then 1 end) as credit_up_count,
         count(case when entry_kind = 'top_up' and stated_amount < 0 then 1 end) as credit_down_count,
         count(case when entry_kind in ('usage', 'renewal', 'tax') and stated_amount > 0 then 1 end) as debit_up_count,
@@ -51,7 +51,7 @@ stated as (
         min(first_observed_at_utc) as first_observed_at_utc
     from staging.ledger_entries
     where entry_status in ('settled', 'unknown')
-    group by account_id, cast(date_trunc('month', effective_at_utc at time zone 'UTC') as date)
+    group by account_id, cast(date_trunc('month', core.utc_date(effective_at_utc)) as date)
 ),
 
 -- Settled entries, or if there are none yet, all entries: each account with a ledger has a period.

@@ -60,7 +60,7 @@ days as (
 ledger_spend as (
     select
         entries.account_id,
-        cast(entries.effective_at_utc at time zone 'UTC' as date) as spend_date,
+        core.utc_date(entries.effective_at_utc) as spend_date,
         entries.unit_code,
         -sum(entries.entry_amount) as spend_amount
     from core.ledger_entries as entries
@@ -75,7 +75,7 @@ ledger_spend as (
             or (entries.entry_kind = 'refund' and entries.entry_amount > 0)
             or (entries.entry_kind = 'other' and entries.entry_amount < 0)
         )
-    group by entries.account_id, cast(entries.effective_at_utc at time zone 'UTC' as date), entries.unit_code
+    group by entries.account_id, core.utc_date(entries.effective_at_utc), entries.unit_code
 ),
 
 usage_spend as (

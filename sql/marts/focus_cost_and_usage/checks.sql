@@ -7,7 +7,7 @@ entries as (
         entries.account_id,
         entries.entry_id,
         entries.effective_at_utc,
-        date_trunc('month', entries.effective_at_utc at time zone 'UTC') at time zone 'UTC' as month_at_utc,
+        core.utc_midnight(date_trunc('month', core.utc_date(entries.effective_at_utc))) as month_at_utc,
         entries.entry_kind,
         entries.entry_amount,
         entries.entry_kind = 'top_up' or (entries.entry_kind = 'refund' and entries.entry_amount < 0) as is_purchase,
@@ -27,8 +27,8 @@ entries as (
         on
             entries.account_id = prices.account_id
             and entries.unit_code = prices.unit_code
-            and cast(entries.effective_at_utc at time zone 'UTC' as date) >= prices.from_date
-            and cast(entries.effective_at_utc at time zone 'UTC' as date) <= core.open_end(prices.to_date)
+            and core.utc_date(entries.effective_at_utc) >= prices.from_date
+            and core.utc_date(entries.effective_at_utc) <= core.open_end(prices.to_date)
     where
         entries.entry_status in ('settled', 'unknown')
         and (entries.entry_kind <> 'other' or entries.entry_amount < 0)
@@ -225,8 +225,8 @@ where
     ChargePeriodStart >= ChargePeriodEnd
     or ChargePeriodStart < BillingPeriodStart
     or ChargePeriodEnd > BillingPeriodEnd
-    or date_trunc('month', BillingPeriodStart at time zone 'UTC') <> BillingPeriodStart at time zone 'UTC'
-    or BillingPeriodStart at time zone 'UTC' + interval 1 month <> BillingPeriodEnd at time zone 'UTC'
+    or core.utc_midnight(date_trunc('month', core.utc_date(BillingPeriodStart))) <> BillingPeriodStart
+    or core.utc_midnight(last_day(core.utc_date(BillingPeriodStart)) + 1) <> BillingPeriodEnd
 union all
 select distinct
     account_id,

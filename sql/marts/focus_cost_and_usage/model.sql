@@ -27,7 +27,7 @@ entries as (
     select
         entries.account_id,
         entries.entry_id,
-        cast(entries.effective_at_utc at time zone 'UTC' as date) as charge_date,
+        core.utc_date(entries.effective_at_utc) as charge_date,
         entries.entry_kind,
         coalesce(entries.description, entries.vendor_entry_type) as description,
         entries.unit_code,
@@ -160,15 +160,14 @@ select
         as BillingAccountId,
     cast(null as varchar) as BillingAccountName,
     priced.currency_code as BillingCurrency,
-    (date_trunc('month', cast(priced.charge_date as timestamp)) + interval 1 month) at time zone 'UTC'
-        as BillingPeriodEnd,
-    date_trunc('month', cast(priced.charge_date as timestamp)) at time zone 'UTC' as BillingPeriodStart,
+    core.utc_midnight(last_day(priced.charge_date) + 1) as BillingPeriodEnd,
+    core.utc_midnight(date_trunc('month', priced.charge_date)) as BillingPeriodStart,
     priced.charge_category as ChargeCategory,
     cast(null as varchar) as ChargeClass,
     priced.description as ChargeDescription,
     priced.charge_frequency as ChargeFrequency,
-    cast(priced.charge_date + 1 as timestamp) at time zone 'UTC' as ChargePeriodEnd,
-    cast(priced.charge_date as timestamp) at time zone 'UTC' as ChargePeriodStart,
+    core.utc_midnight(priced.charge_date + 1) as ChargePeriodEnd,
+    core.utc_midnight(priced.charge_date) as ChargePeriodStart,
     priced.consumed_quantity as ConsumedQuantity,
     -- FOCUS units begin with a capital letter.
     case
