@@ -102,7 +102,7 @@ stated as (
         observed_at_utc,
         known_at_utc,
         unit_code,
-        cast(observed_at_utc at time zone 'UTC' as date) as read_date
+        core.utc_date(observed_at_utc) as read_date
     from paired
     where evidence_level = 'usage'
 ),

@@ -271,13 +271,13 @@ falls as (
     select
         account_id,
         unit_code,
-        cast(closed_at_utc at time zone 'UTC' as date) as fall_date,
+        core.utc_date(closed_at_utc) as fall_date,
         sum(usage_amount)
         + sum(case when evidence_level = 'balance' and residual_amount < 0 then residual_amount else 0 end)
             as fall_amount
     from nearby
     where evidence_level <> 'ledger'
-    group by account_id, unit_code, cast(closed_at_utc at time zone 'UTC' as date)
+    group by account_id, unit_code, core.utc_date(closed_at_utc)
 ),
 
 rises as (
@@ -290,8 +290,8 @@ rises as (
         on
             residuals.account_id = falls.account_id
             and residuals.unit_code = falls.unit_code
-            and falls.fall_date < cast(residuals.closed_at_utc at time zone 'UTC' as date)
-            and falls.fall_date >= cast(residuals.closed_at_utc at time zone 'UTC' as date) - 28
+            and falls.fall_date < core.utc_date(residuals.closed_at_utc)
+            and falls.fall_date >= core.utc_date(residuals.closed_at_utc) - 28
     where residuals.residual_amount > 0 and residuals.evidence_level <> 'ledger'
     group by residuals.account_id, residuals.closed_at_utc
 ),
@@ -326,8 +326,8 @@ compared as (
                     * case
                         when residuals.evidence_level = 'usage'
                             then
-                                1 + cast(residuals.closed_at_utc at time zone 'UTC' as date)
-                                - cast(residuals.opened_at_utc at time zone 'UTC' as date)
+                                1 + core.utc_date(residuals.closed_at_utc)
+                                - core.utc_date(residuals.opened_at_utc)
                         else residuals.entry_count
                     end
                     -- The missing part of a document has no more digits than documents have.
@@ -396,7 +396,7 @@ classified as (
             -- The ledger has not been read since.
             when
                 compared.polled_at_utc is null
-                and evidence.through_date < cast(compared.closed_at_utc at time zone 'UTC' as date)
+                and evidence.through_date < core.utc_date(compared.closed_at_utc)
                 then 'unknown'
             when compared.largest_amount is null or usual_amounts.account_id is not null then 'missing_entry'
             when abs(compared.residual_amount) < compared.largest_amount or compared.has_opposite

@@ -28,7 +28,7 @@ newest as (
 select
     -- ids
     charges.account_id,
-    cast(charges.due_at_utc at time zone 'UTC' as date) as due_date,
+    core.utc_date(charges.due_at_utc) as due_date,
     charges.charge_id,
     charges.due_at_utc,
 
@@ -54,4 +54,4 @@ cross join staging.build as build
 left join newest on charges.account_id = newest.account_id
 where
     (newest.first_fetch_id is null or charges.fetch_id >= newest.first_fetch_id)
-    and cast(charges.due_at_utc at time zone 'UTC' as date) >= cast(build.as_of_utc at time zone 'UTC' as date)
+    and core.utc_date(charges.due_at_utc) >= core.utc_date(build.as_of_utc)

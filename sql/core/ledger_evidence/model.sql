@@ -126,7 +126,7 @@ tested as (
     select
         account_id,
         closed_at_utc,
-        cast(date_trunc('month', closed_at_utc at time zone 'UTC') as date) as evidence_month,
+        cast(date_trunc('month', core.utc_date(closed_at_utc)) as date) as evidence_month,
         case when signed_amount = change_amount then 'signed ' else '' end
         || case when by_kind_amount = change_amount then 'by_kind ' else '' end
         || case when -signed_amount = change_amount then 'inverted ' else '' end

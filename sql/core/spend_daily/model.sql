@@ -186,7 +186,7 @@ shares as (
             least(intervals.closed_at_utc, (pieces.day + interval 1 day) at time zone 'UTC')
         ) / greatest(date_diff('microsecond', intervals.opened_at_utc, intervals.closed_at_utc), 1) as end_ratio,
         cast(pieces.last_day as date) = cast(pieces.day as date) as is_last_day,
-        cast(intervals.opened_at_utc at time zone 'UTC' as date) < cast(pieces.last_day as date) as is_spread
+        core.utc_date(intervals.opened_at_utc) < cast(pieces.last_day as date) as is_spread
     from intervals
     cross join
         lateral (

@@ -13,7 +13,7 @@ dirty_range as (
 added as (
     select
         bridge.account_id,
-        cast(date_trunc('month', bridge.closed_at_utc at time zone 'UTC') as date) as bridge_month,
+        cast(date_trunc('month', core.utc_date(bridge.closed_at_utc)) as date) as bridge_month,
         bridge.unit_code,
         bridge.evidence_level,
         arg_min(bridge.opening_amount, bridge.closed_at_utc) as opening_amount,
@@ -38,7 +38,7 @@ added as (
     where bridge.closed_at_utc >= dirty_range.from_utc and bridge.closed_at_utc < dirty_range.before_utc
     group by
         bridge.account_id,
-        cast(date_trunc('month', bridge.closed_at_utc at time zone 'UTC') as date),
+        cast(date_trunc('month', core.utc_date(bridge.closed_at_utc)) as date),
         bridge.unit_code,
         bridge.evidence_level
 ),

@@ -6,7 +6,7 @@ unconverted as (
         account_id,
         unit_code,
         reporting_unit_code,
-        cast(observed_at_utc at time zone 'UTC' as date) as balance_date
+        core.utc_date(observed_at_utc) as balance_date
     from marts.account_status
     where balance_amount is not null and reporting_balance_amount is null
 ),

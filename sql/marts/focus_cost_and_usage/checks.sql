@@ -191,8 +191,8 @@ margins as (
     cross join
         lateral (
             select
-                statements.usage_date = cast(bridged.opened_at_utc at time zone 'UTC' as date) as is_first,
-                statements.usage_date = cast(bridged.closed_at_utc at time zone 'UTC' as date) as is_last
+                statements.usage_date = core.utc_date(bridged.opened_at_utc) as is_first,
+                statements.usage_date = core.utc_date(bridged.closed_at_utc) as is_last
         ) as ends
     group by bridged.account_id, bridged.from_at_utc
 ),
@@ -207,8 +207,8 @@ used as (
         on
             bridged.account_id = usage_days.account_id
             and bridged.unit_code = usage_days.unit_code
-            and cast(bridged.opened_at_utc at time zone 'UTC' as date) <= usage_days.usage_date
-            and cast(bridged.closed_at_utc at time zone 'UTC' as date) > usage_days.usage_date
+            and core.utc_date(bridged.opened_at_utc) <= usage_days.usage_date
+            and core.utc_date(bridged.closed_at_utc) > usage_days.usage_date
     left join marts.focus_cost_and_usage as charges
         on
             usage_days.account_id = charges.x_AccountId

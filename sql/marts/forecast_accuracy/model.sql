@@ -86,7 +86,7 @@ claimed as (
         on
             due.account_id = claims.account_id
             and due.unit_code = claims.unit_code
-            and due.issue_date = cast(claims.observed_at_utc at time zone 'UTC' as date)
+            and due.issue_date = core.utc_date(claims.observed_at_utc)
     where claims.claim = 'estimated_expenses' and claims.covers_to_date >= claims.covers_from_date
     group by due.account_id, due.issue_date, due.horizon_days
 ),

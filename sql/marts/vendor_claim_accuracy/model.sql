@@ -13,7 +13,7 @@ dated as (
         covers_from_date,
         covers_to_date,
         covers_to_date - covers_from_date + 1 as horizon_days,
-        cast(observed_at_utc at time zone 'UTC' as date) as claim_date
+        core.utc_date(observed_at_utc) as claim_date
     from core.vendor_claims
     where covers_from_date is not null and covers_to_date is not null
 ),

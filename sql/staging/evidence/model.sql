@@ -91,7 +91,7 @@ evidence as (
             least(
                 coalesce(facts.first_date, listed_days.through_date),
                 listed_days.through_date,
-                coalesce(cast(readings.first_at at time zone 'UTC' as date), listed_days.through_date)
+                coalesce(core.utc_date(readings.first_at), listed_days.through_date)
             ),
             case when listed_days.record_kind = 'usage_days' then unbroken_windows.from_date end
         ) as first_date
@@ -104,8 +104,8 @@ evidence as (
         account_id,
         'balance' as basis,
         false as is_fallback,
-        cast(last_at at time zone 'UTC' as date) as through_date,
-        cast(first_at at time zone 'UTC' as date) as first_date
+        core.utc_date(last_at) as through_date,
+        core.utc_date(first_at) as first_date
     from readings
 ),
 
