@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -63,6 +63,20 @@ class BuildFiles:
             return False
         self.written.append(path)
         return True
+
+    def months_of(self, connection: duckdb.DuckDBPyConnection, table: Table, folder: Path) -> list[tuple[str, str]]:
+        """Months of a table that is published by month: the name of each one's file, and the condition for its rows.
+
+        `folder` is the table's: the months that have not changed are those of the build before.
+        """
+        rewritten = self.record.rewritten.get(table.full_name, []) if self.record else ALL_ROWS
+        before = {path.stem for path in (self.before / folder).glob("*.parquet")} if self.before else set()
+        if before and rewritten != ALL_ROWS:
+            changed = _months_with_rows(connection, table, rewritten)
+            months = sorted((before - {_EMPTY, *rewritten}).union(changed))
+        else:
+            months = _months_with_rows(connection, table, _all_months(connection, table))
+        return [(month, _in_month(table, month)) for month in months] or [(_EMPTY, "false")]
 
     def _link(self, existing: Path, path: Path) -> bool:
         if not existing.is_file():
@@ -155,19 +169,28 @@ def copy_rows(connection: duckdb.DuckDBPyConnection, table: Table, where: str, p
     )
 
 
-def months_of(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:
-    """Months of a table that is published by month: the name of each one's file, and the condition for its rows."""
+def _months_with_rows(connection: duckdb.DuckDBPyConnection, table: Table, months: Iterable[str]) -> list[str]:
+    """Those of some months in which a table has rows."""
+    wanted = list(months)
+    # DuckDB skips the rows of other months, and stops at the first of this one.
+    exist = (f"EXISTS (SELECT 1 FROM {table.full_name} WHERE {_in_month(table, month)})" for month in wanted)
+    (found,) = connection.execute(f"SELECT {', '.join(exist)}").fetchall() if wanted else [()]
+    return [month for month, has_rows in zip(wanted, found, strict=True) if has_rows]
+
+
+def _all_months(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
+    """The months from the first row of a table to its last."""
     day, ends = table.published_by, ("min", "max")
     zone = " AT TIME ZONE 'UTC'" if _is_instant(table) else ""
-    (bounds,) = connection.execute(
+    ((first, last),) = connection.execute(
         f"SELECT {', '.join(f'CAST({end}({day}){zone} AS DATE)' for end in ends)} FROM {table.full_name}"
     ).fetchall()
-    months = list(_months_between(*bounds)) if None not in bounds else []
-    conditions = [(f"{month:%Y-%m}", in_months(table, [month])) for month in months]
-    # DuckDB skips the rows of other months, and stops at the first of this one.
-    exist = (f"EXISTS (SELECT 1 FROM {table.full_name} WHERE {where})" for _, where in conditions)
-    (found,) = connection.execute(f"SELECT {', '.join(exist)}").fetchall() if conditions else [()]
-    return [each for each, has_rows in zip(conditions, found, strict=True) if has_rows] or [(_EMPTY, "false")]
+    return [f"{month:%Y-%m}" for month in _months_between(first, last)] if first else []
+
+
+def _in_month(table: Table, month: str) -> str:
+    """Condition for the rows of a month."""
+    return in_months(table, [date.fromisoformat(f"{month}-01")])
 
 
 def _is_instant(table: Table) -> bool:

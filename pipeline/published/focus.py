@@ -18,7 +18,6 @@ from pipeline.published.build_files import (
     BuildFiles,
     copy_rows,
     files_of_build,
-    months_of,
     reader_of_build,
     run_all,
 )
@@ -61,7 +60,7 @@ def _unwritten(
 ) -> Iterator[Callable[[duckdb.DuckDBPyConnection], None]]:
     """The work for each billing period with a file that does not exist yet; `tables` may have its Parquet file."""
     for table in TABLES:
-        for period, where in months_of(connection, table):
+        for period, where in files.months_of(connection, table, Path(table.name)):
             parquet = Path(table.name) / f"{period}.parquet"
             is_there = files.reuse(table, parquet, period) or files.share(
                 parquet, tables / f"{table.full_name}.parquet" / parquet.name
@@ -93,7 +92,9 @@ def _write_csv(table: Table, parquet: Path, csv: Path) -> None:
     with csv.open("wb") as file:
         for start in range(0, max(count, 1), _ROWS_AT_ONCE):
             part = rows.slice(start, _ROWS_AT_ONCE).collect()
-            safe = [_safe(part[name]) for name in texts]
+            # There are few different texts, and nearly always none is odd.
+            found = part.select(pl.col(texts).unique().str.contains(_IS_ODD).any()).row(0, named=True)
+            safe = [_safe(part[name]) for name, is_odd in found.items() if is_odd]
             part.with_columns(safe).write_csv(file, include_header=not start, datetime_format=_INSTANT)
 
 
@@ -101,7 +102,7 @@ def _safe(texts: pl.Series) -> pl.Series:
     """Texts as spreadsheets and terminals can show them."""
     different = texts.unique()
     odd = different.filter(different.str.contains(_IS_ODD).fill_null(False)).to_list()
-    return texts.replace(odd, [_shown(text) for text in odd]) if odd else texts
+    return texts.replace(odd, [_shown(text) for text in odd])
 
 
 def _shown(text: str) -> str:

@@ -16,7 +16,6 @@ from pipeline.published.build_files import (
     BuildFiles,
     copy_rows,
     files_of_build,
-    months_of,
     reader_of_build,
     run_all,
 )
@@ -47,7 +46,7 @@ def _unwritten(
             if not files.reuse(table, path):
                 yield partial(copy_rows, table=table, where="true", path=files.new(path))
             continue
-        for month, where in months_of(connection, table):
+        for month, where in files.months_of(connection, table, path):
             part = path / f"{month}.parquet"
             if not (files.reuse(table, part, month) or files.share(part, focus / table.name / part.name)):
                 yield partial(copy_rows, table=table, where=where, path=files.new(part))
