@@ -56,7 +56,13 @@ def status(
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="One SQL statement over the published tables.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help="SQL statements over the published tables, separated by semicolons; - reads them from standard input.",
+            show_default=False,
+        ),
+    ] = None,
     output_format: Annotated[
         str,
         typer.Option(
@@ -66,11 +72,12 @@ def sql(
             autocompletion=completion.one_of("table", "csv", "json", "parquet"),
         ),
     ] = "table",
+    file: Annotated[str | None, typer.Option("--file", metavar="PATH", help="Read the statements from a file.")] = None,
 ) -> None:
     """Query the published tables, read-only."""
-    from pipeline.cli.query import show
+    from pipeline.cli.query import read_statements, show
 
-    show(Home.from_environment(), query, output_format)
+    show(Home.from_environment(), read_statements(query, file), output_format)
 
 
 @app.command()

@@ -18,13 +18,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from pipeline.support.errors import DrawdownError
+from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.printable import printable, printable_json
 from pipeline.support.tabular import FORMULA_STARTS
 from pipeline.support.wording import amount, count
 
 if TYPE_CHECKING:
-    import duckdb
+    import pyarrow as pa
     from rich.console import Console
     from rich.segment import Segment
     from rich.text import Text
@@ -179,9 +179,7 @@ def write_json(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """
     import msgspec
 
-    for name in names:
-        if list(names).count(name) > 1:
-            raise DrawdownError(f"two columns are called {name!r}; give one of them another name with AS")
+    _check_names(names)
     objects = [dict(zip(names, map(_jsonable, row), strict=True)) for row in rows]
     print(printable_json(msgspec.json.format(msgspec.json.encode(objects), indent=2).decode()))
 
@@ -206,12 +204,28 @@ def _jsonable(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else cell(value)
 
 
-def write_parquet(result: duckdb.DuckDBPyRelation, target: BinaryIO) -> None:
-    """Write a query's result as Parquet, types kept."""
+def write_parquet(table: pa.Table, target: BinaryIO) -> None:
+    """Write rows as Parquet, types kept.
+
+    Raises DrawdownError if two columns have the same name, which most readers of Parquet refuse, or if Parquet has no
+    type for a column.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = result.to_arrow_table()
-    pq.write_table(table, target, compression="zstd")
+    _check_names(table.column_names)
+    try:
+        pq.write_table(table, target, compression="zstd")
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as problem:
+        raise DrawdownError(
+            f"Parquet has no type for a column: {first_line(problem)}; cast it to another type"
+        ) from None
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if list(names).count(name) > 1:
+            raise DrawdownError(f"two columns are called {name!r}; give one of them another name with AS")
 
 
 # -- short tables -------------------------------------------------------------------------------------------------

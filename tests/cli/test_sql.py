@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -176,6 +177,47 @@ def test_parquet_keeps_the_types(desk: Desk) -> None:
     assert table.column("balance_amount").to_pylist() == [each["balance_amount"] for each in exact]
 
 
+def test_an_interval_is_written_as_duckdb_writes_it(desk: Desk) -> None:
+    query = """SELECT INTERVAL '1 year 2 days' AS i, [INTERVAL '40 days 3 hours'] AS "INTERVAL", 'INTERVAL' AS word"""
+    assert desk("sql", query, "--format", "csv").stdout.splitlines() == [
+        "i,INTERVAL,word",
+        '1 year 2 days,"[""40 days 03:00:00""]",INTERVAL',
+    ]
+    row = {"i": "1 year 2 days", "INTERVAL": ["40 days 03:00:00"], "word": "INTERVAL"}
+    assert json.loads(desk("sql", query, "--format", "json").stdout) == [row]
+    assert pq.read_table(io.BytesIO(raw(desk, "sql", query, "--format", "parquet"))).to_pylist() == [row]
+
+
+def test_parquet_is_refused_in_a_line_where_readers_would_fail(desk: Desk) -> None:
+    for query, line in {
+        "SELECT 1 AS a, 2 AS a": "two columns are called 'a'; give one of them another name with AS",
+        "SELECT 1::UNION(x INTEGER, y VARCHAR) AS u": "Parquet has no type for a column: ",
+    }.items():
+        done = desk("sql", query, "--format", "parquet")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith(f"drawdown: {line}")
+
+
+def test_statements_come_from_the_argument_standard_input_or_a_file(desk: Desk, tmp_path: Path) -> None:
+    text = "SELECT 'π' AS a;\n\nSELECT 2 AS b -- the last\n"
+    shown = "a\n─\nπ\n\nb\n─\n2\n"
+    script = tmp_path / "two.sql"
+    script.write_text(text, encoding="utf-8-sig")
+    piped = subprocess.run(
+        [DRAWDOWN, "sql", "-"], env=desk.environment(), input=text, capture_output=True, text=True, check=False
+    )
+    for done in (desk("sql", text), desk("sql", "--file", str(script)), piped):
+        assert (done.returncode, done.stdout, done.stderr) == (0, shown, "1 row\n1 row\n")
+
+
+def test_a_file_of_statements_that_cannot_be_read_is_named(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "latin.sql").write_bytes("SELECT 'é'".encode("latin-1"))
+    for name, words in {"latin.sql": ": byte 9 is not UTF-8; save it as UTF-8", "none.sql": ": No such file"}.items():
+        done = desk("sql", "--file", str(tmp_path / name))
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert f"{name}{words}" in done.stderr
+
+
 NO_STATEMENT = 'there is no statement to run; try: drawdown sql "from marts.account_status"'
 READ_ONLY = "attached in read-only mode"
 NO_FILES = "File system LocalFileSystem has been disabled by configuration"
@@ -295,6 +337,10 @@ def test_a_request_that_means_nothing_is_refused_as_such(desk: Desk) -> None:
         ("  ;", "--format", "json"): NO_STATEMENT,
         ("/* only a comment */",): NO_STATEMENT,
         ("SELECT 1", "--format", "xml"): "--format xml: known formats are table, csv, json, parquet",
+        (): "give a statement, or - to read standard input, or --file with a path",
+        ("SELECT 1", "--file", "x.sql"): "give a statement, or - to read standard input, or --file with a path",
+        ("SELECT 1; SELECT 2", "--format", "csv"): "--format csv holds the rows of one statement, and 2 return rows: "
+        "run each by itself",
         ("BEGIN", "--format", "parquet"): "--format parquet needs a statement that returns rows, such as a SELECT",
     }
     for arguments, line in wrong.items():
