@@ -28,6 +28,10 @@ _REDIRECTED = re.compile(r"error=3[0-9][0-9]\b")
 _TOKEN_LENGTH = 10
 
 
+_KINDS: Final = {"critical": "failure", "warning": "warning", "unknown": "warning", "recovered": "success"}
+"""Apprise's types of messages; anything else is `info`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Reason why a message was not delivered."""
@@ -38,6 +42,11 @@ class Failure:
     """The message may have arrived nevertheless."""
 
 
+def redacted_logs(url: Secret) -> contextlib.AbstractContextManager[object]:
+    """A block in which no log line of any library shows the URL or a part of it that could be a token."""
+    return _captured_lines(_redactor(url))
+
+
 def most_characters(url: Secret) -> int:
     """Maximum length of title and body together that every service behind a URL accepts."""
     with _captured_lines(_redactor(url)):
@@ -45,8 +54,11 @@ def most_characters(url: Secret) -> int:
     return min([MOST_CHARACTERS, *known])
 
 
-def send(url: Secret, title: str, body: str) -> Failure | None:
-    """Send a message once; returns the failure, or None. Thread-safe."""
+def send(url: Secret, title: str, body: str, kind: str = "watch") -> Failure | None:
+    """Send a message once; returns the failure, or None. Thread-safe.
+
+    `kind` is its worst severity, or `recovered`: services mark messages by it, such as with a colour.
+    """
     # Apprise logs that it does not know a URL, and quotes the URL.
     with _captured_lines(_redactor(url)) as lines:
         services = _services(url)
@@ -54,7 +66,7 @@ def send(url: Secret, title: str, body: str) -> Failure | None:
             return Failure(f"the URL in {url.name} is not one that Apprise knows", is_unknown=False)
         # One service at a time: given several, Apprise sends from its own threads, whose log lines cannot be assigned
         # to a recipient.
-        delivered = [_notify(service, title, body) for service in services]
+        delivered = [_notify(service, title, body, kind) for service in services]
     if all(delivered):
         return None
     warnings = [line for level, line in lines if level >= logging.WARNING]
@@ -66,12 +78,13 @@ def send(url: Secret, title: str, body: str) -> Failure | None:
     return Failure(f"the message through {url.name} was not delivered: {why}", is_unknown=is_unknown)
 
 
-def _notify(service: Any, title: str, body: str) -> bool:
+def _notify(service: Any, title: str, body: str, kind: str) -> bool:
     import apprise
 
     channel = apprise.Apprise()
     channel.add(service)
-    return bool(channel.notify(title=printable(title), body=printable_lines(body.split("\n"))))
+    shown = printable_lines(body.split("\n"))
+    return bool(channel.notify(title=printable(title), body=shown, notify_type=_KINDS.get(kind, "info")))
 
 
 def _services(url: Secret) -> list[Any]:

@@ -114,7 +114,8 @@ def deliver(
             )
             continue
         try:
-            mailings.append(_mailing(recipient, url_of(recipient), sendable, ledger, home, clock, run_id))
+            report = policy.report_url or str(home.published / "report" / "index.html")
+            mailings.append(_mailing(recipient, url_of(recipient), sendable, ledger, report, home, clock, run_id))
         except DrawdownError as unusable:
             done.problems.append(f"alerts: {unusable}; the next run tries again")
     _send_all(mailings)
@@ -135,6 +136,7 @@ def _mailing(
     url: Secret,
     due_events: Sequence[DueEvent],
     ledger: Ledger,
+    report: str,
     home: Home,
     clock: Clock,
     run_id: str,
@@ -152,7 +154,7 @@ def _mailing(
         preface = f"No message could be delivered since {outage.since:%Y-%m-%d %H:%M} UTC. The current state follows."
     messages = compose(
         events,
-        home.published / "report" / "index.html",
+        report,
         limit=most_characters(url),
         delivered=delivered,
         notes={each.event.event_id: each.note for each in due_events if each.note},
@@ -274,7 +276,7 @@ class _Mailing:
     def _try(self, message: Message) -> list[Failure]:
         failures: list[Failure] = []
         for wait in (*_WAITS[: TRIES - 1], None):
-            failure = send(self.url, message.title, message.body)
+            failure = send(self.url, message.title, message.body, message.kind)
             if failure is None:
                 break
             failures.append(failure)
@@ -353,7 +355,7 @@ def send_without_journal(urls: dict[str, Secret], title: str, body: str) -> set[
 
     def send_one(recipient: str, url: Secret) -> None:
         with contextlib.suppress(Exception):
-            if send(url, title, body) is None:
+            if send(url, title, body, "warning") is None:
                 arrived.add(recipient)
 
     threads = [threading.Thread(target=send_one, args=each, daemon=True) for each in urls.items()]

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pipeline.alerts.state_machine import Event
 from pipeline.schema.severities import EVERY_ACCOUNT, RUN_FAILED, URGENCY
 from pipeline.support.printable import printable, printable_lines
-from pipeline.support.wording import instant
+from pipeline.support.wording import count, instant
 
 MOST_CHARACTERS: Final = 2_000
 """Characters of a message, title included: Discord's limit, the smallest that chat services document. A smaller limit
@@ -24,6 +23,8 @@ MOST_IN_FULL: Final = 10
 """Messages of a run with complete paragraphs; the following ones list headlines only."""
 MOST_MESSAGES: Final = 20
 """Messages to a recipient in one run; the rest waits for the next run."""
+_MOST_OTHERS: Final = 80
+"""Characters of a title for the accounts after the first."""
 _LEAST_ROOM: Final = 40
 """Characters reserved for events, however long the title and the report's path are."""
 
@@ -78,13 +79,15 @@ class Message:
     title: str
     body: str
     event_ids: tuple[str, ...]
+    kind: str
+    """How the service marks it: a severity of LEVELS, or `recovered` if nothing in it is bad."""
     delivered_length: int | None = None
     """If the message ends within its event's paragraph: the number of characters of it delivered by then."""
 
 
 def compose(
     events: Sequence[Event],
-    report: Path,
+    report: str,
     *,
     limit: int = MOST_CHARACTERS,
     delivered: Mapping[str, int] | None = None,
@@ -93,10 +96,10 @@ def compose(
 ) -> list[Message]:
     """Compose the messages of a run: what, when, how certain, how much to pay, where to look; most urgent events first.
 
-    `limit` is the maximum length of title and body together. `delivered` gives, by event id, how many characters of an
-    event's paragraph have already arrived: it continues there. `notes`, by event id, follow the event's text; `preface`
-    begins the first message if the limit has room for it. Returns at most MOST_MESSAGES; events without a message wait
-    for the next run.
+    `report` is the path or address of the report. `limit` is the maximum length of title and body together. `delivered`
+    gives, by event id, how many characters of an event's paragraph have already arrived: it continues there. `notes`,
+    by event id, follow the event's text; `preface` begins the first message if the limit has room for it. Returns at
+    most MOST_MESSAGES; events without a message wait for the next run.
     """
     notes = notes or {}
     ordered = sorted(events, key=lambda each: (each.event == "recovered", URGENCY.index(each.severity)))
@@ -104,7 +107,8 @@ def compose(
     head = preface if len(preface) <= limit // 4 else ""
     # The longest possible title, and the blank lines between title, paragraphs and tail.
     reserve = (
-        len(_title(ordered, ordered, "(message 99 of 99)", limit))
+        max((len(_title([each], "(message 99 of 99)", limit)) for each in ordered), default=0)
+        + min(_MOST_OTHERS, limit // 8)
         + 2
         + sum(len(each) + 2 for each in (head, tail) if each)
     )
@@ -121,7 +125,8 @@ def compose(
         place = f"(message {number} of {len(parts)})" if len(parts) > 1 else ""
         messages.append(
             Message(
-                title=_title(part.events, ordered, place, limit),
+                title=_title(part.events, place, limit),
+                kind=_kind(part.events),
                 body="\n\n".join(filter(None, (head if number == 1 else "", part.text, tail))),
                 event_ids=tuple(event.event_id for event in part.events),
                 delivered_length=part.delivered_length,
@@ -189,7 +194,7 @@ def _paragraph(event: Event, notes: Mapping[str, str]) -> str:
     return f"{about}\n{shown}".rstrip()
 
 
-def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:
+def _tail(ordered: Sequence[Event], report: str, limit: int) -> str:
     accounts = list(dict.fromkeys(each.account_id for each in ordered if each.account_id != EVERY_ACCOUNT))
     command = f"explain {accounts[0] if len(accounts) == 1 else 'ACCOUNT'}" if accounts else "status"
     where = f"Where to look: drawdown {command}"
@@ -197,17 +202,31 @@ def _tail(ordered: Sequence[Event], report: Path, limit: int) -> str:
     return next(each for each in tails if len(each) <= limit // 4)
 
 
-def _title(covered: Sequence[Event], ordered: Sequence[Event], place: str, limit: int) -> str:
-    """State what a message covers, if there are several."""
+def _kind(covered: Sequence[Event]) -> str:
+    """The worst severity of the events of a message."""
+    bad = [each.severity for each in covered if each.event != "recovered"]
+    return min(bad, key=URGENCY.index) if bad else "recovered"
+
+
+def _title(covered: Sequence[Event], place: str, limit: int) -> str:
+    """The worst fact of a message, and the other accounts in it."""
     several = f" {place}" if place else ""
-    if len(ordered) == 1:
-        title = f"Drawdown: {headline(ordered[0])}"
-    else:
-        bad = [each for each in covered if each.event != "recovered"]
-        counts = [(sum(each.severity == severity for each in bad), severity) for severity in URGENCY]
-        counts.append((len(covered) - len(bad), "recovered"))
-        counted = ", ".join(f"{count} {what}" for count, what in counts if count)
-        of_all = f" of {len(ordered)}" if place else ""
-        title = f"Drawdown: {len(covered)}{of_all} changes: {counted}"
-    # A text message (SMS) has room for its subject only.
-    return f"{title}{several}" if len(title) + len(several) <= limit // 4 else f"Drawdown{several}"
+    title = f"Drawdown: {headline(covered[0])}"
+    if len(title) + len(several) > limit // 4:
+        # A text message (SMS) has room for its subject only.
+        return f"Drawdown{several}"
+    return f"{title}{_others(covered, min(_MOST_OTHERS, limit // 8))}{several}"
+
+
+def _others(covered: Sequence[Event], room: int) -> str:
+    """Accounts of a message other than that of its first event, as many as fit, or the number of further events."""
+    first, *rest = covered
+    names = list(dict.fromkeys(each.account_id for each in rest))
+    names = [name for name in names if name not in (first.account_id, EVERY_ACCOUNT)]
+    for shown in range(len(names), 0, -1):
+        left = len(names) - shown
+        listed = f"; also {', '.join(names[:shown])}{f' and {left} more' if left else ''}"
+        if len(listed) <= room:
+            return listed
+    more = f"; {count(len(rest), 'more change')}"
+    return more if rest and len(more) <= room else ""

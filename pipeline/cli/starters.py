@@ -17,6 +17,7 @@ ACCOUNTS_TOML = """\
 
 reporting_currency = "EUR"           # currency of fleet totals, converted by ECB reference rates
 # notify_url_env = "DRAWDOWN_NOTIFY_URL"   # NAME of the variable with the Apprise URL that alerts are sent to
+# heartbeat_url_env = "DRAWDOWN_HEARTBEAT_URL" # NAME of the variable with an address to request after each good run
 # publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; NAME of the variable
 # allow_http_loopback = true         # only for a sandbox on this machine
 
@@ -25,6 +26,7 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # quiet_hours = "22:00-07:00"        # alerts are held back, and sent as one message afterwards
 # timezone = "Europe/Berlin"         # of the quiet hours; default UTC
 # critical_waits = true              # quiet hours also hold back critical alerts
+# report_url = "https://reports.example.com/"   # where messages say that the report is
 # severities = { stale = "critical", anomaly = "warning", drift = "off" }   # by rule
 
 [accounts.vpsbg-main]                # the account's name in every table: small letters, digits, - and _

@@ -8,6 +8,7 @@ import dagster as dg
 
 from pipeline import settings
 from pipeline.alerts.delivery import deliver, sole_deliverer
+from pipeline.alerts.heartbeat import beat
 from pipeline.alerts.journal import JournalCopy
 from pipeline.alerts.run_failures import run_succeeded
 from pipeline.models import quarantine
@@ -244,7 +245,15 @@ def _send_messages(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) 
         if warehouse.has_published:
             run_succeeded(ledger, own, home, clock, run_id)
             ledger = journal.ledger(home.landing)
-        return deliver(ledger, own.alerts, own.alert_recipients(), own.notify_url, home, clock, run_id).problems
+        problems = deliver(ledger, own.alerts, own.alert_recipients(), own.notify_url, home, clock, run_id).problems
+    return [*problems, *_beat(own)] if warehouse.has_published else problems
+
+
+def _beat(own: settings.Settings) -> list[str]:
+    """Send the heartbeat, if there is one, after everything else of the run; returns the problem as a line."""
+    url = own.heartbeat_url()
+    problem = beat(url) if url else None
+    return [f"alerts: {problem}"] if problem else []
 
 
 def _files(written: list[Path]) -> dg.MaterializeResult:

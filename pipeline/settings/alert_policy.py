@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.schema.severities import ALERT_RULES, LEVELS
 from pipeline.settings.table import Requirement, SettingsTable, mistake, shown_key
-from pipeline.settings.values import Flag
+from pipeline.settings.values import Flag, fits
 from pipeline.support.errors import unknown
 
 OFF: Final = "off"
@@ -72,6 +72,12 @@ Severities = Annotated[
 ]
 
 
+_WEB = re.compile(r"https?://[^\s/?#]+\S{0,300}")
+ReportUrl = Annotated[
+    str, fits(_WEB.fullmatch), Requirement('must be an address in quotes, such as "https://reports.example.com/"')
+]
+
+
 class Policy(SettingsTable):
     """Which alerts exist, how severe they are, and when they are sent."""
 
@@ -85,6 +91,8 @@ class Policy(SettingsTable):
     """IANA name, such as Europe/Berlin."""
     critical_waits: Flag = False
     """Whether quiet hours also hold back critical alerts."""
+    report_url: ReportUrl | None = None
+    """Address of the report that messages show instead of its path on this machine."""
     severities: Severities = Field(default={})
     """By rule, differences from ALERT_RULES: one of LEVELS, or `off`."""
 

@@ -58,6 +58,8 @@ class Settings(SettingsTable):
     allow_http_loopback: Flag = False
     notify_variable: UrlVariable | None = Field(default=None, validation_alias="notify_url_env")
     """Environment variable with the Apprise URL of recipients for every account."""
+    heartbeat_variable: UrlVariable | None = Field(default=None, validation_alias="heartbeat_url_env")
+    """Environment variable with an address that is requested after each run that published a build."""
     publish: Publish = Publish()
     alerts: Policy = Field(default=Policy(), title="[alerts]")
     accounts: Annotated[
@@ -117,8 +119,18 @@ class Settings(SettingsTable):
         whose = f"account {account}: " if account and variable != self.notify_variable else ""
         return read_secret(variable, f"{self.source}: {whose}notify_url_env")
 
+    def heartbeat_url(self) -> Secret | None:
+        """Address to request after each run that published a build, if any.
+
+        Raises UsageError if the variable is not set or holds no URL.
+        """
+        if self.heartbeat_variable is None:
+            return None
+        return read_secret(self.heartbeat_variable, f"{self.source}: heartbeat_url_env")
+
     def check_recipients(self) -> None:
         """Raise UsageError if a variable that the settings name for messages is not set or holds no URL."""
+        self.heartbeat_url()
         for variable in dict.fromkeys(name for names in self.recipients().values() for name in names):
             self.notify_url(variable)
 

@@ -60,7 +60,7 @@ class Channel:
     """URLs of recipients other than `url`."""
 
     def hear(self, request: Request) -> Response:
-        self.heard.append({"title": request.json["title"], "message": request.json["message"]})
+        self.heard.append({name: request.json[name] for name in ("title", "message", "type")})
         if self.breaks_off:
             self.breaks_off -= 1
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)

@@ -44,11 +44,28 @@ def test_several_transitions_are_one_message_with_the_most_urgent_first(channel:
     channel.deliver(9)
     [message] = channel.heard
     # An alert that opened, recovered and opened again is sent once, in its current state.
-    assert message["title"] == "Drawdown: 3 changes: 1 critical, 2 warning"
+    assert message["title"] == "Drawdown: main is critical; 2 more changes"
     assert message["message"].split("\n")[0] == "main is critical (runway alert opened 2026-03-02 13:00 UTC)."
     assert message["message"].endswith(
         f"Where to look: drawdown explain main, or {channel.home.path}/published/report/index.html"
     )
+
+
+def test_a_message_is_marked_by_its_worst_event_and_names_the_address_of_the_report(channel: Channel) -> None:
+    channel.policy = Policy(report_url="https://reports.example.com/drawdown/")
+    timeline = Timeline()
+    timeline.play("fine dire")
+    channel.land(timeline)
+    channel.deliver()
+    opened = len(timeline.events)
+    timeline.play("fine fine")
+    channel.land(timeline, opened)
+    channel.deliver(9)
+    assert [message["type"] for message in channel.heard] == ["failure", "success"]
+    for message in channel.heard:
+        assert message["message"].endswith(
+            "Where to look: drawdown explain main, or https://reports.example.com/drawdown/"
+        )
 
 
 def test_a_process_killed_between_sending_and_recording_sends_once_more_and_marks_it(alerted: Channel) -> None:
@@ -140,7 +157,7 @@ def test_quiet_hours_hold_back_everything_except_critical_alerts(channel: Channe
     channel.deliver(3)
     assert len(channel.heard) == 1
     channel.deliver(4)
-    assert channel.heard[1]["title"] == "Drawdown: 2 changes: 1 warning, 1 recovered"
+    assert channel.heard[1]["title"] == "Drawdown: main is below your limit; 1 more change"
     channel.deliver(5)
     assert len(channel.heard) == 2
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +25,7 @@ from tests.alerts.timelines import START
 
 __all__ = ["channel"]
 
-REPORT = Path("/state/published/report/index.html")
+REPORT = "/state/published/report/index.html"
 REASON = (
     "Expected to run dry by 2026-11-24 (10 % chance by 2026-11-23, 90 % by 2026-11-25); spend is 1,262.36 EUR a day, "
     "the average of 28 days. The chance of running dry within 7 days is over 99 %. Order 48,259 EUR today, which is late."
@@ -66,7 +65,8 @@ def _size(message: Message) -> int:
 
 def test_few_events_are_one_message_with_what_when_how_sure_and_where_to_look() -> None:
     [message] = compose([event(1), event(2, "It has recovered.", event="recovered")], REPORT)
-    assert message.title == "Drawdown: 2 changes: 1 critical, 1 recovered"
+    assert message.title == "Drawdown: agency-1 is critical; also agency-2"
+    assert message.kind == "critical"
     assert message.body == (
         f"agency-1 is critical (runway alert opened 2026-03-02 08:00 UTC).\n{REASON}\n\n"
         "agency-2 has enough days left again (runway alert recovered 2026-03-02 08:00 UTC).\nIt has recovered.\n\n"
@@ -78,9 +78,9 @@ def test_few_events_are_one_message_with_what_when_how_sure_and_where_to_look() 
 def test_many_events_are_several_messages_that_each_state_their_part() -> None:
     messages = compose(events(14), REPORT)
     assert [message.title for message in messages] == [
-        "Drawdown: 6 of 14 changes: 6 critical (message 1 of 3)",
-        "Drawdown: 6 of 14 changes: 6 critical (message 2 of 3)",
-        "Drawdown: 2 of 14 changes: 2 critical (message 3 of 3)",
+        "Drawdown: agency-0 is critical; also agency-1, agency-2, agency-3, agency-4, agency-5 (message 1 of 3)",
+        "Drawdown: agency-6 is critical; also agency-7, agency-8, agency-9, agency-10, agency-11 (message 2 of 3)",
+        "Drawdown: agency-12 is critical; also agency-13 (message 3 of 3)",
     ]
     assert [each for message in messages for each in message.event_ids] == [each.event_id for each in events(14)]
     # No paragraph is split, and each message says where to look.
@@ -111,8 +111,20 @@ def test_a_storm_beyond_all_messages_leaves_the_rest_to_the_next_run() -> None:
     assert 500 < len(sent) < 3000
 
 
+def test_a_title_names_as_many_accounts_as_it_has_room_for_and_a_message_is_as_bad_as_its_worst_event() -> None:
+    [message] = compose([event(number, "", severity="warning") for number in range(20)], REPORT)
+    named = ", ".join(f"agency-{number}" for number in range(1, 7))
+    assert message.title == f"Drawdown: agency-0 is running low; also {named} and 13 more"
+    assert message.kind == "warning"
+    [message] = compose([event(1, event="recovered"), event(2, event="recovered")], REPORT)
+    assert (message.kind, message.title) == (
+        "recovered",
+        "Drawdown: agency-1 has enough days left again; also agency-2",
+    )
+
+
 def test_a_paragraph_longer_than_a_message_is_continued_in_the_next() -> None:
-    words = " ".join(f"Sentence number {number} says something." for number in range(150))
+    words = " ".join(f"Sentence number {number} says something." for number in range(190))
     messages = compose([event(1), event(2, words), event(3)], REPORT)
     assert [message.event_ids for message in messages] == [
         ("agency-1/runway/1",),
@@ -141,10 +153,10 @@ _MESSAGES = st.text(alphabet="ab .;\n", max_size=30) | st.integers(0, 900).map(l
 @given(
     st.lists(_MESSAGES, min_size=1, max_size=40),
     st.sampled_from([160, 280, 512, 1024, 2000]),
-    st.integers(1, 300).map(lambda size: Path("/" + "x" * size)),
+    st.integers(1, 300).map(lambda size: "/" + "x" * size),
 )
 def test_no_message_is_longer_than_the_service_takes_and_no_event_is_left_out(
-    texts: list[str], limit: int, report: Path
+    texts: list[str], limit: int, report: str
 ) -> None:
     made = [event(number, text) for number, text in enumerate(texts)]
     messages = compose(made, report, limit=limit)
@@ -201,14 +213,14 @@ def test_of_several_messages_only_the_one_that_failed_is_sent_again(channel: Cha
     assert [message["title"][-7:] for message in taken] == ["1 of 3)", "3 of 3)"]
     states = {key[0]: each for key, each in channel.ledger().deliveries.items()}
     pending = [event_id for event_id, each in states.items() if each.is_pending]
-    assert pending == [f"agency-{number}/runway/1" for number in range(6, 12)]
+    assert pending == [f"agency-{number}/runway/1" for number in range(5, 10)]
     assert {states[event_id].attempt_count for event_id in pending} == {TRIES}
 
     channel.before_answer = lambda: 200
     heard = len(channel.heard)
     assert channel.deliver(2) == []
     [again] = channel.heard[heard:]
-    assert again["title"] == "Drawdown: 6 changes: 6 critical"
+    assert again["title"] == "Drawdown: agency-5 is critical; also agency-6, agency-7, agency-8, agency-9"
     assert not any(each.is_pending or each.is_possibly_repeated for each in channel.ledger().deliveries.values())
 
 

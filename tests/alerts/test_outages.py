@@ -83,7 +83,7 @@ def test_after_an_outage_one_message_has_the_current_state(channel: Channel) -> 
     assert channel.deliver(timeline.hour + 3) == []
 
     [message] = channel.heard
-    assert message["title"] == "Drawdown: 3 changes: 1 critical, 2 recovered"
+    assert message["title"] == "Drawdown: main is critical; 2 more changes"
     assert "It opened 2026-03-02 12:00 UTC; that message was not delivered." in message["message"]
     assert message["message"].count("(runway alert ") == 1
     assert not any(each.is_pending for each in channel.ledger().deliveries.values())
@@ -120,7 +120,7 @@ def test_a_new_event_is_sent_at_once_together_with_waiting_ones(alerted: Channel
     assert alerted.deliver_at(START + timedelta(hours=3, minutes=1)) == []
 
     [message] = alerted.heard
-    assert message["title"] == "Drawdown: 2 changes: 1 critical, 1 warning"
+    assert message["title"] == "Drawdown: main is critical; 1 more change"
 
 
 def test_an_alert_that_an_earlier_version_gave_up_is_sent_while_it_is_open(alerted: Channel) -> None:

@@ -19,7 +19,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from pipeline.landing.store import OWN
-from pipeline.orchestration.refresh import rebuild, rebuild_as_of
+from pipeline.orchestration.refresh import RunFailed, rebuild, rebuild_as_of
 from pipeline.support.home import Home
 from tests import sandbox_faults as sandboxes
 from tests.bench import Bench, only
@@ -119,6 +119,27 @@ def test_a_critical_account_is_sent_once_and_a_rebuild_sends_nothing(notified: N
     rebuild(notified.bench.home)
     assert (notified.bench.rows(_EVENTS), notified.bench.rows(_STATES)) == (events, states)
     assert (len(notified.heard), notified.landed()) == (1, landed)
+
+
+def test_each_run_that_published_sends_a_heartbeat_and_a_failed_or_repeated_one_sends_none(
+    notified: NotifiedBench, httpserver: HTTPServer
+) -> None:
+    bench = notified.bench
+    bench.keys = {**bench.keys, "BEAT_HERE": f"http://127.0.0.1:{httpserver.port}/beat-{CANARY}"}
+    bench.accounts.write_text(f'heartbeat_url_env = "BEAT_HERE"\n{bench.accounts.read_text()}', encoding="utf-8")
+    httpserver.expect_request(f"/beat-{CANARY}", method="GET").respond_with_data("", status=204)
+
+    def beats() -> int:
+        return sum(request.path == f"/beat-{CANARY}" for request, _ in httpserver.log)
+
+    assert notified.run_alerts() == []
+    assert beats() == 1
+    rebuild(bench.home)
+    assert beats() == 1
+    bench.home.warehouse.write_bytes(b"hello" * 5000)
+    with pytest.raises(RunFailed):
+        notified.run_alerts(1)
+    assert beats() == 1
 
 
 def test_a_message_that_did_not_arrive_is_a_line_without_the_url_and_is_sent_by_the_next_run(

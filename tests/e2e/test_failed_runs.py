@@ -65,7 +65,7 @@ def test_a_failed_run_is_sent_once_shown_everywhere_and_closed_by_the_next_good_
     assert (outcome["is_ok"], outcome["warnings"]) == (False, [])
     assert "run `drawdown rebuild`" in outcome["problems"][0]
     assert [line for line in done.stderr.splitlines() if not line.startswith("drawdown: ")] == []
-    assert notified.titles() == ["2 changes: 1 critical, 1 warning"]
+    assert notified.titles() == ["voxpria-campaign is critical; 1 more change"]
     assert "the last run failed (run_failed alert opened 2026-10-07 10:00 UTC)." in notified.heard[0]["message"]
     assert "run `drawdown rebuild`" in notified.heard[0]["message"]
 
@@ -162,7 +162,7 @@ def test_a_run_that_waits_in_vain_for_the_lock_is_reported(notified: NotifiedBen
     finally:
         holder.close()
     # The account's own alert is sent as well: it must not wait until runs succeed again.
-    assert notified.titles() == ["2 changes: 1 critical, 1 warning"]
+    assert notified.titles() == ["voxpria-campaign is critical; 1 more change"]
     assert "is being written by process" in notified.heard[0]["message"]
 
 
