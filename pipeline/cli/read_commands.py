@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import typer
@@ -115,6 +115,82 @@ def explain(
         from pipeline.cli.explain_text import show
 
         show(found)
+
+
+@app.command()
+def afford(
+    account: Annotated[
+        str,
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="The account's name in accounts.toml.",
+            autocompletion=completion.published_accounts,
+        ),
+    ],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Spend in addition to the forecast, in total.")],
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UNIT",
+            help="Unit of the amount, such as credits, calls, minutes, sms or EUR; default: the account's.",
+        ),
+    ] = None,
+    from_day: Annotated[
+        str, typer.Option("--from", metavar="DATE", help="First day, UTC, such as 2026-12-01; default: today.")
+    ] = "",
+    to_day: Annotated[
+        str, typer.Option("--to", metavar="DATE", help="Last day, on which the risk is judged; default: the first.")
+    ] = "",
+    risk: Annotated[
+        str, typer.Option(metavar="SHARE", help="Accepted chance of running dry, such as 5% or 0.05.")
+    ] = "5%",
+    as_json: Json = False,
+    as_of: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Judge by this instant instead of the clock: ISO 8601, UTC.")
+    ] = "",
+) -> None:
+    """Judge whether a campaign may run: exit code 0 for yes, 3 for after a top-up, 4 for no."""
+    from datetime import UTC
+
+    from pipeline.cli.affording import EXIT_CODES, judge, show
+
+    today = (_instant(as_of) or datetime.now(UTC)).date()
+    first = _day("--from", from_day) or today
+    answer, row, priced = judge(
+        Home.from_environment(),
+        account,
+        amount,
+        unit=unit,
+        first=first,
+        last=_day("--to", to_day) or first,
+        risk=_share(risk),
+        today=today,
+    )
+    show(answer, row, priced, as_json=as_json)
+    if code := EXIT_CODES[answer.answer]:
+        raise typer.Exit(code)
+
+
+def _day(option: str, text: str) -> date | None:
+    """Parse the day of an option; None if it is absent, UsageError if it is invalid."""
+    if not text:
+        return None
+    from pipeline.support.clock import parse_day
+
+    try:
+        return parse_day(text)
+    except ValueError as problem:
+        raise UsageError(f"{option}: {problem}") from None
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise UsageError(f"--risk {text}: write a share between 0 and 1, such as 5% or 0.05")
+    return share
 
 
 @app.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
 import polars as pl
 
-from pipeline.forecasts.engine import Forecast, Paths, forecast, learn_pool
+from pipeline.forecasts.engine import Forecast, Paths, forecast, iterate_paths, learn_pool
 from pipeline.forecasts.forecast_inputs import Inputs
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
@@ -121,35 +121,70 @@ def _forecast_isolated(
     yield from found
 
 
-def _forecast_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What the engine gets about accounts whose balances are of one day, and their facts."""
+
+    balances: pl.DataFrame
+    """As `Inputs.balances`, with day_start_amount."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """Their rows, by account."""
+    arguments: Mapping[str, Any]
+    """Of `forecast` and `iterate_paths`."""
+
+
+def _start(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> _Start:
     before = observed - _DAY
     here = pl.col("account_id").is_in(balances["account_id"].implode())
     balances = balances.with_columns((pl.col("balance_amount") + pl.col("spent_amount")).alias("day_start_amount"))
-    facts = {row["account_id"]: row for row in balances.to_dicts()}
+    return _Start(
+        balances=balances,
+        facts={row["account_id"]: row for row in balances.to_dicts()},
+        arguments={
+            "spend": inputs.spend.filter(here & (pl.col("date") <= before)),
+            "as_of": before,
+            "horizon_days": HORIZON_DAYS,
+            "balances": balances.select(
+                "account_id",
+                pl.col("day_start_amount").cast(pl.Float64).alias("balance_amount"),
+                pl.col("threshold_amount").cast(pl.Float64),
+            ),
+            "known_charges": inputs.known_charges.filter(
+                here & (pl.col("date") > before) & (pl.col("date") <= before + HORIZON_DAYS * _DAY)
+            ),
+            "priors": inputs.priors.filter(here),
+            "pool": pool,
+        },
+    )
+
+
+def _forecast_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    start = _start(inputs, balances, observed, pool)
     topups: dict[str, _TopUps] = {}
 
     # Used as they are drawn, so that one account's paths are in memory at a time.
     def add_topups(paths: Paths) -> None:
-        topups[paths.account_id] = _topups(paths, facts[paths.account_id], observed)
+        topups[paths.account_id] = _topups(paths, start.facts[paths.account_id], observed)
 
-    result = forecast(
-        inputs.spend.filter(here & (pl.col("date") <= before)),
-        before,
-        HORIZON_DAYS,
-        balances=balances.select(
-            "account_id",
-            pl.col("day_start_amount").cast(pl.Float64).alias("balance_amount"),
-            pl.col("threshold_amount").cast(pl.Float64),
-        ),
-        known_charges=inputs.known_charges.filter(
-            here & (pl.col("date") > before) & (pl.col("date") <= before + HORIZON_DAYS * _DAY)
-        ),
-        priors=inputs.priors.filter(here),
-        pool=pool,
-        on_paths=add_topups,
-    )
+    result = forecast(**start.arguments, on_paths=add_topups)
     if topups:
-        yield _with_topups(_rows(result, balances, observed), topups)
+        yield _with_topups(_rows(result, start.balances, observed), topups)
+
+
+def account_paths(inputs: Inputs, account_id: str) -> tuple[Paths, Mapping[str, Any]] | None:
+    """The sample paths behind an account's forecast, and its row of `Inputs.balances` with its day_start_amount.
+
+    The paths begin on the day of the balance. None for an account that `forecast_accounts` leaves out.
+    """
+    own = inputs.balances.filter(pl.col("account_id") == account_id)
+    if own.is_empty():
+        return None
+    observed: date = own.item(0, "observed_date")
+    if not inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of:
+        return None
+    start = _start(inputs, own, observed, learn_pool(inputs.spend, inputs.as_of))
+    found = next(iterate_paths(**start.arguments), None)
+    return None if found is None else (found, start.facts[account_id])
 
 
 def _rows(result: Forecast, balances: pl.DataFrame, observed: date) -> pl.DataFrame:
@@ -221,16 +256,22 @@ def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFr
     return pl.concat(done)
 
 
-def _planned(paths: Paths, fact: Mapping[str, Any], observed: date) -> TopUpPlan:
+def terms_of(fact: Mapping[str, Any], risk: float | None = None) -> Terms:
+    """Terms of an account's top-ups by its row of `Inputs.balances`; `risk` is the accepted one, if not the usual."""
     lead = fact["topup_lead_days"]
+    terms = Terms(
+        lead_days=_LEAD_DAYS if lead is None else int(lead),
+        minimum_amount=fact["topup_minimum_amount"],
+        tax_rate=fact["tax_rate"],
+    )
+    return terms if risk is None else replace(terms, risk=risk)
+
+
+def _planned(paths: Paths, fact: Mapping[str, Any], observed: date) -> TopUpPlan:
     return plan(
         paths,
         balance=fact["day_start_amount"],
-        terms=Terms(
-            lead_days=_LEAD_DAYS if lead is None else int(lead),
-            minimum_amount=fact["topup_minimum_amount"],
-            tax_rate=fact["tax_rate"],
-        ),
+        terms=terms_of(fact),
         issue_date=observed,
         pending_amount=fact["unconfirmed_amount"],
         unit_code=fact["unit_code"],

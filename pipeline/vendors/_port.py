@@ -341,6 +341,9 @@ class Vendor:
     """Assumptions about the API, and how a wrong one shows; printed in the documentation."""
     unit_code: str | None = None
     """Unit of account if the answers name none; None: the owner must set it."""
+    usage_prices: Mapping[str, str] = field(default_factory=dict)
+    """Prices of its price list in `unit_code`, by what is counted, in lower case and plural: `drawdown afford` accepts
+    these as units of an amount."""
     tax_basis: Literal["gross", "net", "unknown"] = "unknown"
     money_is_float: bool = False
     """Whether its amounts are floats with digits beyond nine decimals: they are rounded half-even instead of rejected.

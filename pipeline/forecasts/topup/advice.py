@@ -39,6 +39,11 @@ class Terms:
     tax_rate: Decimal | None = None
     """VAT as a share of the net amount: 0.2 is 20 %. None where the price includes it, or it is unknown."""
 
+    @property
+    def whole_lead_days(self) -> int:
+        """`lead_days`, rounded up."""
+        return math.ceil(self.lead_days)
+
     def __post_init__(self) -> None:
         if not 0 < self.risk < 1:
             raise InputError(f"risk is {self.risk}; it must be above 0 and below 1")
@@ -155,7 +160,7 @@ def _plan(
     pending = None if pending is None else checked(pending, "pending_amount")
     if pending is not None and pending < 0:
         raise InputError(f"pending_amount is {pending}; deposits are 0 or more")
-    lead = timedelta(days=math.ceil(terms.lead_days))
+    lead = timedelta(days=terms.whole_lead_days)
     horizon_date = paths.as_of + paths.amounts.shape[1] * _DAY
     if issue_date < paths.as_of:
         raise InputError(f"issue_date is {issue_date}, before the balance of {paths.as_of}")

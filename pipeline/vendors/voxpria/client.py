@@ -13,6 +13,7 @@ VENDOR = Vendor(
     auth=(AuthHeader(name="Authorization", setting="api_key_env", prefix="Bearer "),),
     rate_limit=RateLimit(requests=1000, per_seconds=3600, scope="key"),
     unit_code="voxpria-credit",
+    usage_prices={"minutes": "3", "sms": "1", "transcription-minutes": "1"},
     settings=("credit_price_amount", "credit_price_currency", "credit_prices"),
     service=Service(category="AI and Machine Learning", subcategory="Generative AI", virtual_currency="Credits"),
     endpoints=(
@@ -51,5 +52,7 @@ VENDOR = Vendor(
         "The cost of a credit is your setting (credit_price_amount, credit_prices); the vendor's own `cost` is kept "
         "separately.",
         "A `$` in `cost` means US dollars.",
+        "A voice minute costs 3 credits, an SMS 1, a transcription minute 1, as the price list states; only "
+        "`drawdown afford` uses that.",
     ),
 )
