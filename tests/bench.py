@@ -46,6 +46,9 @@ class Bench:
     """Output of each run and command, for the sweep."""
 
     def __post_init__(self) -> None:
+        # Only a sandbox is asked for exchange rates.
+        if "fx." not in self.accounts_toml:
+            self.accounts_toml = f'fx.source = "package"\n{self.accounts_toml}'
         self.accounts.write_text(self.accounts_toml, encoding="utf-8")
 
     @property

@@ -11,6 +11,11 @@ from hypothesis import settings
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 
+# No test may reach the internet: requests to other computers go to a proxy that does not exist.
+for _name in ("http_proxy", "https_proxy"):
+    os.environ[_name] = os.environ[_name.upper()] = "http://127.0.0.1:9"
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "localhost,127.0.0.1,::1"
+
 pytest_plugins = ["tests.faults.summary", "tests.faults.aftermath"]
 
 # A runner in the background of a script ignores interrupts, and its children would inherit that: the tests end

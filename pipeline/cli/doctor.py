@@ -18,6 +18,7 @@ from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, cloc
 from pipeline.settings import Settings, load
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
+from pipeline.support.wording import count
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -31,6 +32,7 @@ def examine(home: Home) -> list[CheckResult]:
     count = len(settings.accounts)
     findings = [CheckResult("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
     findings += look(home, Path(settings.source), least_free_bytes=_DISK_BYTES)
+    findings.append(_rates(settings, home))
     findings += same_accounts(settings, home)
     calls: list[Call] = []
     wanted = {(vendor.name, _endpoint(vendor).name) for vendor in discover().values()}
@@ -40,6 +42,25 @@ def examine(home: Home) -> list[CheckResult]:
         except DrawdownError as problem:
             findings.append(CheckResult("fail", account.account_id, str(problem)))
     return findings + asyncio.run(_ask(settings, home, calls))
+
+
+def _rates(settings: Settings, home: Home) -> CheckResult:
+    """Age of the newest landed exchange rate; none is requested."""
+    from pipeline.landing.ecb_rates import landed_state
+    from pipeline.landing.rate_requests import ABOUT, outdated_words
+
+    try:
+        known = landed_state(home)
+    except DrawdownError as problem:
+        return CheckResult("fail", ABOUT, str(problem))
+    if known is None or known.newest_date is None:
+        return CheckResult("ok", ABOUT, "none are landed yet; the first run does that")
+    today = datetime.now(UTC).date()
+    outdated = outdated_words(known, settings.fx, today)
+    if outdated:
+        return CheckResult("warn", ABOUT, outdated)
+    age = count((today - known.newest_date).days, "day")
+    return CheckResult("ok", ABOUT, f"the newest is of {known.newest_date}, {age} ago")
 
 
 def _endpoint(vendor: Vendor) -> Endpoint:

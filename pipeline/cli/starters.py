@@ -21,6 +21,11 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; NAME of the variable
 # allow_http_loopback = true         # only for a sandbox on this machine
 
+# [fx]                               # exchange rates; they are requested once a day, without a key
+# source = "package"                 # no request: only the rates in the installed package; default "ecb"
+# url = "https://rates.example.com/eurofxref" # another folder with the ECB's files, or one such file
+# oldest_days = 45                   # a rate of more than 7 days is marked, one of more than this is not used
+
 # [alerts]                           # which alerts are sent, and when
 # lowest_severity = "warning"        # watch, warning or critical; milder alerts are recorded, but not sent
 # quiet_hours = "22:00-07:00"        # alerts are held back, and sent as one message afterwards

@@ -29,10 +29,10 @@ _COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_u
     stale_after_seconds, expected_balance_amount, burn_7d_amount, burn_28d_amount, method, auto_topup_model,
     runway_days, runway_without_topups_days, runway_p50_date, severity, reason, topup_amount, topup_gross_amount,
     order_by_date, topup_advice, evidence_level, reporting_balance_amount, reporting_unit_code, fx_rate_date,
-    fx_source"""
+    has_old_rate, fx_source"""
 _FLEET = """
 SELECT reporting_unit_code, account_count, converted_account_count, reporting_balance_amount,
-    reporting_burn_28d_amount, unconverted_balances, oldest_fx_rate_date
+    reporting_burn_28d_amount, burn_account_count, unconverted_balances, oldest_fx_rate_date, old_rate_account_count
 FROM marts.fleet_status
 """
 _BUILD = "SELECT item, value FROM marts.build_info WHERE item IN ('as_of_utc', 'built_at_utc')"

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from pipeline.schema.limits import CURRENT_RATE_DAYS
 from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.printable import printable, printable_json
 from pipeline.support.tabular import FORMULA_STARTS
@@ -299,8 +300,13 @@ def fleet_words(fleet: dict[str, Any]) -> str:
         words += count(fleet["account_count"], "account")
     if fleet["reporting_burn_28d_amount"] is not None:
         words += f", {amount(fleet['reporting_burn_28d_amount'], unit)} a day"
+        if fleet["burn_account_count"] != fleet["converted_account_count"]:
+            words += f" in {fleet['burn_account_count']} of them"
     if fleet["oldest_fx_rate_date"] is not None:
-        words += f" (rates of {fleet['oldest_fx_rate_date']} or later)"
+        rates = f"rates of {fleet['oldest_fx_rate_date']} or later"
+        if fleet["old_rate_account_count"]:
+            rates += f"; more than {CURRENT_RATE_DAYS} days old for {count(fleet['old_rate_account_count'], 'account')}"
+        words += f" ({rates})"
     if fleet["unconverted_balances"]:
         left_over = (each.split(" ") for each in fleet["unconverted_balances"].split(", "))
         words += "; not converted: " + ", ".join(amount(Decimal(text), code) for text, code in left_over)

@@ -9,7 +9,7 @@ class HttpOutcome(enum.StrEnum):
     """How one GET ended. Only `ok` carries a payload."""
 
     ok = "ok"
-    """A 2xx answer whose body is JSON."""
+    """A 2xx answer whose body is JSON, or for a client that does not read JSON, any 2xx answer."""
     unauthorised = "unauthorised"
     """401: the vendor does not know the key."""
     forbidden = "forbidden"
@@ -29,7 +29,8 @@ class HttpOutcome(enum.StrEnum):
     foreign_origin = "foreign_origin"
     """A link to another scheme, host or port, or an unreadable one; nothing was sent."""
     unreadable = "unreadable"
-    """A local file, used instead of an API, that cannot be read or is no CSV."""
+    """A local file, used instead of an API, that cannot be read or is no CSV; or a 2xx answer that is no list of
+    exchange rates. Never set by one GET."""
     pagination = "pagination"
     """A listing that is cyclic, endless, too long for one run, or has an unusable link; set by the walk, never by one
     GET."""
@@ -71,7 +72,8 @@ class HttpResult:
     is_redacted: bool = False
     """The vendor echoed a secret, which was replaced in `body`."""
     payload: object = field(default=None, repr=False)
-    """The decoded JSON when ok, with exact numbers (see `pipeline.support.exact_json`); else None."""
+    """The decoded JSON when ok, with exact numbers (see `pipeline.support.exact_json`); None if it is not, and for a
+    client that does not read JSON."""
     attempt_count: int = 0
     """Requests sent, the first included."""
     elapsed_seconds: float = 0.0

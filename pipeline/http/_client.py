@@ -132,7 +132,9 @@ class Client:
     """HTTP client of one account at one vendor. Sends GET only, and only to the base URL's own origin.
 
     `headers` holds plain values and secrets; a secret is revealed when a request is built, and redacted from everything
-    that comes back. `rate_limits` is shared by all accounts of the run.
+    that comes back. `rate_limits` is shared by all accounts of the run. Without `reads_json` any body of a 2xx is ok,
+    and is not decoded. `title` replaces vendor and account at the beginning of each reason, and `setting` is the key of
+    accounts.toml that the reason names for a wrong address.
 
     Errors: `ValueError` for a base URL that `check_base_url` refuses.
     """
@@ -149,6 +151,9 @@ class Client:
         rate_limits: RateLimits,
         patience: Patience | None = None,
         allow_http_loopback: bool = False,
+        reads_json: bool = True,
+        title: str = "",
+        setting: str = "base_url",
     ) -> None:
         self.base_url = check_base_url(base_url, allow_http_loopback=allow_http_loopback)
         secrets = [value for value in headers.values() if isinstance(value, Secret)]
@@ -173,6 +178,9 @@ class Client:
             admission=network.admission(vendor, self.base_url, limiter),
             queued=self._queued,
             patience=patience or Patience(),
+            reads_json=reads_json,
+            title=title,
+            setting=setting,
         )
 
     @property

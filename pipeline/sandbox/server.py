@@ -46,7 +46,7 @@ class Sandbox:
                 client_id = _secret(world.seed, account_id, "client")
                 self.keys[_variable(account_id, "CLIENT_ID")] = client_id
             credentials[account_id] = Credentials(key, client_id)
-        application, self._vendors = app.create(world, credentials)
+        application, self._vendors, self.rates = app.create(world, credentials)
         self._prefixes = {api.vendor: api.prefix for api in app.APIS}
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
@@ -97,6 +97,13 @@ class Sandbox:
         """The world's clock, in UTC."""
         return self.world.now
 
+    @property
+    def rates_url(self) -> str:
+        """Folder of the European Central Bank's files of exchange rates, as `fx.url` names it."""
+        from pipeline.sandbox.rates_app import PREFIX
+
+        return f"{self.url}{PREFIX}"
+
     def base_url(self, vendor: str) -> str:
         """Return the base URL of a simulated vendor; documented paths are appended to it."""
         return f"{self.url}{self._prefixes[vendor]}"
@@ -115,7 +122,7 @@ class Sandbox:
 
     def accounts_toml(self) -> str:
         """Return a complete accounts.toml for this sandbox's accounts; the secrets are in `keys`."""
-        parts = ['reporting_currency = "EUR"\nallow_http_loopback = true\n']
+        parts = [f'reporting_currency = "EUR"\nallow_http_loopback = true\nfx.url = "{self.rates_url}"\n']
         for account_id, account in self.world.accounts.items():
             names = f'api_key_env = "{_variable(account_id, "KEY")}"\n'
             if account.vendor == "deepvue":

@@ -21,3 +21,6 @@ SUMMARY_DAYS: Final = 30
 """Days before a build for which balance changes are summed up and unexplained amounts shown."""
 DUE_DAYS: Final = 7
 """An order is due if it has to be placed within this many days, today included."""
+
+CURRENT_RATE_DAYS: Final = 7
+"""A rate of at most this many days before an amount is used without a mark: a weekend and the ECB's holidays."""

@@ -43,8 +43,8 @@ IN_USE: Final = frozenset(
 
 # Codes that were withdrawn since 2000 (ISO 4217 list three): old entries may have them, and a vendor may lag behind.
 _WITHDRAWN: Final = frozenset(
-    """ANG AZM BYR CSD CUC CYP EEK GHC HRK LTL LVL MGF MRO MTL MZM ROL RUR SDD SIT SKK SLL SRG STD TMM TRL VEB VEF
-    YUM ZMK ZWD ZWL ZWN ZWR""".split()
+    """ANG ATS AZM BEF BYR CSD CUC CYP DEM EEK ESP FIM FRF GHC GRD HRK IEP ITL LTL LUF LVL MGF MRO MTL MZM NLG PTE
+    ROL RUR SDD SIT SKK SLL SRG STD TMM TRL VEB VEF YUM ZMK ZWD ZWL ZWN ZWR""".split()
 )
 
 ISO_4217: Final = IN_USE | _WITHDRAWN

@@ -10,12 +10,14 @@ from __future__ import annotations
 from pipeline.settings.account import DEFAULT_HISTORY_DAYS, AccountSettings, CreditPrice
 from pipeline.settings.accounts_file import accounts_path, load
 from pipeline.settings.identity import compare, identify, identity_key, known_key, warnings
+from pipeline.settings.rate_source import RateSource
 from pipeline.settings.typed_settings import Settings
 
 __all__ = [
     "DEFAULT_HISTORY_DAYS",
     "AccountSettings",
     "CreditPrice",
+    "RateSource",
     "Settings",
     "accounts_path",
     "compare",

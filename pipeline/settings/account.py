@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Final, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, InstanceOf, ValidationInfo, model_validator
 
-from pipeline.http import check_base_url
 from pipeline.settings.table import Requirement, SettingsTable, check_keys, mistake
 from pipeline.settings.values import (
     VARIABLE,
@@ -28,6 +25,8 @@ from pipeline.settings.values import (
     Unit,
     UrlVariable,
     VariableName,
+    checked_url,
+    is_loopback_url,
 )
 from pipeline.support.errors import unknown
 from pipeline.support.secret import Secret, read_secret
@@ -161,13 +160,7 @@ class AccountSettings(OwnerSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether its answers come from this machine, as a sandbox's do."""
-        if not self.base_url:
-            return True
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return not self.base_url or is_loopback_url(self.base_url)
 
     def service(self) -> dict[str, str | None]:
         """FOCUS names of the vendor and its service; an account of readings kept by hand is named after itself."""
@@ -191,10 +184,4 @@ class AccountSettings(OwnerSettings):
 
 
 def _base_url(given: Any, *, loopback: bool) -> str:
-    if not isinstance(given, str):
-        raise mistake("base_url: must be a text in quotes, such as https://api.example.com/v1")
-    try:
-        return check_base_url(given, allow_http_loopback=loopback)
-    except ValueError as problem:
-        # Without the address: it may contain a key, and the line names the setting already.
-        raise mistake(f"base_url: {str(problem).removeprefix('base_url').replace(repr(given), '').strip()}") from None
+    return checked_url(given, "base_url: ", example="https://api.example.com/v1", loopback=loopback)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.schema.severities import ALERT_RULES, LEVELS
 from pipeline.settings.table import Requirement, SettingsTable, mistake, shown_key
-from pipeline.settings.values import Flag, fits
+from pipeline.settings.values import Flag, fits, one_of
 from pipeline.support.errors import unknown
 
 OFF: Final = "off"
@@ -44,22 +44,13 @@ def _timezone(value: Any) -> str:
         raise mistake("must be the name of a time zone that this machine knows, such as Europe/Berlin") from None
 
 
-def _one_of(*words: str) -> BeforeValidator:
-    def check(value: Any) -> str:
-        if value not in words:
-            raise mistake(f"must be one of {', '.join(words)}")
-        return str(value)
-
-    return BeforeValidator(check)
-
-
 def _rule(value: str) -> str:
     if value not in ALERT_RULES:
         raise mistake(f"{shown_key(value)}: {unknown('rule')}; known rules: {', '.join(ALERT_RULES)}")
     return value
 
 
-Level = Annotated[str, _one_of(*LEVELS)]
+Level = Annotated[str, one_of(*LEVELS)]
 Hours = Annotated[
     tuple[time, time],
     AfterValidator(_differ),
@@ -67,7 +58,7 @@ Hours = Annotated[
     Requirement('must be two different times of day in quotes, such as "22:00-07:00"'),
 ]
 Severities = Annotated[
-    dict[Annotated[str, AfterValidator(_rule)], Annotated[str, _one_of(*LEVELS, OFF)]],
+    dict[Annotated[str, AfterValidator(_rule)], Annotated[str, one_of(*LEVELS, OFF)]],
     Requirement('must be a table of severities by rule, such as { stale = "critical", anomaly = "off" }'),
 ]
 

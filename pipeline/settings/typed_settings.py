@@ -13,6 +13,7 @@ from pipeline.schema.severities import EVERY_ACCOUNT
 from pipeline.settings.account import AccountSettings
 from pipeline.settings.alert_policy import Policy
 from pipeline.settings.publish_targets import PostgresTarget, Publish
+from pipeline.settings.rate_source import RateSource
 from pipeline.settings.table import Requirement, SettingsTable, mistake
 from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, UrlVariable
 from pipeline.support.errors import UsageError
@@ -61,6 +62,7 @@ class Settings(SettingsTable):
     heartbeat_variable: UrlVariable | None = Field(default=None, validation_alias="heartbeat_url_env")
     """Environment variable with an address that is requested after each run that published a build."""
     publish: Publish = Publish()
+    fx: RateSource = Field(default=RateSource(), title="[fx]")
     alerts: Policy = Field(default=Policy(), title="[alerts]")
     accounts: Annotated[
         dict[Annotated[str, AfterValidator(_account_id)], AccountSettings],
@@ -153,6 +155,7 @@ class Settings(SettingsTable):
         known = identities.accounts if identities else {}
         return {
             "reporting_currency": self.reporting_currency,
+            "fx_oldest_days": self.fx.oldest_days,
             "identity_key_id": identities.key_id if identities else None,
             "accounts": {
                 each.account_id: {

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from pipeline.http import check_base_url
 from pipeline.schema.units import IN_USE, MONEY_SCALE, MOST_AMOUNT, WIDEST_PRECISION, is_unit_code
 from pipeline.settings.table import Requirement, mistake
 
@@ -41,6 +44,37 @@ def fits(test: Callable[[Any], object]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def one_of(*words: str) -> BeforeValidator:
+    """Refuse values that are none of these words."""
+
+    def check(value: Any) -> str:
+        if value not in words:
+            raise mistake(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return BeforeValidator(check)
+
+
+def checked_url(given: Any, about: str = "", *, example: str, loopback: bool) -> str:
+    """Return a URL that requests may be sent to, in its normal form; `about` begins the sentence for any other."""
+    if not isinstance(given, str):
+        raise mistake(f"{about}must be a text in quotes, such as {example}")
+    try:
+        return check_base_url(given, allow_http_loopback=loopback)
+    except ValueError as problem:
+        # Without the address: it may contain a key, and the line names the setting already.
+        raise mistake(f"{about}{str(problem).removeprefix('base_url').replace(repr(given), '').strip()}") from None
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether a checked URL is an address of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _text(value: Any) -> str:

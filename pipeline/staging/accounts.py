@@ -17,6 +17,7 @@ from pipeline.landing.own import read_own
 from pipeline.landing.runs import read_record
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
+from pipeline.settings.rate_source import OLDEST_DAYS
 from pipeline.staging.rate_tables import load_prices
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors._port import Service
@@ -52,8 +53,8 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
         for _, table in store.each(folder):
             landed |= {row["fetch_id"]: row for row in table.to_pylist() if row["fetch_id"] in wanted}
     record: dict[str, Any] = {}
-    build = connection.execute("SELECT reporting_unit_code FROM staging.build").fetchone()
-    known_unit = build[0] if build else None
+    build = connection.execute("SELECT reporting_unit_code, fx_oldest_days FROM staging.build").fetchone()
+    known_unit, oldest_days = build or (None, OLDEST_DAYS)
     for _, group in groupby(sorted(landed), key=lambda fetch_id: landed[fetch_id]["body"]):
         alike = list(group)
         # A record that only a later version can read changes no account, but its run counts.
@@ -70,11 +71,13 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
         )
     connection.execute("DELETE FROM staging.build")
     connection.execute(
-        "INSERT INTO staging.build (as_of_utc, reporting_unit_code, run_id, version_id, fetch_id) "
-        "VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO staging.build (as_of_utc, reporting_unit_code, fx_oldest_days, run_id, version_id, fetch_id) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
         [
             last["fetched_at_utc"],
             record["reporting_currency"] if record else known_unit,
+            # Not in records of before it could be set.
+            record.get("fx_oldest_days", OLDEST_DAYS) if record else oldest_days,
             last["run_id"],
             last["version_id"],
             max(landed),

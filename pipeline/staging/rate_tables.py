@@ -2,63 +2,40 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.landing.ecb_rates import FIRST_DAY
 from pipeline.landing.own import read_own
+from pipeline.landing.rate_files import is_usable, read_rates
 from pipeline.landing.store import FX_RATES, OWN
 from pipeline.models.months import RATES, mark_dirty
 from pipeline.schema.tables import ALL
 
-# Stored without rounding by DECIMAL(18,9).
-_RATE: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
-_ABSENT: Final = ("N/A", "")
-"""The ECB's text for a currency without a rate on the day."""
 _FOR_EVER: Final = "1970-01-01"
 
 
 def load_rates(connection: duckdb.DuckDBPyConnection, batch: pa.Table) -> None:
-    """Merge landed lists of rates into staging.fx_rates; for a day and currency the newest landed rate counts.
+    """Merge landed files of rates into staging.fx_rates; for a day and currency the newest landed rate counts.
 
     A rate that cannot be stored exactly is left out, with its reason in staging.rejects. Run inside a transaction.
     """
-    for row in batch.sort_by("fetch_id").to_pylist():
-        table = read_own(row, _read_list)
+    for row in batch.filter(pc.equal(batch.column("outcome"), "ok")).sort_by("fetch_id").to_pylist():
+        table = read_own(row, read_rates)
         if table is not None:
-            _load_list(connection, row, table)
+            _load_file(connection, row, table)
 
 
-def _read_list(body: bytes) -> pl.DataFrame:
-    try:
-        table = pl.read_csv(io.BytesIO(body), infer_schema=False, truncate_ragged_lines=True)
-    except pl.exceptions.PolarsError as problem:
-        raise ValueError(type(problem).__name__) from None
-    if "Date" not in table.columns:
-        raise ValueError("no column of days")
-    return table
-
-
-def _load_list(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any], table: pl.DataFrame) -> None:
-    currencies = [name for name in table.columns if re.fullmatch("[A-Z]{3}", name)]
-    stated = (
-        table.with_row_index("row_number", offset=1)
-        .unpivot(currencies, index=["row_number", "Date"], variable_name="unit_code", value_name="text")
-        .filter(pl.col("text").is_not_null() & ~pl.col("text").is_in(_ABSENT))
-    )
-    is_good = (
-        pl.col("text").str.contains(_RATE)
-        & pl.col("text").str.contains("[1-9]")
-        & pl.col("Date").str.to_date("%Y-%m-%d", strict=False).is_not_null()
-    )
-    good = stated.filter(is_good).unique(subset=["Date", "unit_code"], keep="first", maintain_order=True)
+def _load_file(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any], stated: pl.DataFrame) -> None:
+    stated = stated.filter(pl.col("rate_date").is_null() | (pl.col("rate_date") >= FIRST_DAY))
+    good = stated.filter(is_usable()).unique(subset=["rate_date", "unit_code"], keep="first", maintain_order=True)
     _store(connection, good, row["fetch_id"])
-    _reject(connection, stated.filter(~is_good), row)
+    _reject(connection, stated.filter(~is_usable()), row)
 
 
 def _store(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, fetch_id: str) -> None:
@@ -66,7 +43,7 @@ def _store(connection: duckdb.DuckDBPyConnection, rates: pl.DataFrame, fetch_id:
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE arrived AS
-        SELECT CAST(new."Date" AS DATE) AS rate_date, new.unit_code, CAST(new.text AS DECIMAL(18, 9)) AS eur_rate
+        SELECT new.rate_date, new.unit_code, CAST(new.text AS DECIMAL(18, 9)) AS eur_rate
         FROM incoming AS new
         """
     )

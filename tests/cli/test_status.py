@@ -140,6 +140,8 @@ FLEET = {
     "converted_account_count": 3,
     "reporting_balance_amount": Decimal("1234.565"),
     "reporting_burn_28d_amount": Decimal("12.5"),
+    "burn_account_count": 3,
+    "old_rate_account_count": 0,
     "unconverted_balances": "",
 }
 
@@ -155,6 +157,11 @@ FLEET = {
         (
             {"oldest_fx_rate_date": date(2026, 3, 13)},
             "1,234.57 EUR in 3 of 5 accounts, 12.50 EUR a day (rates of 2026-03-13 or later).",
+        ),
+        (
+            {"oldest_fx_rate_date": date(2026, 3, 13), "burn_account_count": 2, "old_rate_account_count": 1},
+            "1,234.57 EUR in 3 of 5 accounts, 12.50 EUR a day in 2 of them (rates of 2026-03-13 or later; more than 7 "
+            "days old for 1 account).",
         ),
         (
             {"unconverted_balances": "12314.5 INR, 3700 voxpria-credit"},

@@ -21,6 +21,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TOP_KEYS = [
     "notify_url_env",
     "alerts",
+    "fx",
     "notify_url",
     "reporting_currency",
     "allow_http_loopback",

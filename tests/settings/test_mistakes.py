@@ -10,7 +10,7 @@ from tests.settings.conftest import Line
 from tests.settings.texts import CANARY, VARIABLE, account
 
 VENDORS = ", ".join(discover())
-TOP = f"{unknown('key')}; known keys: reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [alerts], [accounts.ID]"
+TOP = f"{unknown('key')}; known keys: reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [fx], [alerts], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
     "here"
@@ -30,6 +30,7 @@ TAGS = 'must be a table of texts, such as { product = "shop" }'
 RATE = 'must be a share between 0 and 1 in quotes, such as "0.20" for 20 %'
 CURRENCY = "must be an ISO 4217 code such as EUR or USD"
 DAYS = "must be a whole number of days between 0 and 36500"
+RATE_DAYS = "must be a whole number of days between 7 and 366"
 HISTORY = "must be a whole number of days between 1 and 36500"
 TOP_MISTAKES = {
     f"colour = {CANARY!r}": f"colour: {TOP}",
@@ -44,6 +45,24 @@ TOP_MISTAKES = {
     f'notify_url = "slack://{CANARY}"': f"notify_url: {TOP}",
     f'notify_url_env = "slack://{CANARY}"': f"notify_url_env: {NOTIFY}",
     "notify_url_env = ['DRAWDOWN_NOTIFY_URL']": f"notify_url_env: {NOTIFY}",
+    "fx = 'ecb'": 'fx: must be a table, such as [fx] with source = "ecb"',
+    "[fx]\ncolour = 1": f"fx: colour: {unknown('key')}; known keys: source, url, oldest_days",
+    f"[fx]\nsource = '{CANARY}'": "fx: source: must be one of ecb, package",
+    "[fx]\nsource = 1": "fx: source: must be one of ecb, package",
+    "[fx]\nurl = 1": "fx: url: must be a text in quotes, such as https://www.ecb.europa.eu/stats/eurofxref",
+    f"[fx]\nurl = 'http://rates.example.com/{CANARY}'": (
+        "fx: url: must begin with https://, because the key would be sent unencrypted"
+    ),
+    f"[fx]\nurl = 'https://me:{CANARY}@rates.example.com'": "fx: url: must not hold a user name or password before the host",
+    f"[fx]\nurl = 'https://rates.example.com/?key={CANARY}'": "fx: url: must hold neither a query nor a fragment",
+    "[fx]\nurl = 'http://127.0.0.1:80'": (
+        "fx: url: points at this computer; set allow_http_loopback to permit that for a sandbox"
+    ),
+    "[fx]\noldest_days = 6": f"fx: oldest_days: {RATE_DAYS}",
+    "[fx]\noldest_days = 367": f"fx: oldest_days: {RATE_DAYS}",
+    "[fx]\noldest_days = 45.0": f"fx: oldest_days: {RATE_DAYS}",
+    "[fx]\noldest_days = true": f"fx: oldest_days: {RATE_DAYS}",
+    "[fx]\noldest_days = '45'": f"fx: oldest_days: {RATE_DAYS}",
     "alerts = 1": "alerts: must be a table: [alerts]",
     "[alerts]\ncolour = 1": f"alerts: colour: {unknown('key')}; known keys: {', '.join(ALERT_KEYS)}",
     f"[alerts]\nlowest_severity = '{CANARY}'": "alerts: lowest_severity: must be one of watch, warning, critical",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.settings import DEFAULT_HISTORY_DAYS, CreditPrice, Settings
+from pipeline.settings.rate_source import RateSource
 from pipeline.support.errors import UsageError
 from pipeline.vendors import discover
 
@@ -18,6 +19,11 @@ Loaded = Callable[[str], Settings]
 ONE = '[accounts.main]\nvendor = "vpsbg"\napi_key_env = "DRAWDOWN_TEST_KEY"\n'
 FULL = """\
 reporting_currency = "USD"
+
+[fx]
+source = "package"
+url = "https://Rates.example.com/eurofxref/"
+oldest_days = 30
 
 [accounts.full]
 vendor = "voxpria"
@@ -48,6 +54,7 @@ def test_missing_settings_have_their_defaults(loaded: Loaded) -> None:
     settings = loaded(ONE)
     main = settings.accounts["main"]
     assert (settings.reporting_currency, settings.allow_http_loopback) == ("EUR", False)
+    assert settings.fx == RateSource(kind="ecb", url="https://www.ecb.europa.eu/stats/eurofxref", oldest_days=45)
     assert (main.base_url, main.vendor.name) == ("https://api.vpsbg.eu/v1", "vpsbg")
     assert main.history_days == DEFAULT_HISTORY_DAYS == 400
     assert main.secret_variables == {"api_key_env": "DRAWDOWN_TEST_KEY"}
@@ -142,6 +149,7 @@ def test_the_record_of_a_run_contains_no_secret_and_no_variable_name_of_one(
     for hidden in (CANARY, "DRAWDOWN_TEST_KEY", "api_key_env", "example.com"):
         assert hidden not in text
     assert record["reporting_currency"] == "USD"
+    assert record["fx_oldest_days"] == 30
     assert (
         record["accounts"]["full"].items()
         >= {

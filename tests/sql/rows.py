@@ -29,6 +29,7 @@ _DEFAULTS = {
     "amount_basis": "stated",
     "unit_code": "EUR",
     "reporting_unit_code": "EUR",
+    "fx_oldest_days": "45",
     "reason_code": "unknown",
     "tax_basis": "gross",
     "evidence_level": "ledger",

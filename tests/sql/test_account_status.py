@@ -58,7 +58,7 @@ def _fill(workshop: Workshop) -> None:
         """
     )
     connection.execute(
-        f"INSERT INTO staging.build BY NAME SELECT {_NOW} AS as_of_utc, 'EUR' AS reporting_unit_code, 'r' AS run_id, "
+        f"INSERT INTO staging.build BY NAME SELECT {_NOW} AS as_of_utc, 'EUR' AS reporting_unit_code, 45 AS fx_oldest_days, 'r' AS run_id, "
         "'v' AS version_id, 'f' AS fetch_id"
     )
     service = "'v' AS ServiceProviderName, 'v' AS ServiceName, 'Other' AS ServiceCategory, 'o' AS ServiceSubcategory"
@@ -95,7 +95,7 @@ def _fill(workshop: Workshop) -> None:
     connection.execute(
         "INSERT INTO core.spend_daily BY NAME SELECT account_id, DATE '2026-03-17' - days.number AS spend_date, "
         "spend_amount, unit_code, 'ledger' AS basis, 'ledger' AS evidence_level, true AS is_complete, "
-        "false AS is_lower_bound, false AS is_spread, 'EUR' AS reporting_unit_code FROM combinations "
+        "false AS has_old_rate, false AS is_lower_bound, false AS is_spread, 'EUR' AS reporting_unit_code FROM combinations "
         "CROSS JOIN (VALUES (0), (1)) AS days(number) WHERE spend_amount IS NOT NULL"
     )
     with workshop.warehouse.transaction():

@@ -15,6 +15,8 @@ _READ = {"observed_at_utc": "2026-03-18T23:59:59Z", "severity": "ok", "balance_a
 
 @pytest.mark.faults(44)
 def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: Workshop) -> None:
+    workshop.landing.run({"a": {}})
+    workshop.load()
     insert(
         workshop.connection,
         "marts.account_status",
@@ -47,13 +49,13 @@ def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: W
         "core.conversion_rates",
         [{"unit_code": "JPY", "conversion_date": "2026-03-18", "eur_rate": "180", "fx_source": "ecb"}],
     )
-    (check,) = warnings(workshop.connection, ALL["marts.fleet_status"])
+    check, _ = warnings(workshop.connection, ALL["marts.fleet_status"])
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (check.description or "").splitlines() == [
         "b: its unit is unknown",
         "c: accounts.toml names no price of a voxpria-credit for 2026-03-18",
-        "d: no rate from USD to EUR in the 7 days up to 2026-03-18; the newest landed rate is of 2026-03-02",
-        "e: no rate from INR to EUR in the 7 days up to 2026-03-18; the newest landed rate is of 2026-03-02",
+        "d: no rate from USD to EUR in the 45 days up to 2026-03-18; the newest landed rate is of 2026-03-02",
+        "e: no rate from INR to EUR in the 45 days up to 2026-03-18; the newest landed rate is of 2026-03-02",
         "f: the amount has more digits than can be converted exactly",
     ]
 
@@ -64,5 +66,22 @@ def test_the_check_passes_if_everything_is_converted(workshop: Workshop) -> None
         "marts.account_status",
         [_READ | {"reporting_balance_amount": "10", "fx_source": "same_unit"}],
     )
-    (check,) = warnings(workshop.connection, ALL["marts.fleet_status"])
-    assert (check.passed, check.description) == (True, None)
+    checks = warnings(workshop.connection, ALL["marts.fleet_status"])
+    assert [(check.passed, check.description) for check in checks] == [(True, None)] * 2
+
+
+def test_each_balance_that_is_converted_at_an_old_rate_is_named_with_its_day(workshop: Workshop) -> None:
+    converted = _READ | {"reporting_balance_amount": "10", "fx_source": "ecb", "unit_code": "USD"}
+    insert(
+        workshop.connection,
+        "marts.account_status",
+        [
+            converted | {"account_id": "a", "fx_rate_date": "2026-03-10", "has_old_rate": "true"},
+            converted | {"account_id": "b", "fx_rate_date": "2026-03-17"},
+        ],
+    )
+    _, check = warnings(workshop.connection, ALL["marts.fleet_status"])
+    assert (check.check_name, check.passed) == ("has_current_rates", False)
+    assert check.description == (
+        "a: converted at a rate of 2026-03-10, more than 7 days before the balance of 2026-03-18"
+    )

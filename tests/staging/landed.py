@@ -113,12 +113,12 @@ class Landing:
         *,
         at: datetime = NOW,
         reporting_currency: str = "EUR",
+        oldest_days: int = 45,
         fetch_id: str | None = None,
     ) -> str:
         """Land a run with these accounts' settings; missing settings are as accounts.toml's defaults."""
-        return self.answer(
-            OWN, RUNS, run_record(accounts, reporting_currency), account_id="*", at=at, fetch_id=fetch_id
-        )
+        record = run_record(accounts, reporting_currency) | {"fx_oldest_days": oldest_days}
+        return self.answer(OWN, RUNS, record, account_id="*", at=at, fetch_id=fetch_id)
 
 
 def run_record(accounts: Mapping[str, Mapping[str, Any]], reporting_currency: str = "EUR") -> dict[str, Any]:

@@ -157,9 +157,9 @@ def _settings(prices: Prices) -> dict[str, dict[str, object]]:
     return {"credits": {"vendor": "voxpria", "credit_prices": prices}, "rupees": {"vendor": "manual"}}
 
 
-def _land_facts(workshop: Workshop, prices: Prices, fetch_id: str | None = None) -> None:
+def _land_facts(workshop: Workshop, prices: Prices, fetch_id: str | None = None, oldest_days: int = 45) -> None:
     """A credit a day from 1 January to 17 March 2026, and ten rupees a day that fall from a balance."""
-    workshop.landing.run(_settings(prices), fetch_id=fetch_id)
+    workshop.landing.run(_settings(prices), fetch_id=fetch_id, oldest_days=oldest_days)
     days = [date(2026, 1, 1) + timedelta(days=number) for number in range(76)]
     usage = [{"date": str(day), "calls": 1, "creditsUsed": 1, "cost": "$0"} for day in days]
     workshop.landing.answer(
@@ -280,25 +280,30 @@ def test_a_run_of_before_the_history_of_prices_still_loads(workshop: Workshop) -
 
 
 @pytest.mark.faults(44)
-def test_a_weekend_has_fridays_rate_a_stale_rate_and_a_missing_currency_have_none(workshop: Workshop) -> None:
-    _land_facts(workshop, [])
+def test_a_weekend_has_fridays_rate_an_older_one_is_marked_and_beyond_the_limit_there_is_none(
+    workshop: Workshop,
+) -> None:
+    _land_facts(workshop, [], oldest_days=10)
     # Fridays, except for the last: a Wednesday without a later rate.
     lines = ["2026-02-13,100", "2026-02-20,50", "2026-03-04,25"]
     workshop.landing.answer(OWN, FX_RATES, sheet("Date,INR", *reversed(lines)), account_id="*")
     workshop.load()
     workshop.recompute("core", "marts")
     found = {
-        day: (rate_date, amount)
-        for day, rate_date, amount in workshop.rows(
-            "SELECT spend_date, fx_rate_date, reporting_amount FROM core.spend_daily WHERE account_id = 'rupees'"
+        day: (rate_date, amount, is_old)
+        for day, rate_date, amount, is_old in workshop.rows(
+            "SELECT spend_date, fx_rate_date, reporting_amount, has_old_rate FROM core.spend_daily "
+            "WHERE account_id = 'rupees'"
         )
     }
     friday = date(2026, 2, 13)
     for day in (friday, date(2026, 2, 14), date(2026, 2, 15)):
-        assert found[day] == (friday, Decimal("0.1"))
-    assert found[date(2026, 2, 27)] == (date(2026, 2, 20), Decimal("0.2"))
-    for day in (date(2026, 2, 12), date(2026, 2, 28), date(2026, 3, 12)):
-        assert found[day] == (None, None)
+        assert found[day] == (friday, Decimal("0.1"), False)
+    assert found[date(2026, 2, 27)] == (date(2026, 2, 20), Decimal("0.2"), False)
+    for day in (date(2026, 2, 28), date(2026, 3, 2)):
+        assert found[day] == (date(2026, 2, 20), Decimal("0.2"), True)
+    for day in (date(2026, 2, 12), date(2026, 3, 3), date(2026, 3, 15)):
+        assert found[day] == (None, None, False)
     assert workshop.rows(
         "SELECT DISTINCT reporting_amount, fx_source FROM core.spend_daily WHERE account_id = 'credits'"
     ) == [(None, None)]
@@ -307,15 +312,13 @@ def test_a_weekend_has_fridays_rate_a_stale_rate_and_a_missing_currency_have_non
 
 @settings(max_examples=40, deadline=None)
 @given(days=st.sets(st.integers(0, 75), max_size=12))
-def test_no_rate_of_a_later_day_or_of_more_than_seven_days_before_is_used(
-    new_workshop: NewWorkshop, days: set[int]
-) -> None:
+def test_no_rate_of_a_later_day_or_beyond_the_oldest_is_used(new_workshop: NewWorkshop, days: set[int]) -> None:
     first = date(2026, 1, 1)
     published = {first + timedelta(days=number): number + 1 for number in days}
     with new_workshop() as workshop:
         units = [{"from_at_utc": "1970-01-01T00:00:00Z", "unit_code": "INR"}]
         insert(workshop.connection, "core.account_units", units)
-        insert(workshop.connection, "staging.build", [{"reporting_unit_code": "EUR"}])
+        insert(workshop.connection, "staging.build", [{"reporting_unit_code": "EUR", "fx_oldest_days": "9"}])
         insert(
             workshop.connection,
             "core.fx_rates",
@@ -327,7 +330,7 @@ def test_no_rate_of_a_later_day_or_of_more_than_seven_days_before_is_used(
         found = dict(workshop.rows("SELECT conversion_date, eur_rate FROM core.conversion_rates"))
     for number in range(90):
         day = first + timedelta(days=number)
-        known = [each for each in published if day - timedelta(days=7) <= each <= day]
+        known = [each for each in published if day - timedelta(days=9) <= each <= day]
         assert found.get(day) == (published[max(known)] if known else None)
 
 

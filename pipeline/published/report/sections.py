@@ -13,7 +13,7 @@ from pipeline.published.report.cards import Card
 from pipeline.published.report.html_tables import HtmlTable, Spell, drawn, table
 from pipeline.published.report.report_queries import Row, Snapshot
 from pipeline.published.report.words import converted, day, days, in_unit, instant, money, percent, ratio
-from pipeline.schema.limits import DUE_DAYS
+from pipeline.schema.limits import CURRENT_RATE_DAYS, DUE_DAYS
 from pipeline.schema.severities import URGENCY
 from pipeline.support.svg import NARROW
 from pipeline.support.wording import count
@@ -59,7 +59,8 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
         else:
             pay, apart = ", ".join(others), [f"which cannot be converted to {unit}"]
         apart.append(f"{count(len(due), 'order')} by {day(max(each['order_by_date'] for each in due))}")
-    balances = [f"in {row['converted_account_count']} of {count(row['account_count'], 'account')}"]
+    accounts_in_all = count(row["account_count"], "account")
+    balances = [f"in {row['converted_account_count']} of {accounts_in_all}"]
     if row["unconverted_balances"]:
         balances.append(f"not converted: {_listed(row['unconverted_balances'])}")
     if row["unread_account_count"]:
@@ -68,6 +69,10 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
         balances.append(f"stale, counted at the last good balance: {count(row['stale_account_count'], 'account')}")
     if row["oldest_fx_rate_date"]:
         balances.append(f"rates of {day(row['oldest_fx_rate_date'])} or later")
+    if row["old_rate_account_count"]:
+        old = count(row["old_rate_account_count"], "account")
+        balances.append(f"at rates more than {CURRENT_RATE_DAYS} days old: {old}")
+    burn = f"mean of 28 days, in {row['burn_account_count']} of {accounts_in_all}"
     urgent = row["critical_account_count"] + row["warning_account_count"]
     return Fleet(
         headline=headline,
@@ -75,7 +80,7 @@ def fleet(found: Snapshot, accounts: Sequence[Card]) -> Fleet:
             ("Critical or warning", count(urgent, "account"), [f"{row['unknown_account_count']} unknown"]),
             (f"To pay within {DUE_DAYS} days", pay, apart),
             ("Balance", in_unit(row["reporting_balance_amount"], unit), balances),
-            ("Spend a day", in_unit(row["reporting_burn_28d_amount"], unit), ["mean of 28 days, of what is converted"]),
+            ("Spend a day", in_unit(row["reporting_burn_28d_amount"], unit), [burn]),
         ],
         table=table(
             "fleet",

@@ -335,6 +335,7 @@ converted as (
         accounts.evidence_level,
         prices.price_unit_code,
         rates.fx_rate_date,
+        rates.has_old_rate,
         rates.fx_source as rate_source,
         core.to_reporting(
             spend.spend_amount,
@@ -370,6 +371,7 @@ select
     reporting_amount,
     reporting_unit_code,
     case when reporting_amount is not null then fx_rate_date end as fx_rate_date,
+    reporting_amount is not null and coalesce(has_old_rate, false) as has_old_rate,
     core.source_of(reporting_amount, unit_code, reporting_unit_code, price_unit_code, rate_source) as fx_source,
 
     -- how well it is known

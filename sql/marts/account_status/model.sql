@@ -261,6 +261,7 @@ converted as (
         judged.*,
         prices.price_unit_code,
         rates.fx_rate_date,
+        rates.has_old_rate,
         rates.fx_source as rate_source,
         core.to_reporting(
             judged.balance_amount, judged.unit_code, judged.reporting_unit_code,
@@ -392,6 +393,7 @@ select
     reporting_burn_28d_amount,
     reporting_unit_code,
     case when reporting_balance_amount is not null then fx_rate_date end as fx_rate_date,
+    reporting_balance_amount is not null and coalesce(has_old_rate, false) as has_old_rate,
     core.source_of(
         reporting_balance_amount, unit_code, reporting_unit_code, price_unit_code, rate_source
     ) as fx_source

@@ -13,6 +13,10 @@ unconverted as (
 
 newest_rates as (
     select max(rate_date) as newest_date from core.fx_rates
+),
+
+limits as (
+    select cast(max(fx_oldest_days) as integer) as oldest_days from staging.build
 )
 
 select
@@ -26,7 +30,8 @@ select
         when rates.unit_code is null
             then
                 'no rate from ' || coalesce(prices.price_unit_code, unconverted.unit_code) || ' to '
-                || unconverted.reporting_unit_code || ' in the 7 days up to '
+                || unconverted.reporting_unit_code
+                || coalesce(' in the ' || cast(limits.oldest_days as varchar) || ' days up to ', ' up to ')
                 || cast(unconverted.balance_date as varchar) || '; '
                 || coalesce(
                     'the newest landed rate is of ' || cast(newest_rates.newest_date as varchar), 'no rate is landed'
@@ -35,6 +40,7 @@ select
     end as message
 from unconverted
 cross join newest_rates
+cross join limits
 left join core.credit_prices as prices
     on
         unconverted.account_id = prices.account_id
@@ -45,4 +51,13 @@ left join core.conversion_rates as rates
     on
         coalesce(prices.price_unit_code, unconverted.unit_code) = rates.unit_code
         and unconverted.balance_date = rates.conversion_date
-order by unconverted.account_id
+order by unconverted.account_id;
+
+-- warn has_current_rates: Every balance is converted at a rate of at most 7 days before it.
+select
+    account_id,
+    'converted at a rate of ' || cast(fx_rate_date as varchar) || ', more than 7 days before the balance of '
+    || cast(cast(observed_at_utc at time zone 'UTC' as date) as varchar) as message
+from marts.account_status
+where has_old_rate
+order by account_id

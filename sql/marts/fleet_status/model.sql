@@ -35,6 +35,7 @@ counted as (
         count(*) as account_count,
         count(reporting_balance_amount) as converted_account_count,
         count(case when is_unconverted then 1 end) as unconverted_account_count,
+        count(reporting_burn_28d_amount) as burn_account_count,
         count(case when balance_amount is null then 1 end) as unread_account_count,
         count(case when balance_amount is not null and reading_state = 'stale' then 1 end) as stale_account_count,
         sum(reporting_balance_amount) as reporting_balance_amount,
@@ -44,7 +45,8 @@ counted as (
         count(case when severity = 'warning' then 1 end) as warning_account_count,
         count(case when severity = 'critical' then 1 end) as critical_account_count,
         count(case when severity = 'unknown' then 1 end) as unknown_account_count,
-        min(fx_rate_date) as oldest_fx_rate_date
+        min(fx_rate_date) as oldest_fx_rate_date,
+        count(case when has_old_rate then 1 end) as old_rate_account_count
     from accounts
 )
 
@@ -55,6 +57,7 @@ select
     counted.account_count,
     counted.converted_account_count,
     counted.unconverted_account_count,
+    counted.burn_account_count,
     counted.unread_account_count,
     counted.stale_account_count,
 
@@ -69,7 +72,10 @@ select
     counted.warning_account_count,
     counted.critical_account_count,
     counted.unknown_account_count,
-    counted.oldest_fx_rate_date
+
+    -- rates
+    counted.oldest_fx_rate_date,
+    counted.old_rate_account_count
 from counted
 cross join named
 cross join staging.build as build
