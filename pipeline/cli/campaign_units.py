@@ -17,8 +17,13 @@ from pipeline.vendors import discover
 _CALLS_DAYS: Final = 28
 _EURO: Final = "EUR"
 
-# A rate for a euro, of the newest day; the euro has none.
-_RATE: Final = "SELECT eur_rate, rate_date FROM core.fx_rates WHERE unit_code = ? ORDER BY rate_date DESC LIMIT 1"
+# The newest rate of a currency, or the fixed one of a currency that became the euro; the euro itself has none.
+_RATE: Final = """
+    SELECT eur_rate, rate_date FROM (
+        SELECT unit_code, eur_rate, rate_date FROM core.fx_rates
+        UNION ALL SELECT unit_code, eur_rate, from_date FROM core.fixed_rates
+    ) WHERE unit_code = ? ORDER BY rate_date DESC LIMIT 1
+"""
 _PRICE: Final = """
     SELECT price_amount, price_unit_code FROM core.credit_prices
     WHERE account_id = ? AND unit_code = ? ORDER BY from_date DESC LIMIT 1
