@@ -89,7 +89,8 @@ def read_statements(query: str | None, file: str | None) -> str:
 
 def _returns_rows(statement: duckdb.Statement) -> bool:
     try:
-        return duckdb.ExpectedResultType.QUERY_RESULT in statement.expected_result_type
+        # One PIVOT is two statements: a CREATE, which DuckDB would let return rows, too, and a SELECT.
+        return statement.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]
     except duckdb.InternalException:
         # DuckDB 1.5 does not know it of UPDATE EXTENSIONS, which is refused when it runs.
         return False

@@ -210,6 +210,22 @@ def test_statements_come_from_the_argument_standard_input_or_a_file(desk: Desk, 
         assert (done.returncode, done.stdout, done.stderr) == (0, shown, "1 row\n1 row\n")
 
 
+@pytest.mark.parametrize("output_format", ["table", "csv", "json"])
+def test_a_pivot_which_duckdb_splits_in_two_is_one_result(desk: Desk, output_format: str) -> None:
+    query = "PIVOT (SELECT unnest(['x', 'y', 'x']) AS word, 1 AS one) ON word USING sum(one)"
+    done = desk("sql", query, "--format", output_format)
+    assert (done.returncode, done.stderr) == (0, "1 row\n" if output_format == "table" else "")
+    assert (
+        done.stdout.split()
+        == {
+            "table": ["x", "y", "─", "─", "2", "1"],
+            "csv": ["x,y", "2,1"],
+            "json": ["[", "{", '"x":', "2,", '"y":', "1", "}", "]"],
+        }[output_format]
+    )
+    assert pq.read_table(io.BytesIO(raw(desk, "sql", query, "--format", "parquet"))).to_pylist() == [{"x": 2, "y": 1}]
+
+
 def test_a_file_of_statements_that_cannot_be_read_is_named(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "latin.sql").write_bytes("SELECT 'é'".encode("latin-1"))
     for name, words in {"latin.sql": ": byte 9 is not UTF-8; save it as UTF-8", "none.sql": ": No such file"}.items():
