@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -80,11 +80,12 @@ def deliver(
     home: Home,
     clock: Clock,
     run_id: str,
+    vendors: Mapping[str, str] | None = None,
 ) -> Delivered:
     """Send what is due, in as few messages as each recipient's service accepts.
 
     The caller must be the sole deliverer. Returns within ALL_SECONDS; a recipient that hangs does not delay the others.
-    `url_of` raises UsageError for a variable that holds no URL.
+    `url_of` raises UsageError for a variable that holds no URL. `vendors` has the title of each account's vendor.
     """
     now = clock.now()
     done = Delivered()
@@ -115,7 +116,9 @@ def deliver(
             continue
         try:
             report = policy.report_url or str(home.published / "report" / "index.html")
-            mailings.append(_mailing(recipient, url_of(recipient), sendable, ledger, report, home, clock, run_id))
+            mailings.append(
+                _mailing(recipient, url_of(recipient), sendable, ledger, report, vendors or {}, home, clock, run_id)
+            )
         except DrawdownError as unusable:
             done.problems.append(f"alerts: {unusable}; the next run tries again")
     _send_all(mailings)
@@ -137,6 +140,7 @@ def _mailing(
     due_events: Sequence[DueEvent],
     ledger: Ledger,
     report: str,
+    vendors: Mapping[str, str],
     home: Home,
     clock: Clock,
     run_id: str,
@@ -158,6 +162,7 @@ def _mailing(
         limit=most_characters(url),
         delivered=delivered,
         notes={each.event.event_id: each.note for each in due_events if each.note},
+        vendors=vendors,
         preface=preface,
     )
     return _Mailing(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.alerts.state_machine import Event
-from pipeline.schema.severities import EVERY_ACCOUNT, RUN_FAILED, URGENCY
-from pipeline.support.printable import printable, printable_lines
-from pipeline.support.wording import count, instant
+from pipeline.alerts.subjects import Subject, subjects
+from pipeline.schema.severities import EVERY_ACCOUNT, URGENCY
+from pipeline.support.wording import count
 
 MOST_CHARACTERS: Final = 2_000
 """Characters of a message, title included: Discord's limit, the smallest that chat services document. A smaller limit
@@ -27,49 +27,6 @@ _MOST_OTHERS: Final = 80
 """Characters of a title for the accounts after the first."""
 _LEAST_ROOM: Final = 40
 """Characters reserved for events, however long the title and the report's path are."""
-
-_WORDS: Final = {
-    "runway": "is running low",
-    "amount": "is below your limit",
-    "threshold": "is below the vendor's threshold",
-    "stale": "has no fresh reading",
-    "unexplained": "has unexplained balance changes",
-    "anomaly": "spends differently than forecast",
-    "drift": "has a changed API response",
-    "unit": "has changed its unit",
-    "quarantine": "is in quarantine",
-}
-_RECOVERED: Final = {
-    "runway": "has enough days left again",
-    "amount": "is above your limit again",
-    "threshold": "is above the vendor's threshold again",
-    "stale": "has fresh readings again",
-    "unexplained": "has no unexplained balance changes any more",
-    "anomaly": "spends as forecast again",
-    "drift": "has its usual API responses again",
-    "unit": "has kept its unit for some days",
-    "quarantine": "is out of quarantine",
-}
-_RUNS: Final = {
-    "opened": "the last run failed",
-    "escalated": "runs are still failing",
-    "acknowledged": "failed runs are acknowledged",
-    "recovered": "runs succeed again",
-}
-
-
-def headline(event: Event) -> str:
-    """Short statement of an event."""
-    if event.rule == RUN_FAILED:
-        return _RUNS[event.event]
-    if event.event == "recovered":
-        return f"{event.account_id} {_RECOVERED.get(event.rule, f'has recovered ({event.rule})')}"
-    is_urgent = event.severity == "critical" and event.rule == "runway"
-    if is_urgent:
-        return f"{event.account_id} is critical"
-    # A rule of a later version is not known here.
-    words = _WORDS.get(event.rule, f"has an alert ({event.rule})")
-    return f"{event.account_id} {words}{', now ' + event.severity if event.event == 'escalated' else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,32 +49,34 @@ def compose(
     limit: int = MOST_CHARACTERS,
     delivered: Mapping[str, int] | None = None,
     notes: Mapping[str, str] | None = None,
+    vendors: Mapping[str, str] | None = None,
     preface: str = "",
 ) -> list[Message]:
     """Compose the messages of a run: what, when, how certain, how much to pay, where to look; most urgent events first.
 
     `report` is the path or address of the report. `limit` is the maximum length of title and body together. `delivered`
     gives, by event id, how many characters of an event's paragraph have already arrived: it continues there. `notes`,
-    by event id, follow the event's text; `preface` begins the first message if the limit has room for it. Returns at
-    most MOST_MESSAGES; events without a message wait for the next run.
+    by event id, follow the event's text. `vendors` has the title of each account's vendor, for `subjects`. `preface`
+    begins the first message if the limit has room for it. Returns at most MOST_MESSAGES; events without a message wait
+    for the next run.
     """
-    notes = notes or {}
     ordered = sorted(events, key=lambda each: (each.event == "recovered", URGENCY.index(each.severity)))
+    every = subjects(ordered, notes or {}, vendors or {})
     tail = _tail(ordered, report, limit)
     head = preface if len(preface) <= limit // 4 else ""
     # The longest possible title, and the blank lines between title, paragraphs and tail.
     reserve = (
-        max((len(_title([each], "(message 99 of 99)", limit)) for each in ordered), default=0)
+        max((len(_title([each], "(message 99 of 99)", limit)) for each in every), default=0)
         + min(_MOST_OTHERS, limit // 8)
         + 2
         + sum(len(each) + 2 for each in (head, tail) if each)
     )
     room = max(limit - reserve, _LEAST_ROOM)
-    parts = _packed([(event, _paragraph(event, notes)) for event in ordered], room, delivered or {})
+    parts = _packed(every, room, delivered or {})
     if len(parts) > MOST_IN_FULL:
-        full = {event.event_id for part in parts[:MOST_IN_FULL] for event in part.whole}
-        in_full = [(event, _paragraph(event, notes)) for event in ordered if event.event_id in full]
-        in_brief = [(event, f"{headline(event)}.") for event in ordered if event.event_id not in full]
+        full = {subject.events[0].event_id for part in parts[:MOST_IN_FULL] for subject in part.whole}
+        in_full = [each for each in every if each.events[0].event_id in full]
+        in_brief = [replace(each, text=f"{each.headline}.") for each in every if each.events[0].event_id not in full]
         parts = _packed(in_full, room, delivered or {}) + _packed(in_brief, room, {}, gap="\n")
         parts = parts[:MOST_MESSAGES]
     messages = []
@@ -125,7 +84,7 @@ def compose(
         place = f"(message {number} of {len(parts)})" if len(parts) > 1 else ""
         messages.append(
             Message(
-                title=_title(part.events, place, limit),
+                title=_title(part.subjects, place, limit),
                 kind=_kind(part.events),
                 body="\n\n".join(filter(None, (head if number == 1 else "", part.text, tail))),
                 event_ids=tuple(event.event_id for event in part.events),
@@ -137,44 +96,49 @@ def compose(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    events: tuple[Event, ...]
+    subjects: tuple[Subject, ...]
     text: str
     delivered_length: int | None = None
 
     @property
-    def whole(self) -> tuple[Event, ...]:
-        """Events whose paragraphs end in the message."""
-        return self.events if self.delivered_length is None else ()
+    def events(self) -> tuple[Event, ...]:
+        """Events of its subjects."""
+        return tuple(event for each in self.subjects for event in each.events)
+
+    @property
+    def whole(self) -> tuple[Subject, ...]:
+        """Subjects whose paragraphs end in the message."""
+        return self.subjects if self.delivered_length is None else ()
 
 
-def _packed(
-    paragraphs: Sequence[tuple[Event, str]], room: int, delivered: Mapping[str, int], *, gap: str = "\n\n"
-) -> list[_Part]:
+def _packed(every: Sequence[Subject], room: int, delivered: Mapping[str, int], *, gap: str = "\n\n") -> list[_Part]:
     """Fill each part with complete paragraphs; a paragraph longer than a part is cut and gets parts to itself."""
     parts: list[_Part] = []
-    for event, paragraph in paragraphs:
-        pieces = list(_pieces(event, paragraph, delivered.get(event.event_id, 0), room))
+    for subject in every:
+        start = max(delivered.get(event.event_id, 0) for event in subject.events)
+        pieces = list(_pieces(subject, start, room))
         if len(pieces) == 1 and parts and parts[-1].delivered_length is None:
             joined = f"{parts[-1].text}{gap}{pieces[0].text}"
             if len(joined) <= room:
-                parts[-1] = _Part(events=(*parts[-1].events, event), text=joined)
+                parts[-1] = _Part(subjects=(*parts[-1].subjects, subject), text=joined)
                 continue
         parts += pieces
     return parts
 
 
-def _pieces(event: Event, paragraph: str, start: int, room: int) -> Iterator[_Part]:
+def _pieces(subject: Subject, start: int, room: int) -> Iterator[_Part]:
     """Cut the undelivered rest of a paragraph into texts that fit."""
+    paragraph = subject.text
     while True:
         start = start if start < len(paragraph) else 0
-        opening = f"{event.account_id}, continued: " if start else ""
+        opening = f"{subject.name}, continued: " if start else ""
         text = opening + paragraph[start:].lstrip()
         if len(text) <= room:
-            yield _Part(events=(event,), text=text)
+            yield _Part(subjects=(subject,), text=text)
             return
         kept = cut_at(text, room)
         start = len(paragraph) - len(text) + kept
-        yield _Part(events=(event,), text=text[:kept].rstrip(), delivered_length=start)
+        yield _Part(subjects=(subject,), text=text[:kept].rstrip(), delivered_length=start)
 
 
 def cut_at(text: str, room: int) -> int:
@@ -184,14 +148,6 @@ def cut_at(text: str, room: int) -> int:
         if ends:
             return ends[-1]
     return room
-
-
-def _paragraph(event: Event, notes: Mapping[str, str]) -> str:
-    about = f"{headline(event)} ({event.rule} alert {event.event} {instant(event.happened_at_utc)})."
-    words = " ".join(filter(None, (event.message, notes.get(event.event_id))))
-    # A failed run has one line for each problem, already printable; everything else is a single line.
-    shown = printable_lines(words.split("\n")) if event.rule == RUN_FAILED else printable(words)
-    return f"{about}\n{shown}".rstrip()
 
 
 def _tail(ordered: Sequence[Event], report: str, limit: int) -> str:
@@ -208,21 +164,20 @@ def _kind(covered: Sequence[Event]) -> str:
     return min(bad, key=URGENCY.index) if bad else "recovered"
 
 
-def _title(covered: Sequence[Event], place: str, limit: int) -> str:
+def _title(covered: Sequence[Subject], place: str, limit: int) -> str:
     """The worst fact of a message, and the other accounts in it."""
     several = f" {place}" if place else ""
-    title = f"Drawdown: {headline(covered[0])}"
+    title = f"Drawdown: {covered[0].headline}"
     if len(title) + len(several) > limit // 4:
         # A text message (SMS) has room for its subject only.
         return f"Drawdown{several}"
     return f"{title}{_others(covered, min(_MOST_OTHERS, limit // 8))}{several}"
 
 
-def _others(covered: Sequence[Event], room: int) -> str:
-    """Accounts of a message other than that of its first event, as many as fit, or the number of further events."""
+def _others(covered: Sequence[Subject], room: int) -> str:
+    """What else a message is about, as much as fits, or the number of further changes."""
     first, *rest = covered
-    names = list(dict.fromkeys(each.account_id for each in rest))
-    names = [name for name in names if name not in (first.account_id, EVERY_ACCOUNT)]
+    names = [name for name in dict.fromkeys(each.name for each in rest) if name not in (first.name, EVERY_ACCOUNT)]
     for shown in range(len(names), 0, -1):
         left = len(names) - shown
         listed = f"; also {', '.join(names[:shown])}{f' and {left} more' if left else ''}"

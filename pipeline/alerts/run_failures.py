@@ -107,7 +107,9 @@ def _send_alert(settings: Settings, home: Home, clock: Clock, run_id: str, ended
     if (state is None or not state.is_open) and settings.alerts.severity(RUN_FAILED) is not None:
         state = _open(settings, home, clock, run_id, state, ended)
         ledger = JournalCopy.of_nothing().ledger(home.landing)
-    done = deliver(ledger, settings.alerts, recipients, settings.notify_url, home, clock, run_id)
+    done = deliver(
+        ledger, settings.alerts, recipients, settings.notify_url, home, clock, run_id, settings.vendor_titles()
+    )
     unsent: list[str] = []
     if state is not None and state.alert_state == "open":
         for recipient in done.unwritten:

@@ -245,7 +245,9 @@ def _send_messages(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) 
         if warehouse.has_published:
             run_succeeded(ledger, own, home, clock, run_id)
             ledger = journal.ledger(home.landing)
-        problems = deliver(ledger, own.alerts, own.alert_recipients(), own.notify_url, home, clock, run_id).problems
+        problems = deliver(
+            ledger, own.alerts, own.alert_recipients(), own.notify_url, home, clock, run_id, own.vendor_titles()
+        ).problems
     return [*problems, *_beat(own)] if warehouse.has_published else problems
 
 

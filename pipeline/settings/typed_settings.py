@@ -112,6 +112,10 @@ class Settings(SettingsTable):
         everybody = tuple(dict.fromkeys(name for names in by_account.values() for name in names))
         return {**by_account, EVERY_ACCOUNT: (self.notify_variable,) if self.notify_variable else everybody}
 
+    def vendor_titles(self) -> dict[str, str]:
+        """Title of each account's vendor."""
+        return {each.account_id: each.vendor.title for each in self.accounts.values()}
+
     def notify_url(self, variable: str) -> Secret:
         """Read the Apprise URL of a variable.
 

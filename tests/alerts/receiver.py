@@ -56,6 +56,8 @@ class Channel:
     """Number of messages that are accepted before the connection is closed without a response."""
     policy: Policy = field(default_factory=Policy)
     recipients: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"main": ("TOLD",)})
+    vendors: dict[str, str] = field(default_factory=dict)
+    """Titles of vendors by account."""
     urls: dict[str, str] = field(default_factory=dict)
     """URLs of recipients other than `url`."""
 
@@ -90,7 +92,8 @@ class Channel:
             return Secret(self.urls.get(name, self.url), name=name)
 
         run_id = f"run-{at.isoformat()}"
-        return deliver(self.ledger(), self.policy, self.recipients, url_of, self.home, Clock(at), run_id).problems
+        arguments = self.ledger(), self.policy, self.recipients, url_of, self.home, Clock(at), run_id
+        return deliver(*arguments, self.vendors).problems
 
     def process(self) -> subprocess.Popen[str]:
         """Deliver in a separate process."""

@@ -123,6 +123,45 @@ def test_a_title_names_as_many_accounts_as_it_has_room_for_and_a_message_is_as_b
     )
 
 
+def test_an_outage_of_a_vendor_is_one_subject_and_its_end_another() -> None:
+    words = "The last request failed (timeout)."
+    made = [event(number, words, rule="stale", severity="warning") for number in range(30)]
+    vendors = {each.account_id: "VPSBG" for each in made}
+    [message] = compose([*made, event(40, rule="stale", severity="warning")], REPORT, vendors=vendors)
+    assert message.title == "Drawdown: VPSBG: 30 accounts have no fresh reading; also agency-40"
+    named = ", ".join(f"agency-{number}" for number in range(10))
+    assert message.body.startswith(
+        "VPSBG: 30 accounts have no fresh reading (stale alerts opened 2026-03-02 08:00 UTC).\n"
+        f"{named} and 20 more.\nagency-0: {words}\n\nagency-40 has no fresh reading (stale alert opened"
+    )
+    assert message.event_ids == (*(each.event_id for each in made), "agency-40/runway/1")
+    back = [event(number, "", rule="stale", severity="warning", event="recovered") for number in range(30)]
+    [message] = compose(back, REPORT, vendors=vendors)
+    assert (message.title, message.kind) == ("Drawdown: VPSBG: 30 accounts have fresh readings again", "recovered")
+    # Two accounts of a vendor may have failed independently.
+    [message] = compose(made[:2], REPORT, vendors=vendors)
+    assert message.title == "Drawdown: agency-0 has no fresh reading; also agency-1"
+
+
+def test_a_vendor_that_is_down_sends_one_message_for_thirty_accounts_and_one_when_it_is_back(channel: Channel) -> None:
+    made = [event(number, "No answer.", rule="stale", severity="warning") for number in range(30)]
+    channel.vendors = {each.account_id: "Voxpria" for each in made}
+    land_events(channel, made)
+    assert channel.deliver() == []
+    back = [
+        event(number, "", rule="stale", severity="warning", event="recovered", event_id=f"agency-{number}/runway/2")
+        for number in range(30)
+    ]
+    land(channel.home, Clock(START), "r", Transitions(at=START, events=tuple(back)))
+    assert channel.deliver(9) == []
+    assert [message["title"] for message in channel.heard] == [
+        "Drawdown: Voxpria: 30 accounts have no fresh reading",
+        "Drawdown: Voxpria: 30 accounts have fresh readings again",
+    ]
+    assert len(channel.ledger().deliveries) == 60
+    assert not any(each.is_pending for each in channel.ledger().deliveries.values())
+
+
 def test_a_paragraph_longer_than_a_message_is_continued_in_the_next() -> None:
     words = " ".join(f"Sentence number {number} says something." for number in range(190))
     messages = compose([event(1), event(2, words), event(3)], REPORT)
