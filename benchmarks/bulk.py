@@ -113,7 +113,7 @@ def land_entries(scratch: Path, landing: Path, entries: int) -> Path:
     landing.mkdir(parents=True)
     accounts = scratch / "accounts.toml"
     lines = [f'[accounts.{each}]\nvendor = "vpsbg"\napi_key_env = "BENCH_KEY"\n' for each in account_ids()]
-    accounts.write_text("".join(lines), encoding="utf-8")
+    accounts.write_text("".join(['fx.source = "package"\n', *lines]), encoding="utf-8")
     record = msgspec.json.encode(settings.load(accounts).to_record(), order="sorted")
     land(landing, record, pages=entries // ROWS_A_PAGE)
     return accounts

@@ -79,7 +79,7 @@ def measure(scratch: Path) -> list[Row]:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     with _vendor() as vendor:
-        lines = ["allow_http_loopback = true"]
+        lines = ["allow_http_loopback = true", 'fx.source = "package"']
         for number in range(ACCOUNTS):
             lines += [
                 f"[accounts.wallet-{number:02d}]", 'vendor = "deepvue"', 'unit = "INR"',

@@ -98,7 +98,7 @@ def measure(scratch: Path, entries: int) -> list[Row]:
     with _vendor(entries) as port:
         accounts = scratch / "accounts.toml"
         accounts.write_text(
-            "allow_http_loopback = true\n"
+            'allow_http_loopback = true\nfx.source = "package"\n'
             f'[accounts.long]\nvendor = "vpsbg"\napi_key_env = "BENCH_KEY"\nbase_url = "http://127.0.0.1:{port}"\n',
             encoding="utf-8",
         )

@@ -128,7 +128,7 @@ class Fleet:
 
     def accounts_toml(self) -> str:
         """An accounts.toml with these accounts; their addresses are never requested."""
-        lines = ['reporting_currency = "EUR"']
+        lines = ['reporting_currency = "EUR"', 'fx.source = "package"']
         for each in self._ledgers:
             lines += [f"[accounts.{each.account_id}]", 'vendor = "vpsbg"', 'api_key_env = "BENCH_KEY"']
         for meter in self._voxpria:

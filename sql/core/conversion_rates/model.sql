@@ -90,6 +90,7 @@ pairs as (
         reporting.now_date
     from spans
     inner join reporting on spans.unit_code <> reporting.unit_code
+    where greatest(spans.first_date, reporting.first_date) <= least(spans.last_date, reporting.last_date)
 ),
 
 rated as (
