@@ -386,7 +386,7 @@ def _insert_unknown(connection: duckdb.DuckDBPyConnection, account_id: str, word
         SELECT account_id, vendor, team, coalesce(unit_code, 'unknown') AS unit_code, 'unknown' AS reading_state,
             0.0 AS history_days, 0 AS burn_day_count, 'none' AS method, 'unknown' AS severity,
             'quarantined' AS reason_code, ? AS reason, 'balance' AS evidence_level, stale_after_seconds,
-            build.reporting_unit_code
+            build.reporting_unit_code, false AS has_old_rate
         FROM staging.accounts CROSS JOIN staging.build AS build WHERE account_id = ?
         """,
         [words, account_id],
