@@ -110,11 +110,16 @@ def _sides(
 ) -> tuple[Drawdown, Drawdown]:
     """Today's code and the earlier commit's, each with its own state folder, in which `landing` is landed."""
     homes = scratch / "home-today", scratch / "home-earlier"
+    lines = accounts.read_text(encoding="utf-8").splitlines(keepends=True)
+    # The earlier commit requests no exchange rates, and does not know the setting.
+    without_rates = accounts.with_name("accounts-earlier.toml")
+    without_rates.write_text("".join(line for line in lines if not line.startswith("fx")), encoding="utf-8")
     if landing is not None:
         for home in homes:
             shutil.copytree(landing, home / "landing")
     today, before = (
-        Drawdown(home, accounts, keys, package=package) for home, package in zip(homes, (_CLONE, earlier), strict=True)
+        Drawdown(home, each, keys, package=package)
+        for home, each, package in zip(homes, (accounts, without_rates), (_CLONE, earlier), strict=True)
     )
     return today, before
 
