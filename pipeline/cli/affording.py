@@ -12,14 +12,12 @@ import duckdb
 
 from pipeline.cli.campaign_units import Priced, in_account_unit
 from pipeline.cli.terminal import paragraph, write_json_object
-from pipeline.forecasts.account_forecasts import account_paths, terms_of
+from pipeline.forecasts.account_forecasts import account_paths, rule_of, terms_of, topup_scale
 from pipeline.forecasts.engine import InputError
 from pipeline.forecasts.forecast_inputs import read_inputs
 from pipeline.forecasts.topup import TopUpPlan
-from pipeline.forecasts.topup.automatic import Rule
 from pipeline.forecasts.topup.campaign import Affordability, Answer, Campaign, afford
 from pipeline.schema.exact_amounts import exact_money
-from pipeline.schema.units import is_vendor_unit
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 from pipeline.support.wording import amount, chance, exact_percent
@@ -66,14 +64,10 @@ def judge(
             Campaign(amount=priced.amount, from_date=first, to_date=last),
             balance=fact["day_start_amount"],
             terms=terms_of(fact, risk),
-            rule=Rule(
-                is_on=fact["is_auto"],
-                threshold_amount=fact["auto_threshold_amount"],
-                topup_amount=fact["auto_topup_amount"],
-            ),
+            rule=rule_of(fact),
             issue_date=max(today, paths.as_of),
             unit_code=fact["unit_code"],
-            scale=0 if is_vendor_unit(fact["unit_code"]) else 2,
+            scale=topup_scale(fact["unit_code"]),
         )
     except InputError as problem:
         raise UsageError(str(problem)) from None

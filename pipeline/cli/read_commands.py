@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -13,17 +14,28 @@ from pipeline.schema.severities import ALERT_RULES, RUN_FAILED, SEVERITIES
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 
+_Value = TypeVar("_Value")
+
 
 def _instant(text: str) -> datetime | None:
-    """Parse the instant of an option; None if it is absent, UsageError if it is invalid."""
-    if not text:
-        return None
+    """Parse the instant of --as-of; None if it is absent, UsageError if it is invalid."""
     from pipeline.support.clock import parse_instant
 
+    return _parsed("--as-of", text, parse_instant)
+
+
+def _day(option: str, text: str) -> date | None:
+    """Parse the day of an option; None if it is absent, UsageError if it is invalid."""
+    from pipeline.support.clock import parse_day
+
+    return _parsed(option, text, parse_day)
+
+
+def _parsed(option: str, text: str, parse: Callable[[str], _Value]) -> _Value | None:
     try:
-        return parse_instant(text)
+        return parse(text) if text else None
     except ValueError as problem:
-        raise UsageError(f"--as-of: {problem}") from None
+        raise UsageError(f"{option}: {problem}") from None
 
 
 @app.command()
@@ -169,18 +181,6 @@ def afford(
     show(answer, row, priced, as_json=as_json)
     if code := EXIT_CODES[answer.answer]:
         raise typer.Exit(code)
-
-
-def _day(option: str, text: str) -> date | None:
-    """Parse the day of an option; None if it is absent, UsageError if it is invalid."""
-    if not text:
-        return None
-    from pipeline.support.clock import parse_day
-
-    try:
-        return parse_day(text)
-    except ValueError as problem:
-        raise UsageError(f"{option}: {problem}") from None
 
 
 def _share(text: str) -> float:

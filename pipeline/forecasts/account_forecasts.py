@@ -97,8 +97,13 @@ def _by_balance_date(inputs: Inputs, on_failure: OnFailure | None) -> Iterator[p
     pool = learn_pool(inputs.spend, inputs.as_of)
     for (observed,), balances in sorted(inputs.balances.group_by("observed_date"), key=lambda group: str(group[0])):
         assert isinstance(observed, date)  # noqa: S101 - a DATE column
-        if inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of:
+        if _is_recent(inputs, observed):
             yield from _forecast_isolated(inputs, balances, observed, pool, on_failure)
+
+
+def _is_recent(inputs: Inputs, observed: date) -> bool:
+    """Whether a balance of this day shows when it runs dry."""
+    return inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of
 
 
 def _forecast_isolated(
@@ -180,7 +185,7 @@ def account_paths(inputs: Inputs, account_id: str) -> tuple[Paths, Mapping[str, 
     if own.is_empty():
         return None
     observed: date = own.item(0, "observed_date")
-    if not inputs.as_of - _STALE_DAYS * _DAY <= observed - _DAY <= inputs.as_of:
+    if not _is_recent(inputs, observed):
         return None
     start = _start(inputs, own, observed, learn_pool(inputs.spend, inputs.as_of))
     found = next(iterate_paths(**start.arguments), None)
@@ -226,11 +231,7 @@ def _topups(paths: Paths, fact: Mapping[str, Any], observed: date) -> _TopUps:
     automatic = simulate(
         paths,
         balance=fact["day_start_amount"],
-        rule=Rule(
-            is_on=fact["is_auto"],
-            threshold_amount=fact["auto_threshold_amount"],
-            topup_amount=fact["auto_topup_amount"],
-        ),
+        rule=rule_of(fact),
     )
     if automatic.is_modelled:
         return _TopUps("modelled", automatic, None)
@@ -256,6 +257,20 @@ def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFr
     return pl.concat(done)
 
 
+def rule_of(fact: Mapping[str, Any]) -> Rule:
+    """Rule of the vendor's automatic top-ups of an account, by its row of `Inputs.balances`."""
+    return Rule(
+        is_on=fact["is_auto"],
+        threshold_amount=fact["auto_threshold_amount"],
+        topup_amount=fact["auto_topup_amount"],
+    )
+
+
+def topup_scale(unit_code: str) -> int:
+    """Decimals that a top-up can have: credits are bought whole."""
+    return 0 if is_vendor_unit(unit_code) else 2
+
+
 def terms_of(fact: Mapping[str, Any], risk: float | None = None) -> Terms:
     """Terms of an account's top-ups by its row of `Inputs.balances`; `risk` is the accepted one, if not the usual."""
     lead = fact["topup_lead_days"]
@@ -275,5 +290,5 @@ def _planned(paths: Paths, fact: Mapping[str, Any], observed: date) -> TopUpPlan
         issue_date=observed,
         pending_amount=fact["unconfirmed_amount"],
         unit_code=fact["unit_code"],
-        scale=0 if is_vendor_unit(fact["unit_code"]) else 2,
+        scale=topup_scale(fact["unit_code"]),
     )

@@ -21,7 +21,7 @@ def in_months(table: Table, months: Iterable[date]) -> str:
     column, kind = table.published_by, _kind_of_month(table)
     ranges: list[list[date]] = []
     for month in sorted(months):
-        following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+        following = next_month(month)
         if ranges and ranges[-1][1] == month:
             ranges[-1][1] = following
         else:
@@ -32,19 +32,28 @@ def in_months(table: Table, months: Iterable[date]) -> str:
     )
 
 
+def next_month(month: date) -> date:
+    """First day of the month after that of a day."""
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
 def _start_of(day: date, kind: Type | None) -> str:
     return f"TIMESTAMPTZ '{day} 00:00:00+00'" if kind is Type.INSTANT else f"DATE '{day}'"
 
 
 def months_of_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: str) -> list[date]:
     """First days of the months of rows, in order; `rows` follows FROM and has the table's `published_by`."""
-    column = table.published_by or ""
-    day = utc_date(column) if _kind_of_month(table) is Type.INSTANT else column
+    day = day_of(table, table.published_by or "")
     found = connection.execute(
         f"SELECT DISTINCT CAST(date_trunc('month', day) AS DATE) AS month "
         f"FROM (SELECT DISTINCT {day} AS day FROM {rows}) ORDER BY month"
     ).fetchall()
     return [month for (month,) in found]
+
+
+def day_of(table: Table, value: str) -> str:
+    """SQL for the UTC day of a value of a table's `published_by`."""
+    return utc_date(value) if _kind_of_month(table) is Type.INSTANT else value
 
 
 def utc_date(instant: str) -> str:

@@ -68,10 +68,6 @@ _RECORDED = {
     **{kind: (ENTRIES, entered) for kind, entered in _ENTERED.items()},
 }
 
-# Of the readings of a day, the first and the last reach furthest: a span ends at most a day further away than at the
-# reading itself, and there are fewer to search.
-_DAY_US = 24 * 60 * 60 * 1_000_000
-
 # Instants of all entries.
 _ENTRIES = " UNION ALL ".join(
     f"SELECT {kind}.account_id, {entered.format(row=kind)} AS instant FROM staging.{kind}"
@@ -156,13 +152,15 @@ def settle(connection: duckdb.DuckDBPyConnection) -> None:
         reached = [f"{_ranges(name)} AS ({' UNION '.join(spans[name])})" for name in names]
         months = "unnest(generate_series(date_trunc('month', first_at), last_at, INTERVAL 1 MONTH)) AS day"
         days = " UNION ALL ".join(f"SELECT '{name}' AS table_name, {months} FROM {_ranges(name)}" for name in names)
+        # Of the readings of a day, the first and the last reach furthest: a span ends at most a day further away than
+        # at the reading itself, and there are fewer to search.
         _mark_each(
             connection,
             f"""
             WITH reading_times AS MATERIALIZED (
                 SELECT account_id, unnest([min(observed_at_utc), max(observed_at_utc)]) AS observed_at_utc
                 FROM staging.balances WHERE account_id IN (SELECT account_id FROM changes)
-                GROUP BY account_id, epoch_us(observed_at_utc) // {_DAY_US}
+                GROUP BY account_id, {utc_date("observed_at_utc")}
             ),
             {", ".join(reached)}
             {days}

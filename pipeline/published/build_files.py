@@ -18,11 +18,10 @@ from typing import Final
 
 import duckdb
 
-from pipeline.models.month_ranges import in_months
+from pipeline.models.month_ranges import day_of, in_months, next_month
 from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.published.incremental import copy_file
 from pipeline.published.snapshot import turn
-from pipeline.schema.columns import Type
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import Table
 from pipeline.support.duckdb_session import set_session
@@ -180,25 +179,16 @@ def _months_with_rows(connection: duckdb.DuckDBPyConnection, table: Table, month
 
 def _all_months(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
     """The months from the first row of a table to its last."""
-    day, ends = table.published_by, ("min", "max")
-    zone = " AT TIME ZONE 'UTC'" if _is_instant(table) else ""
-    ((first, last),) = connection.execute(
-        f"SELECT {', '.join(f'CAST({end}({day}){zone} AS DATE)' for end in ends)} FROM {table.full_name}"
-    ).fetchall()
-    return [f"{month:%Y-%m}" for month in _months_between(first, last)] if first else []
+    ends = ", ".join(day_of(table, f"{end}({table.published_by})") for end in ("min", "max"))
+    ((first, last),) = connection.execute(f"SELECT {ends} FROM {table.full_name}").fetchall()
+    months: list[str] = []
+    month = first and first.replace(day=1)
+    while month and month <= last:
+        months.append(f"{month:%Y-%m}")
+        month = next_month(month)
+    return months
 
 
 def _in_month(table: Table, month: str) -> str:
     """Condition for the rows of a month."""
     return in_months(table, [date.fromisoformat(f"{month}-01")])
-
-
-def _is_instant(table: Table) -> bool:
-    return any(each.name == table.published_by and each.column.type is Type.INSTANT for each in table.columns)
-
-
-def _months_between(first: date, last: date) -> Iterator[date]:
-    month = first.replace(day=1)
-    while month <= last:
-        yield month
-        month = date(month.year + month.month // 12, month.month % 12 + 1, 1)

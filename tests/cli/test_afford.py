@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
-from tests.cli.conftest import NOW, Desk
+from tests.cli.conftest import NOW, Built, Desk
 
 DAY = NOW.date().isoformat()
 AS_OF = ("--as-of", NOW.isoformat())
@@ -22,11 +23,10 @@ def _record(desk: Desk, *arguments: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def balances(built: object) -> dict[str, tuple[float, float]]:
+def balances(built: Built) -> dict[str, tuple[float, float]]:
     """By account, its balance and mean daily spend."""
-    desk: Desk = built.desk  # type: ignore[attr-defined]
     rows = json.loads(
-        desk(
+        built.desk(
             "sql", "SELECT account_id, balance_amount, burn_28d_amount FROM marts.account_status", "--format", "json"
         ).stdout
     )
@@ -37,9 +37,7 @@ def test_small_later_and_large_campaigns_have_three_answers_and_exit_codes(
     desk: Desk, balances: dict[str, tuple[float, float]]
 ) -> None:
     left, burn = balances["vpsbg-main"]
-    end = 20
-    until = (NOW.date().fromordinal(NOW.date().toordinal() + end)).isoformat()
-    start = (NOW.date().fromordinal(NOW.date().toordinal() + end - 5)).isoformat()
+    start, until = ((NOW + timedelta(days=days)).date().isoformat() for days in (15, 20))
     small = desk("afford", "vpsbg-main", "0.01", *AS_OF)
     assert (small.returncode, small.stderr) == (0, "")
     assert small.stdout.startswith(f"Yes. With 0.01 EUR on {DAY} the chance of running dry by {DAY} is ")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
-from itertools import count
+from itertools import count, permutations
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -228,3 +228,25 @@ def contents(connection: duckdb.DuckDBPyConnection, *schemas: str) -> Rows:
         table: connection.sql(f"SELECT {', '.join(names)} FROM {table} ORDER BY ALL").fetchall()
         for table, names in columns.items()
     }
+
+
+def rates_in_any_order(
+    new_workshop: NewWorkshop, land: Callable[[Workshop, int], object], files: int
+) -> list[tuple[Any, ...]]:
+    """Day, currency and rate of core.fx_rates, after files are landed and loaded one by one in any order.
+
+    `land` is called with the number of a file, from 0. Asserts that every order gives the same rows.
+    """
+    seen = []
+    for order in permutations(range(files)):
+        with new_workshop() as workshop:
+            for number in order:
+                land(workshop, number)
+                workshop.load()
+                workshop.recompute("core")
+            seen.append(contents(workshop.connection, "core")["core.fx_rates"])
+            stated = workshop.rows(
+                "SELECT rate_date, unit_code, CAST(eur_rate AS VARCHAR) FROM core.fx_rates ORDER BY ALL"
+            )
+    assert all(rows == seen[0] for rows in seen)
+    return stated

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
-from itertools import permutations
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -24,7 +23,7 @@ from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from tests.sql.rows import insert
-from tests.staging.landed import NOW, NewWorkshop, Workshop, contents
+from tests.staging.landed import NOW, NewWorkshop, Workshop, contents, rates_in_any_order
 
 Prices = list[dict[str, str]]
 
@@ -110,19 +109,10 @@ _LISTS = (
 
 
 def test_the_newest_statement_of_a_rate_counts_in_any_order_of_loading(new_workshop: NewWorkshop) -> None:
-    seen = []
-    for order in permutations(range(len(_LISTS))):
-        with new_workshop() as workshop:
-            for number in order:
-                workshop.landing.answer(OWN, FX_RATES, _LISTS[number], account_id="*", fetch_id=f"{number + 1:016x}")
-                workshop.load()
-                workshop.recompute("core")
-            seen.append(contents(workshop.connection, "core")["core.fx_rates"])
-            stated = workshop.rows(
-                "SELECT rate_date, unit_code, CAST(eur_rate AS VARCHAR) FROM core.fx_rates ORDER BY ALL"
-            )
-    assert all(rows == seen[0] for rows in seen)
-    assert stated == [
+    def land(workshop: Workshop, number: int) -> None:
+        workshop.landing.answer(OWN, FX_RATES, _LISTS[number], account_id="*", fetch_id=f"{number + 1:016x}")
+
+    assert rates_in_any_order(new_workshop, land, len(_LISTS)) == [
         (date(2026, 3, 12), "USD", "1.200000000"),
         (date(2026, 3, 13), "INR", "100.000000000"),
         (date(2026, 3, 13), "USD", "1.160000000"),

@@ -151,13 +151,9 @@ priced as (
 
 select
     priced.billed_cost as BilledCost,
-    -- A billing account has one currency.
-    priced.account_id
-    || case
-        when priced.currency_code = coalesce(billing.currency_code, accounts.BillingCurrency) then ''
-        else ':' || priced.currency_code
-    end
-        as BillingAccountId,
+    core.billing_account(
+        priced.account_id, priced.currency_code, coalesce(billing.currency_code, accounts.BillingCurrency)
+    ) as BillingAccountId,
     cast(null as varchar) as BillingAccountName,
     priced.currency_code as BillingCurrency,
     core.utc_midnight(last_day(priced.charge_date) + 1) as BillingPeriodEnd,
@@ -180,11 +176,9 @@ select
     cast(null as varchar) as HostProviderName,
     accounts.ServiceProviderName as InvoiceIssuerName,
     case when priced.charge_category = 'Purchase' then priced.billed_cost else priced.effective_cost end as ListCost,
-    case
-        when priced.is_currency then priced.unit_code
-        when priced.unit_code = accounts.unit_code then accounts.PricingCurrency
-        else priced.unit_code
-    end as PricingCurrency,
+    core.pricing_currency(
+        priced.is_currency, priced.unit_code, accounts.unit_code, accounts.PricingCurrency
+    ) as PricingCurrency,
     cast(priced.effective_amount as decimal(38, 9)) as PricingCurrencyEffectiveCost,
     cast(null as decimal(38, 9)) as PricingQuantity,
     cast(null as varchar) as PricingUnit,

@@ -3,7 +3,7 @@
 -- month in which its interval ends.
 with
 
-owed_range as (
+dirty_range as (
     select
         cast(min(dirty_month) as timestamp) at time zone 'UTC' as from_utc,
         (cast(max(dirty_month) as timestamp) + interval 1 month) at time zone 'UTC' as before_utc
@@ -15,11 +15,11 @@ owed_range as (
 bridge as (
     select intervals.*
     from core.balance_bridge as intervals
-    cross join owed_range
+    cross join dirty_range
     where
         intervals.evidence_level = 'balance'
-        and intervals.closed_at_utc > owed_range.from_utc
-        and intervals.closed_at_utc <= owed_range.before_utc
+        and intervals.closed_at_utc > dirty_range.from_utc
+        and intervals.closed_at_utc <= dirty_range.before_utc
 ),
 
 -- If only balances are known, documented usage (of a ledger that was never completely read) is part of the fall.
@@ -97,12 +97,9 @@ priced as (
 
 select
     cast(0 as decimal(38, 9)) as BilledCost,
-    priced.account_id
-    || case
-        when priced.currency_code = coalesce(billing.currency_code, accounts.BillingCurrency) then ''
-        else ':' || priced.currency_code
-    end
-        as BillingAccountId,
+    core.billing_account(
+        priced.account_id, priced.currency_code, coalesce(billing.currency_code, accounts.BillingCurrency)
+    ) as BillingAccountId,
     priced.currency_code as BillingCurrency,
     (priced.month_begin + interval 1 month) at time zone 'UTC' as BillingPeriodEnd,
     priced.month_begin at time zone 'UTC' as BillingPeriodStart,
@@ -114,11 +111,9 @@ select
     priced.effective_cost as EffectiveCost,
     accounts.ServiceProviderName as InvoiceIssuerName,
     priced.effective_cost as ListCost,
-    case
-        when priced.is_currency then priced.unit_code
-        when priced.unit_code = accounts.unit_code then accounts.PricingCurrency
-        else priced.unit_code
-    end as PricingCurrency,
+    core.pricing_currency(
+        priced.is_currency, priced.unit_code, accounts.unit_code, accounts.PricingCurrency
+    ) as PricingCurrency,
     cast(priced.fall_amount as decimal(38, 9)) as PricingCurrencyEffectiveCost,
     accounts.ServiceCategory,
     accounts.ServiceName,
