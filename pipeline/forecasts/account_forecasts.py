@@ -79,7 +79,13 @@ OnFailure = Callable[[str, Exception], None]
 """Called with the id of an account that could not be forecast, and the exception."""
 
 
-def forecast_accounts(inputs: Inputs, on_failure: OnFailure | None = None) -> pl.DataFrame:
+OnPaths = Callable[[Paths], None]
+"""Called with the sample paths of an account; twice with the same ones if it is forecast a second time."""
+
+
+def forecast_accounts(
+    inputs: Inputs, on_failure: OnFailure | None = None, on_paths: OnPaths | None = None
+) -> pl.DataFrame:
     """Forecast every account that has a usable balance. Returns one row an account and day ahead, as _SCHEMA.
 
     account_id, issue_date (the day of the balance), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
@@ -87,18 +93,19 @@ def forecast_accounts(inputs: Inputs, on_failure: OnFailure | None = None) -> pl
     below_threshold_probability, and on each row of an account its balance, `method`, `history_days` and PLAN_COLUMNS.
     Accounts that the engine cannot forecast have no rows. Neither has an account whose own numbers make the forecast
     fail: `on_failure` is called with it and the others are forecast; without `on_failure` the exception is raised.
+    `on_paths` is called with each account's sample paths as they are drawn.
     """
-    frames = list(_by_balance_date(inputs, on_failure))
+    frames = list(_by_balance_date(inputs, on_failure, on_paths))
     return pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA | _PLANNED)
 
 
-def _by_balance_date(inputs: Inputs, on_failure: OnFailure | None) -> Iterator[pl.DataFrame]:
+def _by_balance_date(inputs: Inputs, on_failure: OnFailure | None, on_paths: OnPaths | None) -> Iterator[pl.DataFrame]:
     # The accounts learn from each other once, from everything known today.
     pool = learn_pool(inputs.spend, inputs.as_of)
     for (observed,), balances in sorted(inputs.balances.group_by("observed_date"), key=lambda group: str(group[0])):
         assert isinstance(observed, date)  # noqa: S101 - a DATE column
         if _is_recent(inputs, observed):
-            yield from _forecast_isolated(inputs, balances, observed, pool, on_failure)
+            yield from _forecast_isolated(inputs, balances, observed, pool, on_failure, on_paths)
 
 
 def _is_recent(inputs: Inputs, observed: date) -> bool:
@@ -107,11 +114,16 @@ def _is_recent(inputs: Inputs, observed: date) -> bool:
 
 
 def _forecast_isolated(
-    inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame, on_failure: OnFailure | None
+    inputs: Inputs,
+    balances: pl.DataFrame,
+    observed: date,
+    pool: pl.DataFrame,
+    on_failure: OnFailure | None,
+    on_paths: OnPaths | None,
 ) -> Iterator[pl.DataFrame]:
     """Forecast all accounts together; if that fails, each by itself, so that only the failing ones are left out."""
     try:
-        found = list(_forecast_day(inputs, balances, observed, pool))
+        found = list(_forecast_day(inputs, balances, observed, pool, on_paths))
     except Exception as problem:
         if balances.height == 1:
             if on_failure is None:
@@ -121,7 +133,7 @@ def _forecast_isolated(
         found = [
             frame
             for own in balances.partition_by("account_id", maintain_order=True)
-            for frame in _forecast_isolated(inputs, own, observed, pool, on_failure)
+            for frame in _forecast_isolated(inputs, own, observed, pool, on_failure, on_paths)
         ]
     yield from found
 
@@ -163,13 +175,17 @@ def _start(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.Data
     )
 
 
-def _forecast_day(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _forecast_day(
+    inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame, on_paths: OnPaths | None
+) -> Iterator[pl.DataFrame]:
     start = _start(inputs, balances, observed, pool)
     topups: dict[str, _TopUps] = {}
 
     # Used as they are drawn, so that one account's paths are in memory at a time.
     def add_topups(paths: Paths) -> None:
         topups[paths.account_id] = _topups(paths, start.facts[paths.account_id], observed)
+        if on_paths is not None:
+            on_paths(paths)
 
     result = forecast(**start.arguments, on_paths=add_topups)
     if topups:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +12,8 @@ import polars as pl
 
 from pipeline.forecasts.backtest import Backtest
 from pipeline.forecasts.backtest_scores import CALIBRATION, SCORES
-from pipeline.forecasts.issues import CONTENT_TYPE, read_parquet
-from pipeline.landing.own import ENVELOPE, land_own, read_own
+from pipeline.forecasts.landed_issues import land_issue, read_parquet
+from pipeline.landing.own import ENVELOPE, read_own
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 from pipeline.support.clock import Clock
@@ -28,9 +27,7 @@ def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> st
     # One body, so that scores and calibration are always of the same backtest.
     parts = zip(_TABLES, (result.scores, result.calibration), strict=True)
     rows = pl.concat([part.with_columns(pl.lit(name).alias("table_name")) for name, part in parts], how="diagonal")
-    body = io.BytesIO()
-    rows.write_parquet(body, compression="zstd")
-    return land_own(home, clock, run_id, BACKTESTS, body.getvalue(), content_type=CONTENT_TYPE)
+    return land_issue(home, clock, run_id, BACKTESTS, rows)
 
 
 def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:

@@ -1,7 +1,8 @@
 """The forecasts' assets: the current forecast, what was issued, and how it compares with actual spend."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -14,6 +15,9 @@ from pipeline.support.dagster_steps import readable_failures, say
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
+if TYPE_CHECKING:
+    import polars as pl
+
 _FORECASTS = of_layer("forecasts")
 _READ = sorted(
     {
@@ -24,6 +28,7 @@ _READ = sorted(
     }
 )
 _ANOMALIES = ALL["forecasts.anomalies"]
+_MONTH = ALL["forecasts.current_month_outlook"]
 _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_plan"))
 
 
@@ -49,6 +54,9 @@ def forecasts(
     from pipeline.forecasts.forecast_inputs import build_date, read_inputs
     from pipeline.forecasts.gallery import calibration_plot, current_plots
     from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
+    from pipeline.forecasts.month_inputs import read_running_month
+    from pipeline.forecasts.month_issues import issue_months, replay_months
+    from pipeline.forecasts.month_outlook import MonthOutlooks
 
     with readable_failures():
         connection = warehouse.connection
@@ -57,10 +65,11 @@ def forecasts(
         plots = {}
         with warehouse.transaction():
             replay(connection, home.landing, warehouse.known_at)
+            replay_months(connection, home.landing, warehouse.known_at)
             replay_backtest(connection, home.landing, warehouse.known_at)
         inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
         broken: list[quarantine.Broken] = []
-        account_forecasts = None
+        account_forecasts = months = None
         if as_of is not None:
             inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
             failed: dict[str, str] = {}
@@ -68,21 +77,32 @@ def forecasts(
             def forecast_fails(account_id: str, problem: Exception) -> None:
                 failed[account_id] = type(problem).__name__
 
+            running = read_running_month(connection, as_of)
+
+            def forecast_without(left_out: Collection[str]) -> "tuple[pl.DataFrame, pl.DataFrame]":
+                outlooks = MonthOutlooks(running)
+                rows = forecast_accounts(inputs.without(left_out), on_failure=forecast_fails, on_paths=outlooks.add)
+                return rows, outlooks.frame()
+
             # If one account fails, the others keep what they learn from each other. If all fail together, `isolate`
             # finds the cause by leaving accounts out.
-            account_forecasts, broken = quarantine.isolate(
-                lambda left_out: forecast_accounts(inputs.without(left_out), on_failure=forecast_fails),
-                inputs.account_ids,
-                "the forecast",
-            )
+            found, broken = quarantine.isolate(forecast_without, inputs.account_ids, "the forecast")
+            account_forecasts, months = found
             broken += [quarantine.Broken(each, f"the forecast fails with {name}") for each, name in failed.items()]
         kept = inherited | {each.account_id for each in broken}
         current = warehouse.home.current if warehouse.known_at is None else None
         with quarantine.last_published(connection, current) as last:
             with warehouse.transaction():
                 quarantine.record(connection, _CURRENT[0].full_name, broken)
-                for table in _CURRENT:
+                for table in (*_CURRENT, _MONTH):
                     connection.execute(f"DELETE FROM {table.full_name}")
+                if months is not None:
+                    connection.register("months", months)
+                    connection.execute(f"INSERT INTO {_MONTH.full_name} BY NAME SELECT * FROM months")
+                    connection.unregister("months")
+                    if not warehouse.is_replay:
+                        issue_months(connection, home, clock, context.run.run_id, months)
+                        replay_months(connection, home.landing, warehouse.known_at)
                 if account_forecasts is not None:
                     connection.register("account_forecasts", account_forecasts)
                     for table, select in zip(

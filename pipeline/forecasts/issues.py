@@ -6,26 +6,21 @@ that they can be scored once their days have passed. A rebuild replays them and 
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import polars as pl
 
 from pipeline.forecasts.account_forecasts import LEVELS, PLAN_COLUMNS
-from pipeline.landing.own import ENVELOPE, land_own, read_own
-from pipeline.landing.store import FORECASTS, OWN, day_folders, each
+from pipeline.forecasts.landed_issues import land_issue, unread_issues
+from pipeline.landing.store import FORECASTS
 from pipeline.models.unpublished import note_months_of_rows
 from pipeline.schema.tables import ALL
 from pipeline.staging.aliases import read_aliases
-from pipeline.staging.present import Present
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
-
-CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 
 _ISSUED: Final = tuple(
     f"forecasts.{name}" for name in ("cost_daily", "cost_total", "runway", "runway_curve", "topup_plan")
@@ -44,9 +39,7 @@ def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_i
     )
     if fresh.is_empty():
         return 0
-    body = io.BytesIO()
-    fresh.write_parquet(body, compression="zstd")
-    land_own(home, clock, run_id, FORECASTS, body.getvalue(), content_type=CONTENT_TYPE)
+    land_issue(home, clock, run_id, FORECASTS, fresh)
     return fresh["account_id"].n_unique()
 
 
@@ -57,40 +50,13 @@ def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datet
     (`pipeline.staging.present`) do not count. Run inside a transaction. Raises OSError or ValueError for a damaged
     landing file.
     """
-    present, aliases = Present.of_build(connection), read_aliases(connection)
-    taken = {name for (name,) in connection.execute("SELECT DISTINCT fetch_id FROM forecasts.runway").fetchall()}
-    [(newest,)] = connection.execute("SELECT max(issue_date) FROM forecasts.runway").fetchall()
-    # A run lands in the folder of its own day: newer issues are in the newest issue's folder, the one before, or later.
-    since = newest - timedelta(days=1) if newest else None
+    aliases = read_aliases(connection)
     count = 0
-    for row in sorted(_landed(landing, since), key=lambda row: str(row["fetch_id"])):
-        if row["fetch_id"] in taken or (known_at is not None and row["fetched_at_utc"] > known_at):
-            continue
-        if present is not None and present.is_future(row["fetch_id"], row["fetched_at_utc"]):
-            continue
-        taken.add(row["fetch_id"])
-        body = read_own(row, read_parquet)
-        if body is None:
-            continue
+    for body, fetch_id, fetched_at in unread_issues(connection, landing, FORECASTS, "forecasts.runway", known_at):
         frame = aliases.renamed_rows(body, ["account_id", "issue_date", "horizon_days"])
-        _store(connection, frame, row["fetch_id"], row["fetched_at_utc"])
+        _store(connection, frame, fetch_id, fetched_at)
         count += 1
     return count
-
-
-def read_parquet(body: bytes) -> pl.DataFrame:
-    """Read a Parquet body; raises ValueError for a damaged one."""
-    try:
-        return pl.read_parquet(io.BytesIO(body))
-    except pl.exceptions.PolarsError as problem:
-        raise ValueError(type(problem).__name__) from None
-
-
-def _landed(landing: Path, since: Any) -> Iterator[dict[str, Any]]:
-    for folder in day_folders(landing, OWN, FORECASTS):
-        if since is None or "-".join(folder.parts[-3:]) >= f"{since:%Y-%m-%d}":
-            for _, table in each(folder, ["fetch_id", "fetched_at_utc", "body", *ENVELOPE]):
-                yield from table.to_pylist()
 
 
 def _store(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, fetch_id: str, issued_at: datetime) -> None:

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from pipeline import __version__
 from pipeline.models.status_at import status_at
 from pipeline.schema.limits import SUMMARY_DAYS
+from pipeline.schema.scopes import NO_TEAM
 from pipeline.schema.severities import SEVERITIES
 from pipeline.support.home import Home, atomic_file
 from pipeline.support.last_run import LastRun
@@ -210,7 +211,7 @@ def metrics_of(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: L
         "AS unexplained ON status.account_id = unexplained.account_id AND status.unit_code = unexplained.unit_code"
     )
     failed: set[str] = set()
-    own = {"account": "account_id", "vendor": "vendor", "team": "coalesce(team, 'unassigned')", "unit": "unit_code"}
+    own = {"account": "account_id", "vendor": "vendor", "team": f"coalesce(team, '{NO_TEAM}')", "unit": "unit_code"}
     of_accounts = _families(connection, ACCOUNTS, accounts, own, failed)
     own = {"account": "account_id", "vendor": "vendor", "endpoint": "endpoint"}
     of_endpoints = _families(connection, ENDPOINTS, "SELECT * FROM marts.data_freshness", own, failed)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, Field, InstanceOf, ValidationInfo, model_validator
 
+from pipeline.settings.budgets import BudgetSettings
 from pipeline.settings.table import Requirement, SettingsTable, check_keys, mistake
 from pipeline.settings.values import (
     VARIABLE,
@@ -66,7 +67,7 @@ def _by_day(prices: tuple[CreditPrice, ...]) -> tuple[CreditPrice, ...]:
 KeyVariable = Annotated[VariableName, Requirement(f"{VARIABLE}VPSBG_API_KEY; never put a secret here")]
 
 
-class OwnerSettings(SettingsTable):
+class OwnerSettings(BudgetSettings):
     """Settings that the owner may make for an account of any vendor."""
 
     path: FilePath | None = None

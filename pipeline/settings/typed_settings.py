@@ -9,13 +9,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipeline.schema.scopes import NO_TEAM
 from pipeline.schema.severities import EVERY_ACCOUNT
 from pipeline.settings.account import AccountSettings
 from pipeline.settings.alert_policy import Policy
+from pipeline.settings.budgets import BudgetSettings, TeamSettings
 from pipeline.settings.publish_targets import PostgresTarget, Publish
 from pipeline.settings.rate_source import RateSource
-from pipeline.settings.table import Requirement, SettingsTable, mistake
-from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, UrlVariable
+from pipeline.settings.table import Requirement, mistake, shown_key
+from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, Text, UrlVariable, exact_text
 from pipeline.support.errors import UsageError
 from pipeline.support.secret import Secret, read_secret
 
@@ -51,8 +53,8 @@ def _named(accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
     return {account_id: each.model_copy(update={"account_id": account_id}) for account_id, each in accounts.items()}
 
 
-class Settings(SettingsTable):
-    """Contents of accounts.toml."""
+class Settings(BudgetSettings):
+    """Contents of accounts.toml; its own budget is the fleet's."""
 
     source: str
     reporting_currency: Currency = "EUR"
@@ -64,6 +66,9 @@ class Settings(SettingsTable):
     publish: Publish = Publish()
     fx: RateSource = Field(default=RateSource(), title="[fx]")
     alerts: Policy = Field(default=Policy(), title="[alerts]")
+    teams: Annotated[dict[Text, TeamSettings], Requirement("must be tables: [teams.NAME]")] = Field(
+        default={}, title="[teams.NAME]"
+    )
     accounts: Annotated[
         dict[Annotated[str, AfterValidator(_account_id)], AccountSettings],
         Field(min_length=1),
@@ -94,6 +99,29 @@ class Settings(SettingsTable):
                     owners[old] = account_id
                     continue
                 raise mistake(f"account {account_id}: formerly: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _teams_are_used(self) -> Self:
+        """A budget of a team without accounts, such as a misspelt one, would never be compared with anything."""
+        used = sorted({each.team or NO_TEAM for each in self.accounts.values()})
+        for team in self.teams:
+            if team not in used:
+                raise mistake(f"team {shown_key(team)}: no account has this team; teams: {', '.join(used)}")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_budgets_are_in_the_reporting_currency(self) -> Self:
+        """Accounts of a team may have several units, which can only be added in the reporting currency."""
+        shared: dict[str, BudgetSettings] = {"": self}
+        shared |= {f"team {shown_key(team)}: ": settings for team, settings in self.teams.items()}
+        for whose, settings in shared.items():
+            for key, unit in settings.budget_units().items():
+                if unit not in (None, self.reporting_currency):
+                    raise mistake(
+                        f"{whose}{key}: must be the reporting currency, {self.reporting_currency}, or left out: "
+                        "accounts of several units are added in it"
+                    )
         return self
 
     def recipients(self) -> dict[str, tuple[str, ...]]:
@@ -159,6 +187,8 @@ class Settings(SettingsTable):
         known = identities.accounts if identities else {}
         return {
             "reporting_currency": self.reporting_currency,
+            "monthly_budgets": self.budget_records(),
+            "teams": {team: {"monthly_budgets": each.budget_records()} for team, each in sorted(self.teams.items())},
             "fx_oldest_days": self.fx.oldest_days,
             "identity_key_id": identities.key_id if identities else None,
             "accounts": {
@@ -184,6 +214,7 @@ class Settings(SettingsTable):
                         }
                         for price in each.credit_prices
                     ],
+                    "monthly_budgets": each.budget_records(),
                     "identity": known[each.account_id].identity if known else None,
                     "address_hash": known[each.account_id].address_hash if known else None,
                     "same_as": known[each.account_id].same_as if known else None,
@@ -196,4 +227,4 @@ class Settings(SettingsTable):
 
 
 def _plain(value: Decimal | int | None) -> str | None:
-    return None if value is None else format(Decimal(value), "f")
+    return None if value is None else exact_text(value)

@@ -35,6 +35,11 @@ def _exact(value: Any) -> Decimal:
     return Decimal(value)
 
 
+def exact_text(value: Decimal | int) -> str:
+    """A number as run records hold it: exact, without an exponent."""
+    return format(Decimal(value), "f")
+
+
 def fits(test: Callable[[Any], object]) -> AfterValidator:
     """Refuse values for which `test` is not true; the following Requirement has the sentence."""
 

@@ -1,0 +1,116 @@
+"""What is known of the running month: the days of each account, how it is converted, and the budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+_ONE: Final = 1_000_000
+"""Units that are converted to find the rate of one: more decimals of a small price survive."""
+
+# Converted by the newest rate and the price of today, as days to come are.
+_ACCOUNTS: Final = f"""
+    WITH newest AS (
+        SELECT unit_code, max(conversion_date) AS conversion_date FROM core.conversion_rates
+        WHERE conversion_date <= $today GROUP BY unit_code
+    ),
+    begun AS (
+        SELECT account_id, unit_code, min(spend_date) AS first_date FROM core.spend_daily GROUP BY account_id, unit_code
+    ),
+    spent AS (
+        SELECT account_id, unit_code, sum(spend_amount) AS spent_amount,
+            CASE WHEN count(reporting_amount) = count(*) THEN sum(reporting_amount) END AS reporting_spent_amount
+        FROM core.spend_daily
+        WHERE is_complete AND spend_date >= $first AND spend_date < $today
+        GROUP BY account_id, unit_code
+    ),
+    -- Spend in a unit that the account is no longer held in is part of its team's total.
+    others AS (
+        SELECT spend.account_id, sum(spend.reporting_amount) AS reporting_amount
+        FROM core.spend_daily AS spend
+        INNER JOIN core.accounts AS accounts
+            ON spend.account_id = accounts.account_id AND spend.unit_code <> accounts.unit_code
+        WHERE spend.spend_date >= $first AND spend.spend_date <= $today
+        GROUP BY spend.account_id
+    )
+    SELECT accounts.account_id, accounts.unit_code, accounts.reporting_unit_code, accounts.team,
+        accounts.same_as_account_id IS NULL AS is_counted, begun.first_date,
+        CAST(coalesce(spent.spent_amount, 0) AS DECIMAL(38, 9)) AS spent_amount,
+        CAST(spent.reporting_spent_amount AS DECIMAL(38, 9)) AS reporting_spent_amount,
+        spent.account_id IS NULL AS is_unspent,
+        CAST(coalesce(others.reporting_amount, 0) AS DECIMAL(38, 9)) AS other_reporting_amount,
+        CAST(core.to_reporting(
+            CAST({_ONE} AS DECIMAL(38, 9)), accounts.unit_code, accounts.reporting_unit_code, prices.price_amount,
+            prices.price_unit_code, rates.eur_rate, rates.reporting_eur_rate
+        ) AS DOUBLE) / {_ONE} AS rate
+    FROM core.accounts AS accounts
+    LEFT JOIN begun ON accounts.account_id = begun.account_id AND accounts.unit_code = begun.unit_code
+    LEFT JOIN spent ON accounts.account_id = spent.account_id AND accounts.unit_code = spent.unit_code
+    LEFT JOIN others ON accounts.account_id = others.account_id
+    LEFT JOIN core.credit_prices AS prices
+        ON accounts.account_id = prices.account_id AND accounts.unit_code = prices.unit_code
+        AND prices.from_date <= $today AND core.open_end(prices.to_date) >= $today
+    LEFT JOIN newest ON coalesce(prices.price_unit_code, accounts.unit_code) = newest.unit_code
+    LEFT JOIN core.conversion_rates AS rates
+        ON newest.unit_code = rates.unit_code AND newest.conversion_date = rates.conversion_date
+    WHERE accounts.is_configured
+    ORDER BY accounts.account_id
+"""
+
+_DAYS: Final = """
+    SELECT spend.account_id, spend.spend_date, CAST(spend.spend_amount AS DOUBLE) AS spend_amount,
+        CAST(spend.reporting_amount AS DOUBLE) AS reporting_amount, spend.is_complete AND spend.spend_date < $today
+            AS is_complete
+    FROM core.spend_daily AS spend
+    INNER JOIN core.accounts AS accounts
+        ON spend.account_id = accounts.account_id AND spend.unit_code = accounts.unit_code AND accounts.is_configured
+    WHERE spend.spend_date >= $first AND spend.spend_date <= $today
+    ORDER BY spend.account_id, spend.spend_date
+"""
+
+_BUDGETS: Final = """
+    SELECT scope, scope_id, budget_amount, budget_unit_code FROM core.budgets
+    WHERE from_month <= $first AND core.open_end(to_month) >= $first ORDER BY scope, scope_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent in the month."""
+
+    amount: Decimal
+    unit_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningMonth:
+    """What is known of the month that a day is in."""
+
+    today: date
+    accounts: pl.DataFrame
+    """One row for each configured account: account_id, unit_code, reporting_unit_code, team (or null), is_counted
+    (whether it is part of its team's total), first_date (of its history, or null), spent_amount and
+    reporting_spent_amount of the complete days (null where it cannot be converted), is_unspent, other_reporting_amount
+    (spent in former units), rate (reporting currency for one unit, or null)."""
+    days: pl.DataFrame
+    """account_id, spend_date, spend_amount, reporting_amount (floats) and is_complete of the known days."""
+    budgets: Mapping[tuple[str, str], Budget]
+    """By scope and scope_id."""
+
+
+def read_running_month(connection: duckdb.DuckDBPyConnection, today: date) -> RunningMonth:
+    """Read the month of a day, up to this day."""
+    values: dict[str, Any] = {"today": today, "first": today.replace(day=1)}
+    budgets = connection.execute(_BUDGETS, {"first": values["first"]}).fetchall()
+    return RunningMonth(
+        today=today,
+        accounts=connection.execute(_ACCOUNTS, values).pl(),
+        days=connection.execute(_DAYS, values).pl(),
+        budgets={(scope, scope_id): Budget(amount, unit) for scope, scope_id, amount, unit in budgets},
+    )
