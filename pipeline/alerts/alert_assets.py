@@ -6,6 +6,7 @@ import dagster as dg
 import msgspec
 
 from pipeline.alerts.alert_tables import rebuild_tables
+from pipeline.alerts.budget_rule import budget_findings
 from pipeline.alerts.journal import Ledger, Transitions, land, load, read_ledger
 from pipeline.alerts.pending import address
 from pipeline.alerts.rule_inputs import READS, read_readings
@@ -72,6 +73,7 @@ def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Cl
         except Exception as problem:
             # This account's alerts keep their state; the other accounts are evaluated.
             broken.append(quarantine.Broken(reading.account_id, f"its rules fail with {type(problem).__name__}"))
+    found += budget_findings(warehouse.connection, policy)
     with warehouse.transaction() as connection:
         quarantine.record(connection, "alerts.states", broken)
     waiting = sorted(before.waiting.items())

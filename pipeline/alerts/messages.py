@@ -13,6 +13,7 @@ from typing import Final
 
 from pipeline.alerts.state_machine import Event
 from pipeline.alerts.subjects import Subject, subjects
+from pipeline.schema.scopes import is_account
 from pipeline.schema.severities import EVERY_ACCOUNT, URGENCY
 from pipeline.support.wording import count
 
@@ -151,7 +152,7 @@ def cut_at(text: str, room: int) -> int:
 
 
 def _tail(ordered: Sequence[Event], report: str, limit: int) -> str:
-    accounts = list(dict.fromkeys(each.account_id for each in ordered if each.account_id != EVERY_ACCOUNT))
+    accounts = list(dict.fromkeys(each.account_id for each in ordered if is_account(each.account_id)))
     command = f"explain {accounts[0] if len(accounts) == 1 else 'ACCOUNT'}" if accounts else "status"
     where = f"Where to look: drawdown {command}"
     tails = (f"{where}, or {report}", where, "")

@@ -28,6 +28,7 @@ READS: Final = (
     "core.accounts",
     "core.balance_bridge",
     "forecasts.anomalies",
+    "forecasts.current_month_outlook",
     "marts.account_status",
 )
 """The tables that alerts are made of."""

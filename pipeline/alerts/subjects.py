@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.alerts.state_machine import Event
-from pipeline.schema.severities import RUN_FAILED
+from pipeline.schema.severities import BUDGET, EVERY_ACCOUNT, RUN_FAILED
 from pipeline.support.printable import printable, printable_lines
 from pipeline.support.wording import count, instant
 
@@ -27,6 +27,7 @@ _WORDS: Final = {
     "drift": "has a changed API response",
     "unit": "has changed its unit",
     "quarantine": "is in quarantine",
+    BUDGET: "spends more than its budget",
 }
 _RECOVERED: Final = {
     "runway": "has enough days left again",
@@ -38,6 +39,7 @@ _RECOVERED: Final = {
     "drift": "has its usual API responses again",
     "unit": "has kept its unit for some days",
     "quarantine": "is out of quarantine",
+    BUDGET: "is within its budget again",
 }
 _RUNS: Final = {
     "opened": "the last run failed",
@@ -85,14 +87,15 @@ def headline(event: Event) -> str:
     """Short statement of an event."""
     if event.rule == RUN_FAILED:
         return _RUNS[event.event]
+    name = "the fleet" if event.account_id == EVERY_ACCOUNT else event.account_id
     if event.event == "recovered":
-        return f"{event.account_id} {_RECOVERED.get(event.rule, f'has recovered ({event.rule})')}"
+        return f"{name} {_RECOVERED.get(event.rule, f'has recovered ({event.rule})')}"
     is_urgent = event.severity == "critical" and event.rule == "runway"
     if is_urgent:
-        return f"{event.account_id} is critical"
+        return f"{name} is critical"
     # A rule of a later version is not known here.
     words = _WORDS.get(event.rule, f"has an alert ({event.rule})")
-    return f"{event.account_id} {words}{', now ' + event.severity if event.event == 'escalated' else ''}"
+    return f"{name} {words}{', now ' + event.severity if event.event == 'escalated' else ''}"
 
 
 def _of_event(event: Event, notes: Mapping[str, str]) -> Subject:

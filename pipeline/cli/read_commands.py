@@ -53,10 +53,20 @@ def status(
     as_of: Annotated[
         str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
     ] = "",
+    budgets: Annotated[
+        bool, typer.Option("--budgets", help="Show the running month instead: spent, expected, and the budgets.")
+    ] = False,
 ) -> None:
     """Show every account: what is left, how long it lasts, how urgent it is by now."""
     from pipeline.cli.status import STALE, is_reached, print_status, read_status
 
+    if budgets:
+        from pipeline.cli.month_table import read_month, show_month
+
+        if fail_on or as_of:
+            raise UsageError("--budgets shows the newest build's month; --fail-on and --as-of are about balances")
+        show_month(read_month(Home.from_environment()), as_json=as_json)
+        return
     for severity in fail_on:
         if severity not in (*SEVERITIES, STALE, RUN_FAILED):
             raise UsageError(f"--fail-on {severity}: must be one of {', '.join(SEVERITIES)}, {STALE}, {RUN_FAILED}")

@@ -19,6 +19,7 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # notify_url_env = "DRAWDOWN_NOTIFY_URL"   # NAME of the variable with the Apprise URL that alerts are sent to
 # heartbeat_url_env = "DRAWDOWN_HEARTBEAT_URL" # NAME of the variable with an address to request after each good run
 # publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; NAME of the variable
+# monthly_budget_amount = "2000"     # of all accounts together, in the reporting currency; see also [teams.NAME]
 # allow_http_loopback = true         # only for a sandbox on this machine
 
 # [fx]                               # exchange rates; they are requested once a day, without a key
@@ -33,6 +34,11 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # critical_waits = true              # quiet hours also hold back critical alerts
 # report_url = "https://reports.example.com/"   # where messages say that the report is
 # severities = { stale = "critical", anomaly = "warning", drift = "off" }   # by rule
+# budget_probability = "0.5"         # a month whose budget is exceeded with this chance is an alert
+
+# [teams.platform]                   # a team, as its accounts name it
+# monthly_budget_amount = "800"      # in the reporting currency
+# monthly_budgets = [{ from = 2026-06-01, amount = "900" }]   # from a month on
 
 [accounts.vpsbg-main]                # the account's name in every table: small letters, digits, - and _
 vendor = "vpsbg"
@@ -41,6 +47,8 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 # path = "earlier.csv"               # readings from before Drawdown: observed_at_utc,balance_amount,unit_code
 # team = "platform"                  # your cost centre
 # tags = { product = "shop" }
+# monthly_budget_amount = "120"      # in the account's unit; monthly_budget_unit = "EUR" for the reporting currency
+# monthly_budgets = [{ from = 2026-06-01, amount = "150" }]   # from a month on
 # alert_below_days = 10              # at least a warning with fewer days left
 # alert_below_amount = "25.00"       # at least a warning below it; money is quoted to stay exact
 # topup_lead_days = 2                # from ordering a top-up to its credit

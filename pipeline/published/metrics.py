@@ -150,6 +150,23 @@ ENDPOINTS: Final = (
 )
 """Labelled by account, vendor and endpoint."""
 
+MONTHS: Final = (
+    Metric(
+        name="month_spend",
+        label="percentile",
+        doc="Spend of the running UTC month as expected at its end, not exceeded with this probability in percent.",
+        value={each: f"total_p{each}_amount" for each in ("10", "50", "90")},
+    ),
+    _one("month_spent", "spent_amount", "Spend of the complete days of the running UTC month."),
+    _one("month_budget", "budget_amount", "Budget of the running UTC month, in budget_unit."),
+    _one(
+        "month_over_budget_probability",
+        "over_budget_probability",
+        "Probability that the month's spend exceeds its budget; from 0 to 1.",
+    ),
+)
+"""Labelled by scope (account, team, fleet), its id, unit and the budget's unit."""
+
 BUILDS: Final = (
     _one("build_timestamp_seconds", _instant("built_at_utc"), "When the published build was made."),
     _one("build_as_of_timestamp_seconds", _instant("as_of_utc"), "The instant that the published build describes."),
@@ -162,6 +179,7 @@ _UNEXPLAINED = f"""
         - INTERVAL {SUMMARY_DAYS} DAY
     GROUP BY account_id, unit_code
 """
+_RUNNING_MONTHS = "SELECT *, scope_id AS account_id FROM marts.month_outlook WHERE month_state = 'running'"
 _BUILD_ROW = """
     SELECT
         max(CASE WHEN item = 'built_at_utc' THEN value END) AS built_at_utc,
@@ -215,6 +233,13 @@ def metrics_of(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: L
     of_accounts = _families(connection, ACCOUNTS, accounts, own, failed)
     own = {"account": "account_id", "vendor": "vendor", "endpoint": "endpoint"}
     of_endpoints = _families(connection, ENDPOINTS, "SELECT * FROM marts.data_freshness", own, failed)
+    own = {
+        "scope": "scope",
+        "id": "scope_id",
+        "unit": "unit_code",
+        "budget_unit": "coalesce(budget_unit_code, unit_code)",
+    }
+    of_months = _families(connection, MONTHS, _RUNNING_MONTHS, own, failed)
     names = connection.execute("SELECT account_id FROM marts.account_status ORDER BY account_id").fetchall()
     complete = _gauge(
         "account_metrics_complete",
@@ -230,7 +255,8 @@ def metrics_of(connection: duckdb.DuckDBPyConnection, now: datetime, last_run: L
         [([version or __version__, reporting or "unknown"], 1) for version, reporting in made],
     )
     of_builds = _families(connection, BUILDS, _BUILD_ROW, {}, failed)
-    return Metrics([*of_accounts, complete, *of_endpoints, *of_builds, info, *(_of_runs(last_run) if last_run else ())])
+    of_runs = _of_runs(last_run) if last_run else ()
+    return Metrics([*of_accounts, complete, *of_endpoints, *of_months, *of_builds, info, *of_runs])
 
 
 def _of_runs(last_run: LastRun) -> list[GaugeMetricFamily]:

@@ -21,6 +21,9 @@ SQL_URGENCY: Final = f"list_position({list(URGENCY)}, severity)"
 RUN_FAILED: Final = "run_failed"
 """The rule about runs, which concerns no account."""
 
+BUDGET: Final = "budget"
+"""The rule about months, of accounts, teams and the fleet."""
+
 EVERY_ACCOUNT: Final = "*"
 """Used instead of an account's id for something that is not about one account."""
 
@@ -35,7 +38,9 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         "drift": "watch",
         "unit": "warning",
         "quarantine": "warning",
+        BUDGET: "warning",
         RUN_FAILED: "warning",
     }
 )
-"""Every rule of alerts, with its default severity; `runway` has two, by the days left."""
+"""Every rule of alerts, with its default severity; `runway` has two, by the days left, and `budget` is one
+level worse once the budget is spent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.schema.severities import ALERT_RULES, LEVELS
 from pipeline.settings.table import Requirement, SettingsTable, mistake, shown_key
-from pipeline.settings.values import Flag, fits, one_of
+from pipeline.settings.values import Flag, Share, fits, one_of
 from pipeline.support.errors import unknown
 
 OFF: Final = "off"
@@ -82,6 +83,8 @@ class Policy(SettingsTable):
     """IANA name, such as Europe/Berlin."""
     critical_waits: Flag = False
     """Whether quiet hours also hold back critical alerts."""
+    budget_probability: Share = Decimal("0.5")
+    """The chance of exceeding a budget from which the rule `budget` applies."""
     report_url: ReportUrl | None = None
     """Address of the report that messages show instead of its path on this machine."""
     severities: Severities = Field(default={})

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.schema.scopes import NO_TEAM
+from pipeline.schema.scopes import NO_TEAM, alert_id
 from pipeline.schema.severities import EVERY_ACCOUNT
 from pipeline.settings.account import AccountSettings
 from pipeline.settings.alert_policy import Policy
@@ -132,13 +132,17 @@ class Settings(BudgetSettings):
         }
 
     def alert_recipients(self) -> dict[str, tuple[str, ...]]:
-        """`recipients`, and under EVERY_ACCOUNT the recipients of alerts about runs.
+        """`recipients`, those of each team's accounts, and under EVERY_ACCOUNT those of alerts about runs or the fleet.
 
         Those are the recipients for every account; without any, all recipients.
         """
         by_account = self.recipients()
+        by_team: dict[str, tuple[str, ...]] = {}
+        for each in self.accounts.values():
+            team = alert_id("team", each.team or NO_TEAM)
+            by_team[team] = tuple(dict.fromkeys((*by_team.get(team, ()), *by_account[each.account_id])))
         everybody = tuple(dict.fromkeys(name for names in by_account.values() for name in names))
-        return {**by_account, EVERY_ACCOUNT: (self.notify_variable,) if self.notify_variable else everybody}
+        return {**by_account, **by_team, EVERY_ACCOUNT: (self.notify_variable,) if self.notify_variable else everybody}
 
     def vendor_titles(self) -> dict[str, str]:
         """Title of each account's vendor."""

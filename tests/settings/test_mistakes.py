@@ -10,7 +10,7 @@ from tests.settings.conftest import Line
 from tests.settings.texts import CANARY, VARIABLE, account
 
 VENDORS = ", ".join(discover())
-TOP = f"{unknown('key')}; known keys: reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [fx], [alerts], [accounts.ID]"
+TOP = f"{unknown('key')}; known keys: monthly_budget_amount, monthly_budget_unit, monthly_budgets, reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [fx], [alerts], [teams.NAME], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
     "here"
@@ -19,7 +19,15 @@ PLAIN = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key such as "
     "api_key_env"
 )
-ALERT_KEYS = ("lowest_severity", "quiet_hours", "timezone", "critical_waits", "report_url", "severities")
+ALERT_KEYS = (
+    "lowest_severity",
+    "quiet_hours",
+    "timezone",
+    "critical_waits",
+    "budget_probability",
+    "report_url",
+    "severities",
+)
 HOURS = 'must be two different times of day in quotes, such as "22:00-07:00"'
 ZONE = "must be the name of a time zone that this machine knows, such as Europe/Berlin"
 MOST = "must not be further from zero than 1,000,000,000,000,000"

@@ -20,6 +20,11 @@ ONE = '[accounts.main]\nvendor = "vpsbg"\napi_key_env = "DRAWDOWN_TEST_KEY"\n'
 FULL = """\
 reporting_currency = "USD"
 
+monthly_budget_amount = "3000"
+
+[teams.platform]
+monthly_budgets = [{ from = 2026-06-01, amount = "900.50" }, { from = 2026-01-01, amount = 800, unit = "USD" }]
+
 [fx]
 source = "package"
 url = "https://Rates.example.com/eurofxref/"
@@ -87,6 +92,9 @@ def test_given_settings_are_read_exactly(loaded: Loaded) -> None:
         "unit": None,
         "formerly": ("wallet", "old_wallet-2"),
         "ignore_date_header": True,
+        "monthly_budget_amount": None,
+        "monthly_budget_unit": None,
+        "monthly_budgets": (),
         "credit_price_amount": Decimal("0.10"),
         "credit_price_currency": "USD",
         "credit_prices": (

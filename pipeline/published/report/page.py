@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.published.report.cards import Card, cards
+from pipeline.published.report.month_section import running_month
 from pipeline.published.report.report_queries import Snapshot, read_snapshot
 from pipeline.published.report.sections import fleet, quality, trust
 from pipeline.published.report.words import FILTERS
@@ -73,6 +74,7 @@ def render(found: Snapshot) -> str:
         .render(
             articles=[_article(card, is_short=len(accounts) <= _FEW) for card in accounts],
             build=build,
+            month=running_month(found),
             mark=Markup(_mark(found.build_id)),  # noqa: S704 - hexadecimal digits
             fleet=fleet(found, accounts),
             policy=policy,

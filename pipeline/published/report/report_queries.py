@@ -32,7 +32,7 @@ ACCOUNT_QUERIES: Final = (
 
 FLEET_QUERIES: Final = (
     "fleet", "build", "due", "scores", "calibration", "accuracy", "issues", "rejects", "reject_count", "drift",
-    "drift_count", "stale", "freshness",
+    "drift_count", "stale", "freshness", "month",
 )  # fmt: skip
 """Run unchanged."""
 
