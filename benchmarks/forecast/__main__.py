@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.forecast import cost
+from benchmarks.forecast import cost, month_ends
 from benchmarks.forecast.data import DEVELOPMENT, GUARDS
 from benchmarks.forecast.methods import METHODS, SLOW
 from benchmarks.forecast.rolling import Scored, interval, mean, run
@@ -124,7 +124,10 @@ def main() -> int:
         "| 90 days in 80 % | 30 days in 95 % | q95 fell short | over-funding / summed q95s |",
         "|---|" + "---|" * 9,
     ]
+    ends = list(month_ends.HEAD)
     for name, load in DEVELOPMENT.items():
+        ends += month_ends.measure(name, load(asked.cache), 200 // share)
+        print("\n".join(ends), flush=True)
         found = run(load(asked.cache), series=300 // share, origins=10, slow_series=80 // share, names=list(METHODS))
         methods += _methods(name, found)
         goals += _goals(name, found)
@@ -138,6 +141,7 @@ def main() -> int:
         when = f"Measured on {datetime.now(UTC).date()} by `make bench-forecast`."
         replace_between(PAGE, "goals", f"{when}\n\n" + "\n".join(goals) + "\n\n" + "\n".join(costs) + "\n")
         replace_between(PAGE, "methods", "\n".join(methods))
+        replace_between(PAGE, "month-ends", f"{when}\n\n" + "\n".join(ends) + "\n")
         replace_between(PAGE, "guards", "\n".join(guards) + "\n")
     return 0
 

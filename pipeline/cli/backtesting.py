@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -14,7 +14,7 @@ from pipeline.cli.terminal import console, paragraph, print_table, sentence, wri
 from pipeline.forecasts.backtest import HORIZONS, Backtest, backtest
 from pipeline.forecasts.backtest_scores import ALL
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
-from pipeline.forecasts.backtest_verdict import verdict
+from pipeline.forecasts.backtest_verdict import month_end_verdict, verdict
 from pipeline.forecasts.forecast_inputs import build_date, read_spend
 from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.support.clock import Clock
@@ -43,8 +43,8 @@ _LEGEND: Final = (
 )
 
 _LOADED: Final = (
-    "It is landed, and in forecasts.backtest_scores and forecasts.calibration. Readers get these tables with the next "
-    "publish: `drawdown run`."
+    "It is landed, and in forecasts.backtest_scores, forecasts.backtest_month_ends and forecasts.calibration. Readers "
+    "get these tables with the next publish: `drawdown run`."
 )
 
 
@@ -111,7 +111,7 @@ def compare(history: History) -> Backtest:
         for horizon in HORIZONS
     ]
     skipped = pl.concat([found.skipped, pl.DataFrame(unseen, schema=found.skipped.schema, orient="row")])
-    return Backtest(scores=found.scores, calibration=found.calibration, skipped=skipped)
+    return replace(found, skipped=skipped)
 
 
 def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
@@ -157,7 +157,7 @@ def _print(found: Backtest, asked: list[str]) -> None:
             print()
             _print_table(scores)
         print()
-        for line in verdict(found.scores, name):
+        for line in [*verdict(found.scores, name), *month_end_verdict(found.month_ends, name)]:
             print(paragraph(line, width))
         print()
     print(sentence("Columns", _LEGEND, width))

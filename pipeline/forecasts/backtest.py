@@ -11,8 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.forecasts.backtest_month_ends import MonthEndSums, rest_of_month
 from pipeline.forecasts.backtest_scores import (
+    BASELINE,
     LEAST_HISTORY_DAYS,
+    METHODS,
     ScoreSums,
     SpendByDay,
     calibration_rows,
@@ -61,6 +64,10 @@ class Backtest:
     calibration: pl.DataFrame
     """account_id (or '*'), forecaster (`drawdown`), horizon_days, nominal_ratio (each of QUANTILES), observed_ratio:
     the share of totals at or below that quantile, forecast_count."""
+    month_ends: pl.DataFrame
+    """A row an account (or '*') and range of days of the month on which its end was forecast, those of all weeks first:
+    first_issue_day_number, last_issue_day_number, forecast_count, month_count (different months), and the ratios of
+    `scores`, of the spend from the day of issue to the month's end."""
     skipped: pl.DataFrame
     """account_id (or '*'), horizon_days, reason: horizons of which there was no forecast, and why."""
 
@@ -94,7 +101,10 @@ def backtest(
     grid = _spend_by_day(spend)
     origins = list(range(grid.days.shape[1] - 1 - step_days, -1, -step_days))[::-1]
     forecastable = _forecastable(grid.days, origins, asked)
-    used = [number for number in range(len(origins)) if forecastable[:, :, number].any()]
+    rests = [rest_of_month(grid.date_of(column)) for column in origins]
+    ends = _month_ends(grid.days, origins, rests, asked[-1])
+    used = [number for number in range(len(origins)) if forecastable[:, :, number].any() or ends[:, number].any()]
+    month_ends = MonthEndSums(len(grid.ids))
     tally = ScoreSums(len(grid.ids), len(asked), len(origins))
     rows = {name: row for row, name in enumerate(grid.ids)}
     known = spend.sort("date", "account_id") if grid.ids else spend
@@ -105,7 +115,7 @@ def backtest(
         # Always the longest horizon: the forecast of an origin must not depend on how much came after it.
         for drawn in sampler(past, grid.date_of(column), asked[-1], seed=seed, paths=paths):
             row = rows[drawn.account_id]
-            if forecastable[row, :, number].any():
+            if forecastable[row, :, number].any() or ends[row, number]:
                 behind, ahead = grid.days[row, : column + 1], grid.days[row, column + 1 : column + 1 + asked[-1]]
                 mean = float(np.nanmean(behind[-_RECENT_DAYS:]))
                 others = [day[None, :] for day in _baselines(behind, asked[-1])]
@@ -113,10 +123,14 @@ def backtest(
                     days = asked[place]
                     every = [way[:, :days] for way in (drawn.amounts, *others)]
                     tally.add((row, int(place)), number, every, ahead[:days], mean)
+                if ends[row, number] and (rest := rests[number]) is not None:
+                    baseline = others[METHODS.index(BASELINE) - 1][0, :rest]
+                    month_ends.add(row, grid.date_of(column), drawn.amounts[:, :rest], baseline, ahead[:rest], mean)
         on_progress(done, len(used))
     return Backtest(
         scores=score_rows(grid, asked, origins, tally),
         calibration=calibration_rows(grid, asked, tally),
+        month_ends=month_ends.rows(grid),
         skipped=skipped_rows(grid, asked, origins, tally),
     )
 
@@ -140,17 +154,37 @@ def _spend_by_day(spend: pl.DataFrame) -> SpendByDay:
 
 def _forecastable(days: Floats, origins: Sequence[int], horizons: Sequence[int]) -> NDArray[np.bool_]:
     """Return (accounts, horizons, origins): where there is enough history and a complete horizon to score."""
-    seen = np.isfinite(days)
-    # With a column of zeros in front, the count within [a, b) is the difference of two entries.
-    counted = np.concatenate([np.zeros((len(days), 1), dtype=np.int64), np.cumsum(seen, axis=1)], axis=1)
+    counted = _counted(days)
     found = np.zeros((len(days), len(horizons), len(origins)), dtype=bool)
     for number, column in enumerate(origins):
-        end = column + 1
-        has_past = (counted[:, end] >= LEAST_HISTORY_DAYS) & (counted[:, end] > counted[:, max(end - 7, 0)])
         for place, horizon in enumerate(horizons):
-            if end + horizon <= days.shape[1]:
-                found[:, place, number] = has_past & (counted[:, end + horizon] - counted[:, end] == horizon)
+            found[:, place, number] = _can_be_scored(counted, column + 1, horizon)
     return found
+
+
+def _month_ends(days: Floats, origins: Sequence[int], rests: Sequence[int | None], longest: int) -> NDArray[np.bool_]:
+    """Return (accounts, origins): where the same is so of the rest of the month."""
+    counted = _counted(days)
+    found = np.zeros((len(days), len(origins)), dtype=bool)
+    for number, (column, rest) in enumerate(zip(origins, rests, strict=True)):
+        if rest is not None and rest <= longest:
+            found[:, number] = _can_be_scored(counted, column + 1, rest)
+    return found
+
+
+def _counted(days: Floats) -> NDArray[np.int64]:
+    """Return (accounts, days + 1): the count of observed days before each; that within [a, b) is a difference."""
+    seen = np.isfinite(days)
+    return np.concatenate([np.zeros((len(days), 1), dtype=np.int64), np.cumsum(seen, axis=1)], axis=1)
+
+
+def _can_be_scored(counted: NDArray[np.int64], end: int, horizon: int) -> NDArray[np.bool_]:
+    """Return (accounts,): enough was observed before `end`, and all of the `horizon` days from it on."""
+    if end + horizon >= counted.shape[1]:
+        return np.zeros(len(counted), dtype=bool)
+    has_past = (counted[:, end] >= LEAST_HISTORY_DAYS) & (counted[:, end] > counted[:, max(end - 7, 0)])
+    scored: NDArray[np.bool_] = has_past & (counted[:, end + horizon] - counted[:, end] == horizon)
+    return scored
 
 
 def _baselines(behind: Floats, horizon: int) -> tuple[Floats, Floats, Floats]:

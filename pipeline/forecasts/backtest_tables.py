@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from pipeline.forecasts.backtest import Backtest
+from pipeline.forecasts.backtest_month_ends import MONTH_ENDS
 from pipeline.forecasts.backtest_scores import CALIBRATION, SCORES
 from pipeline.forecasts.landed_issues import land_issue, read_parquet
 from pipeline.landing.own import ENVELOPE, read_own
@@ -19,13 +20,13 @@ from pipeline.staging.aliases import read_aliases
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 
-_TABLES: Final = {"backtest_scores": SCORES, "calibration": CALIBRATION}
+_TABLES: Final = {"backtest_scores": SCORES, "calibration": CALIBRATION, "backtest_month_ends": MONTH_ENDS}
 
 
 def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> str:
-    """Land the result of a backtest as one body with the rows of both tables; returns its fetch id."""
+    """Land the result of a backtest as one body with the rows of all tables; returns its fetch id."""
     # One body, so that scores and calibration are always of the same backtest.
-    parts = zip(_TABLES, (result.scores, result.calibration), strict=True)
+    parts = zip(_TABLES, (result.scores, result.calibration, result.month_ends), strict=True)
     rows = pl.concat([part.with_columns(pl.lit(name).alias("table_name")) for name, part in parts], how="diagonal")
     return land_issue(home, clock, run_id, BACKTESTS, rows)
 
@@ -43,10 +44,13 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
     for name, schema in _TABLES.items():
         connection.execute(f"DELETE FROM forecasts.{name}")
         if row is not None and rows is not None:
-            connection.register("incoming", rows.filter(pl.col("table_name") == name).select(*schema))
+            own = rows.filter(pl.col("table_name") == name)
+            # A backtest of an earlier version has fewer tables.
+            own = own.select(*schema) if set(schema) <= set(own.columns) else pl.DataFrame(schema=schema)
+            connection.register("incoming", own)
             connection.execute(
                 f"INSERT INTO forecasts.{name} BY NAME SELECT *, CAST(? AS TIMESTAMPTZ) AS backtested_at_utc, "
-                "? AS fetch_id FROM incoming ORDER BY account_id, forecaster, horizon_days",
+                "? AS fetch_id FROM incoming",
                 [row["fetched_at_utc"], row["fetch_id"]],
             )
             connection.unregister("incoming")

@@ -33,6 +33,31 @@ def verdict(scores: pl.DataFrame, account_id: str = ALL, *, step_days: int = 7) 
     return lines
 
 
+def month_end_verdict(month_ends: pl.DataFrame, account_id: str = ALL) -> list[str]:
+    """Return a sentence about month ends: whether the band of their totals was right; none if none was forecast.
+
+    `month_ends` as `backtest` returns them; `account_id` for one account.
+    """
+    found = month_ends.filter(pl.col("account_id") == account_id).to_dicts()
+    if not found:
+        return []
+    whole = max(found, key=lambda row: int(row["last_issue_day_number"] - row["first_issue_day_number"]))
+    held = round(100 * whole["coverage_80_ratio"])
+    text = (
+        f"Month ends, forecast on days {whole['first_issue_day_number']} to {whole['last_issue_day_number']}: the 80 % "
+        f"band held {held} in 100 of {whole['forecast_count']} forecasts of {whole['month_count']} months"
+    )
+    if whole["forecast_count"] < _FEW or whole["month_count"] < _FEW_SEPARATE:
+        return [f"{text}: read it as a hint."]
+    return [
+        f"{text}. It is too narrow."
+        if held < 75
+        else f"{text}. It is wider than necessary."
+        if held > 85
+        else f"{text}."
+    ]
+
+
 def _held(own: dict[str, float], things: str) -> str:
     held, below = (round(100 * own[name]) for name in ("coverage_80_ratio", "below_80_ratio"))
     above = max(100 - held - below, 0)
