@@ -19,6 +19,8 @@ from pipeline.support.errors import unknown
 _MISTAKE: Final = "mistake"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET_LIKE: Final = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
+_ITEMS: Final = {"credit_prices": "price", "planned": "plan"}
+"""What a message calls an item of a list, where it is a table with keys of its own."""
 _PLAIN_TEXT: Final = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key "
     "such as api_key_env"
@@ -119,7 +121,10 @@ def first_mistake(problem: ValidationError) -> str:
         place = place[:-2]
     # `secret_variables` collects keys of the file that have no field.
     place = tuple(each for each in place if each != "secret_variables")
-    words = [f"price {each + 1}" if isinstance(each, int) else shown_key(each) for each in place]
+    words = [
+        f"{_ITEMS.get(str(before), 'item')} {each + 1}" if isinstance(each, int) else shown_key(each)
+        for before, each in zip(("", *place), place, strict=False)
+    ]
     if words[:1] == ["accounts"] and len(words) > 1:
         words[:2] = [f"account {words[1]}"]
     return ": ".join([*words, error["msg"]])
