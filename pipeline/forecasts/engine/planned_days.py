@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.forecasts.engine.histories import planned_by_day
 
 _LEAST_MULTIPLIER: Final = 0.1
-"""A day that was planned below a tenth of the usual is left out: divided by so little, an error in the plan would become
+"""A day that was planned below a tenth of the usual is left out: divided by so little, an error in the plan becomes
 more than ten times as large."""
 
 
