@@ -120,6 +120,14 @@ def test_the_longest_plan_and_the_largest_multiplier_are_taken(loaded: Loaded) -
     assert (plan.multiplier, plan.amount) == (1000, None)
 
 
+def test_the_plans_of_the_documentation_are_read(loaded: Loaded) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "planned-spend.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    calls, pause = loaded(ONE.replace("main", "voxpria-campaign") + example).accounts["voxpria-campaign"].planned
+    assert ((calls.to_date - calls.from_date).days, calls.amount, calls.note) == (13, 1200, "Christmas calls")
+    assert (pause.amount, pause.multiplier) == (None, 0)
+
+
 @pytest.mark.parametrize("most", ["1000000000000000", "-999999999999999.999999999"])
 def test_the_largest_amount_that_is_believed_is_taken(loaded: Loaded, most: str) -> None:
     assert loaded(f'{ONE}alert_below_amount = "{most}"').accounts["main"].alert_below_amount == Decimal(most)
