@@ -251,10 +251,16 @@ class _Build:
             "SELECT due_date, charge_id, charge_amount, unit_code, cycle_months, description, is_automatic, fetch_id "
             "FROM core.known_charges WHERE account_id = $account ORDER BY due_date, charge_id"
         )
+        made["planned"] = self._mine(
+            "SELECT * FROM marts.planned_spend WHERE account_id = $account AND state <> 'over' "
+            "ORDER BY from_date, plan_number"
+        )
         if made["totals"]:
             made["tables"] += ["forecasts.cost_total", "forecasts.cost_daily"]
         if made["known_charges"]:
             made["tables"].append("core.known_charges")
+        if made["planned"]:
+            made["tables"].append("marts.planned_spend")
         if rows:
             made["fetch_ids"] = _ids([*made["totals"], *made["known_charges"]])
         return made

@@ -28,7 +28,7 @@ _MOST_CHARGES: Final = 6
 
 
 def forecast_lines(found: Section, width: int) -> Iterator[str]:
-    """Yield the method, the probabilities of running dry, the expected spend and the known charges."""
+    """Yield the method, the probabilities of running dry, the expected spend, the known charges and the plans."""
     section, status = found["forecast"], found["status"]["row"]
     row = section["row"]
     if row is None:
@@ -51,6 +51,8 @@ def forecast_lines(found: Section, width: int) -> Iterator[str]:
             yield indented(_AUTO[row["auto_topup_model"]], width)
         yield from _expected(section, width)
     yield from _charges(section["known_charges"], width)
+    for plan in section["planned"]:
+        yield from (indented(line, width) for line in _planned(plan))
 
 
 def _chances(row: Row) -> Iterator[str]:
@@ -117,6 +119,29 @@ def _charges(rows: list[Row], width: int) -> Iterator[str]:
             yield f"{INDENT * 2}{line}"
         if len(rows) > _MOST_CHARGES:
             yield f"{INDENT * 2}and {len(rows) - _MOST_CHARGES} more"
+
+
+def _planned(plan: Row) -> Iterator[str]:
+    note = f" ({plan['note']})" if plan["note"] else ""
+    if plan["multiplier"] is None:
+        what = money(plan, "planned_amount")
+        a_day = plan["planned_amount"] / plan["day_count"]
+        effect = f", {amount(a_day, plan['unit_code'])} a day in addition to the usual spend"
+    else:
+        what, effect = f"{plan['multiplier'].normalize():f} times the usual spend", ""
+    yield f"Planned: {what} {_days(plan)}{note}{effect}."
+    if plan["extra_amount"] is not None:
+        extra = plan["extra_amount"]
+        yield (
+            f"So far, in {count(plan['complete_day_count'], 'complete day')}: {money(plan, 'spent_amount')} spent, "
+            f"{amount(abs(extra))} {'less' if extra < 0 else 'more'} than usual; the plan's effect by then is "
+            f"{amount(plan['planned_extra_amount'])}."
+        )
+
+
+def _days(plan: Row) -> str:
+    first, last = plan["from_date"], plan["to_date"]
+    return f"on {first}" if first == last else f"from {first} to {last}"
 
 
 def _cycle(months: float | None) -> str:

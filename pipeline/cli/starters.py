@@ -56,6 +56,7 @@ api_key_env = "VPSBG_API_KEY"        # the variable's NAME
 # tax_rate = "0.20"                  # VAT that a top-up costs on top
 # notify_url_env = "PLATFORM_NOTIFY_URL"   # additional recipient of this account's alerts
 # formerly = ["vpsbg-old"]           # earlier names of the account, whose history it keeps
+# planned = [{ from = 2026-12-01, to = 2026-12-14, amount = "120", note = "launch" }] # spend on top of the usual
 # ignore_date_header = true          # the vendor's servers permanently state a wrong time
 """
 

@@ -170,6 +170,9 @@ def _start(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.Data
                 here & (pl.col("date") > before) & (pl.col("date") <= before + HORIZON_DAYS * _DAY)
             ),
             "priors": inputs.priors.filter(here),
+            "planned": inputs.planned.filter(
+                here & (pl.col("date") > before) & (pl.col("date") <= before + HORIZON_DAYS * _DAY)
+            ),
             "pool": pool,
         },
     )

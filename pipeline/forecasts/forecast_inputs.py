@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import duckdb
 import polars as pl
 
+from pipeline.forecasts.engine import usual_spend
 from pipeline.schema.limits import HORIZON_DAYS
 
 _HISTORY_DAYS = 420
@@ -102,6 +103,21 @@ _PRIORS = """
     GROUP BY claims.account_id HAVING mean_daily_amount >= 0 ORDER BY claims.account_id
 """
 
+# The days of each plan among those that forecasts learn from or are for; an amount is spread evenly over its plan.
+_PLANNED = f"""
+    SELECT account_id, date, planned_amount, multiplier FROM (
+        SELECT account_id, plan_number,
+            from_date + CAST(unnest(range(to_date - from_date + 1)) AS INTEGER) AS date,
+            CAST(coalesce(planned_amount, 0) AS DOUBLE) / (to_date - from_date + 1) AS planned_amount,
+            CAST(coalesce(multiplier, 1) AS DOUBLE) AS multiplier
+        FROM core.planned_spend
+    ) WHERE date > ? - {_HISTORY_DAYS} AND date <= ? + {HORIZON_DAYS}
+    ORDER BY account_id, date, plan_number
+"""
+_NO_PLANS = pl.Schema(
+    {"account_id": pl.String, "date": pl.Date, "planned_amount": pl.Float64, "multiplier": pl.Float64}
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
@@ -110,7 +126,7 @@ class Inputs:
     as_of: date
     """The last whole day."""
     spend: pl.DataFrame
-    """account_id, date, spend_amount, vendor: complete days, without known renewals."""
+    """account_id, date, spend_amount, vendor: complete days, without known renewals and without plans."""
     balances: pl.DataFrame
     """account_id, balance_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, observed_date,
     spent_amount (on observed_date, by then), topup_lead_days, topup_minimum_amount, tax_rate, and of the vendor's
@@ -120,6 +136,8 @@ class Inputs:
     """account_id, date, charge_amount."""
     priors: pl.DataFrame
     """account_id, mean_daily_amount."""
+    planned: pl.DataFrame = field(default_factory=_NO_PLANS.to_frame)
+    """account_id, date, planned_amount, multiplier: one row for each plan and day, past or to come."""
 
     @property
     def account_ids(self) -> list[str]:
@@ -137,12 +155,17 @@ class Inputs:
             balances=self.balances.filter(kept),
             known_charges=self.known_charges.filter(kept),
             priors=self.priors.filter(kept),
+            planned=self.planned.filter(kept),
         )
 
 
 def read_spend(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
     """Read the complete days up to `as_of` that forecasts learn from, as `Inputs.spend`."""
-    return connection.sql(_SPEND, params=[as_of, as_of]).pl()
+    return usual_spend(connection.sql(_SPEND, params=[as_of, as_of]).pl(), _read_planned(connection, as_of))
+
+
+def _read_planned(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
+    return connection.sql(_PLANNED, params=[as_of, as_of]).pl()
 
 
 def build_date(connection: duckdb.DuckDBPyConnection) -> date | None:
@@ -159,4 +182,5 @@ def read_inputs(connection: duckdb.DuckDBPyConnection, as_of: date) -> Inputs:
         balances=connection.sql(_BALANCES).pl(),
         known_charges=connection.sql(_CHARGES, params=[as_of, as_of]).pl(),
         priors=connection.sql(_PRIORS).pl(),
+        planned=_read_planned(connection, as_of),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pipeline.settings.account import DEFAULT_HISTORY_DAYS, AccountSettings, CreditPrice
 from pipeline.settings.accounts_file import accounts_path, load
 from pipeline.settings.identity import compare, identify, identity_key, known_key, warnings
+from pipeline.settings.planned_spend import PlannedSpend
 from pipeline.settings.rate_source import RateSource
 from pipeline.settings.typed_settings import Settings
 
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_HISTORY_DAYS",
     "AccountSettings",
     "CreditPrice",
+    "PlannedSpend",
     "RateSource",
     "Settings",
     "accounts_path",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from pydantic import AfterValidator, Field, InstanceOf, ValidationInfo, model_validator
 
 from pipeline.settings.budgets import BudgetSettings
+from pipeline.settings.planned_spend import Plans
 from pipeline.settings.table import Requirement, SettingsTable, check_keys, mistake
 from pipeline.settings.values import (
     VARIABLE,
@@ -90,6 +91,8 @@ class OwnerSettings(BudgetSettings):
         Requirement('must be a list of account ids that it had before, such as ["old-id"]', is_for_parts=True),
     ] = ()
     """Former ids of the account, whose history is its own."""
+    planned: Plans = ()
+    """Several may be for the same days."""
     ignore_date_header: Flag = False
     """The vendor's servers state a wrong time: their Date header is not compared with this machine's clock."""
 

@@ -21,8 +21,8 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET_LIKE: Final = re.compile(r"(?i)(api_?key|secret|token|password|passwd|credential|bearer|client_id)$")
 _TABLES: Final = {"accounts": "account", "teams": "team"}
 """What one of several tables is called in a message, by their key."""
-_ITEMS: Final = {"credit_prices": "price", "monthly_budgets": "budget"}
-"""What an item of a list is called in a message, by the list's key."""
+_ITEMS: Final = {"credit_prices": "price", "monthly_budgets": "budget", "planned": "plan"}
+"""What a message calls an item of a list, where it is a table with keys of its own."""
 _PLAIN_TEXT: Final = (
     "looks like a secret in plain text; put the secret into an environment variable and its NAME under a key "
     "such as api_key_env"
@@ -124,8 +124,8 @@ def first_mistake(problem: ValidationError) -> str:
     # `secret_variables` collects keys of the file that have no field.
     place = tuple(each for each in place if each != "secret_variables")
     words = [
-        f"{_ITEMS.get(str(place[number - 1]), 'item')} {each + 1}" if isinstance(each, int) else shown_key(each)
-        for number, each in enumerate(place)
+        f"{_ITEMS.get(str(before), 'item')} {each + 1}" if isinstance(each, int) else shown_key(each)
+        for before, each in zip(("", *place), place, strict=False)
     ]
     if words[:1] and words[0] in _TABLES and len(words) > 1:
         words[:2] = [f"{_TABLES[words[0]]} {words[1]}"]

@@ -219,6 +219,16 @@ class Settings(BudgetSettings):
                         for price in each.credit_prices
                     ],
                     "monthly_budgets": each.budget_records(),
+                    "planned": [
+                        {
+                            "from_date": plan.from_date.isoformat(),
+                            "to_date": plan.to_date.isoformat(),
+                            "planned_amount": _plain(plan.amount),
+                            "multiplier": _plain(plan.multiplier),
+                            "note": plan.note,
+                        }
+                        for plan in each.planned
+                    ],
                     "identity": known[each.account_id].identity if known else None,
                     "address_hash": known[each.account_id].address_hash if known else None,
                     "same_as": known[each.account_id].same_as if known else None,

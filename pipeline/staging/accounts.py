@@ -19,6 +19,7 @@ from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL
 from pipeline.settings.rate_source import OLDEST_DAYS
 from pipeline.staging.budget_table import load_budgets
+from pipeline.staging.planned_spend import load_plans
 from pipeline.staging.rate_tables import load_prices
 from pipeline.support.errors import DrawdownError
 from pipeline.vendors._port import Service
@@ -28,7 +29,7 @@ _UNTOLD_SERVICE = {"ServiceCategory": Service().category, "ServiceSubcategory": 
 
 
 def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str]) -> None:
-    """Update staging.accounts, staging.credit_prices, staging.budgets and staging.build from the newest loaded run.
+    """Update staging.accounts, credit_prices, planned_spend, budgets and build from the newest loaded run.
 
     An account that left accounts.toml keeps its row, marked as not configured. `new_ids` are the runs that this load
     found; if one is older than the build's run (a file restored late), all are read again, so that the order of loading
@@ -41,6 +42,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
     if min(new_ids) < done:
         connection.execute("DELETE FROM staging.accounts")
         connection.execute("DELETE FROM staging.credit_prices")
+        connection.execute("DELETE FROM staging.planned_spend")
         done = ""
     runs = connection.execute(
         "SELECT fetch_id, CAST(fetched_at_utc AT TIME ZONE 'UTC' AS DATE) FROM staging.fetches "
@@ -65,6 +67,7 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
             _load_accounts(connection, record["accounts"], named_by=max(alike))
             load_prices(connection, record["accounts"])
             load_budgets(connection, record)
+            load_plans(connection, record["accounts"])
     last = landed[max(landed)]
     if not record and known_unit is None:
         raise DrawdownError(

@@ -103,7 +103,7 @@ class _Telling:
         }
         self.now = START
         self.run_number = 0
-        self.settings = {"team": None, "price": "0.1", "unit": "INR", "reporting": "EUR"}
+        self.settings = {"team": None, "price": "0.1", "unit": "INR", "reporting": "EUR", "planned": None}
 
     def amount(self) -> Decimal:
         return Decimal(self.random.choice(_AMOUNTS))
@@ -147,6 +147,7 @@ class _Telling:
                     ("price", [None, "0.1", "0.25"]),
                     ("unit", [None, "INR", "USD"]),
                     ("reporting", ["EUR", "USD"]),
+                    ("planned", [None, "12.5", "0"]),
                 ]
             )
             self.settings[name] = self.random.choice(values)
@@ -156,6 +157,9 @@ class _Telling:
             accounts[name] = {"vendor": VENDORS[name], "team": self.settings["team"]}
             if name == "wallet":
                 accounts[name]["unit_code"] = self.settings["unit"]
+            if name in ("usage", "wallet") and self.settings["planned"]:
+                plan = {"from_date": "2025-12-20", "to_date": "2026-01-05", "multiplier": None, "note": None}
+                accounts[name]["planned"] = [plan | {"planned_amount": self.settings["planned"]}]
             if name == "usage" and self.settings["price"]:
                 accounts[name] |= {"credit_price_amount": self.settings["price"], "credit_price_unit_code": "EUR"}
         return [

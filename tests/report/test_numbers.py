@@ -103,6 +103,22 @@ def test_an_unexplained_amount_is_shown_with_its_class(altered: Callable[..., Ho
     assert "All of it is explained." not in card.text
 
 
+def test_plans_are_shown_with_what_was_spent(altered: Callable[..., Home]) -> None:
+    columns = "account_id, plan_number, from_date, to_date, state, unit_code, day_count, complete_day_count"
+    home = altered(
+        f"INSERT INTO marts.planned_spend ({columns}, note, planned_amount, spent_amount, extra_amount) VALUES "
+        "('vpsbg-main', 1, DATE '2026-09-20', DATE '2026-09-23', 'over', 'EUR', 4, 4, '<b>launch</b>', 70, 60, -9.5)",
+        f"INSERT INTO marts.planned_spend ({columns}, multiplier) VALUES "
+        "('vpsbg-main', 2, DATE '2026-10-02', DATE '2026-10-02', 'coming', 'EUR', 1, 0, 1.5)",
+    )
+    tree = parse(publish_report(home.current, home).read_text(encoding="utf-8"))
+    with duckdb.connect(home.current.resolve(), read_only=True) as build:
+        build.execute("SET TimeZone = 'UTC'")
+        assert "planned" in _tables_that_hold(tree, build)
+    assert [name for name, card in _cards(tree).items() if "Planned spend, EUR" in card.text] == ["vpsbg-main"]
+    assert "<b>launch</b>" in _cards(tree)["vpsbg-main"].text
+
+
 def test_every_fact_of_a_card_is_the_status_in_its_unit(tree: Element, build: Build) -> None:
     for account_id, card in _cards(tree).items():
         [facts] = [each for each in card.tags("dl") if each.attributes.get("data-query") == "status"]

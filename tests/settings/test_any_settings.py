@@ -31,7 +31,8 @@ TOP_KEYS = [
 ]
 KEYS = sorted(
     {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
-     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path", "notify_url_env", "formerly", "ignore_date_header"}
+     "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path", "notify_url_env", "formerly", "ignore_date_header",
+     "planned"}
     | {header.setting for vendor in discover().values() for header in vendor.auth}
     | {key for vendor in discover().values() for key in vendor.settings}
 )  # fmt: skip

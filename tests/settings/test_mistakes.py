@@ -299,6 +299,52 @@ def test_a_mistake_in_a_history_of_prices_names_the_price_and_its_key(line: Line
     assert words == f"account main: credit_prices: {PRICE_MISTAKES[value]}"
 
 
+PLANS = "must be a list of plans: [[accounts.ID.planned]] with from, to, and amount or multiplier"
+PLAN = 'must be a table, such as { from = 2026-12-01, to = 2026-12-14, amount = "1200" }'
+PLAN_DAY = "must be a day without quotes, such as 2026-12-01, not before 2000"
+PLAN_MISSING = "a plan has from, to, and amount or multiplier"
+PLAN_KEYS = "from, to, amount, multiplier, note"
+MULTIPLIER = 'must be between 0 and 1000 in quotes, such as "1.5" for half as much again'
+WEEK = "from = 2026-12-01, to = 2026-12-07"
+GOOD_PLAN = f"{{ {WEEK}, amount = '70' }}"
+PLAN_MISTAKES = {
+    '"1200"': PLANS,
+    "{}": PLANS,
+    GOOD_PLAN: PLANS,
+    f"[{GOOD_PLAN}, {CANARY!r}]": f"plan 2: {PLAN}",
+    "[{}]": f"plan 1: from: is missing; {PLAN_MISSING}",
+    f"[{GOOD_PLAN}, {{ from = 2026-12-01, amount = '1' }}]": f"plan 2: to: is missing; {PLAN_MISSING}",
+    f"[{{ {WEEK} }}]": f"plan 1: amount: is missing; {PLAN_MISSING}",
+    f"[{{ {WEEK}, amount = '1', multiplier = '2' }}]": (
+        "plan 1: multiplier: must not be given together with amount; make two plans for the same days"
+    ),
+    f"[{{ {WEEK}, planned = {CANARY!r} }}]": f"plan 1: planned: {unknown('key')}; known keys: {PLAN_KEYS}",
+    "[{ from = '2026-12-01', to = 2026-12-07, amount = '1' }]": f"plan 1: from: {PLAN_DAY}",
+    "[{ from = 1999-12-31, to = 2026-12-07, amount = '1' }]": f"plan 1: from: {PLAN_DAY}",
+    "[{ from = 2026-12-01, to = 2026-12-07T00:00:00Z, amount = '1' }]": f"plan 1: to: {PLAN_DAY}",
+    "[{ from = 2026-12-02, to = 2026-12-01, amount = '1' }]": "plan 1: to: must not be before from",
+    "[{ from = 2026-01-01, to = 2027-01-02, amount = '1' }]": "plan 1: to: is too late; a plan has at most 366 days",
+    f"[{{ {WEEK}, amount = 1.5 }}]": f"plan 1: amount: {EXACT}",
+    f"[{{ {WEEK}, amount = '-0.000000001' }}]": "plan 1: amount: must not be negative",
+    f"[{{ {WEEK}, multiplier = 1.5 }}]": f"plan 1: multiplier: {EXACT}",
+    f"[{{ {WEEK}, multiplier = '-1' }}]": f"plan 1: multiplier: {MULTIPLIER}",
+    f"[{{ {WEEK}, multiplier = '1000.000000001' }}]": f"plan 1: multiplier: {MULTIPLIER}",
+    f"[{{ {WEEK}, amount = '1', note = ' ' }}]": f"plan 1: note: {TEXT}",
+}
+
+
+@pytest.mark.parametrize("value", PLAN_MISTAKES)
+def test_a_mistake_in_planned_spend_names_the_plan_and_its_key(line: Line, value: str) -> None:
+    assert line(account(f"planned = {value}")) == f"account main: planned: {PLAN_MISTAKES[value]}"
+
+
+def test_a_mistake_in_a_table_of_planned_spend_names_the_plan_and_its_key(line: Line) -> None:
+    plans = f"[[accounts.main.planned]]\n{WEEK.replace(', ', chr(10))}\n"
+    assert line(account(f'{plans}amount = "1"\n{plans}multiplier = "x"')) == (
+        f"account main: planned: plan 2: multiplier: {EXACT}"
+    )
+
+
 @pytest.mark.parametrize("value", ['"inr"', '"rupees"', '"Voxpria-Credit"', '"voxpria-credit\\n"', '""', "5", "[]"])
 @pytest.mark.parametrize("vendor", [each for each in discover().values() if "unit" in each.settings])
 def test_a_unit_is_a_currency_or_a_vendors_own(line: Line, vendor: Vendor, value: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import DEFAULT_HISTORY_DAYS, CreditPrice, Settings
+from pipeline.settings import DEFAULT_HISTORY_DAYS, CreditPrice, PlannedSpend, Settings
 from pipeline.settings.rate_source import RateSource
 from pipeline.support.errors import UsageError
 from pipeline.vendors import discover
@@ -52,6 +52,17 @@ credit_prices = [
     { from = 2026-06-01, amount = "0.008", currency = "EUR" },
     { from = 2026-01-01, amount = 1, currency = "USD" },
 ]
+
+[[accounts.full.planned]]
+from = 2026-12-01
+to = 2026-12-14
+amount = "1200"
+note = "Christmas calls"
+
+[[accounts.full.planned]]
+from = 2026-12-07
+to = 2026-12-07
+multiplier = "1.5"
 """
 
 
@@ -68,7 +79,7 @@ def test_missing_settings_have_their_defaults(loaded: Loaded) -> None:
         "unit", "path", "credit_price_amount", "credit_price_currency",
     }  # fmt: skip
     assert {name for name in optional if getattr(main, name) is not None} == set()
-    assert (main.tags, main.credit_prices, main.formerly) == ({}, (), ())
+    assert (main.tags, main.credit_prices, main.formerly, main.planned) == ({}, (), (), ())
 
 
 def test_given_settings_are_read_exactly(loaded: Loaded) -> None:
@@ -101,7 +112,28 @@ def test_given_settings_are_read_exactly(loaded: Loaded) -> None:
             CreditPrice(from_date=date(2026, 1, 1), amount=Decimal(1), currency="USD"),
             CreditPrice(from_date=date(2026, 6, 1), amount=Decimal("0.008"), currency="EUR"),
         ),
+        "planned": (
+            PlannedSpend(
+                from_date=date(2026, 12, 1), to_date=date(2026, 12, 14), amount=Decimal(1200), note="Christmas calls"
+            ),
+            PlannedSpend(from_date=date(2026, 12, 7), to_date=date(2026, 12, 7), multiplier=Decimal("1.5")),
+        ),
     }
+
+
+def test_the_longest_plan_and_the_largest_multiplier_are_taken(loaded: Loaded) -> None:
+    text = f'{ONE}planned = [{{ from = 2026-01-01, to = 2027-01-01, multiplier = "1000" }}]'
+    [plan] = loaded(text).accounts["main"].planned
+    assert (plan.to_date - plan.from_date).days == 365
+    assert (plan.multiplier, plan.amount) == (1000, None)
+
+
+def test_the_plans_of_the_documentation_are_read(loaded: Loaded) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "planned-spend.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    calls, pause = loaded(ONE.replace("main", "voxpria-campaign") + example).accounts["voxpria-campaign"].planned
+    assert ((calls.to_date - calls.from_date).days, calls.amount, calls.note) == (13, 1200, "Christmas calls")
+    assert (pause.amount, pause.multiplier) == (None, 0)
 
 
 @pytest.mark.parametrize("most", ["1000000000000000", "-999999999999999.999999999"])
@@ -179,6 +211,22 @@ def test_the_record_of_a_run_contains_no_secret_and_no_variable_name_of_one(
             "credit_prices": [
                 {"from_date": "2026-01-01", "price_amount": "1", "price_unit_code": "USD"},
                 {"from_date": "2026-06-01", "price_amount": "0.008", "price_unit_code": "EUR"},
+            ],
+            "planned": [
+                {
+                    "from_date": "2026-12-01",
+                    "to_date": "2026-12-14",
+                    "planned_amount": "1200",
+                    "multiplier": None,
+                    "note": "Christmas calls",
+                },
+                {
+                    "from_date": "2026-12-07",
+                    "to_date": "2026-12-07",
+                    "planned_amount": None,
+                    "multiplier": "1.5",
+                    "note": None,
+                },
             ],
         }.items()
     )

@@ -12,13 +12,15 @@ The steps, one module each, in the order of `forecaster`:
 7. `simulation`: sample paths -> SimulatedSpend, or Paths for callers
 8. `forecast_summary`, with `passage`: quantiles and runway -> Forecast
 
-`arrays` and `sampling` hold what several steps share; `scoring` compares forecasts with what came.
+`arrays` and `sampling` hold what several steps share; `planned_days` prepares past days with a plan for the caller;
+`scoring` compares forecasts with what came.
 """
 
 from pipeline.forecasts.engine.forecast_summary import Forecast
 from pipeline.forecasts.engine.forecaster import forecast, iterate_paths, learn_pool
 from pipeline.forecasts.engine.histories import QUANTILES, InputError
 from pipeline.forecasts.engine.passage import first_passage, passed_by_day
+from pipeline.forecasts.engine.planned_days import usual_spend
 from pipeline.forecasts.engine.simulation import Paths
 
 __all__ = [
@@ -31,4 +33,5 @@ __all__ = [
     "iterate_paths",
     "learn_pool",
     "passed_by_day",
+    "usual_spend",
 ]

@@ -38,12 +38,19 @@ def _simulate(
     balances: pl.DataFrame | None,
     known_charges: pl.DataFrame | None,
     priors: pl.DataFrame | None,
+    planned: pl.DataFrame | None,
     pool: pl.DataFrame | None,
     chunk: int,
 ) -> _Simulation:
     """Run the steps in their order; `build_pool` has those of the pool."""
     histories = read_histories(
-        spend, as_of, draws.horizon_days, balances=balances, known_charges=known_charges, priors=priors
+        spend,
+        as_of,
+        draws.horizon_days,
+        balances=balances,
+        known_charges=known_charges,
+        priors=priors,
+        planned=planned,
     )
     regimes = current_regimes(histories)
     learned = build_pool(regimes) if pool is None else from_frame(pool)
@@ -63,6 +70,7 @@ def forecast(
     seed: int = 0,
     *,
     priors: pl.DataFrame | None = None,
+    planned: pl.DataFrame | None = None,
     paths: int = 1000,
     chunk: int = CHUNK,
     on_paths: Callable[[Paths], None] | None = None,
@@ -70,11 +78,13 @@ def forecast(
     """Forecast the spend of accounts and when their balances run out.
 
     - `spend`: account_id, date, spend_amount (Decimal or number; refunds below zero), optionally vendor. A missing day
-      is unobserved, not zero. Without top-ups and without the known charges.
+      is unobserved, not zero. Without top-ups, without the known charges and without plans (`usual_spend`).
     - `as_of`: the last whole day; later rows are rejected.
     - `balances`: account_id, balance_amount at the end of `as_of`, optionally threshold_amount.
     - `known_charges`: account_id, date, charge_amount; they are added on their day.
     - `priors`: account_id, mean_daily_amount: an external estimate, for accounts with no day observed.
+    - `planned`: account_id, date, planned_amount (in addition, 0 for none), multiplier (of what is drawn for the day, 1
+      for none). A day is multiplied first. Of several rows for a day, amounts add up and multipliers multiply.
     - `pool`: the `.pool` of another result, in place of what these accounts would learn from each other.
     - `on_paths`: called with each account's sample paths as they are drawn, those that `iterate_paths` yields.
 
@@ -89,6 +99,7 @@ def forecast(
         balances=balances,
         known_charges=known_charges,
         priors=priors,
+        planned=planned,
         pool=pool,
         chunk=chunk,
     )
@@ -103,6 +114,7 @@ def iterate_paths(
     balances: pl.DataFrame | None = None,
     known_charges: pl.DataFrame | None = None,
     priors: pl.DataFrame | None = None,
+    planned: pl.DataFrame | None = None,
     pool: pl.DataFrame | None = None,
     seed: int = 0,
     paths: int = 1000,
@@ -120,6 +132,7 @@ def iterate_paths(
         balances=balances,
         known_charges=known_charges,
         priors=priors,
+        planned=planned,
         pool=pool,
         chunk=chunk,
     )

@@ -50,6 +50,10 @@ class Histories:
     """(accounts,): mean spend a day by an external estimate; NaN if there is none."""
     charges: Floats
     """(accounts, horizon): known charges, the first column is the day after `as_of`."""
+    planned: Floats
+    """(accounts, horizon): planned spend in addition to what is drawn."""
+    multipliers: Floats
+    """(accounts, horizon): what is drawn is multiplied by it; 1 where nothing is planned."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,11 +114,12 @@ def read_histories(
     balances: pl.DataFrame | None = None,
     known_charges: pl.DataFrame | None = None,
     priors: pl.DataFrame | None = None,
+    planned: pl.DataFrame | None = None,
 ) -> Histories:
     """Check the frames and lay out the days; the frames are described in `forecaster.forecast`.
 
     Every account that a frame names gets a row. Days after `as_of` are rejected: only the caller knows what a partial
-    day means. Known charges outside the horizon are left out. Raises InputError.
+    day means. Known charges and plans outside the horizon are left out. Raises InputError.
     """
     spend = _checked(spend, "spend", "spend_amount", key=["account_id", "date"])
     late = spend.filter(pl.col("date") > as_of)
@@ -127,10 +132,13 @@ def read_histories(
         threshold, _ = _by_account(stated.select("account_id", "threshold_amount"), "balances", "threshold_amount")
     prior, _ = _by_account(priors, "priors", "mean_daily_amount")
     charges = None if known_charges is None else _summed(known_charges)
+    plans = None if planned is None else planned_by_day(planned)
 
     names = set(spend["account_id"].unique().to_list()) | set(balance) | set(prior)
     if charges is not None:
         names |= set(charges["account_id"].unique().to_list())
+    if plans is not None:
+        names |= set(plans["account_id"].unique().to_list())
     ids = sorted(names)
     vendor = _vendors(spend)
     counts = dict(spend.group_by("account_id").len().iter_rows())
@@ -143,9 +151,32 @@ def read_histories(
         balances=_aligned(balance, ids),
         thresholds=_aligned(threshold, ids),
         priors=_aligned(prior, ids),
-        charges=np.zeros((len(ids), horizon_days))
-        if charges is None
-        else _dense(charges, "charge_amount", ids, as_of, columns=horizon_days, first=1, fill=0.0),
+        charges=_ahead(charges, "charge_amount", ids, as_of, horizon_days, fill=0.0),
+        planned=_ahead(plans, "planned_amount", ids, as_of, horizon_days, fill=0.0),
+        multipliers=_ahead(plans, "multiplier", ids, as_of, horizon_days, fill=1.0),
+    )
+
+
+def planned_by_day(planned: pl.DataFrame) -> pl.DataFrame:
+    """Combine the plans of each account and day: amounts add up, multipliers multiply.
+
+    `planned` has account_id, date, planned_amount and multiplier, as described in `forecaster.forecast`; so has the
+    result, sorted, with one row an account and day. Raises InputError.
+    """
+    amounts = ["planned_amount", "multiplier"]
+    _columns(planned, "planned", ["account_id", "date", *amounts])
+    checked = planned.with_row_index("row")
+    for amount in amounts:
+        checked = _checked(checked, "planned", amount, key=["account_id", "date", "row"])
+        below = checked.filter(pl.col(amount) < 0)
+        if below.height:
+            where = f"{below['account_id'][0]}, {below['date'][0]}"
+            raise InputError(f"planned: {amount} of {where} is {below[amount][0]}; it must not be negative")
+    # Sorted first, as the charges are.
+    return (
+        checked.sort("account_id", "date", *amounts)
+        .group_by("account_id", "date", maintain_order=True)
+        .agg(pl.col("planned_amount").sum(), pl.col("multiplier").product())
     )
 
 
@@ -165,6 +196,15 @@ def _summed(charges: pl.DataFrame) -> pl.DataFrame:
 def _aligned(values: dict[str, float], ids: list[str]) -> Floats:
     """Return (ids,): the value of each account, NaN where there is none."""
     return np.array([values.get(name, np.nan) for name in ids], dtype=np.float64)
+
+
+def _ahead(
+    frame: pl.DataFrame | None, amount: str, ids: list[str], as_of: date, horizon_days: int, *, fill: float
+) -> Floats:
+    """Return (ids, horizon): amounts of the days after `as_of`; `fill` where there is none."""
+    if frame is None:
+        return np.full((len(ids), horizon_days), fill)
+    return _dense(frame, amount, ids, as_of, columns=horizon_days, first=1, fill=fill)
 
 
 def _dense(

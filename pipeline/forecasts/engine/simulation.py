@@ -49,7 +49,7 @@ class SimulatedSpend:
     row: int
     """Position of the account in `Histories`."""
     amounts: Floats
-    """(horizon, paths): spend a day in money, known charges included."""
+    """(horizon, paths): spend a day in money, plans and known charges included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ class Paths:
     method: str
     history_days: int
     amounts: NDArray[np.float64]
-    """(paths, horizon): spend a day in money, known charges on their day. The first column is the day after `as_of`."""
+    """(paths, horizon): spend a day in money, plans and known charges on their days. The first column is the day after
+    `as_of`."""
     charges: Floats
     """(horizon,): the known charges that `amounts` includes."""
 
@@ -81,6 +82,8 @@ def simulated_spend(
             amounts = _draw_blocks(model, pool, rng, draws)
         else:
             amounts = _draw_donors(model, rng, draws)
+        # Without a plan, times 1 plus 0: the very same numbers.
+        amounts = amounts * histories.multipliers[model.row][:, None] + histories.planned[model.row][:, None]
         yield SimulatedSpend(row=model.row, amounts=amounts + histories.charges[model.row][:, None])
 
 

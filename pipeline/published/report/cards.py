@@ -11,7 +11,7 @@ from pipeline.published.report.card_charts import Chart, bridge_charts, forecast
 from pipeline.published.report.card_facts import facts_of, tags_of
 from pipeline.published.report.html_tables import HtmlTable, table
 from pipeline.published.report.report_queries import Row, Snapshot, sql_of
-from pipeline.published.report.words import days, instant, money, percent
+from pipeline.published.report.words import day, days, instant, money, percent
 from pipeline.schema.severities import URGENCY
 from pipeline.support.errors import first_line
 
@@ -36,6 +36,7 @@ class Card:
     status_sql: str
     readings: HtmlTable | None
     held: HtmlTable | None
+    planned: HtmlTable | None
     day_folder: str
     """Folder of the answer in landing, relative to the state folder; empty if there is none."""
     bytes_sql: str
@@ -74,7 +75,8 @@ def _card_or_why_not(found: Snapshot, status: Row, slug: str) -> Card:
     except Exception as problem:
         return Card(
             slug=slug, status=status, problem=f"{type(problem).__name__}: {first_line(problem)}", judged={}, tags=[],
-            facts=[], charts=[], notes=[], status_sql="", readings=None, held=None, day_folder="", bytes_sql="",
+            facts=[], charts=[], notes=[], status_sql="", readings=None, held=None, planned=None,
+            day_folder="", bytes_sql="",
         )  # fmt: skip
 
 
@@ -127,7 +129,7 @@ def _card(found: Snapshot, status: Row, slug: str) -> Card:
         *spend_charts(found, name, unit, issue),
         *bridge_charts(found, name, unit),
     ]
-    held = found.of("held", name)
+    held, planned = found.of("held", name), found.of("planned", name)
     asked = status["observed_at_utc"]
     folder = f"landing/{status['vendor']}" if status["fetch_id"] and asked else ""
     return Card(
@@ -153,6 +155,24 @@ def _card(found: Snapshot, status: Row, slug: str) -> Card:
             account_id=name,
         )
         if held
+        else None,
+        planned=table(
+            "planned",
+            f"Planned spend, {unit}",
+            planned,
+            {
+                "from_date": ("from", day),
+                "to_date": ("to", day),
+                "note": ("note", lambda note: note or ""),
+                "planned_amount": ("in addition", lambda planned: "" if planned is None else money(planned)),
+                "multiplier": ("times the usual", lambda times: "" if times is None else f"{times.normalize():f}"),
+                "state": ("state", str),
+                "spent_amount": ("spent", money),
+                "extra_amount": ("more than usual", money),
+            },
+            account_id=name,
+        )
+        if planned
         else None,
         day_folder=folder,
         bytes_sql=_bytes_sql(folder, status["fetch_id"]) if folder else "",

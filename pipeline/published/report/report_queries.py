@@ -27,6 +27,7 @@ _DAYS: Final = {"$horizon_days": HORIZON_DAYS, "$summary_days": SUMMARY_DAYS, "$
 
 ACCOUNT_QUERIES: Final = (
     "status", "tags", "issue", "fan", "curve", "readings", "months", "outlook", "bridge", "classes", "held",
+    "planned",
 )  # fmt: skip
 """Run for all accounts at once; `account_id` is their first column."""
 
