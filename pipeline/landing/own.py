@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from pipeline import __version__
 from pipeline.landing.listing_walk import Span
-from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, Fetch, LandingWriter
+from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, STATUSES, Fetch, LandingWriter
 from pipeline.support.clock import Clock, FetchIds
 from pipeline.support.home import Home
 from pipeline.support.notices import warn
@@ -24,7 +24,9 @@ _Read = TypeVar("_Read")
 ALERTS: Final = "alerts"
 """Under OWN: alert transitions, and the outcomes of messages."""
 
-FORMATS: Final[Mapping[str, int]] = MappingProxyType({RUNS: 1, ALERTS: 1, FORECASTS: 1, BACKTESTS: 1, FX_RATES: 2})
+FORMATS: Final[Mapping[str, int]] = MappingProxyType(
+    {RUNS: 1, ALERTS: 1, FORECASTS: 1, BACKTESTS: 1, STATUSES: 1, FX_RATES: 2}
+)
 """Newest format, by kind; increased when earlier versions would not understand a body. NULL reads as 1.
 
 Exchange rates are format 1 as the CSV of the installed package, and format 2 as any other answer to a request.

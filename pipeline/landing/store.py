@@ -32,6 +32,8 @@ FORECASTS: Final = "forecasts"
 """Under OWN: the forecasts issued on each day, as a Parquet file."""
 BACKTESTS: Final = "backtests"
 """Under OWN: the result of each backtest, as a Parquet file."""
+STATUSES: Final = "statuses"
+"""Under OWN: what the first build of each day said of each account, as a Parquet file."""
 FX_RATES: Final = "fx_rates"
 """Under OWN: exchange rates of the euro, once for each edition."""
 
