@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.alerts.state_machine import Event
-from pipeline.schema.severities import RUN_FAILED
+from pipeline.schema.severities import OLD_RATES, RUN_FAILED
 from pipeline.support.printable import printable, printable_lines
 from pipeline.support.wording import count, instant
 
@@ -39,12 +39,21 @@ _RECOVERED: Final = {
     "unit": "has kept its unit for some days",
     "quarantine": "is out of quarantine",
 }
-_RUNS: Final = {
-    "opened": "the last run failed",
-    "escalated": "runs are still failing",
-    "acknowledged": "failed runs are acknowledged",
-    "recovered": "runs succeed again",
+_OF_THE_FLEET: Final = {
+    RUN_FAILED: {
+        "opened": "the last run failed",
+        "escalated": "runs are still failing",
+        "acknowledged": "failed runs are acknowledged",
+        "recovered": "runs succeed again",
+    },
+    OLD_RATES: {
+        "opened": "exchange rates are old",
+        "escalated": "exchange rates are still old",
+        "acknowledged": "old exchange rates are acknowledged",
+        "recovered": "exchange rates are current again",
+    },
 }
+"""Headlines of the rules that concern no single account, by event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +92,8 @@ def subjects(events: Sequence[Event], notes: Mapping[str, str], vendors: Mapping
 
 def headline(event: Event) -> str:
     """Short statement of an event."""
-    if event.rule == RUN_FAILED:
-        return _RUNS[event.event]
+    if event.rule in _OF_THE_FLEET:
+        return _OF_THE_FLEET[event.rule][event.event]
     if event.event == "recovered":
         return f"{event.account_id} {_RECOVERED.get(event.rule, f'has recovered ({event.rule})')}"
     is_urgent = event.severity == "critical" and event.rule == "runway"

@@ -21,6 +21,9 @@ SQL_URGENCY: Final = f"list_position({list(URGENCY)}, severity)"
 RUN_FAILED: Final = "run_failed"
 """The rule about runs, which concerns no account."""
 
+OLD_RATES: Final = "old_rates"
+"""The rule about exchange rates, which concerns no single account."""
+
 EVERY_ACCOUNT: Final = "*"
 """Used instead of an account's id for something that is not about one account."""
 
@@ -35,6 +38,7 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         "drift": "watch",
         "unit": "warning",
         "quarantine": "warning",
+        OLD_RATES: "warning",
         RUN_FAILED: "warning",
     }
 )
