@@ -81,7 +81,7 @@ def test_five_minutes_lead_from_nothing_to_the_own_accounts(tmp_path: Path) -> N
     all_well(ran)
     by_command = {each.command: each.out for each in ran}
     found = [line for line in by_command["drawdown doctor"] if "(process " not in line]
-    assert [line.split()[0] for line in found] == ["ok"] * 4
+    assert [line.split()[0] for line in found] == ["ok"] * 5
     assert any(line.startswith("vpsbg-main ") for line in by_command["drawdown status"])
     assert (tmp_path / "drawdown" / "published" / "current.duckdb").exists()
 
