@@ -65,6 +65,12 @@ class AccountFacts:
     topup_amount: Decimal | None = None
     topup_gross_amount: Decimal | None = None
     order_by_date: date | None = None
+    price_amount: Decimal | None = None
+    """Price of one credit today; None for a currency, and if no price is known."""
+    price_unit_code: str | None = None
+    reporting_balance_amount: Decimal | None = None
+    """The balance in the reporting currency; None if it cannot be converted."""
+    reporting_unit_code: str | None = None
     is_spend_known: bool = False
     """There is a forecast, or a complete day of spend."""
     runway_days: float | None = None

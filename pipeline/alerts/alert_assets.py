@@ -5,15 +5,18 @@ from collections.abc import Iterator
 import dagster as dg
 import msgspec
 
+from pipeline.alerts import rate_rule, rule_inputs
 from pipeline.alerts.alert_tables import rebuild_tables
 from pipeline.alerts.budget_rule import budget_findings
 from pipeline.alerts.journal import Ledger, Transitions, land, load, read_ledger
 from pipeline.alerts.pending import address
-from pipeline.alerts.rule_inputs import READS, read_readings
+from pipeline.alerts.rule_inputs import read_readings
 from pipeline.alerts.rules import findings
 from pipeline.alerts.state_machine import step
+from pipeline.landing.rate_requests import remedy
 from pipeline.models import quarantine
 from pipeline.models.python_tables import materialized, table_check_specs, table_specs
+from pipeline.schema.severities import OLD_RATES
 from pipeline.schema.tables import of_layer
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
@@ -22,11 +25,12 @@ from pipeline.support.dagster_steps import readable_failures, say
 from pipeline.warehouse.writer import Warehouse
 
 _PUBLISHED = [table for table in of_layer("alerts") if table.is_published]
+_READS = tuple(dict.fromkeys((*rule_inputs.READS, *rate_rule.READS)))
 
 
 @dg.multi_asset(
     name="alerts",
-    specs=table_specs(_PUBLISHED, READS),
+    specs=table_specs(_PUBLISHED, _READS),
     check_specs=table_check_specs(_PUBLISHED),
 )
 def alerts(
@@ -74,6 +78,9 @@ def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Cl
             # This account's alerts keep their state; the other accounts are evaluated.
             broken.append(quarantine.Broken(reading.account_id, f"its rules fail with {type(problem).__name__}"))
     found += budget_findings(warehouse.connection, policy)
+    rates, severity = rate_rule.read_rates(warehouse.connection), policy.severity(OLD_RATES)
+    if rates is not None and severity is not None:
+        found.append(rate_rule.old_rates(rates, severity, remedy(settings.fx)))
     with warehouse.transaction() as connection:
         quarantine.record(connection, "alerts.states", broken)
     waiting = sorted(before.waiting.items())

@@ -27,6 +27,7 @@ READS: Final = (
     "staging.quarantine",
     "core.accounts",
     "core.balance_bridge",
+    "core.credit_prices",
     "forecasts.anomalies",
     "forecasts.current_month_outlook",
     "marts.account_status",
@@ -119,6 +120,7 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
     coalesce(read_last.is_refused, false) OR coalesce(status.age_seconds > status.stale_after_seconds, false)
         AS is_overdue,
     failing.remedy,
+    prices.price_amount, prices.price_unit_code, status.reporting_balance_amount, status.reporting_unit_code,
     status.reason, status.topup_advice, status.topup_amount, status.topup_gross_amount, status.order_by_date,
     status.method <> 'none' OR status.history_days > 0 AS is_spend_known,
     status.runway_days,
@@ -133,6 +135,10 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
 FROM marts.account_status AS status
 CROSS JOIN staging.build AS build
 LEFT JOIN core.accounts AS accounts ON status.account_id = accounts.account_id
+LEFT JOIN core.credit_prices AS prices
+    ON status.account_id = prices.account_id AND status.unit_code = prices.unit_code
+        AND CAST(build.as_of_utc AT TIME ZONE 'UTC' AS DATE)
+            BETWEEN prices.from_date AND coalesce(prices.to_date, CAST(build.as_of_utc AT TIME ZONE 'UTC' AS DATE))
 LEFT JOIN read_last ON status.account_id = read_last.account_id
 LEFT JOIN failing ON status.account_id = failing.account_id
 LEFT JOIN unexplained ON status.account_id = unexplained.account_id

@@ -1,17 +1,66 @@
-"""Message texts of the rules that report facts other than balances."""
+"""Message texts of the rules that report facts other than balances, and what amounts are in money."""
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pipeline.alerts.account_facts import UNEXPLAINED_DAYS, AccountFacts
-from pipeline.support.wording import amount, instant
+from pipeline.schema.units import UNKNOWN_UNIT, is_vendor_unit
+from pipeline.support.wording import amount, exact_amount, instant
+
+
+def money(reading: AccountFacts) -> str:
+    """What the balance, the spend and the order are in money: credits at the account's price of today.
+
+    A sentence that begins with a blank; empty without a balance. What has no price is said to have none.
+    """
+    balance, unit_code = reading.balance_amount, reading.unit_code
+    if balance is None:
+        return ""
+    if is_vendor_unit(unit_code):
+        return f" {_priced(reading, balance)}"
+    if unit_code == UNKNOWN_UNIT:
+        return f" The balance is {amount(balance)} of an unknown unit: set unit in accounts.toml."
+    return f" The balance is {amount(balance, unit_code)}{_converted(reading, unit_code)}."
+
+
+def _priced(reading: AccountFacts, balance: Decimal) -> str:
+    price, currency = reading.price_amount, reading.price_unit_code
+    if price is None or currency is None:
+        return f"The balance is {amount(balance, reading.unit_code)}; no price is known for its credits."
+    parts = [f"the balance is {amount(balance * price, currency)}{_converted(reading, currency)}"]
+    if reading.burn_28d_amount is not None:
+        parts.append(f"spend {amount(reading.burn_28d_amount * price, currency)} a day")
+    if reading.topup_amount is not None:
+        parts.append(f"the order {amount(reading.topup_amount * price, currency)}")
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return f"At {exact_amount(price, currency)} for each credit {listed}."
+
+
+def _value(reading: AccountFacts, value: Decimal) -> str:
+    """What an amount of credits is worth, in brackets."""
+    if not is_vendor_unit(reading.unit_code):
+        return ""
+    if reading.price_amount is None or reading.price_unit_code is None:
+        return " (no price is known for its credits)"
+    return f" ({amount(value * reading.price_amount, reading.price_unit_code)})"
+
+
+def _converted(reading: AccountFacts, currency: str) -> str:
+    """The balance in the reporting currency in brackets, if that is another one than the currency."""
+    converted, reporting = reading.reporting_balance_amount, reading.reporting_unit_code
+    if converted is None or reporting is None or reporting == currency:
+        return ""
+    return f" ({amount(converted, reporting)})"
 
 
 def unexplained(reading: AccountFacts) -> str:
     """The unexplained amount, its classes, and where to look."""
-    if not reading.unexplained_amount or reading.unexplained_until_utc is None:
+    lost = reading.unexplained_amount
+    if not lost or reading.unexplained_until_utc is None:
         return "Every balance change of the last days is explained."
     return (
-        f"{amount(reading.unexplained_amount, reading.unit_code)} of the last {UNEXPLAINED_DAYS} days cannot be "
+        f"{amount(lost, reading.unit_code)}{_value(reading, lost)} of the last {UNEXPLAINED_DAYS} days cannot be "
         f"explained ({', '.join(reading.unexplained_classes)}), most recently in the interval up to "
         f"{instant(reading.unexplained_until_utc)}. See core.balance_bridge."
     )

@@ -14,6 +14,7 @@ from pipeline.alerts import rule_texts
 from pipeline.alerts.account_facts import AccountFacts
 from pipeline.alerts.state_machine import Evidence, RuleResult
 from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS
+from pipeline.schema.units import is_vendor_unit
 from pipeline.settings.alert_policy import Policy, rank
 from pipeline.support.wording import amount, chance
 
@@ -61,6 +62,7 @@ def _runway(reading: AccountFacts, _: str) -> RuleResult:
     words = reading.reason
     if reading.depleted_7d_probability is not None:
         words += f" The chance of running dry within 7 days is {chance(reading.depleted_7d_probability)}."
+    words += rule_texts.money(reading)
     if reading.order_by_date is not None and reading.topup_advice:
         words += f" {reading.topup_advice}"
     severity, held = runway_severity(reading), runway_severity(reading, DAYS_MARGIN)
@@ -91,6 +93,8 @@ def _limit(reading: AccountFacts, rule: str, severity: str, limit: Decimal, name
     else:
         what = f"The balance expected by now, {amount(balance, unit)} ({_amount_or_unknown(reading)} when last read),"
     words = f"{what} is {'below' if is_below else 'not below'} {name} of {amount(limit, unit)}."
+    if is_vendor_unit(unit):
+        words += rule_texts.money(reading)
     if is_below and reading.topup_advice:
         words += f" {reading.topup_advice}"
     return _finding(reading, rule, severity if is_below else None, held, words, is_known=read is not None)

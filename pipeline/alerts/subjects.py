@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.alerts.state_machine import Event
-from pipeline.schema.severities import BUDGET, EVERY_ACCOUNT, RUN_FAILED
+from pipeline.schema.severities import BUDGET, EVERY_ACCOUNT, OLD_RATES, RUN_FAILED
 from pipeline.support.printable import printable, printable_lines
 from pipeline.support.wording import count, instant
 
@@ -41,12 +41,21 @@ _RECOVERED: Final = {
     "quarantine": "is out of quarantine",
     BUDGET: "is within its budget again",
 }
-_RUNS: Final = {
-    "opened": "the last run failed",
-    "escalated": "runs are still failing",
-    "acknowledged": "failed runs are acknowledged",
-    "recovered": "runs succeed again",
+_OF_THE_FLEET: Final = {
+    RUN_FAILED: {
+        "opened": "the last run failed",
+        "escalated": "runs are still failing",
+        "acknowledged": "failed runs are acknowledged",
+        "recovered": "runs succeed again",
+    },
+    OLD_RATES: {
+        "opened": "exchange rates are old",
+        "escalated": "exchange rates are still old",
+        "acknowledged": "old exchange rates are acknowledged",
+        "recovered": "exchange rates are current again",
+    },
 }
+"""Headlines of the rules that concern no single account, by event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +94,8 @@ def subjects(events: Sequence[Event], notes: Mapping[str, str], vendors: Mapping
 
 def headline(event: Event) -> str:
     """Short statement of an event."""
-    if event.rule == RUN_FAILED:
-        return _RUNS[event.event]
+    if event.rule in _OF_THE_FLEET:
+        return _OF_THE_FLEET[event.rule][event.event]
     name = "the fleet" if event.account_id == EVERY_ACCOUNT else event.account_id
     if event.event == "recovered":
         return f"{name} {_RECOVERED.get(event.rule, f'has recovered ({event.rule})')}"

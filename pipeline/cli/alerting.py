@@ -16,6 +16,7 @@ from pipeline.warehouse.reader import reading
 
 if TYPE_CHECKING:
     from pipeline.alerts.journal import JournalEntry
+    from pipeline.settings import Settings
 
 _QUERY: Final = f"""
 SELECT account_id, rule, alert_state, severity, since_at_utc, message, acknowledged_by, acknowledged_at_utc,
@@ -193,16 +194,30 @@ def try_recipients(*, as_json: bool) -> bool:
 
     Raises UsageError if no recipient is configured.
     """
-    from pipeline.alerts.channel import send
     from pipeline.settings import load
 
     settings = load()
+    findings = send_tests(settings)
+    if not findings:
+        raise UsageError(f"{settings.source}: no recipient is configured: set notify_url_env")
+    if as_json:
+        write_json(["state", "recipient", "finding"], findings)
+    else:
+        show_findings(findings)
+    return all(state == "ok" for state, _, _ in findings)
+
+
+def send_tests(settings: Settings) -> list[tuple[str, str, str]]:
+    """Send a test message to every recipient; returns a state (`ok`, `fail`), the variable, and the result for each.
+
+    No result has a recipient's URL or a part of it.
+    """
+    from pipeline.alerts.channel import send
+
     accounts: dict[str, list[str]] = {}
     for account_id, names in settings.recipients().items():
         for name in names:
             accounts.setdefault(name, []).append(account_id)
-    if not accounts:
-        raise UsageError(f"{settings.source}: no recipient is configured: set notify_url_env")
     findings = []
     for name, account_ids in accounts.items():
         try:
@@ -217,8 +232,4 @@ def try_recipients(*, as_json: bool) -> bool:
         findings.append(
             ("fail" if problem else "ok", name, problem or f"accepted a test message about {', '.join(account_ids)}")
         )
-    if as_json:
-        write_json(["state", "recipient", "finding"], findings)
-    else:
-        show_findings(findings)
-    return all(state == "ok" for state, _, _ in findings)
+    return findings

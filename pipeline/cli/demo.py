@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from pipeline.cli.terminal import console
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home, atomic_file, private_folder
+from pipeline.support.wording import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +32,20 @@ path = "registrar.csv"
 _WRITTEN_DOWN = ((130, "180.00"), (96, "154.50"), (61, "141.75"), (33, "103.50"), (4, "90.75"))
 
 
-def _registrar(end: datetime) -> str:
-    rows = [f"{end - timedelta(days=back):%Y-%m-%d},{balance},EUR" for back, balance in _WRITTEN_DOWN]
-    return "\n".join(["observed_at_utc,balance_amount,unit_code", *rows]) + "\n"
+_BUILDS_BEFORE = (7, 1)
+"""Days before the last refresh on which the demo publishes a build, so that there is something to compare with."""
+
+
+_TABLES_ONLY = 'not group:published or key:"published/snapshot"'
+"""Assets of the builds before the last: nobody looks at their exports."""
+
+
+def _write_registrar(home: Home, *, end: datetime, at: datetime) -> None:
+    """Write the balances that had been written down by then; the last refresh is at `end`."""
+    days = [(end - timedelta(days=back), balance) for back, balance in _WRITTEN_DOWN]
+    rows = [f"{day:%Y-%m-%d},{balance},EUR" for day, balance in days if day <= at]
+    with atomic_file(home.path / "registrar.csv") as temporary:
+        temporary.write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *rows]) + "\n", encoding="utf-8")
 
 
 def play(home: Home, *, seed: int, days: int) -> None:
@@ -48,14 +61,23 @@ def play(home: Home, *, seed: int, days: int) -> None:
     with sandbox.start(seed=seed) as world:
         screen.print(f"Sandbox vendors on [bold]{world.url}[/bold]; no key, no account, nothing leaves this machine.")
         end = datetime.now(UTC).replace(microsecond=0)
-        with atomic_file(home.path / "registrar.csv") as temporary:
-            temporary.write_text(_registrar(end), encoding="utf-8")
         with atomic_file(home.sandbox_accounts) as temporary:
             temporary.write_text(world.accounts_toml() + _REGISTRAR, encoding="utf-8")
         os.environ.update(world.keys)
         os.environ["DRAWDOWN_ACCOUNTS"] = str(home.sandbox_accounts)
-        _poll(home, world, end=end, days=days, screen=screen)
-        _refresh(home, world, end=end)
+        polled = [end - timedelta(days=back) for back in range(days, 0, -1)]
+        for back in [back for back in _BUILDS_BEFORE if back <= days]:
+            at = end - timedelta(days=back)
+            _write_registrar(home, end=end, at=at)
+            _poll(home, world, [instant for instant in polled if instant < at], screen=screen)
+            polled = [instant for instant in polled if instant > at]
+            # An account that is opened later cannot be read yet, which is no failure of the demo.
+            _refresh(home, world, at=at, selection=_TABLES_ONLY)
+        _write_registrar(home, end=end, at=end)
+        _poll(home, world, polled, screen=screen)
+        problems = _refresh(home, world, at=end)
+        if problems:
+            raise DrawdownError("; ".join(problems))
     _show(home, console())
 
 
@@ -68,8 +90,8 @@ def _make_room(home: Home) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Console) -> None:
-    """Poll once a day what a schedule polls hourly, into landing; the refresh requests the rest."""
+def _poll(home: Home, world: Sandbox, instants: Sequence[datetime], *, screen: Console) -> None:
+    """Poll at each instant what a schedule polls hourly, into landing; a refresh requests the rest."""
     import msgspec
     from rich.progress import track
 
@@ -80,7 +102,6 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
     accounts = list(settings.accounts.values())
     calls = calls_for(accounts, every_endpoint("hourly"))
     record = msgspec.json.encode(settings.to_record(), order="sorted")
-    instants = [end - timedelta(days=back) for back in range(days, 0, -1)]
     for instant in track(instants, "Polling, a day at a time", console=screen, transient=True):
         world.move_clock(instant)
         fetcher = Fetcher(
@@ -91,22 +112,22 @@ def _poll(home: Home, world: Sandbox, *, end: datetime, days: int, screen: Conso
             policy=FetchPolicy(is_limited=False),
         )
         fetcher.fetch(calls, record)
-    screen.print(f"[green]✓[/green] {len(instants)} days polled into {home.landing}")
+    if instants:
+        screen.print(f"[green]✓[/green] {count(len(instants), 'day')} polled into {home.landing}")
 
 
-def _refresh(home: Home, world: Sandbox, *, end: datetime) -> None:
+def _refresh(home: Home, world: Sandbox, *, at: datetime, selection: str | None = None) -> list[str]:
+    """Run a refresh at an instant; returns its problems."""
     from pipeline.cli.progress import steps
     from pipeline.landing.fetching import FetchPolicy
     from pipeline.orchestration.refresh import RefreshRequest, check_before, materialize, step_count
 
-    world.move_clock(end)
-    request = RefreshRequest(home=home, clock=Clock(end))
+    world.move_clock(at)
+    request = RefreshRequest(home=home, selection=selection, clock=Clock(at))
     check_before(request)
-    with steps("Refreshing", step_count(request)) as advance:
+    with steps(f"Refreshing as of {at:%Y-%m-%d}", step_count(request)) as advance:
         policy = FetchPolicy(is_limited=False, on_visit=lambda _: advance(None))
-        outcome = materialize(replace(request, policy=policy, on_step=advance))
-    if not outcome.is_ok:
-        raise DrawdownError("; ".join(outcome.problems))
+        return materialize(replace(request, policy=policy, on_step=advance)).problems
 
 
 def _show(home: Home, screen: Console) -> None:

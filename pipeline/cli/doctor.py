@@ -11,6 +11,7 @@ from typing import Final
 
 from pipeline.cli.account_names import same_accounts
 from pipeline.cli.machine_checks import CheckResult, look
+from pipeline.cli.service_checks import deliveries, last_refresh, postgres_servers
 from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
 from pipeline.landing.fetching import Call, calls_for, client_for
 from pipeline.landing.listing_walk import Requester
@@ -25,13 +26,20 @@ _DISK_BYTES: Final = 1024**3
 _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
 
 
-def examine(home: Home) -> list[CheckResult]:
-    """Run all checks; raises UsageError if the settings cannot be read at all."""
+def examine(home: Home, *, is_delivering: bool = False) -> list[CheckResult]:
+    """Run all checks; raises UsageError if the settings cannot be read at all.
+
+    Recipients of alerts get a test message only if `is_delivering`.
+    """
     settings = load()
     count = len(settings.accounts)
     findings = [CheckResult("ok", settings.source, f"{count} account{'' if count == 1 else 's'}")]
     findings += look(home, Path(settings.source), least_free_bytes=_DISK_BYTES)
     findings.append(_rates(settings, home))
+    findings.append(last_refresh(settings, home))
+    findings += postgres_servers(settings, home)
+    if is_delivering:
+        findings += deliveries(settings)
     findings += same_accounts(settings, home)
     calls: list[Call] = []
     wanted = {(vendor.name, _endpoint(vendor).name) for vendor in discover().values()}

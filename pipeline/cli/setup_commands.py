@@ -26,12 +26,17 @@ def init(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Check each account with one GET, and this machine: access, clock, disk, permissions."""
+def doctor(
+    deliver: Annotated[
+        bool, typer.Option("--deliver", help="Also send a test message to each recipient of alerts.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check each account with one GET, this machine (access, clock, disk, permissions), and when it last refreshed."""
     from pipeline.cli.doctor import examine
     from pipeline.cli.terminal import show_findings, write_json
 
-    findings = examine(Home.from_environment())
+    findings = examine(Home.from_environment(), is_delivering=deliver)
     rows = [(each.state, each.about, each.finding) for each in findings]
     if as_json:
         write_json(["state", "about", "finding"], rows)

@@ -14,7 +14,17 @@ from typing import Any, Final, TypeVar
 
 from pipeline import __version__
 from pipeline.landing.listing_walk import Span
-from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, MONTH_OUTLOOKS, OWN, RUNS, Fetch, LandingWriter
+from pipeline.landing.store import (
+    BACKTESTS,
+    FORECASTS,
+    FX_RATES,
+    MONTH_OUTLOOKS,
+    OWN,
+    RUNS,
+    STATUSES,
+    Fetch,
+    LandingWriter,
+)
 from pipeline.support.clock import Clock, FetchIds
 from pipeline.support.home import Home
 from pipeline.support.notices import warn
@@ -25,7 +35,7 @@ ALERTS: Final = "alerts"
 """Under OWN: alert transitions, and the outcomes of messages."""
 
 FORMATS: Final[Mapping[str, int]] = MappingProxyType(
-    {RUNS: 1, ALERTS: 1, FORECASTS: 1, MONTH_OUTLOOKS: 1, BACKTESTS: 1, FX_RATES: 2}
+    {RUNS: 1, ALERTS: 1, FORECASTS: 1, MONTH_OUTLOOKS: 1, BACKTESTS: 1, STATUSES: 1, FX_RATES: 2}
 )
 """Newest format, by kind; increased when earlier versions would not understand a body. NULL reads as 1.
 

@@ -34,6 +34,8 @@ MONTH_OUTLOOKS: Final = "month_outlooks"
 """Under OWN: the months' ends as issued on each day, as a Parquet file."""
 BACKTESTS: Final = "backtests"
 """Under OWN: the result of each backtest, as a Parquet file."""
+STATUSES: Final = "statuses"
+"""Under OWN: what the first build of each day said of each account, as a Parquet file."""
 FX_RATES: Final = "fx_rates"
 """Under OWN: exchange rates of the euro, once for each edition."""
 

@@ -21,6 +21,7 @@ from pipeline.published.postgres import load_postgres
 from pipeline.published.report import publish_report
 from pipeline.published.snapshot import Build, publish
 from pipeline.schema.tables import published
+from pipeline.staging.published_statuses import land_statuses
 from pipeline.support.clock import Clock
 from pipeline.support.dagster_steps import HOURLY, OWNERS, asset_key, described, readable_failures, say
 from pipeline.support.errors import DrawdownError
@@ -47,12 +48,16 @@ _SNAPSHOT = dg.AssetKey(["published", "snapshot"])
         )
     ],
 )
-def snapshot(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-    """Copy the published tables into a new file and switch the symlink to it."""
+def snapshot(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock]
+) -> dg.MaterializeResult:
+    """Copy the published tables into a new file, switch the symlink to it, and land what it is the first to say."""
     with readable_failures():
         warehouse.checkpoint()
         build = publish(warehouse.connection, warehouse.home, published())
         warehouse.has_published = True
+        if not warehouse.is_replay:
+            land_statuses(warehouse.connection, warehouse.home, clock, context.run.run_id)
         quarantined = quarantine.lines(warehouse.connection)
     say(f"published: {len(build.table_rows)} tables in {warehouse.home.current}, {_written(build)}")
     return dg.MaterializeResult(

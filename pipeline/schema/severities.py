@@ -23,6 +23,8 @@ RUN_FAILED: Final = "run_failed"
 
 BUDGET: Final = "budget"
 """The rule about months, of accounts, teams and the fleet."""
+OLD_RATES: Final = "old_rates"
+"""The rule about exchange rates, which concerns no single account."""
 
 EVERY_ACCOUNT: Final = "*"
 """Used instead of an account's id for something that is not about one account."""
@@ -39,6 +41,7 @@ ALERT_RULES: Final[Mapping[str, str]] = MappingProxyType(
         "unit": "warning",
         "quarantine": "warning",
         BUDGET: "warning",
+        OLD_RATES: "warning",
         RUN_FAILED: "warning",
     }
 )

@@ -21,11 +21,12 @@ from pipeline.landing import store
 from pipeline.models.months import Spans, begin, settle
 from pipeline.schema.tables import vendor_table
 from pipeline.staging.accounts import load_runs
-from pipeline.staging.aliases import known_aliases, read_aliases, store_aliases
+from pipeline.staging.aliases import Aliases, known_aliases, read_aliases, store_aliases
 from pipeline.staging.answer_records import AnswerRecords
 from pipeline.staging.answer_summaries import summarize
 from pipeline.staging.gathering import Gathering
 from pipeline.staging.present import Present
+from pipeline.staging.published_statuses import load_statuses
 from pipeline.staging.rate_tables import load_rates
 from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
 from pipeline.staging.storing import store_reading
@@ -102,8 +103,8 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     gathered = Gathering(connection, landing, known_at, present)
     for batch, read in _read_ahead(map(wanted.renamed, gathered.batches(folders))):
         report.fetches += batch.num_rows
-        if (batch.column("vendor")[0].as_py(), batch.column("endpoint")[0].as_py()) == (store.OWN, store.FX_RATES):
-            load_rates(connection, batch)
+        if batch.column("vendor")[0].as_py() == store.OWN:
+            _load_own(connection, batch, wanted)
         records.add_fetches(batch)
         if read is not None:
             _load_batch(connection, batch, read, records, report)
@@ -148,6 +149,15 @@ def _load_runs(
     records.store()
     load_runs(connection, landing, loaded)
     return present
+
+
+def _load_own(connection: duckdb.DuckDBPyConnection, batch: pa.Table, aliases: Aliases) -> None:
+    """Load Drawdown's own entries of the kinds that staging has tables for."""
+    kind = batch.column("endpoint")[0].as_py()
+    if kind == store.FX_RATES:
+        load_rates(connection, batch)
+    elif kind == store.STATUSES:
+        load_statuses(connection, batch, aliases)
 
 
 def _has_loaded(connection: duckdb.DuckDBPyConnection) -> bool:

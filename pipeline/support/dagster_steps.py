@@ -13,6 +13,7 @@ import duckdb
 
 from pipeline.support.error_words import in_words
 from pipeline.support.errors import DrawdownError
+from pipeline.support.last_run import LATE_AFTER
 from pipeline.support.printable import printable, printable_lines
 
 _STEPS = logging.getLogger("pipeline.steps")
@@ -20,7 +21,7 @@ _STEPS = logging.getLogger("pipeline.steps")
 
 OWNERS: Final = ["team:drawdown"]
 
-HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=3))
+HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=LATE_AFTER)
 """Balances are requested hourly: three hours without one are a warning, more than a day is a failure."""
 
 FRESHNESS: Final = {"hourly": HOURLY}

@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,8 @@ from pipeline.support.home import Home, private_folder
 
 FORMAT: Final = 1
 """Increased if an earlier version would misread the file. A file of a later version is ignored."""
+LATE_AFTER: Final = timedelta(hours=3)
+"""Time without a refresh after which one that is scheduled hourly is late."""
 _BYTES: Final = 8192
 _MOST_LINES: Final = 10
 _LONGEST_LINE: Final = 300

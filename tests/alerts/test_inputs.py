@@ -214,3 +214,16 @@ def test_a_newest_row_that_was_refused_and_a_reading_that_is_too_old_are_overdue
     assert not tables.reading().is_overdue
     tables.connection.execute("UPDATE marts.account_status SET age_seconds = 61, stale_after_seconds = 60")
     assert tables.reading().is_overdue
+
+
+def test_credits_have_the_price_of_the_day(tables: Tables) -> None:
+    tables.connection.execute("UPDATE marts.account_status SET unit_code = 'voxpria-credit'")
+    for first, last, price in ((40, 11, "0.30"), (10, 0, "0.20"), (-1, None, "0.10")):
+        tables.insert(
+            "core.credit_prices", account_id="main", unit_code="voxpria-credit", price_amount=Decimal(price),
+            price_unit_code="USD", from_date=NOW.date() - timedelta(days=first),
+            to_date=None if last is None else NOW.date() - timedelta(days=last),
+        )  # fmt: skip
+    assert (tables.reading().price_amount, tables.reading().price_unit_code) == (Decimal("0.20"), "USD")
+    tables.connection.execute("DELETE FROM core.credit_prices WHERE price_amount = 0.20")
+    assert (tables.reading().price_amount, tables.reading().price_unit_code) == (None, None)

@@ -89,3 +89,59 @@ def test_a_finding_has_the_text_of_its_rule(rule: str, text: object) -> None:
     known = READINGS[{"anomaly": "spike"}.get(rule, rule)]
     [found] = [each for each in findings(known, Policy()) if each.rule == rule]
     assert (found.message, found.severity is None) == (text(known), False)
+
+
+CREDITS = replace(
+    FINE, unit_code="voxpria-credit", balance_amount=Decimal(3250), burn_28d_amount=Decimal(1120),
+    price_amount=Decimal("0.10"), price_unit_code="USD",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        (FINE, "The balance is 500.00 EUR."),
+        (
+            replace(FINE, unit_code="INR", reporting_balance_amount=Decimal("5.62"), reporting_unit_code="EUR"),
+            "The balance is 500.00 INR (5.62 EUR).",
+        ),
+        (CREDITS, "At 0.10 USD for each credit the balance is 325.00 USD and spend 112.00 USD a day."),
+        (
+            replace(
+                CREDITS,
+                topup_amount=Decimal(43281),
+                reporting_balance_amount=Decimal("280.17"),
+                reporting_unit_code="EUR",
+            ),
+            "At 0.10 USD for each credit the balance is 325.00 USD (280.17 EUR), spend 112.00 USD a day and the order "
+            "4,328.10 USD.",
+        ),
+        (
+            replace(CREDITS, price_amount=None, price_unit_code=None),
+            "The balance is 3,250.00 voxpria-credit; no price is known for its credits.",
+        ),
+        (replace(FINE, unit_code="unknown"), "The balance is 500.00 of an unknown unit: set unit in accounts.toml."),
+        (replace(FINE, balance_amount=None), ""),
+    ],
+)
+def test_the_runway_alert_says_how_much_it_is_in_money(known: AccountFacts, text: str) -> None:
+    [found] = [each for each in findings(known, Policy()) if each.rule == "runway"]
+    assert found.message == f"It lasts. {text}".rstrip()
+
+
+def test_limits_and_unexplained_amounts_in_credits_are_priced_or_said_to_have_no_price() -> None:
+    lost = replace(
+        CREDITS, balance_amount=Decimal(90), unexplained_amount=Decimal(70), unexplained_classes=("tax",),
+        unexplained_until_utc=datetime(2026, 3, 8, 8, 0, tzinfo=UTC),
+    )  # fmt: skip
+    by_rule = {each.rule: each.message for each in findings(lost, Policy())}
+    assert by_rule["amount"].endswith(
+        "is below your limit of 100.00 voxpria-credit. At 0.10 USD for each credit the balance is 9.00 USD and spend "
+        "112.00 USD a day."
+    )
+    assert by_rule["unexplained"].startswith("70.00 voxpria-credit (7.00 USD) of the last 7 days cannot be explained")
+
+    unpriced = replace(lost, price_amount=None, price_unit_code=None)
+    by_rule = {each.rule: each.message for each in findings(unpriced, Policy())}
+    assert by_rule["amount"].endswith("; no price is known for its credits.")
+    assert by_rule["unexplained"].startswith("70.00 voxpria-credit (no price is known for its credits) of the last")

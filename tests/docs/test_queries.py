@@ -24,7 +24,7 @@ def test_a_query_runs_on_the_command_line_unchanged(published: Bench) -> None:
     assert done.stdout.split()[:3] == ["account_id", "balance_amount", "unit_code"]
 
 
-def test_each_of_the_ten_is_a_question_and_a_sentence_before_its_query() -> None:
+def test_each_is_a_question_and_a_sentence_before_its_query() -> None:
     _, _, *parts = re.split(r"^## ", (DOCS / "queries.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
     assert len(parts) == len(QUERIES) == 10

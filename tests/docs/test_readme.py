@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -33,9 +36,21 @@ def test_the_demo_prints_the_table_that_is_shown(tmp_path: Path) -> None:
     assert "$(BIN)/drawdown demo" in (CLONE / "Makefile").read_text(encoding="utf-8")
     (shown,) = blocks_under(README, "Try it", "text")
 
-    (ran,) = type_in(["drawdown demo"], tmp_path, {"COLUMNS": "80"})
+    changed = "What changed since last week?"
+    (query,) = blocks_under(DOCS / "queries.md", f"11. {changed}", "sql")
+    (tmp_path / "changed.sql").write_text(query.text, encoding="utf-8")
 
-    all_well([ran])
+    ran, asked = type_in(
+        ["drawdown demo", "drawdown sql --format json --file changed.sql"], tmp_path, {"COLUMNS": "80"}
+    )
+
+    all_well([ran, asked])
+    by_account = {row["account_id"]: row for row in json.loads("\n".join(asked.out))}
+    campaign = by_account["voxpria-campaign"]
+    assert campaign["earlier_severity"] in ("ok", "watch", "warning", "critical")
+    assert Decimal(campaign["earlier_balance_amount"]) > Decimal(campaign["balance_amount"])
+    as_of = next(line for line in ran.out if line.startswith("As of "))
+    assert date.fromisoformat(campaign["since_date"]) == date.fromisoformat(as_of.split()[2]) - timedelta(days=7)
     printed = ran.out[next(number for number, line in enumerate(ran.out) if line.startswith("account ")) :]
     assert _table(printed) == _table(shown.text.splitlines())
     for account in ("voxpria-campaign: ", "deepvue-new: ", "As of "):
@@ -66,7 +81,7 @@ def test_five_minutes_lead_from_nothing_to_the_own_accounts(tmp_path: Path) -> N
     all_well(ran)
     by_command = {each.command: each.out for each in ran}
     found = [line for line in by_command["drawdown doctor"] if "(process " not in line]
-    assert [line.split()[0] for line in found] == ["ok"] * 4
+    assert [line.split()[0] for line in found] == ["ok"] * 5
     assert any(line.startswith("vpsbg-main ") for line in by_command["drawdown status"])
     assert (tmp_path / "drawdown" / "published" / "current.duckdb").exists()
 

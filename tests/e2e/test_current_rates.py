@@ -45,6 +45,9 @@ def test_a_failing_server_of_rates_is_one_line_and_the_build_is_made_with_what_i
         # Converted at the package's newest rate, and marked.
         assert _fleet(bench) == (1, 1, "", "2026-10-30", 1)
         assert bench.rows("SELECT has_old_rate, fx_source FROM marts.account_status") == [(True, "ecb")]
+        assert bench.rows("SELECT account_id, alert_state, severity FROM alerts.states WHERE rule = 'old_rates'") == [
+            ("*", "open", "warning")
+        ]
         status = " ".join(bench.command("status").stdout.split())
         assert "(rates of 2026-10-30 or later; more than 7 days old for 1 account)" in status
 
@@ -65,6 +68,15 @@ def test_a_failing_server_of_rates_is_one_line_and_the_build_is_made_with_what_i
         asked = len(world.rates.received)
         assert _run(bench, MONDAY + timedelta(days=21, hours=1)) == (0, [])
         assert len(world.rates.received) == asked
+        assert bench.rows("SELECT event, message FROM alerts.events WHERE rule = 'old_rates' ORDER BY event_id") == [
+            (
+                "opened",
+                "The newest exchange rates are of more than 7 days ago (USD: 2026-10-30, 31 days ago, needed by 1 "
+                "account). Amounts are converted at them and marked up to 45 days, and not converted after that. Check "
+                "fx.url, and the warnings of earlier runs.",
+            ),
+            ("recovered", "Every exchange rate that is needed is current."),
+        ]
         before = bench.checksums()
         assert bench.command("rebuild").returncode == 0
         assert bench.checksums() == before

@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from pipeline.schema.render import quoted
 from pipeline.schema.tables import ALL
 from pipeline.settings.publish_targets import PostgresTarget
 from pipeline.support.duckdb_session import set_session
-from pipeline.support.errors import first_line
+from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import build_id
 from pipeline.support.secret import Redactor, Secret
 
@@ -93,20 +93,54 @@ def load_postgres(current: Path, target: PostgresTarget, waits: Waits | None = N
         import psycopg2
     except ImportError:
         raise target.failure("psycopg2 is not installed; pip install 'drawdown[postgres]' installs it") from None
-    password = _password(dsn, target)
+    password = _password(dsn, target.failure)
     try:
         return _load(psycopg2, current, target, dsn, waits or Waits())
     except psycopg2.Error as problem:
-        # A driver's text may repeat its input.
-        words = _words(problem)
-        if password:
-            words = words.replace(password, f"[redacted:{dsn.name}]")
-        raise target.failure(Redactor([dsn]).text(words)) from None
+        raise target.failure(_redacted(problem, dsn, password)) from None
     except duckdb.Error as problem:
         raise target.failure(f"{current} cannot be read: {first_line(problem)}") from None
 
 
-def _password(dsn: Secret, target: PostgresTarget) -> str | None:
+def reach_postgres(dsn: Secret, failure: Callable[[str], DrawdownError]) -> str:
+    """Connect to a server and return its version and the name of the database, such as `PostgreSQL 15.4, database x`.
+
+    Raises `failure` with one line about the problem and the remedy, without the connection string or its password.
+    """
+    try:
+        import psycopg2
+    except ImportError:
+        raise failure("psycopg2 is not installed; pip install 'drawdown[postgres]' installs it") from None
+    password = _password(dsn, failure)
+    try:
+        connection = _connect(psycopg2, dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SELECT split_part(current_setting('server_version'), ' ', 1), current_database()")
+                version, database = cursor.fetchone()
+        finally:
+            connection.close()
+    except psycopg2.Error as problem:
+        raise failure(_redacted(problem, dsn, password)) from None
+    return f"PostgreSQL {version}, database {database}"
+
+
+def _redacted(problem: Any, dsn: Secret, password: str | None) -> str:
+    """A driver's error in one line, without the password: its text may repeat its input."""
+    words = _words(problem)
+    if password:
+        words = words.replace(password, f"[redacted:{dsn.name}]")
+    return Redactor([dsn]).text(words)
+
+
+def _connect(psycopg2: Any, dsn: Secret) -> Any:
+    given = psycopg2.extensions.parse_dsn(dsn.reveal())
+    name = f"drawdown {os.getpid()} on {socket.gethostname()}"[:63]
+    settings = {key: value for key, value in {**_SETTINGS, "application_name": name}.items() if key not in given}
+    return psycopg2.connect(dsn.reveal(), **settings)
+
+
+def _password(dsn: Secret, failure: Callable[[str], DrawdownError]) -> str | None:
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
@@ -118,7 +152,7 @@ def _password(dsn: Secret, target: PostgresTarget) -> str | None:
     # it; so would the driver's message about a text that it cannot parse.
     is_torn = "@" in parts.get("host", "") + parts.get("dbname", "") or re.search("[^0-9,]", parts.get("port", ""))
     if is_torn:
-        raise target.failure(
+        raise failure(
             "is not a connection string such as postgresql://user:password@host:5432/database; its value is not shown. "
             "In a password @ is written %40, / is %2F and : is %3A"
         )
@@ -143,10 +177,7 @@ def _words(problem: Any) -> str:
 
 
 def _load(psycopg2: Any, current: Path, target: PostgresTarget, dsn: Secret, waits: Waits) -> Loaded:
-    given = psycopg2.extensions.parse_dsn(dsn.reveal())
-    name = f"drawdown {os.getpid()} on {socket.gethostname()}"[:63]
-    settings = {key: value for key, value in {**_SETTINGS, "application_name": name}.items() if key not in given}
-    connection = psycopg2.connect(dsn.reveal(), **settings)
+    connection = _connect(psycopg2, dsn)
     try:
         connection.set_session(isolation_level="READ COMMITTED", readonly=False)
         connection.set_client_encoding("UTF8")
