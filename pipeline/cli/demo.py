@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipeline.cli.terminal import console
+from pipeline.cli.demo_settings import OPENED_LAST, further_tables, registrar_csv, settings_by_account
+from pipeline.cli.terminal import console, sentence
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home, atomic_file, private_folder
@@ -22,30 +23,26 @@ if TYPE_CHECKING:
 
 _FROM_EARLIER = ("landing", "published", "limits", "warehouse.duckdb", "warehouse.duckdb.wal")
 
-
-# An account without an API, whose balance is written down by hand now and then.
-_REGISTRAR = """
-[accounts.domain-registrar]
-vendor = "manual"
-path = "registrar.csv"
-"""
-_WRITTEN_DOWN = ((130, "180.00"), (96, "154.50"), (61, "141.75"), (33, "103.50"), (4, "90.75"))
-
-
 _BUILDS_BEFORE = (7, 1)
 """Days before the last refresh on which the demo publishes a build, so that there is something to compare with."""
 
+
+_WIDEST = 100
+"""Wider text is hard to follow."""
 
 _TABLES_ONLY = 'not group:published or key:"published/snapshot"'
 """Assets of the builds before the last: nobody looks at their exports."""
 
 
+def _write_accounts(home: Home, world: Sandbox, *, end: datetime, without: Collection[str] = ()) -> None:
+    text = world.accounts_toml(settings_by_account(end), without=without) + further_tables()
+    with atomic_file(home.sandbox_accounts) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def _write_registrar(home: Home, *, end: datetime, at: datetime) -> None:
-    """Write the balances that had been written down by then; the last refresh is at `end`."""
-    days = [(end - timedelta(days=back), balance) for back, balance in _WRITTEN_DOWN]
-    rows = [f"{day:%Y-%m-%d},{balance},EUR" for day, balance in days if day <= at]
     with atomic_file(home.path / "registrar.csv") as temporary:
-        temporary.write_text("\n".join(["observed_at_utc,balance_amount,unit_code", *rows]) + "\n", encoding="utf-8")
+        temporary.write_text(registrar_csv(end=end, at=at), encoding="utf-8")
 
 
 def play(home: Home, *, seed: int, days: int) -> None:
@@ -61,8 +58,7 @@ def play(home: Home, *, seed: int, days: int) -> None:
     with sandbox.start(seed=seed) as world:
         screen.print(f"Sandbox vendors on [bold]{world.url}[/bold]; no key, no account, nothing leaves this machine.")
         end = datetime.now(UTC).replace(microsecond=0)
-        with atomic_file(home.sandbox_accounts) as temporary:
-            temporary.write_text(world.accounts_toml() + _REGISTRAR, encoding="utf-8")
+        _write_accounts(home, world, end=end, without=[OPENED_LAST])
         os.environ.update(world.keys)
         os.environ["DRAWDOWN_ACCOUNTS"] = str(home.sandbox_accounts)
         polled = [end - timedelta(days=back) for back in range(days, 0, -1)]
@@ -71,13 +67,11 @@ def play(home: Home, *, seed: int, days: int) -> None:
             _write_registrar(home, end=end, at=at)
             _poll(home, world, [instant for instant in polled if instant < at], screen=screen)
             polled = [instant for instant in polled if instant > at]
-            # An account that is opened later cannot be read yet, which is no failure of the demo.
             _refresh(home, world, at=at, selection=_TABLES_ONLY)
         _write_registrar(home, end=end, at=end)
         _poll(home, world, polled, screen=screen)
-        problems = _refresh(home, world, at=end)
-        if problems:
-            raise DrawdownError("; ".join(problems))
+        _write_accounts(home, world, end=end)
+        _refresh(home, world, at=end)
     _show(home, console())
 
 
@@ -116,8 +110,8 @@ def _poll(home: Home, world: Sandbox, instants: Sequence[datetime], *, screen: C
         screen.print(f"[green]✓[/green] {count(len(instants), 'day')} polled into {home.landing}")
 
 
-def _refresh(home: Home, world: Sandbox, *, at: datetime, selection: str | None = None) -> list[str]:
-    """Run a refresh at an instant; returns its problems."""
+def _refresh(home: Home, world: Sandbox, *, at: datetime, selection: str | None = None) -> None:
+    """Run a refresh at an instant. Raises DrawdownError if it fails."""
     from pipeline.cli.progress import steps
     from pipeline.landing.fetching import FetchPolicy
     from pipeline.orchestration.refresh import RefreshRequest, check_before, materialize, step_count
@@ -127,15 +121,21 @@ def _refresh(home: Home, world: Sandbox, *, at: datetime, selection: str | None 
     check_before(request)
     with steps(f"Refreshing as of {at:%Y-%m-%d}", step_count(request)) as advance:
         policy = FetchPolicy(is_limited=False, on_visit=lambda _: advance(None))
-        return materialize(replace(request, policy=policy, on_step=advance)).problems
+        problems = materialize(replace(request, policy=policy, on_step=advance)).problems
+    if problems:
+        raise DrawdownError("; ".join(problems))
 
 
 def _show(home: Home, screen: Console) -> None:
     from pipeline.cli.status import print_status, read_status
 
     print_status(read_status(home), as_json=False)
+    _show_alerts(home, screen)
     screen.print(
         "\nWhere to look next:\n"
+        "  drawdown status --budgets    this month: spent, expected, and the budgets\n"
+        "  drawdown alerts    what is open, and who was notified\n"
+        "  drawdown explain hyperstack-main    where its money went, and its automatic top-ups\n"
         '  drawdown sql "select * from marts.account_status"\n'
         '  drawdown sql "select * from marts.data_dictionary"    what each column means\n'
         f"  {_short(home.published / 'report' / 'index.html')}    the report: drawdown report --open\n"
@@ -145,6 +145,20 @@ def _show(home: Home, screen: Console) -> None:
         "  drawdown init    your own accounts",
         markup=False,
     )
+
+
+def _show_alerts(home: Home, screen: Console) -> None:
+    """Print the open alerts that the account table does not say already."""
+    from pipeline.cli.alerting import read_open
+
+    found = read_open(home).alerts
+    if not found:
+        return
+    screen.print(f"\n{count(len(found), 'alert')} open; beside those of days left:")
+    for alert in found:
+        if alert["rule"] != "runway":
+            about = f"{alert['account_id']}, {alert['rule']}"
+            print(sentence(about, alert["message"], min(screen.width, _WIDEST)))
 
 
 def _short(path: os.PathLike[str]) -> str:

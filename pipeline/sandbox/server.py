@@ -4,9 +4,9 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pipeline.sandbox.world import World
@@ -120,16 +120,23 @@ class Sandbox:
         """Return the vendors' requests so far, oldest first, without keys."""
         return list(self._vendors.received)
 
-    def accounts_toml(self) -> str:
-        """Return a complete accounts.toml for this sandbox's accounts; the secrets are in `keys`."""
-        parts = [f'reporting_currency = "EUR"\nallow_http_loopback = true\nfx.url = "{self.rates_url}"\n']
+    def accounts_toml(self, more: Mapping[str, str] = MappingProxyType({}), *, without: Collection[str] = ()) -> str:
+        """Return a complete accounts.toml for this sandbox's accounts; the secrets are in `keys`.
+
+        `more` has further lines by account, and under "" those at the top. `without` names accounts to leave out.
+        """
+        head = f'reporting_currency = "EUR"\nallow_http_loopback = true\nfx.url = "{self.rates_url}"\n'
+        parts = [head + more.get("", "")]
         for account_id, account in self.world.accounts.items():
+            if account_id in without:
+                continue
             names = f'api_key_env = "{_variable(account_id, "KEY")}"\n'
             if account.vendor == "deepvue":
                 names = f'client_id_env = "{_variable(account_id, "CLIENT_ID")}"\n{names}'
             parts.append(
                 f'[accounts.{account_id}]\nvendor = "{account.vendor}"\n{names}'
                 f'base_url = "{self.base_url(account.vendor)}"\n{_SETTINGS.get(account.vendor, "")}'
+                f"{more.get(account_id, '')}"
             )
         return "\n".join(parts)
 
