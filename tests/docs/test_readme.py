@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import date, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,46 +13,6 @@ from tests import sandbox_faults as sandbox
 from tests.bench import Bench
 from tests.docs.pages import CLONE, DOCS, README, Block, blocks, blocks_under, section
 from tests.docs.shell import Ran, all_well, type_in
-
-
-def _table(lines: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Titles of an account table, and the unit of each account."""
-    rule = next(number for number, line in enumerate(lines) if line.startswith("──"))
-    starts = [match.start() for match in re.finditer("─+", lines[rule])]
-    ends = [match.end() for match in re.finditer("─+", lines[rule])]
-    rows = [
-        [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
-        for line in [lines[rule - 1], *lines[rule + 1 :]]
-    ]
-    whole = rows[: next((number for number, row in enumerate(rows) if not row[0]), len(rows))]
-    return whole[0], {row[0]: row[2] for row in whole[1:]}
-
-
-@pytest.mark.long
-def test_the_demo_prints_the_table_that_is_shown(tmp_path: Path) -> None:
-    assert "$(BIN)/drawdown demo" in (CLONE / "Makefile").read_text(encoding="utf-8")
-    (shown,) = blocks_under(README, "Try it", "text")
-
-    changed = "What changed since last week?"
-    (query,) = blocks_under(DOCS / "queries.md", f"11. {changed}", "sql")
-    (tmp_path / "changed.sql").write_text(query.text, encoding="utf-8")
-
-    ran, asked = type_in(
-        ["drawdown demo", "drawdown sql --format json --file changed.sql"], tmp_path, {"COLUMNS": "80"}
-    )
-
-    all_well([ran, asked])
-    by_account = {row["account_id"]: row for row in json.loads("\n".join(asked.out))}
-    campaign = by_account["voxpria-campaign"]
-    assert campaign["earlier_severity"] in ("ok", "watch", "warning", "critical")
-    assert Decimal(campaign["earlier_balance_amount"]) > Decimal(campaign["balance_amount"])
-    as_of = next(line for line in ran.out if line.startswith("As of "))
-    assert date.fromisoformat(campaign["since_date"]) == date.fromisoformat(as_of.split()[2]) - timedelta(days=7)
-    printed = ran.out[next(number for number, line in enumerate(ran.out) if line.startswith("account ")) :]
-    assert _table(printed) == _table(shown.text.splitlines())
-    for account in ("voxpria-campaign: ", "deepvue-new: ", "As of "):
-        assert [line for line in printed if line.startswith(account)]
-        assert f"\n{account}" in shown.text
 
 
 def _start(folder: Path, world: sandbox.Sandbox) -> list[Ran]:
