@@ -305,7 +305,7 @@ def test_unexplained_money_is_over_when_the_vendor_restates_its_usage(
         "voxpria-main has unexplained balance changes",
         "voxpria-main has no unexplained balance changes any more",
     ]
-    assert "voxpria-credit of the last 7 days cannot be explained" in notified.heard[0]["message"]
+    assert "146.00 voxpria-credit (14.60 USD) of the last 7 days cannot be explained" in notified.heard[0]["message"]
     # At midnight nothing is missing yet, because usage may still be booked. One good reading is no recovery.
     assert bench.rows("SELECT rule, event, happened_at_utc FROM alerts.events ORDER BY happened_at_utc") == [
         ("unexplained", "opened", NOW - timedelta(hours=8)),
