@@ -351,6 +351,11 @@ def test_a_page_opened_late_marks_what_has_become_stale_and_urgent(tab: Tab, pag
     assert tab.read(critical) > before
     folded = "[...document.querySelectorAll('.card.critical')].filter((each) => !each.querySelector('.more').open)"
     assert tab.read(f"{folded}.length") == 0
+    advice = (
+        "[...document.querySelectorAll('.card')].filter((each) => each.dataset.orderBy)"
+        ".map((each) => each.querySelector('.advice').textContent)"
+    )
+    assert any("The last day to order has passed since: order now." in each for each in tab.read(advice))
     displayed = tab.read("document.getElementById('aged').textContent")
     assert displayed.startswith("Since this page was made, more urgent: ")
     assert not tab.read("document.getElementById('aged').hidden")

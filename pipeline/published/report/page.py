@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.models.status_at import ORDER_NOW
 from pipeline.published.report.cards import Card, cards
 from pipeline.published.report.month_section import running_month
 from pipeline.published.report.report_queries import Snapshot, read_snapshot
@@ -130,7 +131,7 @@ def script_text() -> str:
     """The page's script, with its limits filled in."""
     limits = {"critical_days": CRITICAL_DAYS, "warning_days": WARNING_DAYS, "watch_days": WATCH_DAYS}
     template = _environment().get_template("script.js")
-    shown = {name: str(days) for name, days in limits.items()}
+    shown = {**{name: str(days) for name, days in limits.items()}, "order_now": Markup(json.dumps(ORDER_NOW))}  # noqa: S704 - our own words
     return template.render(shown, unfolded=Markup(json.dumps(_UNFOLDED))).strip()  # noqa: S704 - our own words
 
 

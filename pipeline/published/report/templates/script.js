@@ -59,6 +59,10 @@
       stale.push(name);
       badge(card, "stale", "reading stale");
     }
+    const orderBy = Date.parse(card.dataset.orderBy || "");
+    if (orderBy >= Math.floor(asOf / DAY) * DAY && orderBy < Math.floor(now / DAY) * DAY) {
+      card.querySelector(".advice").append(" " + {{ order_now }});
+    }
     if (found.severity !== card.dataset.severity) {
       worse.push(name);
       badge(card, found.severity, `by now ${found.severity}`);
