@@ -17,6 +17,7 @@ from pipeline.forecasts.engine import InputError
 from pipeline.forecasts.forecast_inputs import read_inputs
 from pipeline.forecasts.topup import TopUpPlan
 from pipeline.forecasts.topup.campaign import Affordability, Answer, Campaign, afford
+from pipeline.forecasts.topup.sentence import order_text
 from pipeline.schema.exact_amounts import exact_money
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
@@ -130,10 +131,7 @@ def _sentences(found: Affordability, unit_code: str, priced: Priced) -> list[str
 
 
 def _top_up(plan: TopUpPlan, answer: Answer) -> str:
-    ordered = amount(plan.topup_amount, plan.unit_code)
-    if plan.topup_gross_amount is not None:
-        ordered += f" ({amount(plan.topup_gross_amount, plan.unit_code)} with tax)"
-    chances = chance(plan.with_topup_probability)
+    ordered, chances = order_text(plan), chance(plan.with_topup_probability)
     if answer == "after_topup":
         return f"Order {ordered} by {plan.order_by_date}: the chance is then {chances}."
     return f"With {ordered} ordered today, which arrives on {plan.arrival_date}, it is still {chances}."

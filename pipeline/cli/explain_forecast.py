@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Final
 
 from pipeline.cli.explain import Row, Section
 from pipeline.cli.explain_words import INDENT, cut, money
 from pipeline.cli.terminal import aligned, indented
+from pipeline.forecasts.topup.sentence import when_to_order
+from pipeline.forecasts.topup.topup_plan import last_order_date
 from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.support.wording import amount, chance, count, exact_amount, exact_amounts, exact_percent
 
@@ -150,7 +153,7 @@ def _cycle(months: float | None) -> str:
     return ", every month" if months == 1 else f", every {months:g} months"
 
 
-def topup_lines(row: Row, width: int) -> Iterator[str]:
+def topup_lines(row: Row, today: date, width: int) -> Iterator[str]:
     """Yield how the amount and the date of the next top-up follow from the forecast."""
     unit = row["unit_code"]
     risk = exact_percent(row["topup_risk_probability"])
@@ -173,10 +176,11 @@ def topup_lines(row: Row, width: int) -> Iterator[str]:
     else:
         yield indented(f"None is needed: the chance of running dry stays within {risk}.", width)
     if row["risk_passed_date"] is not None:
-        late = " It is already late." if row["is_late"] else ""
+        lead = int(row["topup_lead_days"])
+        when = when_to_order(last_order_date(row["risk_passed_date"], lead), today)
         yield indented(
             f"The chance of having run dry passes {risk} on {row['risk_passed_date']}; an order takes "
-            f"{row['topup_lead_days']:g} days: order by {row['order_by_date']}.{late}",
+            f"{count(lead, 'day')}. Order {when}.",
             width,
         )
         yield indented(

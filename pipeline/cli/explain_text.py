@@ -55,7 +55,8 @@ def _sections(found: Section, width: int) -> Iterator[tuple[str, list[str], Sect
         yield f"Where the money went in {days['days']} days", list(last_days_lines(days, width)), days
     yield "How the forecast is made", list(forecast_lines(found, width)), found["forecast"]
     if found["topup"]["row"]:
-        yield "The next top-up", list(topup_lines(found["topup"]["row"], width)), found["topup"]
+        today = found["read_at_utc"].date()
+        yield "The next top-up", list(topup_lines(found["topup"]["row"], today, width)), found["topup"]
     yield "What looks wrong", list(finding_lines(found["odd"], width)), found["odd"] if found["odd"]["tables"] else None
 
 

@@ -22,7 +22,7 @@ from pipeline.schema.severities import LEVELS, RUN_FAILED, SQL_URGENCY
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.support.last_run import LastRun, read_last_run
-from pipeline.support.wording import amount, duration, instant
+from pipeline.support.wording import amount, duration, instant, whole_days
 from pipeline.warehouse.reader import reading
 
 _COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_utc, age_seconds, reading_state,
@@ -151,7 +151,7 @@ def _cells(account: dict[str, Any]) -> tuple[str, ...]:
         account["account_id"],
         "" if account["balance_amount"] is None else amount(account["balance_amount"]),
         account["unit_code"],
-        "" if account["runway_days"] is None else f"{account['runway_days']:,.1f}",
+        "" if account["runway_days"] is None else whole_days(account["runway_days"]),
         cell(account["runway_p50_date"]),
         account["severity"],
         account["reading_state"],

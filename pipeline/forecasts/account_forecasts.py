@@ -15,6 +15,7 @@ from pipeline.forecasts.topup import Terms, TopUpPlan, plan
 from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
 from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit
+from pipeline.vendors import discover
 
 LEVELS: Final = ("05", "10", "25", "50", "75", "90", "95")
 """The quantiles that the tables hold, in hundredths."""
@@ -143,7 +144,7 @@ class _Start:
     """What the engine gets about accounts whose balances are of one day, and their facts."""
 
     balances: pl.DataFrame
-    """As `Inputs.balances`, with day_start_amount."""
+    """As `Inputs.balances`, with day_start_amount and run_date, the day on which the advice is read."""
     facts: Mapping[str, Mapping[str, Any]]
     """Their rows, by account."""
     arguments: Mapping[str, Any]
@@ -153,7 +154,10 @@ class _Start:
 def _start(inputs: Inputs, balances: pl.DataFrame, observed: date, pool: pl.DataFrame) -> _Start:
     before = observed - _DAY
     here = pl.col("account_id").is_in(balances["account_id"].implode())
-    balances = balances.with_columns((pl.col("balance_amount") + pl.col("spent_amount")).alias("day_start_amount"))
+    balances = balances.with_columns(
+        (pl.col("balance_amount") + pl.col("spent_amount")).alias("day_start_amount"),
+        pl.lit(inputs.as_of + _DAY).alias("run_date"),
+    )
     return _Start(
         balances=balances,
         facts={row["account_id"]: row for row in balances.to_dicts()},
@@ -297,6 +301,9 @@ def terms_of(fact: Mapping[str, Any], risk: float | None = None) -> Terms:
         lead_days=_LEAD_DAYS if lead is None else int(lead),
         minimum_amount=fact["topup_minimum_amount"],
         tax_rate=fact["tax_rate"],
+        price_amount=fact["price_amount"],
+        price_unit_code=fact["price_unit_code"] or "",
+        billing_url=discover()[fact["vendor"]].billing_url if fact["vendor"] in discover() else None,
     )
     return terms if risk is None else replace(terms, risk=risk)
 
@@ -307,6 +314,7 @@ def _planned(paths: Paths, fact: Mapping[str, Any], observed: date) -> TopUpPlan
         balance=fact["day_start_amount"],
         terms=terms_of(fact),
         issue_date=observed,
+        today=max(fact["run_date"], observed),
         pending_amount=fact["unconfirmed_amount"],
         unit_code=fact["unit_code"],
         scale=topup_scale(fact["unit_code"]),

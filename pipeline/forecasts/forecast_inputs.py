@@ -61,6 +61,7 @@ _BALANCES = """
         coalesce(spend.spend_amount, 0) AS spent_amount, accounts.topup_lead_days, accounts.topup_minimum_amount,
         -- A gross balance is paid for with the tax in it.
         CASE WHEN accounts.tax_basis <> 'gross' THEN accounts.tax_rate END AS tax_rate,
+        prices.price_amount, prices.price_unit_code, accounts.vendor,
         coalesce(auto_topups.is_on, false) AS is_auto, auto_topups.threshold_amount AS auto_threshold_amount,
         auto_topups.topup_amount AS auto_topup_amount
     FROM core.balance_snapshots AS snapshots
@@ -72,6 +73,10 @@ _BALANCES = """
         AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) = spend.spend_date
     LEFT JOIN core.auto_topups AS auto_topups
         ON snapshots.account_id = auto_topups.account_id AND snapshots.unit_code = auto_topups.unit_code
+    LEFT JOIN core.credit_prices AS prices
+        ON snapshots.account_id = prices.account_id AND snapshots.unit_code = prices.unit_code
+        AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) >= prices.from_date
+        AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) <= core.open_end(prices.to_date)
     WHERE snapshots.balance_amount IS NOT NULL AND snapshots.unit_code = accounts.unit_code
     ORDER BY snapshots.account_id
 """
@@ -129,9 +134,9 @@ class Inputs:
     """account_id, date, spend_amount, vendor: complete days, without known renewals and without plans."""
     balances: pl.DataFrame
     """account_id, balance_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, observed_date,
-    spent_amount (on observed_date, by then), topup_lead_days, topup_minimum_amount, tax_rate, and of the vendor's
-    automatic top-ups is_auto, auto_threshold_amount, auto_topup_amount. One row for each configured account with a
-    balance that could be read."""
+    spent_amount (on observed_date, by then), topup_lead_days, topup_minimum_amount, tax_rate, price_amount and
+    price_unit_code (of a credit), vendor, and of the vendor's automatic top-ups is_auto, auto_threshold_amount,
+    auto_topup_amount. One row for each configured account with a balance that could be read."""
     known_charges: pl.DataFrame
     """account_id, date, charge_amount."""
     priors: pl.DataFrame

@@ -16,13 +16,16 @@ from pipeline.schema.limits import CRITICAL_DAYS, WARNING_DAYS, WATCH_DAYS
 _COUNTED_BY_DAY: Final = "status.method NOT IN ('none', 'mean_28d') AND status.runway_p50_date IS NOT NULL"
 """The days left are those to a date; else they are a balance over a mean."""
 
+ORDER_NOW: Final = "The last day to order has passed since: order now."
+"""Added to an advice whose day to order was not past when the build was made, and is when it is read."""
+
 
 def status_at(now: datetime) -> str:
     """A SELECT of marts.account_status as it reads at an instant, with `as_of_utc`, which the build speaks of.
 
     It has the columns of the table. `age_seconds`, `reading_state`, `stale_code`, `expected_balance_amount`,
-    `runway_days`, `runway_without_topups_days`, `severity` and `reason` are those of `now`, or of the build where that
-    is later; all else is the build's. Nothing becomes less urgent, or fresh, by waiting.
+    `runway_days`, `runway_without_topups_days`, `severity`, `reason` and `topup_advice` are those of `now`, or of the
+    build where that is later; all else is the build's. Nothing becomes less urgent, or fresh, by waiting.
     """
     instant = now.astimezone(UTC).isoformat()
     return f"""
@@ -111,8 +114,14 @@ def status_at(now: datetime) -> str:
             END || reason || CASE
                 WHEN now_severity = severity THEN ''
                 WHEN now_runway_days IS NULL THEN ' Since then it has become ' || now_severity || '.'
-                ELSE format(' Since then it has become {{}}: {{:,.1f}} days left.', now_severity, now_runway_days)
-            END AS reason
+                ELSE ' Since then it has become ' || now_severity || ': '
+                    || {expanded("core.days_words(now_runway_days)")} || ' left.'
+            END AS reason,
+            CASE
+                WHEN order_by_date >= CAST(as_of_utc AT TIME ZONE 'UTC' AS DATE) AND order_by_date < now_date
+                    THEN topup_advice || ' {ORDER_NOW}'
+                ELSE topup_advice
+            END AS topup_advice
         )
     FROM judged
     """

@@ -82,6 +82,24 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def whole_days(number: float) -> str:
+    """A count of days without a fraction, rounded down: `12`, `1,234`. 11.9 days left are not 12."""
+    return f"{_whole(number):,}"
+
+
+def days(number: float) -> str:
+    """The same with its noun: `1 day`, `12 days`.
+
+    The macro core.days_words writes the same.
+    """
+    return count(_whole(number), "day")
+
+
+def _whole(days: float) -> int:
+    # 0.3 / 0.1 is a little below 3.
+    return math.floor(round(days, 6))
+
+
 def duration(seconds: float) -> str:
     """An age or a wait in its largest whole unit: `119 seconds`, `2 minutes`, `23 hours`, `1 day`.
 

@@ -339,6 +339,9 @@ class Vendor:
     endpoints: tuple[Endpoint, ...]
     assumptions: tuple[str, ...]
     """Assumptions about the API, and how a wrong one shows; printed in the documentation."""
+    billing_url: str | None = None
+    """Public address of the page on which a balance is topped up, as documented by the vendor; named in top-up advice.
+    None: it is not known."""
     unit_code: str | None = None
     """Unit of account if the answers name none; None: the owner must set it."""
     usage_prices: Mapping[str, str] = field(default_factory=dict)

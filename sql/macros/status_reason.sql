@@ -80,13 +80,13 @@ end
             end
     when 'over_ten_years'
         then 'Lasts more than ten years at ' || core.amount_words(burn_28d_amount, unit_code) || ' a day'
-    when 'days_at_mean' then format('{:,.1f} days left', runway_days)
+    when 'days_at_mean' then core.days_words(runway_days) || ' left'
     else 'Days left are unknown'
 end
 || case
     when reason_code not in ('dry_by_forecast', 'lasts_by_forecast') or not is_topped_up then ''
     when runway_without_topups_days is not null
-        then format('; automatic top-ups are included, without them {:,.1f} days', runway_without_topups_days)
+        then '; automatic top-ups are included, without them ' || core.days_words(runway_without_topups_days)
     else '; automatic top-ups are included, without them more than 90 days, too'
 end
 || case

@@ -82,29 +82,52 @@ def test_an_old_build_turns_red(publish: Publish) -> None:
         return {line[0]: [line[3], line[5], line[6]] for line in lines}
 
     assert shown("--as-of", "2026-03-18T12:00:00Z") == {
-        "forecast": ["31.0", "ok", "fresh"], "mean": ["100.0", "ok", "fresh"], "new": ["", "unknown", "fresh"],
+        "forecast": ["31", "ok", "fresh"], "mean": ["100", "ok", "fresh"], "new": ["", "unknown", "fresh"],
     }  # fmt: skip
     assert shown("--as-of", "2026-03-20T12:00:00Z") == {
-        "forecast": ["29.0", "watch", "stale"], "mean": ["98.0", "ok", "fresh"], "new": ["", "unknown", "stale"],
+        "forecast": ["29", "watch", "stale"], "mean": ["98", "ok", "fresh"], "new": ["", "unknown", "stale"],
     }  # fmt: skip
     # The 10 % quantile is a week away, and the expected balance is below the owner's limit.
     assert shown("--as-of", "2026-04-01T12:00:00Z") == {
-        "forecast": ["17.0", "warning", "stale"], "mean": ["86.0", "warning", "fresh"], "new": ["", "unknown", "stale"],
+        "forecast": ["17", "warning", "stale"], "mean": ["86", "warning", "fresh"], "new": ["", "unknown", "stale"],
     }  # fmt: skip
-    assert shown()["forecast"] == ["0.0", "critical", "stale"]
+    assert shown()["forecast"] == ["0", "critical", "stale"]
     for at, code in {"2026-03-18T12:00:00Z": 0, "2026-03-20T12:00:00Z": 1}.items():
         assert desk.here("status", "--fail-on", "stale", "--as-of", at).returncode == code
     for at, code in {"2026-04-10": 0, "2026-04-11": 1}.items():
         assert desk.here("status", "--fail-on", "critical", "--as-of", at).returncode == code
     words = " ".join(desk.here("status", "--as-of", "2026-04-11").stdout.split())
-    assert "forecast: No new reading for 23 days. The reason of forecast. Since then it has become critical:" in words
+    assert (
+        "forecast: No new reading for 23 days. The reason of forecast. Since then it has become critical: 7 days left."
+        in words
+    )
+
+
+def test_an_order_whose_last_day_has_passed_since_the_build_is_overdue(publish: Publish) -> None:
+    made = datetime(2026, 3, 18, 12, tzinfo=UTC)
+    rows = [
+        account("due", "critical", order_by_date=date(2026, 3, 20), topup_advice="Order 5.00 EUR by 20 March."),
+        account("past", "critical", order_by_date=date(2026, 3, 17), topup_advice="Order 5.00 EUR now."),
+    ]
+    desk = publish(rows, as_of=made)
+
+    def advice(at: str) -> list[str]:
+        done = desk.here("status", "--as-of", at).stdout
+        words = " ".join(done.split()).partition(" due: ")[2].partition(" As of ")[0]
+        return words.split(" past: ")
+
+    assert [each.endswith("order now.") for each in advice("2026-03-20T23:00:00Z")] == [False, False]
+    overdue = "Order 5.00 EUR by 20 March. The last day to order has passed since: order now."
+    due, past = advice("2026-03-21T01:00:00Z")
+    assert due.endswith(overdue)
+    assert past.endswith("Order 5.00 EUR now.")
 
 
 def test_before_the_build_nothing_is_younger_than_in_it(publish: Publish) -> None:
     made = datetime(2026, 3, 18, 12, tzinfo=UTC)
     row = account("main", runway_days=31.0, observed_at_utc=made, stale_after_seconds=60.0, age_seconds=0.0)
     _, shown = table(publish([row], as_of=made).here("status", "--as-of", "2026-03-01").stdout)
-    assert (shown[3], shown[5], shown[6]) == ("31.0", "ok", "fresh")
+    assert (shown[3], shown[5], shown[6]) == ("31", "ok", "fresh")
 
 
 @pytest.mark.parametrize("command", [["status"], ["explain", "main"]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -33,7 +35,8 @@ def _inputs(*accounts: str, is_auto: bool = False) -> Inputs:
                 "account_id": name, "balance_amount": Decimal(100), "unit_code": "EUR", "threshold_amount": None,
                 "unconfirmed_amount": None, "observed_at_utc": datetime(2026, 3, 18, 6, tzinfo=UTC),
                 "observed_date": TODAY, "spent_amount": Decimal(0), "topup_lead_days": None,
-                "topup_minimum_amount": None, "tax_rate": None, "is_auto": is_auto,
+                "topup_minimum_amount": None, "tax_rate": None, "is_auto": is_auto, "price_amount": None,
+                "price_unit_code": None, "vendor": "vpsbg",
                 "auto_threshold_amount": Decimal(20) if is_auto else None,
                 "auto_topup_amount": Decimal(500) if is_auto else None,
             }
@@ -80,3 +83,24 @@ def test_automatic_top_ups_keep_the_runway_without_them() -> None:
     assert with_them["depleted_probability"].max() == 0.0
     assert with_them["depleted_without_topups_probability"].to_list() == without["depleted_probability"].to_list()
     assert without["depleted_probability"].max() == 1.0
+
+
+def test_the_advice_is_worded_for_the_day_of_the_run_and_knows_the_price() -> None:
+    inputs = _inputs("a")
+    last: date = forecast_accounts(inputs).item(0, "order_by_date")
+    assert TODAY < last < TODAY + timedelta(days=10)
+
+    def advice(run: date, **more: object) -> str:
+        balances = inputs.balances.with_columns(
+            *(pl.lit(value).alias(name) for name, value in more.items()),
+        )
+        found = forecast_accounts(replace(inputs, as_of=run - timedelta(days=1), balances=balances))
+        assert found["order_by_date"].unique().to_list() == [last]
+        words: str = found.item(0, "topup_advice")
+        return words
+
+    assert advice(TODAY).split(":")[0].endswith(f" by {last.day} March")
+    assert advice(last).split(":")[0].endswith(f" today, {last.day} March, the last day to order in time")
+    assert f" now: the last day to order in time was {last.day} March, " in advice(last + timedelta(days=2))
+    credits = {"unit_code": "voxpria-credit", "price_amount": Decimal("0.5"), "price_unit_code": "USD"}
+    assert re.match(r"Order [\d,]+ voxpria-credit \([\d,.]+ USD\) by ", advice(TODAY, **credits))

@@ -30,7 +30,7 @@ def steady(daily: float = 10.0, days: int = 60) -> Paths:
 
 
 def advise(paths: Paths, balance: str, **more) -> TopUpPlan:
-    options = {"issue_date": TODAY, "pending_amount": None, "unit_code": "EUR", "scale": 2}
+    options = {"issue_date": TODAY, "today": None, "pending_amount": None, "unit_code": "EUR", "scale": 2}
     options |= {name: more.pop(name) for name in [*options] if name in more}
     return plan(paths, balance=Decimal(balance), terms=Terms(**({"lead_days": 2} | more)), **options)
 
@@ -105,7 +105,14 @@ def test_on_the_last_day_it_is_not_late_and_on_the_next_it_is():
     assert (on_it.is_late, on_it.order_by_date) == (False, last)
     assert (after.is_late, after.order_by_date) == (True, last + DAY)
     assert after.arrival_date == after.risk_passed_date
-    assert "today, which is late" in after.topup_advice
+    assert on_it.topup_advice.startswith(
+        "Order 300.00 EUR today, 3 December, the last day to order in time: the chance"
+    )
+    assert after.topup_advice == (
+        "Order 310.00 EUR now: the last day to order in time was 3 December, and a top-up ordered today arrives on 6 "
+        "December; the chance of running dry exceeds 5 % on 6 December; by 5 January 2027 the chance is under 0.1 % with "
+        "the top-up and over 99.9 % without it."
+    )
 
 
 def test_a_late_order_does_not_promise_what_it_cannot_keep():
@@ -153,7 +160,7 @@ def test_a_negative_balance_is_filled_first():
     assert found.needed_amount == 110 + 40
     assert found.with_topup_probability == 1
     assert found.topup_advice == (
-        "Order 150.00 EUR today, which is late: the balance is below zero until the top-up arrives on 21 November; "
+        "Order 150.00 EUR now: the balance is below zero until the top-up arrives, on 21 November if ordered today; "
         "the chance that the balance then lasts until 1 December is 95 % or more."
     )
 
@@ -208,6 +215,60 @@ def test_amounts_are_rounded_up_to_what_can_be_ordered(scale, net, gross):
     assert found.spend_quantile_amount == found.needed_amount == Decimal("1.234567891")
     assert (str(found.topup_amount), str(found.topup_gross_amount)) == (net, gross)
     assert f"Order {net} some-credit ({gross} with tax) " in found.topup_advice
+
+
+def test_credits_with_a_price_are_stated_in_money_too():
+    price = {"price_amount": Decimal("0.0812"), "price_unit_code": "USD", "unit_code": "some-credit", "scale": 0}
+    assert "Order 300 some-credit (24.36 USD) by " in advise(steady(), "150", **price).topup_advice
+    taxed = advise(steady(), "150", tax_rate=Decimal("0.21"), **price)
+    assert "Order 300 some-credit (24.36 USD, 29.48 USD with tax) by " in taxed.topup_advice
+    assert "USD" not in advise(steady(), "1000", **price).topup_advice
+
+
+def test_the_billing_page_is_named_where_something_is_to_be_ordered():
+    page = "https://vendor.example/billing"
+    assert advise(steady(), "150", billing_url=page).topup_advice.endswith(f". Billing page: {page}")
+    assert "Billing page" not in advise(steady(), "150").topup_advice
+    assert "Billing page" not in advise(steady(), "1000", billing_url=page).topup_advice
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 9), st.integers(-40, 700), st.integers(2, 60))
+def test_the_words_fit_the_day_on_which_they_are_read(passed, lead, balance, days):
+    # `passed` days after the balance, which may be older than the last day to order or than the day of running dry.
+    today = TODAY + passed * DAY
+    lead = min(lead, days - 1)
+    found = advise(steady(days=days), str(balance), lead_days=lead, today=today)
+    words, last = found.topup_advice, found.last_order_date
+
+    def spelled(day: date) -> str:
+        return f"{day.day} {day:%B}" + ("" if day.year == TODAY.year else f" {day.year}")
+
+    if last is None:
+        assert words.startswith("No top-up is needed ")
+        stated = words.split(":")[0].removeprefix("No top-up is needed ")
+        free_until = found.horizon_date - lead * DAY
+        assert stated == (f"before {spelled(free_until)}" if free_until > today else "today")
+        return
+    order = words.split(":")[0]
+    assert order.startswith("Order ")
+    assert "late" not in words
+    if today < last:
+        assert order.endswith(f" by {spelled(last)}")
+        assert "today" not in words
+        assert "now" not in words
+    elif today == last:
+        assert order.endswith(f" today, {spelled(last)}, the last day to order in time")
+        assert "now" not in words
+    else:
+        assert order.endswith(" now")
+        assert f"arrives on {spelled(today + lead * DAY)}" in words or (
+            f"on {spelled(today + lead * DAY)} if ordered today" in words and balance < 0
+        )
+        assert ("is then" in words or "without it" in words or "then lasts" in words) == (today == found.issue_date)
+        assert balance < 0 or f"the last day to order in time was {spelled(last)}" in words
+        if balance >= 0:
+            assert ("has exceeded" in words) == (found.risk_passed_date <= today)
 
 
 def test_the_noise_of_floats_is_not_money():

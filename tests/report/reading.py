@@ -109,6 +109,8 @@ def is_shown(words: str, value: Any, column: str) -> bool:
         if column.endswith("_probability") and value in (0, 1):
             return False
         return abs(float(words.removesuffix(" %")) - 100 * value) <= 0.5
+    if isinstance(value, float) and column.endswith("_days"):
+        return words == f"{math.floor(round(value, 6)):,}"
     if isinstance(value, float):
-        return abs(float(words.replace(",", "")) - value) <= (0.0501 if column.endswith("_days") else 0.00501)
+        return abs(float(words.replace(",", "")) - value) <= 0.00501
     return words == str(value)

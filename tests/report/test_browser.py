@@ -117,6 +117,44 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(tab: Tab, width: int, is_d
     assert tab.read("[...document.querySelectorAll('svg text')].length") > 100
 
 
+def test_no_table_is_clipped_on_a_phone(tab: Tab) -> None:
+    tab.size(390)
+    tab.read("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    # Tables are prepared in the events of their details, which come before any later task.
+    tab.read("new Promise((done) => setTimeout(done, 50))")
+    tables = "[...document.querySelectorAll('.scroll')]"
+
+    assert tab.read(f"{tables}.filter((each) => each.getClientRects().length).length") > 20
+    assert tab.read(
+        f"{tables}.filter((each) => each.scrollWidth > each.clientWidth)"
+        ".map((each) => each.querySelector('table').dataset.query)"
+    ) == []  # fmt: skip
+    # The columns are then titled in each row, with the titles that are above them on a wide screen.
+    month = "document.querySelector('table[data-query=month]')"
+    titles = tab.read(f"[...{month}.querySelectorAll('thead th')].map((each) => each.textContent.trim())")
+    shown = f"[...{month}.querySelectorAll('tbody tr:first-child td')]"
+    assert len(titles) > 5
+    assert (
+        tab.read(f"{shown}.map((each) => getComputedStyle(each, '::before').content)")
+        == tab.read(f"{shown}.map((each) => JSON.stringify(each.dataset.title))")
+        == [json.dumps(title) for title in titles[1:]]
+    )
+    tab.size(1280)
+    assert tab.read(f"getComputedStyle({shown}[0], '::before').content") == "none"
+
+
+def test_only_the_cards_of_accounts_at_risk_are_unfolded(tab: Tab) -> None:
+    cards = tab.read(
+        "[...document.querySelectorAll('.card')]"
+        ".map((each) => [each.dataset.severity, each.querySelector('.more').open])"
+    )
+
+    assert {severity for severity, _ in cards} > {"critical", "ok"}
+    assert [is_open for _, is_open in cards] == [
+        severity in ("critical", "warning", "unknown") for severity, _ in cards
+    ]
+
+
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
 def test_text_has_enough_contrast(tab: Tab, is_dark: bool) -> None:
     tab.size(1280, is_dark=is_dark)
@@ -311,6 +349,13 @@ def test_a_page_opened_late_marks_what_has_become_stale_and_urgent(tab: Tab, pag
     assert tab.read("[...document.querySelectorAll('.card')].every((each) => each.dataset.reading !== 'fresh')")
     assert tab.read("[...document.querySelectorAll('.badge.stale')].length") >= fresh
     assert tab.read(critical) > before
+    folded = "[...document.querySelectorAll('.card.critical')].filter((each) => !each.querySelector('.more').open)"
+    assert tab.read(f"{folded}.length") == 0
+    advice = (
+        "[...document.querySelectorAll('.card')].filter((each) => each.dataset.orderBy)"
+        ".map((each) => each.querySelector('.advice').textContent)"
+    )
+    assert any("The last day to order has passed since: order now." in each for each in tab.read(advice))
     displayed = tab.read("document.getElementById('aged').textContent")
     assert displayed.startswith("Since this page was made, more urgent: ")
     assert not tab.read("document.getElementById('aged').hidden")

@@ -81,7 +81,7 @@ def _tables_that_hold(tree: Element, build: Build) -> set[str]:
 def test_every_table_shows_what_its_query_yields(tree: Element, build: Build) -> None:
     # Everything that the report can show, except unexplained amounts: this world has none.
     assert _tables_that_hold(tree, build) == {
-        "fleet", "due", "fan", "curve", "readings", "months", "outlook", "bridge", "held", "scores", "calibration",
+        "fleet", "due", "month", "fan", "curve", "readings", "months", "outlook", "bridge", "held", "scores", "calibration",
         "accuracy", "stale", "rejects", "drift", "freshness",
     }  # fmt: skip
 

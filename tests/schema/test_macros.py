@@ -112,6 +112,9 @@ def test_macros_write_numbers_as_python_does() -> None:
     chances = [each / 1000 for each in range(1001)] + [1e-12, 0.0004, 0.9995, 0.99949, 0.0999999, 0.9000001]
     ages = [float(each) for each in (0, 1, 1.9, 59, 119, 120, 7199, 7200, 86399, 86400, 172799, 172800, 1e9)]
     ages += [values.uniform(0, 1e6) for _ in range(1000)]
+    days = [0.0, 0.999, 1.0, 1.9, 2.0, 11.9, 12.0, 0.3 / 0.1, 3 - 1e-5, 1234.0, 3650.5]
+    days += [values.uniform(0, 4000) for _ in range(1000)]
+    assert [wording.days(each) for each in (0.3 / 0.1, 1.9, 12.0, 11.9)] == ["3 days", "1 day", "12 days", "11 days"]
     with duckdb.connect() as connection:
         connection.execute("create schema core")
         for macro in discover_macros().values():
@@ -125,3 +128,4 @@ def test_macros_write_numbers_as_python_does() -> None:
         ]
         assert written("chance_words(CAST(? AS DOUBLE))", [*chances]) == [wording.chance(each) for each in chances]
         assert written("age_words(CAST(? AS DOUBLE))", [*ages]) == [wording.duration(each) for each in ages]
+        assert written("days_words(CAST(? AS DOUBLE))", [*days]) == [wording.days(each) for each in days]

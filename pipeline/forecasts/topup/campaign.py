@@ -11,9 +11,10 @@ import numpy as np
 
 from pipeline.forecasts.engine import InputError, Paths, passed_by_day
 from pipeline.forecasts.engine.arrays import Floats
-from pipeline.forecasts.topup.advice import Terms, TopUpPlan, plan
+from pipeline.forecasts.topup.advice import plan
 from pipeline.forecasts.topup.automatic import Rule, simulate
 from pipeline.forecasts.topup.money import checked
+from pipeline.forecasts.topup.topup_plan import Terms, TopUpPlan
 
 Answer = Literal["yes", "after_topup", "no"]
 """`yes`: within the accepted risk. `after_topup`: if a top-up is ordered in time. `no`: none can arrive in time."""

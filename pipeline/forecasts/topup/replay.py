@@ -19,8 +19,9 @@ import polars as pl
 from pipeline.forecasts.engine import Paths, iterate_paths
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.histories import InputError
-from pipeline.forecasts.topup.advice import Terms, TopUpPlan, plan
+from pipeline.forecasts.topup.advice import plan
 from pipeline.forecasts.topup.money import checked, from_float, rounded_up
+from pipeline.forecasts.topup.topup_plan import Terms, TopUpPlan
 from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE
 

@@ -105,6 +105,8 @@ def _facts(vendor: Vendor) -> Iterator[str]:
         yield f"Key: {headers}."
         limit = vendor.rate_limit
         yield f"Rate limit: {limit.requests:,} requests in {limit.per_seconds:,.0f} s for each {limit.scope}."
+    if vendor.billing_url:
+        yield f"Billing page: <{vendor.billing_url}>."
     yield f"Unit: {f'`{vendor.unit_code}`' if vendor.unit_code else _unit_of(vendor)}."
     if vendor.tax_basis != "unknown":
         yield f"Amounts are {vendor.tax_basis} of tax."

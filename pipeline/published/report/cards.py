@@ -96,6 +96,7 @@ def _judged(status: Row) -> dict[str, str]:
         "below-days": status["alert_below_days"],
         "below-amount": status["alert_below_amount"],
         "threshold": status["threshold_amount"],
+        "order-by": status["order_by_date"],
     }
     return {name: "" if value is None else str(value) for name, value in facts.items()}
 

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from pipeline.published.report.html_tables import HtmlTable, table
+from pipeline.published.report.html_tables import HtmlTable, Spell, table
 from pipeline.published.report.report_queries import Row, Snapshot
 from pipeline.published.report.words import chance, day, in_unit, money
 from pipeline.schema.scopes import FLEET_ID
+
+_COLUMNS: Final[Mapping[str, tuple[str, Spell]]] = {
+    "name": ("name", str),
+    "scope": ("scope", str),
+    "spent_amount": ("spent", money),
+    "total_p50_amount": ("month's end", money),
+    "total_p10_amount": ("at least, 90 %", money),
+    "total_p90_amount": ("at most, 90 %", money),
+    "unit_code": ("unit", str),
+}
+_BUDGET_COLUMNS: Final[Mapping[str, tuple[str, Spell]]] = {
+    "budget_amount": ("budget", lambda amount: "" if amount is None else money(amount)),
+    "budget_unit_code": ("budget's unit", lambda code: code or ""),
+    "over_budget_probability": ("chance of exceeding", lambda share: "" if share is None else chance(share)),
+    "budget_used_up_date": ("used up by", lambda used_up: "" if used_up is None else day(used_up)),
+}
+"""Shown if there is a budget; without one they would be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +53,7 @@ def running_month(found: Snapshot) -> MonthSection:
             "month",
             f"{rows[0]['spend_month']:%B %Y}: spent on complete days, and expected at the month's end" if rows else "",
             rows,
-            {
-                "scope": ("of", str),
-                "scope_id": ("name", str),
-                "spent_amount": ("spent", money),
-                "total_p50_amount": ("month's end", money),
-                "total_p10_amount": ("at least, 90 %", money),
-                "total_p90_amount": ("at most, 90 %", money),
-                "unit_code": ("unit", str),
-                "budget_amount": ("budget", lambda amount: "" if amount is None else money(amount)),
-                "budget_unit_code": ("its unit", lambda code: code or ""),
-                "over_budget_probability": ("chance over", lambda share: "" if share is None else chance(share)),
-                "budget_used_up_date": ("used up", lambda used_up: "" if used_up is None else day(used_up)),
-            },
+            {**_COLUMNS, **(_BUDGET_COLUMNS if budgeted else {})},
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.models.status_at import ORDER_NOW
 from pipeline.published.report.cards import Card, cards
 from pipeline.published.report.month_section import running_month
 from pipeline.published.report.report_queries import Snapshot, read_snapshot
@@ -25,8 +27,8 @@ from pipeline.support.svg import fit
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
-# Accounts without a problem are collapsed, unless the page is short.
-_FEW: Final = 12
+_UNFOLDED: Final = ("critical", "warning", "unknown")
+"""Severities whose cards show their numbers and plots at once; the others are folded."""
 
 _HEAD_BYTES: Final = 2_000
 """First bytes of the page, which identify its build."""
@@ -72,7 +74,7 @@ def render(found: Snapshot) -> str:
         _environment()
         .get_template("page.html")
         .render(
-            articles=[_article(card, is_short=len(accounts) <= _FEW) for card in accounts],
+            articles=[_article(card) for card in accounts],
             build=build,
             month=running_month(found),
             mark=Markup(_mark(found.build_id)),  # noqa: S704 - hexadecimal digits
@@ -88,11 +90,11 @@ def render(found: Snapshot) -> str:
     )
 
 
-def _article(card: Card, *, is_short: bool) -> Markup:
+def _article(card: Card) -> Markup:
     """An account's card as markup. An error in one card is shown on it, and affects no other."""
     status, problem = card.status, card.problem
     if not problem:
-        is_open = is_short or status["severity"] not in ("ok", "watch")
+        is_open = status["severity"] in _UNFOLDED
         try:
             text = _environment().get_template("article.html").render(account=card, is_open=is_open)
             return Markup(text)  # noqa: S704 - a template of ours, which escapes
@@ -129,7 +131,8 @@ def script_text() -> str:
     """The page's script, with its limits filled in."""
     limits = {"critical_days": CRITICAL_DAYS, "warning_days": WARNING_DAYS, "watch_days": WATCH_DAYS}
     template = _environment().get_template("script.js")
-    return template.render({name: str(days) for name, days in limits.items()}).strip()
+    shown = {**{name: str(days) for name, days in limits.items()}, "order_now": Markup(json.dumps(ORDER_NOW))}  # noqa: S704 - our own words
+    return template.render(shown, unfolded=Markup(json.dumps(_UNFOLDED))).strip()  # noqa: S704 - our own words
 
 
 def _hash(text: str) -> str:

@@ -46,8 +46,8 @@ def chance(probability: float | None) -> str:
 
 
 def days(number: float | None) -> str:
-    """Days to one decimal."""
-    return NOT_KNOWN if number is None else f"{number:,.1f}"
+    """Whole days."""
+    return NOT_KNOWN if number is None else wording.whole_days(number)
 
 
 def ratio(number: float | None) -> str:

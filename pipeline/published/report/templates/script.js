@@ -46,6 +46,12 @@
     made.textContent = words;
     card.querySelector(".badge").after(" ", made);
   };
+  const UNFOLDED = {{ unfolded }};
+  const unfoldCard = (card) => {
+    // A card that could not be drawn has nothing to unfold.
+    const more = card.querySelector(".more");
+    if (more) more.open = true;
+  };
   const worse = [], stale = [];
   for (const card of cards) {
     const found = judge({ ...card.dataset }, asOf, now), name = card.dataset.account;
@@ -53,10 +59,15 @@
       stale.push(name);
       badge(card, "stale", "reading stale");
     }
+    const orderBy = Date.parse(card.dataset.orderBy || "");
+    if (orderBy >= Math.floor(asOf / DAY) * DAY && orderBy < Math.floor(now / DAY) * DAY) {
+      card.querySelector(".advice").append(" " + {{ order_now }});
+    }
     if (found.severity !== card.dataset.severity) {
       worse.push(name);
       badge(card, found.severity, `by now ${found.severity}`);
       card.classList.replace(card.dataset.severity, found.severity);
+      if (UNFOLDED.includes(found.severity)) unfoldCard(card);
     }
     Object.assign(card.dataset, { severity: found.severity, reading: found.state });
   }
@@ -97,6 +108,23 @@
     at("shown").textContent = `${count} of ${cards.length} accounts`;
   };
 
+  // On a phone, the rows of a table with many columns are blocks whose values have titles (style.css). The titles are
+  // set when the table is shown: in the file they would double its size.
+  const MOST_SIDE_BY_SIDE = 3;
+  const title = (table) => {
+    const titles = [...table.tHead.rows[0].cells].map((each) => each.textContent.trim());
+    if (titles.length <= MOST_SIDE_BY_SIDE || table.matches(".stacked")) return;
+    table.classList.add("stacked");
+    for (const row of table.tBodies[0].rows) {
+      for (const [place, cell] of [...row.cells].entries()) if (place) cell.dataset.title = titles[place];
+    }
+  };
+  const titleIn = (box, details) => {
+    for (const table of box.querySelectorAll("table")) if (table.closest("details") === details) title(table);
+  };
+  titleIn(document, null);
+  document.addEventListener("toggle", (event) => titleIn(event.target, event.target), true);
+
   const unfold = at("unfold");
   unfold.addEventListener("click", () => {
     const isOpen = unfold.textContent === "Unfold all";
@@ -124,7 +152,7 @@
   // A link to an account's card opens it.
   const reveal = () => {
     const card = location.hash && at(decodeURIComponent(location.hash.slice(1)));
-    if (card && card.matches(".card")) card.querySelector(".more").open = true;
+    if (card && card.matches(".card")) unfoldCard(card);
   };
   addEventListener("hashchange", reveal);
   reveal();
