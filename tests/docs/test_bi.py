@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
 from tests.bench import Bench
-from tests.docs.pages import CLONE, DOCS, blocks_under
+from tests.docs.pages import CLONE, DOCS, blocks_under, section
 
 EXPORT = CLONE / "bi" / "superset" / "export"
 
@@ -111,3 +113,15 @@ def test_the_example_for_polars_runs(state: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "decimal[27,9]" in done.stdout
+
+
+def test_summarize_rounds_medians_and_the_page_names_what_does_not(published: Bench) -> None:
+    table = section(DOCS / "clients.md", "Where digits change")
+    assert f"DuckDB {duckdb.__version__} | `SUMMARIZE` rounds" in table
+    with duckdb.connect(published.home.current.resolve(), read_only=True) as build:
+        build.execute("CREATE TEMP TABLE cents AS SELECT 0.01::DECIMAL(27, 9) AS balance_amount FROM range(9)")
+        [(rounded,)] = build.execute("SELECT q50 FROM (SUMMARIZE cents)").fetchall()
+        for exact in ("median(balance_amount)", "quantile_cont(balance_amount, 0.25)"):
+            assert exact in table
+            assert build.execute(f"SELECT {exact} FROM cents").fetchall() == [(Decimal("0.01"),)]
+    assert rounded == "0"
