@@ -222,11 +222,12 @@ def dictionary(
             autocompletion=completion.one_of("table", "json", "markdown"),
         ),
     ] = "table",
+    is_full: Annotated[bool, typer.Option("--full", help="Print everything: units, sources, complete texts.")] = False,
 ) -> None:
     """Describe every published table and column: key, type, unit, meaning, and source."""
     from pipeline.cli.dictionary_text import show
 
-    show(table, "json" if as_json else output_format)
+    show(table, "json" if as_json else output_format, is_full=is_full)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from pipeline.forecasts.engine import usual_spend
+from pipeline.models.macros import expanded
 from pipeline.schema.limits import HORIZON_DAYS
 
 _HISTORY_DAYS = 420
@@ -49,8 +50,8 @@ _SPEND = f"""
 """
 
 # The newest balance that could be read, and what had been spent of its day by then: a forecast starts with that whole
-# day.
-_BALANCES = """
+# day. A published build, which `drawdown afford` reads, has no macros.
+_BALANCES = f"""
     WITH newest AS (
         SELECT account_id, max(observed_at_utc) AS observed_at_utc
         FROM core.balance_snapshots WHERE balance_amount IS NOT NULL GROUP BY account_id
@@ -76,7 +77,7 @@ _BALANCES = """
     LEFT JOIN core.credit_prices AS prices
         ON snapshots.account_id = prices.account_id AND snapshots.unit_code = prices.unit_code
         AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) >= prices.from_date
-        AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) <= core.open_end(prices.to_date)
+        AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) <= {expanded("core.open_end(prices.to_date)")}
     WHERE snapshots.balance_amount IS NOT NULL AND snapshots.unit_code = accounts.unit_code
     ORDER BY snapshots.account_id
 """

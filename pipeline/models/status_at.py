@@ -119,6 +119,7 @@ def status_at(now: datetime) -> str:
             END AS reason,
             CASE
                 WHEN order_by_date >= CAST(as_of_utc AT TIME ZONE 'UTC' AS DATE) AND order_by_date < now_date
+                    AND NOT contains(topup_advice, ' now: ')
                     THEN topup_advice || ' {ORDER_NOW}'
                 ELSE topup_advice
             END AS topup_advice

@@ -28,7 +28,7 @@ __all__ = ["channel"]
 REPORT = "/state/published/report/index.html"
 REASON = (
     "Expected to run dry by 2026-11-24 (10 % chance by 2026-11-23, 90 % by 2026-11-25); spend is 1,262.36 EUR a day, "
-    "the average of 28 days. The chance of running dry within 7 days is over 99 %. Order 48,259 EUR today, which is late."
+    "the average of 28 days. The chance of running dry within 7 days is over 99 %. Order 48,259 EUR now: the day is past."
 )
 
 

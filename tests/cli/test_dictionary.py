@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.schema.tables import published
+from pipeline.schema.tables import ALL, published
 from tests.cli.conftest import Desk
 
 
@@ -22,6 +22,7 @@ def test_the_dictionary_matches_a_build(desk: Desk) -> None:
     stored = json.loads(desk.here("sql", query, "--format", "json").stdout)
     for each in printed:
         assert each.pop("made_by")
+        assert isinstance(each.pop("allowed_values"), list)
         each["source"] = ", ".join(each["source"]) or None
         each["vendor_fields"] = ", ".join(each["vendor_fields"]) or None
     for each in stored:
@@ -30,7 +31,7 @@ def test_the_dictionary_matches_a_build(desk: Desk) -> None:
 
 
 def test_a_table_shows_its_columns_and_their_sources(desk: Desk) -> None:
-    done = desk.here("dictionary", "account_status")
+    done = desk.here("dictionary", "account_status", "--full")
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "Made by sql/marts/account_status/model.sql." in done.stdout
@@ -41,10 +42,41 @@ def test_a_table_shows_its_columns_and_their_sources(desk: Desk) -> None:
     assert "vpsbg balance: balance." in words
 
 
+@pytest.mark.parametrize("width", ["80", "100", "120"])
+def test_a_table_is_a_list_that_fits_a_screen(desk: Desk, width: str) -> None:
+    for table in published():
+        name, done = table.full_name, desk.here("dictionary", table.full_name, COLUMNS=width)
+        lines = done.stdout.splitlines()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert max(map(len, lines)) <= int(width), name
+        # A table with more columns than a screen has lines cannot fit.
+        assert len(lines) <= 40 or len(table.columns) > 28, name
+        described = [line.split() for line in lines if line and line[0] != " "]
+        shown = [words[0] for words in described if words[0] in {column.name for column in table.columns}]
+        assert shown == [column.name for column in table.columns], name
+
+
+def test_columns_with_allowed_values_list_them(desk: Desk) -> None:
+    shown = desk.here("dictionary", "account_status")
+    full, markdown, as_json = (
+        desk.here("dictionary", "account_status", *more) for more in (["--full"], ["--format", "markdown"], ["--json"])
+    )
+    values = {column.name: column.column.allowed for column in ALL["marts.account_status"].columns}
+    values = {name: allowed for name, allowed in values.items() if allowed}
+    assert len(values) > 5
+    words, complete = " ".join(shown.stdout.split()), " ".join(full.stdout.split())
+    for name, allowed in values.items():
+        assert " | ".join(allowed) in words, name
+        assert f"One of {', '.join(allowed)}." in complete, name
+        assert f"One of {', '.join(f'`{each}`' for each in allowed)}." in markdown.stdout, name
+    printed = {each["column_name"]: each["allowed_values"] for each in json.loads(as_json.stdout)}
+    assert {name: tuple(allowed) for name, allowed in printed.items() if allowed} == values
+
+
 def test_unpublished_schemas_and_tables_are_described_too(desk: Desk) -> None:
     forecasts = desk.here("dictionary", "forecasts").stdout
     assert forecasts.count("\nforecasts.") + 1 == len([made for made in published() if made.layer == "forecasts"])
-    assert "From hyperstack credit: data.threshold." in desk.here("dictionary", "staging.balances").stdout
+    assert "From hyperstack credit: data.threshold." in desk.here("dictionary", "staging.balances", "--full").stdout
 
 
 def test_markdown_is_a_page(desk: Desk) -> None:

@@ -107,7 +107,7 @@ def test_an_order_whose_last_day_has_passed_since_the_build_is_overdue(publish: 
     made = datetime(2026, 3, 18, 12, tzinfo=UTC)
     rows = [
         account("due", "critical", order_by_date=date(2026, 3, 20), topup_advice="Order 5.00 EUR by 20 March."),
-        account("past", "critical", order_by_date=date(2026, 3, 17), topup_advice="Order 5.00 EUR now."),
+        account("past", "critical", order_by_date=date(2026, 3, 18), topup_advice="Order 5.00 EUR now: it is late."),
     ]
     desk = publish(rows, as_of=made)
 
@@ -120,7 +120,7 @@ def test_an_order_whose_last_day_has_passed_since_the_build_is_overdue(publish: 
     overdue = "Order 5.00 EUR by 20 March. The last day to order has passed since: order now."
     due, past = advice("2026-03-21T01:00:00Z")
     assert due.endswith(overdue)
-    assert past.endswith("Order 5.00 EUR now.")
+    assert past.endswith("Order 5.00 EUR now: it is late.")
 
 
 def test_before_the_build_nothing_is_younger_than_in_it(publish: Publish) -> None:

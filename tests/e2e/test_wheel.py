@@ -58,5 +58,5 @@ def test_the_built_wheel_plays_the_demo_outside_the_clone(tmp_path: Path) -> Non
         ).fetchall()
     assert probability > 0.9
     assert severity == "critical"
-    assert re.match(r"Order [\d,]+ voxpria-credit today, which is late: ", advice)
+    assert re.match(r"Order [\d,]+ voxpria-credit \([\d,.]+ [A-Z]{3}\) now: the last day to order in time was ", advice)
     assert advice.split(": ", 1)[1].split("; ")[0] in done.stdout.replace("\n  ", " ")

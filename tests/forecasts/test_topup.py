@@ -109,7 +109,7 @@ def test_on_the_last_day_it_is_not_late_and_on_the_next_it_is():
         "Order 300.00 EUR today, 3 December, the last day to order in time: the chance"
     )
     assert after.topup_advice == (
-        "Order 310.00 EUR now: the last day to order in time was 3 December, and a top-up ordered today arrives on 6 "
+        "Order 310.00 EUR now: the last day to order in time was 3 December, and an order of 4 December arrives on 6 "
         "December; the chance of running dry exceeds 5 % on 6 December; by 5 January 2027 the chance is under 0.1 % with "
         "the top-up and over 99.9 % without it."
     )
@@ -160,7 +160,7 @@ def test_a_negative_balance_is_filled_first():
     assert found.needed_amount == 110 + 40
     assert found.with_topup_probability == 1
     assert found.topup_advice == (
-        "Order 150.00 EUR now: the balance is below zero until the top-up arrives, on 21 November if ordered today; "
+        "Order 150.00 EUR now: the balance is below zero until the top-up arrives, on 21 November if ordered on 21 November; "
         "the chance that the balance then lasts until 1 December is 95 % or more."
     )
 
@@ -263,7 +263,7 @@ def test_the_words_fit_the_day_on_which_they_are_read(passed, lead, balance, day
     else:
         assert order.endswith(" now")
         assert f"arrives on {spelled(today + lead * DAY)}" in words or (
-            f"on {spelled(today + lead * DAY)} if ordered today" in words and balance < 0
+            f"on {spelled(today + lead * DAY)} if ordered on {spelled(today)}" in words and balance < 0
         )
         assert ("is then" in words or "without it" in words or "then lasts" in words) == (today == found.issue_date)
         assert balance < 0 or f"the last day to order in time was {spelled(last)}" in words

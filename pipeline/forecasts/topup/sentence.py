@@ -73,17 +73,18 @@ def _when_and_why(found: TopUpPlan, today: date) -> str:
             f"{when}: the chance of running dry by {until} is then {with_it}; without the top-up it exceeds {risk} on "
             f"{_day(found, passed_date)}"
         )
-    arrives = _day(found, today + timedelta(days=found.topup_lead_days))
+    # With its date, because it may be read on a later day.
+    ordered, arrives = _day(found, today), _day(found, today + timedelta(days=found.topup_lead_days))
     if found.day_start_amount < 0:
         # An account that is below zero never had a last day to order.
-        said = f"now: the balance is below zero until the top-up arrives, on {arrives} if ordered today"
+        said = f"now: the balance is below zero until the top-up arrives, on {arrives} if ordered on {ordered}"
         lasts = exact_percent(1 - found.topup_risk_probability)
         chances = f"; the chance that the balance then lasts until {until} is {lasts} or more"
     else:
         exceeds = "exceeds" if passed_date > today else "has exceeded"
         since = "on" if passed_date > today else "since"
         said = (
-            f"{when}, and a top-up ordered today arrives on {arrives}; the chance of running dry {exceeds} {risk} "
+            f"{when}, and an order of {ordered} arrives on {arrives}; the chance of running dry {exceeds} {risk} "
             f"{since} {_day(found, passed_date)}"
         )
         chances = f"; by {until} the chance is {with_it} with the top-up and {without_it} without it"

@@ -61,7 +61,8 @@
     }
     const orderBy = Date.parse(card.dataset.orderBy || "");
     if (orderBy >= Math.floor(asOf / DAY) * DAY && orderBy < Math.floor(now / DAY) * DAY) {
-      card.querySelector(".advice").append(" " + {{ order_now }});
+      const advice = card.querySelector(".advice");
+      if (!advice.textContent.includes(" now: ")) advice.append(" " + {{ order_now }});
     }
     if (found.severity !== card.dataset.severity) {
       worse.push(name);
