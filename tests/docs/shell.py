@@ -23,7 +23,11 @@ class Ran:
 
 
 def type_in(
-    commands: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, path: Path | None = None
+    commands: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    path: Path | None = None,
+    timeout: float = 300,
 ) -> list[Ran]:
     """Run commands in one bash, in a folder; `path` comes before this environment's own commands.
 
@@ -45,7 +49,7 @@ def type_in(
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=timeout,
     )
     outs, errs = done.stdout.split(_MARK), done.stderr.split(_MARK)
     return [
