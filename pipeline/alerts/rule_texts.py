@@ -10,7 +10,7 @@ from pipeline.support.wording import amount, exact_amount, instant
 
 
 def money(reading: AccountFacts) -> str:
-    """What the balance, the spend and the order are in money: credits at the account's price of today.
+    """What the balance and the spend are in money: credits at the account's price of today. The advice has the order's.
 
     A sentence that begins with a blank; empty without a balance. What has no price is said to have none.
     """
@@ -31,8 +31,6 @@ def _priced(reading: AccountFacts, balance: Decimal) -> str:
     parts = [f"the balance is {amount(balance * price, currency)}{_converted(reading, currency)}"]
     if reading.burn_28d_amount is not None:
         parts.append(f"spend {amount(reading.burn_28d_amount * price, currency)} a day")
-    if reading.topup_amount is not None:
-        parts.append(f"the order {amount(reading.topup_amount * price, currency)}")
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     return f"At {exact_amount(price, currency)} for each credit {listed}."
 

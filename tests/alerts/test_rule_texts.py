@@ -109,12 +109,10 @@ CREDITS = replace(
         (
             replace(
                 CREDITS,
-                topup_amount=Decimal(43281),
                 reporting_balance_amount=Decimal("280.17"),
                 reporting_unit_code="EUR",
             ),
-            "At 0.10 USD for each credit the balance is 325.00 USD (280.17 EUR), spend 112.00 USD a day and the order "
-            "4,328.10 USD.",
+            "At 0.10 USD for each credit the balance is 325.00 USD (280.17 EUR) and spend 112.00 USD a day.",
         ),
         (
             replace(CREDITS, price_amount=None, price_unit_code=None),
