@@ -308,7 +308,11 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of DAGSTER_HOME, or else a temporary one."""
-    if os.environ.get("DAGSTER_HOME"):
+    if folder := os.environ.get("DAGSTER_HOME"):
+        if not Path(folder).is_dir():
+            raise DrawdownError(
+                f"DAGSTER_HOME is {folder}, which is no folder: `drawdown init --dagster` makes it; or unset it"
+            )
         with dg.DagsterInstance.get() as instance:
             yield instance
     else:
