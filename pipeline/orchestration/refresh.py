@@ -96,9 +96,10 @@ class RefreshRequest:
 def check_before(request: RefreshRequest) -> None:
     """Raise UsageError for problems that would only show later, before any request is made.
 
-    Unknown accounts, missing secrets, a fixed clock for a real vendor, and real accounts in a state folder with a
+    A missing DAGSTER_HOME, unknown accounts, missing secrets, a fixed clock for a real vendor, and real accounts in a state folder with a
     sandbox's data.
     """
+    _check_dagster_home()
     settings = load()
     accounts = settings.select(list(request.accounts))
     check_world(settings, accounts, request.clock, request.home)
@@ -305,14 +306,20 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     return [line for event in result.get_step_failure_events() for line in failure_lines(event)]
 
 
+def _check_dagster_home() -> None:
+    """Raise UsageError if `DAGSTER_HOME` names no folder, which Dagster answers with a traceback."""
+    folder = os.environ.get("DAGSTER_HOME")
+    if folder and not Path(folder).is_dir():
+        raise UsageError(
+            f"DAGSTER_HOME is {folder}, which is no folder: `drawdown init --dagster` makes it; or unset it"
+        )
+
+
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of DAGSTER_HOME, or else a temporary one."""
-    if folder := os.environ.get("DAGSTER_HOME"):
-        if not Path(folder).is_dir():
-            raise DrawdownError(
-                f"DAGSTER_HOME is {folder}, which is no folder: `drawdown init --dagster` makes it; or unset it"
-            )
+    if os.environ.get("DAGSTER_HOME"):
+        _check_dagster_home()
         with dg.DagsterInstance.get() as instance:
             yield instance
     else:

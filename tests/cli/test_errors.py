@@ -62,7 +62,7 @@ EMPTY = [
     Wrong("dictionary --format xml", r"--format xml: known formats are table, json, markdown"),
     Wrong("sql x --format xml", r"--format xml: known formats are table, csv, json, parquet"),
     Wrong("status --fail-on urgent", r"--fail-on urgent: must be one of ok, watch, warning, critical, unknown, stale, run_failed"),
-    Wrong("run", r"DAGSTER_HOME is no/such, which is no folder: `drawdown init --dagster` makes it; or unset it", 1, toml=MANUAL, environment={"DAGSTER_HOME": "no/such"}),
+    Wrong("run", r"DAGSTER_HOME is no/such, which is no folder: `drawdown init --dagster` makes it; or unset it", toml=MANUAL, environment={"DAGSTER_HOME": "no/such"}),
     # Messages of the command line parser.
     Wrong("statsu", r"^drawdown: No such command 'statsu'\. Did you mean 'status'\?; see `drawdown --help`$"),
     Wrong("status --jsn", r"^drawdown: No such option: --jsn.*--json.*; see `drawdown status --help`$"),
