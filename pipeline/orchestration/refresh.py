@@ -96,8 +96,8 @@ class RefreshRequest:
 def check_before(request: RefreshRequest) -> None:
     """Raise UsageError for problems that would only show later, before any request is made.
 
-    A missing DAGSTER_HOME, unknown accounts, missing secrets, a fixed clock for a real vendor, and real accounts in a state folder with a
-    sandbox's data.
+    A missing DAGSTER_HOME, unknown accounts, missing secrets, a fixed clock for a real vendor, and real accounts in a
+    state folder with a sandbox's data.
     """
     _check_dagster_home()
     settings = load()
