@@ -1,6 +1,6 @@
 """`make bench-forecast`: the forecaster beside other methods, by rolling origin.
 
-python -m benchmarks.forecast            both data sets, the made-up worlds, and the cost; about three minutes
+python -m benchmarks.forecast            both data sets, the made-up worlds, and the cost; about ten minutes
 python -m benchmarks.forecast --write    the same, and replace the tables of docs/forecast-method.md
 python -m benchmarks.forecast --quick    a tenth of the series, to see that it runs
 """
