@@ -70,7 +70,7 @@ def test_nothing_that_matters_is_cut_at_80_columns(publish: Publish) -> None:
     assert "".join(row[0] for row in shown) == f"{name}b"
     assert {len(row[0]) for row in shown} == {16, 15, 1}
     assert shown[0][1:] == [
-        "-1,234,567,890.13", "voxpria-credit", "3,650.0", "2036-03-18", "critical", "unknown"
+        "-1,234,567,890.13", "voxpria-credit", "3,650", "2036-03-18", "critical", "unknown"
     ]  # fmt: skip
     assert shown[-1][1:] == ["100.50", "EUR", "", "", "ok", "fresh"]
     assert " ".join(done.stdout.split("\n\n")[1].split()).startswith(f"{name}: {' '.join(reason.split())} As of ")

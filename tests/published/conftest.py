@@ -61,6 +61,13 @@ ROWS = {
         {"account_id": "main", "last_observed_at_utc": "2026-10-07T08:00:00Z", "last_attempt_at_utc": "2026-10-07T09:00:00Z"},
         {"account_id": "unread", "last_attempt_at_utc": "2026-10-07T09:00:00Z"},
     ],
+    "marts.month_outlook": [
+        {"scope": "account", "scope_id": "main", "month_state": "running", "spend_month": "2026-10-01",
+         "spent_amount": "60", "total_p10_amount": "200", "total_p50_amount": "250", "total_p90_amount": "300",
+         "unit_code": "voxpria-credit", "budget_amount": "22", "budget_unit_code": "EUR", "over_budget_probability": "0.75"},
+        {"scope": "fleet", "scope_id": "*", "month_state": "running", "spend_month": "2026-10-01", "spent_amount": "6"},
+        {"scope": "fleet", "scope_id": "*", "month_state": "over", "spend_month": "2026-09-01", "spent_amount": "5"},
+    ],
     "marts.build_info": [
         {"item": "as_of_utc", "value": "2026-10-07T09:00:00Z"},
         {"item": "built_at_utc", "value": "2026-10-07T09:00:05Z"},

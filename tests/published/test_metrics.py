@@ -28,6 +28,7 @@ NAMES = """
     drawdown_account_depletion_timestamp_seconds drawdown_account_daily_spend drawdown_account_unexplained
     drawdown_account_severity drawdown_account_topup drawdown_account_topup_order_timestamp_seconds
     drawdown_endpoint_last_success_timestamp_seconds drawdown_endpoint_last_attempt_timestamp_seconds
+    drawdown_month_spend drawdown_month_spent drawdown_month_budget drawdown_month_over_budget_probability
     drawdown_build_timestamp_seconds drawdown_build_as_of_timestamp_seconds drawdown_build_info
     drawdown_last_run_failed drawdown_last_run_timestamp_seconds drawdown_failed_runs_in_a_row
 """.split()
@@ -223,3 +224,19 @@ def test_the_alert_rules_name_metrics_and_labels_that_are_there(families: dict[s
             assert set(re.findall(r"(\w+)\s*=~?", selector)) <= labels[name], rule["expr"]
         for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
             assert label in labels[named[0][0]], rule["alert"]
+
+
+def test_the_running_month_has_its_expected_end_and_its_budget(families: dict[str, Family]) -> None:
+    def of(name: str, **labels: str) -> list[float]:
+        return [
+            sample.value
+            for sample in families[f"drawdown_month_{name}"].samples
+            if labels.items() <= sample.labels.items()
+        ]
+
+    account = {"scope": "account", "id": "main", "unit": "voxpria-credit", "budget_unit": "EUR"}
+    assert [of("spend", **account, percentile=each) for each in ("10", "50", "90")] == [[200.0], [250.0], [300.0]]
+    assert (of("spent", **account), of("budget", **account)) == ([60.0], [22.0])
+    assert of("over_budget_probability", **account) == [0.75]
+    # A month that is over has no sample, and neither has a budget that nobody set.
+    assert (of("spent", scope="fleet"), of("budget", scope="fleet")) == ([6.0], [])

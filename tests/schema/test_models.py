@@ -232,6 +232,7 @@ _DUCKDB_ONLY = {
     "marts.balance_bridge_monthly": {"arg_max", "arg_min"},
     "marts.vendor_claim_accuracy": {"arg_max"},
     "marts.forecast_accuracy": {"arg_max"},
+    "marts.month_outlook": {"arg_max"},
     "marts.account_status": {"try_cast"},
     "marts.focus_cost_and_usage": {"try_cast"},
     "marts.data_dictionary": {"duckdb_columns", "duckdb_tables", "duckdb_views", "regexp_extract", "split"},
