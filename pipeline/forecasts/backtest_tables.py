@@ -13,8 +13,8 @@ import polars as pl
 from pipeline.forecasts.backtest import Backtest
 from pipeline.forecasts.backtest_month_ends import MONTH_ENDS
 from pipeline.forecasts.backtest_scores import CALIBRATION, SCORES
-from pipeline.forecasts.landed_issues import land_issue, read_parquet
 from pipeline.landing.own import ENVELOPE, read_own
+from pipeline.landing.parquet_bodies import land_parquet, read_parquet
 from pipeline.landing.store import BACKTESTS, OWN, day_folders, each
 from pipeline.staging.aliases import read_aliases
 from pipeline.support.clock import Clock
@@ -28,7 +28,7 @@ def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> st
     # One body, so that scores and calibration are always of the same backtest.
     parts = zip(_TABLES, (result.scores, result.calibration, result.month_ends), strict=True)
     rows = pl.concat([part.with_columns(pl.lit(name).alias("table_name")) for name, part in parts], how="diagonal")
-    return land_issue(home, clock, run_id, BACKTESTS, rows)
+    return land_parquet(home, clock, run_id, BACKTESTS, rows)
 
 
 def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:

@@ -14,7 +14,8 @@ import duckdb
 import polars as pl
 
 from pipeline.forecasts.account_forecasts import LEVELS, PLAN_COLUMNS
-from pipeline.forecasts.landed_issues import land_issue, unread_issues
+from pipeline.forecasts.landed_issues import unread_issues
+from pipeline.landing.parquet_bodies import land_parquet
 from pipeline.landing.store import FORECASTS
 from pipeline.models.unpublished import note_months_of_rows
 from pipeline.schema.tables import ALL
@@ -39,7 +40,7 @@ def issue(connection: duckdb.DuckDBPyConnection, home: Home, clock: Clock, run_i
     )
     if fresh.is_empty():
         return 0
-    land_issue(home, clock, run_id, FORECASTS, fresh)
+    land_parquet(home, clock, run_id, FORECASTS, fresh)
     return fresh["account_id"].n_unique()
 
 

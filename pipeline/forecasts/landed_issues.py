@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import duckdb
 import polars as pl
 
-from pipeline.landing.own import ENVELOPE, land_own, read_own
+from pipeline.landing.own import ENVELOPE, read_own
+from pipeline.landing.parquet_bodies import read_parquet
 from pipeline.landing.store import OWN, day_folders, each
 from pipeline.staging.present import Present
-from pipeline.support.clock import Clock
-from pipeline.support.home import Home
-
-CONTENT_TYPE: Final = "application/vnd.apache.parquet"
-
-
-def land_issue(home: Home, clock: Clock, run_id: str, kind: str, rows: pl.DataFrame) -> str:
-    """Land rows as one body under `landing/_drawdown/<kind>`; return its fetch id."""
-    body = io.BytesIO()
-    rows.write_parquet(body, compression="zstd")
-    return land_own(home, clock, run_id, kind, body.getvalue(), content_type=CONTENT_TYPE)
-
-
-def read_parquet(body: bytes) -> pl.DataFrame:
-    """Read a Parquet body; raises ValueError for a damaged one."""
-    try:
-        return pl.read_parquet(io.BytesIO(body))
-    except pl.exceptions.PolarsError as problem:
-        raise ValueError(type(problem).__name__) from None
 
 
 def unread_issues(

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.landed_issues import land_issue, unread_issues
+from pipeline.forecasts.landed_issues import unread_issues
 from pipeline.forecasts.month_outlook import SCHEMA
+from pipeline.landing.parquet_bodies import land_parquet
 from pipeline.landing.store import MONTH_OUTLOOKS
 from pipeline.models.unpublished import note_months_of_rows
 from pipeline.schema.tables import ALL
@@ -30,7 +31,7 @@ def issue_months(
         (pl.col("issue_date") == clock.now().date()) & pl.col("total_p50_amount").is_not_null()
     )
     if not fresh.is_empty():
-        land_issue(home, clock, run_id, MONTH_OUTLOOKS, fresh)
+        land_parquet(home, clock, run_id, MONTH_OUTLOOKS, fresh)
 
 
 def replay_months(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:

@@ -6,7 +6,6 @@ but was not what people saw. A rebuild reads the rows and lands none.
 
 from __future__ import annotations
 
-import io
 from typing import Final
 
 import duckdb
@@ -14,7 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.landing.own import land_own, read_own
+from pipeline.landing.own import read_own
+from pipeline.landing.parquet_bodies import land_parquet, read_parquet
 from pipeline.landing.store import STATUSES
 from pipeline.schema.tables import ALL
 from pipeline.staging.aliases import Aliases
@@ -37,9 +37,7 @@ def land_statuses(connection: duckdb.DuckDBPyConnection, home: Home, clock: Cloc
         f"WHERE NOT EXISTS (SELECT 1 FROM {_TABLE} AS old WHERE {_SAME_KEY}) ORDER BY account_id, status_date"
     ).pl()
     if not rows.is_empty():
-        body = io.BytesIO()
-        rows.write_parquet(body, compression="zstd")
-        land_own(home, clock, run_id, STATUSES, body.getvalue(), content_type="application/vnd.apache.parquet")
+        land_parquet(home, clock, run_id, STATUSES, rows)
     return rows.height
 
 
@@ -55,10 +53,10 @@ def load_statuses(connection: duckdb.DuckDBPyConnection, batch: pa.Table, aliase
 
 
 def _read(body: bytes) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(io.BytesIO(body)).select(ALL["marts.status_history"].column_names)
-    except pl.exceptions.PolarsError as problem:
-        raise ValueError(type(problem).__name__) from None
+    rows, wanted = read_parquet(body), ALL["marts.status_history"].column_names
+    if missing := set(wanted) - set(rows.columns):
+        raise ValueError(f"no column {', '.join(sorted(missing))}")
+    return rows.select(wanted)
 
 
 def _store(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, fetch_id: str) -> None:
