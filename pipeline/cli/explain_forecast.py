@@ -9,9 +9,8 @@ from typing import Any, Final
 from pipeline.cli.explain import Row, Section
 from pipeline.cli.explain_words import INDENT, cut, money
 from pipeline.cli.terminal import aligned, indented
-from pipeline.forecasts.topup.sentence import when_to_order
-from pipeline.forecasts.topup.topup_plan import last_order_date
 from pipeline.schema.limits import HORIZON_DAYS
+from pipeline.support.order_dates import last_order_date, when_to_order
 from pipeline.support.wording import amount, chance, count, exact_amount, exact_amounts, exact_percent
 
 _METHODS: Final = {

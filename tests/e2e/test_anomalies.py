@@ -9,8 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.forecasts.issues import CONTENT_TYPE
-from pipeline.landing.own import land_own
+from pipeline.landing.parquet_bodies import land_parquet
 from pipeline.landing.store import FORECASTS, OWN, day_folders, each
 from pipeline.orchestration.refresh import rebuild
 from pipeline.support.clock import Clock
@@ -33,9 +32,7 @@ def _land_issues_that_expected_a_thousandth(bench: Bench, account_id: str) -> No
         smaller.with_columns(pl.col("issue_date", "forecast_date") - timedelta(days=back))
         for back in range(1, _DAYS + 1)
     ]
-    landed = io.BytesIO()
-    pl.concat(earlier).write_parquet(landed)
-    land_own(bench.home, Clock(NOW), "r", FORECASTS, landed.getvalue(), content_type=CONTENT_TYPE)
+    land_parquet(bench.home, Clock(NOW), "r", FORECASTS, pl.concat(earlier))
 
 
 def test_a_run_reports_anomalies_fails_nothing_and_a_rebuild_reports_the_same(

@@ -114,6 +114,9 @@ def test_an_amount_has_the_digits_of_its_own_unit_only(world: Workshop) -> None:
             query = f"SELECT {amount}, {unit} FROM {table.full_name} WHERE {amount} IS NOT NULL"
             if "x_CreditPrice" in table.column_names:
                 query += " AND x_CreditPrice IS NULL"
+            if "scope" in table.column_names:
+                # A team's total is of converted amounts; its own test is below.
+                query += " AND scope = 'account'"
             for value, code in world.rows(query):
                 assert _units_in(value) <= {code}, f"{table.full_name}.{amount} is {value} {code}"
 
@@ -169,10 +172,40 @@ def test_sums_in_the_reporting_currency_are_those_of_converted_amounts(world: Wo
     assert counts == [4, 3, 1]
 
 
+def test_the_months_of_a_team_and_of_the_fleet_are_sums_of_converted_amounts(world: Workshop) -> None:
+    spent = dict(
+        world.rows(
+            "SELECT unit_code, spent_amount FROM marts.month_outlook WHERE scope = 'account' AND month_state = 'over'"
+        )
+    )
+    assert set(spent) == set(_SPEND)
+    total = sum(spent[unit] * rate for unit, rate in _CONVERTED.items())
+    rows = world.rows(
+        "SELECT scope, scope_id, spent_amount, unit_code, account_count, converted_account_count "
+        "FROM marts.month_outlook WHERE scope <> 'account' AND month_state = 'over' ORDER BY scope, scope_id"
+    )
+    assert rows == [
+        ("fleet", "*", total, "EUR", 4, 3),
+        ("team", "unassigned", 0, "EUR", 1, 0),
+        ("team", "web", total, "EUR", 3, 3),
+    ]
+    for unit, own, worth in world.rows(
+        "SELECT unit_code, spent_amount, reporting_spent_amount FROM marts.month_outlook WHERE scope = 'account'"
+    ):
+        assert worth == (own * _CONVERTED[unit] if unit in _CONVERTED else None)
+
+
+def test_a_published_status_has_the_converted_balance_of_its_account(world: Workshop) -> None:
+    rows = world.rows("SELECT unit_code, balance_amount, reporting_balance_amount FROM marts.status_history")
+    assert {unit for unit, _, _ in rows} == set(_SPEND)
+    for unit, own, worth in rows:
+        assert worth == (own * _CONVERTED[unit] if unit in _CONVERTED else None)
+
+
 def test_every_reporting_amount_of_a_table_is_looked_at_here() -> None:
     """A new conversion needs its own proof above."""
     looked_at = {"core.spend_daily", "marts.account_status", "marts.spend_monthly", "marts.spend_by_team_monthly",
-                 "marts.fleet_status"}  # fmt: skip
+                 "marts.fleet_status", "marts.month_outlook", "marts.status_history"}  # fmt: skip
     converting = {
         table.full_name
         for table in _TABLES

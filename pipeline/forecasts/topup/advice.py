@@ -15,8 +15,9 @@ from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.engine.passage import passed_by_day, room_above
 from pipeline.forecasts.topup.money import checked, from_float, rounded_up
 from pipeline.forecasts.topup.sentence import advice
-from pipeline.forecasts.topup.topup_plan import Terms, TopUpPlan, last_order_date
+from pipeline.forecasts.topup.topup_plan import Terms, TopUpPlan
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, UNKNOWN_UNIT
+from pipeline.support.order_dates import last_order_date
 
 _DAY: Final = timedelta(days=1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from pipeline.forecasts.topup.money import amount_text, rounded_up
 from pipeline.forecasts.topup.topup_plan import TopUpPlan
 from pipeline.schema.units import UNKNOWN_UNIT
+from pipeline.support.order_dates import when_to_order
 from pipeline.support.wording import amount as money_text
 from pipeline.support.wording import chance, exact_percent
 
@@ -39,15 +39,6 @@ def order_text(found: TopUpPlan) -> str:
     if found.topup_amount > rounded_up(found.needed_amount, found.decimals_count):
         bought += ", the smallest possible order,"
     return bought
-
-
-def when_to_order(last_date: date, today: date, spell: Callable[[date], str] = date.isoformat) -> str:
-    """When to order, given the last day on which an order arrives in time: `by 2026-12-04`, or today, or now."""
-    if today < last_date:
-        return f"by {spell(last_date)}"
-    if today == last_date:
-        return f"today, {spell(last_date)}, the last day to order in time"
-    return f"now: the last day to order in time was {spell(last_date)}"
 
 
 def _none_needed(found: TopUpPlan, today: date) -> str:

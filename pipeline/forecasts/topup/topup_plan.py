@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 from pipeline.forecasts.engine.histories import InputError
 from pipeline.forecasts.topup.money import checked
+from pipeline.support.order_dates import last_order_date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +112,3 @@ class TopUpPlan:
     def last_order_date(self) -> date | None:
         """The last day on which an order arrives in time, which may be past; None if nothing is to be ordered."""
         return None if self.risk_passed_date is None else last_order_date(self.risk_passed_date, self.topup_lead_days)
-
-
-def last_order_date(risk_passed_date: date, lead_days: int) -> date:
-    """The last day on which an order arrives in time: the day before `risk_passed_date`, less the lead time."""
-    return risk_passed_date - timedelta(days=1 + lead_days)
