@@ -110,7 +110,7 @@ def read_running_month(connection: duckdb.DuckDBPyConnection, today: date) -> Ru
     budgets = connection.execute(_BUDGETS, {"first": values["first"]}).fetchall()
     return RunningMonth(
         today=today,
-        accounts=connection.execute(_ACCOUNTS, values).pl(),
-        days=connection.execute(_DAYS, values).pl(),
+        accounts=connection.sql(_ACCOUNTS, params=values).pl(),
+        days=connection.sql(_DAYS, params=values).pl(),
         budgets={(scope, scope_id): Budget(amount, unit) for scope, scope_id, amount, unit in budgets},
     )
