@@ -118,12 +118,19 @@ def test_the_cron_line_prints_nothing_while_all_is_well_and_the_table_when_it_is
 ) -> None:
     (line,) = re.findall(r"^5 \* \* \* \* drawdown (.*)$", (DEPLOY / "crontab.example").read_text(), flags=re.MULTILINE)
     settings = bench.folder / "drawdown.env"
-    settings.write_text("".join(f"{name}={value}\n" for name, value in bench.environment.items()), encoding="utf-8")
-    script = (
-        line.replace("/etc/drawdown.env", str(settings))
-        .replace("cd /opt/drawdown", f"cd {CLONE}")
-        .replace(".venv/bin/drawdown run", f"{sys.executable} -m pipeline.cli run --as-of {NOW.isoformat()}")
-        .replace(".venv/bin/drawdown status", f"{sys.executable} -m pipeline.cli status --as-of {NOW.isoformat()}")
+    settings.write_text("".join(f"{name}='{value}'\n" for name, value in bench.environment.items()), encoding="utf-8")
+    command = bench.folder / "drawdown.sh"
+    command.write_text(
+        (DEPLOY / "drawdown.sh")
+        .read_text(encoding="utf-8")
+        .replace("/etc/drawdown/drawdown.env", str(settings))
+        .replace("cd /var/lib/drawdown", f"cd {CLONE}")
+        .replace("/opt/drawdown/.venv/bin/drawdown", f"{sys.executable} -m pipeline.cli"),
+        encoding="utf-8",
+    )
+    command.chmod(0o755)
+    script = line.replace("/usr/local/bin/drawdown run", f"{command} run --as-of {NOW.isoformat()}").replace(
+        "/usr/local/bin/drawdown status", f"{command} status --as-of {NOW.isoformat()}"
     )
 
     def cron() -> str:
