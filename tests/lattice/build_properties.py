@@ -73,6 +73,8 @@ def nobody_else_differs(built: Built, reference: Built, *, but_forecasts: bool =
         left_out = {column for column in columns if column in _DRAWN_BY_TIME and table.layer in _FROM_FORECASTS}
         if but_forecasts and name == "marts.account_status":
             left_out |= set(columns) - set(_OF_READINGS)
+        if but_forecasts and name == "marts.month_outlook":
+            left_out |= set(columns) - set(_OF_SPEND)
         kept = [place for place, column in enumerate(columns) if column not in left_out]
 
         def own(made: Built, name: str = name, kept: list[int] = kept) -> list[str]:
@@ -95,6 +97,12 @@ _OF_READINGS = (
     "threshold_amount", "unconfirmed_amount", "burn_7d_amount", "burn_28d_amount", "evidence_level", "fetch_id",
 )  # fmt: skip
 
+_OF_SPEND = (
+    "scope", "scope_id", "spend_month", "month_state", "spent_amount", "unit_code", "reporting_spent_amount",
+    "budget_amount", "budget_spent_amount", "open_day_count", "missing_day_count", "account_count",
+    "converted_account_count",
+)  # fmt: skip
+
 
 def _is_ordinary(row: Mapping[str, Any], units: set[str]) -> bool:
     whose = row.get("account_id") or row.get("x_AccountId")
@@ -102,5 +110,7 @@ def _is_ordinary(row: Mapping[str, Any], units: set[str]) -> bool:
         return whose in ORDINARY
     if "team" in row:
         return row["team"] == "ordinary"
+    if "scope" in row:
+        return {"account": row["scope_id"] in ORDINARY, "team": row["scope_id"] == "ordinary"}.get(row["scope"], False)
     # There are rates for the units of existing accounts.
     return "unit_code" not in row or row["unit_code"] in units
