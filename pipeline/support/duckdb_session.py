@@ -13,6 +13,9 @@ def set_session(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would draw it on stdout.
     connection.execute("SET enable_progress_bar = false")
+    # Where DuckDB expects few rows, it compares each with all of the other side. Behind a join with a range of months
+    # its expectation is wrong by orders of magnitude: 300,000 entries took 15 s instead of 0.1 s.
+    connection.execute("SET asof_loop_join_threshold = 0")
 
 
 @contextlib.contextmanager

@@ -80,8 +80,6 @@ class _Plan:
 
 
 def _planned(connection: duckdb.DuckDBPyConnection, select: str) -> Mapping[str, Any]:
-    # Of few rows, DuckDB makes a loop of what is a join by order of many.
-    connection.execute("SET asof_loop_join_threshold = 0")
     ((_, text),) = connection.execute(f"EXPLAIN (FORMAT JSON) {select}").fetchall()
     (root,) = json.loads(text)
     return root  # type: ignore[no-any-return]
