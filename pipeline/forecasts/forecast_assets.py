@@ -18,6 +18,8 @@ from pipeline.warehouse.writer import Warehouse
 if TYPE_CHECKING:
     import polars as pl
 
+    from pipeline.forecasts.engine import Paths
+
 _FORECASTS = of_layer("forecasts")
 _READ = sorted(
     {
@@ -29,6 +31,7 @@ _READ = sorted(
 )
 _ANOMALIES = ALL["forecasts.anomalies"]
 _MONTH = ALL["forecasts.current_month_outlook"]
+_HEADROOM = ALL["forecasts.current_spend_headroom"]
 _CURRENT = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_plan"))
 
 
@@ -57,6 +60,7 @@ def forecasts(
     from pipeline.forecasts.month_inputs import read_running_month
     from pipeline.forecasts.month_issues import issue_months, replay_months
     from pipeline.forecasts.month_outlook import MonthOutlooks
+    from pipeline.forecasts.spend_headroom import SpendHeadroom, read_accounts
 
     with readable_failures():
         connection = warehouse.connection
@@ -69,7 +73,7 @@ def forecasts(
             replay_backtest(connection, home.landing, warehouse.known_at)
         inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
         broken: list[quarantine.Broken] = []
-        account_forecasts = months = None
+        account_forecasts = months = headrooms = None
         if as_of is not None:
             inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
             failed: dict[str, str] = {}
@@ -78,31 +82,37 @@ def forecasts(
                 failed[account_id] = type(problem).__name__
 
             running = read_running_month(connection, as_of)
+            accounts = read_accounts(connection)
 
-            def forecast_without(left_out: Collection[str]) -> "tuple[pl.DataFrame, pl.DataFrame]":
-                outlooks = MonthOutlooks(running)
-                rows = forecast_accounts(inputs.without(left_out), on_failure=forecast_fails, on_paths=outlooks.add)
-                return rows, outlooks.frame()
+            def forecast_without(left_out: Collection[str]) -> "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]":
+                outlooks, affordable = MonthOutlooks(running), SpendHeadroom(inputs, accounts)
+
+                def collect(paths: "Paths") -> None:
+                    outlooks.add(paths)
+                    affordable.add(paths)
+
+                rows = forecast_accounts(inputs.without(left_out), on_failure=forecast_fails, on_paths=collect)
+                return rows, outlooks.frame(), affordable.frame()
 
             # If one account fails, the others keep what they learn from each other. If all fail together, `isolate`
             # finds the cause by leaving accounts out.
             found, broken = quarantine.isolate(forecast_without, inputs.account_ids, "the forecast")
-            account_forecasts, months = found
+            account_forecasts, months, headrooms = found
             broken += [quarantine.Broken(each, f"the forecast fails with {name}") for each, name in failed.items()]
         kept = inherited | {each.account_id for each in broken}
         current = warehouse.home.current if warehouse.known_at is None else None
         with quarantine.last_published(connection, current) as last:
             with warehouse.transaction():
                 quarantine.record(connection, _CURRENT[0].full_name, broken)
-                for table in (*_CURRENT, _MONTH):
+                for table, rows in ((_CURRENT[0], None), (_CURRENT[1], None), (_MONTH, months), (_HEADROOM, headrooms)):
                     connection.execute(f"DELETE FROM {table.full_name}")
-                if months is not None:
-                    connection.register("months", months)
-                    connection.execute(f"INSERT INTO {_MONTH.full_name} BY NAME SELECT * FROM months")
-                    connection.unregister("months")
-                    if not warehouse.is_replay:
-                        issue_months(connection, home, clock, context.run.run_id, months)
-                        replay_months(connection, home.landing, warehouse.known_at)
+                    if rows is not None:
+                        connection.register("incoming", rows)
+                        connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM incoming")
+                        connection.unregister("incoming")
+                if months is not None and not warehouse.is_replay:
+                    issue_months(connection, home, clock, context.run.run_id, months)
+                    replay_months(connection, home.landing, warehouse.known_at)
                 if account_forecasts is not None:
                     connection.register("account_forecasts", account_forecasts)
                     for table, select in zip(
@@ -113,7 +123,7 @@ def forecasts(
                     if not warehouse.is_replay:
                         issued = issue(connection, home, clock, context.run.run_id, account_forecasts)
                         replay(connection, home.landing, warehouse.known_at)
-                for table in _CURRENT:
+                for table in (*_CURRENT, _HEADROOM):
                     quarantine.keep_last(connection, table, kept, last)
             with warehouse.transaction():
                 rebuild_anomalies(connection)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,50 @@ def test_a_currency_is_converted_by_rates_and_by_the_price_of_a_credit(desk: Des
     done = desk("afford", "vpsbg-main", "1", "--unit", "usd", *AS_OF)
     assert done.returncode == 0
     assert "1.00 USD at the exchange rate of 2026-" in " ".join(done.stdout.split())
+
+
+@pytest.fixture(scope="session")
+def headroom(built: Built) -> list[dict[str, Any]]:
+    """Rows of forecasts.current_spend_headroom."""
+    rows = json.loads(built.desk("sql", "FROM forecasts.current_spend_headroom", "--format", "json").stdout)
+    assert isinstance(rows, list)
+    return rows
+
+
+def test_the_table_has_the_largest_amounts_to_which_the_answer_is_yes(
+    desk: Desk, headroom: list[dict[str, Any]]
+) -> None:
+    asked = 0
+    for row in headroom:
+        # Two horizons and risks of each account: an answer takes a second.
+        if (row["horizon_days"], row["accepted_probability"]) not in ((7, 0.05), (90, 0.2)):
+            continue
+        risk = ("--risk", str(row["accepted_probability"]), "--from", row["from_date"], "--to", row["to_date"])
+        if row["headroom_code"] == "no_forecast":
+            assert desk("afford", row["account_id"], "0", *risk, *AS_OF).returncode == 1
+            continue
+        kept = _record(desk, row["account_id"], str(row["headroom_amount"]), *risk)
+        assert kept["without_probability"] == row["depleted_probability"]
+        assert (kept["answer"] == "yes") == (row["headroom_code"] != "risk_exceeded")
+        if row["headroom_code"] == "largest":
+            step = 1 if row["unit_code"] == "voxpria-credit" else 0.01
+            more = Decimal(str(row["headroom_amount"])) + Decimal(str(step))
+            assert _record(desk, row["account_id"], str(more), *risk)["answer"] != "yes"
+            asked += 1
+    assert asked > 3
+
+
+def test_every_account_has_a_row_for_each_horizon_and_risk(desk: Desk, headroom: list[dict[str, Any]]) -> None:
+    accounts = json.loads(
+        desk("sql", "SELECT account_id FROM core.accounts WHERE is_configured", "--format", "json").stdout
+    )
+    assert len(headroom) == 20 * len(accounts)
+    assert {row["from_date"] for row in headroom} == {(NOW + timedelta(days=1)).date().isoformat()}
+    for row in headroom:
+        last = NOW.date() + timedelta(days=int(row["horizon_days"]) - 1)
+        assert row["to_date"] == last.isoformat()
+        is_known = row["headroom_code"] not in ("no_forecast", "beyond_forecast")
+        assert (row["headroom_amount"] is not None, row["depleted_probability"] is not None) == (is_known, is_known)
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,9 @@ def summarize(
     passed = np.full((len(with_balance), 2, horizon), np.nan)
     for number, spend in enumerate(simulated):
         daily[number] = quantiles_of(spend.amounts, quantiles)
-        if on_paths is not None:
-            on_paths(paths_of(regimes, spend))
         sums = np.cumsum(spend.amounts, axis=0)
+        if on_paths is not None:
+            on_paths(paths_of(regimes, spend, sums))
         total[number] = quantiles_of(sums, quantiles)
         if spend.row in place:
             balance, threshold = float(histories.balances[spend.row]), float(histories.thresholds[spend.row])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
@@ -65,6 +65,13 @@ class Paths:
     `as_of`."""
     charges: Floats
     """(horizon,): the known charges that `amounts` includes."""
+    _sums: list[Floats] = field(init=False, default_factory=list, repr=False, compare=False)
+
+    def sums(self) -> Floats:
+        """Return (horizon, paths): spend from the first day to the end of each. Computed once, not to be changed."""
+        if not self._sums:
+            self._sums.append(np.cumsum(self.amounts, axis=1).T)
+        return self._sums[0]
 
     def dates(self) -> list[date]:
         """Return the days of the columns."""
@@ -87,10 +94,10 @@ def simulated_spend(
         yield SimulatedSpend(row=model.row, amounts=amounts + histories.charges[model.row][:, None])
 
 
-def paths_of(regimes: Regimes, simulated: SimulatedSpend) -> Paths:
-    """Return an account's paths in the layout of Paths; the amounts are a copy."""
+def paths_of(regimes: Regimes, simulated: SimulatedSpend, sums: Floats | None = None) -> Paths:
+    """Return an account's paths in the layout of Paths; the amounts are a copy. `sums` are theirs, if known already."""
     row, histories = simulated.row, regimes.histories
-    return Paths(
+    paths = Paths(
         account_id=histories.ids[row],
         as_of=histories.as_of,
         method=regimes.methods[row],
@@ -98,6 +105,9 @@ def paths_of(regimes: Regimes, simulated: SimulatedSpend) -> Paths:
         amounts=np.ascontiguousarray(simulated.amounts.T),
         charges=histories.charges[row],
     )
+    if sums is not None:
+        paths._sums.append(sums)
+    return paths
 
 
 def _draw_blocks(model: BlockModel, pool: Pool, rng: np.random.Generator, draws: Draws) -> Floats:

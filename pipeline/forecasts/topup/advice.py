@@ -82,7 +82,7 @@ def _plan(
             f"what is ordered on {issue_date} arrives {lead.days} days later; the paths end {horizon_date}"
         )
 
-    sums = np.cumsum(paths.amounts, axis=1).T
+    sums = paths.sums()
     dry = passed_by_day(sums, float(balance))
     beyond = np.flatnonzero(dry > terms.risk)
     passed = paths.as_of + (int(beyond[0]) + 1) * _DAY if len(beyond) else None

@@ -38,6 +38,12 @@ class Rule:
             if value is not None:
                 checked(value, name)
 
+    @property
+    def can_be_modelled(self) -> bool:
+        """Whether top-ups are on, and stated completely enough to be followed on a path."""
+        trigger, amount = self.threshold_amount, self.topup_amount
+        return self.is_on and trigger is not None and amount is not None and amount > 0 and trigger >= 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoTopUps:

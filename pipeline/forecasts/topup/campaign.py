@@ -127,4 +127,4 @@ def afford(
 
 
 def _dry(paths: Paths, balance: Decimal) -> float:
-    return float(passed_by_day(np.cumsum(paths.amounts, axis=1).T, float(balance))[-1])
+    return float(passed_by_day(paths.sums(), float(balance))[-1])
