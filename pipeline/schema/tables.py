@@ -97,6 +97,8 @@ class Table:
     follows: Mapping[str, Reach] = field(default_factory=dict)
     """For a monthly table in place of `reach`: by the name of each monthly table or view that it reads, how far around
     the months in which rows of that table have changed its own rows may differ."""
+    includes_quarantined: bool = False
+    """Whether it is computed for accounts in quarantine, too: its inputs have what is published of them."""
     owes_all: bool = False
     """For a table that is rebuilt completely: if rows differ, all months become dirty in the monthly tables that read
     them. So its rows must rarely change."""
@@ -167,6 +169,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     holds_on: bool = False
     reach: dict[str, Reach] = {}
     follows: dict[str, Reach] = {}
+    includes_quarantined: bool = False
     owes_all: bool = False
     made_from: list[str] = []
     is_bookkeeping: bool = False
@@ -245,6 +248,7 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
         holds_on=read.holds_on,
         reach=read.reach,
         follows=read.follows,
+        includes_quarantined=read.includes_quarantined,
         owes_all=read.owes_all,
         made_from=tuple(read.made_from),
         is_bookkeeping=read.is_bookkeeping,

@@ -24,6 +24,8 @@ from pipeline.support.home import Home
 _TABLE: Final = "staging.published_statuses"
 _KEY: Final = ("account_id", "status_date")
 _SAME_KEY: Final = " AND ".join(f"old.{name} = new.{name}" for name in _KEY)
+_LATER: Final = {"reason_code": pl.String(), "stale_code": pl.String()}
+"""Columns that rows of earlier versions do not have."""
 _COLUMNS: Final = ", ".join(ALL["marts.status_history"].column_names)
 
 
@@ -54,6 +56,9 @@ def load_statuses(connection: duckdb.DuckDBPyConnection, batch: pa.Table, aliase
 
 def _read(body: bytes) -> pl.DataFrame:
     rows, wanted = read_parquet(body), ALL["marts.status_history"].column_names
+    rows = rows.with_columns(
+        pl.lit(None, kind).alias(name) for name, kind in _LATER.items() if name not in rows.columns
+    )
     if missing := set(wanted) - set(rows.columns):
         raise ValueError(f"no column {', '.join(sorted(missing))}")
     return rows.select(wanted)

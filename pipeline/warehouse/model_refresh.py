@@ -44,7 +44,7 @@ def refresh_model(warehouse: Warehouse, model: Model) -> Refreshed:
     Raises DrawdownError or duckdb.Error for an error that no account causes.
     """
     connection, table = warehouse.connection, model.table
-    inherited = quarantine.upstream(connection, table.full_name)
+    inherited = set() if table.includes_quarantined else quarantine.upstream(connection, table.full_name)
     own: set[Broken] = set()
     done = None
     # Committed before, so that the search for an account at fault covers all dirty months.

@@ -14,7 +14,7 @@ from tests.e2e.conftest import NOW
 from tests.sandbox_faults import Sandbox
 
 _NOW_KNOWN = """
-SELECT account_id, severity, reading_state, balance_amount, unit_code, observed_at_utc, runway_days, runway_p10_date,
+SELECT account_id, severity, reading_state, reason_code, stale_code, balance_amount, unit_code, observed_at_utc, runway_days, runway_p10_date,
     runway_p50_date, runway_p90_date, depleted_7d_probability, depleted_30d_probability, reporting_balance_amount,
     reporting_unit_code
 FROM marts.account_status ORDER BY account_id

@@ -245,6 +245,39 @@ def test_an_account_without_published_rows_has_one_row_with_the_reason(tmp_path:
     assert bench.rows("SELECT account_id FROM core.balance_bridge GROUP BY 1") == [("even",)]
 
 
+_HISTORY = """
+SELECT status_date, severity, reading_state, reason_code, stale_code, balance_amount FROM marts.status_history
+WHERE account_id = 'odd' ORDER BY status_date
+"""
+
+
+def test_a_day_in_quarantine_has_the_status_that_was_published(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TWO)
+    days = [NOW + timedelta(days=day) for day in range(4)]
+
+    def go_on(day: datetime) -> list[tuple[Any, ...]]:
+        _write(bench, day)
+        bench.run(day)
+        return bench.rows(
+            "SELECT DATE '" + day.date().isoformat() + "', severity, reading_state, reason_code, stale_code, "
+            "balance_amount FROM marts.account_status WHERE account_id = 'odd'"
+        )
+
+    with _select("core.balance_snapshots", _replaced("odd", "fetch_id", "null")):
+        never = go_on(days[0])
+    good = go_on(days[1])
+    with _select("core.spend_daily", _replaced("odd", "basis", "null")):
+        kept = go_on(days[2])
+    healed = go_on(days[3])
+    assert never[0][1:] == ("unknown", "unknown", "quarantined", None, None)
+    assert kept[0][1:] == (good[0][1], "stale", good[0][3], "quarantined", good[0][5])
+    assert healed[0][2] == "fresh"
+    published = bench.rows(_HISTORY)
+    assert published == [*never, *good, *kept, *healed]
+    rebuild(bench.home)
+    assert bench.rows(_HISTORY) == published
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(tmp_path_factory.mktemp("built"), TWO)

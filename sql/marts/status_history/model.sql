@@ -28,6 +28,8 @@ select
     -- how urgent it was
     severity,
     reading_state,
+    reason_code,
+    stale_code,
 
     -- the balance
     balance_amount,
@@ -53,6 +55,8 @@ select
     current_statuses.as_of_utc,
     current_statuses.severity,
     current_statuses.reading_state,
+    current_statuses.reason_code,
+    current_statuses.stale_code,
     current_statuses.balance_amount,
     current_statuses.unit_code,
     current_statuses.observed_at_utc,
