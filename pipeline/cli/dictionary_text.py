@@ -16,29 +16,52 @@ _WIDEST_LIST: Final = 120
 """The same of the list of columns, whose lines are not read from end to end."""
 _LEAST_MEANING: Final = 30
 """Columns of a terminal that a meaning gets, however long the names are."""
+_SCREEN: Final = 40
+"""Lines that a table's list may have."""
 
 
-def show(name: str, output_format: str, *, is_full: bool = False) -> None:
+def show(name: str, output_format: str, *, text: str = "", is_full: bool = False) -> None:
     """Print the tables that a name selects; UsageError for an unknown name or format.
 
-    A single table is a list with a line for each column, or with `is_full` everything that is known of them.
+    A single table is a list that fits a screen, or with `is_full` everything that is known of its columns; with `text`
+    everything that is known of the columns with this text in their name.
     """
     if output_format not in FORMATS:
         raise UsageError(f"--format {output_format}: known formats are {', '.join(FORMATS)}")
     tables = find(name)
-    if output_format == "json":
-        from pipeline.cli.terminal import write_json
-
-        records = [
-            entry.to_record() | {"allowed_values": list(entry.column.column.allowed)} for entry in entries(tables)
-        ]
-        write_json(list(records[0]), [list(record.values()) for record in records])
+    if text:
+        _print_columns(tables, text, output_format)
+    elif output_format == "json":
+        _print_json(entries(tables))
     elif output_format == "markdown":
         print(markdown(name))
     elif len(tables) == 1 and not is_full:
         _print_list(tables[0])
     else:
         _print(tables, is_whole=is_full)
+
+
+def _print_json(found: Sequence[DictionaryEntry]) -> None:
+    from pipeline.cli.terminal import write_json
+
+    records = [entry.to_record() | {"allowed_values": list(entry.column.column.allowed)} for entry in found]
+    write_json(list(records[0]), [list(record.values()) for record in records])
+
+
+def _print_columns(tables: tuple[Table, ...], text: str, output_format: str) -> None:
+    from pipeline.cli.terminal import console
+
+    if len(tables) != 1 or output_format == "markdown":
+        raise UsageError("COLUMN needs one table, as a table or as JSON: drawdown dictionary TABLE COLUMN")
+    found = [entry for entry in entries(tables) if text.lower() in entry.column.name.lower()]
+    if not found:
+        name = tables[0].full_name
+        raise UsageError(f"{name} has no column with {text!r} in its name; `drawdown dictionary {name}` lists them")
+    if output_format == "json":
+        _print_json(found)
+    else:
+        width = min(console().width, _MAX_WIDTH)
+        print("\n\n".join("\n".join(_lines(entry, width)) for entry in found))
 
 
 def _print(tables: tuple[Table, ...], *, is_whole: bool) -> None:
@@ -90,15 +113,40 @@ def _print_list(table: Table) -> None:
     from pipeline.cli.terminal import console
 
     width = min(console().width, _WIDEST_LIST)
-    head = [table.full_name, *_head(table, min(width, _MAX_WIDTH)), ""]
-    foot = "?: may be NULL. --full prints units, sources and complete texts."
-    print("\n".join([*head, *_list(entries((table,)), width), "", foot]))
+    head = "\n".join([table.full_name, *_head(table, min(width, _MAX_WIDTH)), ""]).split("\n")
+    found = entries((table,))
+    shown = _list(found, width)
+    foot = [
+        "?: may be NULL. --full prints units, sources and complete texts;",
+        "`drawdown dictionary TABLE COLUMN` prints them for matching columns.",
+    ]
+    # The longest list that leaves room for the names of all further columns.
+    room, count = _SCREEN - len(head) - len(foot) - 1, len(found)
+    while count and len(shown) > room:
+        count -= 1
+        shown = [*_list(found[:count], width), *_further(found[count:], width)]
+    print("\n".join([*head, *shown, "", *foot]))
+
+
+def _further(columns: Sequence[DictionaryEntry], width: int) -> list[str]:
+    """Names of columns, with the allowed values of those that have any."""
+    listed = [entry for entry in columns if entry.column.column.allowed]
+    named = [entry.column.name for entry in columns if not entry.column.column.allowed]
+    lines = ["", f"{len(named)} more columns: {', '.join(named)}"] if named else [""]
+    lines += [f"{entry.column.name}: {' | '.join(entry.column.column.allowed)}" for entry in listed]
+    return [line for each in lines for line in (_wrapped(each, width, "  ") or [""])]
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _list(columns: Sequence[DictionaryEntry], width: int) -> list[str]:
     """A line for each column: name, type and meaning, or its allowed values instead."""
-    import textwrap
-
+    if not columns:
+        return []
     # Names of an extreme length do not move the meanings of all others.
     longest = width - _LEAST_MEANING - 10
     names = max((len(entry.column.name) for entry in columns if len(entry.column.name) <= longest), default=0)
@@ -109,7 +157,7 @@ def _list(columns: Sequence[DictionaryEntry], width: int) -> list[str]:
         room = width - len(start)
         allowed = entry.column.column.allowed
         if allowed:
-            wrapped = textwrap.wrap(" | ".join(allowed), room, break_long_words=False, break_on_hyphens=False)
+            wrapped = _wrapped(" | ".join(allowed), room)
             lines += [start + wrapped[0], *(" " * len(start) + more for more in wrapped[1:])]
         else:
             lines.append(start + _cut(entry.column.column.doc, room))

@@ -212,6 +212,12 @@ def dictionary(
             autocompletion=completion.tables,
         ),
     ] = "",
+    column: Annotated[
+        str,
+        typer.Argument(
+            metavar="COLUMN", help="Print only columns with this text in their name, completely.", show_default=False
+        ),
+    ] = "",
     as_json: Json = False,
     output_format: Annotated[
         str,
@@ -227,7 +233,7 @@ def dictionary(
     """Describe every published table and column: key, type, unit, meaning, and source."""
     from pipeline.cli.dictionary_text import show
 
-    show(table, "json" if as_json else output_format, is_full=is_full)
+    show(table, "json" if as_json else output_format, text=column, is_full=is_full)
 
 
 @app.command()

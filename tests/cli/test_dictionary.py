@@ -1,6 +1,7 @@
 """`drawdown dictionary`: every table and column, without a build."""
 
 import json
+import re
 
 import pytest
 
@@ -44,16 +45,36 @@ def test_a_table_shows_its_columns_and_their_sources(desk: Desk) -> None:
 
 @pytest.mark.parametrize("width", ["80", "100", "120"])
 def test_a_table_is_a_list_that_fits_a_screen(desk: Desk, width: str) -> None:
-    for table in published():
+    for table in ALL.values() if width == "80" else published():
         name, done = table.full_name, desk.here("dictionary", table.full_name, COLUMNS=width)
         lines = done.stdout.splitlines()
         assert (done.returncode, done.stderr) == (0, "")
         assert max(map(len, lines)) <= int(width), name
-        # A table with more columns than a screen has lines cannot fit.
-        assert len(lines) <= 40 or len(table.columns) > 28, name
-        described = [line.split() for line in lines if line and line[0] != " "]
-        shown = [words[0] for words in described if words[0] in {column.name for column in table.columns}]
-        assert shown == [column.name for column in table.columns], name
+        assert len(lines) <= 40, name
+        # All columns in their order, or the first ones and the names of the rest; each with its allowed values.
+        words, names = " ".join(done.stdout.split()), [column.name for column in table.columns]
+        list_end = next(
+            (place for place, line in enumerate(lines) if re.match(r"\d+ more columns: ", line)), len(lines)
+        )
+        first = [line.split()[0] for line in lines[:list_end] if line and line[0] != " "]
+        shown = [each for each in first if each in names]
+        assert shown == names[: len(shown)], name
+        assert len(shown) == len(names) or (list_end < len(lines) and len(lines) > 35), name
+        further = re.split(r"[^A-Za-z0-9_]+", " ".join(lines[list_end:]))
+        for column in table.columns[len(shown) :]:
+            assert column.name in further, (name, column.name)
+        for column in table.columns:
+            assert " | ".join(column.column.allowed) in words, (name, column.name)
+
+
+def test_columns_are_found_by_a_text_in_their_name(desk: Desk) -> None:
+    done = desk.here("dictionary", "account_status", "RUNWAY_P")
+    assert [block.split("  ")[0] for block in done.stdout.split("\n\n")] == [
+        "runway_p10_date", "runway_p50_date", "runway_p90_date"
+    ]  # fmt: skip
+    assert done.stdout.startswith("runway_p10_date  DATE, UTC day, may be NULL\n")
+    as_json = json.loads(desk.here("dictionary", "account_status", "runway_p", "--json").stdout)
+    assert [each["column_name"] for each in as_json] == ["runway_p10_date", "runway_p50_date", "runway_p90_date"]
 
 
 def test_columns_with_allowed_values_list_them(desk: Desk) -> None:
@@ -94,6 +115,11 @@ def test_markdown_is_a_page(desk: Desk) -> None:
             "there is no table 'spend_dayly'; did you mean core.spend_daily or marts.spend_monthly? "
             "`drawdown dictionary` lists them all",
         ),
+        (
+            ["core.fx_rates", "zzz"],
+            "core.fx_rates has no column with 'zzz' in its name; `drawdown dictionary core.fx_rates` lists them",
+        ),
+        (["core", "rate"], "COLUMN needs one table, as a table or as JSON: drawdown dictionary TABLE COLUMN"),
         (["zzz"], "there is no table 'zzz'; `drawdown dictionary` lists them all"),
         (["--format", "csv"], "--format csv: known formats are table, json, markdown"),
     ],
