@@ -35,7 +35,12 @@ def land(workshop: Workshop, *, credit_price: str | None = "0.10") -> None:
     """Land the three vendors' answers at FIRST and at LAST."""
     workshop.landing.run(
         {
-            "ledger": {"vendor": "vpsbg", "team": "web", "tags": {"product": "shop"}},
+            "ledger": {
+                "vendor": "vpsbg",
+                "team": "web",
+                "tags": {"product": "shop"},
+                "monthly_budgets": [{"from_date": "1970-01-01", "budget_amount": "100", "unit_code": None}],
+            },
             "days": {"vendor": "voxpria"}
             | ({"credit_price_amount": credit_price, "credit_price_unit_code": "USD"} if credit_price else {}),
             "balances": {"vendor": "hyperstack"},

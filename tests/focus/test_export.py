@@ -145,7 +145,7 @@ def test_texts_of_owner_and_vendor_are_kept(folder: Path) -> None:
     rows = {row["x_ChargeId"]: row for row in _rows(folder / "focus_cost_and_usage")}
 
     assert rows["entry/t0"]["ChargeDescription"] == 'Card, "main"\\nsecond line'
-    assert rows["entry/t0"]["Tags"] == '{"team":"web","product":"shop"}'
+    assert rows["entry/t0"]["Tags"] == '{"team":"web","drawdown:account-budget":"ledger","product":"shop"}'
     assert rows["usage/2026-03-05"]["Tags"] == ""
 
 

@@ -36,6 +36,14 @@ payers as (
     where payments.payment_status = 'settled' and coalesce(evidence.basis, 'balance') <> 'ledger'
 ),
 
+budgeted as (
+    select
+        scope,
+        scope_id
+    from staging.budgets
+    group by scope, scope_id
+),
+
 named as (
     select
         accounts.*,
@@ -88,12 +96,19 @@ select
         when accounts.known_unit_code like '%-%' then coalesce(accounts.PricingCurrency, accounts.known_unit_code)
         else accounts.known_unit_code
     end as PricingCurrency,
-    -- A tag that the owner named `team` is what it says.
+    -- Merging leaves out what is NULL. A tag of the owner's own is what it says, whatever its name.
     nullif(
-        case
-            when accounts.team is null then accounts.tags
-            else cast(json_merge_patch(json_object('team', accounts.team), cast(accounts.tags as json)) as varchar)
-        end,
+        cast(
+            json_merge_patch(
+                cast('{}' as json),
+                json_object(
+                    'team', accounts.team,
+                    'drawdown:account-budget', own_budgets.scope_id,
+                    'drawdown:team-budget', team_budgets.scope_id
+                ),
+                cast(accounts.tags as json)
+            ) as varchar
+        ),
         '{}'
     ) as focus_tags
 from named as accounts
@@ -102,3 +117,6 @@ left join core.ledger_periods as periods on accounts.account_id = periods.accoun
 left join evidence on accounts.account_id = evidence.account_id
 left join payers on accounts.account_id = payers.account_id
 left join prices on accounts.account_id = prices.account_id
+left join budgeted as own_budgets on own_budgets.scope = 'account' and accounts.account_id = own_budgets.scope_id
+left join budgeted as team_budgets
+    on team_budgets.scope = 'team' and coalesce(accounts.team, 'unassigned') = team_budgets.scope_id
