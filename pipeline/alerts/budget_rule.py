@@ -97,4 +97,6 @@ def _expected(row: Mapping[str, Any]) -> str | None:
             return None
         low, high = amount(row["total_p10_amount"]), amount(row["total_p90_amount"])
         return f"{amount(row['total_p50_amount'], unit)} (80 %: {low} to {high})"
-    return amount(row["reporting_total_p50_amount"], unit) if row["reporting_total_p50_amount"] is not None else None
+    if unit != row["reporting_unit_code"] or row["reporting_total_p50_amount"] is None:
+        return None
+    return amount(row["reporting_total_p50_amount"], unit)

@@ -31,7 +31,7 @@ def issue_months(
         (pl.col("issue_date") == clock.now().date()) & pl.col("total_p50_amount").is_not_null()
     )
     if not fresh.is_empty():
-        land_parquet(home, clock, run_id, MONTH_OUTLOOKS, fresh)
+        land_parquet(home, clock, run_id, MONTH_OUTLOOKS, fresh.select(*SCHEMA))
 
 
 def replay_months(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:

@@ -55,6 +55,8 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     "forecast_account_count": pl.Int64(),
     "converted_account_count": pl.Int64(),
 }
+"""Columns of an issue."""
+_CURRENT: Final = SCHEMA | {"budget_fx_rate_date": pl.Date()}
 
 
 @dataclass(slots=True)
@@ -99,6 +101,8 @@ class _KnownDays:
     amounts: Floats
     reporting: Floats
     """0 where an amount cannot be converted."""
+    in_budget: Floats
+    """In the currency of a budget, if that is a third one; 0 where an amount cannot be converted."""
     is_complete: NDArray[np.bool_]
 
     @classmethod
@@ -113,6 +117,7 @@ class _KnownDays:
             places=days["spend_date"].dt.day().cast(pl.Int64).to_numpy() - 1,
             amounts=days["spend_amount"].to_numpy(),
             reporting=days["reporting_amount"].fill_null(0.0).to_numpy(),
+            in_budget=days["budget_amount"].fill_null(0.0).to_numpy(),
             is_complete=days["is_complete"].to_numpy(),
         )
 
@@ -161,7 +166,7 @@ class MonthOutlooks:
             return
         group.converted += 1
         group.total.spent = _sum(group.total.spent, spent, fact["other_reporting_amount"])
-        group.total.known += self._reporting_known(fact["account_id"])
+        group.total.known += self._known_days(fact["account_id"], self._days.reporting)
         group.total.known[0] += float(fact["other_reporting_amount"])
 
     def _reporting_spent(self, fact: Mapping[str, Any]) -> Decimal | None:
@@ -190,12 +195,12 @@ class MonthOutlooks:
         is_open[:first_place] = False
         return known, least, is_open, first_place
 
-    def _reporting_known(self, account_id: str) -> Floats:
-        """Return (days,): spend of complete days in the reporting currency."""
+    def _known_days(self, account_id: str, amounts: Floats) -> Floats:
+        """Return (days,): spend of an account's complete days; `amounts` are those of all accounts' known days."""
         known = np.zeros(self._length)
         own = self._days.spans.get(account_id, slice(0))
         whole = self._days.is_complete[own]
-        known[self._days.places[own][whole]] = self._days.reporting[own][whole]
+        known[self._days.places[own][whole]] = amounts[own][whole]
         return known
 
     def add(self, paths: Paths) -> None:
@@ -217,9 +222,9 @@ class MonthOutlooks:
                 group.total.paths = more if group.total.paths is None else group.total.paths + more
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows, as SCHEMA, by scope and scope_id."""
+        """Return the rows, as SCHEMA with budget_fx_rate_date, by scope and scope_id."""
         rows = [*self._rows.values(), *self._group_rows()]
-        return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("scope", "scope_id")
+        return pl.DataFrame(rows, schema=_CURRENT, orient="row").sort("scope", "scope_id")
 
     def _account_row(
         self, fact: Mapping[str, Any], total: _Total, is_open: NDArray[np.bool_], missing: int
@@ -235,10 +240,15 @@ class MonthOutlooks:
         if budget is not None and budget.unit_code == unit:
             row |= self._against(total, budget)
         elif budget is not None and budget.unit_code == reporting and spent is not None:
-            converted = _Total(spent, self._reporting_known(account_id))
+            converted = _Total(spent, self._known_days(account_id, self._days.reporting))
             if total.paths is not None and fact["rate"] is not None:
                 converted.paths = total.paths * fact["rate"]
             row |= self._against(converted, budget)
+        elif budget is not None and fact["budget_spent_amount"] is not None:
+            converted = _Total(fact["budget_spent_amount"], self._known_days(account_id, self._days.in_budget))
+            if total.paths is not None and fact["rate"] is not None:
+                converted.paths = total.paths * (fact["rate"] * fact["budget_rate"])
+            row |= self._against(converted, budget) | {"budget_fx_rate_date": fact["budget_fx_rate_date"]}
         elif budget is not None:
             row |= {"budget_amount": budget.amount, "budget_unit_code": budget.unit_code}
         return row | {
@@ -268,7 +278,7 @@ class MonthOutlooks:
             yield row
 
     def _row(self, scope: str, scope_id: str, total: _Total, unit: str, reporting: str) -> dict[str, Any]:
-        row: dict[str, Any] = dict.fromkeys(SCHEMA)
+        row: dict[str, Any] = dict.fromkeys(_CURRENT)
         row |= {
             "scope": scope,
             "scope_id": scope_id,

@@ -95,7 +95,8 @@ def test_without_a_forecast_nothing_is_known_until_the_budget_is_spent(connectio
 def test_an_account_is_judged_by_its_own_reading_and_in_the_unit_of_its_budget(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    _insert(connection, scope="account", scope_id="main", unit_code="INR", reporting_total_p50_amount=Decimal(311))
+    account = {"scope": "account", "scope_id": "main", "unit_code": "INR", "reporting_total_p50_amount": Decimal(311)}
+    _insert(connection, **account, reporting_unit_code="EUR")
     connection.execute(
         "INSERT INTO marts.account_status (account_id, reading_state, observed_at_utc) VALUES ('main', 'stale', ?)",
         [NOW],
@@ -103,6 +104,10 @@ def test_an_account_is_judged_by_its_own_reading_and_in_the_unit_of_its_budget(
     found = _one(connection)
     assert (found.account_id, found.is_fresh, found.read_at) == ("main", False, NOW)
     assert "and 311.00 EUR is expected by its end" in found.message
+    # The month's end is not known in a third currency.
+    connection.execute("DELETE FROM forecasts.current_month_outlook")
+    _insert(connection, **account, reporting_unit_code="USD")
+    assert "EUR was spent on its complete days." in _one(connection).message
 
 
 def test_months_without_a_budget_are_not_judged(connection: duckdb.DuckDBPyConnection) -> None:

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.bench import Bench
 from tests.sandbox_faults import start
 
@@ -13,6 +15,18 @@ NOW = datetime(2026, 3, 16, 9, tzinfo=UTC)
 _TEAMS = """
 [teams.voice]
 monthly_budget_amount = "1"
+"""
+# Its credits cost dollars, and totals are in euros.
+_THIRD = 'monthly_budget_amount = "1000000"\nmonthly_budget_unit = "GBP"\n'
+_IN_POUNDS = """
+SELECT sum(spend.spend_amount * 0.10 / dollar.eur_rate * pound.eur_rate) FROM core.spend_daily AS spend
+ASOF JOIN (FROM core.fx_rates WHERE unit_code = 'USD') AS dollar ON spend.spend_date >= dollar.rate_date
+ASOF JOIN (FROM core.fx_rates WHERE unit_code = 'GBP') AS pound ON spend.spend_date >= pound.rate_date
+WHERE spend.account_id = 'voxpria-main' AND spend.is_complete AND spend.spend_date BETWEEN '2026-03-01' AND '2026-03-31'
+"""
+_BUDGET = """
+SELECT month_state, budget_spent_amount, budget_unit_code, over_budget_probability, budget_fx_rate_date
+FROM marts.month_outlook WHERE scope_id = 'voxpria-main' AND spend_month = '2026-03-01'
 """
 
 
@@ -24,7 +38,7 @@ def _accounts(text: str) -> str:
     text = text.replace(first, f'{first}monthly_budget_amount = "1000000"\nmonthly_budget_unit = "EUR"\n')
     return (
         'fx.source = "package"\nmonthly_budget_amount = "1000000"\n'
-        + text.replace("[accounts.voxpria-main]\n", '[accounts.voxpria-main]\nteam = "voice"\n')
+        + text.replace("[accounts.voxpria-main]\n", f'[accounts.voxpria-main]\nteam = "voice"\n{_THIRD}')
         + _TEAMS
     )
 
@@ -46,13 +60,24 @@ def test_months_are_forecast_issued_alerted_shown_and_rebuilt(tmp_path: Path) ->
             "AND spend_month = '2026-03-01'"
         )
         assert over == [(None, True, "over", 1.0)]
+        _check_pounds(bench, "over", date(2026, 3, 31))
         before = bench.checksums()
         assert bench.command("rebuild").returncode == 0
         assert bench.checksums() == before
         assert bench.leaks() == []
 
 
+def _check_pounds(bench: Bench, state: str, rate_date: date) -> None:
+    """The budget in a third currency is compared with each day's spend by that day's rates."""
+    ((found_state, spent, unit, share, rated),) = bench.rows(_BUDGET)
+    ((expected,),) = bench.rows(_IN_POUNDS)
+    assert (found_state, unit, share, rated) == (state, "GBP", 0.0, rate_date)
+    assert expected > 1
+    assert float(spent) == pytest.approx(expected, rel=1e-9)
+
+
 def _check_first_run(bench: Bench) -> None:
+    _check_pounds(bench, "running", date(2026, 3, 16))
     # The rest of the month is the forecast total up to its last day, where no path had to be raised to today's spend.
     pairs = bench.rows(
         "SELECT outlook.rest_p50_amount, total.p50_amount FROM forecasts.month_outlook AS outlook "

@@ -26,7 +26,8 @@ def _account(name: str, **more: Any) -> dict[str, Any]:
     return {
         "account_id": name, "unit_code": "EUR", "reporting_unit_code": "EUR", "team": "web", "is_counted": True,
         "first_date": date(2026, 1, 1), "spent_amount": Decimal(190), "reporting_spent_amount": Decimal(190),
-        "is_unspent": False, "other_reporting_amount": Decimal(0), "rate": 1.0, **more,
+        "is_unspent": False, "other_reporting_amount": Decimal(0), "rate": 1.0, "budget_spent_amount": None, "budget_rate": None,
+        "budget_fx_rate_date": None, **more,
     }  # fmt: skip
 
 
@@ -35,7 +36,14 @@ def _days(name: str, *, until: date = TODAY, today: float = 4.0, a_day: float = 
     whole = [FIRST + timedelta(days=day) for day in range((until - FIRST).days)]
     rows = [(day, a_day, True) for day in whole] + [(TODAY, today, False)]
     return [
-        {"account_id": name, "spend_date": day, "spend_amount": amount, "reporting_amount": amount, "is_complete": done}
+        {
+            "account_id": name,
+            "spend_date": day,
+            "spend_amount": amount,
+            "reporting_amount": amount,
+            "budget_amount": None,
+            "is_complete": done,
+        }
         for day, amount, done in rows
     ]
 
@@ -45,15 +53,17 @@ def _month(
     days: Sequence[dict[str, Any]],
     budgets: Mapping[tuple[str, str], Budget] | None = None,
 ) -> RunningMonth:
-    money = dict.fromkeys(("spent_amount", "reporting_spent_amount", "other_reporting_amount"), _MONEY)
+    amounts = ("spent_amount", "reporting_spent_amount", "other_reporting_amount", "budget_spent_amount")
+    money = dict.fromkeys(amounts, _MONEY)
+    other = {"rate": pl.Float64, "first_date": pl.Date, "budget_rate": pl.Float64, "budget_fx_rate_date": pl.Date}
     return RunningMonth(
         today=TODAY,
-        accounts=pl.DataFrame(list(accounts), schema_overrides={**money, "rate": pl.Float64, "first_date": pl.Date}),
+        accounts=pl.DataFrame(list(accounts), schema_overrides={**money, **other}),
         days=pl.DataFrame(
             list(days),
             schema={
                 "account_id": pl.String, "spend_date": pl.Date, "spend_amount": pl.Float64,
-                "reporting_amount": pl.Float64, "is_complete": pl.Boolean,
+                "reporting_amount": pl.Float64, "budget_amount": pl.Float64, "is_complete": pl.Boolean,
             },
         ),
         budgets=budgets or {},
@@ -182,7 +192,24 @@ def test_a_budget_in_the_reporting_currency_is_compared_in_it() -> None:
     assert (row["over_budget_probability"], row["total_p50_amount"]) == (1.0, 310)
 
 
-def test_a_budget_in_a_third_unit_is_shown_and_not_compared() -> None:
+def test_a_budget_in_a_third_currency_is_compared_in_it() -> None:
+    # A credit is 0.1 EUR, and a euro 2 GBP now, but was 3 GBP on the complete days.
+    account = _account(
+        "a", unit_code="voxpria-credit", reporting_spent_amount=Decimal(19), rate=0.1, budget_rate=2.0,
+        budget_spent_amount=Decimal(57), budget_fx_rate_date=date(2026, 3, 19),
+    )  # fmt: skip
+    days = [{**each, "reporting_amount": each["spend_amount"] / 10, "budget_amount": 3.0} for each in _days("a")]
+    for limit, chance, day in ((Decimal(81), 0.0, None), (Decimal(80), 1.0, date(2026, 3, 31))):
+        outlooks = MonthOutlooks(_month([account], days, {("account", "a"): Budget(limit, "GBP")}))
+        outlooks.add(_paths("a", 10.0))
+        row = _row(outlooks.frame(), "account", "a")
+        # 57 were spent, and 2 GBP a day are to come on each of 12 days.
+        assert (row["budget_spent_amount"], row["budget_unit_code"]) == (57, "GBP")
+        assert (row["over_budget_probability"], row["budget_used_up_date"]) == (chance, day)
+        assert (row["budget_fx_rate_date"], row["total_p50_amount"]) == (date(2026, 3, 19), 310)
+
+
+def test_a_budget_in_a_unit_without_a_rate_is_shown_and_not_compared() -> None:
     outlooks = MonthOutlooks(_month([_account("a")], _days("a"), {("account", "a"): Budget(Decimal(30), "USD")}))
     outlooks.add(_paths("a", 10.0))
     row = _row(outlooks.frame(), "account", "a")

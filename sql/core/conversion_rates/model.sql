@@ -10,6 +10,9 @@ units as (
     select unit_code from core.ledger_entries
     union distinct
     select price_unit_code as unit_code from core.credit_prices
+    union distinct
+    select budget_unit_code as unit_code from staging.budgets
+    where budget_unit_code is not null
 ),
 
 -- All currencies are quoted against the euro.

@@ -1,4 +1,4 @@
--- warn compares_budgets: Every account's budget of the running month is in its unit or in the reporting currency.
+-- warn compares_budgets: Every account's budget of the running month is in its unit, or can be converted.
 select
     scope_id as account_id,
     'its budget of ' || core.amount_words(budget_amount, budget_unit_code) || ' cannot be compared with spend in '

@@ -78,6 +78,39 @@ spent as (
     group by spend_month, reporting_unit_code
 ),
 
+-- Spend of accounts with a budget in a third currency: by the rates of each day, by way of the reporting currency.
+in_budgets as (
+    select
+        spend.account_id,
+        cast(date_trunc('month', spend.spend_date) as date) as spend_month,
+        spend.unit_code,
+        budgets.budget_unit_code,
+        core.at_rate(spend.reporting_amount, rates.reporting_eur_rate, rates.eur_rate) as budget_spent_amount,
+        rates.fx_rate_date
+    from core.spend_daily as spend
+    inner join core.budgets as budgets
+        on
+            budgets.scope = 'account'
+            and spend.account_id = budgets.scope_id
+            and cast(date_trunc('month', spend.spend_date) as date) >= budgets.from_month
+            and cast(date_trunc('month', spend.spend_date) as date) <= core.open_end(budgets.to_month)
+    left join core.conversion_rates as rates
+        on budgets.budget_unit_code = rates.unit_code and spend.spend_date = rates.conversion_date
+    where budgets.budget_unit_code not in (spend.unit_code, spend.reporting_unit_code)
+),
+
+converted as (
+    select
+        account_id,
+        spend_month,
+        unit_code,
+        budget_unit_code,
+        case when count(budget_spent_amount) = count(*) then sum(budget_spent_amount) end as budget_spent_amount,
+        case when count(budget_spent_amount) = count(*) then max(fx_rate_date) end as budget_fx_rate_date
+    from in_budgets
+    group by account_id, spend_month, unit_code, budget_unit_code
+),
+
 budgeted as (
     select
         spent.*,
@@ -87,7 +120,9 @@ budgeted as (
         case budgets.budget_unit_code
             when spent.unit_code then spent.spent_amount
             when spent.reporting_unit_code then spent.reporting_spent_amount
-        end as budget_spent_amount
+            else converted.budget_spent_amount
+        end as budget_spent_amount,
+        converted.budget_fx_rate_date
     from spent
     cross join running
     left join core.budgets as budgets
@@ -96,6 +131,13 @@ budgeted as (
             and spent.scope_id = budgets.scope_id
             and spent.spend_month >= budgets.from_month
             and spent.spend_month <= core.open_end(budgets.to_month)
+    left join converted
+        on
+            spent.scope = 'account'
+            and spent.scope_id = converted.account_id
+            and spent.spend_month = converted.spend_month
+            and spent.unit_code = converted.unit_code
+            and budgets.budget_unit_code = converted.budget_unit_code
 ),
 
 months as (
@@ -123,6 +165,7 @@ months as (
             when is_over and budget_spent_amount is not null then 0.0
         end as over_budget_probability,
         cast(null as date) as budget_used_up_date,
+        budget_fx_rate_date,
         0 as open_day_count,
         0 as missing_day_count,
         account_count,
@@ -151,6 +194,7 @@ months as (
         budget_spent_amount,
         over_budget_probability,
         budget_used_up_date,
+        budget_fx_rate_date,
         open_day_count,
         missing_day_count,
         account_count,
@@ -231,6 +275,7 @@ select
     cast(months.budget_spent_amount as decimal(38, 9)) as budget_spent_amount,
     cast(months.over_budget_probability as double) as over_budget_probability,
     months.budget_used_up_date,
+    months.budget_fx_rate_date,
 
     -- evidence
     months.open_day_count,
