@@ -77,7 +77,7 @@ class SpendHeadroom:
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for account_id, unit_code in self.accounts:
             found = self._found.get(account_id)
-            stated = "at_least" if found and rule_of(self._facts[account_id]).can_be_modelled else "largest"
+            is_topped_up = found is not None and rule_of(self._facts[account_id]).can_be_modelled
             for number, horizon in enumerate(HORIZONS):
                 days = (self._from_date, self._to_date(horizon))
                 for place, risk in enumerate(RISKS):
@@ -88,7 +88,7 @@ class SpendHeadroom:
                         known = (None, unit_code, "beyond_forecast", None)
                     else:
                         amount = found.amounts[number][place]
-                        code = "risk_exceeded" if amount is None else stated
+                        code = "at_least" if is_topped_up else "largest" if amount is not None else "risk_exceeded"
                         known = (amount or Decimal(0), unit_code, code, found.depleted_probabilities[number])
                     yield (account_id, horizon, risk, *days, *known)
 

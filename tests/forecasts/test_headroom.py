@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
+import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.forecasts.engine import Paths
+from pipeline.forecasts.forecast_inputs import Inputs
+from pipeline.forecasts.spend_headroom import SpendHeadroom
 from pipeline.forecasts.topup import Terms
 from pipeline.forecasts.topup.automatic import Rule, simulate
 from pipeline.forecasts.topup.campaign import Affordability, Campaign, afford
@@ -35,6 +40,56 @@ def _paths(seed: int, *, count: int, refunds: float = 0.0, behind: int = 0) -> P
         account_id="main", as_of=TODAY - timedelta(days=1 + behind), method="full", history_days=90, amounts=amounts,
         charges=np.zeros(DAYS),
     )  # fmt: skip
+
+
+def _collected(rule: Rule, *, balance: int) -> pl.DataFrame:
+    """Rows of three accounts: with paths, without, and no longer configured."""
+    facts = [
+        {
+            "account_id": name, "balance_amount": Decimal(balance), "spent_amount": Decimal(5), "unit_code": "EUR",
+            "is_auto": rule.is_on, "auto_threshold_amount": rule.threshold_amount, "auto_topup_amount": rule.topup_amount,
+        }
+        for name in ("main", "gone")
+    ]  # fmt: skip
+    nothing = pl.DataFrame()
+    inputs = Inputs(
+        as_of=TODAY - timedelta(days=1), spend=nothing, balances=pl.DataFrame(facts), known_charges=nothing,
+        priors=nothing,
+    )  # fmt: skip
+    headrooms = SpendHeadroom(inputs, [("main", "EUR"), ("new", "INR")])
+    paths = _paths(0, count=100)
+    headrooms.add(paths)
+    headrooms.add(replace(paths, account_id="gone"))
+    return headrooms.frame()
+
+
+@pytest.mark.parametrize(
+    ("rule", "balance", "codes"),
+    [
+        (OFF, 200, {7: "largest", 30: "risk_exceeded", 90: "beyond_forecast"}),
+        (Rule(is_on=True), 200, {7: "largest", 30: "risk_exceeded", 90: "beyond_forecast"}),
+        (
+            Rule(is_on=True, threshold_amount=Decimal(20), topup_amount=Decimal(500)),
+            200,
+            {7: "at_least", 30: "at_least", 90: "beyond_forecast"},
+        ),
+        (OFF, -20, {7: "risk_exceeded", 30: "risk_exceeded", 90: "beyond_forecast"}),
+    ],
+)
+def test_every_account_has_a_row_with_its_code_for_each_horizon_and_risk(
+    rule: Rule, balance: int, codes: dict[int, str]
+) -> None:
+    rows = _collected(rule, balance=balance)
+    assert rows.group_by("account_id").len().sort("account_id").rows() == [("main", 20), ("new", 20)]
+    assert set(rows.filter(pl.col("account_id") == "new")["headroom_code"]) == {"no_forecast"}
+    for row in rows.filter(pl.col("account_id") == "main").to_dicts():
+        assert row["from_date"] == FROM
+        assert row["to_date"] == _day(row["horizon_days"] - 1)
+        if row["horizon_days"] in codes:
+            assert row["headroom_code"] == codes[row["horizon_days"]], row
+        assert (row["headroom_amount"] is None) == (row["headroom_code"] == "beyond_forecast")
+        if row["horizon_days"] == 30 or row["headroom_code"] == "risk_exceeded":
+            assert row["headroom_amount"] == 0
 
 
 def _asked(paths: Paths, amount: Decimal, last: date, risk: float, balance: Decimal, rule: Rule = OFF) -> Affordability:
