@@ -59,6 +59,7 @@ def _finding(row: Mapping[str, Any], severity: str, limit: float) -> RuleResult:
         read_at=read_at,
         message=_words(row, spent, probability),
         evidence=Evidence(unit_code=row["unit_code"], observed_at_utc=read_at),
+        month=f"{row['spend_month']:%Y-%m}",
     )
 
 

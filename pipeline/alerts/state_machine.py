@@ -60,6 +60,8 @@ class RuleResult:
     """Time of the reading."""
     message: str
     evidence: Evidence
+    month: str = ""
+    """For a rule about months: the month, as `2026-03`. The same problem in a later month is a new one."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,6 +86,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Worst severity among them."""
     better_read_at: datetime | None = None
     """Time of the newest of them."""
+    month: str = ""
+    """Month of the newest event, for a rule about months."""
 
     @property
     def is_open(self) -> bool:
@@ -174,6 +178,8 @@ def _advance(state: State | None, finding: RuleResult, now: datetime) -> tuple[S
         return state, None
     if state is None or not state.is_open:
         return (state, None) if finding.severity is None else opened(state, finding, finding.severity, now)
+    if finding.severity is not None and finding.month > state.month > "":
+        return opened(state, finding, finding.severity, now)
     if finding.severity is not None and rank(finding.severity) > rank(state.severity):
         return _escalated(state, finding, finding.severity, now)
     if rank(finding.held_severity) >= rank(state.severity):
@@ -214,6 +220,7 @@ def opened(before: State | None, finding: RuleResult, severity: str, now: dateti
         worst_severity=severity,
         since_at_utc=now,
         event_count=(before.event_count if before else 0) + 1,
+        month=finding.month,
     )
     return state, _event(state, "opened", now, finding.message, finding.evidence)
 
@@ -228,6 +235,7 @@ def _escalated(before: State, finding: RuleResult, severity: str, now: datetime)
         worst_severity=max(before.worst_severity, severity, key=rank),
         since_at_utc=before.since_at_utc if before.alert_state == "open" else now,
         event_count=before.event_count + 1,
+        month=finding.month,
     )
     return state, _event(state, "escalated", now, finding.message, finding.evidence)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from pipeline.alerts.budget_rule import budget_findings
-from pipeline.alerts.state_machine import RuleResult
+from pipeline.alerts.state_machine import Key, RuleResult, State, step
 from pipeline.schema.render import create_table
 from pipeline.schema.tables import ALL
 from pipeline.settings.alert_policy import Policy
@@ -108,6 +108,34 @@ def test_an_account_is_judged_by_its_own_reading_and_in_the_unit_of_its_budget(
     connection.execute("DELETE FROM forecasts.current_month_outlook")
     _insert(connection, **account, reporting_unit_code="USD")
     assert "EUR was spent on its complete days." in _one(connection).message
+
+
+def test_a_later_month_is_a_new_alert_and_the_same_one_is_not(connection: duckdb.DuckDBPyConnection) -> None:
+    states: dict[Key, State] = {}
+    told: list[tuple[str, str, str]] = []
+
+    def judge(at: datetime, **given: Any) -> None:
+        nonlocal states
+        connection.execute("DELETE FROM forecasts.current_month_outlook")
+        connection.execute("UPDATE staging.build SET as_of_utc = ?", [at])
+        _insert(connection, **given)
+        states, events = step(states, budget_findings(connection, Policy()), [], at)
+        told.extend((event.event, event.severity, event.message.split(": ")[0][-18:]) for event in events)
+
+    april = {"spend_month": date(2026, 4, 1)}
+    judge(NOW)
+    judge(NOW + timedelta(hours=1))
+    judge(NOW + timedelta(hours=2), budget_spent_amount=Decimal(301))
+    judge(NOW + timedelta(days=20), **april)
+    judge(NOW + timedelta(days=20, hours=1), **april)
+    [state] = states.values()
+    assert (state.severity, state.since_at_utc, state.alert_state) == ("warning", NOW + timedelta(days=20), "open")
+    judge(NOW + timedelta(days=50), spend_month=date(2026, 5, 1), over_budget_probability=0.0)
+    judge(NOW + timedelta(days=50, hours=1), spend_month=date(2026, 5, 1), over_budget_probability=0.0)
+    assert [(event, severity) for event, severity, _ in told] == [
+        ("opened", "warning"), ("escalated", "critical"), ("opened", "warning"), ("recovered", "warning")
+    ]  # fmt: skip
+    assert "April 2026 is 70 %" in told[2][2]
 
 
 def test_months_without_a_budget_are_not_judged(connection: duckdb.DuckDBPyConnection) -> None:
