@@ -19,7 +19,7 @@ TODAY = date(2026, 3, 18)
 _MONEY = pl.Decimal(27, 9)
 
 
-def _inputs(*accounts: str, is_auto: bool = False) -> Inputs:
+def _inputs(*accounts: str, is_auto: bool = False, resets_at: datetime | None = None) -> Inputs:
     """Accounts that spend 10 a day and have 100 left."""
     days = [TODAY - timedelta(days=back) for back in range(60, 0, -1)]
     spend = pl.DataFrame(
@@ -39,14 +39,17 @@ def _inputs(*accounts: str, is_auto: bool = False) -> Inputs:
                 "price_unit_code": None, "vendor": "vpsbg",
                 "auto_threshold_amount": Decimal(20) if is_auto else None,
                 "auto_topup_amount": Decimal(500) if is_auto else None,
+                "resets_at_utc": resets_at, "quota_amount": Decimal(100) if resets_at else None,
+                "last_reset_at_utc": None,
             }
             for name in accounts
         ],
         schema_overrides={
             **dict.fromkeys(
                 ("balance_amount", "threshold_amount", "unconfirmed_amount", "spent_amount", "topup_minimum_amount",
-                 "auto_threshold_amount", "auto_topup_amount"), _MONEY
+                 "auto_threshold_amount", "auto_topup_amount", "quota_amount"), _MONEY
             ),
+            **dict.fromkeys(("resets_at_utc", "last_reset_at_utc"), pl.Datetime("us", "UTC")),
             "tax_rate": pl.Decimal(18, 9), "topup_lead_days": pl.Float64,
         },
     )  # fmt: skip
