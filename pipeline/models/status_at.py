@@ -108,7 +108,8 @@ def status_at(now: datetime) -> str:
     )
     SELECT * EXCLUDE (
             passed_days, now_date, passed_dates, now_age_seconds, is_by_day, now_reading_state, now_runway_days,
-            now_without_topups_days, now_cautious_days, expected_a_day, now_expected_amount, now_severity, is_reset_since
+            now_without_topups_days, now_cautious_days, expected_a_day, now_expected_amount, now_severity,
+            is_reset_since
         ) REPLACE (
             now_age_seconds AS age_seconds,
             now_reading_state AS reading_state,

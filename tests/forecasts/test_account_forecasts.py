@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -14,6 +15,8 @@ from polars.testing import assert_frame_equal
 from pipeline.forecasts import account_forecasts
 from pipeline.forecasts.account_forecasts import forecast_accounts
 from pipeline.forecasts.forecast_inputs import Inputs
+from pipeline.forecasts.issues import current_runway
+from pipeline.vendors import discover
 
 TODAY = date(2026, 3, 18)
 _MONEY = pl.Decimal(27, 9)
@@ -107,3 +110,44 @@ def test_the_advice_is_worded_for_the_day_of_the_run_and_knows_the_price() -> No
     assert f" now: the last day to order in time was {last.day} March, " in advice(last + timedelta(days=2))
     credits = {"unit_code": "voxpria-credit", "price_amount": Decimal("0.5"), "price_unit_code": "USD"}
     assert re.match(r"Order [\d,]+ voxpria-credit \([\d,.]+ USD\) by ", advice(TODAY, **credits))
+
+
+def test_a_quota_only_has_to_last_until_its_reset_and_is_advised_no_top_up() -> None:
+    # 100 left and 10 a day: enough until the 27th, and a month of a size of 100 is not.
+    early, late = (forecast_accounts(_inputs("a", resets_at=datetime(2026, 3, day, tzinfo=UTC))) for day in (25, 30))
+    plain = forecast_accounts(_inputs("a"))
+    for found in (early, late):
+        assert found["topup_advice"].null_count() == found.height
+        assert set(found["auto_topup_model"]) == {"off"}
+    assert early["depleted_before_reset_probability"].max() == 0.0
+    assert early["depleted_probability"].to_list()[:7] == [0.0] * 7
+    assert early["depleted_probability"].max() == 1.0
+    assert late["depleted_before_reset_probability"].to_list()[:12] == plain["depleted_probability"].to_list()[:12]
+    assert late["depleted_before_reset_probability"].max() == plain["depleted_probability"].to_list()[11] > 0.9
+    assert plain["depleted_before_reset_probability"].null_count() == plain.height
+    # Spend itself does not depend on it.
+    spend = [name for name in plain.columns if name.startswith(("daily_", "total_"))]
+    assert_frame_equal(early.select(spend), plain.select(spend))
+
+    with duckdb.connect() as connection:
+        connection.register("early", early)
+        connection.register("late", late)
+        dates = "SELECT runway_p10_date, runway_p50_date, depleted_before_reset_probability FROM ({})"
+        assert connection.execute(dates.format(current_runway("early"))).fetchall() == [(None, None, 0.0)]
+        [(p10, p50, probability)] = connection.execute(dates.format(current_runway("late"))).fetchall()
+        assert p50 == date(2026, 3, 28)
+        assert probability > 0.9
+        assert p10 <= p50
+
+
+def test_a_vendor_that_sells_additions_has_its_quota_topped_up_until_the_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    selling = {"vpsbg": replace(discover()["vpsbg"], sells_quota_additions=True)}
+    monkeypatch.setattr(account_forecasts, "discover", lambda: selling)
+    late = forecast_accounts(_inputs("a", resets_at=datetime(2026, 3, 31, tzinfo=UTC)))
+    # The last day before the reset is the 30th: thirteen days of 10 or somewhat more, of which 100 are there.
+    assert late.item(0, "cover_until_date") == date(2026, 3, 30)
+    assert 30 <= late.item(0, "topup_amount") < 60
+    assert "the last day before the reset" in late.item(0, "topup_advice")
+    # An order of today would arrive after it.
+    soon = forecast_accounts(_inputs("a", resets_at=datetime(2026, 3, 20, tzinfo=UTC)))
+    assert soon["topup_advice"].null_count() == soon.height

@@ -46,8 +46,7 @@ def _none_needed(found: TopUpPlan, today: date) -> str:
     when = f"before {_day(found, first)}" if first > today else "today"
     until, dry = _day(found, found.horizon_date), chance(found.without_topup_probability)
     return (
-        f"No top-up is needed {when}: the chance of running dry by {until}, {_end(found)}, is "
-        f"{dry}{_pending(found)}."
+        f"No top-up is needed {when}: the chance of running dry by {until}, {_end(found)}, is {dry}{_pending(found)}."
     )
 
 
