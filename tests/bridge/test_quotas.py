@@ -47,21 +47,22 @@ def _history(number: int, drawn: random.Random) -> History:
     history = History(f"history-{number}-{style}", is_exact)
     left, reset = size, START + timedelta(hours=drawn.randint(1, 24 * 20))
     pending = Decimal(0)
-    pending_resets = stated_late = 0
+    pending_resets = late_readings = 0
     stated = reset
     for hour in range(HOURS):
         now = START + timedelta(hours=hour)
         while now >= reset:
             left, reset = size, reset + period
             pending_resets += 1
+            late_readings = drawn.choice([0, 1, 2]) if style == "late" else 0
         if drawn.random() < 0.5:
             used = min(left, (size * Decimal(drawn.randint(0, 20)) / 100).quantize(Decimal("0.01")))
             left -= used
             pending += used
         if style == "rolling":
             stated = now + period
-        elif stated != reset and not stated_late:
-            stated, stated_late = reset, drawn.choice([0, 1, 2]) if style == "late" else 0
+        elif not late_readings:
+            stated = reset
         is_last_of_period = now + timedelta(hours=1) >= reset
         if drawn.random() < 0.1 or (is_exact and is_last_of_period):
             if history.readings:
@@ -71,7 +72,7 @@ def _history(number: int, drawn: random.Random) -> History:
             said = None if style in ("unsized", "rolling") else size
             # Read between two hours, so that a reset at the hour is before or after it.
             history.readings.append((now + timedelta(minutes=30), left, stated, said))
-            stated_late = max(stated_late - 1, 0)
+            late_readings = max(late_readings - 1, 0)
     return history
 
 
