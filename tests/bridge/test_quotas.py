@@ -78,7 +78,7 @@ def _history(number: int, drawn: random.Random) -> History:
 
 @pytest.fixture(scope="module", params=range(3))
 def read(request: pytest.FixtureRequest, new_workshop: NewWorkshop) -> Iterator[tuple[Workshop, list[History]]]:
-    drawn = random.Random(request.param)
+    drawn = random.Random(request.param)  # noqa: S311 - the same histories in every run
     histories = [_history(number, drawn) for number in range(HISTORIES)]
     with new_workshop() as workshop:
         _store(workshop, histories)

@@ -342,8 +342,8 @@ left_over as (
     from summed
 ),
 
--- What a reset of the quota moved the balance by. Without documents of spend, at least what is gone of the full size was
--- spent since; with them, a rise beyond them is the reset's.
+-- What a reset of the quota moved the balance by. Without documents of spend, at least what is gone of the full size
+-- was spent since; with them, a rise beyond them is the reset's.
 reset as (
     select
         *,
@@ -368,7 +368,8 @@ reset as (
                     greatest(
                         beyond_amount,
                         case
-                            when evidence_level = 'balance' then coalesce(closing_quota_amount - opening_quota_amount, 0)
+                            when evidence_level = 'balance'
+                                then coalesce(closing_quota_amount - opening_quota_amount, 0)
                             else least(coalesce(closing_quota_amount - opening_quota_amount, 0), 0)
                         end
                     )

@@ -4,7 +4,7 @@
 --
 -- Each unit is by itself: a day has a row of the unit that the balance was held in, and one of every other unit in
 -- which something was spent. Two balances in different units have no difference, so where only balances are known, the
--- days between them have unknown spend in both.
+-- days between them have unknown spend in both. So have the days before a quota's reset that no reading has followed.
 with
 
 months as (
@@ -137,6 +137,19 @@ paired as (
     window following as (partition by account_id order by observed_at_utc)
 ),
 
+quotas as (
+    select
+        *,
+        coalesce(closing_quota_amount, opening_quota_amount) is not null
+        and core.passes_reset(opened_at_utc, closed_at_utc, opening_resets_at_utc, closing_resets_at_utc)
+            as is_from_reset,
+        closing_amount > opening_amount
+        and core.may_reset(
+            closed_at_utc, opening_resets_at_utc, closing_resets_at_utc, opening_quota_amount, closing_quota_amount
+        ) as is_raised
+    from paired
+),
+
 intervals as (
     select
         account_id,
@@ -144,29 +157,45 @@ intervals as (
         closed_at_utc,
         -- What is gone of a quota since its reset has fallen since then.
         case
-            when
-                coalesce(closing_quota_amount, opening_quota_amount) is not null
-                and core.passes_reset(opened_at_utc, closed_at_utc, opening_resets_at_utc, closing_resets_at_utc)
-                then least(opening_resets_at_utc, closed_at_utc - interval 1 microsecond)
+            when is_from_reset then least(opening_resets_at_utc, closed_at_utc - interval 1 microsecond)
             else opened_at_utc
         end as falls_from_utc,
+        -- Until then nothing is known of spend: until the reset, or if its size is not stated, until the rise.
+        case
+            when is_from_reset then opening_resets_at_utc
+            when is_raised then closed_at_utc
+        end as unknown_until_utc,
         opening_unit_code,
         unit_code,
         core.fallen_amount(
             opened_at_utc, closed_at_utc, opening_amount, closing_amount, opening_resets_at_utc, closing_resets_at_utc,
             opening_quota_amount, closing_quota_amount
         ) as drop_amount
-    from paired
+    from quotas
 ),
 
--- The days between two units, in both. What closes at midnight ends with the day before.
-between_units as (
+-- The days between two units, in both, and those before a reset, of which hourly readings miss less than two hours.
+-- What closes at midnight ends with the day before.
+unknown_stretches as (
+    select
+        account_id,
+        opening_unit_code,
+        unit_code,
+        opened_at_utc,
+        case when opening_unit_code <> unit_code then closed_at_utc else unknown_until_utc end as closed_at_utc
+    from intervals
+    where
+        opening_unit_code <> unit_code
+        or unknown_until_utc > opened_at_utc + interval 2 hour
+),
+
+unknown_days as (
     select
         intervals.account_id,
         intervals.opening_unit_code,
         intervals.unit_code,
         cast(pieces.day as date) as spend_date
-    from intervals
+    from unknown_stretches as intervals
     cross join
         lateral (
             select
@@ -178,7 +207,6 @@ between_units as (
                     )
                 ) as day
         ) as pieces
-    where intervals.opening_unit_code <> intervals.unit_code
 ),
 
 unknown_spend as (
@@ -186,13 +214,13 @@ unknown_spend as (
         account_id,
         spend_date,
         opening_unit_code as unit_code
-    from between_units
+    from unknown_days
     union distinct
     select
         account_id,
         spend_date,
         unit_code
-    from between_units
+    from unknown_days
 ),
 
 -- A fall of the balance between two readings is spread evenly over the time between them: the share of each day is
