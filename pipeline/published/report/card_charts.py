@@ -148,7 +148,9 @@ def bridge_charts(found: Snapshot, name: str, unit: str) -> list[Chart]:
     bridge = next(iter(found.of("bridge", name)), None)
     if bridge is None:
         return []
-    steps: dict[str, tuple[str, Spell]] = {column: (title.lower(), money) for column, title in STEPS}
+    steps: dict[str, tuple[str, Spell]] = {
+        column: (title.lower(), money) for column, title in STEPS if bridge[column] or column != "quota_reset_amount"
+    }
     tables = [
         table(
             "bridge",
