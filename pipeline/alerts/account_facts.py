@@ -71,6 +71,8 @@ class AccountFacts:
     reporting_balance_amount: Decimal | None = None
     """The balance in the reporting currency; None if it cannot be converted."""
     reporting_unit_code: str | None = None
+    is_reset_since: bool = False
+    """Its quota was reset after the reading, so that nothing is known of its balance."""
     is_spend_known: bool = False
     """There is a forecast, or a complete day of spend."""
     runway_days: float | None = None

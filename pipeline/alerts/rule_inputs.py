@@ -122,6 +122,7 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
     failing.remedy,
     prices.price_amount, prices.price_unit_code, status.reporting_balance_amount, status.reporting_unit_code,
     status.reason, status.topup_advice, status.topup_amount, status.topup_gross_amount, status.order_by_date,
+    status.reason_code = 'reset_passed' AS is_reset_since,
     status.method <> 'none' OR status.history_days > 0 AS is_spend_known,
     status.runway_days,
     CAST(status.runway_p10_date - CAST(build.as_of_utc AT TIME ZONE 'UTC' AS DATE) AS DOUBLE) AS cautious_days,

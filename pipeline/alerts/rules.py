@@ -42,6 +42,8 @@ def findings(reading: AccountFacts, policy: Policy) -> Iterator[RuleResult]:
 
 def runway_severity(reading: AccountFacts, margin: float = 1.0) -> str | None:
     """Severity of the days left, by the limits of marts.account_status times a margin."""
+    if reading.is_reset_since:
+        return None
     if reading.balance_amount is not None and reading.balance_amount <= 0:
         return "critical"
     days, cautious = reading.runway_days, reading.cautious_days
@@ -58,7 +60,7 @@ def runway_severity(reading: AccountFacts, margin: float = 1.0) -> str | None:
 
 def _runway(reading: AccountFacts, _: str) -> RuleResult:
     balance = reading.balance_amount
-    is_known = balance is not None and (reading.is_spend_known or balance <= 0)
+    is_known = balance is not None and not reading.is_reset_since and (reading.is_spend_known or balance <= 0)
     words = reading.reason
     if reading.depleted_7d_probability is not None:
         words += f" The chance of running dry within 7 days is {chance(reading.depleted_7d_probability)}."
@@ -97,7 +99,8 @@ def _limit(reading: AccountFacts, rule: str, severity: str, limit: Decimal, name
         words += rule_texts.money(reading)
     if is_below and reading.topup_advice:
         words += f" {reading.topup_advice}"
-    return _finding(reading, rule, severity if is_below else None, held, words, is_known=read is not None)
+    is_known = read is not None and not reading.is_reset_since
+    return _finding(reading, rule, severity if is_below else None, held, words, is_known=is_known)
 
 
 def _stale(reading: AccountFacts, severity: str) -> RuleResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import duckdb
 
 from pipeline.cli.campaign_units import Priced, in_account_unit
 from pipeline.cli.terminal import paragraph, write_json_object
-from pipeline.forecasts.account_forecasts import account_paths, rule_of, terms_of, topup_scale
+from pipeline.forecasts.account_forecasts import account_paths, quota_of, rule_of, terms_of, topup_scale
 from pipeline.forecasts.engine import InputError
 from pipeline.forecasts.forecast_inputs import read_inputs
 from pipeline.forecasts.topup import TopUpPlan
@@ -69,6 +69,7 @@ def judge(
             issue_date=max(today, paths.as_of),
             unit_code=fact["unit_code"],
             scale=topup_scale(fact["unit_code"]),
+            quota=quota_of(fact),
         )
     except InputError as problem:
         raise UsageError(str(problem)) from None
@@ -123,6 +124,8 @@ def _sentences(found: Affordability, unit_code: str, priced: Priced) -> list[str
     ]
     if found.has_auto_topups:
         said.append("The vendor's automatic top-ups are included.")
+    elif found.resets_at_utc is not None:
+        said.append(f"The balance is set back on {found.resets_at_utc.astimezone(UTC):%Y-%m-%d}, which is included.")
     elif found.topup is not None:
         said.append(_top_up(found.topup, found.answer))
     elif found.answer == "no":

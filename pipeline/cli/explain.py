@@ -22,7 +22,9 @@ from pipeline.warehouse.reader import reading
 Row = dict[str, Any]
 Section = dict[str, Any]
 
-COMPONENTS: Final = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
+COMPONENTS: Final = (
+    "top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "quota_reset", "unexplained",
+)  # fmt: skip
 """Components between an opening and a closing balance, in the order of core.balance_bridge."""
 
 _MOST_THINGS: Final = 5
@@ -149,7 +151,7 @@ class _Build:
     def _reading(self) -> Section:
         rows = self._mine(
             "SELECT observed_at_utc, balance_amount, unit_code, threshold_amount, limit_amount, unconfirmed_amount, "
-            "effective_at_utc, fetch_id FROM core.balance_snapshots "
+            "resets_at_utc, quota_amount, effective_at_utc, fetch_id FROM core.balance_snapshots "
             "WHERE account_id = $account AND balance_amount IS NOT NULL ORDER BY observed_at_utc DESC LIMIT 1"
         )
         order = " order by observed_at_utc desc limit 1"

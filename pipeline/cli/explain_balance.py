@@ -12,7 +12,13 @@ from pipeline.schema.limits import SUMMARY_DAYS
 from pipeline.schema.unexplained_classes import MEANINGS
 from pipeline.support.wording import count, duration, exact_amounts
 
-_COMPONENT_WORDS: Final = {"top_up": "top-ups", "refund": "refunds", "renewal": "renewals", "adjustment": "adjustments"}
+_COMPONENT_WORDS: Final = {
+    "top_up": "top-ups",
+    "refund": "refunds",
+    "renewal": "renewals",
+    "adjustment": "adjustments",
+    "quota_reset": "quota resets",
+}
 _EVIDENCE: Final = {
     "ledger": "the vendor's ledger shows what moved it",
     "usage": "the vendor's daily usage shows what moved it",
@@ -47,9 +53,12 @@ def reading_lines(found: Section, width: int) -> Iterator[str]:
             ("unconfirmed_amount", "Deposits not credited yet, not included"),
             ("threshold_amount", "The vendor's own threshold"),
             ("limit_amount", "Credit limit"),
+            ("quota_amount", "Full size of the quota"),
         ):
             if row[name]:
                 yield indented(f"{words}: {money(row, name)}.", width)
+        if row["resets_at_utc"] is not None:
+            yield indented(f"The vendor states its next reset for {at(row['resets_at_utc'])} UTC.", width)
     for each in found["reading"]["endpoints"]:
         if each["outcome"] != "ok":
             yield indented(

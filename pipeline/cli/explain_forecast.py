@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date
 from typing import Any, Final
 
 from pipeline.cli.explain import Row, Section
@@ -58,6 +58,12 @@ def forecast_lines(found: Section, width: int) -> Iterator[str]:
 
 
 def _chances(row: Row) -> Iterator[str]:
+    if row["resets_at_utc"] is not None:
+        yield (
+            f"Resets on {row['resets_at_utc'].astimezone(UTC):%Y-%m-%d}: chance to be used up before "
+            f"{chance(row['depleted_before_reset_probability'])}. After it, the forecast starts again from "
+            f"{money(row, 'quota_amount')}."
+        )
     # Of several chances by one date, the highest says it all.
     chances = {
         row[name]: chance
@@ -68,6 +74,8 @@ def _chances(row: Row) -> Iterator[str]:
     yield (
         f"Chance of having run dry: {by_date}."
         if chances
+        else "No date of running dry lies before the reset."
+        if row["resets_at_utc"] is not None
         else f"No date of running dry lies within {HORIZON_DAYS} days."
     )
     yield f"Chance that it lasts more than {HORIZON_DAYS} days: {chance(row['beyond_horizon_probability'])}."

@@ -27,7 +27,8 @@ from pipeline.warehouse.reader import reading
 
 _COLUMNS = """account_id, vendor, team, balance_amount, unit_code, observed_at_utc, age_seconds, reading_state,
     stale_after_seconds, expected_balance_amount, burn_7d_amount, burn_28d_amount, method, auto_topup_model,
-    runway_days, runway_without_topups_days, runway_p50_date, severity, reason, topup_amount, topup_gross_amount,
+    runway_days, runway_without_topups_days, runway_p50_date, resets_at_utc, quota_amount,
+    depleted_before_reset_probability, severity, reason, topup_amount, topup_gross_amount,
     order_by_date, topup_advice, evidence_level, reporting_balance_amount, reporting_unit_code, fx_rate_date,
     has_old_rate, fx_source"""
 _FLEET = """

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
 
 from pipeline.forecasts.engine import Forecast, Paths, forecast, iterate_paths, learn_pool
+from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.forecast_inputs import Inputs
+from pipeline.forecasts.quota import Quota, before_reset
+from pipeline.forecasts.quota import simulate as follow
 from pipeline.forecasts.topup import Terms, TopUpPlan, plan
-from pipeline.forecasts.topup.automatic import AutoTopUps, Rule, simulate
+from pipeline.forecasts.topup.automatic import Rule, simulate
 from pipeline.schema.limits import HORIZON_DAYS
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE, is_vendor_unit
 from pipeline.vendors import discover
@@ -40,17 +43,24 @@ _SCHEMA: Final[dict[str, pl.DataType]] = {
     **{f"{what}_p{level}": _MONEY for what in ("daily", "total") for level in LEVELS},
     "depleted_probability": pl.Float64(),
     "depleted_without_topups_probability": pl.Float64(),
+    "depleted_before_reset_probability": pl.Float64(),
     "below_threshold_probability": pl.Float64(),
     "balance_amount": _MONEY,
     "day_start_amount": _MONEY,
     "unit_code": pl.String(),
     "threshold_amount": _MONEY,
     "unconfirmed_amount": _MONEY,
+    "resets_at_utc": pl.Datetime("us", "UTC"),
+    "quota_amount": _MONEY,
     "observed_at_utc": pl.Datetime("us", "UTC"),
     "auto_topup_model": pl.String(),
     "method": pl.String(),
     "history_days": pl.Int64(),
 }
+QUOTA_COLUMNS: Final = {
+    name: _SCHEMA[name] for name in ("resets_at_utc", "quota_amount", "depleted_before_reset_probability")
+}
+"""The columns of quotas and their types."""
 _PLANNED: Final[dict[str, pl.DataType]] = {
     "topup_risk_probability": pl.Float64(),
     "topup_lead_days": pl.Int64(),
@@ -73,7 +83,7 @@ _PLANNED: Final[dict[str, pl.DataType]] = {
 }
 PLAN_COLUMNS: Final = tuple(_PLANNED)
 """The columns of TopUpPlan that are kept, the same on each row of an account; all NULL where the vendor tops it up
-automatically."""
+automatically, and for a quota to which nothing can be added."""
 
 
 OnFailure = Callable[[str, Exception], None]
@@ -90,8 +100,9 @@ def forecast_accounts(
     """Forecast every account that has a usable balance. Returns one row an account and day ahead, as _SCHEMA.
 
     account_id, issue_date (the day of the balance), horizon_days, forecast_date, daily_p05 to daily_p95 and total_p05
-    to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups,
-    below_threshold_probability, and on each row of an account its balance, `method`, `history_days` and PLAN_COLUMNS.
+    to total_p95 (money), depleted_probability, the same without a vendor's automatic top-ups and before the next reset
+    of a quota, below_threshold_probability, and on each row of an account its balance, quota, `method`, `history_days`
+    and PLAN_COLUMNS.
     Accounts that the engine cannot forecast have no rows. Neither has an account whose own numbers make the forecast
     fail: `on_failure` is called with it and the others are forecast; without `on_failure` the exception is raised.
     `on_paths` is called with each account's sample paths as they are drawn.
@@ -228,6 +239,7 @@ def _rows(result: Forecast, balances: pl.DataFrame, observed: date) -> pl.DataFr
             pl.lit(observed).alias("issue_date"),
             pl.lit("off").alias("auto_topup_model"),
             pl.col("depleted_probability").alias("depleted_without_topups_probability"),
+            pl.lit(None).alias("depleted_before_reset_probability"),
         )
         .sort(keys)
         .select(pl.col(name).cast(kind) for name, kind in _SCHEMA.items())
@@ -246,19 +258,47 @@ class _TopUps:
     """An account's top-ups: the vendor's automatic ones, or a plan where these are not in the forecast."""
 
     model: str
-    automatic: AutoTopUps
+    replaced: Mapping[str, Floats | datetime]
+    """Columns of the runway in place of those without resets and automatic top-ups."""
     planned: TopUpPlan | None
 
 
 def _topups(paths: Paths, fact: Mapping[str, Any], observed: date) -> _TopUps:
+    quota = quota_of(fact)
+    if quota is not None:
+        return _TopUps("not_modelled" if fact["is_auto"] else "off", *_quota(paths, fact, observed, quota))
     automatic = simulate(
         paths,
         balance=fact["day_start_amount"],
         rule=rule_of(fact),
     )
-    if automatic.is_modelled:
-        return _TopUps("modelled", automatic, None)
-    return _TopUps("not_modelled" if fact["is_auto"] else "off", automatic, _planned(paths, fact, observed))
+    if automatic.depleted_probability is not None:
+        return _TopUps("modelled", {"depleted_probability": automatic.depleted_probability}, None)
+    return _TopUps("not_modelled" if fact["is_auto"] else "off", {}, _planned(paths, fact, observed))
+
+
+def _quota(
+    paths: Paths, fact: Mapping[str, Any], observed: date, quota: Quota
+) -> tuple[Mapping[str, Floats | datetime], TopUpPlan | None]:
+    """The runway of a quota that is set back, and a plan up to its reset if its vendor sells additions to it."""
+    found = follow(paths, balance=fact["day_start_amount"], quota=quota)
+    replaced: dict[str, Floats | datetime] = {
+        "resets_at_utc": quota.resets_at_utc,
+        "depleted_probability": found.depleted_probability,
+        "depleted_before_reset_probability": found.before_reset_probability,
+    }
+    threshold = fact["threshold_amount"]
+    if threshold is not None:
+        below = follow(paths, balance=fact["day_start_amount"], quota=quota, threshold=threshold)
+        replaced["below_threshold_probability"] = below.depleted_probability
+    vendor = discover().get(fact["vendor"])
+    until_reset = before_reset(paths, quota)
+    if vendor is None or not vendor.sells_quota_additions or until_reset is None:
+        return replaced, None
+    days, lead = until_reset.amounts.shape[1], terms_of(fact).whole_lead_days
+    if max(fact["run_date"], observed) + lead * _DAY > paths.as_of + days * _DAY:
+        return replaced, None
+    return replaced, _planned(until_reset, fact, observed, ends_at_reset=True)
 
 
 def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFrame:
@@ -266,10 +306,12 @@ def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFr
     done = []
     for (account_id,), own in rows.group_by("account_id", maintain_order=True):
         found = topups[str(account_id)]
-        if found.automatic.is_modelled:
-            own = own.with_columns(pl.Series("depleted_probability", found.automatic.depleted_probability))
         done.append(
             own.with_columns(
+                *(
+                    (pl.lit(value) if isinstance(value, datetime) else pl.Series(value)).cast(_SCHEMA[name]).alias(name)
+                    for name, value in found.replaced.items()
+                ),
                 pl.lit(found.model).alias("auto_topup_model"),
                 *(
                     pl.lit(getattr(found.planned, name) if found.planned else None).cast(kind).alias(name)
@@ -278,6 +320,21 @@ def _with_topups(rows: pl.DataFrame, topups: Mapping[str, _TopUps]) -> pl.DataFr
             )
         )
     return pl.concat(done)
+
+
+def quota_of(fact: Mapping[str, Any]) -> Quota | None:
+    """The quota of an account, by its row of `Inputs.balances`, with the first reset after its reading; None without.
+
+    A vendor may still state the time of the last reset.
+    """
+    if fact["resets_at_utc"] is None:
+        return None
+    quota = Quota(
+        resets_at_utc=fact["resets_at_utc"],
+        quota_amount=fact["quota_amount"],
+        last_reset_at_utc=fact["last_reset_at_utc"],
+    )
+    return quota.after(fact["observed_at_utc"])
 
 
 def rule_of(fact: Mapping[str, Any]) -> Rule:
@@ -308,11 +365,11 @@ def terms_of(fact: Mapping[str, Any], risk: float | None = None) -> Terms:
     return terms if risk is None else replace(terms, risk=risk)
 
 
-def _planned(paths: Paths, fact: Mapping[str, Any], observed: date) -> TopUpPlan:
+def _planned(paths: Paths, fact: Mapping[str, Any], observed: date, *, ends_at_reset: bool = False) -> TopUpPlan:
     return plan(
         paths,
         balance=fact["day_start_amount"],
-        terms=terms_of(fact),
+        terms=replace(terms_of(fact), ends_at_reset=ends_at_reset),
         issue_date=observed,
         today=max(fact["run_date"], observed),
         pending_amount=fact["unconfirmed_amount"],

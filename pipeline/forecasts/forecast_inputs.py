@@ -55,6 +55,27 @@ _BALANCES = f"""
     WITH newest AS (
         SELECT account_id, max(observed_at_utc) AS observed_at_utc
         FROM core.balance_snapshots WHERE balance_amount IS NOT NULL GROUP BY account_id
+    ),
+    quotas AS (
+        SELECT snapshots.account_id, snapshots.observed_at_utc, snapshots.unit_code, snapshots.resets_at_utc,
+            max(stated.resets_at_utc) AS last_reset_at_utc
+        FROM core.balance_snapshots AS snapshots
+        INNER JOIN newest
+            ON snapshots.account_id = newest.account_id AND snapshots.observed_at_utc = newest.observed_at_utc
+        LEFT JOIN core.balance_snapshots AS stated
+            ON snapshots.account_id = stated.account_id AND stated.resets_at_utc < snapshots.resets_at_utc
+            AND stated.resets_at_utc <= snapshots.observed_at_utc
+        WHERE snapshots.resets_at_utc IS NOT NULL
+        GROUP BY ALL
+    ),
+    -- What a quota is set back to where the vendor does not say: the most that was read since the last reset.
+    fullest AS (
+        SELECT quotas.account_id, max(snapshots.balance_amount) AS quota_amount
+        FROM quotas
+        INNER JOIN core.balance_snapshots AS snapshots
+            ON quotas.account_id = snapshots.account_id AND quotas.unit_code = snapshots.unit_code
+            AND snapshots.observed_at_utc >= coalesce(quotas.last_reset_at_utc, TIMESTAMPTZ '1970-01-01 00:00:00+00')
+        GROUP BY quotas.account_id
     )
     SELECT snapshots.account_id, snapshots.balance_amount, snapshots.unit_code, snapshots.threshold_amount,
         snapshots.unconfirmed_amount, snapshots.observed_at_utc,
@@ -64,7 +85,9 @@ _BALANCES = f"""
         CASE WHEN accounts.tax_basis <> 'gross' THEN accounts.tax_rate END AS tax_rate,
         prices.price_amount, prices.price_unit_code, accounts.vendor,
         coalesce(auto_topups.is_on, false) AS is_auto, auto_topups.threshold_amount AS auto_threshold_amount,
-        auto_topups.topup_amount AS auto_topup_amount
+        auto_topups.topup_amount AS auto_topup_amount,
+        snapshots.resets_at_utc, coalesce(snapshots.quota_amount, fullest.quota_amount) AS quota_amount,
+        quotas.last_reset_at_utc
     FROM core.balance_snapshots AS snapshots
     INNER JOIN newest
         ON snapshots.account_id = newest.account_id AND snapshots.observed_at_utc = newest.observed_at_utc
@@ -78,6 +101,8 @@ _BALANCES = f"""
         ON snapshots.account_id = prices.account_id AND snapshots.unit_code = prices.unit_code
         AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) >= prices.from_date
         AND CAST(snapshots.observed_at_utc AT TIME ZONE 'UTC' AS DATE) <= {expanded("core.open_end(prices.to_date)")}
+    LEFT JOIN quotas ON snapshots.account_id = quotas.account_id
+    LEFT JOIN fullest ON snapshots.account_id = fullest.account_id
     WHERE snapshots.balance_amount IS NOT NULL AND snapshots.unit_code = accounts.unit_code
     ORDER BY snapshots.account_id
 """
@@ -136,8 +161,9 @@ class Inputs:
     balances: pl.DataFrame
     """account_id, balance_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, observed_date,
     spent_amount (on observed_date, by then), topup_lead_days, topup_minimum_amount, tax_rate, price_amount and
-    price_unit_code (of a credit), vendor, and of the vendor's automatic top-ups is_auto, auto_threshold_amount,
-    auto_topup_amount. One row for each configured account with a balance that could be read."""
+    price_unit_code (of a credit), vendor, of the vendor's automatic top-ups is_auto, auto_threshold_amount and
+    auto_topup_amount, and of a quota resets_at_utc, quota_amount and last_reset_at_utc; these are NULL without one, and
+    the last also if none was seen. One row for each configured account with a balance that could be read."""
     known_charges: pl.DataFrame
     """account_id, date, charge_amount."""
     priors: pl.DataFrame

@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.account_forecasts import LEVELS, PLAN_COLUMNS
+from pipeline.forecasts.account_forecasts import LEVELS, PLAN_COLUMNS, QUOTA_COLUMNS
 from pipeline.forecasts.landed_issues import unread_issues
 from pipeline.landing.parquet_bodies import land_parquet
 from pipeline.landing.store import FORECASTS
@@ -61,7 +61,9 @@ def replay(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datet
 
 
 def _store(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, fetch_id: str, issued_at: datetime) -> None:
-    connection.register("incoming", frame)
+    # Issues of earlier versions know no quotas.
+    missing = [pl.lit(None, kind).alias(name) for name, kind in QUOTA_COLUMNS.items() if name not in frame.columns]
+    connection.register("incoming", frame.with_columns(missing))
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE arrived AS
@@ -101,11 +103,13 @@ def runway(rows: str, more: str = "") -> str:
     """
     also = f"{more}, " if more else ""
     facts = (
-        "balance_amount, day_start_amount, unit_code, threshold_amount, unconfirmed_amount, observed_at_utc, "
-        "auto_topup_model, method, history_days"
+        "balance_amount, day_start_amount, unit_code, threshold_amount, unconfirmed_amount, resets_at_utc, "
+        "quota_amount, observed_at_utc, auto_topup_model, method, history_days"
     )
+    # A quota has run dry only if it has before its next reset.
     dates = ", ".join(
-        f"min(forecast_date) FILTER (WHERE depleted_probability >= 0.{level}) AS runway_p{level}_date"
+        "min(forecast_date) FILTER (WHERE coalesce(depleted_before_reset_probability, depleted_probability) "
+        f">= 0.{level}) AS runway_p{level}_date"
         for level in ("10", "50", "90")
     )
     return f"""
@@ -113,6 +117,7 @@ def runway(rows: str, more: str = "") -> str:
             max(depleted_probability) FILTER (WHERE horizon_days <= 7) AS depleted_7d_probability,
             max(depleted_probability) FILTER (WHERE horizon_days <= 30) AS depleted_30d_probability,
             1 - max(depleted_probability) AS beyond_horizon_probability,
+            max(depleted_before_reset_probability) AS depleted_before_reset_probability,
             max(below_threshold_probability) FILTER (WHERE horizon_days <= 30) AS below_threshold_30d_probability
         FROM {rows}
         GROUP BY account_id, {also}{facts}

@@ -24,8 +24,9 @@ def status_at(now: datetime) -> str:
     """A SELECT of marts.account_status as it reads at an instant, with `as_of_utc`, which the build speaks of.
 
     It has the columns of the table. `age_seconds`, `reading_state`, `stale_code`, `expected_balance_amount`,
-    `runway_days`, `runway_without_topups_days`, `severity`, `reason` and `topup_advice` are those of `now`, or of the
-    build where that is later; all else is the build's. Nothing becomes less urgent, or fresh, by waiting.
+    `runway_days`, `runway_without_topups_days`, `severity`, `reason_code`, `reason` and `topup_advice` are those of
+    `now`, or of the build where that is later; all else is the build's. Nothing becomes less urgent, or fresh, by
+    waiting, except that nothing is known of a quota since a reset that no reading has followed.
     """
     instant = now.astimezone(UTC).isoformat()
     return f"""
@@ -45,19 +46,26 @@ def status_at(now: datetime) -> str:
                 WHEN status.observed_at_utc IS NOT NULL
                     THEN greatest(round(epoch(clock.now_utc) - epoch(status.observed_at_utc), 3), 0)
             END AS now_age_seconds,
-            {_COUNTED_BY_DAY} AS is_by_day
+            {_COUNTED_BY_DAY} AS is_by_day,
+            coalesce(
+                status.resets_at_utc > status.observed_at_utc AND status.resets_at_utc <= clock.now_utc, false
+            ) AS is_reset_since
         FROM marts.account_status AS status
         CROSS JOIN clock
     ),
     states AS (
         SELECT *,
             CASE
-                WHEN reading_state = 'fresh' AND now_age_seconds > stale_after_seconds THEN 'stale' ELSE reading_state
+                WHEN reading_state = 'fresh' AND (now_age_seconds > stale_after_seconds OR is_reset_since) THEN 'stale'
+                ELSE reading_state
             END AS now_reading_state,
-            greatest(
-                runway_days - CASE WHEN is_by_day THEN passed_dates ELSE passed_days END,
-                CASE WHEN runway_days IS NOT NULL THEN 0 END
-            ) AS now_runway_days,
+            CASE
+                WHEN NOT is_reset_since
+                    THEN greatest(
+                        runway_days - CASE WHEN is_by_day THEN passed_dates ELSE passed_days END,
+                        CASE WHEN runway_days IS NOT NULL THEN 0 END
+                    )
+            END AS now_runway_days,
             greatest(
                 runway_without_topups_days - passed_days, CASE WHEN runway_without_topups_days IS NOT NULL THEN 0 END
             ) AS now_without_topups_days,
@@ -73,6 +81,7 @@ def status_at(now: datetime) -> str:
     expected AS (
         SELECT *,
             CASE
+                WHEN is_reset_since THEN NULL
                 WHEN balance_amount <= 0 OR coalesce(auto_topup_model = 'modelled', false)
                     OR (now_reading_state <> 'stale' AND now_age_seconds < 86400)
                     THEN balance_amount
@@ -85,6 +94,7 @@ def status_at(now: datetime) -> str:
     judged AS (
         SELECT *,
             CASE
+                WHEN is_reset_since THEN 'unknown'
                 WHEN severity = 'critical' OR now_runway_days <= {CRITICAL_DAYS} THEN 'critical'
                 WHEN severity = 'warning' OR now_runway_days <= {WARNING_DAYS} OR now_cautious_days <= {CRITICAL_DAYS}
                     OR now_runway_days < alert_below_days OR now_expected_amount < alert_below_amount
@@ -98,24 +108,35 @@ def status_at(now: datetime) -> str:
     )
     SELECT * EXCLUDE (
             passed_days, now_date, passed_dates, now_age_seconds, is_by_day, now_reading_state, now_runway_days,
-            now_without_topups_days, now_cautious_days, expected_a_day, now_expected_amount, now_severity
+            now_without_topups_days, now_cautious_days, expected_a_day, now_expected_amount, now_severity,
+            is_reset_since
         ) REPLACE (
             now_age_seconds AS age_seconds,
             now_reading_state AS reading_state,
-            CASE WHEN now_reading_state <> reading_state THEN 'too_old' ELSE stale_code END AS stale_code,
+            CASE
+                WHEN now_reading_state = reading_state THEN stale_code
+                WHEN is_reset_since THEN 'reset_passed'
+                ELSE 'too_old'
+            END AS stale_code,
+            CASE WHEN is_reset_since THEN 'reset_passed' ELSE reason_code END AS reason_code,
             now_expected_amount AS expected_balance_amount,
             CAST(now_runway_days AS DOUBLE) AS runway_days,
             CAST(now_without_topups_days AS DOUBLE) AS runway_without_topups_days,
             now_severity AS severity,
             CASE
-                WHEN now_reading_state <> reading_state
-                    THEN {expanded("core.silence_words(now_age_seconds)")} || '. '
-                ELSE ''
-            END || reason || CASE
-                WHEN now_severity = severity THEN ''
-                WHEN now_runway_days IS NULL THEN ' Since then it has become ' || now_severity || '.'
-                ELSE ' Since then it has become ' || now_severity || ': '
-                    || {expanded("core.days_words(now_runway_days)")} || ' left.'
+                WHEN is_reset_since AND reason_code <> 'reset_passed'
+                    THEN {expanded("core.reset_passed_words(resets_at_utc, balance_amount, unit_code)")} || '.'
+                ELSE
+                    CASE
+                        WHEN now_reading_state <> reading_state
+                            THEN {expanded("core.silence_words(now_age_seconds)")} || '. '
+                        ELSE ''
+                    END || reason || CASE
+                        WHEN now_severity = severity THEN ''
+                        WHEN now_runway_days IS NULL THEN ' Since then it has become ' || now_severity || '.'
+                        ELSE ' Since then it has become ' || now_severity || ': '
+                            || {expanded("core.days_words(now_runway_days)")} || ' left.'
+                    END
             END AS reason,
             CASE
                 WHEN order_by_date >= CAST(as_of_utc AT TIME ZONE 'UTC' AS DATE) AND order_by_date < now_date

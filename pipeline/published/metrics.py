@@ -69,6 +69,16 @@ ACCOUNTS: Final = (
     ),
     _one("account_threshold", "threshold_amount", "The threshold that the vendor holds for the account."),
     _one(
+        "account_quota_reset_timestamp_seconds",
+        _instant("resets_at_utc"),
+        "When the vendor sets the balance back to its full size, as last stated; absent if it never does.",
+    ),
+    _one(
+        "account_quota_exhaustion_probability",
+        "depleted_before_reset_probability",
+        "Probability that the quota is used up before its next reset; from 0 to 1.",
+    ),
+    _one(
         "account_reading_fresh",
         "CASE WHEN reading_state = 'fresh' THEN 1 ELSE 0 END",
         "1 if the reading is fresh; 0 if it is stale or there is none.",

@@ -342,6 +342,9 @@ class Vendor:
     billing_url: str | None = None
     """Public address of the page on which a balance is topped up, as documented by the vendor; named in top-up advice.
     None: it is not known."""
+    sells_quota_additions: bool = False
+    """Whether something can be ordered in addition to a balance that states `resets_at_utc`. If not, no top-up is
+    advised for it."""
     unit_code: str | None = None
     """Unit of account if the answers name none; None: the owner must set it."""
     usage_prices: Mapping[str, str] = field(default_factory=dict)

@@ -23,7 +23,11 @@ create or replace macro core.status_reason(
     evidence_level,
     alert_below_amount,
     alert_below_days,
-    threshold_amount
+    threshold_amount,
+    resets_at_utc,
+    next_resets_at_utc,
+    is_reset_overdue,
+    depleted_before_reset_probability
 ) as
 case stale_code
     when 'request_failed' then 'The last request failed (' || newest_outcome || '); the last good balance, '
@@ -38,7 +42,7 @@ case stale_code
     else ''
 end
 || case
-    when stale_code is null then ''
+    when stale_code is null or stale_code = 'reset_passed' then ''
     when stale_code = 'too_old' then core.amount_words(balance_amount, unit_code) || '. '
     else core.amount_words(balance_amount, unit_code) || ', is ' || core.age_words(age_seconds) || ' old. '
 end
@@ -47,6 +51,7 @@ end
     when 'empty_answer' then 'No reading yet: the last answer holds none'
     when 'unreadable_answer' then 'No reading yet: the last answer could not be read (see staging.rejects)'
     when 'request_failed' then 'No reading yet: the last request failed (' || newest_outcome || ')'
+    when 'reset_passed' then core.reset_passed_words(resets_at_utc, balance_amount, unit_code)
     when 'depleted' then 'Nothing is left: the balance is ' || core.amount_words(balance_amount, unit_code)
     when 'one_reading'
         then 'Days left are unknown: this is the first reading, and no complete day of spend is known yet'
@@ -72,6 +77,14 @@ end
             || case when now_date > read_date then ' from ' || cast(read_date as varchar) else '' end
             || coalesce(' (' || core.chance_words(beyond_horizon_probability) || ' chance)', '')
             || coalesce('; 10 % chance of running dry by ' || cast(runway_p10_date as varchar), '')
+    when 'lasts_until_reset'
+        then
+            'Resets on ' || cast(core.utc_date(next_resets_at_utc) as varchar)
+            || coalesce(
+                '; ' || core.chance_words(depleted_before_reset_probability) || ' chance to be used up before',
+                ', and lasts until then at the mean'
+            )
+            || coalesce(', 10 % by ' || cast(runway_p10_date as varchar), '')
     when 'no_spend'
         then
             case
@@ -91,11 +104,15 @@ end
 end
 || case
     when reason_code = 'days_at_mean' then ' at '
-    when reason_code in ('dry_by_forecast', 'lasts_by_forecast') and burn_28d_amount is not null then '; spend is '
+    when reason_code in ('dry_by_forecast', 'lasts_by_forecast', 'lasts_until_reset') and burn_28d_amount is not null
+        then '; spend is '
     else ''
 end
 || case
-    when reason_code not in ('days_at_mean', 'dry_by_forecast', 'lasts_by_forecast') or burn_28d_amount is null then ''
+    when
+        reason_code not in ('days_at_mean', 'dry_by_forecast', 'lasts_by_forecast', 'lasts_until_reset')
+        or burn_28d_amount is null
+        then ''
     else
         core.amount_words(burn_28d_amount, unit_code) || ' a day ('
         || case
@@ -103,6 +120,19 @@ end
         end
         || case when evidence_level = 'balance' then ', a lower bound: only balances are known' else '' end
         || ')'
+end
+|| case
+    when reason_code = 'reset_passed' or resets_at_utc is null then ''
+    when is_reset_overdue
+        then '; the reset that the vendor states for ' || cast(core.utc_date(resets_at_utc) as varchar) || ' has passed'
+    when reason_code = 'lasts_until_reset' or next_resets_at_utc is null then ''
+    else
+        '; resets on ' || cast(core.utc_date(next_resets_at_utc) as varchar)
+        || coalesce(
+            ', ' || core.chance_words(case when reason_code <> 'depleted' then depleted_before_reset_probability end)
+            || ' chance to be used up before',
+            ''
+        )
 end
 || case limit_code
     when 'own_amount' then '; below your limit of ' || core.amount_words(alert_below_amount, unit_code)

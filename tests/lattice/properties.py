@@ -20,7 +20,7 @@ from tests.lattice.build_properties import (
 from tests.lattice.truth import NOW, SimulatedAccount
 from tests.lattice.worlds import Built
 
-_COMPONENTS = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "unexplained")
+_COMPONENTS = ("top_up", "refund", "usage", "renewal", "adjustment", "pending", "tax", "quota_reset", "unexplained")
 
 
 @dataclass

@@ -26,6 +26,7 @@ NAMES = """
     drawdown_account_reading_timestamp_seconds drawdown_account_reading_age_seconds
     drawdown_account_depletion_probability drawdown_account_runway_seconds
     drawdown_account_depletion_timestamp_seconds drawdown_account_daily_spend drawdown_account_unexplained
+    drawdown_account_quota_reset_timestamp_seconds drawdown_account_quota_exhaustion_probability
     drawdown_account_severity drawdown_account_topup drawdown_account_topup_order_timestamp_seconds
     drawdown_endpoint_last_success_timestamp_seconds drawdown_endpoint_last_attempt_timestamp_seconds
     drawdown_month_spend drawdown_month_spent drawdown_month_budget drawdown_month_over_budget_probability

@@ -53,7 +53,14 @@ def _fill(workshop: Workshop) -> None:
         SELECT numbered.*, number % 11 <> 10 AS is_configured, 'a' || number AS account_id,
             ['EUR', 'unknown', 'voxpria-credit'][number % 3 + 1] AS unit_code,
             ['ledger', 'usage', 'balance'][number // 3 % 3 + 1] AS evidence_level,
-            {_NOW} - observed_ago AS observed_at_utc
+            {_NOW} - observed_ago AS observed_at_utc,
+            -- Of five accounts, one has a quota that resets later, one that was reset since its reading (if that is not
+            -- of now), and one whose stated reset is past when it is read.
+            CASE number % 5
+                WHEN 0 THEN greatest({_NOW}, {_NOW} - observed_ago) + INTERVAL 10 DAY
+                WHEN 1 THEN {_NOW} - observed_ago + INTERVAL 1 HOUR
+                WHEN 2 THEN {_NOW} - observed_ago - INTERVAL 1 HOUR
+            END AS resets_at_utc
         FROM (SELECT *, row_number() OVER () - 1 AS number FROM {sources}) AS numbered
         """
     )
@@ -80,7 +87,8 @@ def _fill(workshop: Workshop) -> None:
     )
     connection.execute(
         "INSERT INTO core.balance_snapshots BY NAME SELECT account_id, observed_at_utc, balance_amount, unit_code, "
-        "threshold_amount, CASE WHEN balance_amount IS NULL THEN 'unknown' ELSE 'fresh' END AS reading_state, "
+        "threshold_amount, CASE WHEN balance_amount IS NOT NULL THEN resets_at_utc END AS resets_at_utc, "
+        "CASE WHEN balance_amount IS NULL THEN 'unknown' ELSE 'fresh' END AS reading_state, "
         "account_id AS fetch_id FROM combinations"
     )
     day = "CAST(observed_at_utc AT TIME ZONE 'UTC' AS DATE)"
@@ -89,6 +97,8 @@ def _fill(workshop: Workshop) -> None:
         f"day_start_amount, unit_code, observed_at_utc, {day} + p10_days AS runway_p10_date, {day} + p50_days AS "
         f"runway_p50_date, {day} + p90_days AS runway_p90_date, 0 AS depleted_7d_probability, "
         "0 AS depleted_30d_probability, 1 AS beyond_horizon_probability, auto_topup_model, method, 0 AS history_days, "
+        "CASE WHEN resets_at_utc > observed_at_utc THEN resets_at_utc ELSE resets_at_utc + INTERVAL 1 MONTH END "
+        "AS resets_at_utc, CASE WHEN resets_at_utc IS NOT NULL THEN 0.25 END AS depleted_before_reset_probability, "
         f"{day} + p10_days AS runway_p50_without_topups_date "
         "FROM combinations WHERE method IS NOT NULL AND balance_amount IS NOT NULL"
     )
@@ -130,17 +140,30 @@ def test_known_state_is_judged_after_any_result_of_the_newest_request(
     # The same account with a fresh and a stale reading: equally urgent, except that an owner's limit may be compared
     # with the expected balance.
     for condition, wrong in {
-        "the severity of a balance at or below zero is critical": "balance_amount <= 0 AND severity <> 'critical'",
+        "the severity of a balance at or below zero is critical": "balance_amount <= 0 AND severity <> 'critical' "
+        "AND reason_code <> 'reset_passed'",
+        "after a reset nothing is known": "reason_code = 'reset_passed' AND (severity, reading_state) <> "
+        "('unknown', 'stale') OR reason_code = 'reset_passed' AND (runway_days IS NOT NULL OR "
+        "expected_balance_amount IS NOT NULL OR runway_p50_date IS NOT NULL)",
+        "a reset since the reading is seen": f"(resets_at_utc > observed_at_utc AND resets_at_utc <= {_NOW}) "
+        "<> (reason_code = 'reset_passed')",
+        "a quota lasts until its reset or runs dry before": "resets_at_utc > observed_at_utc AND method = 'mean_28d' AND "
+        f"runway_days > date_diff('second', {_NOW}, resets_at_utc) / 86400 + 1e-6",
+        "the reset is said": "resets_at_utc IS NOT NULL AND reason NOT LIKE '%eset%'",
+        "only a quota has a reset": "resets_at_utc IS NULL AND (reason LIKE '%eset%' OR "
+        "depleted_before_reset_probability IS NOT NULL)",
         "an account that was never read is unknown": "balance_amount IS NULL AND "
         "(severity, reading_state) <> ('unknown', 'unknown')",
-        "nothing known is unknown": "balance_amount > 0 AND severity = 'unknown' AND history_days > 0",
+        "nothing known is unknown": "balance_amount > 0 AND severity = 'unknown' AND history_days > 0 "
+        "AND reason_code <> 'reset_passed'",
         "few days are critical": "runway_days <= 7 AND severity <> 'critical'",
         "no days are critical only where few are left": "severity = 'critical' AND balance_amount > 0 "
         "AND coalesce(runway_days, 8) > 7",
         "no days are below zero": "runway_days < 0 OR expected_balance_amount < least(balance_amount, 0)",
         "no horizon is shown as a number of days": "runway_days = 90",
-        "nothing is left is said": "balance_amount <= 0 AND reason NOT LIKE '%Nothing is left%'",
-        "stale is said first": "reading_state = 'stale' AND reason NOT SIMILAR TO '(The last|Row|No new).*'",
+        "nothing is left is said": "balance_amount <= 0 AND reason NOT LIKE '%Nothing is left%' "
+        "AND reason_code <> 'reset_passed'",
+        "stale is said first": "reading_state = 'stale' AND reason NOT SIMILAR TO '(The last|Row|No new|Unknown since).*'",
     }.items():
         found = connection.execute(f"SELECT * FROM marts.account_status WHERE {wrong} LIMIT 1").fetchall()
         assert found == [], condition

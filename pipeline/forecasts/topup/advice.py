@@ -125,6 +125,7 @@ def _plan(
         price_amount=terms.price_amount,
         price_unit_code=terms.price_unit_code,
         billing_url=terms.billing_url,
+        ends_at_reset=terms.ends_at_reset,
         unconfirmed_amount=pending,
         with_topup_probability=_dry_with(
             sums[:covered], float(balance), float(net), arrives=(arrival - paths.as_of).days if arrival else covered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from pipeline.forecasts.engine import InputError, Paths, passed_by_day
 from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.quota import Quota
+from pipeline.forecasts.quota import simulate as follow
 from pipeline.forecasts.topup.advice import plan
 from pipeline.forecasts.topup.automatic import Rule, simulate
 from pipeline.forecasts.topup.money import checked
@@ -62,6 +64,8 @@ class Affordability:
     """With it, if nothing is paid in."""
     has_auto_topups: bool
     """Whether the vendor's automatic top-ups are in both probabilities; then there is no `topup`."""
+    resets_at_utc: datetime | None
+    """When the balance is set back next, if it is a quota; both probabilities include it, and there is no `topup`."""
     topup: TopUpPlan | None
     """The top-up that would keep the risk, and by when it is to be ordered. None if the answer is `yes`, and if no
     order of today arrives before the campaign ends."""
@@ -77,11 +81,13 @@ def afford(
     issue_date: date,
     unit_code: str,
     scale: int,
+    quota: Quota | None = None,
 ) -> Affordability:
     """Judge a campaign by the account's sample paths: it may run dry by the last day with at most `terms.risk`.
 
     `balance` is that of the end of `paths.as_of`. `rule` is that of the vendor's automatic top-ups. `issue_date`,
-    `unit_code` and `scale` are those of `plan`, which gives the top-up. More spend never lowers the probability of
+    `unit_code` and `scale` are those of `plan`, which gives the top-up. `quota` is that of a balance that is
+    set back; then there is no top-up. More spend never lowers the probability of
     running dry, unless it makes an automatic top-up come earlier.
 
     Raises InputError for a campaign that begins before `issue_date` or ends after the paths.
@@ -95,15 +101,18 @@ def afford(
     until_end = replace(paths, amounts=paths.amounts[:, :days], charges=paths.charges[:days])
     added = campaign.by_day(paths.as_of + _DAY, days)
     spent = replace(until_end, amounts=until_end.amounts + added)
+    if quota is not None:
+        rule = Rule(is_on=False)
     automatic = [simulate(each, balance=balance, rule=rule).depleted_probability for each in (until_end, spent)]
     has_auto_topups = automatic[0] is not None
     without, with_it = (
-        float(shares[-1]) if shares is not None else _dry(each, balance)
+        float(shares[-1]) if shares is not None else _dry(each, balance, quota)
         for shares, each in zip(automatic, (until_end, spent), strict=True)
     )
     answer: Answer = "yes" if with_it <= terms.risk else "no"
     topup = None
-    if answer == "no" and not has_auto_topups and issue_date + terms.whole_lead_days * _DAY <= campaign.to_date:
+    can_order = not has_auto_topups and quota is None
+    if answer == "no" and can_order and issue_date + terms.whole_lead_days * _DAY <= campaign.to_date:
         topup = plan(
             spent,
             balance=balance,
@@ -122,9 +131,12 @@ def afford(
         without_probability=without,
         with_probability=with_it,
         has_auto_topups=has_auto_topups,
+        resets_at_utc=None if quota is None else quota.resets_at_utc,
         topup=topup,
     )
 
 
-def _dry(paths: Paths, balance: Decimal) -> float:
+def _dry(paths: Paths, balance: Decimal, quota: Quota | None) -> float:
+    if quota is not None:
+        return float(follow(paths, balance=balance, quota=quota).depleted_probability[-1])
     return float(passed_by_day(paths.sums(), float(balance))[-1])

@@ -46,8 +46,7 @@ def _none_needed(found: TopUpPlan, today: date) -> str:
     when = f"before {_day(found, first)}" if first > today else "today"
     until, dry = _day(found, found.horizon_date), chance(found.without_topup_probability)
     return (
-        f"No top-up is needed {when}: the chance of running dry by {until}, the end of the forecast, is "
-        f"{dry}{_pending(found)}."
+        f"No top-up is needed {when}: the chance of running dry by {until}, {_end(found)}, is {dry}{_pending(found)}."
     )
 
 
@@ -56,7 +55,7 @@ def _when_and_why(found: TopUpPlan, today: date) -> str:
     assert last_date is not None  # noqa: S101 - something is to be ordered
     assert passed_date is not None  # noqa: S101 - the same
     when = when_to_order(last_date, today, lambda day: _day(found, day))
-    until = _day(found, found.cover_until_date) + (", the end of the forecast," if found.is_capped else "")
+    until = _day(found, found.cover_until_date) + (f", {_end(found)}," if found.is_capped else "")
     risk = exact_percent(found.topup_risk_probability)
     with_it, without_it = chance(found.with_topup_probability), chance(found.without_topup_probability)
     if today <= last_date:
@@ -81,6 +80,10 @@ def _when_and_why(found: TopUpPlan, today: date) -> str:
         chances = f"; by {until} the chance is {with_it} with the top-up and {without_it} without it"
     # The chances are of an order on the day of issue.
     return said + (chances if today == found.issue_date else "")
+
+
+def _end(found: TopUpPlan) -> str:
+    return "the last day before the reset" if found.ends_at_reset else "the end of the forecast"
 
 
 def _pending(found: TopUpPlan) -> str:

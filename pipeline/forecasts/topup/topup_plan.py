@@ -29,6 +29,8 @@ class Terms:
     price_amount: Decimal | None = None
     """Price of one of the account's credits, in `price_unit_code`; None for a currency, and if it is unknown."""
     price_unit_code: str = ""
+    ends_at_reset: bool = False
+    """Whether the paths end on the last day before a quota is reset."""
     billing_url: str | None = None
     """The vendor's public page on which a top-up is ordered; None if it is unknown."""
 
@@ -95,9 +97,10 @@ class TopUpPlan:
     topup_gross_amount: Decimal | None
     """`topup_amount` times 1 + `tax_rate`, rounded up to `decimals_count`. None without a tax rate."""
     price_amount: Decimal | None
-    """That of `Terms`, as the next two."""
+    """That of `Terms`, as the next three."""
     price_unit_code: str
     billing_url: str | None
+    ends_at_reset: bool
     unconfirmed_amount: Decimal | None
     """Deposits that are not credited yet: shown but not deducted, because they may not arrive."""
     with_topup_probability: float

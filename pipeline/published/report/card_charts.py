@@ -39,6 +39,8 @@ def forecast_charts(found: Snapshot, name: str, unit: str, issue: Row, readings:
         for row in ahead
     ]
     note = "" if issue["auto_topup_model"] == "off" else "without automatic top-ups"
+    if issue["resets_at_utc"] is not None:
+        note = "up to the reset of the quota"
     try:
         pictures = [
             fan(
@@ -53,6 +55,8 @@ def forecast_charts(found: Snapshot, name: str, unit: str, issue: Row, readings:
         f"Issued {instant(issue['issued_at_utc'])}, at a balance of {in_unit(start, unit)} at the start of the day."
     )
     with_topups = ["With the vendor's automatic top-ups."] if issue["auto_topup_model"] == "modelled" else []
+    if issue["resets_at_utc"] is not None:
+        with_topups = ["At each reset the balance starts again from its full size."]
     quantiles = {f"p{level}_amount": (f"p{level}", money) for level in _LEVELS}
     fan_table = table(
         "fan",
@@ -144,7 +148,9 @@ def bridge_charts(found: Snapshot, name: str, unit: str) -> list[Chart]:
     bridge = next(iter(found.of("bridge", name)), None)
     if bridge is None:
         return []
-    steps: dict[str, tuple[str, Spell]] = {column: (title.lower(), money) for column, title in STEPS}
+    steps: dict[str, tuple[str, Spell]] = {
+        column: (title.lower(), money) for column, title in STEPS if bridge[column] or column != "quota_reset_amount"
+    }
     tables = [
         table(
             "bridge",

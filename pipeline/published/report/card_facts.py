@@ -19,6 +19,7 @@ def facts_of(status: Row) -> list[tuple[str, str, str]]:
         words = converted(in_reporting) if in_reporting is None else in_unit(in_reporting, reporting)
         facts.append(("reporting_balance_amount", f"In {reporting}", words))
     facts += [
+        *_quota(status),
         ("runway_days", "Days left", days(status["runway_days"])),
         *(
             [("runway_without_topups_days", "Without automatic top-ups", days(status["runway_without_topups_days"]))]
@@ -46,6 +47,16 @@ def facts_of(status: Row) -> list[tuple[str, str, str]]:
         ("observed_at_utc", "Read", instant(status["observed_at_utc"])),
         ("reading_state", "Reading", status["reading_state"]),
         ("method", "Forecast by", f"{status['method']}, from {count(round(status['history_days']), 'day')}"),
+    ]
+
+
+def _quota(status: Row) -> list[tuple[str, str, str]]:
+    if status["resets_at_utc"] is None:
+        return []
+    return [
+        ("resets_at_utc", "Resets on", instant(status["resets_at_utc"])),
+        ("quota_amount", "Full size", in_unit(status["quota_amount"], status["unit_code"])),
+        ("depleted_before_reset_probability", "Used up before", chance(status["depleted_before_reset_probability"])),
     ]
 
 

@@ -98,6 +98,8 @@ def _judged(status: Row) -> dict[str, str]:
         "threshold": status["threshold_amount"],
         "order-by": status["order_by_date"],
     }
+    if status["resets_at_utc"] is not None:
+        facts["resets"] = status["resets_at_utc"].astimezone(UTC).isoformat()
     return {name: "" if value is None else str(value) for name, value in facts.items()}
 
 

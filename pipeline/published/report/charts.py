@@ -29,7 +29,7 @@ Row = dict[str, Any]
 STEPS: Final = (
     ("top_up_amount", "Top-ups"), ("refund_amount", "Refunds"), ("usage_amount", "Usage"),
     ("renewal_amount", "Renewals"), ("adjustment_amount", "Adjustments"), ("pending_amount", "Pending"),
-    ("tax_amount", "Tax"), ("unexplained_amount", "Unexplained"),
+    ("tax_amount", "Tax"), ("quota_reset_amount", "Quota resets"), ("unexplained_amount", "Unexplained"),
 )  # fmt: skip
 """Components of the bridge between its two balances, in order."""
 

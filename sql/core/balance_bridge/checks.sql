@@ -23,7 +23,8 @@ bridged as (
         sum(bridge.tax_amount) as tax_amount,
         sum(
             bridge.top_up_amount + bridge.refund_amount + bridge.usage_amount + bridge.renewal_amount
-            + bridge.adjustment_amount + bridge.pending_amount + bridge.tax_amount + bridge.unexplained_amount
+            + bridge.adjustment_amount + bridge.pending_amount + bridge.tax_amount + bridge.quota_reset_amount
+            + bridge.unexplained_amount
         ) as accounted_amount,
         sum(bridge.entry_count) as entry_count,
         max(bridge.evidence_level) as evidence_level

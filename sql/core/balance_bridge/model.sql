@@ -32,6 +32,7 @@ select
     adjustment_amount,
     pending_amount,
     tax_amount,
+    quota_reset_amount,
     cast(
         residual_amount - inferred_top_up_amount - inferred_refund_amount - inferred_usage_amount as decimal(38, 9)
     ) as unexplained_amount,

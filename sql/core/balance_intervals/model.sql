@@ -46,6 +46,8 @@ readings as (
         snapshots.observed_at_utc,
         snapshots.balance_amount,
         snapshots.unconfirmed_amount,
+        snapshots.resets_at_utc,
+        snapshots.quota_amount,
         snapshots.unit_code,
         snapshots.fetch_id,
         accounts.evidence_level
@@ -229,6 +231,10 @@ known as (
         fetch_id as closing_fetch_id,
         lag(unconfirmed_amount) over following as opening_unconfirmed_amount,
         unconfirmed_amount as closing_unconfirmed_amount,
+        lag(resets_at_utc) over following as opening_resets_at_utc,
+        resets_at_utc as closing_resets_at_utc,
+        lag(quota_amount) over following as opening_quota_amount,
+        quota_amount as closing_quota_amount,
         cast(stated_meter_amount - lag(stated_meter_amount) over following as decimal(38, 9)) as stated_usage_amount,
         cast(first_meter_amount - lag(first_meter_amount) over following as decimal(38, 9)) as first_usage_amount,
         polled_at_utc is not null and lag(polled_at_utc) over following is not null as is_polled,
@@ -334,6 +340,42 @@ left_over as (
         closing_amount - opening_amount - top_up_amount - refund_amount - usage_amount - renewal_amount
         - adjustment_amount - tax_amount as beyond_amount
     from summed
+),
+
+-- What a reset of the quota moved the balance by. Without documents of spend, at least what is gone of the full size
+-- was spent since; with them, a rise beyond them is the reset's.
+reset as (
+    select
+        *,
+        case
+            when open_amount <> 0 and beyond_amount = open_amount then 0
+            when
+                evidence_level = 'balance'
+                and coalesce(closing_quota_amount, opening_quota_amount) is not null
+                and core.passes_reset(opened_at_utc, closed_at_utc, opening_resets_at_utc, closing_resets_at_utc)
+                then
+                    beyond_amount
+                    + greatest(coalesce(closing_quota_amount, opening_quota_amount) - closing_amount, 0)
+            when
+                core.may_reset(
+                    closed_at_utc,
+                    opening_resets_at_utc,
+                    closing_resets_at_utc,
+                    opening_quota_amount,
+                    closing_quota_amount
+                )
+                then
+                    greatest(
+                        beyond_amount,
+                        case
+                            when evidence_level = 'balance'
+                                then coalesce(closing_quota_amount - opening_quota_amount, 0)
+                            else least(coalesce(closing_quota_amount - opening_quota_amount, 0), 0)
+                        end
+                    )
+            else 0
+        end as quota_reset_amount
+    from left_over
 )
 
 select
@@ -362,8 +404,15 @@ select
     cast(adjustment_amount as decimal(38, 9)) as adjustment_amount,
     cast(tax_amount as decimal(38, 9)) as tax_amount,
     -- An entry that has not settled counts if the balance has already moved by it.
-    cast(case when beyond_amount = open_amount then open_amount else 0 end as decimal(38, 9)) as pending_amount,
-    cast(case when beyond_amount = open_amount then 0 else beyond_amount end as decimal(38, 9)) as residual_amount,
+    cast(case when beyond_amount - quota_reset_amount = open_amount then open_amount else 0 end as decimal(38, 9))
+        as pending_amount,
+    cast(quota_reset_amount as decimal(38, 9)) as quota_reset_amount,
+    cast(
+        case
+            when beyond_amount - quota_reset_amount = open_amount then 0
+            else beyond_amount - quota_reset_amount
+        end as decimal(38, 9)
+    ) as residual_amount,
     entry_count,
     entry_ids,
 
@@ -383,4 +432,4 @@ select
     polled_at_utc,
     has_late,
     has_restated
-from left_over
+from reset

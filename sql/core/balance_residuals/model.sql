@@ -30,7 +30,7 @@ nearby as (
         intervals.usage_amount,
         intervals.balance_decimal_count,
         intervals.document_decimal_count,
-        cast(intervals.closing_amount - intervals.opening_amount as double)
+        cast(intervals.closing_amount - intervals.opening_amount - intervals.quota_reset_amount as double)
         / nullif(cast(intervals.stated_usage_amount as double), 0) as price
     from core.balance_intervals as intervals
     cross join dirty_span

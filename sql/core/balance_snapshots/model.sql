@@ -10,6 +10,8 @@ select
     readings.threshold_amount,
     readings.limit_amount,
     readings.unconfirmed_amount,
+    readings.resets_at_utc,
+    readings.quota_amount,
 
     -- source
     'fresh' as reading_state,
@@ -33,6 +35,8 @@ select
     cast(null as decimal(38, 9)) as threshold_amount,
     cast(null as decimal(38, 9)) as limit_amount,
     cast(null as decimal(38, 9)) as unconfirmed_amount,
+    cast(null as timestamptz) as resets_at_utc,
+    cast(null as decimal(38, 9)) as quota_amount,
 
     -- source
     'unknown' as reading_state,

@@ -4,7 +4,7 @@
 --
 -- Each unit is by itself: a day has a row of the unit that the balance was held in, and one of every other unit in
 -- which something was spent. Two balances in different units have no difference, so where only balances are known, the
--- days between them have unknown spend in both.
+-- days between them have unknown spend in both. So have the days before a quota's reset that no reading has followed.
 with
 
 months as (
@@ -107,7 +107,9 @@ readings as (
         snapshots.account_id,
         snapshots.observed_at_utc,
         snapshots.unit_code,
-        snapshots.balance_amount
+        snapshots.balance_amount,
+        snapshots.resets_at_utc,
+        snapshots.quota_amount
     from core.balance_snapshots as snapshots
     inner join evidence
         on snapshots.account_id = evidence.account_id and evidence.basis = 'balance'
@@ -118,26 +120,82 @@ readings as (
         and (carried.to_utc is null or snapshots.observed_at_utc <= carried.to_utc)
 ),
 
-intervals as (
+paired as (
     select
         account_id,
         lag(observed_at_utc) over following as opened_at_utc,
         observed_at_utc as closed_at_utc,
         lag(unit_code) over following as opening_unit_code,
         unit_code,
-        lag(balance_amount) over following - balance_amount as drop_amount
+        lag(balance_amount) over following as opening_amount,
+        balance_amount as closing_amount,
+        lag(resets_at_utc) over following as opening_resets_at_utc,
+        resets_at_utc as closing_resets_at_utc,
+        lag(quota_amount) over following as opening_quota_amount,
+        quota_amount as closing_quota_amount
     from readings
     window following as (partition by account_id order by observed_at_utc)
 ),
 
--- The days between two units, in both. What closes at midnight ends with the day before.
-between_units as (
+quotas as (
+    select
+        *,
+        coalesce(closing_quota_amount, opening_quota_amount) is not null
+        and core.passes_reset(opened_at_utc, closed_at_utc, opening_resets_at_utc, closing_resets_at_utc)
+            as is_from_reset,
+        closing_amount > opening_amount
+        and core.may_reset(
+            closed_at_utc, opening_resets_at_utc, closing_resets_at_utc, opening_quota_amount, closing_quota_amount
+        ) as is_raised
+    from paired
+),
+
+intervals as (
+    select
+        account_id,
+        opened_at_utc,
+        closed_at_utc,
+        -- What is gone of a quota since its reset has fallen since then.
+        case
+            when is_from_reset then least(opening_resets_at_utc, closed_at_utc - interval 1 microsecond)
+            else opened_at_utc
+        end as falls_from_utc,
+        -- Until then nothing is known of spend: until the reset, or if its size is not stated, until the rise.
+        case
+            when is_from_reset then opening_resets_at_utc
+            when is_raised then closed_at_utc
+        end as unknown_until_utc,
+        opening_unit_code,
+        unit_code,
+        core.fallen_amount(
+            opened_at_utc, closed_at_utc, opening_amount, closing_amount, opening_resets_at_utc, closing_resets_at_utc,
+            opening_quota_amount, closing_quota_amount
+        ) as drop_amount
+    from quotas
+),
+
+-- The days between two units, in both, and those before a reset, of which hourly readings miss less than two hours.
+-- What closes at midnight ends with the day before.
+unknown_stretches as (
+    select
+        account_id,
+        opening_unit_code,
+        unit_code,
+        opened_at_utc,
+        case when opening_unit_code <> unit_code then closed_at_utc else unknown_until_utc end as closed_at_utc
+    from intervals
+    where
+        opening_unit_code <> unit_code
+        or unknown_until_utc > opened_at_utc + interval 2 hour
+),
+
+unknown_days as (
     select
         intervals.account_id,
         intervals.opening_unit_code,
         intervals.unit_code,
         cast(pieces.day as date) as spend_date
-    from intervals
+    from unknown_stretches as intervals
     cross join
         lateral (
             select
@@ -149,7 +207,6 @@ between_units as (
                     )
                 ) as day
         ) as pieces
-    where intervals.opening_unit_code <> intervals.unit_code
 ),
 
 unknown_spend as (
@@ -157,13 +214,13 @@ unknown_spend as (
         account_id,
         spend_date,
         opening_unit_code as unit_code
-    from between_units
+    from unknown_days
     union distinct
     select
         account_id,
         spend_date,
         unit_code
-    from between_units
+    from unknown_days
 ),
 
 -- A fall of the balance between two readings is spread evenly over the time between them: the share of each day is
@@ -177,23 +234,23 @@ shares as (
         intervals.drop_amount,
         date_diff(
             'microsecond',
-            intervals.opened_at_utc,
-            greatest(intervals.opened_at_utc, pieces.day at time zone 'UTC')
-        ) / greatest(date_diff('microsecond', intervals.opened_at_utc, intervals.closed_at_utc), 1) as begin_ratio,
+            intervals.falls_from_utc,
+            greatest(intervals.falls_from_utc, pieces.day at time zone 'UTC')
+        ) / greatest(date_diff('microsecond', intervals.falls_from_utc, intervals.closed_at_utc), 1) as begin_ratio,
         date_diff(
             'microsecond',
-            intervals.opened_at_utc,
+            intervals.falls_from_utc,
             least(intervals.closed_at_utc, (pieces.day + interval 1 day) at time zone 'UTC')
-        ) / greatest(date_diff('microsecond', intervals.opened_at_utc, intervals.closed_at_utc), 1) as end_ratio,
+        ) / greatest(date_diff('microsecond', intervals.falls_from_utc, intervals.closed_at_utc), 1) as end_ratio,
         cast(pieces.last_day as date) = cast(pieces.day as date) as is_last_day,
-        core.utc_date(intervals.opened_at_utc) < cast(pieces.last_day as date) as is_spread
+        core.utc_date(intervals.falls_from_utc) < cast(pieces.last_day as date) as is_spread
     from intervals
     cross join
         lateral (
             select
                 unnest(
                     generate_series(
-                        date_trunc('day', intervals.opened_at_utc at time zone 'UTC'),
+                        date_trunc('day', intervals.falls_from_utc at time zone 'UTC'),
                         date_trunc('day', (intervals.closed_at_utc - interval 1 microsecond) at time zone 'UTC'),
                         interval 1 day
                     )

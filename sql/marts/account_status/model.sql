@@ -3,7 +3,9 @@
 -- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
 -- same limits. Days are counted from the build's clock, however old the reading is: a failed request does not make an
 -- account less urgent, and reading_state comes beside the severity. Unknown is only that of which nothing is known: no
--- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
+-- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed. A quota only has to last
+-- until its next reset: without a date to run dry before it, it has no days left. After a reset that no reading has
+-- followed, its balance is unknown, whatever it was before.
 -- pipeline/models/status_at.py applies the same rules to the time between the build and the moment of reading.
 with
 
@@ -29,10 +31,14 @@ read as (
 newest as (
     select
         snapshots.*,
-        read.reading_count
+        read.reading_count,
+        coalesce(
+            snapshots.resets_at_utc > snapshots.observed_at_utc and snapshots.resets_at_utc <= build.as_of_utc, false
+        ) as is_reset_since
     from core.balance_snapshots as snapshots
     inner join read
         on snapshots.account_id = read.account_id and snapshots.observed_at_utc = read.observed_at_utc
+    cross join staging.build as build
     where snapshots.balance_amount is not null
 ),
 
@@ -115,6 +121,14 @@ joined as (
         coalesce(newest.reading_count, 0) as reading_count,
         newest.threshold_amount,
         newest.unconfirmed_amount,
+        newest.resets_at_utc,
+        newest.quota_amount,
+        coalesce(newest.is_reset_since, false) as is_reset_since,
+        coalesce(newest.resets_at_utc <= newest.observed_at_utc, false) as is_reset_overdue,
+        -- The forecast knows the reset after one that is overdue.
+        coalesce(forecast.resets_at_utc, case when newest.resets_at_utc > build.as_of_utc then newest.resets_at_utc end)
+            as next_resets_at_utc,
+        build.as_of_utc,
         newest.fetch_id,
         -- greatest() passes over a NULL, and what was never observed is not new.
         case
@@ -138,6 +152,7 @@ joined as (
         forecast.depleted_7d_probability,
         forecast.depleted_30d_probability,
         forecast.beyond_horizon_probability,
+        forecast.depleted_before_reset_probability,
         plan.topup_amount,
         plan.topup_gross_amount,
         plan.order_by_date,
@@ -148,7 +163,10 @@ joined as (
     left join attempts on accounts.account_id = attempts.account_id
     left join burn on accounts.account_id = burn.account_id
     left join forecasts.current_runway as forecast
-        on accounts.account_id = forecast.account_id and newest.observed_at_utc = forecast.observed_at_utc
+        on
+            accounts.account_id = forecast.account_id
+            and newest.observed_at_utc = forecast.observed_at_utc
+            and not newest.is_reset_since
     left join forecasts.current_topup_plan as plan on forecast.account_id = plan.account_id
     where accounts.is_configured
 ),
@@ -158,13 +176,14 @@ states as (
         *,
         case
             when balance_amount is null then 'unknown'
-            when not is_read or refused_newest_row is not null or age_seconds > stale_after_seconds then 'stale'
+            when not is_read or refused_newest_row is not null or age_seconds > stale_after_seconds or is_reset_since
+                then 'stale'
             else 'fresh'
         end as reading_state,
         age_seconds / 86400 as age_days,
         coalesce(auto_topup_model = 'modelled', false) as is_topped_up,
         case
-            when balance_amount > 0 and burn_28d_amount > 0
+            when balance_amount > 0 and burn_28d_amount > 0 and not is_reset_since
                 then cast(balance_amount as double) / cast(burn_28d_amount as double)
         end as plain_days,
         case
@@ -182,9 +201,18 @@ aged as (
         states.burn_day_count > 0 or states.forecast_method is not null as is_known,
         states.reading_state = 'stale' or states.age_seconds >= 86400 as is_aged,
         case
+            when states.is_reset_since then null
             when states.balance_amount <= 0 then 0.0
             when states.forecast_p50_date is not null
                 then greatest(cast(states.forecast_p50_date - states.now_date as double), 0.0)
+            when
+                states.next_resets_at_utc is not null
+                and (
+                    states.forecast_method is not null
+                    or states.plain_days - states.age_days
+                    >= date_diff('second', states.as_of_utc, states.next_resets_at_utc) / 86400
+                )
+                then null
             -- More likely than not it lasts beyond the horizon of 90 days: the mean says how long only where it agrees.
             when states.forecast_method is not null and not coalesce(states.plain_days > limits.horizon_days, false)
                 then null
@@ -206,6 +234,7 @@ runways as (
     select
         aged.*,
         case
+            when aged.is_reset_since then null
             when
                 aged.balance_amount <= 0
                 or not aged.is_aged
@@ -236,7 +265,7 @@ judged as (
     select
         runways.*,
         case
-            when runways.balance_amount is null then 'unknown'
+            when runways.balance_amount is null or runways.is_reset_since then 'unknown'
             when runways.balance_amount <= 0 or runways.runway_days <= limits.critical_days then 'critical'
             when
                 runways.runway_days <= limits.warning_days
@@ -293,6 +322,7 @@ coded as (
             when not is_read and is_empty then 'empty_answer'
             when not is_read then 'unreadable_answer'
             when refused_newest_row is not null then 'refused_row'
+            when is_reset_since then 'reset_passed'
             else 'too_old'
         end as stale_code,
         case
@@ -300,12 +330,19 @@ coded as (
             when balance_amount is null and newest_outcome <> 'ok' then 'request_failed'
             when balance_amount is null and is_empty then 'empty_answer'
             when balance_amount is null then 'unreadable_answer'
+            when is_reset_since then 'reset_passed'
             when balance_amount <= 0 then 'depleted'
             when not is_known and reading_count = 1 then 'one_reading'
             when not is_known then 'no_history'
             when forecast_method is not null and forecast_p50_date is not null then 'dry_by_forecast'
             when
+                next_resets_at_utc is not null
+                and runway_days is null
+                and (runway_p10_date is not null or coalesce(burn_28d_amount > 0, forecast_method is not null))
+                then 'lasts_until_reset'
+            when
                 forecast_method is not null
+                and next_resets_at_utc is null
                 and (runway_p10_date is not null or is_topped_up or coalesce(burn_28d_amount > 0, true))
                 then 'lasts_by_forecast'
             when burn_28d_amount <= 0 then 'no_spend'
@@ -341,6 +378,8 @@ select
     expected_balance_amount,
     threshold_amount,
     unconfirmed_amount,
+    resets_at_utc,
+    quota_amount,
 
     -- how long it lasts
     burn_7d_amount,
@@ -365,6 +404,7 @@ select
     depleted_7d_probability,
     depleted_30d_probability,
     beyond_horizon_probability,
+    depleted_before_reset_probability,
 
     -- how urgent it is
     severity,
@@ -383,7 +423,8 @@ select
         reason_code, stale_code, limit_code, newest_outcome, refused_newest_row, balance_amount, unit_code, age_seconds,
         runway_days, runway_without_topups_days, is_topped_up, runway_p10_date, forecast_p50_date, runway_p90_date,
         beyond_horizon_probability, read_date, now_date, burn_28d_amount, burn_day_count, evidence_level,
-        alert_below_amount, alert_below_days, threshold_amount
+        alert_below_amount, alert_below_days, threshold_amount, resets_at_utc, next_resets_at_utc, is_reset_overdue,
+        depleted_before_reset_probability
     ) as reason,
     evidence_level,
     fetch_id,

@@ -42,11 +42,13 @@ readings as (
         snapshots.unit_code,
         snapshots.balance_amount,
         lag(snapshots.unit_code) over following as opening_unit_code,
-        lag(snapshots.balance_amount) over following as opening_amount
+        lag(snapshots.balance_amount) over following + coalesce(bridge.quota_reset_amount, 0) as opening_amount
     from core.balance_snapshots as snapshots
     inner join core.accounts as accounts on snapshots.account_id = accounts.account_id
     left join (select distinct account_id from core.ledger_entries) as booked
         on snapshots.account_id = booked.account_id
+    left join core.balance_bridge as bridge
+        on snapshots.account_id = bridge.account_id and snapshots.observed_at_utc = bridge.closed_at_utc
     where
         snapshots.balance_amount is not null
         and accounts.evidence_level = 'balance'

@@ -96,14 +96,17 @@ dry as (
         due.account_id,
         due.issue_date,
         due.horizon_days,
-        -- Exact, so that the mean does not depend on the order of rows.
-        cast(
-            power(
-                curve.depleted_probability
-                - case when due.came > runway.day_start_amount then 1 else 0 end,
-                2
-            ) as decimal(18, 12)
-        ) as brier
+        -- Exact, so that the mean does not depend on the order of rows. From a reset on, a quota's total says nothing.
+        case
+            when runway.resets_at_utc is null or curve.forecast_date < core.utc_date(runway.resets_at_utc)
+                then cast(
+                    power(
+                        curve.depleted_probability
+                        - case when due.came > runway.day_start_amount then 1 else 0 end,
+                        2
+                    ) as decimal(18, 12)
+                )
+        end as brier
     from due
     inner join forecasts.runway_curve as curve
         on

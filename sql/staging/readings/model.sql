@@ -7,6 +7,8 @@ select
     balances.threshold_amount,
     balances.limit_amount,
     balances.unconfirmed_amount,
+    balances.resets_at_utc,
+    balances.quota_amount,
     balances.effective_at_utc,
     balances.fetch_id
 from staging.balances as balances

@@ -3,6 +3,7 @@ select bridge.account_id, min(bridge.opened_at_utc) as opened_at_utc, max(bridge
     sum(bridge.refund_amount) as refund_amount, sum(bridge.usage_amount) as usage_amount,
     sum(bridge.renewal_amount) as renewal_amount, sum(bridge.adjustment_amount) as adjustment_amount,
     sum(bridge.pending_amount) as pending_amount, sum(bridge.tax_amount) as tax_amount,
+    sum(bridge.quota_reset_amount) as quota_reset_amount,
     sum(bridge.unexplained_amount) as unexplained_amount,
     arg_max(bridge.closing_amount, bridge.closed_at_utc) as closing_amount, bridge.unit_code,
     sum(bridge.inferred_top_up_amount) as inferred_top_up_amount, count(*) as interval_count,

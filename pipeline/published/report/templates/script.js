@@ -14,7 +14,11 @@
     const days = Math.max(number("days") - (facts.byDay ? dates : (now - asOf) / DAY), 0);
     const cautious = (Date.parse(facts.dry10 || "") - Math.floor(now / DAY) * DAY) / DAY;
     const age = Math.max(now - Date.parse(facts.observed || ""), 0);
-    const state = facts.reading === "fresh" && age / 1000 > number("staleAfter") ? "stale" : facts.reading;
+    const resets = Date.parse(facts.resets || ""), isReset = resets > Date.parse(facts.observed || "") && resets <= now;
+    const isOld = age / 1000 > number("staleAfter") || isReset;
+    const state = facts.reading === "fresh" && isOld ? "stale" : facts.reading;
+    // Nothing is known of a quota since a reset that no reading has followed.
+    if (isReset) return { severity: "unknown", state, days: NaN };
     const balance = number("balance"), read = Math.floor(Date.parse(facts.observed || "") / DAY);
     const byDate = facts.byDay ? balance / (Math.floor(Date.parse(facts.dry50 || "") / DAY) - read) : 0;
     const aDay = number("burn") > 0 ? number("burn") : byDate > 0 ? byDate : 0;
@@ -65,7 +69,7 @@
       if (!advice.textContent.includes(" now: ")) advice.append(" " + {{ order_now }});
     }
     if (found.severity !== card.dataset.severity) {
-      worse.push(name);
+      if (found.severity !== "unknown") worse.push(name);
       badge(card, found.severity, `by now ${found.severity}`);
       card.classList.replace(card.dataset.severity, found.severity);
       if (UNFOLDED.includes(found.severity)) unfoldCard(card);
