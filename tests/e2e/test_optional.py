@@ -72,7 +72,7 @@ def test_a_key_that_may_only_read_its_balance_works_and_is_reported_once(bench: 
         f"{_ACCOUNTS[vendor]}: continues without {endpoint.name}, which is optional" for vendor, endpoint in _OPTIONAL
     ]
     assert sorted(": ".join(line.split(": ")[:2]) for line in said) == sorted(wanted)
-    assert len(said) == len(_OPTIONAL) == 13
+    assert len(said) == len(_OPTIONAL) == 19
     assert not [line for line in second.stderr.splitlines() if "continues without" in line or "forbidden" in line]
     outcomes = dict(bench.rows("SELECT vendor || ' ' || endpoint, outcome FROM marts.data_freshness"))
     refused = {f"{vendor} {endpoint.name}" for vendor, endpoint in _OPTIONAL}

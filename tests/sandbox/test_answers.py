@@ -22,6 +22,8 @@ HYPERSTACK_PATHS = [
     "/billing/billing/usage",
     "/billing/billing/history",
     *(f"/billing/billing/history/{kind}" for kind in ("virtual-machine", "volume", "snapshot", "cluster", "bucket")),
+    *(f"/billing/billing/history/{kind}" for kind in ("serverless_inference", "fine_tuning", "contract")),
+    *(f"/billing/billing/history/{kind}" for kind in ("model_evaluation", "data_synthesis", "image_generation")),
     "/billing/payment/payment-details",
     "/billing/auto-topup/status",
 ]

@@ -6,15 +6,21 @@ from collections.abc import Mapping
 
 from pipeline.vendors._port import Records, choice, flag, instant_utc, money, text, unit
 
+
+def _is_cut_off(row: Mapping[str, object]) -> object:
+    """The opposite of `can_create_instance`; None unless it is stated in so many words."""
+    return {"true": False, "false": True}.get(str(row.get("can_create_instance")).strip().lower())
+
+
 CREDIT = Records(
     kind="balances",
     at="data",
     fields=(
         money("balance_amount", "credit", required=True),
         money("threshold_amount", "threshold"),
+        flag("is_cut_off", "can_create_instance", documented=False, compute=_is_cut_off),
     ),
     constants={"unit_code": "USD"},
-    ignored=("can_create_instance",),
 )
 
 HISTORY = Records(
@@ -100,7 +106,7 @@ AUTO_TOPUP = Records(
 )
 
 
-def resources(kind: str, at: str) -> Records:
+def resources(kind: str, at: str, ignored: tuple[str, ...] = ()) -> Records:
     """Days of one kind of resource; `at` is the documented key around its rows."""
     return Records(
         kind="resource_days",
@@ -111,5 +117,39 @@ def resources(kind: str, at: str) -> Records:
             money("resource_amount", "metrics.incurred_bill", required=True),
         ),
         constants={"resource_kind": kind, "unit_code": "USD"},
+        ignored=ignored,
+        is_of_window=True,
+    )
+
+
+def models(kind: str, at: str) -> Records:
+    """Days of one kind of work on models, which is billed by tokens; its rows have no `id`."""
+    return Records(
+        kind="resource_days",
+        at=f"{at}.billing_history",
+        fields=(
+            text("resource_id", "attributes.infrahub_id", "attributes.id", required=True),
+            text("resource_name", "attributes.resource_name"),
+            money("resource_amount", "metrics.incurred_bill", required=True),
+        ),
+        constants={"resource_kind": kind, "unit_code": "USD"},
+        # Assumed: one model with several adapters is several rows of one resource.
+        parts_add_up=True,
+        is_of_window=True,
+    )
+
+
+def contracts(at: str) -> Records:
+    """Days of contracts; only the names of their fields are documented, so an answer without such rows is no error."""
+    return Records(
+        kind="resource_days",
+        at=f"{at}.billing_history",
+        fields=(
+            text("resource_id", "attributes.infrahub_id", "attributes.id", required=True),
+            text("resource_name", "attributes.description", "attributes.resource_name"),
+            money("resource_amount", "metrics.incurred_bill", required=True),
+        ),
+        constants={"resource_kind": "contract", "unit_code": "USD"},
+        is_optional=True,
         is_of_window=True,
     )

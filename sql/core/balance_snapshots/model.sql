@@ -10,6 +10,7 @@ select
     readings.threshold_amount,
     readings.limit_amount,
     readings.unconfirmed_amount,
+    readings.is_cut_off,
 
     -- source
     'fresh' as reading_state,
@@ -33,6 +34,7 @@ select
     cast(null as decimal(38, 9)) as threshold_amount,
     cast(null as decimal(38, 9)) as limit_amount,
     cast(null as decimal(38, 9)) as unconfirmed_amount,
+    cast(null as boolean) as is_cut_off,
 
     -- source
     'unknown' as reading_state,

@@ -7,6 +7,7 @@ select
     balances.threshold_amount,
     balances.limit_amount,
     balances.unconfirmed_amount,
+    balances.is_cut_off,
     balances.effective_at_utc,
     balances.fetch_id
 from staging.balances as balances

@@ -21,9 +21,36 @@ def _credit(text: str, *, status: str = "true") -> RecordReading:
 
 def test_the_documented_credit_is_in_dollars_with_its_threshold() -> None:
     [reading] = read(VENDOR, _CREDIT, example("hyperstack", "credit"))
-    assert reading.accepted.select("balance_amount", "threshold_amount", "unit_code").row(0) == (
-        Decimal("103.85"), Decimal(20), "USD",
+    assert reading.accepted.select("balance_amount", "threshold_amount", "is_cut_off", "unit_code").row(0) == (
+        Decimal("103.85"), Decimal(20), False, "USD",
     )  # fmt: skip
+    assert reading.drift == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "is_cut_off"),
+    [
+        ("false", True),
+        ('"False"', True),
+        ("true", False),
+        ("null", None),
+        ('"no"', None),
+        ("0", None),
+        ("[]", None),
+        ('{"why": "x"}', None),
+    ],
+)
+def test_an_account_is_cut_off_only_where_the_vendor_says_so_and_the_balance_is_read_anyway(
+    stated: str, is_cut_off: bool | None
+) -> None:
+    reading = _credit(f'5, "can_create_instance": {stated}')
+    assert reading.accepted.select("balance_amount", "is_cut_off").rows() == [(Decimal(5), is_cut_off)]
+    assert reading.rejects == []
+
+
+def test_a_credit_that_does_not_say_whether_it_is_cut_off_is_no_drift() -> None:
+    reading = _credit("5")
+    assert reading.accepted["is_cut_off"].to_list() == [None]
     assert reading.drift == []
 
 
@@ -164,3 +191,55 @@ def test_a_resources_day_is_the_windows_and_its_bill_may_be_next_to_nothing() ->
     assert reading.accepted.select(columns).row(0) == (
         date(2026, 3, 1), "bucket", "a-bucket", Decimal(0), '{"metrics.incurred_bill":"1.48e-11"}',
     )  # fmt: skip
+
+
+def test_a_clusters_nodes_are_parts_of_its_bill_and_not_counted_beside_it() -> None:
+    def row(name: str, bill: float) -> dict[str, object]:
+        return {"attributes": {"id": name, "resource_name": name}, "metrics": {"incurred_bill": bill}}
+
+    cluster = {**row("cluster", 6), "nodes": [row("node-1", 2), row("node-2", 4)]}
+    body = {"status": True, "message": "", "billing_history_cluster": {"billing_history": [cluster]}}
+    reading = _data("cluster_history", body)
+    assert reading.accepted.select("resource_kind", "resource_id", "resource_amount").rows() == [
+        ("cluster", "cluster", Decimal(6))
+    ]
+    assert (reading.rejects, reading.drift) == ([], [])
+
+
+_BY_TOKENS = ("serverless_inference", "fine_tuning", "model_evaluation", "data_synthesis", "image_generation")
+
+
+@pytest.mark.parametrize("kind", _BY_TOKENS)
+def test_a_day_of_work_on_models_is_known_by_the_vendors_number_of_the_model(kind: str) -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint(f"{kind}_history"), example("hyperstack", f"{kind}_history"))
+    columns = ["usage_date", "resource_kind", "resource_id", "resource_name", "resource_amount", "unit_code"]
+    assert reading.accepted.select(columns).rows() == [
+        (date(2026, 3, 1), kind, "512", "a-model", Decimal("0.42"), "USD")
+    ]
+    assert (reading.rejects, reading.drift) == ([], [])
+    endpoint = VENDOR.endpoint(f"{kind}_history")
+    assert endpoint.envelope[0] == "success"
+    assert (endpoint.is_optional, endpoint.is_extra, endpoint.refresh) == (True, True, "daily")
+
+
+def test_several_adapters_of_one_model_add_up() -> None:
+    rows = [
+        {"attributes": {"infrahub_id": 5, "lora_adapter": name}, "metrics": {"incurred_bill": bill}}
+        for name, bill in (("a", 1.25), ("b", 2))
+    ]
+    history = {"billing_history_serverless_inference": {"billing_history": rows}}
+    reading = _data("serverless_inference_history", history)
+    assert reading.accepted.select("resource_id", "resource_amount").rows() == [("5", Decimal("3.25"))]
+
+
+def test_a_contract_is_read_as_its_siblings_are() -> None:
+    [reading] = read(VENDOR, VENDOR.endpoint("contract_history"), example("hyperstack", "contract_history"))
+    columns = ["resource_kind", "resource_id", "resource_name", "resource_amount"]
+    assert reading.accepted.select(columns).rows() == [("contract", "77", "A reservation", Decimal("21.6"))]
+    assert (reading.rejects, reading.drift) == ([], [])
+
+
+def test_contracts_in_another_envelope_are_drift_and_no_error() -> None:
+    reading = _data("contract_history", {"status": True, "message": "", "contracts": [{"incurred_bill": 1}]})
+    assert (reading.accepted.height, reading.rejects) == (0, [])
+    assert ("contracts", "unknown_field") in {(each.column_name, each.check_name) for each in reading.drift}
