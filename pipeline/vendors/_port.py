@@ -160,6 +160,7 @@ class Records:
         "payments",
         "auto_topups",
         "resource_days",
+        "resource_rates",
     ]
     at: str = ""
     """Dotted path to the rows: a list of objects, or one object; empty for the whole body."""

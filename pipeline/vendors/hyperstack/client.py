@@ -136,6 +136,16 @@ VENDOR = Vendor(
             is_extra=True,
         ),
         Endpoint(
+            name="usage",
+            doc="GET /billing/billing/usage, documented: the price per minute of each active resource.",
+            listing=Once(path="/billing/billing/usage"),
+            records=(parse.RATES, parse.BURN_NOW),
+            envelope=("status", "message", "data"),
+            refresh="hourly",
+            is_optional=True,
+            is_extra=True,
+        ),
+        Endpoint(
             name="payments",
             doc="GET /billing/payment/payment-details, documented: payments, credited or not.",
             listing=Once(path="/billing/payment/payment-details"),
@@ -204,6 +214,10 @@ VENDOR = Vendor(
         "The account is prepaid. A postpaid one is billed later, and its credit is no gauge: it stays the same while "
         "core.usage_days has spend, which core.balance_bridge shows as unexplained. No field of the API tells them "
         "apart.",
+        "bill_per_minute is what leaves the credit for each minute of a resource; one without it has no price. All of "
+        "them for a day are marts.current_burn and the claim burn_now, which marts.vendor_claim_accuracy and "
+        "marts.forecast_accuracy compare with actual spend. Discounts, tokens and requests are not in it; if clusters "
+        "and their machines are both listed, it is too high.",
         "last-day-cost covers the UTC day before the answer.",
         "A payment is credited without its tax, at updated_at, once its status is a word for paid; an unknown status "
         "is `unknown` in core.payments, and no top-up.",

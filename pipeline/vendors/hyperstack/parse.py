@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Final
 
+from pipeline.schema.exact_amounts import exact_money
 from pipeline.vendors._port import Records, choice, flag, instant_utc, money, text, unit
+
+_EXACT: Final = Context(prec=60)
+_MINUTES_A_DAY: Final = Decimal(1440)
 
 
 def _is_cut_off(row: Mapping[str, object]) -> object:
@@ -46,6 +52,63 @@ LAST_DAY_COST = Records(
     ignored=("instances_cost", "volumes_cost", "clusters_cost"),
     covers_day_before=True,
 )
+
+_RESOURCE_TYPES = {
+    "vm": "machine",
+    "virtual_machine": "machine",
+    "virtual-machine": "machine",
+    "virtual machine": "machine",
+    "instance": "machine",
+    "volume": "volume",
+    "snapshot": "snapshot",
+    "cluster": "cluster",
+    "bucket": "bucket",
+}
+
+RATES = Records(
+    kind="resource_rates",
+    at="data",
+    fields=(
+        text("resource_id", "resource_id", required=True),
+        text("vendor_resource_type", "resource_type", required=True),
+        choice("resource_kind", "resource_type", choices=_RESOURCE_TYPES, otherwise="other", absent="other"),
+        text("resource_name", "name"),
+        # NULL for a resource without a price.
+        money("minute_amount", "bill_per_minute", documented=False),
+        flag("is_active", "active"),
+        flag("is_excluded", "exclude_billing"),
+    ),
+    constants={"unit_code": "USD"},
+    ignored=("organization_id", "create_time", "terminate_time", "total_up_time", "total_bill"),
+)
+
+
+def _a_day(row: Mapping[str, object]) -> object:
+    """The price of a day, of a price that is rounded as it is stored; 0 for a resource that is gone, not billed, or
+    without a price. Anything that is no amount is returned in a list, which no reader of money accepts.
+    """
+    price = row.get("bill_per_minute")
+    gone, excluded = str(row.get("active")).lower(), str(row.get("exclude_billing")).lower()
+    if price is None or gone in ("false", "0") or excluded in ("true", "1"):
+        return 0
+    is_text = isinstance(price, str | int) and not isinstance(price, bool)
+    amount = exact_money(str(price), rounds=True) if is_text else None
+    return [price] if amount is None else format(_EXACT.multiply(Decimal(amount), _MINUTES_A_DAY), "f")
+
+
+BURN_NOW = Records(
+    kind="vendor_claims",
+    at="data",
+    fields=(money("claim_amount", "bill_per_minute", required=True, compute=_a_day),),
+    constants={"claim": "burn_now", "unit_code": "USD"},
+    ignored=(
+        "resource_id", "resource_type", "name", "active", "exclude_billing",
+        "organization_id", "create_time", "terminate_time", "total_up_time", "total_bill",
+    ),
+    # The burn of an account is that of its resources.
+    parts_add_up=True,
+    covers_next_days=1,
+)  # fmt: skip
 
 # Assumed: the words are not documented. An unknown status does not count as credited.
 _PAYMENT_STATUSES = {

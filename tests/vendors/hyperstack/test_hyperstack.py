@@ -243,3 +243,57 @@ def test_contracts_in_another_envelope_are_drift_and_no_error() -> None:
     reading = _data("contract_history", {"status": True, "message": "", "contracts": [{"incurred_bill": 1}]})
     assert (reading.accepted.height, reading.rejects) == (0, [])
     assert ("contracts", "unknown_field") in {(each.column_name, each.check_name) for each in reading.drift}
+
+
+def _usage(*rows: dict[str, object]) -> tuple[RecordReading, RecordReading]:
+    body = {"status": True, "message": "", "data": list(rows)}
+    rates, burn = read(VENDOR, VENDOR.endpoint("usage"), json.dumps(body).encode())
+    return rates, burn
+
+
+def test_the_documented_prices_are_read_for_each_resource_and_together_for_a_day() -> None:
+    rates, burn = read(VENDOR, VENDOR.endpoint("usage"), example("hyperstack", "usage"))
+    columns = ["vendor_resource_type", "resource_id", "resource_kind", "minute_amount", "is_active", "is_excluded"]
+    assert rates.accepted.select(columns).rows() == [
+        ("vm", "8401", "machine", Decimal("0.0315"), True, False),
+        ("volume", "8402", "volume", Decimal("0.00021"), True, False),
+        ("gift", "8403", "other", None, True, True),
+    ]
+    claims = ["claim", "claim_amount", "unit_code", "covers_from_date", "covers_to_date"]
+    # (0.0315 + 0.00021) * 1440
+    assert burn.accepted.select(claims).rows() == [
+        ("burn_now", Decimal("45.6624"), "USD", date(2026, 3, 18), date(2026, 3, 18))
+    ]
+    assert rates.rejects + burn.rejects + rates.drift + burn.drift == []
+
+
+@pytest.mark.parametrize(
+    ("row", "a_day"),
+    [
+        ({"bill_per_minute": 0.5}, 720),
+        ({"bill_per_minute": "0.5", "active": True, "exclude_billing": False}, 720),
+        ({"bill_per_minute": None, "active": True}, 0),
+        ({"active": True}, 0),
+        ({"bill_per_minute": 0.5, "active": False}, 0),
+        ({"bill_per_minute": 0.5, "exclude_billing": True}, 0),
+        ({"bill_per_minute": 1.4e-14}, 0),
+    ],
+)
+def test_only_a_resource_that_is_billed_and_has_a_price_burns(row: dict[str, object], a_day: int) -> None:
+    _, burn = _usage({"resource_id": 1, "resource_type": "vm", **row})
+    assert burn.accepted["claim_amount"].to_list() == [Decimal(a_day)]
+    assert burn.rejects == []
+
+
+@pytest.mark.parametrize("price", ["free", "$1", True, [1], {"amount": 1}, "NaN", "1e400"])
+def test_a_price_that_cannot_be_read_makes_the_burn_unknown_and_not_smaller(price: object) -> None:
+    good = {"resource_id": 1, "resource_type": "vm", "bill_per_minute": 0.5, "active": True}
+    rates, burn = _usage(good, {**good, "resource_id": 2, "bill_per_minute": price})
+    assert burn.accepted.height == 0
+    assert burn.rejects
+    assert rates.accepted["minute_amount"].to_list() == [Decimal("0.5"), None]
+
+
+def test_no_resources_are_no_rates_and_no_fault() -> None:
+    rates, burn = _usage()
+    assert (rates.received, rates.rejects, burn.received, burn.rejects) == ([0], [], [0], [])
