@@ -207,6 +207,27 @@ def test_the_burn_of_this_moment_is_that_of_the_resources_that_are_on(
     assert claimed == truth
 
 
+def test_an_account_that_its_vendor_has_cut_off_is_critical_and_alerts(bench: Bench, sandbox: Sandbox) -> None:
+    account = sandbox.world.account("hyperstack-main")
+    assert isinstance(account, HyperstackAccount)
+    threshold = account.threshold
+    account.threshold = account.balance_at(NOW) + 1
+    try:
+        assert bench.run(NOW).problems == []
+    finally:
+        account.threshold = threshold
+
+    [[severity, is_cut_off, reason]] = bench.rows(
+        "SELECT severity, is_cut_off, reason FROM marts.account_status WHERE account_id = 'hyperstack-main'"
+    )
+    assert (severity, is_cut_off) == ("critical", True)
+    assert "the vendor states that it no longer creates instances, because the balance is below its threshold" in reason
+    alerts = bench.rows("SELECT severity FROM alerts.states WHERE account_id = 'hyperstack-main' AND rule = 'runway'")
+    assert alerts == [("critical",)]
+    # Another vendor says nothing about it.
+    assert bench.rows("SELECT is_cut_off FROM marts.account_status WHERE account_id = 'vpsbg-main'") == [(None,)]
+
+
 def test_known_charges_are_the_next_renewal_of_each_server(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:
     first_run(bench)
 

@@ -102,6 +102,8 @@ VENDOR = Vendor(
         "Paid orders replace the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
         "They are credited or taken from the balance at payment_date, and do not include refunds: these then appear as "
         "unexplained changes of the balance.",
+        "The services that an order paid for are only in GET /orders/{id}, one request an order, which is not made: "
+        "core.orders has the type of an order, and its amounts as a whole.",
         "A listing's `next` link keeps its filter and page size, or drops them and accepts them again: they are added "
         "if they are missing.",
         "A server is renewed at expiry_at for renew_amount_with_vat, or else for plan.price_with_vat times "

@@ -1,9 +1,10 @@
--- How urgent an account is, by limits that a person can check. Where there is a forecast: critical when it is as
--- likely as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched
--- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
--- same limits. An account is also critical while its vendor states that it is cut off. Days are counted from the build's clock, however old the reading is: a failed request does not make an
--- account less urgent, and reading_state comes beside the severity. Unknown is only that of which nothing is known: no
--- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed.
+-- How urgent an account is, by limits that a person can check. Where there is a forecast: critical when it is as likely
+-- as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched within 30
+-- days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the same limits.
+-- An account is also critical while its vendor states that it is cut off. Days are counted from the build's clock,
+-- however old the reading is: a failed request does not make an account less urgent, and reading_state comes beside the
+-- severity. Unknown is only that of which nothing is known: no good reading ever, or neither a forecast nor a complete
+-- day of spend, and no limit crossed.
 -- pipeline/models/status_at.py applies the same rules to the time between the build and the moment of reading.
 with
 
