@@ -71,6 +71,8 @@ class AccountFacts:
     reporting_balance_amount: Decimal | None = None
     """The balance in the reporting currency; None if it cannot be converted."""
     reporting_unit_code: str | None = None
+    is_cut_off: bool = False
+    """The vendor states that it no longer creates instances for the account."""
     is_spend_known: bool = False
     """There is a forecast, or a complete day of spend."""
     runway_days: float | None = None
