@@ -73,6 +73,8 @@ class AccountFacts:
     reporting_unit_code: str | None = None
     is_reset_since: bool = False
     """Its quota was reset after the reading, so that nothing is known of its balance."""
+    is_cut_off: bool = False
+    """The vendor states that it no longer creates instances for the account."""
     is_spend_known: bool = False
     """There is a forecast, or a complete day of spend."""
     runway_days: float | None = None

@@ -128,6 +128,7 @@ SELECT status.account_id, status.unit_code, status.reading_state, status.observe
     CAST(status.runway_p10_date - CAST(build.as_of_utc AT TIME ZONE 'UTC' AS DATE) AS DOUBLE) AS cautious_days,
     status.runway_p50_date, status.depleted_7d_probability, status.burn_28d_amount,
     accounts.alert_below_days, accounts.alert_below_amount, status.threshold_amount,
+    coalesce(status.is_cut_off, false) AS is_cut_off,
     unexplained.unexplained_amount, coalesce(unexplained.classes, []) AS unexplained_classes,
     unexplained.closed_at_utc AS unexplained_until_utc,
     anomalies.newest AS anomaly, anomalies.unit_change_reason,

@@ -41,10 +41,10 @@ def findings(reading: AccountFacts, policy: Policy) -> Iterator[RuleResult]:
 
 
 def runway_severity(reading: AccountFacts, margin: float = 1.0) -> str | None:
-    """Severity of the days left, by the limits of marts.account_status times a margin."""
+    """Severity of the days left, by the limits of marts.account_status times a margin; a cut-off precedes them."""
     if reading.is_reset_since:
         return None
-    if reading.balance_amount is not None and reading.balance_amount <= 0:
+    if reading.is_cut_off or (reading.balance_amount is not None and reading.balance_amount <= 0):
         return "critical"
     days, cautious = reading.runway_days, reading.cautious_days
     if days is not None and days <= CRITICAL_DAYS * margin:
@@ -60,7 +60,8 @@ def runway_severity(reading: AccountFacts, margin: float = 1.0) -> str | None:
 
 def _runway(reading: AccountFacts, _: str) -> RuleResult:
     balance = reading.balance_amount
-    is_known = balance is not None and not reading.is_reset_since and (reading.is_spend_known or balance <= 0)
+    is_said = reading.is_spend_known or (balance is not None and balance <= 0) or reading.is_cut_off
+    is_known = balance is not None and not reading.is_reset_since and is_said
     words = reading.reason
     if reading.depleted_7d_probability is not None:
         words += f" The chance of running dry within 7 days is {chance(reading.depleted_7d_probability)}."

@@ -1,7 +1,7 @@
 """The one HTTP client: GET only, to one origin an account, with a result for everything that can go wrong."""
 
 from pipeline.http._address import check_base_url, join_link, page_key
-from pipeline.http._answer import HttpOutcome, HttpResult
+from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._client import Client, Network
 from pipeline.http._limits import RateLimit, RateLimits
 from pipeline.http._waits import Patience
@@ -14,6 +14,7 @@ __all__ = [
     "Patience",
     "RateLimit",
     "RateLimits",
+    "Refusal",
     "check_base_url",
     "join_link",
     "page_key",

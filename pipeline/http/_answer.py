@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass, field
 from datetime import datetime
 
+_READ_BYTES = 64 * 1024
+
 
 class HttpOutcome(enum.StrEnum):
     """How one GET ended. Only `ok` carries a payload."""
@@ -48,6 +50,32 @@ class HttpOutcome(enum.StrEnum):
     """Broken compression of the body, or one that was not requested."""
     too_large = "too_large"
     """The body exceeded the cap on bytes or on values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A refusal (4xx) that a vendor documents beyond the general meaning of its status, and what helps.
+
+    Only the declared texts get into a reason: the answer's own never do.
+
+    Errors: `ValueError` for a status that is no refusal, or is retried (408, 429).
+    """
+
+    status_code: int
+    says: str = ""
+    """Text that the body contains, in any letter case; empty: any body."""
+    outcome: HttpOutcome | None = None
+    """What it means; None: what its status means."""
+    remedy: str
+    """What helps, as the end of a sentence. `{variables}` becomes the names of the key's environment variables."""
+
+    def __post_init__(self) -> None:
+        if not 400 <= self.status_code < 500 or self.status_code in (408, 429):
+            raise ValueError(f"{self.status_code} is not a refusal that a vendor can declare")
+
+    def matches(self, status_code: int, body: bytes) -> bool:
+        """Whether an answer is this refusal; only the beginning of its body is read."""
+        return status_code == self.status_code and self.says.lower().encode() in body[:_READ_BYTES].lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import httpx
 
 import pipeline
 from pipeline.http._address import carry_params, check_base_url, check_path, origin_of, resolve_link
-from pipeline.http._answer import HttpOutcome, HttpResult
+from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
 from pipeline.http._limits import Limiter, RateLimit, RateLimits
 from pipeline.http._permits import Admission, Permits, QueueTime
@@ -134,7 +134,7 @@ class Client:
     `headers` holds plain values and secrets; a secret is revealed when a request is built, and redacted from everything
     that comes back. `rate_limits` is shared by all accounts of the run. Without `reads_json` any body of a 2xx is ok,
     and is not decoded. `title` replaces vendor and account at the beginning of each reason, and `setting` is the key of
-    accounts.toml that the reason names for a wrong address.
+    accounts.toml that the reason names for a wrong address. `refusals` are those that the vendor documents.
 
     Errors: `ValueError` for a base URL that `check_base_url` refuses.
     """
@@ -154,6 +154,7 @@ class Client:
         reads_json: bool = True,
         title: str = "",
         setting: str = "base_url",
+        refusals: tuple[Refusal, ...] = (),
     ) -> None:
         self.base_url = check_base_url(base_url, allow_http_loopback=allow_http_loopback)
         secrets = [value for value in headers.values() if isinstance(value, Secret)]
@@ -174,13 +175,13 @@ class Client:
             headers=dict(headers),
             secret_names=tuple(dict.fromkeys(secret.name for secret in secrets)),
             redactor=Redactor(secrets),
-            rate_limit=rate_limit,
             admission=network.admission(vendor, self.base_url, limiter),
             queued=self._queued,
             patience=patience or Patience(),
             reads_json=reads_json,
             title=title,
             setting=setting,
+            refusals=refusals,
         )
 
     @property

@@ -12,11 +12,17 @@ from typing import Protocol
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
-from pipeline.http._answer import HttpOutcome, HttpResult
+from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._body import BadEncoding, TooLarge, read_body
-from pipeline.http._limits import RateLimit
 from pipeline.http._permits import GIVEN_UP_AFTER, Admission, QueueTime
-from pipeline.http._waits import Patience, asked_wait_seconds, parse_age_seconds, parse_date, requests_left
+from pipeline.http._waits import (
+    Patience,
+    asked_wait_seconds,
+    parse_age_seconds,
+    parse_date,
+    requests_allowed,
+    requests_left,
+)
 from pipeline.support.exact_json import NotJson, decode_json
 from pipeline.support.secret import Redactor, Secret
 
@@ -74,7 +80,6 @@ class Caller:
     headers: Mapping[str, str | Secret]
     secret_names: tuple[str, ...]
     redactor: Redactor
-    rate_limit: RateLimit
     admission: Admission
     queued: QueueTime
     patience: Patience
@@ -82,6 +87,7 @@ class Caller:
     title: str = ""
     setting: str = "base_url"
     """Key of accounts.toml with the address, for advice."""
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def who(self) -> str:
@@ -109,6 +115,8 @@ class _Exchange:
     detail: str = ""
     is_transient: bool = False
     asked_wait_seconds: float | None = None
+    refusal: Refusal | None = None
+    """The one that the vendor documents, if it is one."""
     status_code: int | None = None
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     body: bytes = b""
@@ -158,11 +166,10 @@ class Get:
     async def _exchange(self) -> _Exchange:
         wait_seconds = await self._enter()
         if wait_seconds:
-            limit = self._caller.rate_limit
             self._last.outcome, self._last.is_transient = HttpOutcome.rate_limited, False
             self._last.detail = (
-                f"would have to wait {wait_seconds:.0f} s for our own limit of {limit.requests} "
-                f"requests in {limit.per_seconds:g} s, which is longer than a run waits for it"
+                f"would have to wait {wait_seconds:.0f} s for our own limit of {self._caller.admission.limit}, "
+                "which is longer than a run waits for it"
             )
             return self._last
         permits = self._caller.admission.permits
@@ -202,6 +209,7 @@ class Get:
                 http.stream("GET", self._url, auth=_Headers(caller.headers), timeout=timeout) as response,
             ):
                 exchange.status_code, exchange.headers = response.status_code, response.headers
+                caller.admission.heed(requests_allowed(response.headers))
                 await read_body(response, received, cap_bytes=patience.body_cap_bytes)
         except TooLarge:
             exchange.outcome = HttpOutcome.too_large
@@ -233,6 +241,10 @@ class Get:
             exchange.outcome = HttpOutcome.server_error
         else:
             exchange.outcome = _OUTCOMES.get(status_code, HttpOutcome.client_error)
+        refusals = (each for each in self._caller.refusals if each.matches(status_code, exchange.body))
+        exchange.refusal = next(refusals, None)
+        if exchange.refusal is not None:
+            exchange.outcome = exchange.refusal.outcome or exchange.outcome
         exchange.detail = ""
         exchange.is_transient = status_code in _TRANSIENT_STATUSES
         if exchange.is_transient:
@@ -299,6 +311,8 @@ class Get:
         advice = _ADVICE.get(last.outcome)
         if last.outcome in _REFUSALS and not self._caller.secret_names:
             advice = _ADVICE[HttpOutcome.client_error]
+        if last.refusal is not None:
+            advice = last.refusal.remedy
         if advice is None:
             return story
         return f"{story}: {advice.format(variables=variables, setting=self._caller.setting)}"

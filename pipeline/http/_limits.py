@@ -7,12 +7,13 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, cast
 
 from pyrate_limiter import InMemoryBucket, Rate, RateItem, SQLiteBucket
 from pyrate_limiter.buckets.sqlite_bucket import Queries
+from pyrate_limiter.utils import validate_rate_list
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,11 +27,36 @@ _TABLE = "rate_bucket"
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most `requests` in any `per_seconds`, counted for each key, each account or our whole address."""
+    """At most `requests` in any `per_seconds`, counted for each key, each account or our whole address.
+
+    Errors: `ValueError` for windows that could not all matter: a longer one must allow more requests, at a lower rate.
+    """
 
     requests: int
     per_seconds: float
     scope: Literal["key", "account", "address"]
+    also: tuple[tuple[int, float], ...] = ()
+    """Further windows that hold at the same time, as `(requests, per_seconds)`, the shortest first."""
+    is_stated: bool = False
+    """Whether answers state the size of this window in X-RateLimit-Limit or a similar header. A smaller one is then
+    kept, and remembered; a larger one is not used."""
+
+    def __post_init__(self) -> None:
+        if self.requests < 1 or not validate_rate_list(_rates(self.windows)):
+            raise ValueError("each longer window of a rate limit must allow more requests, at a lower rate")
+        if self.is_stated and self.also:
+            raise ValueError("a header states one limit: a rate limit of several windows cannot be a stated one")
+
+    @property
+    def windows(self) -> tuple[tuple[int, float], ...]:
+        """All windows, the shortest first."""
+        return ((self.requests, self.per_seconds), *self.also)
+
+    def __str__(self) -> str:
+        (first, seconds), *rest = self.windows
+        words = [f"{first:,} request{'' if first == 1 else 's'} in {seconds:,g} s"]
+        words += [f"{requests:,} in {seconds:,g} s" for requests, seconds in rest]
+        return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 class RateLimits:
@@ -48,7 +74,8 @@ class RateLimits:
 
     def limiter(self, vendor: str, limit: RateLimit, scope_value: str) -> "Limiter":
         """Return the limiter for this scope value, which for a key must already be a hash of it."""
-        label = "\0".join((vendor, str(limit.requests), str(limit.per_seconds), limit.scope, scope_value))
+        windows = (str(number) for window in limit.windows for number in window)
+        label = "\0".join((vendor, *windows, limit.scope, scope_value))
         name = hashlib.sha256(label.encode()).hexdigest()[:32]
         if name not in self._limiters:
             path = self._folder and self._folder / f"{name}.sqlite"
@@ -81,7 +108,9 @@ class Limiter:
     """One limit for one scope value."""
 
     def __init__(self, limit: RateLimit, path: Path | None, on_use: "Callable[[Limiter], None]") -> None:
-        self._rates = [Rate(limit.requests, math.ceil(limit.per_seconds * 1000))]
+        self.limit = limit
+        """The limit that is kept: the declared one, or a smaller one that the vendor states."""
+        self._declared = limit
         self._path = path
         self._on_use = on_use
         self._file: SQLiteBucket | None = None
@@ -94,17 +123,39 @@ class Limiter:
             self._on_use(self)
             try:
                 if self._file is None:
-                    self._file = _open_file(self._path, self._rates, is_first=not self._was_open)
+                    self._file = _open_file(self._path, is_first=not self._was_open, limit=self._declared)
                     self._was_open = True
+                    self._keep(_stated_before(self._file))
                 return self._take_in_file(self._file)
             except (OSError, sqlite3.Error) as error:
                 if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     return _BUSY_POLL_SECONDS
                 self._distrust_file(error)
         if self._memory is None:
-            self._memory = InMemoryBucket(self._rates)
+            self._memory = InMemoryBucket(_rates(self.limit.windows))
         self._memory.leak(_now_ms(self._memory))
         return _wait_seconds(self._memory)
+
+    def heed(self, stated: int | None) -> None:
+        """Keep the limit that an answer states, if it is smaller than the declared one; None or zero states nothing."""
+        if not stated or not self._declared.is_stated or not self._keep(stated) or self._file is None:
+            return
+        try:
+            self._file.conn.execute(f"PRAGMA user_version = {self.limit.requests:d}").close()
+        except sqlite3.Error:
+            # Another process is writing. Each answer states the limit again.
+            _LOG.debug("a stated rate limit could not be stored")
+
+    def _keep(self, stated: int) -> bool:
+        """Change the size of the window; returns False if it is the same as before."""
+        requests = min(self._declared.requests, stated or self._declared.requests)
+        if requests == self.limit.requests:
+            return False
+        self.limit = replace(self._declared, requests=requests)
+        for bucket in (self._file, self._memory):
+            if bucket is not None:
+                bucket.rates = _rates(self.limit.windows)
+        return True
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -137,7 +188,19 @@ def _now_ms(bucket: InMemoryBucket | SQLiteBucket) -> int:
     return cast(int, bucket.now())  # type: ignore[no-untyped-call]
 
 
-def _open_file(path: Path, rates: list[Rate], *, is_first: bool) -> SQLiteBucket:
+def _rates(windows: tuple[tuple[int, float], ...]) -> list[Rate]:
+    return [Rate(requests, math.ceil(per_seconds * 1000)) for requests, per_seconds in windows]
+
+
+def _stated_before(bucket: SQLiteBucket) -> int:
+    """The limit that the vendor stated last, in this process or another; 0 if none."""
+    cursor = bucket.conn.execute("PRAGMA user_version")
+    (stated,) = cursor.fetchone()
+    cursor.close()
+    return cast(int, stated)
+
+
+def _open_file(path: Path, *, is_first: bool, limit: RateLimit) -> SQLiteBucket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would create it readable for all
     connection = sqlite3.connect(path)
@@ -150,7 +213,7 @@ def _open_file(path: Path, rates: list[Rate], *, is_first: bool) -> SQLiteBucket
             index_name=f"idx_{_TABLE}_rate_item_timestamp", table_name=_TABLE
         )
         connection.execute(index).close()
-        bucket = SQLiteBucket(rates, connection, table=_TABLE)
+        bucket = SQLiteBucket(_rates(limit.windows), connection, table=_TABLE)
         if is_first:
             bucket.leak(_now_ms(bucket))
         connection.execute("PRAGMA busy_timeout = 0").close()

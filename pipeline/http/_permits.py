@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from pipeline.http._limits import Limiter
+from pipeline.http._limits import Limiter, RateLimit
 
 MOST_AT_ONCE: Final = 512
 """Requests of a complete run. Each is an open file, of which a process usually has 1,024."""
@@ -180,6 +180,15 @@ class Admission:
         self._limiter = limiter
         # Only the first in line checks whether the limit has room; with thousands checking, nothing else would run.
         self._first = asyncio.Lock()
+
+    @property
+    def limit(self) -> RateLimit:
+        """The rate limit that is kept."""
+        return self._limiter.limit
+
+    def heed(self, stated: int | None) -> None:
+        """Keep the limit that an answer states, if it is smaller than the declared one."""
+        self._limiter.heed(stated)
 
     async def enter(self, queued: QueueTime, *, longest_wait_seconds: float) -> float:
         """Wait for a permit and for room in the limit, and take both.

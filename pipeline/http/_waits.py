@@ -17,6 +17,7 @@ _LONGEST_WAIT_SECONDS: Final = 31 * 86400
 _CLOCKS_APART_SECONDS: Final = 86400
 
 _RESETS: Final = ("ratelimit-reset", "x-ratelimit-reset-after", "x-ratelimit-reset", "x-rate-limit-reset")
+_ALLOWED: Final = ("ratelimit-limit", "x-ratelimit-limit", "x-rate-limit-limit")
 _REMAINING: Final = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
 
 
@@ -94,6 +95,18 @@ def requests_left(headers: Mapping[str, str]) -> int | None:
     """Return the stated number of requests left, the fewest of several limits; None if not stated."""
     counts = [limit.remaining for limit in _limits(headers) if limit.remaining is not None]
     return min(counts, default=None)
+
+
+def requests_allowed(headers: Mapping[str, str]) -> int | None:
+    """Return the stated size of the vendor's limit, without its window; None if not stated.
+
+    Of several limits in one field the first counts, which is the one in force (`RateLimit-Limit: 10, 50;w=60`).
+    """
+    for name in _ALLOWED:
+        stated = _count(headers.get(name, "").split(",")[0].split(";")[0])
+        if stated is not None:
+            return stated
+    return None
 
 
 @dataclass(frozen=True, slots=True)

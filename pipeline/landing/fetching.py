@@ -396,4 +396,5 @@ def client_for(
         rate_limits=limits,
         patience=patience,
         allow_http_loopback=allow_http_loopback,
+        refusals=call.vendor.refusals,
     )

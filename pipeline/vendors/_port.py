@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pipeline.http import HttpOutcome, RateLimit
+from pipeline.http import HttpOutcome, RateLimit, Refusal
 from pipeline.support.json_paths import dig
 
 # Words for yes in a flag or a status; anything else does not mean yes.
@@ -160,6 +160,7 @@ class Records:
         "payments",
         "auto_topups",
         "resource_days",
+        "resource_rates",
     ]
     at: str = ""
     """Dotted path to the rows: a list of objects, or one object; empty for the whole body."""
@@ -360,6 +361,8 @@ class Vendor:
     """Optional accounts.toml keys of this vendor, beyond those of every account."""
     service: Service = Service()
     permissions: Permissions | None = None
+    refusals: tuple[Refusal, ...] = ()
+    """Refusals with a documented meaning or remedy of their own; of several that match an answer, the first counts."""
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint with that name; KeyError if there is none."""

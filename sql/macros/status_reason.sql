@@ -135,6 +135,18 @@ end
         )
 end
 || case limit_code
+    when 'vendor_cut_off'
+        then
+            '; the vendor states that it no longer creates instances'
+            || coalesce(
+                case
+                    when balance_amount < threshold_amount
+                        then
+                            ', because the balance is below its threshold of '
+                            || core.amount_words(threshold_amount, unit_code)
+                end,
+                ''
+            )
     when 'own_amount' then '; below your limit of ' || core.amount_words(alert_below_amount, unit_code)
     when 'own_amount_expected'
         then '; by now probably below your limit of ' || core.amount_words(alert_below_amount, unit_code)

@@ -185,6 +185,16 @@ def test_days_left_are_judged_by_these_limits(
     assert runway_severity(replace(FINE, runway_days=days, cautious_days=cautious, alert_below_days=own)) == severity
 
 
+@pytest.mark.parametrize("days", [None, 3.0, 12.0, 300.0])
+@pytest.mark.parametrize("is_spend_known", [False, True])
+def test_an_account_that_its_vendor_has_cut_off_is_critical_however_long_it_lasts(
+    days: float | None, is_spend_known: bool
+) -> None:
+    reading = replace(FINE, runway_days=days, is_spend_known=is_spend_known, is_cut_off=True)
+    [found] = [each for each in findings(reading, Policy()) if each.rule == "runway"]
+    assert (found.severity, found.held_severity, found.is_known) == ("critical", "critical", True)
+
+
 def test_a_limit_below_zero_has_its_margin_above_it() -> None:
     policy = Policy()
     for balance, severity, held in (("-100.01", "warning", "warning"), ("-98", None, "warning"), ("-95", None, None)):

@@ -38,6 +38,7 @@ READINGS = {
     "small": replace(FINE, balance_amount=Decimal("99.99")),
     "at-limit": replace(FINE, balance_amount=Decimal(100)),
     "tiny": replace(FINE, balance_amount=Decimal("49.99")),
+    "cut-off": replace(FINE, is_cut_off=True, is_spend_known=False, runway_days=None),
     "new": replace(FINE, is_spend_known=False, runway_days=None),
     "unexplained": replace(
         FINE,

@@ -72,7 +72,7 @@ def test_a_key_that_may_only_read_its_balance_works_and_is_reported_once(bench: 
         f"{_ACCOUNTS[vendor]}: continues without {endpoint.name}, which is optional" for vendor, endpoint in _OPTIONAL
     ]
     assert sorted(": ".join(line.split(": ")[:2]) for line in said) == sorted(wanted)
-    assert len(said) == len(_OPTIONAL) == 13
+    assert len(said) == len(_OPTIONAL) == 20
     assert not [line for line in second.stderr.splitlines() if "continues without" in line or "forbidden" in line]
     outcomes = dict(bench.rows("SELECT vendor || ' ' || endpoint, outcome FROM marts.data_freshness"))
     refused = {f"{vendor} {endpoint.name}" for vendor, endpoint in _OPTIONAL}
@@ -186,6 +186,46 @@ def test_single_resources_are_listed_for_the_last_days(bench: Bench, first_run: 
     assert bench.rows("SELECT DISTINCT usage_date FROM core.resource_days WHERE is_partial") == [(NOW.date(),)]
     days = {row[0] for row in bench.rows("SELECT usage_date FROM core.resource_days")}
     assert days == {(midnight - timedelta(days=back)).date() for back in range(3)}
+
+
+def test_the_burn_of_this_moment_is_that_of_the_resources_that_are_on(
+    bench: Bench, first_run: FirstRun, sandbox: Sandbox
+) -> None:
+    first_run(bench)
+
+    account = sandbox.world.account("hyperstack-main")
+    assert isinstance(account, HyperstackAccount)
+    on = [each for each in account.resources if each.is_active(NOW)]
+    truth = sum((each.price.quantize(Decimal("1e-9")) for each in on), Decimal(0)) * 1440
+    assert len(on) > 3
+    assert bench.rows("SELECT account_id, burn_now_amount, billed_resource_count FROM marts.current_burn") == [
+        ("hyperstack-main", truth, len(on))
+    ]
+    found = dict(bench.rows("SELECT resource_id, minute_amount FROM core.resource_rates"))
+    assert found == {str(each.resource_id): each.price.quantize(Decimal("1e-9")) for each in on}
+    [[claimed]] = bench.rows("SELECT claim_amount FROM core.vendor_claims WHERE claim = 'burn_now'")
+    assert claimed == truth
+
+
+def test_an_account_that_its_vendor_has_cut_off_is_critical_and_alerts(bench: Bench, sandbox: Sandbox) -> None:
+    account = sandbox.world.account("hyperstack-main")
+    assert isinstance(account, HyperstackAccount)
+    threshold = account.threshold
+    account.threshold = account.balance_at(NOW) + 1
+    try:
+        assert bench.run(NOW).problems == []
+    finally:
+        account.threshold = threshold
+
+    [[severity, is_cut_off, reason]] = bench.rows(
+        "SELECT severity, is_cut_off, reason FROM marts.account_status WHERE account_id = 'hyperstack-main'"
+    )
+    assert (severity, is_cut_off) == ("critical", True)
+    assert "the vendor states that it no longer creates instances, because the balance is below its threshold" in reason
+    alerts = bench.rows("SELECT severity FROM alerts.states WHERE account_id = 'hyperstack-main' AND rule = 'runway'")
+    assert alerts == [("critical",)]
+    # Another vendor says nothing about it.
+    assert bench.rows("SELECT is_cut_off FROM marts.account_status WHERE account_id = 'vpsbg-main'") == [(None,)]
 
 
 def test_known_charges_are_the_next_renewal_of_each_server(bench: Bench, first_run: FirstRun, sandbox: Sandbox) -> None:

@@ -56,6 +56,7 @@ _FAILED = [
     pytest.param("down", (reply(503, b"<h1>down</h1>"),), "server_error", 4, marks=faults(5)),
     pytest.param("refused", (_status(401),), "unauthorised", 1, marks=faults(6)),
     pytest.param("forbidden", (_status(403),), "forbidden", 1, marks=faults(6)),
+    pytest.param("disabled", (reply(400, b'{"detail": "Inactive client_id"}'),), "forbidden", 1, marks=faults(6)),
     pytest.param("gone", (_status(404),), "not_found", 1, marks=faults(7)),
     pytest.param("disliked", (_status(422),), "unprocessable", 1, marks=faults(7)),
     pytest.param("drips", (drip(_OK + b"Content-Length: 1000000\r\n\r\n"),), "deadline", 1, marks=faults(9)),

@@ -268,8 +268,19 @@ def _cycle(row: Mapping[str, Any]) -> int | None:
     return months if type(months) is int and 0 < months <= 120 else None
 
 
+def _burn(row: Mapping[str, Any]) -> Any:
+    """The price of 1,440 minutes, exactly; nothing for a resource that is gone, not billed, or without a price."""
+    price = row.get("bill_per_minute")
+    if price is None or str(row.get("active")).lower() in ("false", "0"):
+        return 0
+    if str(row.get("exclude_billing")).lower() in ("true", "1"):
+        return 0
+    return money(price, is_float=True) * 1440
+
+
 _COMPUTED: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
     ("balance", "unconfirmed_amount"): _pending,
     ("servers", "charge_amount"): _renewal,
     ("servers", "cycle_months"): _cycle,
+    ("usage", "claim_amount"): _burn,
 }

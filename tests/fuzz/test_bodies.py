@@ -134,9 +134,12 @@ def _check_values(
         row = rows[row_number - 1]
         same = [row]
         if records.parts_add_up:
-            key = next(field for field in fields if field.column in table.key)
-            day = oracle.expected(endpoint, key, row, is_float=False)
-            same = [each for each in rows if _key(endpoint, key, each) == day]
+            key = next((field for field in fields if field.column in table.key), None)
+            # Without a key of its own, such as a claim, all rows of the answer are parts of one.
+            same = [each for each in rows if isinstance(each, dict)]
+            if key is not None:
+                day = oracle.expected(endpoint, key, row, is_float=False)
+                same = [each for each in rows if _key(endpoint, key, each) == day]
         for field, value in zip(fields, values, strict=True):
             try:
                 parts = [_expected(endpoint, field, each, is_float=vendor.money_is_float) for each in same]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.http import HttpOutcome, HttpResult, Network, RateLimit, RateLimits
+from pipeline.http._limits import Limiter
 from pipeline.support.secret import Secret
 from tests.http.conftest import CANARY, Lab
 from tests.http.fault_server import FaultServer, reply
@@ -138,3 +139,102 @@ def test_a_folder_that_cannot_be_made_costs_a_warning_and_not_the_limit(
     (tmp_path / "file").write_text("")
     assert _take_all(str(tmp_path / "file" / "limits"), 60) == 50
     assert "applies within this process only" in caplog.text
+
+
+def _grants(limiter: Limiter, wanted: int, longest_wait_seconds: float) -> list[float]:
+    """Take slots and wait for them, up to a wait that is too long; returns the seconds from the start of each grant."""
+
+    async def work() -> list[float]:
+        began, granted = time.monotonic(), []
+        while len(granted) < wanted:
+            wait_seconds = limiter.take()
+            if not wait_seconds:
+                granted.append(time.monotonic() - began)
+            elif wait_seconds > longest_wait_seconds:
+                break
+            else:
+                await asyncio.sleep(wait_seconds)
+        return granted
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_all_windows_of_a_limit_hold_at_the_same_time(tmp_path: Path, has_folder: bool) -> None:
+    limit = RateLimit(2, 0.3, "key", also=((5, 1.5), (8, 600)))
+    with RateLimits(tmp_path if has_folder else None) as limits:
+        granted = _grants(limits.limiter("deepvue", limit, "here"), 9, longest_wait_seconds=10)
+    # The eight of the longest window, at most two in any 0.3 s, and at most five in any 1.5 s.
+    assert len(granted) == 8
+    slack = 0.02
+    assert all(later - earlier > 0.3 - slack for earlier, later in zip(granted, granted[2:], strict=False))
+    assert all(later - earlier > 1.5 - slack for earlier, later in zip(granted, granted[5:], strict=False))
+
+
+def test_all_windows_of_a_limit_are_remembered_across_processes(tmp_path: Path) -> None:
+    limit = RateLimit(2, 0.05, "key", also=((3, 600),))
+    for wanted, expected in ((2, 2), (2, 1)):
+        with RateLimits(tmp_path) as limits:
+            assert len(_grants(limits.limiter("deepvue", limit, "here"), wanted, longest_wait_seconds=10)) == expected
+
+
+@pytest.mark.parametrize("also", [((5, 1),), ((2, 60),), ((2000, 60),), ((30, 60), (20, 600))])
+def test_a_window_that_could_never_matter_is_refused(also: tuple[tuple[int, float], ...]) -> None:
+    with pytest.raises(ValueError, match="each longer window"):
+        RateLimit(5, 1, "key", also=also)
+
+
+def test_a_limit_is_written_with_all_its_windows() -> None:
+    assert str(RateLimit(1, 1, "key", also=((30, 60), (1000, 86400)))) == (
+        "1 request in 1 s, 30 in 60 s and 1,000 in 86,400 s"
+    )
+    assert str(RateLimit(500, 60, "address")) == "500 requests in 60 s"
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+@pytest.mark.parametrize("is_stated", [False, True])
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({"X-RateLimit-Limit": "2"}, 2),
+        ({"X-RateLimit-Limit": "2, 50;w=3600"}, 2),
+        ({"RateLimit-Limit": "3"}, 3),
+        ({"X-RateLimit-Limit": "400"}, 5),
+        ({"X-RateLimit-Limit": "0"}, 5),
+        ({"X-RateLimit-Limit": "-1"}, 5),
+        ({"X-RateLimit-Limit": "unlimited"}, 5),
+        ({}, 5),
+    ],
+)
+def test_a_smaller_limit_that_an_answer_states_is_kept_where_the_vendor_documents_it(
+    lab: Lab, tmp_path: Path, headers: dict[str, str], kept: int, is_stated: bool, has_folder: bool
+) -> None:
+    limit = RateLimit(5, 600, "account", is_stated=is_stated)
+    expected = kept if is_stated else 5
+
+    async def work(network_limits: RateLimits, url: str) -> list[HttpResult]:
+        async with Network() as network:
+            client = lab.client(network, url, rate_limit=limit, rate_limits=network_limits)
+            return [await client.get("/balance") for _ in range(6)]
+
+    with FaultServer(reply(200, b"{}", headers=headers)) as server:
+        with RateLimits(tmp_path if has_folder else None) as limits:
+            answers = lab.run(work(limits, server.url))
+        assert [each.outcome for each in answers].count(HttpOutcome.ok) == len(server.requests) == expected
+        assert f"our own limit of {expected} requests in 600 s" in answers[-1].reason
+    if has_folder:
+        # The next process knows it before its first answer.
+        with RateLimits(tmp_path) as limits:
+            limiter = limits.limiter("vpsbg", limit, "canary-main")
+            assert limiter.take() > 10
+            assert limiter.limit.requests == expected
+
+
+def test_a_stated_limit_that_grows_again_is_used_up_to_the_declared_one() -> None:
+    limiter = RateLimits().limiter("vpsbg", RateLimit(5, 600, "key", is_stated=True), "here")
+    kept = []
+    for stated in (2, 4, None, 3, 90):
+        limiter.heed(stated)
+        kept.append(limiter.limit.requests)
+    assert kept == [2, 4, 4, 3, 5]
+    assert len(_grants(limiter, 9, longest_wait_seconds=10)) == 5

@@ -94,7 +94,7 @@ def nobody_else_differs(built: Built, reference: Built, *, but_forecasts: bool =
 
 _OF_READINGS = (
     "account_id", "vendor", "team", "balance_amount", "unit_code", "observed_at_utc", "age_seconds", "reading_state",
-    "threshold_amount", "unconfirmed_amount", "burn_7d_amount", "burn_28d_amount", "evidence_level", "fetch_id",
+    "threshold_amount", "unconfirmed_amount", "is_cut_off", "burn_7d_amount", "burn_28d_amount", "evidence_level", "fetch_id",
 )  # fmt: skip
 
 _OF_SPEND = (

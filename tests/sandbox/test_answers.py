@@ -22,6 +22,8 @@ HYPERSTACK_PATHS = [
     "/billing/billing/usage",
     "/billing/billing/history",
     *(f"/billing/billing/history/{kind}" for kind in ("virtual-machine", "volume", "snapshot", "cluster", "bucket")),
+    *(f"/billing/billing/history/{kind}" for kind in ("serverless_inference", "fine_tuning", "contract")),
+    *(f"/billing/billing/history/{kind}" for kind in ("model_evaluation", "data_synthesis", "image_generation")),
     "/billing/payment/payment-details",
     "/billing/auto-topup/status",
 ]
@@ -110,6 +112,28 @@ def test_an_account_not_opened_yet_is_unknown(get: Get, sandbox: Sandbox) -> Non
     }
     sandbox.move_clock(NOW - timedelta(hours=4))
     assert get("deepvue-new", "/v1/internal/wallet-balance").status_code == 401
+
+
+def test_a_disabled_client_at_deepvue_gets_the_documented_400(sandbox: Sandbox, get: Get) -> None:
+    account = sandbox.world.accounts["deepvue-main"]
+    account.disabled_at = NOW
+    try:
+        response = get("deepvue-main", "/v1/internal/wallet-balance")
+    finally:
+        account.disabled_at = None
+    assert (response.status_code, response.json()) == (400, {"detail": "Inactive client_id"})
+    assert get("deepvue-main", "/v1/internal/wallet-balance").status_code == 200
+
+
+def test_voxpria_takes_its_key_in_either_documented_header(
+    sandbox: Sandbox, client: httpx.Client, headers_of: Callable[[str], dict[str, str]]
+) -> None:
+    url = f"{sandbox.base_url('voxpria')}/api/v1/credits"
+    key = headers_of("voxpria-main")["Authorization"].removeprefix("Bearer ")
+    assert (
+        client.get(url, headers={"X-API-Key": key}).json() == client.get(url, headers=headers_of("voxpria-main")).json()
+    )
+    assert client.get(url, headers={"X-API-Key": "another"}).status_code == 401
 
 
 def test_the_documented_rate_limit_headers_are_sent(get: Get) -> None:

@@ -1,8 +1,13 @@
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import httpx
+import pytest
+
+from pipeline.sandbox.world.hyperstack_world import Resource
+from tests.sandbox_faults import Sandbox
 
 Get = Callable[..., httpx.Response]
 Exact = Callable[[httpx.Response], Any]
@@ -75,3 +80,53 @@ def test_hyperstacks_usage_distinguishes_active_from_ended(get: Get, exact: Exac
 def test_hyperstack_refuses_a_date_with_an_offset(get: Get) -> None:
     response = get("hyperstack-main", "/billing/billing/history", start_date="2026-03-01T00:00:00Z")
     assert (response.status_code, response.json()["error_reason"]) == (400, "bad_request")
+
+
+def test_a_hyperstack_account_is_cut_off_while_its_credit_is_below_the_threshold(get: Get, sandbox: Sandbox) -> None:
+    account = sandbox.world.accounts["hyperstack-main"]
+    threshold = account.threshold
+    assert get("hyperstack-main", "/billing/user-credit/credit").json()["data"]["can_create_instance"] is True
+    account.threshold = account.balance_at(sandbox.now) + 1
+    try:
+        assert get("hyperstack-main", "/billing/user-credit/credit").json()["data"]["can_create_instance"] is False
+    finally:
+        account.threshold = threshold
+
+
+def test_hyperstacks_cluster_lists_its_nodes_as_parts_of_its_own_bill(get: Get, exact: Exact) -> None:
+    window = {"start_date": "2026-01-01T00:00:00", "end_date": "2026-02-01T00:00:00"}
+    path = "/billing/billing/history/cluster"
+    [row] = exact(get("hyperstack-main", path, **window))["billing_history_cluster"]["billing_history"]
+    assert len({node["attributes"]["id"] for node in row["nodes"]} | {row["attributes"]["id"]}) == 3
+    assert sum(node["metrics"]["incurred_bill"] for node in row["nodes"]) == row["metrics"]["incurred_bill"] > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag", "key"),
+    [
+        ("serverless_inference", "success", "billing_history_serverless_inference"),
+        ("fine_tuning", "success", "billing_history_fine_tuning"),
+        ("model_evaluation", "success", "billing_history_serverless_inference"),
+        ("data_synthesis", "success", "billing_history_serverless_inference"),
+        ("image_generation", "success", "billing_history_serverless_inference"),
+        ("contract", "status", "billing_history_contract"),
+    ],
+)
+def test_hyperstacks_other_histories_have_their_own_envelopes(
+    get: Get, exact: Exact, sandbox: Sandbox, kind: str, flag: str, key: str
+) -> None:
+    account = sandbox.world.accounts["hyperstack-main"]
+    window = {"start_date": "2026-03-01T00:00:00", "end_date": "2026-03-02T00:00:00"}
+    path = f"/billing/billing/history/{kind}"
+    assert exact(get("hyperstack-main", path, **window))[key]["billing_history"] == []
+    price = Decimal("0.01")
+    started_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    before = account.resources
+    account.resources = (*before, Resource(99, "u", kind, "extra", price, price, started_at, None))
+    try:
+        body = exact(get("hyperstack-main", path, **window))
+    finally:
+        account.resources = before
+    assert body[flag] is True
+    [row] = body[key]["billing_history"]
+    assert (row["attributes"]["infrahub_id"], row["metrics"]["incurred_bill"]) == (99, Decimal("7.2"))

@@ -29,8 +29,9 @@ _DIMENSIONS = {
         "('blocks', -3, -2, -1, 'off'), ('full', NULL, NULL, NULL, 'modelled'), ('full', 5, 9, NULL, 'modelled')"
     ),
     "burns(spend_amount)": "NULL, 0, -4, 0.000000001, 5, 900000000000000, 999999999999999999",
-    "limits(alert_below_days, alert_below_amount, threshold_amount)": (
-        "(NULL, NULL, NULL), (0, 0, 0), (1e300, 900000000000001, 900000000000001), (7.5, -1, 0.0000001)"
+    "limits(alert_below_days, alert_below_amount, threshold_amount, is_cut_off)": (
+        "(NULL, NULL, NULL, NULL), (0, 0, 0, false), (1e300, 900000000000001, 900000000000001, false), "
+        "(7.5, -1, 0.0000001, NULL), (1, 1, 40, true), (NULL, NULL, NULL, true)"
     ),
 }
 _NOW = "TIMESTAMPTZ '2026-03-18 12:00:00+00'"
@@ -87,7 +88,7 @@ def _fill(workshop: Workshop) -> None:
     )
     connection.execute(
         "INSERT INTO core.balance_snapshots BY NAME SELECT account_id, observed_at_utc, balance_amount, unit_code, "
-        "threshold_amount, CASE WHEN balance_amount IS NOT NULL THEN resets_at_utc END AS resets_at_utc, "
+        "threshold_amount, is_cut_off, CASE WHEN balance_amount IS NOT NULL THEN resets_at_utc END AS resets_at_utc, "
         "CASE WHEN balance_amount IS NULL THEN 'unknown' ELSE 'fresh' END AS reading_state, "
         "account_id AS fetch_id FROM combinations"
     )
@@ -158,7 +159,11 @@ def test_known_state_is_judged_after_any_result_of_the_newest_request(
         "AND reason_code <> 'reset_passed'",
         "few days are critical": "runway_days <= 7 AND severity <> 'critical'",
         "no days are critical only where few are left": "severity = 'critical' AND balance_amount > 0 "
-        "AND coalesce(runway_days, 8) > 7",
+        "AND coalesce(runway_days, 8) > 7 AND is_cut_off IS DISTINCT FROM true",
+        "cut off is critical and said": "is_cut_off AND reason_code <> 'reset_passed' AND (severity <> 'critical' "
+        "OR reason NOT LIKE '%no longer creates instances%')",
+        "a cut-off is of a reading, and said only where stated": "balance_amount IS NULL AND is_cut_off IS NOT NULL "
+        "OR is_cut_off IS DISTINCT FROM true AND reason LIKE '%no longer creates%'",
         "no days are below zero": "runway_days < 0 OR expected_balance_amount < least(balance_amount, 0)",
         "no horizon is shown as a number of days": "runway_days = 90",
         "nothing is left is said": "balance_amount <= 0 AND reason NOT LIKE '%Nothing is left%' "

@@ -1,5 +1,6 @@
-"""Warehouses that open fast."""
+"""Warehouses that open fast, and a laboratory for answers over HTTP."""
 
+from tests.http.conftest import lab
 from tests.staging.workshops import new_workshop, template, workshop
 
-__all__ = ["new_workshop", "template", "workshop"]
+__all__ = ["lab", "new_workshop", "template", "workshop"]

@@ -89,6 +89,14 @@ def _vendor(vendor: Vendor) -> Iterator[str]:
         kinds = ", ".join(f"`{kind}`" for kind in dict.fromkeys(records.kind for records in endpoint.records))
         cells = (f"`{endpoint.name}`", endpoint.doc, _asked(endpoint), kinds, endpoint.refresh, _refused(endpoint))
         yield f"| {' | '.join(map(_cell, cells))} |"
+    if vendor.refusals:
+        yield "\n| refusal | outcome | what helps |"
+        yield "|---|---|---|"
+    for refusal in vendor.refusals:
+        said = f"{refusal.status_code}, with `{refusal.says}`" if refusal.says else str(refusal.status_code)
+        outcome = f"`{refusal.outcome}`" if refusal.outcome else "by its status"
+        remedy = refusal.remedy.format(variables="the account's variables", setting="`base_url`")
+        yield f"| {said} | {outcome} | {_cell(remedy)} |"
     yield "\n| | assumption, and how it shows when it is wrong |"
     yield "|---|---|"
     for number, assumption in enumerate(vendor.assumptions, 1):
@@ -104,7 +112,8 @@ def _facts(vendor: Vendor) -> Iterator[str]:
         headers = " and ".join(f"`{header.name}: {header.prefix}…` from `{header.setting}`" for header in vendor.auth)
         yield f"Key: {headers}."
         limit = vendor.rate_limit
-        yield f"Rate limit: {limit.requests:,} requests in {limit.per_seconds:,.0f} s for each {limit.scope}."
+        stated = ", or fewer if its answers say so" if limit.is_stated else ""
+        yield f"Rate limit: {limit} for each {limit.scope}{stated}."
     if vendor.billing_url:
         yield f"Billing page: <{vendor.billing_url}>."
     yield f"Unit: {f'`{vendor.unit_code}`' if vendor.unit_code else _unit_of(vendor)}."

@@ -37,5 +37,7 @@ class DeepvueApi(Api[DeepvueAccount]):
         return ApiResponse(422, {"detail": detail})
 
     def wallet_balance(self, account: DeepvueAccount, request: ApiRequest) -> ApiResponse:
-        """Answer `GET /v1/internal/wallet-balance`."""
+        """Answer `GET /v1/internal/wallet-balance`; to a disabled client, the documented 400."""
+        if account.disabled_at is not None and account.disabled_at <= request.now:
+            return self.error(400, "Inactive client_id")
         return ApiResponse(200, {"current_balance": account.balance_at(request.now), "success": True})

@@ -29,6 +29,15 @@ _HISTORIES = {
     "bucket": ("bucket", "billing_history_bucket", "Bucket"),
 }
 
+# Work on models, billed by tokens: the envelope has `success`, and most share one key (documented).
+_MODEL_HISTORIES = {
+    "serverless_inference": "billing_history_serverless_inference",
+    "fine_tuning": "billing_history_fine_tuning",
+    "model_evaluation": "billing_history_serverless_inference",
+    "data_synthesis": "billing_history_serverless_inference",
+    "image_generation": "billing_history_serverless_inference",
+}
+
 _ENVIRONMENT = ("1", "default-CANADA-1")
 
 Window = tuple[datetime, datetime]
@@ -54,6 +63,8 @@ class HyperstackApi(Api[HyperstackAccount]):
             f"{billing}/usage": self.usage,
             f"{billing}/history": self.history,
             **{f"{billing}/history/{name}": self._resource_history(name) for name in _HISTORIES},
+            **{f"{billing}/history/{name}": self._model_history(name) for name in _MODEL_HISTORIES},
+            f"{billing}/history/contract": self.contract_history,
             "/billing/payment/payment-details": self.payments,
             "/billing/auto-topup/status": self.auto_topup,
             "/auth/users/me/permissions": self.permissions,
@@ -189,22 +200,9 @@ class HyperstackApi(Api[HyperstackAccount]):
             per_page = whole(request.query.get("per_page"), 10)
             if window is None or page is None or per_page is None:
                 return self.error(400, "start_date, end_date, page and per_page must be valid")
-            rows = [
-                _history_row(resource, window, request.now)
-                for resource in account.resources
-                if resource.kind == kind and resource.minutes(window[1]) > resource.minutes(window[0])
-            ]
-            pages = -(-len(rows) // per_page)
+            rows = [_history_row(resource, window, request.now) for resource in _billed(account, kind, window)]
             found = _success(
-                f"Billing History for {title} Retrieved Successfully.",
-                **{
-                    key: {
-                        "org_id": ORG_ID,
-                        "total_count": len(rows),
-                        "pagination": {"page": page, "pages": pages, "per_page": per_page},
-                        "billing_history": page_of(rows, page, per_page),
-                    }
-                },
+                f"Billing History for {title} Retrieved Successfully.", **{key: _paged(rows, page, per_page)}
             )
             if name == "bucket":
                 # The documented success example of this endpoint says so.
@@ -212,6 +210,54 @@ class HyperstackApi(Api[HyperstackAccount]):
             return found
 
         return answer
+
+    def _model_history(self, name: str) -> Callable[[HyperstackAccount, ApiRequest], ApiResponse]:
+        def answer(account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
+            window = _window(request)
+            page = whole(request.query.get("page"), 1)
+            per_page = whole(request.query.get("per_page"), 10)
+            if window is None or page is None or per_page is None:
+                return self.error(400, "start_date, end_date, page and per_page must be valid")
+            rows = [_model_row(resource, window) for resource in _billed(account, name, window)]
+            body = {"success": True, "message": "success", _MODEL_HISTORIES[name]: _paged(rows, page, per_page)}
+            return ApiResponse(200, body)
+
+        return answer
+
+    def contract_history(self, account: HyperstackAccount, request: ApiRequest) -> ApiResponse:
+        """Answer `GET /billing/billing/history/contract`, which has no pages; its envelope is assumed."""
+        window = _window(request)
+        if window is None:
+            return self.error(400, "start_date and end_date must be YYYY-MM-DDTHH:MM:SS in order")
+        rows = [
+            {
+                "attributes": {
+                    "infrahub_id": resource.resource_id,
+                    "description": resource.name,
+                    "gpu_type": "H100-80G-PCIe",
+                    "status": "ACTIVE" if resource.is_active(request.now) else "EXPIRED",
+                },
+                "metrics": {"incurred_bill": resource.bill(*window), "price_per_hour": resource.price * 60},
+            }
+            for resource in _billed(account, "contract", window)
+        ]
+        listed = {"org_id": ORG_ID, "total_count": len(rows), "billing_history": rows}
+        return _success("Billing History for Contract Retrieved Successfully.", billing_history_contract=listed)
+
+
+def _billed(account: HyperstackAccount, kind: str, window: Window) -> list[Resource]:
+    """The resources of one kind that are billed in the window."""
+    start, end = window
+    return [each for each in account.resources if each.kind == kind and each.minutes(end) > each.minutes(start)]
+
+
+def _paged(rows: list[Tree], page: int, per_page: int) -> Tree:
+    return {
+        "org_id": ORG_ID,
+        "total_count": len(rows),
+        "pagination": {"page": page, "pages": -(-len(rows) // per_page), "per_page": per_page},
+        "billing_history": page_of(rows, page, per_page),
+    }
 
 
 def _success(message: str, **rest: Tree) -> ApiResponse:
@@ -262,8 +308,44 @@ def _metrics(resource: Resource, now: datetime) -> Tree:
     }
 
 
+def _model_row(resource: Resource, window: Window) -> Tree:
+    bill = resource.bill(*window)
+    tokens = resource.minutes(window[1]) - resource.minutes(window[0])
+    return {
+        "attributes": {
+            "base_model": "org/model-8b",
+            "base_model_display_name": "Model 8B",
+            "lora_adapter": None,
+            "infrahub_id": resource.resource_id,
+            "resource_name": resource.name,
+            "status": "ACTIVE",
+        },
+        "metrics": {
+            "incurred_bill": bill,
+            "non_discounted_bill": tokens * resource.list_price,
+            "input_tokens": tokens,
+            "input_tokens_incurred_bill": bill / 4,
+            "input_tokens_non_discounted_bill": tokens * resource.list_price / 4,
+            "output_tokens": tokens,
+            "output_tokens_incurred_bill": bill * 3 / 4,
+            "output_tokens_non_discounted_bill": tokens * resource.list_price * 3 / 4,
+        },
+    }
+
+
 def _history_row(resource: Resource, window: Window, now: datetime) -> Tree:
+    """A row of a window; that of a cluster also lists its two nodes, which are parts of it."""
     minutes = resource.minutes(window[1]) - resource.minutes(window[0])
+    row = _flat_row(resource, minutes, resource.bill(*window), now)
+    if resource.kind == "cluster":
+        node = _flat_row(resource, minutes, resource.bill(*window) / 2, now)
+        row["nodes"] = [
+            {**node, "attributes": {**node["attributes"], "id": f"{resource.uuid}-node-{number}"}} for number in (1, 2)
+        ]
+    return row
+
+
+def _flat_row(resource: Resource, minutes: int, bill: Decimal, now: datetime) -> Tree:
     return {
         "attributes": {
             "id": resource.uuid,
@@ -273,7 +355,7 @@ def _history_row(resource: Resource, window: Window, now: datetime) -> Tree:
             "contract_id": None,
         },
         "metrics": {
-            "incurred_bill": resource.bill(*window),
+            "incurred_bill": bill,
             "price_per_hour": resource.price * 60,
             # Seconds: the documentation says hours, but its own example only works with seconds.
             "usage_time": minutes * 60,

@@ -30,8 +30,9 @@ class VoxpriaApi(Api[VoxpriaAccount]):
         return {"/api/v1/credits": self.credits, "/api/v1/credits/usage": self.usage}
 
     def presented(self, headers: Mapping[str, str]) -> Credentials | None:
-        """Return the bearer token."""
-        return bearer(headers)
+        """Return the bearer token, or the key of the alternative header `X-API-Key`."""
+        key = headers.get("x-api-key", "")
+        return bearer(headers) or (Credentials(key) if key else None)
 
     def error(self, status: int, message: str) -> ApiResponse:
         """Return `{"success": false, "error"}` (assumed)."""

@@ -18,6 +18,8 @@ class DeepvueAccount(Account):
     """A Deepvue wallet in INR, a unit that the API itself never names."""
 
     vendor = "deepvue"
+    disabled_at: datetime | None = None
+    """Instant from which the vendor refuses the client."""
 
     def __init__(self, account_id: str, opened_at: datetime, entries: Iterable[WorldEntry]) -> None:
         ordered = sorted(entries, key=lambda entry: entry.at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.http import RateLimit
+from pipeline.http import HttpOutcome, RateLimit, Refusal
 from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor
 from pipeline.vendors.deepvue import parse
 
@@ -15,9 +15,17 @@ VENDOR = Vendor(
         AuthHeader(name="x-api-key", setting="api_key_env"),
         AuthHeader(name="client-id", setting="client_id_env"),
     ),
-    # The smallest plan: 1 a second, 30 a minute, 1,000 a day. The limit per minute is the relevant one for an hourly
-    # refresh.
-    rate_limit=RateLimit(requests=30, per_seconds=60, scope="key"),
+    # Documented: the smallest plan has three limits that hold together.
+    rate_limit=RateLimit(requests=1, per_seconds=1, also=((30, 60), (1000, 86400)), scope="key"),
+    # Documented: a disabled client gets 400, and not 401 or 403.
+    refusals=(
+        Refusal(
+            status_code=400,
+            says="Inactive client_id",
+            outcome=HttpOutcome.forbidden,
+            remedy="Deepvue has disabled this client; have its support enable it, or set another one in {variables}",
+        ),
+    ),
     settings=("unit",),
     service=Service(category="Identity", subcategory="Other (Identity)"),
     endpoints=(
@@ -36,6 +44,7 @@ VENDOR = Vendor(
         "If an answer has `success` and it is not true, nothing in it is read.",
         "There is no ledger and no usage: spend is the fall between two readings, a lower bound, because a top-up and "
         "spend in between net out.",
-        "Plans allow at least 30 requests a minute; a smaller limit shows as retried 429 answers.",
+        "Plans allow at least 1 request a second, 30 a minute and 1,000 a day; a smaller limit shows as retried 429 "
+        "answers.",
     ),
 )

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Final
 
+from pipeline.schema.exact_amounts import exact_money
 from pipeline.vendors._port import Records, choice, flag, instant_utc, money, text, unit
+
+_EXACT: Final = Context(prec=60)
+_MINUTES_A_DAY: Final = Decimal(1440)
+
+
+def _is_cut_off(row: Mapping[str, object]) -> object:
+    """The opposite of `can_create_instance`; None unless it is stated in so many words."""
+    return {"true": False, "false": True}.get(str(row.get("can_create_instance")).strip().lower())
+
 
 CREDIT = Records(
     kind="balances",
@@ -12,9 +24,9 @@ CREDIT = Records(
     fields=(
         money("balance_amount", "credit", required=True),
         money("threshold_amount", "threshold"),
+        flag("is_cut_off", "can_create_instance", documented=False, compute=_is_cut_off),
     ),
     constants={"unit_code": "USD"},
-    ignored=("can_create_instance",),
 )
 
 HISTORY = Records(
@@ -40,6 +52,63 @@ LAST_DAY_COST = Records(
     ignored=("instances_cost", "volumes_cost", "clusters_cost"),
     covers_day_before=True,
 )
+
+_RESOURCE_TYPES = {
+    "vm": "machine",
+    "virtual_machine": "machine",
+    "virtual-machine": "machine",
+    "virtual machine": "machine",
+    "instance": "machine",
+    "volume": "volume",
+    "snapshot": "snapshot",
+    "cluster": "cluster",
+    "bucket": "bucket",
+}
+
+RATES = Records(
+    kind="resource_rates",
+    at="data",
+    fields=(
+        text("resource_id", "resource_id", required=True),
+        text("vendor_resource_type", "resource_type", required=True),
+        choice("resource_kind", "resource_type", choices=_RESOURCE_TYPES, otherwise="other", absent="other"),
+        text("resource_name", "name"),
+        # NULL for a resource without a price.
+        money("minute_amount", "bill_per_minute", documented=False),
+        flag("is_active", "active"),
+        flag("is_excluded", "exclude_billing"),
+    ),
+    constants={"unit_code": "USD"},
+    ignored=("organization_id", "create_time", "terminate_time", "total_up_time", "total_bill"),
+)
+
+
+def _a_day(row: Mapping[str, object]) -> object:
+    """The price of a day, of a price that is rounded as it is stored; 0 for a resource that is gone, not billed, or
+    without a price. Anything that is no amount is returned in a list, which no reader of money accepts.
+    """
+    price = row.get("bill_per_minute")
+    gone, excluded = str(row.get("active")).lower(), str(row.get("exclude_billing")).lower()
+    if price is None or gone in ("false", "0") or excluded in ("true", "1"):
+        return 0
+    is_text = isinstance(price, str | int) and not isinstance(price, bool)
+    amount = exact_money(str(price), rounds=True) if is_text else None
+    return [price] if amount is None else format(_EXACT.multiply(Decimal(amount), _MINUTES_A_DAY), "f")
+
+
+BURN_NOW = Records(
+    kind="vendor_claims",
+    at="data",
+    fields=(money("claim_amount", "bill_per_minute", required=True, compute=_a_day),),
+    constants={"claim": "burn_now", "unit_code": "USD"},
+    ignored=(
+        "resource_id", "resource_type", "name", "active", "exclude_billing",
+        "organization_id", "create_time", "terminate_time", "total_up_time", "total_bill",
+    ),
+    # The burn of an account is that of its resources.
+    parts_add_up=True,
+    covers_next_days=1,
+)  # fmt: skip
 
 # Assumed: the words are not documented. An unknown status does not count as credited.
 _PAYMENT_STATUSES = {
@@ -100,7 +169,7 @@ AUTO_TOPUP = Records(
 )
 
 
-def resources(kind: str, at: str) -> Records:
+def resources(kind: str, at: str, ignored: tuple[str, ...] = ()) -> Records:
     """Days of one kind of resource; `at` is the documented key around its rows."""
     return Records(
         kind="resource_days",
@@ -111,5 +180,39 @@ def resources(kind: str, at: str) -> Records:
             money("resource_amount", "metrics.incurred_bill", required=True),
         ),
         constants={"resource_kind": kind, "unit_code": "USD"},
+        ignored=ignored,
+        is_of_window=True,
+    )
+
+
+def models(kind: str, at: str) -> Records:
+    """Days of one kind of work on models, which is billed by tokens; its rows have no `id`."""
+    return Records(
+        kind="resource_days",
+        at=f"{at}.billing_history",
+        fields=(
+            text("resource_id", "attributes.infrahub_id", "attributes.id", required=True),
+            text("resource_name", "attributes.resource_name"),
+            money("resource_amount", "metrics.incurred_bill", required=True),
+        ),
+        constants={"resource_kind": kind, "unit_code": "USD"},
+        # Assumed: one model with several adapters is several rows of one resource.
+        parts_add_up=True,
+        is_of_window=True,
+    )
+
+
+def contracts(at: str) -> Records:
+    """Days of contracts; only the names of their fields are documented, so an answer without such rows is no error."""
+    return Records(
+        kind="resource_days",
+        at=f"{at}.billing_history",
+        fields=(
+            text("resource_id", "attributes.infrahub_id", "attributes.id", required=True),
+            text("resource_name", "attributes.description", "attributes.resource_name"),
+            money("resource_amount", "metrics.incurred_bill", required=True),
+        ),
+        constants={"resource_kind": "contract", "unit_code": "USD"},
+        is_optional=True,
         is_of_window=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.http import RateLimit
+from pipeline.http import RateLimit, Refusal
 from pipeline.vendors._port import AuthHeader, Endpoint, Once, Service, Vendor, Window
 from pipeline.vendors.voxpria import parse
 
@@ -11,7 +11,19 @@ VENDOR = Vendor(
     title="Voxpria",
     base_url="https://app.voxpria.com",
     auth=(AuthHeader(name="Authorization", setting="api_key_env", prefix="Bearer "),),
-    rate_limit=RateLimit(requests=1000, per_seconds=3600, scope="key"),
+    # Documented, with the limit in the X-RateLimit-Limit of each answer.
+    rate_limit=RateLimit(requests=1000, per_seconds=3600, scope="key", is_stated=True),
+    refusals=(
+        Refusal(
+            status_code=401,
+            remedy="check the value of {variables}, and at Voxpria that this key has not been revoked",
+        ),
+        Refusal(
+            status_code=403,
+            remedy="at Voxpria, give the key in {variables} the scope `credits`, and if it has an IP allow-list, add "
+            "this computer's public address",
+        ),
+    ),
     unit_code="voxpria-credit",
     usage_prices={"minutes": "3", "sms": "1", "transcription-minutes": "1"},
     settings=("credit_price_amount", "credit_price_currency", "credit_prices"),
@@ -43,6 +55,9 @@ VENDOR = Vendor(
         ),
     ),
     assumptions=(
+        "Pages of the vendor name two addresses. `https://api.voxpria.com`, set as the account's `base_url`, should "
+        "answer the same to the same header; if one of them does not serve the key, it shows as `not_found` or "
+        "`unauthorised`.",
         "Days are UTC days and endDate is inclusive; otherwise today's row is missing from core.usage_days.",
         "A day without a row had no usage, until a later answer has one. A day with a rejected row is unknown: "
         "`is_complete` is false in core.spend_daily until an answer states it.",

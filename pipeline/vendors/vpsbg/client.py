@@ -9,7 +9,7 @@ from pipeline.vendors.vpsbg import parse
 # Assumed: the documentation only has this page's title ("List balance transactions").
 TRANSACTIONS_PATH = "/balance/transactions"
 
-# Assumed: the limit is per minute and its size is not published; 60 a minute is the minimum of similar APIs.
+# Assumed until an answer states it: the size is not published; 60 a minute is the minimum of similar APIs.
 REQUESTS_PER_MINUTE = 60
 
 VENDOR = Vendor(
@@ -17,7 +17,8 @@ VENDOR = Vendor(
     title="VPSBG",
     base_url="https://api.vpsbg.eu/v1",
     auth=(AuthHeader(name="Authorization", setting="api_key_env", prefix="Bearer "),),
-    rate_limit=RateLimit(requests=REQUESTS_PER_MINUTE, per_seconds=60, scope="key"),
+    # Documented: the limit is per minute, and each answer states it in X-RateLimit-Limit.
+    rate_limit=RateLimit(requests=REQUESTS_PER_MINUTE, per_seconds=60, scope="key", is_stated=True),
     tax_basis="gross",
     service=Service(category="Compute", subcategory="Virtual Machines"),
     endpoints=(
@@ -101,11 +102,14 @@ VENDOR = Vendor(
         "Paid orders replace the ledger (entry_source `orders` in core.ledger_entries) until it answers once. "
         "They are credited or taken from the balance at payment_date, and do not include refunds: these then appear as "
         "unexplained changes of the balance.",
+        "The services that an order paid for are only in GET /orders/{id}, one request an order, which is not made: "
+        "core.orders has the type of an order, and its amounts as a whole.",
         "A listing's `next` link keeps its filter and page size, or drops them and accepts them again: they are added "
         "if they are missing.",
         "A server is renewed at expiry_at for renew_amount_with_vat, or else for plan.price_with_vat times "
         "billing_cycle; whether that includes its addons is not known. Compare core.known_charges with later charges.",
         "A due time of 21:00Z or 22:00Z is midnight in Sofia: due_date is the UTC day, and so the day before there.",
-        "At most 60 requests a minute for a key; exceeding the limit shows as retried 429 answers.",
+        "At most 60 requests a minute for a key, or fewer if an answer states a smaller X-RateLimit-Limit; exceeding "
+        "the limit shows as retried 429 answers.",
     ),
 )

@@ -12,6 +12,7 @@ select
     readings.unconfirmed_amount,
     readings.resets_at_utc,
     readings.quota_amount,
+    readings.is_cut_off,
 
     -- source
     'fresh' as reading_state,
@@ -37,6 +38,7 @@ select
     cast(null as decimal(38, 9)) as unconfirmed_amount,
     cast(null as timestamptz) as resets_at_utc,
     cast(null as decimal(38, 9)) as quota_amount,
+    cast(null as boolean) as is_cut_off,
 
     -- source
     'unknown' as reading_state,

@@ -1,11 +1,11 @@
--- How urgent an account is, by limits that a person can check. Where there is a forecast: critical when it is as
--- likely as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched
--- within 30 days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the
--- same limits. Days are counted from the build's clock, however old the reading is: a failed request does not make an
--- account less urgent, and reading_state comes beside the severity. Unknown is only that of which nothing is known: no
--- good reading ever, or neither a forecast nor a complete day of spend, and no limit crossed. A quota only has to last
--- until its next reset: without a date to run dry before it, it has no days left. After a reset that no reading has
--- followed, its balance is unknown, whatever it was before.
+-- How urgent an account is, by limits that a person can check. Where there is a forecast: critical when it is as likely
+-- as not to run dry within 7 days, a warning within 14 days or with 1 chance in 10 within 7, to be watched within 30
+-- days or with 1 chance in 10 within 14. Without one, the days left at the mean of 28 days are held to the same limits.
+-- An account is also critical while its vendor states that it is cut off. Days are counted from the build's clock,
+-- however old the reading is: a failed request does not make an account less urgent, and reading_state comes beside the
+-- severity. Unknown is only that of which nothing is known: no good reading ever, or neither a forecast nor a complete
+-- day of spend, and no limit crossed. A quota only has to last until its next reset: without a date to run dry before
+-- it, it has no days left. After a reset that no reading has followed, its balance is unknown, whatever it was before.
 -- pipeline/models/status_at.py applies the same rules to the time between the build and the moment of reading.
 with
 
@@ -129,6 +129,7 @@ joined as (
         coalesce(forecast.resets_at_utc, case when newest.resets_at_utc > build.as_of_utc then newest.resets_at_utc end)
             as next_resets_at_utc,
         build.as_of_utc,
+        newest.is_cut_off,
         newest.fetch_id,
         -- greatest() passes over a NULL, and what was never observed is not new.
         case
@@ -266,7 +267,9 @@ judged as (
         runways.*,
         case
             when runways.balance_amount is null or runways.is_reset_since then 'unknown'
-            when runways.balance_amount <= 0 or runways.runway_days <= limits.critical_days then 'critical'
+            when
+                runways.balance_amount <= 0 or runways.runway_days <= limits.critical_days or runways.is_cut_off
+                then 'critical'
             when
                 runways.runway_days <= limits.warning_days
                 or runways.cautious_days <= limits.critical_days
@@ -350,8 +353,9 @@ coded as (
             when runway_days is not null then 'days_at_mean'
             else 'unknown'
         end as reason_code,
-        -- The limit that made it urgent, where the days left alone would not have.
+        -- The limit that made it urgent, where the days left alone would not have; the vendor's own word precedes all.
         case
+            when is_cut_off then 'vendor_cut_off'
             when balance_amount <= 0 then null
             when severity = 'warning' and balance_amount < alert_below_amount then 'own_amount'
             when severity = 'warning' and expected_balance_amount < alert_below_amount then 'own_amount_expected'
@@ -380,6 +384,7 @@ select
     unconfirmed_amount,
     resets_at_utc,
     quota_amount,
+    is_cut_off,
 
     -- how long it lasts
     burn_7d_amount,

@@ -1,5 +1,6 @@
 -- Forecasts whose days are all past and complete, scored on the sum of those days: Drawdown's as issued, and for
--- comparison means as people calculate them and the vendor's own estimate, over the same days.
+-- comparison means as people calculate them, the vendor's own estimate and its prices of all resources that it billed
+-- at that time, over the same days.
 with
 
 spend as (
@@ -71,12 +72,13 @@ means as (
     group by due.account_id, due.issue_date, due.horizon_days
 ),
 
--- The vendor's newest estimate before the end of the day of issue, for its own span, by day.
+-- The vendor's newest estimate, and its newest prices, before the end of the day of issue, for its own span, by day.
 claimed as (
     select
         due.account_id,
         due.issue_date,
         due.horizon_days,
+        case claims.claim when 'burn_now' then 'burn_now' else 'vendor' end as forecaster,
         arg_max(
             core.mean_of(claims.claim_amount, claims.covers_to_date - claims.covers_from_date + 1),
             claims.observed_at_utc
@@ -87,8 +89,8 @@ claimed as (
             due.account_id = claims.account_id
             and due.unit_code = claims.unit_code
             and due.issue_date = core.utc_date(claims.observed_at_utc)
-    where claims.claim = 'estimated_expenses' and claims.covers_to_date >= claims.covers_from_date
-    group by due.account_id, due.issue_date, due.horizon_days
+    where claims.claim in ('estimated_expenses', 'burn_now') and claims.covers_to_date >= claims.covers_from_date
+    group by due.account_id, due.issue_date, due.horizon_days, claims.claim
 ),
 
 dry as (
@@ -205,7 +207,7 @@ point_forecasts as (
         account_id,
         issue_date,
         horizon_days,
-        'vendor' as forecaster,
+        forecaster,
         a_day * cast(horizon_days as integer) as point
     from claimed
 ),

@@ -9,6 +9,7 @@ select
     balances.unconfirmed_amount,
     balances.resets_at_utc,
     balances.quota_amount,
+    balances.is_cut_off,
     balances.effective_at_utc,
     balances.fetch_id
 from staging.balances as balances

@@ -4,7 +4,10 @@ from decimal import Decimal
 
 import pytest
 
+from pipeline.http import HttpOutcome
 from pipeline.vendors.deepvue import VENDOR
+from tests.http.conftest import VARIABLE, Lab
+from tests.http.fault_server import FaultServer, reply
 from tests.vendors.examples import example, read
 
 _WALLET = VENDOR.endpoint("wallet")
@@ -67,3 +70,19 @@ def test_two_secrets_are_needed_and_each_has_its_own_header() -> None:
     assert {header.name: header.setting for header in VENDOR.auth} == {
         "x-api-key": "api_key_env", "client-id": "client_id_env",
     }  # fmt: skip
+
+
+def test_a_disabled_client_is_an_authorisation_failure_with_what_helps(lab: Lab) -> None:
+    with FaultServer(reply(400, b'{"detail": "Inactive client_id"}')) as server:
+        answer = lab.get(server, refusals=VENDOR.refusals)
+    assert answer.outcome is HttpOutcome.forbidden
+    assert answer.reason.endswith(f"have its support enable it, or set another one in {VARIABLE}")
+
+
+def test_any_other_bad_request_is_a_client_error(lab: Lab) -> None:
+    with FaultServer(reply(400, b'{"detail": "Bad Request"}')) as server:
+        assert lab.get(server, refusals=VENDOR.refusals).outcome is HttpOutcome.client_error
+
+
+def test_its_three_limits_hold_together() -> None:
+    assert VENDOR.rate_limit.windows == ((1, 1), (30, 60), (1000, 86400))

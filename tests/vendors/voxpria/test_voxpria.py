@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.http import HttpOutcome
 from pipeline.staging.record_reading import RecordReading
 from pipeline.vendors.voxpria import VENDOR
+from tests.http.conftest import VARIABLE, Lab
+from tests.http.fault_server import FaultServer, reply
 from tests.vendors.examples import example, read
 
 _CREDITS = VENDOR.endpoint("credits")
@@ -158,3 +161,21 @@ def test_a_total_without_its_amount_is_no_claim_and_one_that_is_no_object_is_rej
     assert (total.received, total.rejects) == ([0], [])
     _, total = _usage(total="a lot")
     assert [reject.check_name for reject in total.rejects] == ["is_present"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "words"),
+    [
+        (401, HttpOutcome.unauthorised, ("has not been revoked",)),
+        (403, HttpOutcome.forbidden, ("scope `credits`", "IP allow-list", "public address")),
+    ],
+)
+def test_a_refused_key_comes_with_the_vendors_own_remedy(
+    lab: Lab, status: int, outcome: HttpOutcome, words: tuple[str, ...]
+) -> None:
+    with FaultServer(reply(status, b'{"success": false, "error": "nothing of this"}')) as server:
+        answer = lab.get(server, refusals=VENDOR.refusals)
+    assert answer.outcome is outcome
+    assert VARIABLE in answer.reason
+    assert all(each in answer.reason for each in words)
+    assert "nothing of this" not in answer.reason
