@@ -112,7 +112,7 @@ def accounts_toml() -> str:
 
 
 def _commented(vendor: Vendor) -> str:
-    settings = [(header.setting, _variable(vendor.name, header.setting), "") for header in vendor.auth]
+    settings = [(key, _variable(vendor.name, key), "") for key in vendor.secret_settings]
     keys = vendor.settings if vendor.base_url is not None else ("path", *vendor.settings)
     settings += [(key, *_EXAMPLES[key]) for key in keys if key in _EXAMPLES]
     lines = [f"[accounts.{vendor.name}-main]", f'vendor = "{vendor.name}"']

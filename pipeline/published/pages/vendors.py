@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.vendors import discover
-from pipeline.vendors._port import Endpoint, Once, Pages, Vendor, Window
+from pipeline.vendors._port import Auth, AuthBasic, AuthHeader, AuthQuery, Endpoint, Once, Pages, Vendor, Window
 
 _HEAD: Final = """\
 # Vendors and assumptions
@@ -101,8 +101,7 @@ def _facts(vendor: Vendor) -> Iterator[str]:
         yield "A file on this machine, named by the account's `path`; no network request is made."
     else:
         yield f"Address: `{vendor.base_url}`."
-        headers = " and ".join(f"`{header.name}: {header.prefix}…` from `{header.setting}`" for header in vendor.auth)
-        yield f"Key: {headers}."
+        yield f"Key: {' and '.join(map(_credentials, vendor.auth))}."
         limit = vendor.rate_limit
         yield f"Rate limit: {limit.requests:,} requests in {limit.per_seconds:,.0f} s for each {limit.scope}."
     if vendor.billing_url:
@@ -114,6 +113,16 @@ def _facts(vendor: Vendor) -> Iterator[str]:
     yield f"A reading is stale after {f'{hours / 24:.0f} days' if hours > 48 else f'{hours:.0f} hours'}."
     if vendor.settings:
         yield f"Vendor-specific settings: {', '.join(f'`{key}`' for key in vendor.settings)}."
+
+
+def _credentials(auth: Auth) -> str:
+    match auth:
+        case AuthHeader():
+            return f"`{auth.name}: {auth.prefix}…` from `{auth.setting}`"
+        case AuthQuery():
+            return f"query parameter `{auth.name}` from `{auth.setting}`, which is never landed or shown"
+        case AuthBasic():
+            return f"HTTP Basic from `{auth.user}` and `{auth.password}`"
 
 
 def _unit_of(vendor: Vendor) -> str:
