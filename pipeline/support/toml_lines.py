@@ -14,10 +14,10 @@ _PARTS: Final = re.compile(_PART)
 
 
 def line_of(text: str, place: Sequence[str | int]) -> int:
-    """Line, from 1, of the longest beginning of a key's place that has one of its own; 1 if there is none.
+    """Line, from 1, of the longest beginning of a key's place that has one of its own.
 
     `place` has the keys from the top, and positions in lists of tables. An inline table and a list are found on the
-    line of their key.
+    line of their key, and a table without a line of its own on that of its first key. 1 if there is none of these.
     """
     best, line = 0, 1
     for number, keys in _keys(text):
@@ -26,7 +26,7 @@ def line_of(text: str, place: Sequence[str | int]) -> int:
             if one != other:
                 break
             common += 1
-        if common == len(keys) and common > best:
+        if common > best and common in (len(keys), len(place)):
             best, line = common, number
     return line
 

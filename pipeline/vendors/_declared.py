@@ -119,7 +119,8 @@ def _vendor(name: str, table: VendorTable) -> Vendor:
     try:
         base_url = check_base_url(table.base_url, allow_http_loopback=False)
     except ValueError as problem:
-        raise _Mistake(("base_url",), str(problem).removeprefix("base_url ")) from None
+        words = str(problem).removeprefix(f"base_url {table.base_url!r} ").partition(";")[0]
+        raise _Mistake(("base_url",), f"{words}; only an account's base_url may name a sandbox") from None
     auth = tuple(_auth(each, ("auth", number), table.settings) for number, each in enumerate(table.auth))
     endpoints = tuple(_endpoint(key, each, ("endpoints", key), table) for key, each in table.endpoints.items())
     readings = [records for each in endpoints for records in each.records if records.kind == "balances"]
@@ -186,7 +187,8 @@ def _endpoint(name: str, table: EndpointTable, place: Place, vendor: VendorTable
         kind=table.kind, rows=table.rows, fields=table.fields, ignored=table.ignored, keeps_extra=table.keeps_extra
     )
     parts = [((*place, "records", number), each) for number, each in enumerate(table.records)] or [(place, own)]
-    records = tuple(_records(each, where, vendor) for where, each in parts)
+    beside = _keys_beside(table)
+    records = tuple(_records(each, where, vendor, beside) for where, each in parts)
     is_reading = any(each.kind == "balances" for each in records)
     success = table.success
     return Endpoint(
@@ -247,13 +249,20 @@ def _pages(path: str, params: Mapping[str, str], table: PagesTable, place: Place
     )
 
 
-def _records(table: RecordsTable, place: Place, vendor: VendorTable) -> Records:
+def _keys_beside(table: EndpointTable) -> list[str]:
+    """First keys of the body that the declaration itself names, besides those of its fields."""
+    paths = [*table.redact, *([JsonPath.parse(table.success.at)] if table.success else [])]
+    return [path.first_key for path in paths if path.first_key]
+
+
+def _records(table: RecordsTable, place: Place, vendor: VendorTable, beside: list[str]) -> Records:
     if table.kind not in RECORDS:
         raise _Mistake((*place, "kind"), f"must be one of {', '.join(RECORDS)}")
     columns = {each.name: each for each in RECORDS[table.kind].columns if each.name not in _OWN_COLUMNS}
     constants: dict[str, str] = {}
     fields: list[Field] = []
-    ignored = list(table.ignored)
+    # Where the body is the row, its other keys are the row's.
+    ignored = [*table.ignored, *([] if table.rows else beside)]
     for name, each in table.fields.items():
         where = (*place, "fields", name)
         if name not in columns:
@@ -301,7 +310,9 @@ def _field(column: TableColumn, table: FieldTable, place: Place) -> Field:
     terms = [_term(text, (*place, "path"), is_amount=is_amount) for text in table.path]
     [(sign, path, is_optional), *others] = terms
     is_plain = not others and sign > 0 and not is_optional and path.is_plain
-    is_required = not column.is_nullable if table.required is None else table.required
+    # An amount whose declared unit is missing would be in another one.
+    is_needed = not column.is_nullable or column.name == "unit_code"
+    is_required = is_needed if table.required is None else table.required
     return Field(
         column=column.name,
         sources=(path.text if is_plain else path.first_key,),
