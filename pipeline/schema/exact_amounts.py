@@ -34,7 +34,7 @@ def in_units(text: str, minor_digits: int) -> str:
 
 
 def exact_sum(parts: Iterable[tuple[int, object]]) -> str | None:
-    """Sum of signed numbers, exactly, as text; None if one of them is no number or has more than 80 digits.
+    """Sum of signed numbers, exactly, as text; None if one of them is no number, or if a text exceeds 80 characters.
 
     `parts` has a sign, 1 or -1, and a decoded JSON value each: an int, or the text of a number.
     """
@@ -48,7 +48,8 @@ def exact_sum(parts: Iterable[tuple[int, object]]) -> str | None:
         if number and abs(number.adjusted()) > _LONGEST_DECIMAL:
             return None
         total = _WIDE.add(total, number.copy_negate() if sign < 0 else number)
-    return format(total, "f")
+    found = format(total, "f")
+    return found if len(found) <= _LONGEST_DECIMAL else None
 
 
 def exact_money(text: str, *, rounds: bool = False) -> str | None:

@@ -83,8 +83,8 @@ class JsonPath:
 
     @property
     def is_plain(self) -> bool:
-        """Whether `dig` finds the same: only keys, none of them with a dot."""
-        return all(isinstance(step, str) and "." not in step for step in self.steps)
+        """Whether `dig` finds the same: the text has only keys, and none of them is quoted."""
+        return ".".join(step for step in self.steps if isinstance(step, str)) == self.text
 
     @property
     def first_key(self) -> str:

@@ -241,7 +241,7 @@ class VendorTable(DeclarationTable):
 
     title: Text
     base_url: Url
-    source: Url
+    source: Url | None = None
     unit: Unit | None = None
     """Unit of all amounts; without it `unit_code` is a field, or the owner names it."""
     billing_url: Url | None = None
