@@ -36,7 +36,7 @@ from pipeline.vendors._port import (
     Window,
     addressed,
 )
-from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read, read_example
+from tests.vendors.examples import EVERY_ENDPOINT, NOW, decoded, example, read, read_example
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _OWN_COLUMNS = {"account_id", "fetch_id", "row_number", "observed_at_utc", "loaded_at_utc"}
@@ -96,6 +96,12 @@ def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, str, Message]]
 
 def _places(endpoint: Endpoint) -> list[tuple[str, tuple[Field, ...]]]:
     return [(records.at, records.fields) for records in endpoint.records]
+
+
+def _is_bare(vendor: Vendor, endpoint: Endpoint) -> bool:
+    """Whether an answer is one object of a balance, its currency and an id, as Twilio's."""
+    row = decoded(example(vendor.name, endpoint.name, endpoint.body), endpoint.body)
+    return isinstance(row, dict) and len(row) <= 3 and {"balance", "currency"} <= row.keys()
 
 
 class Conformance:
@@ -254,6 +260,11 @@ class Conformance:
                     continue
                 for reading in read_example(self.vendor, endpoint, other, foreign):
                     where = f"{other.name} {foreign.name} read as {endpoint.name} {reading.records.kind}"
+                    if _is_bare(self.vendor, endpoint) or _is_bare(other, foreign):
+                        # A body of a balance and its currency may be part of another: then drift shows the difference.
+                        told = {each.check_name for each in reading.drift}
+                        assert reading.rejects or told & {"unknown_field", "missing_field"}, where
+                        continue
                     assert reading.accepted.height == 0, where
                     assert reading.records.is_optional or reading.rejects, where
 
