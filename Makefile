@@ -61,7 +61,7 @@ test-superset: $(INSTALLED) ## Test the dashboard in a real Superset and Chromiu
 	CHROMIUM="$$(command -v $(CHROMIUM))" CHROMEDRIVER="$$(command -v $(CHROMEDRIVER))" PICTURES="$(VENV)-superset/pictures" \
 		$(VENV)-superset/bin/python -m pytest -q bi/superset/test_superset.py
 
-test-clients: $(INSTALLED) ## Test that the vendors' own clients read the declared examples (two minutes; .venv-clients)
+test-clients: $(INSTALLED) ## Test that the vendors' own clients read the declared examples (a minute; .venv-clients)
 	$(PYTHON) -m venv $(VENV)-clients
 	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/vendors/clients/requirements.lock
 	DRAWDOWN_CLIENTS_PYTHON="$(CURDIR)/$(VENV)-clients/bin/python" $(BIN)/python -m pytest -q tests/vendors/clients

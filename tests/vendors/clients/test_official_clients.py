@@ -107,7 +107,9 @@ def test_the_vendors_own_client_reads_the_example(asked: Asked, name: str) -> No
     assert asked[0][name] == _READ[name]
 
 
-@pytest.mark.parametrize(("path", "told"), _addresses().items(), ids=lambda each: each if isinstance(each, str) else "-".join(each))
+@pytest.mark.parametrize(
+    ("path", "told"), _addresses().items(), ids=lambda each: each if isinstance(each, str) else "-".join(each)
+)
 def test_the_vendors_own_client_asks_the_declared_address_with_the_declared_key(
     asked: Asked, path: str, told: tuple[str, str]
 ) -> None:
