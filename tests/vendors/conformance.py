@@ -21,6 +21,7 @@ from pipeline.landing.listing_walk import Resume, Span, Walk
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.schema.units import is_unit_code
 from pipeline.settings import AccountSettings
+from pipeline.support.json_paths import dig
 from pipeline.support.secret import Secret
 from pipeline.vendors._port import (
     AuthBasic,
@@ -36,7 +37,7 @@ from pipeline.vendors._port import (
     Window,
     addressed,
 )
-from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read, read_example
+from tests.vendors.examples import EVERY_ENDPOINT, NOW, decoded, example, read, read_example
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _OWN_COLUMNS = {"account_id", "fetch_id", "row_number", "observed_at_utc", "loaded_at_utc"}
@@ -96,6 +97,12 @@ def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, str, Message]]
 
 def _places(endpoint: Endpoint) -> list[tuple[str, tuple[Field, ...]]]:
     return [(records.at, records.fields) for records in endpoint.records]
+
+
+def _is_bare(vendor: Vendor, endpoint: Endpoint) -> bool:
+    """Whether an answer's one row is little more than a key named balance, as Twilio's and Voxpria's."""
+    row = dig(decoded(example(vendor.name, endpoint.name, endpoint.body), endpoint.body), endpoint.records[0].at)
+    return isinstance(row, dict) and len(row) <= 3 and "balance" in row
 
 
 class Conformance:
@@ -254,6 +261,11 @@ class Conformance:
                     continue
                 for reading in read_example(self.vendor, endpoint, other, foreign):
                     where = f"{other.name} {foreign.name} read as {endpoint.name} {reading.records.kind}"
+                    told = {each.check_name for each in reading.drift}
+                    if reading.accepted.height and (_is_bare(self.vendor, endpoint) or _is_bare(other, foreign)):
+                        # A bare balance may be part of another body: drift shows the difference.
+                        assert told & {"unknown_field", "missing_field"}, where
+                        continue
                     assert reading.accepted.height == 0, where
                     assert reading.records.is_optional or reading.rejects, where
 
