@@ -97,7 +97,9 @@ def test_an_owners_declaration_of_a_file_is_a_vendor_like_any_other(bench: Bench
     assert bench.rows("SELECT account_id, vendor, balance_amount, unit_code FROM marts.account_status") == [
         ("acme-main", "acme", Decimal("74.50"), "USD")
     ]
-    assert bench.rows("SELECT entry_id, entry_kind, entry_amount FROM core.ledger_entries ORDER BY effective_at_utc") == [
+    assert bench.rows(
+        "SELECT entry_id, entry_kind, entry_amount FROM core.ledger_entries ORDER BY effective_at_utc"
+    ) == [
         ("m-1", "top_up", Decimal(100)),
         ("m-2", "usage", Decimal("-25.5")),
     ]
