@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset bench bench-forecast bench-peer docs site lint types check wheel lock clean
+.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset test-clients bench bench-forecast bench-peer docs site lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test-superset: $(INSTALLED) ## Test the dashboard in a real Superset and Chromiu
 	$(VENV)-superset/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r bi/superset/requirements.lock
 	CHROMIUM="$$(command -v $(CHROMIUM))" CHROMEDRIVER="$$(command -v $(CHROMEDRIVER))" PICTURES="$(VENV)-superset/pictures" \
 		$(VENV)-superset/bin/python -m pytest -q bi/superset/test_superset.py
+
+test-clients: $(INSTALLED) ## Test that the vendors' own clients read the declared examples (a minute; .venv-clients)
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/vendors/clients/requirements.lock
+	DRAWDOWN_CLIENTS_PYTHON="$(CURDIR)/$(VENV)-clients/bin/python" $(BIN)/python -m pytest -q tests/vendors/clients
 
 test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (two hours; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
@@ -108,7 +113,9 @@ lock: ## Update the pinned version of every dependency (needs uv)
 		benchmarks/peer/requirements.in --output-file benchmarks/peer/requirements.lock
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		bi/superset/requirements.in --output-file bi/superset/requirements.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		tests/vendors/clients/requirements.in --output-file tests/vendors/clients/requirements.lock
 
 clean: ## Remove everything that make created; ./data only if it has the demo
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-bench-peer $(VENV)-superset site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-bench-peer $(VENV)-superset $(VENV)-clients site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

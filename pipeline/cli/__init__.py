@@ -8,6 +8,7 @@ from pipeline.cli import read_commands as looking
 # In the order of the help.
 from pipeline.cli import run_commands as running
 from pipeline.cli import setup_commands as beginning
+from pipeline.cli import vendor_commands as vendor_listing
 from pipeline.cli.app import app, main
 
-__all__ = ["app", "beginning", "looking", "main", "running"]
+__all__ = ["app", "beginning", "looking", "main", "running", "vendor_listing"]

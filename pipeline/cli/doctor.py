@@ -20,7 +20,7 @@ from pipeline.settings import Settings, load
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.vendors import discover
-from pipeline.vendors._port import Endpoint, Vendor
+from pipeline.vendors._port import Endpoint, Vendor, addressed
 
 _DISK_BYTES: Final = 1024**3
 _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
@@ -85,7 +85,10 @@ async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[CheckR
             for call in calls
         ]
         answers = await asyncio.gather(
-            *(client.get(call.endpoint.listing.path) for client, call in zip(clients, calls, strict=True))
+            *(
+                client.get(addressed(call.endpoint.listing, call.account.placeholders).path)
+                for client, call in zip(clients, calls, strict=True)
+            )
         )
         asked = list(zip(clients, calls, answers, strict=True))
         permissions = await asyncio.gather(*(_permits(*each) for each in asked))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import Json, app
-from pipeline.support.errors import DrawdownError
+from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 
 
@@ -62,14 +62,20 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 8700,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
     days: Annotated[int, typer.Option(min=1, max=4000, help="Days of history.")] = 400,
+    vendor: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="Serve this vendor instead of the four; `all` for every one. Repeatable."),
+    ] = [],  # noqa: B006 - typer reads it as the default
 ) -> None:
-    """Serve the four vendors' APIs over a simulated world, until interrupted."""
+    """Serve vendors' APIs over a simulated world, until interrupted; declared vendors answer with their examples."""
     import errno
 
     from pipeline.sandbox import serve_forever
 
     try:
-        serve_forever(port=port, seed=seed, days=days)
+        serve_forever(port=port, seed=seed, days=days, vendors=vendor or None)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
     except OSError as problem:
         if problem.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise

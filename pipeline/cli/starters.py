@@ -66,7 +66,7 @@ _EXAMPLES = {
     "credit_price_currency": ("USD", ""),
     "credit_prices": ('[{ from = 2026-06-01, amount = "0.08", currency = "USD" }]', "what it costs from a day on"),
     "path": ("readings.csv", "observed_at_utc,balance_amount,unit_code; kept by hand"),
-    "unit": ("INR", "the API names no unit; without this it stays unknown"),
+    "unit": ("USD", "your account's: the API names no unit; without this it stays unknown"),
 }
 
 DAGSTER_YAML = """\
@@ -112,7 +112,8 @@ def accounts_toml() -> str:
 
 
 def _commented(vendor: Vendor) -> str:
-    settings = [(header.setting, _variable(vendor.name, header.setting), "") for header in vendor.auth]
+    settings = [(key, _variable(vendor.name, key), "") for key in vendor.secret_settings]
+    settings += [(key, f"your-{key.replace('_', '-')}", f"the {what}") for key, what in vendor.placeholders.items()]
     keys = vendor.settings if vendor.base_url is not None else ("path", *vendor.settings)
     settings += [(key, *_EXAMPLES[key]) for key in keys if key in _EXAMPLES]
     lines = [f"[accounts.{vendor.name}-main]", f'vendor = "{vendor.name}"']

@@ -2,8 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Hashable, Mapping
-from urllib.parse import urlencode
+from collections.abc import Callable, Collection, Hashable, Mapping
+from urllib.parse import unquote_plus, urlencode
 
 import httpx
 
@@ -106,6 +106,15 @@ def carry_params(url: httpx.URL, params: Mapping[str, str]) -> httpx.URL:
     # Appended as text: a cursor that httpx would spell in another way may no longer be the vendor's.
     query = "&".join(filter(None, (url.query.decode("ascii"), urlencode(missing))))
     return url.copy_with(query=query.encode("ascii"))
+
+
+def without_params(url: httpx.URL, names: Collection[str]) -> httpx.URL:
+    """Return the URL without the parameters of these names; the others stay as they are spelled."""
+    if not names or not url.query:
+        return url
+    parts = url.query.decode("ascii").split("&")
+    kept = [part for part in parts if unquote_plus(part.partition("=")[0]) not in names]
+    return url if len(kept) == len(parts) else url.copy_with(query="&".join(kept).encode("ascii") or None)
 
 
 def join_link(link: str, *, page_url: str) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
@@ -12,12 +12,20 @@ from typing import Self
 import httpx
 
 import pipeline
-from pipeline.http._address import carry_params, check_base_url, check_path, origin_of, resolve_link
+from pipeline.http._address import (
+    carry_params,
+    check_base_url,
+    check_path,
+    origin_of,
+    resolve_link,
+    without_params,
+)
 from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
 from pipeline.http._limits import Limiter, RateLimit, RateLimits
 from pipeline.http._permits import Admission, Permits, QueueTime
 from pipeline.http._waits import Patience
+from pipeline.support.json_paths import JsonPath
 from pipeline.support.secret import Redactor, Secret
 
 # These loggers print what servers send (header lists, reason phrases) unchanged, and a vendor may echo a key there. An
@@ -132,9 +140,11 @@ class Client:
     """HTTP client of one account at one vendor. Sends GET only, and only to the base URL's own origin.
 
     `headers` holds plain values and secrets; a secret is revealed when a request is built, and redacted from everything
-    that comes back. `rate_limits` is shared by all accounts of the run. Without `reads_json` any body of a 2xx is ok,
-    and is not decoded. `title` replaces vendor and account at the beginning of each reason, and `setting` is the key of
-    accounts.toml that the reason names for a wrong address. `refusals` are those that the vendor documents.
+    that comes back. `query` is added to each request's address as it is sent, and to nothing else. `more_secrets` are
+    redacted as well, such as the password within a header. `redacted` are the places of a JSON body that are replaced
+    before anybody sees it. `rate_limits` is shared by all accounts of the run. Without `reads_json` any body of a 2xx
+    is ok, and is not decoded. `title` replaces vendor and account at the beginning of each reason, and `setting` is the
+    key of accounts.toml that the reason names for a wrong address. `refusals` are those that the vendor documents.
 
     Errors: `ValueError` for a base URL that `check_base_url` refuses.
     """
@@ -147,6 +157,9 @@ class Client:
         account_id: str,
         base_url: str,
         headers: Mapping[str, str | Secret],
+        query: Mapping[str, Secret] | None = None,
+        more_secrets: Iterable[Secret] = (),
+        redacted: Sequence[JsonPath] = (),
         rate_limit: RateLimit,
         rate_limits: RateLimits,
         patience: Patience | None = None,
@@ -158,6 +171,7 @@ class Client:
     ) -> None:
         self.base_url = check_base_url(base_url, allow_http_loopback=allow_http_loopback)
         secrets = [value for value in headers.values() if isinstance(value, Secret)]
+        secrets += [*(query or {}).values(), *more_secrets]
         match rate_limit.scope:
             case "key":
                 scope_value = hashlib.sha256("\0".join(s.reveal() for s in secrets).encode()).hexdigest()
@@ -173,6 +187,8 @@ class Client:
             vendor=vendor,
             account_id=account_id,
             headers=dict(headers),
+            query=dict(query or {}),
+            redacted=tuple(redacted),
             secret_names=tuple(dict.fromkeys(secret.name for secret in secrets)),
             redactor=Redactor(secrets),
             admission=network.admission(vendor, self.base_url, limiter),
@@ -209,10 +225,12 @@ class Client:
         original query. A link to another scheme, host or port, or one that is ambiguous, sends nothing and gives
         `Outcome.foreign_origin`.
         """
+        caller = self._caller
         url = resolve_link(link, page_url=page_url or self.base_url, base_url=self.base_url)
         if url is not None:
-            return await Get(self._caller, carry_params(url, params or {})).answer()
-        caller = self._caller
+            # A link may repeat the key of the request that it follows.
+            url = without_params(url, caller.query)
+            return await Get(caller, carry_params(url, params or {})).answer()
         return HttpResult(
             url=caller.redactor.text(link),
             outcome=HttpOutcome.foreign_origin,

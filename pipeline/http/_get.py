@@ -12,6 +12,7 @@ from typing import Protocol
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
+from pipeline.http._address import carry_params
 from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._body import BadEncoding, TooLarge, read_body
 from pipeline.http._permits import GIVEN_UP_AFTER, Admission, QueueTime
@@ -24,6 +25,8 @@ from pipeline.http._waits import (
     requests_left,
 )
 from pipeline.support.exact_json import NotJson, decode_json
+from pipeline.support.json_paths import JsonPath
+from pipeline.support.redacted_places import redact_places
 from pipeline.support.secret import Redactor, Secret
 
 REFUSED_LOCATION = "x-drawdown-refused-location"
@@ -78,6 +81,8 @@ class Caller:
     vendor: str
     account_id: str
     headers: Mapping[str, str | Secret]
+    query: Mapping[str, Secret]
+    redacted: tuple[JsonPath, ...]
     secret_names: tuple[str, ...]
     redactor: Redactor
     admission: Admission
@@ -95,15 +100,18 @@ class Caller:
         return self.title or f"{self.vendor} account {self.account_id}"
 
 
-class _Headers(httpx.Auth):
-    """Add the caller's headers to a request as it is sent, so that no variable of ours holds a bare key."""
+class _Credentials(httpx.Auth):
+    """Add the caller's headers and query to a request as it is sent, so that no variable of ours holds a bare key."""
 
-    def __init__(self, headers: Mapping[str, str | Secret]) -> None:
+    def __init__(self, headers: Mapping[str, str | Secret], query: Mapping[str, Secret]) -> None:
         self._headers = headers
+        self._query = query
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         for name, value in self._headers.items():
             request.headers[name] = value.header_value() if isinstance(value, Secret) else value
+        if self._query:
+            request.url = carry_params(request.url, {name: value.reveal() for name, value in self._query.items()})
         yield request
 
 
@@ -202,11 +210,12 @@ class Get:
         exchange = self._last = _Exchange()
         received = io.BytesIO()
         timeout = httpx.Timeout(patience.read_timeout_seconds, connect=patience.connect_timeout_seconds, pool=None)
+        auth = _Credentials(caller.headers, caller.query)
         self._sent_count += 1
         try:
             async with (
                 caller.network.lane(caller.origin) as http,
-                http.stream("GET", self._url, auth=_Headers(caller.headers), timeout=timeout) as response,
+                http.stream("GET", self._url, auth=auth, timeout=timeout) as response,
             ):
                 exchange.status_code, exchange.headers = response.status_code, response.headers
                 caller.admission.heed(requests_allowed(response.headers))
@@ -225,10 +234,15 @@ class Get:
         else:
             exchange.outcome = HttpOutcome.ok
         finally:
-            exchange.body, exchange.is_redacted = caller.redactor.body(received.getvalue())
+            exchange.body, exchange.is_redacted = self._redacted(received.getvalue())
         if not self._judge_status(exchange) and exchange.outcome is HttpOutcome.ok and caller.reads_json:
             self._decode(exchange)
         return exchange
+
+    def _redacted(self, body: bytes) -> tuple[bytes, bool]:
+        known, had_secrets = self._caller.redactor.body(body)
+        rest, had_places = redact_places(known, self._caller.redacted)
+        return rest, had_secrets or had_places
 
     def _judge_status(self, exchange: _Exchange) -> bool:
         """Judge by the status alone, whether the body was complete or not; returns False if the body decides."""

@@ -32,7 +32,7 @@ from pipeline.support.errors import UsageError
 from pipeline.support.home import Home, private_folder
 from pipeline.support.secret import Secret
 from pipeline.vendors import discover
-from pipeline.vendors._port import Endpoint, Vendor
+from pipeline.vendors._port import Auth, AuthBasic, AuthHeader, AuthQuery, Endpoint, Vendor, addressed
 
 _UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 _WALKS_AT_ONCE: Final = 256
@@ -268,7 +268,7 @@ class _Visits:
             budget=fetcher.policy.budget,
             says_it_failed=endpoint.says_it_failed,
         )
-        last = await walk.run(endpoint.listing)
+        last = await walk.run(addressed(endpoint.listing, account.placeholders))
         visit = Visit(
             account_id=account.account_id,
             vendor=call.vendor.name,
@@ -369,6 +369,15 @@ def every_endpoint(refresh: str | None = None) -> set[tuple[str, str]]:
     }
 
 
+def _header(auth: Auth, call: Call) -> Iterator[tuple[str, Secret]]:
+    match auth:
+        case AuthHeader():
+            yield auth.name, call.secrets[auth.setting].with_prefix(auth.prefix)
+        case AuthBasic():
+            user = call.secrets.get(auth.user) or call.account.placeholders[auth.user]
+            yield "Authorization", Secret.basic(user, call.secrets[auth.password])
+
+
 def client_for(
     call: Call,
     network: Network,
@@ -391,7 +400,10 @@ def client_for(
         vendor=call.vendor.name,
         account_id=account.account_id,
         base_url=account.base_url,
-        headers={header.name: call.secrets[header.setting].with_prefix(header.prefix) for header in call.vendor.auth},
+        headers={name: value for each in call.vendor.auth for name, value in _header(each, call)},
+        query={each.name: call.secrets[each.setting] for each in call.vendor.auth if isinstance(each, AuthQuery)},
+        more_secrets=call.secrets.values(),
+        redacted=call.endpoint.redacted,
         rate_limit=call.vendor.rate_limit if is_limited else _UNLIMITED,
         rate_limits=limits,
         patience=patience,

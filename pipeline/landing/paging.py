@@ -11,6 +11,7 @@ import re
 from collections.abc import Hashable, Mapping
 from datetime import date
 from typing import Any, Final, cast
+from urllib.parse import parse_qs, quote, urlsplit
 
 from pipeline.http import HttpResult, page_key
 from pipeline.support.json_paths import dig
@@ -99,14 +100,10 @@ class Paging:
 
     def next_link(self) -> str | None:
         """Link to the next page, None if this is the last; raises PagingFault."""
-        link = dig(self._payload, self._listing.next_at)
-        if not link:
-            return None
         page, path = self._page, self._listing.path
-        if not isinstance(link, str):
-            raise PagingFault(
-                f"page {page} of {path} has a `{self._listing.next_at}` that is not a link; the walk ends there"
-            )
+        link = self._stated_link()
+        if link is None:
+            return None
         key = self._key(link, self._url)
         earlier = None if key is None else self._walked.get(key)
         is_last = self._says_it_is_last()
@@ -131,6 +128,30 @@ class Paging:
                 return None
             raise self._endless()
         return link
+
+    def _stated_link(self) -> str | None:
+        """Link to the next page as the page states it, or as its cursor or number gives it; raises PagingFault."""
+        listing = self._listing
+        if listing.next_is == "number":
+            if not self._rows or self._is_short() or self._says_it_is_last():
+                return None
+            return f"?{quote(listing.page_param)}={self._number_of(self._url) + 1}"
+        stated = dig(self._payload, listing.next_at)
+        if not stated:
+            return None
+        if listing.next_is == "cursor" and isinstance(stated, int) and not isinstance(stated, bool):
+            stated = str(stated)
+        if not isinstance(stated, str):
+            what = "a link" if listing.next_is == "link" else "a cursor"
+            raise PagingFault(
+                f"page {self._page} of {listing.path} has a `{listing.next_at}` that is not {what}; the walk ends there"
+            )
+        return stated if listing.next_is == "link" else f"?{quote(listing.page_param)}={quote(stated, safe='')}"
+
+    def _number_of(self, url: str) -> int:
+        """Number of the page in its own address: a walk over several runs does not begin with the first."""
+        stated = parse_qs(urlsplit(url).query).get(self._listing.page_param, [""])[0]
+        return whole(stated) or 1
 
     def _repeats_the_last(self, is_last: bool | None) -> bool:
         """Whether the pages since the last new one repeat it, and nothing contradicts that it is the last.

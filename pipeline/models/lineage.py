@@ -178,6 +178,8 @@ def _places(records: Records, column: str) -> Iterator[str]:
 
 
 def _place(at: str, field: Field) -> str:
+    if field.expression:
+        return f"{at}: {field.expression}" if at else field.expression
     paths = [f"{at}.{source}" if at else source for source in field.sources]
     words = paths[0] + (f" (or {', '.join(paths[1:])})" if paths[1:] else "")
     return f"{words}, computed" if field.compute else words

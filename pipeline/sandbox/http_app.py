@@ -1,4 +1,4 @@
-"""The sandbox's web application: four vendors and the ECB's rates under their prefixes, and the controls under
+"""The sandbox's web application: its vendors and the ECB's rates under their prefixes, and the controls under
 `/_sandbox`.
 
 | control | does |
@@ -26,6 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from pipeline.sandbox.api._api_base import Api, ApiRequest, ApiResponse, Credentials
+from pipeline.sandbox.api.declared_api import DeclaredApi
 from pipeline.sandbox.api.deepvue_api import DeepvueApi
 from pipeline.sandbox.api.hyperstack_api import HyperstackApi
 from pipeline.sandbox.api.voxpria_api import VoxpriaApi
@@ -34,6 +35,7 @@ from pipeline.sandbox.encoding import Tree, encode
 from pipeline.sandbox.exchange import Exchange
 from pipeline.sandbox.rates_app import PREFIX, RatesApp
 from pipeline.sandbox.world import World
+from pipeline.sandbox.world.declared_world import declared_vendors
 
 APIS: tuple[type[Api[Any]], ...] = (VpsbgApi, HyperstackApi, VoxpriaApi, DeepvueApi)
 
@@ -71,7 +73,7 @@ class Received:
 
 
 class Vendors:
-    """The ASGI application of the four vendors over one world."""
+    """The ASGI application of the vendors over one world."""
 
     def __init__(self, world: World, credentials: Mapping[str, Credentials]) -> None:
         self.world = world
@@ -82,12 +84,15 @@ class Vendors:
         self._count = 0
         self._open: set[Exchange] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.apis = [
-            api(
-                {key: value for key, value in world.accounts.items() if value.vendor == api.vendor},
-                credentials,
-            )
-            for api in APIS
+
+        def of(vendor: str) -> dict[str, Any]:
+            return {key: value for key, value in world.accounts.items() if value.vendor == vendor}
+
+        self.apis: list[Api[Any]] = [api(of(api.vendor), credentials) for api in APIS]
+        self.apis += [
+            DeclaredApi(declared, accounts, credentials)
+            for declared in declared_vendors().values()
+            if (accounts := of(declared.name))
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +105,7 @@ class Vendors:
         headers = Headers(scope=scope)
         query = dict(QueryParams(scope["query_string"]))
         now = self.world.now
-        account = api.identify(headers, now)
+        account = api.identify(headers, now, query)
         account_id = None if account is None else account.account_id
         url = f"{scope['scheme']}://{headers.get('host', '')}{path}"
         request = ApiRequest(path.removeprefix(api.prefix), url, query, now)
@@ -114,7 +119,7 @@ class Vendors:
         recent = self._recent.setdefault(f"{api.vendor}/{account_id}", deque(maxlen=_RECENT_KEPT))
         recent.append(time.time())
         found.headers.update(api.rate_limit_headers(recent))
-        presented = api.presented(headers)
+        presented = api.presented(headers, query)
         exchange = Exchange(
             vendor=api.vendor,
             path=request.path,

@@ -9,7 +9,8 @@ from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pipeline.sandbox.world import World
+from pipeline.sandbox.world import Account, World
+from pipeline.sandbox.world.declared_world import DeclaredAccount
 
 if TYPE_CHECKING:
     import uvicorn
@@ -40,14 +41,14 @@ class Sandbox:
         self.keys: dict[str, str] = {}
         credentials = {}
         for account_id, account in world.accounts.items():
-            key = self.keys[_variable(account_id, "KEY")] = _secret(world.seed, account_id, "key")
-            client_id = ""
-            if account.vendor == "deepvue":
-                client_id = _secret(world.seed, account_id, "client")
-                self.keys[_variable(account_id, "CLIENT_ID")] = client_id
-            credentials[account_id] = Credentials(key, client_id)
+            invented = []
+            for setting in _secret_settings(account):
+                purpose = setting.removesuffix("_env").removeprefix("api_").partition("_")[0]
+                invented.append(_secret(world.seed, account_id, purpose))
+                self.keys[_variable(account_id, setting)] = invented[-1]
+            credentials[account_id] = Credentials(invented[0], "".join(invented[1:]))
         application, self._vendors, self.rates = app.create(world, credentials)
-        self._prefixes = {api.vendor: api.prefix for api in app.APIS}
+        self._prefixes = {api.vendor: api.prefix for api in self._vendors.apis}
         self._socket = _listen(port)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -125,14 +126,17 @@ class Sandbox:
 
         `more` has further lines by account, and under "" those at the top. `without` names accounts to leave out.
         """
+        from pipeline.sandbox.api.declared_api import part_of
+
         head = f'reporting_currency = "EUR"\nallow_http_loopback = true\nfx.url = "{self.rates_url}"\n'
         parts = [head + more.get("", "")]
         for account_id, account in self.world.accounts.items():
             if account_id in without:
                 continue
-            names = f'api_key_env = "{_variable(account_id, "KEY")}"\n'
-            if account.vendor == "deepvue":
-                names = f'client_id_env = "{_variable(account_id, "CLIENT_ID")}"\n{names}'
+            names = "".join(f'{key} = "{_variable(account_id, key)}"\n' for key in reversed(_secret_settings(account)))
+            if isinstance(account, DeclaredAccount):
+                names += "".join(f'{key} = "{part_of(account, key)}"\n' for key in account.declared.settings)
+                names += 'unit = "USD"\n' if account.declared.needs_unit else ""
             parts.append(
                 f'[accounts.{account_id}]\nvendor = "{account.vendor}"\n{names}'
                 f'base_url = "{self.base_url(account.vendor)}"\n{_SETTINGS.get(account.vendor, "")}'
@@ -165,13 +169,18 @@ start = Sandbox.start
 
 
 def serve_forever(
-    port: int = 8765, seed: int = 0, days: int = 400, *, ready: Callable[[Sandbox], None] | None = None
+    port: int = 8765,
+    seed: int = 0,
+    days: int = 400,
+    *,
+    vendors: Iterable[str] | None = None,
+    ready: Callable[[Sandbox], None] | None = None,
 ) -> None:
     """Run a sandbox whose clock ticks, until interrupted. `ready` is called once it answers.
 
     Without `ready`, prints the accounts.toml and the `export` lines that a shell needs.
     """
-    with start(port, seed, days, ticking=True) as sandbox:
+    with start(port, seed, days, vendors=vendors, ticking=True) as sandbox:
         try:
             (ready or _print_usage)(sandbox)
             while sandbox._thread.is_alive():
@@ -186,8 +195,15 @@ def _print_usage(sandbox: Sandbox) -> None:
     print("\n".join(f"export {name}={value}" for name, value in sandbox.keys.items()), flush=True)
 
 
-def _variable(account_id: str, suffix: str) -> str:
-    return f"SANDBOX_{account_id.upper().replace('-', '_')}_{suffix}"
+def _secret_settings(account: Account) -> tuple[str, ...]:
+    if isinstance(account, DeclaredAccount):
+        return account.declared.secrets
+    return ("api_key_env", "client_id_env") if account.vendor == "deepvue" else ("api_key_env",)
+
+
+def _variable(account_id: str, setting: str) -> str:
+    suffix = setting.removesuffix("_env").removeprefix("api_")
+    return f"SANDBOX_{account_id}_{suffix}".upper().replace("-", "_")
 
 
 def _secret(seed: int, account_id: str, purpose: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
@@ -17,6 +18,8 @@ INTEGER_DIGITS: Final = WIDEST_PRECISION - MONEY_SCALE
 _ANY_DECIMAL = re.compile(ANY_NUMBER)
 # Longer texts cannot be amounts that fit, in any notation.
 _LONGEST_DECIMAL = 80
+# Two numbers within the longest exponents, with all of their digits, and room for the carry of many.
+_WIDE = Context(prec=4 * _LONGEST_DECIMAL)
 
 
 def _is_number(text: str) -> bool:
@@ -28,6 +31,25 @@ def in_units(text: str, minor_digits: int) -> str:
     if not _is_number(text):
         return text
     return str(Decimal(text).scaleb(-minor_digits, Context(prec=_LONGEST_DECIMAL)))
+
+
+def exact_sum(parts: Iterable[tuple[int, object]]) -> str | None:
+    """Sum of signed numbers, exactly, as text; None if one of them is no number, or if a text exceeds 80 characters.
+
+    `parts` has a sign, 1 or -1, and a decoded JSON value each: an int, or the text of a number.
+    """
+    total = Decimal(0)
+    for sign, value in parts:
+        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        if not _is_number(text):
+            return None
+        number = Decimal(text)
+        # The exponent is bounded before any arithmetic, as in `exact_money`.
+        if number and abs(number.adjusted()) > _LONGEST_DECIMAL:
+            return None
+        total = _WIDE.add(total, number.copy_negate() if sign < 0 else number)
+    found = format(total, "f")
+    return found if len(found) <= _LONGEST_DECIMAL else None
 
 
 def exact_money(text: str, *, rounds: bool = False) -> str | None:

@@ -21,6 +21,7 @@ from pipeline.settings.values import (
     HistoryDays,
     LeadDays,
     NotNegative,
+    PathPart,
     Share,
     Tags,
     Text,
@@ -106,6 +107,8 @@ class AccountSettings(OwnerSettings):
     """Empty if the account has no API."""
     secret_variables: dict[str, KeyVariable]
     """accounts.toml key -> environment variable, such as `api_key_env` -> `VPSBG_API_KEY`."""
+    placeholders: dict[str, PathPart] = Field(default={})
+    """accounts.toml key -> value that replaces `{key}` in the paths of requests."""
     source: str = "accounts.toml"
 
     # Settings of some vendors only: `Vendor.settings` names them.
@@ -133,8 +136,8 @@ class AccountSettings(OwnerSettings):
             wrong = "is missing" if name is None else unknown("vendor")
             raise mistake(f"vendor: {wrong}; known vendors: {', '.join(vendors)}")
         vendor = vendors[name]
-        secrets = tuple(dict.fromkeys(header.setting for header in vendor.auth))
-        keys = {"vendor", *secrets, *OwnerSettings.keys(), *vendor.settings}
+        secrets = vendor.secret_settings
+        keys = {"vendor", *secrets, *OwnerSettings.keys(), *vendor.settings, *vendor.placeholders}
         if vendor.base_url is not None:
             keys.add("base_url")
         elif "path" not in table:
@@ -143,13 +146,18 @@ class AccountSettings(OwnerSettings):
         for key in secrets:
             if key not in table:
                 raise mistake(f"{key}: is missing; give the NAME of the environment variable")
+        for key, what in vendor.placeholders.items():
+            if key not in table:
+                raise mistake(f"{key}: is missing; give the {what}")
+        collected = {*secrets, *vendor.placeholders}
         return {
-            **{key: value for key, value in table.items() if key not in secrets},
+            **{key: value for key, value in table.items() if key not in collected},
             "vendor": vendor,
             "base_url": ""
             if vendor.base_url is None
             else _base_url(table.get("base_url", vendor.base_url), loopback=info.context["loopback"]),
             "secret_variables": {key: table[key] for key in secrets},
+            "placeholders": {key: table[key] for key in vendor.placeholders},
             "source": info.context["source"],
         }
 

@@ -101,8 +101,9 @@ def _place(account: AccountSettings) -> tuple[str, str]:
     An API's address also determines the identity if the account has a file of earlier readings.
     """
     if account.vendor.base_url is not None:
-        # Already normalised: see `check_base_url`.
-        return account.vendor.name, account.base_url
+        # Already normalised: see `check_base_url`. What a path contains is part of the address.
+        parts = "".join(f" {key}={value}" for key, value in sorted(account.placeholders.items()))
+        return account.vendor.name, account.base_url + parts
     # A folder's name may contain bytes that are not valid text.
     return account.vendor.name, os.fsencode(os.path.realpath(account.path or Path())).decode("latin-1")
 

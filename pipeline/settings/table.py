@@ -121,8 +121,8 @@ def first_mistake(problem: ValidationError) -> str:
     if place[-1:] == ("[key]",):
         # Not shown as it is: the message about such a key already shows it safely.
         place = place[:-2]
-    # `secret_variables` collects keys of the file that have no field.
-    place = tuple(each for each in place if each != "secret_variables")
+    # These collect keys of the file that have no field.
+    place = tuple(each for each in place if each not in ("secret_variables", "placeholders"))
     words = [
         f"{_ITEMS.get(str(before), 'item')} {each + 1}" if isinstance(each, int) else shown_key(each)
         for before, each in zip(("", *place), place, strict=False)

@@ -22,6 +22,7 @@ from pipeline.settings.table import Requirement, mistake
 
 ACCOUNT_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
+_PATH_PART: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _DECIMAL: Final = re.compile(rf"-?[0-9]{{1,{WIDEST_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?")
 
 
@@ -123,6 +124,11 @@ Unit = Annotated[
     str,
     fits(lambda text: text.isprintable() and is_unit_code(text)),
     Requirement("must be an ISO 4217 code such as INR, or a vendor's unit such as voxpria-credit"),
+]
+PathPart = Annotated[
+    str,
+    fits(_PATH_PART.fullmatch),
+    Requirement("must be a text of letters, digits, - and _, as it is in the address of a request"),
 ]
 AccountId = Annotated[str, fits(ACCOUNT_ID.fullmatch)]
 VariableName = Annotated[str, fits(_VARIABLE.fullmatch)]

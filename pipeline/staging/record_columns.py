@@ -130,9 +130,11 @@ def read_columns(
         if converted.rounded_rows:
             drift += _rounded(field, rows, converted.rounded_rows)
             for index in converted.rounded_rows:
-                columns.exact.setdefault(index, {})[first] = raw[index]
-        # In a file kept by hand, -1 is a balance.
-        if field.column == "balance_amount" and not names_its_time(records):
+                # A computed amount is not what the vendor's first key says.
+                columns.exact.setdefault(index, {})[field.column if field.compute else first] = raw[index]
+        # In a file kept by hand, -1 is a balance; so is a result of arithmetic.
+        is_as_stated = field.compute is None and not field.minor_digits
+        if field.column == "balance_amount" and is_as_stated and not names_its_time(records):
             reject((converted.values == _SENTINEL).fill_null(False), field, "is_no_sentinel", raw)
         if field.is_required:
             reject(converted.values.is_null() & ~converted.refused, field, "is_present", raw)

@@ -1,10 +1,12 @@
 """JSON decoding in which no number passes through a binary float."""
 
 import re
+from typing import Any
 
 import msgspec
 
 _DECODER = msgspec.json.Decoder(float_hook=str)
+_KEEPING_NUMBERS = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode()))
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
@@ -28,23 +30,35 @@ def decode_json(body: bytes) -> object:
     infinities, an integer of more than about 4,300 digits, and nesting that exceeds the interpreter's limit. No message
     quotes the body, which may contain anything.
     """
+    return _decode_either(body, _DECODER)
+
+
+def decode_keeping_numbers(body: bytes) -> object:
+    """Decode as `decode_json` does, with other numbers than integers as `msgspec.Raw`, which encodes to the same text.
+
+    Errors: as `decode_json`.
+    """
+    return _decode_either(body, _KEEPING_NUMBERS)
+
+
+def _decode_either(body: bytes, decoder: msgspec.json.Decoder[Any]) -> object:
     if not body.strip():
         raise NotJson("the body is empty")
     if body.startswith(b"\xef\xbb\xbf"):
         raise NotJson("the body starts with a byte order mark, which JSON does not allow")
     try:
-        return _decode(body)
+        return _decode(body, decoder)
     except NotJson:
         # Only searched if the body cannot be read otherwise.
         repaired = _without_lone_surrogates(body)
         if repaired == body:
             raise
-    return _decode(repaired)
+    return _decode(repaired, decoder)
 
 
-def _decode(body: bytes) -> object:
+def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> object:
     try:
-        return _DECODER.decode(body)
+        return decoder.decode(body)
     except UnicodeDecodeError:
         raise NotJson("the body is not valid UTF-8") from None
     except RecursionError:

@@ -51,6 +51,13 @@ class Secret:
         prefixed._prefix = prefix
         return prefixed
 
+    @classmethod
+    def basic(cls, user: "Secret | str", password: "Secret") -> "Secret":
+        """Return the header value of HTTP Basic authentication, which must be redacted like its password."""
+        name = user.reveal() if isinstance(user, Secret) else user
+        pair = base64.b64encode(f"{name}:{password.reveal()}".encode()).decode()
+        return cls(pair, name=password.name).with_prefix("Basic ")
+
     def __repr__(self) -> str:
         return f"Secret({self.name})"
 

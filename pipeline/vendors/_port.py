@@ -8,17 +8,20 @@ knows kinds of records.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.http import HttpOutcome, RateLimit, Refusal
-from pipeline.support.json_paths import dig
+from pipeline.support.json_paths import JsonPath, dig
 
-# Words for yes in a flag or a status; anything else does not mean yes.
-_SUCCEEDED = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
+SUCCEEDED: Final = frozenset({"true", "1", "yes", "ok", "success", "successful", "succeeded"})
+"""Words for yes in a flag or a status; anything else does not mean yes."""
+PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+"""A setting of the account in an endpoint's path."""
 
 
 class Reads(StrEnum):
@@ -76,6 +79,8 @@ class Field:
     compute: Callable[[Mapping[str, object]], object] | None = None
     """For a value that is not in one place of the row: gets the row, returns the raw value. In a row of JSON, a number
     without a fraction or an exponent is an int, any other number its text."""
+    expression: str = ""
+    """For a computed value: what it is computed from, for the documentation; empty: `sources` tells it."""
 
     @property
     def costs_its_row(self) -> bool:
@@ -197,14 +202,17 @@ class Once:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """A listing that is read page by page by following its `next` link."""
+    """A listing that is read page by page."""
 
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     """Sent with the first request. Later requests keep what the `next` link sets and, if it drops them, these, except
     `page_param`."""
     page_param: str = "page"
-    """The one of `params` with the page number: only a `next` link determines it."""
+    """The one of `params` with the page number or cursor: only the page before determines it."""
+    next_is: Literal["link", "cursor", "number"] = "link"
+    """How a page leads to the next one: by a link at `next_at`; by a cursor there, which `page_param` carries; or by
+    its number, from 1, until a page has no rows or the listing's count is reached."""
     rows_at: str = "data"
     """Dotted path to the rows: a list, or an object with numeric keys, as some frameworks filter lists."""
     next_at: str = "links.next"
@@ -250,12 +258,22 @@ class Window:
     """Number of pages of one window after which the walk is abandoned as endless."""
 
 
+Listing = Once | Pages | Window
+
+
+def addressed(listing: Listing, placeholders: Mapping[str, str]) -> Listing:
+    """Return a listing with the account's values in its path, for `{key}`; KeyError for a key without a value."""
+    if "{" not in listing.path:
+        return listing
+    return replace(listing, path=PLACEHOLDER.sub(lambda key: placeholders[key[1]], listing.path))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One of a vendor's endpoints."""
 
     name: str
-    listing: Once | Pages | Window
+    listing: Listing
     records: tuple[Records, ...]
     doc: str
     """Its contents, and where they are documented."""
@@ -267,6 +285,10 @@ class Endpoint:
     """Dotted path to a flag in the body. If it is present and not true, the answer states its own failure: no row of it
     is accepted, whatever the HTTP status. Empty if the vendor documents no such flag, or one that is false beside good
     data."""
+    success_words: frozenset[str] = SUCCEEDED
+    """Values of the flag at `success_at` that mean success, as texts in lower case."""
+    redacted: tuple[JsonPath, ...] = ()
+    """Places of a body that hold keys or personal data: they are replaced before the body is landed."""
     refresh: Literal["hourly", "daily"] = "daily"
     is_optional: bool = False
     """Whether a key may lack the right to it, or the vendor the address: 403 and 404 then mean that this evidence is
@@ -286,7 +308,7 @@ class Endpoint:
         holder = dig(payload, above)
         if not key or not isinstance(holder, dict) or key not in holder:
             return False
-        return str(holder[key]).strip().lower() not in _SUCCEEDED
+        return str(holder[key]).strip().lower() not in self.success_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +319,42 @@ class AuthHeader:
     setting: str
     """accounts.toml key that names the secret's environment variable, such as `api_key_env`."""
     prefix: str = ""
+
+    @property
+    def secret_settings(self) -> tuple[str, ...]:
+        """accounts.toml keys that name variables with secrets."""
+        return (self.setting,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthQuery:
+    """A query parameter with a secret. It is added as a request is sent, and never landed, logged or shown."""
+
+    name: str
+    setting: str
+
+    @property
+    def secret_settings(self) -> tuple[str, ...]:
+        """accounts.toml keys that name variables with secrets."""
+        return (self.setting,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthBasic:
+    """HTTP Basic authentication."""
+
+    user: str
+    """accounts.toml key of the user name: a secret if it ends in `_env`, otherwise one of `Vendor.placeholders`."""
+    password: str
+    """accounts.toml key that names the password's environment variable."""
+
+    @property
+    def secret_settings(self) -> tuple[str, ...]:
+        """accounts.toml keys that name variables with secrets."""
+        return tuple(each for each in (self.user, self.password) if each.endswith("_env"))
+
+
+Auth = AuthHeader | AuthQuery | AuthBasic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,7 +393,7 @@ class Vendor:
     base_url: str | None
     """The documented address, to which the endpoints' paths are appended; None: the answer is a local file, which the
     account's `path` names."""
-    auth: tuple[AuthHeader, ...]
+    auth: tuple[Auth, ...]
     rate_limit: RateLimit
     endpoints: tuple[Endpoint, ...]
     assumptions: tuple[str, ...]
@@ -359,6 +417,10 @@ class Vendor:
     """Age from which a reading is stale. Vendors are requested hourly, at least daily."""
     settings: tuple[str, ...] = ()
     """Optional accounts.toml keys of this vendor, beyond those of every account."""
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    """Required accounts.toml keys whose values replace `{key}` in the endpoints' paths, and what they are."""
+    source: str | None = None
+    """Address of the public page or repository that documents the API."""
     service: Service = Service()
     permissions: Permissions | None = None
     refusals: tuple[Refusal, ...] = ()
@@ -370,6 +432,11 @@ class Vendor:
             if candidate.name == name:
                 return candidate
         raise KeyError(name)
+
+    @property
+    def secret_settings(self) -> tuple[str, ...]:
+        """accounts.toml keys that name variables with secrets, each once."""
+        return tuple(dict.fromkeys(setting for each in self.auth for setting in each.secret_settings))
 
     @property
     def kinds(self) -> tuple[str, ...]:

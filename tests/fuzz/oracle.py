@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from pipeline.vendors._port import Endpoint, Field, Reads, Records
+from tests.fuzz.declared import Unreadable, declared_sum, declared_value
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 _DOLLARS = re.compile(r"(-?)\$?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)((?:\.[0-9]+)?)")
@@ -26,10 +27,6 @@ _ISO_INSTANT = re.compile(
 _MOST = Fraction(10) ** 15
 _STEP = Fraction(1, 10**9)
 _Day = TypeVar("_Day", bound=date)
-
-
-class Unreadable(Exception):
-    """No strict reader would accept it as a value."""
 
 
 class _Text(str):
@@ -103,7 +100,7 @@ def says_it_failed(endpoint: Endpoint, payload: Any) -> bool:
     holder = at(payload, ".".join(above))
     if not key or not isinstance(holder, dict) or key not in holder:
         return False
-    return str(holder[key]).strip().lower() not in {"true", "1", "yes", "ok", "success", "successful", "succeeded"}
+    return str(holder[key]).strip().lower() not in endpoint.success_words
 
 
 def received(endpoint: Endpoint, payload: Any, records: Records) -> int:
@@ -128,10 +125,16 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
 
     Raises Unreadable if it must not have been accepted, and KeyError for a field with its own reader and no number.
     """
-    if field.compute and field.reads in (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER):
+    is_amount = field.reads in (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER)
+    if field.compute and not field.expression and is_amount:
         # Without an entry it would not be compared with anything.
         assert (endpoint.name, field.column) in _COMPUTED, f"add {endpoint.name}, {field.column} to _COMPUTED"
-    stated = _COMPUTED[endpoint.name, field.column](row) if field.compute else _stated(field, row)
+    if field.compute and field.expression:
+        stated = declared_sum(field.expression, row) if is_amount else declared_value(field.expression, row)
+    elif field.compute:
+        stated = _COMPUTED[endpoint.name, field.column](row)
+    else:
+        stated = _stated(field, row)
     if stated is None:
         return None
     match field.reads:
@@ -165,7 +168,7 @@ def expected(endpoint: Endpoint, field: Field, row: Mapping[str, Any], *, is_flo
 def money(stated: Any, *, has_dollars: bool = False, is_float: bool = False, minor_digits: int = 0) -> Fraction:
     """An amount exactly, or rounded half to even at nine decimals if the vendor's are floats."""
     if isinstance(stated, Fraction):
-        amount = stated
+        amount = stated / 10**minor_digits
     elif isinstance(stated, bool) or not isinstance(stated, int | str):
         raise Unreadable(stated)
     else:

@@ -157,7 +157,7 @@ def test_no_object_of_ours_shows_a_key_while_a_request_is_under_way(
     kinds = {type(each).__name__ for each in alive.objects}
     assert kinds >= {
         "AccountSettings", "Call", "Caller", "Client", "Fetcher", "Get", "Network", "PostgresTarget", "RateLimits",
-        "Redactor", "Secret", "Settings", "_Headers",
+        "Redactor", "Secret", "Settings", "_Credentials",
     }  # fmt: skip
     assert {"exchange", "caller"} <= {name for each in alive.locals for name in each}
     wanted = {form for secret in (CANARY, PASSWORD, TOKEN) for form in forms(secret)}

@@ -47,12 +47,15 @@ FACETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "auto": ("absent", "on", "off"),
     },
     "deepvue": {**_COMMON, **_HISTORY, "unit": ("known", "absent", "named_later")},
+    # Declared in TOML: a signed sum in a constant unit, and a balance with its unit.
+    "vultr": {**_COMMON, **_HISTORY, "pending": ("none", "some")},
+    "telnyx": {**_COMMON, **_HISTORY, "unit": ("known", "lower_case", "changes_once", "changes_twice")},
     "manual": {**_COMMON, "unit": ("known", "lower_case", "changes_once", "changes_twice", "absent")},
 }
 """By vendor, the facets of an account and their values. A vendor has no facet for what it cannot state."""
 
 # Small vendors have few combinations; most cases concern the ledger's.
-_SHARES = {"vpsbg": 12, "voxpria": 4, "hyperstack": 4, "deepvue": 2, "manual": 2}
+_SHARES = {"vpsbg": 12, "voxpria": 4, "hyperstack": 4, "deepvue": 2, "vultr": 2, "telnyx": 2, "manual": 2}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,16 @@ from tests.lattice.combinations import Combination
 from tests.lattice.truth import CHANGES, NOW, RECORDS, UNITS, Entry, SimulatedAccount, Truth
 from tests.staging.landed import Landing
 
+_READINGS = {
+    "vpsbg": "balance",
+    "voxpria": "credits",
+    "hyperstack": "credit",
+    "deepvue": "wallet",
+    "vultr": "account",
+    "telnyx": "balance",
+}
+"""By vendor, the endpoint with the balance."""
+
 
 def simulate(account_id: str, number: int, combination: Combination) -> SimulatedAccount:
     """Simulate nine weeks of the account."""
@@ -54,7 +64,7 @@ class _Answers(Truth):
                 self.listings(poll)
         newest = max(self.simulated.readings, default=None)
         stated = self.simulated.readings[newest][1] if newest else None
-        own = {"voxpria": "voxpria-credit", "hyperstack": "USD"}.get(self.state.vendor, "unknown")
+        own = {"voxpria": "voxpria-credit", "hyperstack": "USD", "vultr": "USD"}.get(self.state.vendor, "unknown")
         if self.state.vendor == "deepvue" and self.state["unit"] != "absent":
             own = "INR"
         is_nobodys = own == "unknown" and self.state["csv"] != "none"
@@ -85,9 +95,7 @@ class _Answers(Truth):
         if self.state.vendor == "manual":
             self.kept(poll, is_good=is_good)
             return
-        endpoint = {"vpsbg": "balance", "voxpria": "credits", "hyperstack": "credit", "deepvue": "wallet"}[
-            self.state.vendor
-        ]
+        endpoint = _READINGS[self.state.vendor]
         instants = [self.at(poll)]
         if poll == CHANGES[0] and self.state["hour"] == "midnight" and self.state["unit"] in UNITS:
             # The unit changes within a day that has intervals in both.
@@ -145,6 +153,14 @@ class _Answers(Truth):
             case "hyperstack":
                 threshold = {"some": {"threshold": size}, "zero": {"threshold": 0}}.get(claims, {})
                 return {"status": True, "message": "", "data": {"credit": stated, **threshold}}
+            case "vultr":
+                # What is owed, of which a part is still pending: negative amounts are credit.
+                pending = 2 * self.step if self.state["pending"] == "some" else Decimal(0)
+                owed = {"balance": f"{-amount - pending:f}", "pending_charges": f"{pending:f}"}
+                return {"account": {"name": "x", "email": "x@example.com", "acls": [], **owed}}
+            case "telnyx":
+                spelled = unit.lower() if self.state["unit"] == "lower_case" and unit else unit
+                return {"data": {"record_type": "balance", "balance": stated, "currency": spelled}}
             case _:
                 return {"current_balance": stated, "success": True}
 

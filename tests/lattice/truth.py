@@ -156,7 +156,7 @@ class Truth:
         """Unit of the balance, if the vendor states one."""
         if self.state.vendor == "voxpria":
             return "voxpria-credit"
-        if self.state.vendor == "hyperstack":
+        if self.state.vendor in ("hyperstack", "vultr"):
             return "USD"
         if self.state.vendor == "deepvue":
             return None

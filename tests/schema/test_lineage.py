@@ -115,7 +115,10 @@ def test_every_field_that_a_vendor_declares_is_the_source_of_a_column() -> None:
         for endpoint in vendor.endpoints:
             for records in endpoint.records:
                 for field in records.fields:
-                    path = f"{records.at}.{field.sources[0]}" if records.at else field.sources[0]
+                    if field.expression:
+                        path = f"{records.at}: {field.expression}" if records.at else field.expression
+                    else:
+                        path = f"{records.at}.{field.sources[0]}" if records.at else field.sources[0]
                     start = f"{vendor.name} {endpoint.name}: {path}"
                     assert any(
                         source == start or source.startswith((f"{start} (", f"{start},")) for source in declared

@@ -33,7 +33,7 @@ KEYS = sorted(
     {"vendor", "base_url", "api_key", "key", "colour", "history_days", "team", "tags", "alert_below_days",
      "alert_below_amount", "topup_lead_days", "topup_minimum_amount", "tax_rate", "path", "notify_url_env", "formerly", "ignore_date_header",
      "planned"}
-    | {header.setting for vendor in discover().values() for header in vendor.auth}
+    | {key for vendor in discover().values() for key in (*vendor.secret_settings, *vendor.placeholders)}
     | {key for vendor in discover().values() for key in vendor.settings}
 )  # fmt: skip
 ANY_TEXT = st.tuples(st.text(max_size=12), st.text(max_size=12)).map(CANARY.join)

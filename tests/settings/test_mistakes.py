@@ -348,7 +348,7 @@ def test_a_mistake_in_a_table_of_planned_spend_names_the_plan_and_its_key(line: 
 @pytest.mark.parametrize("value", ['"inr"', '"rupees"', '"Voxpria-Credit"', '"voxpria-credit\\n"', '""', "5", "[]"])
 @pytest.mark.parametrize("vendor", [each for each in discover().values() if "unit" in each.settings])
 def test_a_unit_is_a_currency_or_a_vendors_own(line: Line, vendor: Vendor, value: str) -> None:
-    names = "".join(f'{header.setting} = "{VARIABLE}"\n' for header in vendor.auth)
+    names = "".join(f'{key} = "{VARIABLE}"\n' for key in vendor.secret_settings)
     words = line(f'[accounts.main]\nvendor = "{vendor.name}"\n{names}unit = {value}')
     assert words == (
         "account main: unit: must be an ISO 4217 code such as INR, or a vendor's unit such as voxpria-credit"

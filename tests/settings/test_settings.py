@@ -91,6 +91,7 @@ def test_given_settings_are_read_exactly(loaded: Loaded) -> None:
         "base_url": "https://example.com/voxpria",
         "path": Path("/somewhere/earlier.csv"),
         "secret_variables": {"api_key_env": "DRAWDOWN_TEST_KEY"},
+        "placeholders": {},
         "history_days": 90,
         "team": "platform",
         "tags": {"product": "shop", "area": "eu"},
@@ -244,7 +245,8 @@ def test_a_path_is_relative_to_the_settings_or_in_a_home_folder(
 def test_every_vendor_can_be_configured(loaded: Loaded) -> None:
     parts = []
     for name, vendor in discover().items():
-        names = "".join(f'{header.setting} = "SOME_{header.setting.upper()}"\n' for header in vendor.auth)
+        names = "".join(f'{key} = "SOME_{key.upper()}"\n' for key in vendor.secret_settings)
+        names += "".join(f'{key} = "part"\n' for key in vendor.placeholders)
         names += 'path = "readings.csv"\n' if vendor.base_url is None else ""
         parts.append(f'[accounts.{name}-main]\nvendor = "{name}"\n{names}')
     settings = loaded("\n".join(parts))

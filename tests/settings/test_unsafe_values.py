@@ -50,11 +50,12 @@ def test_a_missing_variable_name_is_requested(line: Line) -> None:
 
 @pytest.mark.parametrize("vendor", [each for each in discover().values() if each.auth], ids=lambda each: each.name)
 def test_every_secret_of_every_vendor_is_named_by_variable_only(line: Line, vendor: Vendor) -> None:
-    for header in vendor.auth:
-        others = {each.setting for each in vendor.auth} - {header.setting}
+    for setting in vendor.secret_settings:
+        others = {*vendor.secret_settings} - {setting}
         rest = "".join(f'{each} = "{VARIABLE}"\n' for each in others)
+        rest += "".join(f'{each} = "part"\n' for each in vendor.placeholders)
         text = f'[accounts.main]\nvendor = "{vendor.name}"\n{rest}'
-        assert line(f'{text}{header.setting} = "{CANARY}"') == f"account main: {header.setting}: {NO_NAME}"
+        assert line(f'{text}{setting} = "{CANARY}"') == f"account main: {setting}: {NO_NAME}"
 
 
 @pytest.mark.faults(43)

@@ -135,7 +135,8 @@ def _blank() -> dict[str, Any]:
     """Record of an accounts.toml with the minimum settings of each vendor's account, by vendor's name."""
     lines = []
     for name, vendor in discover().items():
-        lines += [f"[accounts.{name}]", f'vendor = "{name}"', *(f'{each.setting} = "A_KEY"' for each in vendor.auth)]
+        lines += [f"[accounts.{name}]", f'vendor = "{name}"', *(f'{key} = "A_KEY"' for key in vendor.secret_settings)]
+        lines += [f'{key} = "part"' for key in vendor.placeholders]
         lines += ['path = "readings.csv"'] if vendor.base_url is None else []
     with NamedTemporaryFile("w", suffix=".toml") as file:
         file.write("\n".join(lines))

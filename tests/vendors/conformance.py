@@ -5,21 +5,39 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipeline.http import Client, HttpOutcome, Network, RateLimits, check_base_url
+from pipeline.http import HttpOutcome, Network, Patience, RateLimits, check_base_url
+from pipeline.landing.fetching import Call, client_for
 from pipeline.landing.listing_walk import Resume, Span, Walk
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.schema.units import is_unit_code
+from pipeline.settings import AccountSettings
+from pipeline.support.json_paths import dig
 from pipeline.support.secret import Secret
-from pipeline.vendors._port import Endpoint, Field, Once, Pages, Reads, Records, Vendor, Window
-from tests.vendors.examples import EVERY_ENDPOINT, NOW, example, read, read_example
+from pipeline.vendors._port import (
+    AuthBasic,
+    AuthHeader,
+    AuthQuery,
+    Endpoint,
+    Field,
+    Once,
+    Pages,
+    Reads,
+    Records,
+    Vendor,
+    Window,
+    addressed,
+)
+from tests.vendors.examples import EVERY_ENDPOINT, NOW, decoded, example, read, read_example
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _OWN_COLUMNS = {"account_id", "fetch_id", "row_number", "observed_at_utc", "loaded_at_utc"}
@@ -40,9 +58,12 @@ _READS = {
 
 
 @contextmanager
-def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, Message]]]]:
-    """A server that answers everything with one body: its address, and the methods and headers that it has seen."""
-    seen: list[tuple[str, Message]] = []
+def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, str, Message]]]]:
+    """A server that answers everything with one body: its address, and the requests that it has seen.
+
+    A request is its method, its path with the query, and its headers.
+    """
+    seen: list[tuple[str, str, Message]] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -50,7 +71,7 @@ def answering(body: bytes) -> Iterator[tuple[str, list[tuple[str, Message]]]]:
         def parse_request(self) -> bool:
             # Before the method is checked, so that any would be seen.
             is_good = super().parse_request()
-            seen.append((self.command, self.headers))
+            seen.append((self.command, self.path, self.headers))
             return is_good
 
         def do_GET(self) -> None:
@@ -78,6 +99,12 @@ def _places(endpoint: Endpoint) -> list[tuple[str, tuple[Field, ...]]]:
     return [(records.at, records.fields) for records in endpoint.records]
 
 
+def _is_bare(vendor: Vendor, endpoint: Endpoint) -> bool:
+    """Whether an answer's one row is little more than a key named balance, as Twilio's and Voxpria's."""
+    row = dig(decoded(example(vendor.name, endpoint.name, endpoint.body), endpoint.body), endpoint.records[0].at)
+    return isinstance(row, dict) and len(row) <= 3 and "balance" in row
+
+
 class Conformance:
     """The tests; a subclass names its vendor."""
 
@@ -103,14 +130,15 @@ class Conformance:
         assert all(endpoint.listing.path.startswith("/") for endpoint in self.vendor.endpoints)
 
     def test_it_states_its_assumptions(self) -> None:
-        assert self.vendor.assumptions
+        assert self.vendor.assumptions or self.vendor.source
         assert all(each.endswith(".") for each in self.vendor.assumptions)
         if self.vendor.base_url is not None:
             assert all(endpoint.doc.startswith("GET /") for endpoint in self.vendor.endpoints)
 
     def test_its_secrets_are_named_by_settings_that_hold_a_variables_name(self) -> None:
         assert bool(self.vendor.auth) == (self.vendor.base_url is not None)
-        assert all(header.setting.endswith("_env") for header in self.vendor.auth)
+        assert all(setting.endswith("_env") for setting in self.vendor.secret_settings)
+        assert bool(self.vendor.secret_settings) == bool(self.vendor.auth)
         assert self.vendor.title
 
     def test_its_limit_and_listings_are_bounded(self) -> None:
@@ -233,6 +261,11 @@ class Conformance:
                     continue
                 for reading in read_example(self.vendor, endpoint, other, foreign):
                     where = f"{other.name} {foreign.name} read as {endpoint.name} {reading.records.kind}"
+                    told = {each.check_name for each in reading.drift}
+                    if reading.accepted.height and (_is_bare(self.vendor, endpoint) or _is_bare(other, foreign)):
+                        # A bare balance may be part of another body: drift shows the difference.
+                        assert told & {"unknown_field", "missing_field"}, where
+                        continue
                     assert reading.accepted.height == 0, where
                     assert reading.records.is_optional or reading.rejects, where
 
@@ -264,28 +297,39 @@ class Conformance:
                 outcomes.append(asyncio.run(self._walk(url, endpoint)))
             seen += requests
         assert set(outcomes) == {HttpOutcome.ok}
-        assert {method for method, _ in seen} == {"GET"}
-        for _, headers in seen:
-            for header in self.vendor.auth:
-                assert headers[header.name] == f"{header.prefix}key-of-{header.setting}"
+        assert {method for method, _, _ in seen} == {"GET"}
+        for _, path, headers in seen:
+            for auth in self.vendor.auth:
+                match auth:
+                    case AuthHeader():
+                        assert headers[auth.name] == f"{auth.prefix}key-of-{auth.setting}"
+                    case AuthQuery():
+                        assert parse_qs(urlsplit(path).query)[auth.name] == [f"key-of-{auth.setting}"]
+                    case AuthBasic():
+                        user = f"key-of-{auth.user}" if auth.user.endswith("_env") else f"part-of-{auth.user}"
+                        pair = b64encode(f"{user}:key-of-{auth.password}".encode()).decode()
+                        assert headers["Authorization"] == f"Basic {pair}"
             assert "content-length" not in headers
+            assert not {"{", "}", "%7B"} & set(path)
 
     async def _walk(self, base_url: str, endpoint: Endpoint) -> HttpOutcome:
-        headers = {
-            header.name: Secret(f"key-of-{header.setting}", name="A_KEY").with_prefix(header.prefix)
-            for header in self.vendor.auth
-        }
+        account = AccountSettings(
+            account_id="main",
+            vendor=self.vendor,
+            base_url=base_url,
+            secret_variables={},
+            placeholders={key: f"part-of-{key}" for key in self.vendor.placeholders},
+        )
+        secrets = {key: Secret(f"key-of-{key}", name="A_KEY") for key in self.vendor.secret_settings}
+        call = Call(account=account, vendor=self.vendor, secrets=secrets, endpoint=endpoint)
         async with Network() as network:
             with RateLimits() as limits:
-                client = Client(
-                    network, vendor=self.vendor.name, account_id="main", base_url=base_url, headers=headers,
-                    rate_limit=self.vendor.rate_limit, rate_limits=limits, allow_http_loopback=True,
-                )  # fmt: skip
+                client = client_for(call, network, limits, patience=Patience(), allow_http_loopback=True)
                 walk = Walk(
                     asks=client, land=lambda answer, step: None, resume=Resume(), today=NOW.date(), history_days=2,
                     wanted=Span(),
                 )  # fmt: skip
-                return (await walk.run(endpoint.listing)).outcome
+                return (await walk.run(addressed(endpoint.listing, account.placeholders))).outcome
 
     def test_a_once_endpoint_requests_one_path(self) -> None:
         for endpoint in self.vendor.endpoints:

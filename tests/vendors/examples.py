@@ -1,16 +1,22 @@
-"""Documented example bodies: `tests/vendors/<vendor>/<endpoint>.json` (or `.csv`)."""
+"""Documented example bodies: `tests/vendors/<vendor>/<endpoint>.json` (or `.csv`).
+
+Those of a vendor that is declared in TOML are beside its declaration, in `examples`: `<endpoint>.json`, and further
+ones as `<endpoint>.<case>.json`.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pipeline.vendors
 from pipeline.staging.record_reading import Landed, RecordReading, read_endpoint
 from pipeline.support.exact_json import decode_json
 from pipeline.support.tabular import decode_csv
 from pipeline.vendors import discover
 from pipeline.vendors._port import Endpoint, Vendor
 
+PACKAGE = Path(pipeline.vendors.__file__).parent
 EVERY_ENDPOINT = [(vendor, endpoint) for vendor in discover().values() for endpoint in vendor.endpoints]
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
@@ -18,7 +24,9 @@ NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 
 def example(vendor: str, endpoint: str, body: str = "json") -> bytes:
     """The documented example of an endpoint's answer, byte for byte."""
-    return (Path(__file__).parent / vendor / f"{endpoint}.{body}").read_bytes()
+    declared = PACKAGE / vendor / "examples"
+    folder = declared if declared.is_dir() else Path(__file__).parent / vendor
+    return (folder / f"{endpoint}.{body}").read_bytes()
 
 
 def decoded(body: bytes, kind: str = "json") -> object:

@@ -8,7 +8,7 @@ import pytest
 
 import pipeline.vendors
 from pipeline.http import Client
-from pipeline.vendors import discover
+from pipeline.vendors import discover, shipped
 from tests.vendors.conformance import Conformance
 
 for _vendor in discover().values():
@@ -19,8 +19,10 @@ for _vendor in discover().values():
 def test_every_folder_is_a_vendor_and_has_its_tests_folder() -> None:
     folder = Path(pipeline.vendors.__file__).parent
     names = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("_")}
-    assert names == set(discover())
-    assert names <= {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
+    assert names == set(shipped())
+    declared = {name for name in names if (folder / name / "vendor.toml").exists()}
+    assert names - declared <= {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
+    assert all((folder / name / "examples").is_dir() for name in declared)
 
 
 def test_a_folder_without_a_vendor_of_its_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +30,7 @@ def test_a_folder_without_a_vendor_of_its_name_is_refused(tmp_path: Path, monkey
     (tmp_path / "nobody" / "__init__.py").write_text("from pipeline.vendors.vpsbg import VENDOR\n")
     monkeypatch.setattr(pipeline.vendors, "__path__", [str(tmp_path)])
     with pytest.raises(TypeError, match=r"pipeline/vendors/nobody must define VENDOR = Vendor\(name='nobody'"):
-        discover.__wrapped__()
+        shipped.__wrapped__()
 
 
 def test_the_client_can_only_send_get() -> None:

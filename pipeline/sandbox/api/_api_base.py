@@ -58,8 +58,8 @@ class Api(ABC, Generic[A]):
         """Return the handlers by documented path."""
 
     @abstractmethod
-    def presented(self, headers: Mapping[str, str]) -> Credentials | None:
-        """Return the credentials in the headers, or None if they do not follow the vendor's scheme."""
+    def presented(self, headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> Credentials | None:
+        """Return the credentials of a request, or None if they do not follow the vendor's scheme."""
 
     @abstractmethod
     def error(self, status: int, message: str) -> ApiResponse:
@@ -73,9 +73,9 @@ class Api(ABC, Generic[A]):
         """Return the headers of every answer; `recent` are the epoch seconds of the account's requests."""
         return {}
 
-    def identify(self, headers: Mapping[str, str], now: datetime) -> A | None:
-        """Return the account that the headers' credentials belong to, if it is open yet."""
-        presented = self.presented(headers)
+    def identify(self, headers: Mapping[str, str], now: datetime, query: Mapping[str, str] | None = None) -> A | None:
+        """Return the account that a request's credentials belong to, if it is open yet."""
+        presented = self.presented(headers, query)
         if presented is None:
             return None
         for account_id, account in self.accounts.items():

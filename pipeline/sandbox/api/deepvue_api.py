@@ -19,7 +19,11 @@ class DeepvueApi(Api[DeepvueAccount]):
         """Return the handlers by documented path."""
         return {"/v1/internal/wallet-balance": self.wallet_balance}
 
-    def presented(self, headers: Mapping[str, str]) -> Credentials | None:
+    def presented(
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,  # noqa: ARG002 - only headers have its keys
+    ) -> Credentials | None:
         """Return the secret and the client id, both of which are required."""
         key, client_id = headers.get("x-api-key", ""), headers.get("client-id", "")
         return Credentials(key, client_id) if key and client_id else None

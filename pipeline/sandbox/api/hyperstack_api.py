@@ -70,7 +70,11 @@ class HyperstackApi(Api[HyperstackAccount]):
             "/auth/users/me/permissions": self.permissions,
         }
 
-    def presented(self, headers: Mapping[str, str]) -> Credentials | None:
+    def presented(
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,  # noqa: ARG002 - only headers have its keys
+    ) -> Credentials | None:
         """Return the bare key of the `api_key` header."""
         key = headers.get("api_key", "")
         return Credentials(key) if key else None

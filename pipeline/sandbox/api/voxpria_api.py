@@ -29,7 +29,11 @@ class VoxpriaApi(Api[VoxpriaAccount]):
         """Return the handlers by documented path."""
         return {"/api/v1/credits": self.credits, "/api/v1/credits/usage": self.usage}
 
-    def presented(self, headers: Mapping[str, str]) -> Credentials | None:
+    def presented(
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,  # noqa: ARG002 - only headers have its keys
+    ) -> Credentials | None:
         """Return the bearer token, or the key of the alternative header `X-API-Key`."""
         key = headers.get("x-api-key", "")
         return bearer(headers) or (Credentials(key) if key else None)

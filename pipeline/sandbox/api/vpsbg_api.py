@@ -50,7 +50,11 @@ class VpsbgApi(Api[VpsbgAccount]):
             "/servers": self.servers,
         }
 
-    def presented(self, headers: Mapping[str, str]) -> Credentials | None:
+    def presented(
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,  # noqa: ARG002 - only headers have its keys
+    ) -> Credentials | None:
         """Return the bearer token."""
         return bearer(headers)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.sandbox.world import deepvue_world, hyperstack_world, voxpria_world, vpsbg_world
 from pipeline.sandbox.world._world_base import HORIZON_DAYS, Account, Life, UsageDay, WorldEntry
+from pipeline.sandbox.world.declared_world import declared_accounts, declared_vendors
 
 __all__ = ["HORIZON_DAYS", "STORIES", "Account", "Life", "UsageDay", "World", "WorldEntry"]
 
@@ -28,8 +29,9 @@ STORIES: dict[str, tuple[str, Callable[[str, Life], Account]]] = {
 class World:
     """The accounts of some vendors over `days` before the initial now, and `HORIZON_DAYS` after it.
 
-    `now` must be aware; it is truncated to the second, and the real time if absent. The clock only advances if
-    `ticking`. Raises ValueError for a naive instant, for days under 1 and for an unknown vendor.
+    `vendors` are those whose accounts it has, or `all`; None for the four that have a world of their own. `now` must be
+    aware; it is truncated to the second, and the real time if absent. The clock only advances if `ticking`. Raises
+    ValueError for a naive instant, for days under 1 and for an unknown vendor.
     """
 
     def __init__(
@@ -43,8 +45,11 @@ class World:
     ) -> None:
         if days < 1:
             raise ValueError(f"days must be at least 1, not {days}")
-        known = {vendor for vendor, _ in STORIES.values()}
-        wanted = known if vendors is None else set(vendors)
+        ported = {vendor for vendor, _ in STORIES.values()}
+        known = ported | declared_vendors().keys()
+        wanted = ported if vendors is None else set(vendors)
+        if "all" in wanted:
+            wanted = known
         if wanted - known:
             raise ValueError(f"unknown vendors {sorted(wanted - known)}; known are {sorted(known)}")
         self.seed = seed
@@ -58,6 +63,8 @@ class World:
         self.accounts: dict[str, Account] = {
             account_id: tell(account_id, life) for account_id, (vendor, tell) in STORIES.items() if vendor in wanted
         }
+        for vendor in sorted(wanted - ported):
+            self.accounts |= {each.account_id: each for each in declared_accounts(vendor, life)}
 
     @property
     def now(self) -> datetime:
