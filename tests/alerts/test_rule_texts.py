@@ -143,3 +143,16 @@ def test_limits_and_unexplained_amounts_in_credits_are_priced_or_said_to_have_no
     by_rule = {each.rule: each.message for each in findings(unpriced, Policy())}
     assert by_rule["amount"].endswith("; no price is known for its credits.")
     assert by_rule["unexplained"].startswith("70.00 voxpria-credit (no price is known for its credits) of the last")
+
+
+def test_since_the_reset_of_a_quota_no_alert_of_its_balance_opens_or_ends() -> None:
+    # Used up before the reset: without it, all three would be alerts.
+    empty = replace(FINE, balance_amount=Decimal(0), runway_days=0.0)
+    severities = {each.rule: (each.is_known, each.severity) for each in findings(empty, Policy())}
+    assert [severities[rule][0] for rule in ("runway", "amount", "threshold")] == [True] * 3
+    assert None not in [severities[rule][1] for rule in ("runway", "amount", "threshold")]
+
+    since = replace(empty, reading_state="stale", runway_days=None, expected_balance_amount=None, is_reset_since=True)
+    known = {each.rule: each.is_known for each in findings(since, Policy())}
+    assert [known[rule] for rule in ("runway", "amount", "threshold")] == [False] * 3
+    assert known["stale"]

@@ -103,6 +103,36 @@ def test_an_old_build_turns_red(publish: Publish) -> None:
     )
 
 
+def test_a_quota_is_unknown_from_its_reset_on_until_it_is_read_again(publish: Publish) -> None:
+    made = datetime(2026, 3, 18, 12, tzinfo=UTC)
+    reset = datetime(2026, 3, 19, tzinfo=UTC)
+    rows = [
+        account(
+            "dry", "critical", runway_days=0.0, method="full", runway_p50_date=date(2026, 3, 18), observed_at_utc=made,
+            stale_after_seconds=93600.0, age_seconds=0.0, balance_amount=Decimal(0), resets_at_utc=reset,
+            reason_code="depleted",
+        ),
+        # Read again after the time that it still states.
+        account(
+            "late", "watch", runway_days=20.0, method="full", runway_p50_date=date(2026, 4, 7), observed_at_utc=made,
+            stale_after_seconds=93600.0, age_seconds=0.0, resets_at_utc=made - timedelta(hours=1), reason_code="unknown",
+        ),
+    ]  # fmt: skip
+    desk = publish(rows, as_of=made)
+
+    def shown(at: str) -> dict[str, list[str]]:
+        _, *lines = table(desk.here("status", "--as-of", at).stdout)
+        return {line[0]: [line[3], line[5], line[6]] for line in lines}
+
+    assert shown("2026-03-18T23:59:59Z") == {"dry": ["0", "critical", "fresh"], "late": ["20", "watch", "fresh"]}
+    assert shown("2026-03-19T00:00:00Z") == {"dry": ["", "unknown", "stale"], "late": ["19", "watch", "fresh"]}
+    words = " ".join(desk.here("status", "--as-of", "2026-03-19").stdout.split())
+    assert (
+        "dry: Unknown since the reset of 2026-03-19 00:00 UTC: no reading has been made since then; before it the "
+        "balance was 0.00 EUR."
+    ) in words
+
+
 def test_an_order_whose_last_day_has_passed_since_the_build_is_overdue(publish: Publish) -> None:
     made = datetime(2026, 3, 18, 12, tzinfo=UTC)
     rows = [

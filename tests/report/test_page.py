@@ -297,9 +297,31 @@ def _spoilt_for(account_id: str, before: dict[str, Element]) -> Callable[..., st
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
 def test_the_script_judges_an_account_as_every_other_reader_does(published: Bench, tmp_path: Path) -> None:
     """The rule of `pipeline.models.status_at` and that of the script, on the same rows at the same instants."""
+    results = _judged_alike(published.home.current, tmp_path)
+    critical = [sum(severity == "critical" for severity, _ in each.values()) for each in results]
+    assert critical == sorted(critical)
+    assert critical[0] < critical[-1]
+    assert {state for _, state in results[-1].values()} <= {"stale", "unknown"}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node is installed")
+def test_the_script_knows_nothing_of_a_quota_since_its_reset(altered: Altered, tmp_path: Path) -> None:
+    resets = (
+        "UPDATE marts.account_status SET resets_at_utc = as_of.at_utc + to_hours(12 + 20 * (length(account_id) % 3)) "
+        "FROM (SELECT CAST(value AS TIMESTAMPTZ) AS at_utc FROM marts.build_info WHERE item = 'as_of_utc') AS as_of "
+        "WHERE balance_amount IS NOT NULL"
+    )
+    results = _judged_alike(altered(resets).current, tmp_path)
+    unknown = [sum(severity == "unknown" for severity, _ in each.values()) for each in results]
+    assert unknown[0] < unknown[2] < unknown[-1] == len(results[-1])
+    assert "critical" in {severity for severity, _ in results[0].values()}
+
+
+def _judged_alike(current: Path, tmp_path: Path) -> list[dict[str, tuple[str, str]]]:
+    """Severity and reading state of each account at several instants, which the script and the readers must share."""
     script = page_module.script_text()
     rule = script[script.index("  const DAY =") : script.index("  // end of the rules")]
-    found = read_snapshot(published.home.current)
+    found = read_snapshot(current)
     facts = {
         row["account_id"]: {
             "severity": row["severity"],
@@ -320,13 +342,10 @@ def test_the_script_judges_an_account_as_every_other_reader_does(published: Benc
     file.write_text(code)
     done = subprocess.run(["node", file], capture_output=True, text=True, check=True, timeout=60)
     results = [{name: (each["severity"], each["state"]) for name, each in rows} for rows in json.loads(done.stdout)]
-    with open_reader(published.home.current) as connection:
+    with open_reader(current) as connection:
         for instant, judged in zip(instants, results, strict=True):
             rows = connection.execute(
                 f"SELECT account_id, severity, reading_state FROM ({status_at(instant)})"
             ).fetchall()
             assert judged == {name: (severity, state) for name, severity, state in rows}, instant
-    critical = [sum(severity == "critical" for severity, _ in each.values()) for each in results]
-    assert critical == sorted(critical)
-    assert critical[0] < critical[-1]
-    assert {state for _, state in results[-1].values()} <= {"stale", "unknown"}
+    return results

@@ -40,7 +40,7 @@ def forecast_charts(found: Snapshot, name: str, unit: str, issue: Row, readings:
     ]
     note = "" if issue["auto_topup_model"] == "off" else "without automatic top-ups"
     if issue["resets_at_utc"] is not None:
-        note = "up to the reset of the quota"
+        note = "without resets of the quota"
     try:
         pictures = [
             fan(

@@ -8,5 +8,4 @@ inner join forecasts.runway as issued on total.account_id = issued.account_id an
 where total.account_id = $account_id
     and total.issue_date = (select max(issue_date) from forecasts.runway where account_id = total.account_id)
     and (total.horizon_days <= 14 or total.horizon_days % 7 = 0 or total.horizon_days in (30, $horizon_days))
-    and (total.horizon_days = 1 or total.forecast_date < coalesce(issued.resets_at_utc at time zone 'UTC', 'infinity'))
 order by total.account_id, total.horizon_days
