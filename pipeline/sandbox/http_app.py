@@ -92,7 +92,7 @@ class Vendors:
         self.apis += [
             DeclaredApi(declared, accounts, credentials)
             for declared in declared_vendors().values()
-            if (accounts := of(declared.name))
+            if declared.name not in {api.vendor for api in APIS} and (accounts := of(declared.name))
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipeline.http import RateLimit, check_base_url
+from pipeline.http import HttpOutcome, RateLimit, Refusal, check_base_url
 from pipeline.schema.columns import Type
 from pipeline.schema.exact_amounts import exact_sum
 from pipeline.schema.tables import RECORDS, TableColumn
@@ -23,9 +23,11 @@ from pipeline.vendors._declared_tables import (
     AuthTable,
     EndpointTable,
     FieldTable,
+    LimitTable,
     PagesTable,
     Place,
     RecordsTable,
+    RefusalTable,
     VendorTable,
     first_mistake,
 )
@@ -140,7 +142,9 @@ def _vendor(name: str, table: VendorTable) -> Vendor:
         title=table.title,
         base_url=base_url,
         auth=auth,
-        rate_limit=RateLimit(table.rate_limit.requests, table.rate_limit.seconds, table.rate_limit.scope),
+        rate_limit=_rate_limit(table.rate_limit),
+        refusals=tuple(_refusal(each, ("refusals", number)) for number, each in enumerate(table.refusals)),
+        sells_quota_additions=table.sells_quota_additions,
         endpoints=endpoints,
         assumptions=table.unproven,
         billing_url=table.billing_url,
@@ -154,6 +158,21 @@ def _vendor(name: str, table: VendorTable) -> Vendor:
         source=table.source,
         service=Service(**table.service.model_dump()),
     )
+
+
+def _rate_limit(table: LimitTable) -> RateLimit:
+    try:
+        return RateLimit(table.requests, table.seconds, table.scope, also=table.also, is_stated=table.stated)
+    except ValueError as problem:
+        raise _Mistake(("rate_limit",), str(problem)) from None
+
+
+def _refusal(table: RefusalTable, place: Place) -> Refusal:
+    outcome = None if table.outcome is None else HttpOutcome(table.outcome)
+    try:
+        return Refusal(status_code=table.status, says=table.says, outcome=outcome, remedy=table.remedy)
+    except ValueError as problem:
+        raise _Mistake(place, str(problem)) from None
 
 
 def _auth(table: AuthTable, place: Place, settings: Mapping[str, str]) -> Auth:
@@ -198,7 +217,7 @@ def _endpoint(name: str, table: EndpointTable, place: Place, vendor: VendorTable
         doc=f"GET {table.path}, {table.doc}",
         envelope=table.envelope,
         success_at=success.at if success else "",
-        success_words=frozenset(map(_word, success.values)) if success else SUCCEEDED,
+        success_words=frozenset(map(_word, success.values)) if success and success.values else SUCCEEDED,
         redacted=table.redact,
         refresh=table.refresh or ("hourly" if is_reading else "daily"),
         is_optional=table.optional,
@@ -273,7 +292,8 @@ def _records(table: RecordsTable, place: Place, vendor: VendorTable, beside: lis
             constants[name] = _allowed(each.constant, columns[name], where)
             continue
         fields.append(_field(columns[name], each, where))
-        ignored += _first_keys(each.path)
+        # The keys of a computed field, besides the first.
+        ignored += _first_keys(each.path) if fields[-1].compute else ()
     if vendor.unit is not None and "unit_code" in columns and "unit_code" not in table.fields:
         constants["unit_code"] = vendor.unit
     given = constants.keys() | {each.column for each in fields}
@@ -319,7 +339,7 @@ def _field(column: TableColumn, table: FieldTable, place: Place) -> Field:
         reads=reads,
         is_required=is_required,
         # What a vendor only sometimes states is no drift.
-        is_documented=is_required,
+        is_documented=is_required if table.documented is None else table.documented,
         choices={word.strip().lower(): _allowed(made, column, place) for word, made in table.choices.items()},
         otherwise=None if table.otherwise is None else _allowed(table.otherwise, column, place),
         absent=None if table.absent is None else _allowed(table.absent, column, place),

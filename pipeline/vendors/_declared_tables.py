@@ -106,6 +106,7 @@ SecretKey = Annotated[
 ]
 Parameter = Annotated[str, _matching(_PARAMETER, "must be the name of a query parameter")]
 Path = Annotated[JsonPath, BeforeValidator(_as_path)]
+Price = Annotated[str, _matching(re.compile(r"[0-9]+(\.[0-9]+)?"), "must be a price in quotes, such as 0.05")]
 Params = dict[Parameter, Text]
 
 
@@ -136,6 +137,19 @@ class LimitTable(DeclarationTable):
     requests: Annotated[int, Field(ge=1)]
     seconds: Annotated[int, Field(ge=1)]
     scope: Literal["key", "account", "address"] = "key"
+    also: Annotated[tuple[Annotated[tuple[int, int], Field(strict=False)], ...], Field(strict=False)] = ()
+    """Further windows that hold at the same time, as `[requests, seconds]`, the shortest first."""
+    stated: bool = False
+    """Whether answers state the limit in a header, so that a smaller one is kept."""
+
+
+class RefusalTable(DeclarationTable):
+    """An item of `refusals`: a 4xx with a documented meaning or remedy of its own."""
+
+    status: Annotated[int, Field(ge=400, le=499)]
+    says: str = ""
+    outcome: Literal["unauthorised", "forbidden", "not_found"] | None = None
+    remedy: Text
 
 
 class ServiceTable(DeclarationTable):
@@ -151,7 +165,8 @@ class SuccessTable(DeclarationTable):
     """`success`: where a body states whether it succeeded, and the values that mean yes."""
 
     at: Text
-    values: Annotated[tuple[str | int | bool, ...], Field(strict=False, min_length=1)] = Field(alias="is")
+    values: Annotated[tuple[str | int | bool, ...], Field(strict=False, min_length=1)] | None = Field(None, alias="is")
+    """None: true, 1, and words such as yes, ok and success."""
 
 
 class FieldTable(DeclarationTable):
@@ -161,6 +176,8 @@ class FieldTable(DeclarationTable):
     """Signed paths that are added up for an amount; one path for anything else."""
     constant: Text | None = None
     required: bool | None = None
+    documented: bool | None = None
+    """Whether its absence is recorded as drift; by default if it is required."""
     scale: Annotated[int, Field(ge=0, le=18)] = 0
     """Decimal digits by which an amount is divided: 2 for cents."""
     choices: dict[str, Text] = {}
@@ -249,12 +266,14 @@ class VendorTable(DeclarationTable):
     auth: Annotated[tuple[AuthTable, ...], BeforeValidator(_as_list), Field(strict=False, min_length=1)]
     rate_limit: LimitTable = LimitTable(requests=60, seconds=60)
     settings: dict[SettingKey, Text] = {}
-    usage_prices: dict[Text, Text] = {}
+    usage_prices: dict[Text, Price] = {}
     tax_basis: Literal["gross", "net", "unknown"] = "unknown"
     rounds: bool = False
     """Whether amounts have digits beyond nine decimals, which are then rounded half to even."""
     stale_after_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 26
     service: ServiceTable = ServiceTable()
+    refusals: Annotated[tuple[RefusalTable, ...], Field(strict=False)] = ()
+    sells_quota_additions: bool = False
     endpoints: Annotated[dict[str, EndpointTable], Field(min_length=1)]
 
 
@@ -262,6 +281,7 @@ _TABLES: Final[dict[str, type[DeclarationTable]]] = {
     "auth": AuthTable,
     "rate_limit": LimitTable,
     "service": ServiceTable,
+    "refusals": RefusalTable,
     "success": SuccessTable,
     "records": RecordsTable,
     "pages": PagesTable,

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.support.redacted_places import redact_places
-from pipeline.vendors import DECLARATION, shipped
+from pipeline.vendors import shipped
 from pipeline.vendors._port import AuthBasic, AuthHeader, AuthQuery
 from tests.vendors.examples import PACKAGE, read
 
-DECLARED = {name: vendor for name, vendor in shipped().items() if (PACKAGE / name / DECLARATION).exists()}
+# Those with examples only: Deepvue and Voxpria have a world of their own.
+DECLARED = {name: vendor for name, vendor in shipped().items() if vendor.source}
 EXAMPLES = {
     f"{name} {path.name.removesuffix('.json')}": path
     for name in DECLARED
@@ -60,6 +61,13 @@ _MORE: dict[str, dict[str, Any]] = {
     "openrouter credits.debt": {"extra_json": '{"balance_amount":"-0.0423170894501"}'},
     "digitalocean balance": {"effective_at_utc": datetime(2026, 3, 18, 11, 40, 2, tzinfo=UTC)},
     "digitalocean balance.debt": {"effective_at_utc": datetime(2026, 3, 18, 11, 40, 2, tzinfo=UTC)},
+    "elevenlabs subscription": {
+        "resets_at_utc": datetime(2026, 4, 1, tzinfo=UTC),
+        "quota_amount": Decimal(100_000),
+    },
+    "elevenlabs subscription.overage": {"quota_amount": Decimal(500_000)},
+    "serpapi account": {"resets_at_utc": datetime(2026, 4, 5, tzinfo=UTC), "quota_amount": Decimal(1025)},
+    "serpapi account.no_plan": {"quota_amount": Decimal(0)},
     "telnyx balance": {"limit_amount": Decimal(50)},
     "telnyx balance.debt": {"limit_amount": Decimal(50)},
 }

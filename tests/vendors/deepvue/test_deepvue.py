@@ -5,11 +5,12 @@ from decimal import Decimal
 import pytest
 
 from pipeline.http import HttpOutcome
-from pipeline.vendors.deepvue import VENDOR
+from pipeline.vendors import shipped
 from tests.http.conftest import VARIABLE, Lab
 from tests.http.fault_server import FaultServer, reply
 from tests.vendors.examples import example, read
 
+VENDOR = shipped()["deepvue"]
 _WALLET = VENDOR.endpoint("wallet")
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from pipeline.http import HttpOutcome
 from pipeline.staging.record_reading import RecordReading
-from pipeline.vendors.voxpria import VENDOR
+from pipeline.vendors import shipped
 from tests.http.conftest import VARIABLE, Lab
 from tests.http.fault_server import FaultServer, reply
 from tests.vendors.examples import example, read
 
+VENDOR = shipped()["voxpria"]
 _CREDITS = VENDOR.endpoint("credits")
 _USAGE = VENDOR.endpoint("usage")
 
