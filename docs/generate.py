@@ -16,7 +16,7 @@ from pipeline.models import fingerprints, lineage, parsed_file, select
 from pipeline.models.checks import checks_of
 from pipeline.models.discovery import discover
 from pipeline.published.pages.dictionary import pages
-from pipeline.published.pages.vendors import vendors_page
+from pipeline.published.pages.vendors import declared_vendors_page, vendors_page
 from pipeline.schema.tables import ALL
 
 DOCS: Final = Path(__file__).parent
@@ -63,6 +63,7 @@ def parsed_json() -> str:
 
 GENERATED: Final[dict[Path, Callable[[], str]]] = {
     DOCS / "vendors.md": vendors_page,
+    DOCS / "declared-vendors.md": declared_vendors_page,
     RELIABILITY: reliability_page,
     CLONE / "accounts.example.toml": accounts_toml,
     parsed_file.PARSED_FILE: parsed_json,
