@@ -93,10 +93,14 @@ class JsonPath:
 
     def find(self, value: object) -> list[object]:
         """Values at the path, in the order of the document; null and absent ones are left out."""
+        return [each for each in self.places(value) if each is not None]
+
+    def places(self, value: object) -> list[object]:
+        """As `find`, with None for each selected item that has no value at the path."""
         found = [value]
         for step in self.steps:
             found = [inner for each in found for inner in _inside(each, step)]
-        return [each for each in found if each is not None]
+        return found
 
     def replace(self, value: object, by: object) -> object:
         """A copy of the value in which `by` is at every place that `find` finds."""
@@ -117,8 +121,7 @@ def _replaced(value: object, steps: tuple[str | _Position | _Matching, ...], by:
 
 def _inside(value: object, step: str | _Position | _Matching) -> Iterator[object]:
     if isinstance(step, str):
-        if isinstance(value, dict):
-            yield value.get(step)
+        yield value.get(step) if isinstance(value, dict) else None
     elif isinstance(value, list):
         yield from (each for place, each in enumerate(value) if _is_meant(each, place, step))
 

@@ -401,10 +401,11 @@ def _sum_of(terms: list[_Term]) -> Callable[[Mapping[str, object]], object]:
     def compute(row: Mapping[str, object]) -> object:
         parts: list[tuple[int, object]] = []
         for sign, path, is_optional in terms:
-            values = path.find(row)
-            if not values and not is_optional:
+            values = path.places(row)
+            # A sum of which a part is missing would be a smaller one.
+            if not is_optional and (not values or None in values):
                 return None
-            parts += [(sign, value) for value in values]
+            parts += [(sign, value) for value in values if value is not None]
         # No reader of money accepts a list: an amount of parts that cannot be added is rejected, with them as its text.
         return (exact_sum(parts) or [value for _, value in parts]) if parts else None
 

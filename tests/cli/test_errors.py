@@ -48,7 +48,7 @@ EMPTY = [
     Wrong("run --account mian", r"there is no account 'mian'; it knows: main", toml=VPSBG, environment={"SOME_KEY": "k"}),
     Wrong("run", r"accounts\.toml: not TOML: Invalid value \(at ", toml="accounts ="),
     Wrong("run", r"accounts: names no account; add a table such as \[accounts\.vpsbg-main\]", toml="# empty\n"),
-    Wrong("run", r"account main: vendor: unknown vendor in Drawdown [0-9.]+; known vendors: deepvue, ", toml='[accounts.main]\nvendor = "nobody"\n'),
+    Wrong("run", r"account main: vendor: unknown vendor in Drawdown [0-9.]+; known vendors: deepgram, ", toml='[accounts.main]\nvendor = "nobody"\n'),
     Wrong("run", r"account main: api_key_env: must be the NAME of an environment variable", toml='[accounts.main]\nvendor = "vpsbg"\napi_key_env = "sk-secret"\n'),
     Wrong("init", r"accounts\.toml already exists and is left unchanged; edit it, then try `drawdown doctor`", toml=VPSBG),
     Wrong("init", r"cannot be written: No such file or directory; make its folder", environment={"DRAWDOWN_ACCOUNTS": "no/such/accounts.toml"}),

@@ -26,9 +26,9 @@ def declared_sum(expression: str, row: Mapping[str, Any]) -> Fraction | None:
     for term in (scaled[1] if scaled else expression).split(" "):
         sign = -1 if term.startswith("-") else 1
         found = _at(row, term.lstrip("+-").removesuffix("?"))
-        if not found and not term.endswith("?"):
+        if not term.endswith("?") and (not found or any(each is None for each in found)):
             return None
-        values += [(sign, each) for each in found]
+        values += [(sign, each) for each in found if each is not None]
     for sign, value in values:
         text = str(value)
         if isinstance(value, bool) or not isinstance(value, int | str) or not _NUMBER.fullmatch(text):
@@ -43,7 +43,7 @@ def declared_sum(expression: str, row: Mapping[str, Any]) -> Fraction | None:
 
 def declared_value(expression: str, row: Mapping[str, Any]) -> Any:
     """The one value at a path; None if there is none. Unreadable if there are several."""
-    found = _at(row, expression)
+    found = [each for each in _at(row, expression) if each is not None]
     if len({str(each) for each in found}) > 1:
         raise Unreadable(found)
     return found[0] if found else None
@@ -61,12 +61,12 @@ def _at(value: Any, path: str) -> list[Any]:
     for key, selection in _STEP.findall(path):
         inner: list[Any] = []
         for each in found:
-            if key and isinstance(each, dict):
-                inner.append(each.get(key.strip('"')))
+            if key:
+                inner.append(each.get(key.strip('"')) if isinstance(each, dict) else None)
             elif selection and isinstance(each, list):
                 inner += [item for number, item in enumerate(each) if _is_selected(item, number, selection)]
         found = inner
-    return [each for each in found if each is not None]
+    return found
 
 
 def _is_selected(item: Any, number: int, selection: str) -> bool:

@@ -64,8 +64,8 @@ def balance(vendor: Vendor, payload: object) -> Any:
         (('title = "Acme"', "title = 5"), ":1: title: must be a text in quotes"),
         (("title", "colour"), ":1: title: is missing"),
         (('unit = "USD"', 'unit = "USD"\ncolour = "red"'),
-         ":5: colour: is no key here; known keys: auth, base_url, billing_url, endpoints, rate_limit, rounds, service, "
-         "settings, source, stale_after_hours, tax_basis, title, unit, unproven, usage_prices"),
+         ":5: colour: is no key here; known keys: auth, base_url, billing_url, endpoints, rate_limit, refusals, rounds, "
+         "sells_quota_additions, service, settings, source, stale_after_hours, tax_basis, title, unit, unproven, usage_prices"),
         (("https://api", "http://api"), ":2: base_url: must be an address such as https://api.example.com/v1"),
         (("https://api.acme.example", "https://localhost"),
          ":2: base_url: points at this computer; only an account's base_url may name a sandbox"),
@@ -92,7 +92,7 @@ def balance(vendor: Vendor, payload: object) -> Any:
          ":10: endpoints.wallet.fields.balance_amount.scale: input should be greater than or equal to 0"),
         (('"cash"', '{ path = "cash", digits = 2 }'),
          ":10: endpoints.wallet.fields.balance_amount.digits: is no key here; known keys: absent, choices, constant, "
-         "dollars, otherwise, path, required, scale, utc"),
+         "documented, dollars, otherwise, path, required, scale, utc"),
         (('"cash"', '"cash"\nfields.effective_at_utc = ["a", "b"]'),
          ":11: endpoints.wallet.fields.effective_at_utc.path: only amounts and numbers are added up; give one path"),
         (('"cash"', '"cash"\nfields.effective_at_utc = "-at"'),
@@ -214,6 +214,13 @@ def test_sums_are_exact_whatever_their_spelling(
 )
 def test_a_sum_is_exact_or_rejected(tmp_path: Path, payload: object, outcome: object) -> None:
     assert balance(declared(tmp_path, _field('["a", "-b"]')), payload) == outcome
+
+
+def test_a_sum_over_a_list_needs_every_item(tmp_path: Path) -> None:
+    rows = {"rows": [{"n": 5}, {"m": 7}, {"n": 1}]}
+    assert balance(declared(tmp_path, _field('"rows[*].n"')), rows) == [("balance_amount", "is_present", None)]
+    assert balance(declared(tmp_path, _field('"rows[*].n?"')), rows) == Decimal(6)
+    assert balance(declared(tmp_path, _field('"rows[*].n"')), {"rows": []}) == [("balance_amount", "is_present", None)]
 
 
 def test_a_debt_of_exactly_one_is_a_balance_but_a_stated_minus_one_is_not(tmp_path: Path) -> None:

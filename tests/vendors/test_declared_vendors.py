@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.support.redacted_places import redact_places
-from pipeline.vendors import shipped
+from pipeline.vendors import DECLARATION, shipped
 from pipeline.vendors._port import AuthBasic, AuthHeader, AuthQuery
 from tests.vendors.examples import PACKAGE, read
 

@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pipeline
 from pipeline.sandbox.world._world_base import Account, Life
 
-_FOLDER = Path(pipeline.__file__).parent / "vendors"
+_FOLDER = Path(__file__).parents[2] / "vendors"
 
 
 @dataclass(frozen=True, slots=True)
