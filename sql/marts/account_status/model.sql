@@ -34,7 +34,15 @@ newest as (
         read.reading_count,
         coalesce(
             snapshots.resets_at_utc > snapshots.observed_at_utc and snapshots.resets_at_utc <= build.as_of_utc, false
-        ) as is_reset_since
+        ) as is_reset_since,
+        -- A key of the join below: a forecast of the balance before a reset says nothing of the one after it.
+        case
+            when
+                snapshots.resets_at_utc is null
+                or snapshots.resets_at_utc <= snapshots.observed_at_utc
+                or snapshots.resets_at_utc > build.as_of_utc
+                then snapshots.observed_at_utc
+        end as forecast_at_utc
     from core.balance_snapshots as snapshots
     inner join read
         on snapshots.account_id = read.account_id and snapshots.observed_at_utc = read.observed_at_utc
@@ -164,10 +172,7 @@ joined as (
     left join attempts on accounts.account_id = attempts.account_id
     left join burn on accounts.account_id = burn.account_id
     left join forecasts.current_runway as forecast
-        on
-            accounts.account_id = forecast.account_id
-            and newest.observed_at_utc = forecast.observed_at_utc
-            and not newest.is_reset_since
+        on accounts.account_id = forecast.account_id and newest.forecast_at_utc = forecast.observed_at_utc
     left join forecasts.current_topup_plan as plan on forecast.account_id = plan.account_id
     where accounts.is_configured
 ),
