@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from pipeline.forecasts.account_forecasts import rule_of, topup_scale
+from pipeline.forecasts.account_forecasts import quota_of, rule_of, topup_scale
 from pipeline.forecasts.engine import Paths
 from pipeline.forecasts.forecast_inputs import Inputs
 from pipeline.forecasts.topup.headroom import Headroom, headroom
@@ -61,6 +61,9 @@ class SpendHeadroom:
     def add(self, paths: Paths) -> None:
         """Add the paths of an account; the same ones again change nothing."""
         fact = self._facts[paths.account_id]
+        if quota_of(fact) is not None:
+            # How much is left depends on the reset at which it is spent: only `afford` knows the days.
+            return
         self._found[paths.account_id] = headroom(
             paths,
             balance=fact["balance_amount"] + fact["spent_amount"],
@@ -77,12 +80,15 @@ class SpendHeadroom:
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for account_id, unit_code in self.accounts:
             found = self._found.get(account_id)
+            is_quota = account_id in self._facts and quota_of(self._facts[account_id]) is not None
             is_topped_up = found is not None and rule_of(self._facts[account_id]).can_be_modelled
             for number, horizon in enumerate(HORIZONS):
                 days = (self._from_date, self._to_date(horizon))
                 for place, risk in enumerate(RISKS):
                     known: tuple[Decimal | None, str, str, float | None]
-                    if found is None:
+                    if is_quota:
+                        known = (None, unit_code, "quota", None)
+                    elif found is None:
                         known = (None, unit_code, "no_forecast", None)
                     elif number >= len(found.to_dates):
                         known = (None, unit_code, "beyond_forecast", None)
