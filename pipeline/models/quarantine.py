@@ -384,7 +384,7 @@ def _insert_unknown(connection: duckdb.DuckDBPyConnection, account_id: str, word
         f"""
         INSERT INTO {STATUS} BY NAME
         SELECT account_id, vendor, team, coalesce(unit_code, 'unknown') AS unit_code, 'unknown' AS reading_state,
-            0.0 AS history_days, 0 AS burn_day_count, 'none' AS method, 'unknown' AS severity,
+            0 AS history_days, 0 AS burn_day_count, 'none' AS method, 'unknown' AS severity,
             'quarantined' AS reason_code, ? AS reason, 'balance' AS evidence_level, stale_after_seconds,
             build.reporting_unit_code, false AS has_old_rate
         FROM staging.accounts CROSS JOIN staging.build AS build WHERE account_id = ?

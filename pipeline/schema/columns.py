@@ -143,7 +143,9 @@ def suffix_problem(column: Column) -> str | None:
     if suffix is None:
         bearing = {Type.MONEY: "_amount", Type.INSTANT: "_at_utc"}.get(column.type)
         return f"{column.name} is {column.type}, so its name ends with {bearing}" if bearing else None
-    if _SUFFIXES[suffix] is not column.type:
+    # A number of whole days, as in a horizon, is no measured duration.
+    is_count_of_days = suffix == "_days" and column.type is Type.INTEGER
+    if _SUFFIXES[suffix] is not column.type and not is_count_of_days:
         return f"{column.name} ends with {suffix}, so it must be {_SUFFIXES[suffix]}, not {column.type}"
     if suffix in _UNITS and column.unit != _UNITS[suffix]:
         return f"{column.name} ends with {suffix}, so its unit is {_UNITS[suffix]!r}, not {column.unit!r}"

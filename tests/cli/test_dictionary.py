@@ -40,7 +40,7 @@ def test_a_table_shows_its_columns_and_their_sources(desk: Desk) -> None:
     assert block.split("\n")[0] == "balance_amount  DECIMAL(27,9), unit_code, may be NULL"
     words = " ".join(block.split())
     assert "From core.balance_snapshots.balance_amount." in words
-    assert "vpsbg balance: balance." in words
+    assert "vpsbg balance: balance;" in words
 
 
 @pytest.mark.parametrize("width", ["80", "100", "120"])

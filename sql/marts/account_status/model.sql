@@ -395,7 +395,7 @@ select
     burn_7d_amount,
     burn_28d_amount,
     burn_day_count,
-    cast(coalesce(forecast_history_days, burn_day_count) as double) as history_days,
+    coalesce(forecast_history_days, burn_day_count) as history_days,
     case
         when forecast_method is not null then forecast_method
         when runway_days is not null and burn_day_count > 0 then 'mean_28d'

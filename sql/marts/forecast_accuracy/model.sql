@@ -191,7 +191,7 @@ point_forecasts as (
         issue_date,
         horizon_days,
         'mean_7d' as forecaster,
-        mean_7d * cast(horizon_days as integer) as point
+        mean_7d * horizon_days as point
     from means
     where mean_7d is not null
     union all
@@ -200,7 +200,7 @@ point_forecasts as (
         issue_date,
         horizon_days,
         'mean_28d' as forecaster,
-        mean_28d * cast(horizon_days as integer) as point
+        mean_28d * horizon_days as point
     from means
     union all
     select
@@ -208,7 +208,7 @@ point_forecasts as (
         issue_date,
         horizon_days,
         forecaster,
-        a_day * cast(horizon_days as integer) as point
+        a_day * horizon_days as point
     from claimed
 ),
 

@@ -104,7 +104,7 @@ select
     -- ids
     account_id,
     claim,
-    cast(horizon_days as double) as horizon_days,
+    cast(horizon_days as bigint) as horizon_days,
     unit_code,
 
     -- counts and errors
