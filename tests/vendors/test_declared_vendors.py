@@ -22,7 +22,7 @@ EXAMPLES = {
 }
 
 # Amount and unit of the one balance.
-_BALANCES: dict[str, tuple[str, str | None]] = {
+BALANCES: dict[str, tuple[str, str | None]] = {
     "deepgram balances": ("182.47630915", "USD"),
     "deepgram balances.several": ("212.5", "USD"),
     "deepseek balance": ("64.3", "USD"),
@@ -113,13 +113,13 @@ def _stated(example: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_every_example_is_expected_here() -> None:
-    assert _BALANCES.keys() | _OTHERS.keys() == EXAMPLES.keys()
-    assert _MORE.keys() <= _BALANCES.keys()
+    assert BALANCES.keys() | _OTHERS.keys() == EXAMPLES.keys()
+    assert _MORE.keys() <= BALANCES.keys()
 
 
-@pytest.mark.parametrize("example", _BALANCES)
+@pytest.mark.parametrize("example", BALANCES)
 def test_an_example_states_its_balance(example: str) -> None:
-    amount, unit = _BALANCES[example]
+    amount, unit = BALANCES[example]
     expected = {"balance_amount": Decimal(amount), "unit_code": unit, **_MORE.get(example, {})}
     assert _stated(example)["balances"] == [{key: value for key, value in expected.items() if value is not None}]
 
@@ -199,7 +199,7 @@ def test_keys_and_people_that_an_answer_repeats_are_not_kept(example: str, secre
         assert secret.encode() in body
         assert secret.encode() not in kept
     [reading] = read(vendor, endpoint, kept)
-    assert reading.accepted["balance_amount"].to_list() == [Decimal(_BALANCES[example][0])]
+    assert reading.accepted["balance_amount"].to_list() == [Decimal(BALANCES[example][0])]
     assert reading.drift == []
 
 
