@@ -13,7 +13,8 @@ from pipeline.cli.account_names import same_accounts
 from pipeline.cli.machine_checks import CheckResult, look
 from pipeline.cli.service_checks import deliveries, last_refresh, postgres_servers
 from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
-from pipeline.landing.fetching import Call, calls_for, client_for
+from pipeline.landing.account_client import Call, client_for
+from pipeline.landing.fetching import calls_for
 from pipeline.landing.listing_walk import Requester
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
 from pipeline.settings import Settings, load

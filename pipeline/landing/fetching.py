@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from pipeline.http import Client, HttpOutcome, HttpResult, Network, Patience, RateLimit, RateLimits
+from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
+from pipeline.landing.account_client import Call, client_for
 from pipeline.landing.batches import EVERY_SECONDS, LandingBatches
 from pipeline.landing.budget import Budget
 from pipeline.landing.interrupts import run_interruptible
-from pipeline.landing.listing_walk import Requester, Resume, Span, Step, Walk
-from pipeline.landing.localfile import LocalFile
+from pipeline.landing.listing_walk import Resume, Span, Step, Walk
 from pipeline.landing.own import own_fetch
 from pipeline.landing.store import RUNS, Fetch, resume_states
 from pipeline.landing.vendorclocks import (
@@ -30,11 +30,9 @@ from pipeline.settings import AccountSettings, Settings
 from pipeline.support.clock import Clock, FetchIds
 from pipeline.support.errors import UsageError
 from pipeline.support.home import Home, private_folder
-from pipeline.support.secret import Secret
 from pipeline.vendors import discover
-from pipeline.vendors._port import Auth, AuthBasic, AuthHeader, AuthQuery, Endpoint, Vendor, addressed
+from pipeline.vendors._port import Endpoint, addressed
 
-_UNLIMITED = RateLimit(requests=1_000_000, per_seconds=1, scope="address")
 _WALKS_AT_ONCE: Final = 256
 """Concurrent walks at one origin, four for each permit: one that waits between two requests costs nothing, and the
 others need no memory before their turn."""
@@ -87,17 +85,6 @@ class Visit:
     def is_failed(self) -> bool:
         """Whether required evidence is missing."""
         return not (self.is_ok or self.is_absent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """Endpoint of an account that a run will visit, with the account's secrets."""
-
-    account: AccountSettings
-    vendor: Vendor
-    """Vendor of the endpoint: the account's own, or `manual` for its file of readings."""
-    secrets: dict[str, Secret]
-    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,46 +354,3 @@ def every_endpoint(refresh: str | None = None) -> set[tuple[str, str]]:
         for endpoint in vendor.endpoints
         if refresh in (None, endpoint.refresh)
     }
-
-
-def _header(auth: Auth, call: Call) -> Iterator[tuple[str, Secret]]:
-    match auth:
-        case AuthHeader():
-            yield auth.name, call.secrets[auth.setting].with_prefix(auth.prefix)
-        case AuthBasic():
-            user = call.secrets.get(auth.user) or call.account.placeholders[auth.user]
-            yield "Authorization", Secret.basic(user, call.secrets[auth.password])
-
-
-def client_for(
-    call: Call,
-    network: Network,
-    limits: RateLimits,
-    *,
-    patience: Patience,
-    allow_http_loopback: bool,
-    is_limited: bool = True,
-) -> Requester:
-    """Client of a call: the vendor's API with the account's secrets and rate limit, or the account's file."""
-    account = call.account
-    if call.vendor.base_url is None:
-        if account.path is None:
-            raise UsageError(
-                f"{account.source}: account {account.account_id}: path: is missing; give the path of the CSV file"
-            )
-        return LocalFile(account.path, account.account_id)
-    return Client(
-        network,
-        vendor=call.vendor.name,
-        account_id=account.account_id,
-        base_url=account.base_url,
-        headers={name: value for each in call.vendor.auth for name, value in _header(each, call)},
-        query={each.name: call.secrets[each.setting] for each in call.vendor.auth if isinstance(each, AuthQuery)},
-        more_secrets=call.secrets.values(),
-        redacted=call.endpoint.redacted,
-        rate_limit=call.vendor.rate_limit if is_limited else _UNLIMITED,
-        rate_limits=limits,
-        patience=patience,
-        allow_http_loopback=allow_http_loopback,
-        refusals=call.vendor.refusals,
-    )

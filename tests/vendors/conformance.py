@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipeline.http import HttpOutcome, Network, Patience, RateLimits, check_base_url
-from pipeline.landing.fetching import Call, client_for
+from pipeline.landing.account_client import Call, client_for
 from pipeline.landing.listing_walk import Resume, Span, Walk
 from pipeline.schema.tables import RECORDS, vendor_table
 from pipeline.schema.units import is_unit_code
