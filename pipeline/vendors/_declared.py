@@ -16,7 +16,7 @@ from pipeline.schema.units import is_vendor_unit
 from pipeline.support.errors import UsageError
 from pipeline.support.json_paths import JsonPath
 from pipeline.support.toml_lines import line_of
-from pipeline.vendors._declared_records import Mistaken, read_records
+from pipeline.vendors._declared_records import DeclarationError, read_records
 from pipeline.vendors._declared_tables import (
     AuthTable,
     EndpointTable,
@@ -73,7 +73,7 @@ def read_declaration(path: Path, name: str) -> Vendor:
         return _vendor(name, VendorTable.model_validate(document))
     except ValidationError as problem:
         place, words = first_mistake(problem)
-    except Mistaken as problem:
+    except DeclarationError as problem:
         place, words = problem.place, str(problem)
     key = ".".join(f"{each + 1}" if isinstance(each, int) else each for each in place)
     raise UsageError(f"{path}:{line_of(text, place)}: {key}: {words}")
@@ -84,12 +84,12 @@ def _vendor(name: str, table: VendorTable) -> Vendor:
         base_url = check_base_url(table.base_url, allow_http_loopback=False)
     except ValueError as problem:
         words = str(problem).removeprefix(f"base_url {table.base_url!r} ").partition(";")[0]
-        raise Mistaken(("base_url",), f"{words}; only an account's base_url may name a sandbox") from None
+        raise DeclarationError(("base_url",), f"{words}; only an account's base_url may name a sandbox") from None
     auth = tuple(_auth(each, ("auth", number), table.settings) for number, each in enumerate(table.auth))
     endpoints = tuple(_endpoint(key, each, ("endpoints", key), table) for key, each in table.endpoints.items())
     readings = [records for each in endpoints for records in each.records if records.kind == "balances"]
     if not readings:
-        raise Mistaken(
+        raise DeclarationError(
             ("endpoints",), 'no endpoint has kind = "balances": without readings there is nothing to forecast'
         )
     states_unit = all(
@@ -126,7 +126,7 @@ def _rate_limit(table: LimitTable) -> RateLimit:
     try:
         return RateLimit(table.requests, table.seconds, table.scope, also=table.also, is_stated=table.stated)
     except ValueError as problem:
-        raise Mistaken(("rate_limit",), str(problem)) from None
+        raise DeclarationError(("rate_limit",), str(problem)) from None
 
 
 def _refusal(table: RefusalTable, place: Place) -> Refusal:
@@ -134,13 +134,13 @@ def _refusal(table: RefusalTable, place: Place) -> Refusal:
     try:
         return Refusal(status_code=table.status, says=table.says, outcome=outcome, remedy=table.remedy)
     except ValueError as problem:
-        raise Mistaken(place, str(problem)) from None
+        raise DeclarationError(place, str(problem)) from None
 
 
 def _auth(table: AuthTable, place: Place, settings: Mapping[str, str]) -> Auth:
     given = [key for key in ("header", "query", "basic") if getattr(table, key) is not None]
     if len(given) != 1:
-        raise Mistaken(place, "needs exactly one of header, query and basic")
+        raise DeclarationError(place, "needs exactly one of header, query and basic")
     if table.header is not None:
         return AuthHeader(name=table.header, setting=table.env, prefix=table.prefix)
     if table.query is not None:
@@ -148,22 +148,24 @@ def _auth(table: AuthTable, place: Place, settings: Mapping[str, str]) -> Auth:
     assert table.basic is not None  # noqa: S101 - one of the three is given
     user, password = table.basic
     if not user.endswith("_env") and user not in settings:
-        raise Mistaken((*place, "basic"), f"{user} is neither a secret, which ends in _env, nor a key of settings")
+        raise DeclarationError(
+            (*place, "basic"), f"{user} is neither a secret, which ends in _env, nor a key of settings"
+        )
     return AuthBasic(user=user, password=password)
 
 
 def _endpoint(name: str, table: EndpointTable, place: Place, vendor: VendorTable) -> Endpoint:
     if not _NAME.fullmatch(name):
-        raise Mistaken(place, "must be named with small letters, digits and single _")
+        raise DeclarationError(place, "must be named with small letters, digits and single _")
     used = set(PLACEHOLDER.findall(table.path))
     if unknown := sorted(used - vendor.settings.keys()):
-        raise Mistaken((*place, "path"), f"{{{unknown[0]}}} is no key of settings")
+        raise DeclarationError((*place, "path"), f"{{{unknown[0]}}} is no key of settings")
     if "{" in PLACEHOLDER.sub("", table.path) or "}" in PLACEHOLDER.sub("", table.path):
-        raise Mistaken((*place, "path"), "has a brace that is not part of {setting}")
+        raise DeclarationError((*place, "path"), "has a brace that is not part of {setting}")
     if table.records and table.fields:
-        raise Mistaken((*place, "records"), "either the endpoint has fields, or each of its records")
+        raise DeclarationError((*place, "records"), "either the endpoint has fields, or each of its records")
     if not table.records and not table.fields:
-        raise Mistaken((*place, "fields"), "is missing")
+        raise DeclarationError((*place, "fields"), "is missing")
     own = RecordsTable(
         kind=table.kind, rows=table.rows, fields=table.fields, ignored=table.ignored, keeps_extra=table.keeps_extra
     )
@@ -193,7 +195,7 @@ def _word(value: str | int | bool) -> str:
 
 def _listing(table: EndpointTable, place: Place) -> Once | Pages | Window:
     if table.pages and table.window:
-        raise Mistaken((*place, "window"), "a listing has pages or a window, not both")
+        raise DeclarationError((*place, "window"), "a listing has pages or a window, not both")
     if table.pages:
         return _pages(table.path, table.params, table.pages, (*place, "pages"))
     if table.window:
@@ -208,15 +210,15 @@ def _listing(table: EndpointTable, place: Place) -> Once | Pages | Window:
             chunk_days=window.chunk_days,
         )
     if table.params:
-        raise Mistaken((*place, "params"), "only a listing with pages or a window has parameters")
+        raise DeclarationError((*place, "params"), "only a listing with pages or a window has parameters")
     return Once(path=table.path)
 
 
 def _pages(path: str, params: Mapping[str, str], table: PagesTable, place: Place) -> Pages:
     if table.next_link and table.cursor:
-        raise Mistaken((*place, "cursor"), "a page leads to the next one by next_link or by cursor, not by both")
+        raise DeclarationError((*place, "cursor"), "a page has either next_link or cursor, not both")
     if bool(table.newest_first_by) != bool(table.look_back_days):
-        raise Mistaken((*place, "look_back_days"), "newest_first_by and look_back_days go together")
+        raise DeclarationError((*place, "look_back_days"), "newest_first_by and look_back_days go together")
     numbered = not table.next_link and not table.cursor
     return Pages(
         path=path,

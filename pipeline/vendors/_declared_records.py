@@ -38,7 +38,7 @@ _READS: Final = {
 }
 
 
-class Mistaken(Exception):
+class DeclarationError(Exception):
     """A mistake at a place of the declaration; the message is a sentence without the place."""
 
     def __init__(self, place: Place, words: str) -> None:
@@ -47,8 +47,12 @@ class Mistaken(Exception):
 
 
 def read_records(table: RecordsTable, place: Place, vendor: VendorTable, beside: list[str]) -> Records:
+    """Make the records of one kind from their table at `place`; `beside` are keys of the body that are no fields.
+
+    Raises DeclarationError with the first mistake.
+    """
     if table.kind not in RECORDS:
-        raise Mistaken((*place, "kind"), f"must be one of {', '.join(RECORDS)}")
+        raise DeclarationError((*place, "kind"), f"must be one of {', '.join(RECORDS)}")
     columns = {each.name: each for each in RECORDS[table.kind].columns if each.name not in _OWN_COLUMNS}
     constants: dict[str, str] = {}
     fields: list[Field] = []
@@ -57,10 +61,10 @@ def read_records(table: RecordsTable, place: Place, vendor: VendorTable, beside:
     for name, each in table.fields.items():
         where = (*place, "fields", name)
         if name not in columns:
-            raise Mistaken(where, f"is no column of {table.kind}; its columns: {', '.join(columns)}")
+            raise DeclarationError(where, f"is no column of {table.kind}; its columns: {', '.join(columns)}")
         if each.constant is not None:
             if each.path:
-                raise Mistaken(where, "has a path or a constant, not both")
+                raise DeclarationError(where, "has a path or a constant, not both")
             constants[name] = _allowed(each.constant, columns[name], where)
             continue
         fields.append(_field(columns[name], each, where))
@@ -72,9 +76,9 @@ def read_records(table: RecordsTable, place: Place, vendor: VendorTable, beside:
     in_window = {"usage_date"} if table.day_is_window else set()
     for name, column in columns.items():
         if not column.is_nullable and name not in given | in_window:
-            raise Mistaken((*place, "fields"), f"{name} is missing: every row of {table.kind} has one")
+            raise DeclarationError((*place, "fields"), f"{name} is missing: every row of {table.kind} has one")
     if not any(each.is_required for each in fields):
-        raise Mistaken((*place, "fields"), "needs a required field: otherwise nothing tells that the rows are gone")
+        raise DeclarationError((*place, "fields"), "needs a required field, which tells when the rows are gone")
     return Records(
         kind=table.kind,  # type: ignore[arg-type]  # one of RECORDS
         at=table.rows,
@@ -94,11 +98,11 @@ def _field(column: TableColumn, table: FieldTable, place: Place) -> Field:
     reads = _reads(column, table, place)
     is_amount = reads in (Reads.MONEY, Reads.DOLLARS, Reads.NUMBER)
     if not table.path:
-        raise Mistaken(place, "needs a path or a constant")
+        raise DeclarationError(place, "needs a path or a constant")
     if len(table.path) > 1 and not is_amount:
-        raise Mistaken((*place, "path"), "only amounts and numbers are added up; give one path")
+        raise DeclarationError((*place, "path"), "only amounts and numbers are added up; give one path")
     if table.scale and reads is not Reads.MONEY:
-        raise Mistaken((*place, "scale"), "only an amount has a scale")
+        raise DeclarationError((*place, "scale"), "only an amount has a scale")
     terms = [_term(text, (*place, "path"), is_amount=is_amount) for text in table.path]
     [(sign, path, is_optional), *others] = terms
     is_plain = not others and sign > 0 and not is_optional and path.is_plain
@@ -124,29 +128,29 @@ def _field(column: TableColumn, table: FieldTable, place: Place) -> Field:
 def _reads(column: TableColumn, table: FieldTable, place: Place) -> Reads:
     if table.choices:
         if column.column.type is not Type.TEXT:
-            raise Mistaken((*place, "choices"), f"{column.name} is no word")
+            raise DeclarationError((*place, "choices"), f"{column.name} is no word")
         return Reads.CHOICE
     if table.otherwise is not None or table.absent is not None:
-        raise Mistaken(place, "otherwise and absent belong to choices")
+        raise DeclarationError(place, "otherwise and absent belong to choices")
     if column.name.endswith("unit_code"):
         return Reads.UNIT
     reads = _READS[column.column.type]
     if table.dollars:
         if reads is not Reads.MONEY:
-            raise Mistaken((*place, "dollars"), f"{column.name} is no amount")
+            raise DeclarationError((*place, "dollars"), f"{column.name} is no amount")
         return Reads.DOLLARS
     if table.utc:
         if reads is not Reads.INSTANT:
-            raise Mistaken((*place, "utc"), f"{column.name} is no instant")
+            raise DeclarationError((*place, "utc"), f"{column.name} is no instant")
         return Reads.INSTANT_UTC
     if column.column.allowed:
-        raise Mistaken(place, f"needs choices: {column.name} is one of {', '.join(column.column.allowed)}")
+        raise DeclarationError(place, f"needs choices: {column.name} is one of {', '.join(column.column.allowed)}")
     return reads
 
 
 def _allowed(value: str, column: TableColumn, place: Place) -> str:
     if column.column.allowed and value not in column.column.allowed:
-        raise Mistaken(place, f"{value!a} is no value of {column.name}: {', '.join(column.column.allowed)}")
+        raise DeclarationError(place, f"{value!a} is no value of {column.name}: {', '.join(column.column.allowed)}")
     return value
 
 
@@ -160,13 +164,13 @@ def _term(text: str, place: Place, *, is_amount: bool) -> _Term:
     is_optional = bare.endswith("?")
     bare = bare.removesuffix("?").strip()
     if not is_amount and bare != text:
-        raise Mistaken(place, "only paths of amounts and numbers have a sign or end in ?")
+        raise DeclarationError(place, "only paths of amounts and numbers have a sign or end in ?")
     if not bare:
-        raise Mistaken(place, "is empty")
+        raise DeclarationError(place, "is empty")
     try:
         return sign, JsonPath.parse(bare), is_optional
     except ValueError as problem:
-        raise Mistaken(place, str(problem)) from None
+        raise DeclarationError(place, str(problem)) from None
 
 
 def _sum_of(terms: list[_Term]) -> Callable[[Mapping[str, object]], object]:
