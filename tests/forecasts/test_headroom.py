@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -25,6 +25,7 @@ FROM = TODAY + timedelta(days=1)
 DAYS = 40
 RISKS = (0.01, 0.05, 0.10, 0.20)
 OFF = Rule(is_on=False)
+_OBSERVED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def _day(number: int) -> date:
@@ -42,12 +43,13 @@ def _paths(seed: int, *, count: int, refunds: float = 0.0, behind: int = 0) -> P
     )  # fmt: skip
 
 
-def _collected(rule: Rule, *, balance: int) -> pl.DataFrame:
+def _collected(rule: Rule, *, balance: int, resets_at: datetime | None = None) -> pl.DataFrame:
     """Rows of three accounts: with paths, without, and no longer configured."""
     facts = [
         {
             "account_id": name, "balance_amount": Decimal(balance), "spent_amount": Decimal(5), "unit_code": "EUR",
             "is_auto": rule.is_on, "auto_threshold_amount": rule.threshold_amount, "auto_topup_amount": rule.topup_amount,
+            "resets_at_utc": resets_at, "quota_amount": None, "last_reset_at_utc": None, "observed_at_utc": _OBSERVED,
         }
         for name in ("main", "gone")
     ]  # fmt: skip
@@ -90,6 +92,12 @@ def test_every_account_has_a_row_with_its_code_for_each_horizon_and_risk(
         assert (row["headroom_amount"] is None) == (row["headroom_code"] == "beyond_forecast")
         if row["horizon_days"] == 30 or row["headroom_code"] == "risk_exceeded":
             assert row["headroom_amount"] == 0
+
+
+def test_a_quota_has_no_headroom_in_advance() -> None:
+    rows = _collected(OFF, balance=200, resets_at=_OBSERVED + timedelta(days=9)).filter(pl.col("account_id") == "main")
+    assert set(rows["headroom_code"]) == {"quota"}
+    assert rows["headroom_amount"].null_count() == rows["depleted_probability"].null_count() == rows.height == 20
 
 
 def _asked(paths: Paths, amount: Decimal, last: date, risk: float, balance: Decimal, rule: Rule = OFF) -> Affordability:

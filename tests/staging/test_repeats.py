@@ -163,7 +163,7 @@ def test_a_time_with_two_amounts_in_a_file_is_no_reading(workshop: Workshop) -> 
     assert _counts(workshop, "manual", "balances") == (4, 2, 2)
 
 
-def test_only_days_of_usage_that_may_be_divided_add_up() -> None:
+def test_only_what_may_be_divided_adds_up() -> None:
     adding = {
         (vendor.name, records.kind)
         for vendor in discover().values()
@@ -171,7 +171,12 @@ def test_only_days_of_usage_that_may_be_divided_add_up() -> None:
         for records in endpoint.records
         if records.parts_add_up
     }
-    assert adding == {("voxpria", "usage_days")}
+    assert adding == {
+        ("voxpria", "usage_days"),
+        # What all resources cost a minute, and what a model's adapters cost in a day.
+        ("hyperstack", "vendor_claims"),
+        ("hyperstack", "resource_days"),
+    }
 
 
 @settings(max_examples=25, deadline=None)
