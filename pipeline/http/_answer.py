@@ -1,10 +1,12 @@
 """What one GET came to: a value, never an exception."""
 
 import enum
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
 _READ_BYTES = 64 * 1024
+_REMEDY = re.compile(r"(?:[^{}]|\{variables\}|\{setting\})*")
 
 
 class HttpOutcome(enum.StrEnum):
@@ -58,7 +60,7 @@ class Refusal:
 
     Only the declared texts get into a reason: the answer's own never do.
 
-    Errors: `ValueError` for a status that is no refusal, or is retried (408, 429).
+    Errors: `ValueError` for a status that is no refusal, or is retried (408, 429), and for a remedy with other braces.
     """
 
     status_code: int
@@ -72,6 +74,8 @@ class Refusal:
     def __post_init__(self) -> None:
         if not 400 <= self.status_code < 500 or self.status_code in (408, 429):
             raise ValueError(f"{self.status_code} is not a refusal that a vendor can declare")
+        if not _REMEDY.fullmatch(self.remedy):
+            raise ValueError("remedy: only {variables} and {setting} may be in braces")
 
     def matches(self, status_code: int, body: bytes) -> bool:
         """Whether an answer is this refusal; only the beginning of its body is read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from pipeline.http import HttpOutcome, RateLimit, Refusal, check_base_url
 from pipeline.schema.units import is_vendor_unit
 from pipeline.support.errors import UsageError
-from pipeline.support.json_paths import JsonPath
 from pipeline.support.toml_lines import line_of
 from pipeline.vendors._declared_records import DeclarationError, read_records
 from pipeline.vendors._declared_tables import (
@@ -86,6 +85,7 @@ def _vendor(name: str, table: VendorTable) -> Vendor:
         words = str(problem).removeprefix(f"base_url {table.base_url!r} ").partition(";")[0]
         raise DeclarationError(("base_url",), f"{words}; only an account's base_url may name a sandbox") from None
     auth = tuple(_auth(each, ("auth", number), table.settings) for number, each in enumerate(table.auth))
+    _check_credentials(auth, table)
     endpoints = tuple(_endpoint(key, each, ("endpoints", key), table) for key, each in table.endpoints.items())
     readings = [records for each in endpoints for records in each.records if records.kind == "balances"]
     if not readings:
@@ -152,6 +152,34 @@ def _auth(table: AuthTable, place: Place, settings: Mapping[str, str]) -> Auth:
             (*place, "basic"), f"{user} is neither a secret, which ends in _env, nor a key of settings"
         )
     return AuthBasic(user=user, password=password)
+
+
+def _check_credentials(auth: tuple[Auth, ...], table: VendorTable) -> None:
+    """Refuse a credential that another one or a parameter of a request would replace."""
+    taken: set[tuple[str, str]] = set()
+    for number, each in enumerate(auth):
+        kind = "query parameter" if isinstance(each, AuthQuery) else "header"
+        name = "Authorization" if isinstance(each, AuthBasic) else each.name
+        key = (kind, name if kind == "query parameter" else name.lower())
+        if key in taken:
+            raise DeclarationError(("auth", number), f"the {kind} {name} has a key already")
+        taken.add(key)
+    keys = [each.name for each in auth if isinstance(each, AuthQuery)]
+    for name, endpoint in table.endpoints.items():
+        for place, parameter in _parameters(endpoint):
+            if any(parameter == key or parameter.startswith(f"{key}[") for key in keys):
+                raise DeclarationError(
+                    ("endpoints", name, *place), f"{parameter} would replace the query parameter that carries the key"
+                )
+
+
+def _parameters(table: EndpointTable) -> Iterator[tuple[Place, str]]:
+    yield from ((("params", each), each) for each in table.params)
+    if table.pages and not table.pages.next_link:
+        yield ("pages", "parameter"), table.pages.parameter
+    if table.window:
+        yield ("window", "first"), table.window.first
+        yield ("window", "last"), table.window.last
 
 
 def _endpoint(name: str, table: EndpointTable, place: Place, vendor: VendorTable) -> Endpoint:
@@ -234,5 +262,5 @@ def _pages(path: str, params: Mapping[str, str], table: PagesTable, place: Place
 
 def _keys_beside(table: EndpointTable) -> list[str]:
     """First keys of the body that the declaration itself names, besides those of its fields."""
-    paths = [*table.redact, *([JsonPath.parse(table.success.at)] if table.success else [])]
-    return [path.first_key for path in paths if path.first_key]
+    keys = [path.first_key for path in table.redact]
+    return [key for key in (*keys, *([table.success.at.partition(".")[0]] if table.success else [])) if key]

@@ -8,6 +8,7 @@ from typing import Final
 from pipeline.schema.columns import Type
 from pipeline.schema.exact_amounts import exact_sum
 from pipeline.schema.tables import RECORDS, TableColumn
+from pipeline.schema.units import is_unit_code
 from pipeline.support.json_paths import JsonPath
 from pipeline.vendors._declared_tables import FieldTable, Place, RecordsTable, VendorTable
 from pipeline.vendors._port import Field, Reads, Records
@@ -65,7 +66,7 @@ def read_records(table: RecordsTable, place: Place, vendor: VendorTable, beside:
         if each.constant is not None:
             if each.path:
                 raise DeclarationError(where, "has a path or a constant, not both")
-            constants[name] = _allowed(each.constant, columns[name], where)
+            constants[name] = _constant(each.constant, columns[name], where)
             continue
         fields.append(_field(columns[name], each, where))
         # The keys of a computed field, besides the first.
@@ -146,6 +147,14 @@ def _reads(column: TableColumn, table: FieldTable, place: Place) -> Reads:
     if column.column.allowed:
         raise DeclarationError(place, f"needs choices: {column.name} is one of {', '.join(column.column.allowed)}")
     return reads
+
+
+def _constant(value: str, column: TableColumn, place: Place) -> str:
+    if column.column.type is not Type.TEXT:
+        raise DeclarationError((*place, "constant"), f"is a text, but {column.name} is none: give it a path")
+    if column.name.endswith("unit_code") and not is_unit_code(value):
+        raise DeclarationError((*place, "constant"), "must be an ISO 4217 code such as USD, or a unit of the vendor")
+    return _allowed(value, column, place)
 
 
 def _allowed(value: str, column: TableColumn, place: Place) -> str:

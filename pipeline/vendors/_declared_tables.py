@@ -21,7 +21,14 @@ _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _PARAMETER: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(/[A-Za-z0-9._~/#%?=&-]*)?")
-_ENDPOINT_PATH: Final = re.compile(r"(/[A-Za-z0-9._~{}-]+)+")
+_ENDPOINT_PATH: Final = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~{}-]+)+")
+_DOTTED: Final = re.compile(r"[^.\[\]\"]+(\.[^.\[\]\"]+)*")
+_PREFIX: Final = re.compile(r"[ -~]{0,100}")
+_LONGEST_TEXT: Final = 300
+_MOST_REQUESTS: Final = 1_000_000_000
+_LONGEST_WINDOW_SECONDS: Final = 31 * 86_400
+# Headers that the connection itself needs.
+_OWN_HEADERS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
 _TYPES: Final = {
     "string_type": "must be a text in quotes",
     "int_type": "must be a whole number",
@@ -31,6 +38,10 @@ _TYPES: Final = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
     "missing": "is missing",
+    "too_short": "must not be empty",
+    "too_long": "has too many items",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
 }
 
 
@@ -48,7 +59,12 @@ def first_mistake(problem: ValidationError) -> tuple[Place, str]:
     context = error.get("ctx", {})
     if error["type"] == "literal_error":
         return place, f"must be one of {context['expected']}"
-    return place, _TYPES.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
+    if len(place) > 1 and isinstance(place[-2], int) and place[-1] in ("str", "int", "bool"):
+        return place[:-1], "must be a text in quotes, a whole number, true or false"
+    if error["type"] == "mistake":
+        return place, error["msg"]
+    words = _TYPES.get(error["type"])
+    return place, words.format(**context) if words else error["msg"][:1].lower() + error["msg"][1:]
 
 
 def _matching(pattern: re.Pattern[str], words: str) -> AfterValidator:
@@ -66,6 +82,18 @@ def _sentence(value: str) -> str:
     return value
 
 
+def _text(value: str) -> str:
+    if not value or not value.isprintable() or len(value) > _LONGEST_TEXT:
+        raise mistake(f"must be a text of one line, of 1 to {_LONGEST_TEXT} characters")
+    return value
+
+
+def _header(value: str) -> str:
+    if value.lower() in _OWN_HEADERS:
+        raise mistake(f"{value} is a header of the connection, which has no key")
+    return value
+
+
 def _unit(value: str) -> str:
     if not is_unit_code(value):
         raise mistake("must be an ISO 4217 code such as USD, or a unit of the vendor such as acme-credit")
@@ -80,8 +108,13 @@ def parsed_path(value: str) -> JsonPath:
         raise mistake(str(problem)) from None
 
 
-def _as_path(value: Any) -> Any:
-    return parsed_path(value) if isinstance(value, str) else value
+def _as_path(value: Any) -> JsonPath:
+    if not isinstance(value, str) or not value:
+        raise mistake("must be a path in quotes, such as owner.token")
+    # Such a path would find nothing, and what it is about would be kept.
+    if value[0] in "+-" or value.endswith("?"):
+        raise mistake("only paths of amounts and numbers have a sign or end in ?; put a key that has them in quotes")
+    return parsed_path(value)
 
 
 def _as_list(value: Any) -> Any:
@@ -94,7 +127,9 @@ def _as_field(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=300)]
+Text = Annotated[str, AfterValidator(_text)]
+Dotted = Annotated[Text, _matching(_DOTTED, "must be keys with dots between them, such as data.items")]
+Rows = Annotated[str, _matching(re.compile(f"({_DOTTED.pattern})?"), "must be keys with dots, such as data.items")]
 Sentence = Annotated[str, AfterValidator(_sentence)]
 Url = Annotated[str, _matching(_URL, "must be an address such as https://api.example.com/v1")]
 Unit = Annotated[str, AfterValidator(_unit)]
@@ -108,6 +143,8 @@ Parameter = Annotated[str, _matching(_PARAMETER, "must be the name of a query pa
 Path = Annotated[JsonPath, BeforeValidator(_as_path)]
 Price = Annotated[str, _matching(re.compile(r"[0-9]+(\.[0-9]+)?"), "must be a price in quotes, such as 0.05")]
 Params = dict[Parameter, Text]
+Requests = Annotated[int, Field(ge=1, le=_MOST_REQUESTS)]
+Seconds = Annotated[int, Field(ge=1, le=_LONGEST_WINDOW_SECONDS)]
 
 
 class DeclarationTable(BaseModel):
@@ -121,8 +158,13 @@ class DeclarationTable(BaseModel):
 class AuthTable(DeclarationTable):
     """`auth`: exactly one of `header`, `query` and `basic`."""
 
-    header: Annotated[str, _matching(_HEADER, "must be the name of a header, such as Authorization")] | None = None
-    prefix: str = ""
+    header: (
+        Annotated[
+            str, _matching(_HEADER, "must be the name of a header, such as Authorization"), AfterValidator(_header)
+        ]
+        | None
+    ) = None
+    prefix: Annotated[str, _matching(_PREFIX, "must be at most 100 printable characters of ASCII")] = ""
     """Text before the key in the header, such as `Bearer `."""
     query: Parameter | None = None
     basic: Annotated[tuple[SettingKey, SecretKey], Field(strict=False)] | None = None
@@ -134,10 +176,10 @@ class AuthTable(DeclarationTable):
 class LimitTable(DeclarationTable):
     """`rate_limit`: what the vendor allows."""
 
-    requests: Annotated[int, Field(ge=1)]
-    seconds: Annotated[int, Field(ge=1)]
+    requests: Requests
+    seconds: Seconds
     scope: Literal["key", "account", "address"] = "key"
-    also: Annotated[tuple[Annotated[tuple[int, int], Field(strict=False)], ...], Field(strict=False)] = ()
+    also: Annotated[tuple[Annotated[tuple[Requests, Seconds], Field(strict=False)], ...], Field(strict=False)] = ()
     """Further windows that hold at the same time, as `[requests, seconds]`, the shortest first."""
     stated: bool = False
     """Whether answers state the limit in a header, so that a smaller one is kept."""
@@ -164,7 +206,7 @@ class ServiceTable(DeclarationTable):
 class SuccessTable(DeclarationTable):
     """`success`: where a body states whether it succeeded, and the values that mean yes."""
 
-    at: Text
+    at: Dotted
     values: Annotated[tuple[str | int | bool, ...], Field(strict=False, min_length=1)] | None = Field(None, alias="is")
     """None: true, 1, and words such as yes, ok and success."""
 
@@ -196,7 +238,7 @@ class RecordsTable(DeclarationTable):
     """How one kind of record is read from an answer."""
 
     kind: str = "balances"
-    rows: str = ""
+    rows: Rows = ""
     fields: dict[str, FieldValue]
     ignored: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     optional: bool = False
@@ -209,14 +251,14 @@ class RecordsTable(DeclarationTable):
 class PagesTable(DeclarationTable):
     """`pages`: a listing in pages."""
 
-    next_link: Text | None = None
+    next_link: Dotted | None = None
     """Where a page has the link to the next one."""
-    cursor: Text | None = None
+    cursor: Dotted | None = None
     """Where a page has the next cursor, which `parameter` carries."""
     parameter: Parameter = "page"
     """Query parameter of the cursor, or of the page's number if neither `next_link` nor `cursor` is given."""
-    rows: str
-    newest_first_by: Text | None = None
+    rows: Rows
+    newest_first_by: Dotted | None = None
     look_back_days: Annotated[int, Field(ge=0, le=400)] = 0
 
 
@@ -247,7 +289,7 @@ class EndpointTable(DeclarationTable):
     records: Annotated[tuple[RecordsTable, ...], Field(strict=False)] = ()
     """Several kinds of record; for one kind, its keys may be in the endpoint itself."""
     kind: str = "balances"
-    rows: str = ""
+    rows: Rows = ""
     fields: dict[str, FieldValue] = {}
     ignored: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     keeps_extra: bool = False

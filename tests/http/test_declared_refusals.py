@@ -59,3 +59,9 @@ def test_a_refusal_remains_one_if_its_body_never_ends(lab: Lab) -> None:
 def test_only_an_answer_that_is_not_retried_can_be_declared(status: int) -> None:
     with pytest.raises(ValueError, match="is not a refusal"):
         Refusal(status_code=status, remedy="wait")
+
+
+@pytest.mark.parametrize("remedy", ["see {key}", "see {", "see }", "{variables!r}", "{variables.name}", "{0}", "{}"])
+def test_a_remedy_has_no_other_braces_than_the_names_of_settings(remedy: str) -> None:
+    with pytest.raises(ValueError, match=r"only \{variables\} and \{setting\} may be in braces"):
+        Refusal(status_code=401, remedy=remedy)

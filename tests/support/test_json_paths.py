@@ -96,6 +96,17 @@ def test_redacted_places_are_gone_in_every_document_and_numbers_keep_their_text(
         (b'{"key": "abc", "word": "abc abcd"}', b'{"key":"[redacted:key]","word":"abc abcd"}'),
         (b'{"key": null, "n": 1.50}', b'{"key": null, "n": 1.50}'),
         (b'{"n": 1.50}', b'{"n": 1.50}'),
+        (b'{"key": "12345678", "n": 12345678.25}', b'{"key":"[redacted:key]","n":12345678.25}'),
+        (b'{"key": "12345678", "n": 12345678}', b'{"key":"[redacted:key]","n":"[redacted:key]"}'),
+        (b'{"key": {"a": ["abcdefghij"]}, "copy": "abcdefghij"}', b'{"key":"[redacted:key]","copy":"[redacted:key]"}'),
+        (b'{"key": "abcdefghij", "abcdefghij": 1.50}', b'{"key": "[redacted:key]", "[redacted:key]": 1.50}'),
+        (b'{"key": "abcdefghij", "key": "b"}', b"[redacted: 33 bytes of JSON with a key twice in one object]"),
+        (b'{"a": [{"b": 1, "\\u0062": "abcdefghij"}]}', b"[redacted: 41 bytes of JSON with a key twice in one object]"),
+        (
+            '{"key": "схованка-ключ", "a": "x схованка-ключ"}'.encode(),
+            b'{"key":"[redacted:key]","a":"x [redacted:key]"}',
+        ),
+        (b'{"key": " abcdefgh", "a": "x abcdefgh"}', b'{"key":"[redacted:key]","a":"x[redacted:key]"}'),
         (b'{"key": "abcdefgh', b"[redacted: 17 bytes that are not JSON]"),
         (b"<html>abcdefgh</html>", b"[redacted: 21 bytes that are not JSON]"),
         (b"", b""),
@@ -103,6 +114,23 @@ def test_redacted_places_are_gone_in_every_document_and_numbers_keep_their_text(
 )
 def test_whatever_is_at_a_redacted_place_is_not_kept(body: bytes, kept: bytes) -> None:
     assert redact_places(body, [JsonPath.parse("key")])[0] == kept
+
+
+@given(
+    _DOCUMENTS,
+    st.sampled_from(["12345678", "-1234567", "1234.5678", "123456e2", "truefalse", 'a"b\\cdefg', "null,null"]),
+)
+def test_a_redacted_text_of_any_characters_leaves_json(document: Any, secret: str) -> None:
+    body = msgspec.json.encode({"key": secret, "copy": [secret], "rest": document})
+    number = b'{"n":1234567812345678.5,"m":[true,false,null,null,-12345671234.56781,123456e20],' + body[1:]
+    after = decode_json(redact_places(number, [JsonPath.parse("key")])[0])
+    assert after == {
+        "n": "1234567812345678.5",
+        "m": [True, False, None, None, "-12345671234.56781", "123456e20"],
+        "key": "[redacted:key]",
+        "copy": ["[redacted:key]"],
+        "rest": document,
+    }
 
 
 def test_a_redacted_text_is_removed_in_every_spelling() -> None:

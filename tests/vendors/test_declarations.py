@@ -89,7 +89,7 @@ def balance(vendor: Vendor, payload: object) -> Any:
         (('fields.balance_amount = "cash"', 'fields.unit_code = "cash"'),
          ":10: endpoints.wallet.fields: balance_amount is missing: every row of balances has one"),
         (('"cash"', '{ path = "cash", scale = -2 }'),
-         ":10: endpoints.wallet.fields.balance_amount.scale: input should be greater than or equal to 0"),
+         ":10: endpoints.wallet.fields.balance_amount.scale: must be at least 0"),
         (('"cash"', '{ path = "cash", digits = 2 }'),
          ":10: endpoints.wallet.fields.balance_amount.digits: is no key here; known keys: absent, choices, constant, "
          "documented, dollars, otherwise, path, required, scale, utc"),
