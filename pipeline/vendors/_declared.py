@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +71,7 @@ def read_declaration(path: Path, name: str) -> Vendor:
     except ValueError as problem:
         raise UsageError(f"{path}: not TOML: {problem}") from None
     try:
-        return _vendor(name, VendorTable.model_validate(document))
+        return _vendor(name, VendorTable.model_validate(document), _reading_hash(document))
     except ValidationError as problem:
         place, words = first_mistake(problem)
     except DeclarationError as problem:
@@ -78,7 +80,13 @@ def read_declaration(path: Path, name: str) -> Vendor:
     raise UsageError(f"{path}:{line_of(text, place)}: {key}: {words}")
 
 
-def _vendor(name: str, table: VendorTable) -> Vendor:
+def _reading_hash(document: Mapping[str, object]) -> str:
+    """Hash of the part of a declaration that decides what is read from a landed answer."""
+    parts = {key: document.get(key) for key in ("endpoints", "unit", "rounds")}
+    return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _vendor(name: str, table: VendorTable, reading_hash: str) -> Vendor:
     try:
         base_url = check_base_url(table.base_url, allow_http_loopback=False)
     except ValueError as problem:
@@ -118,6 +126,7 @@ def _vendor(name: str, table: VendorTable) -> Vendor:
         settings=settings,
         placeholders=table.settings,
         source=table.source,
+        reading_hash=reading_hash,
         service=Service(**table.service.model_dump()),
     )
 

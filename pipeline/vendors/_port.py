@@ -299,6 +299,8 @@ class Vendor:
     """Required accounts.toml keys whose values replace `{key}` in the endpoints' paths, and what they are."""
     source: str | None = None
     """Address of the public page or repository that documents the API."""
+    reading_hash: str = ""
+    """Of a declared vendor: changes with what is read from its landed answers, which are then read again."""
     service: Service = Service()
     permissions: Permissions | None = None
     refusals: tuple[Refusal, ...] = ()

@@ -35,7 +35,9 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     # hash.
     definitions = [*(line for table in tables for line in comments(table)), *views]
     # The order in which tables are created does not matter.
-    fingerprint, definitions_hash = _digest(sorted(structure)), _digest(definitions)
+    # What is loaded was read by the declarations of its time.
+    declared = [f"{name} {each.reading_hash}" for name, each in discover_vendors().items() if each.reading_hash]
+    fingerprint, definitions_hash = _digest(sorted([*structure, *declared])), _digest(definitions)
     found = _layout_of(connection)
     if found is None:
         _execute(connection, [*structure, *definitions])
@@ -51,7 +53,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
         if schema_version < SCHEMA_VERSION:
             return f"{path} was laid out by Drawdown {version_id} (schema {schema_version}), this is {this}"
         if known_fingerprint != fingerprint:
-            return f"{path} was laid out with other definitions than those of this Drawdown, {this}"
+            return f"{path} was laid out with other definitions or declarations than those of this Drawdown, {this}"
         if known_hash == definitions_hash:
             return None
         _execute(connection, definitions)
