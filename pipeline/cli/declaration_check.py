@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.settings import taken_keys
 from pipeline.staging.answers import Landed, RecordReading
 from pipeline.staging.record_reading import read_endpoint
 from pipeline.support.errors import UsageError
@@ -40,6 +41,10 @@ def declaration(path: Path) -> Vendor:
     vendor = read_declaration(path, path.stem)
     if vendor.name in shipped():
         raise UsageError(f"{path}: Drawdown has a vendor {vendor.name} already; rename the file")
+    if taken := taken_keys(vendor):
+        raise UsageError(
+            f"{path}: {taken[0]} is a key of every account in accounts.toml; give the vendor's own another name"
+        )
     return vendor
 
 

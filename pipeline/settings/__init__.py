@@ -7,7 +7,7 @@ which may be a secret in the wrong place. Settings contain the *names* of the va
 
 from __future__ import annotations
 
-from pipeline.settings.account import DEFAULT_HISTORY_DAYS, AccountSettings, CreditPrice
+from pipeline.settings.account import DEFAULT_HISTORY_DAYS, AccountSettings, CreditPrice, taken_keys
 from pipeline.settings.accounts_file import accounts_path, load
 from pipeline.settings.identity import compare, identify, identity_key, known_key, warnings
 from pipeline.settings.planned_spend import PlannedSpend
@@ -27,5 +27,6 @@ __all__ = [
     "identity_key",
     "known_key",
     "load",
+    "taken_keys",
     "warnings",
 ]

@@ -98,6 +98,12 @@ class OwnerSettings(BudgetSettings):
     """The vendor's servers state a wrong time: their Date header is not compared with this machine's clock."""
 
 
+def taken_keys(vendor: Vendor) -> list[str]:
+    """Keys that a vendor's declaration calls its own although they mean something else for every account."""
+    taken = {"vendor", "base_url", *OwnerSettings.keys(), *vendor.settings}
+    return sorted(taken & {*vendor.secret_settings, *vendor.placeholders})
+
+
 class AccountSettings(OwnerSettings):
     """One account: where to request its data, and its owner's settings."""
 
@@ -136,6 +142,10 @@ class AccountSettings(OwnerSettings):
             wrong = "is missing" if name is None else unknown("vendor")
             raise mistake(f"vendor: {wrong}; known vendors: {', '.join(vendors)}")
         vendor = vendors[name]
+        if taken := taken_keys(vendor):
+            raise mistake(
+                f"vendor: {vendor.name} declares {taken[0]} as its own, a key of every account: rename it there"
+            )
         secrets = vendor.secret_settings
         keys = {"vendor", *secrets, *OwnerSettings.keys(), *vendor.settings, *vendor.placeholders}
         if vendor.base_url is not None:

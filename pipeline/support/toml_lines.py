@@ -35,7 +35,8 @@ def _keys(text: str) -> Iterator[tuple[int, tuple[str | int, ...]]]:
     """Each line that begins a table or a value, with its place."""
     table: tuple[str | int, ...] = ()
     counts: dict[tuple[str | int, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines: a text in TOML may contain what Unicode calls a line separator.
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             table = _parts(header[2])
             if header[1]:

@@ -104,6 +104,9 @@ def _vendor(name: str, table: VendorTable, reading_hash: str) -> Vendor:
         "unit_code" in records.constants or any(field.column == "unit_code" for field in records.fields)
         for records in readings
     )
+    for key in table.settings:
+        if key.endswith("_env"):
+            raise DeclarationError(("settings", key), "ends in _env as keys of secrets do, and would be in an address")
     settings: tuple[str, ...] = () if states_unit else ("unit",)
     if table.unit is not None and is_vendor_unit(table.unit):
         settings += ("credit_price_amount", "credit_price_currency", "credit_prices")

@@ -143,6 +143,7 @@ def test_lines_are_found_by_key() -> None:
     text = 'a = 1\n[b]\nc.d = 2\n"e f" = 3\n[[g]]\nh = 1\n[[g]]\nh = 2\n[g.i]\nj = 3\n'
     places = [("a",), ("b", "c", "d"), ("b", "e f"), ("g", 0, "h"), ("g", 1, "h"), ("b", "c", "d", "x"), ("z",)]
     assert [line_of(text, place) for place in places] == [1, 3, 4, 6, 8, 3, 1]
+    assert line_of('a = "\u2028\u0085"\r\nb = 2\r\n', ("b",)) == 2
 
 
 # -- the owner's folder

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.declaration_check import declaration
 from pipeline.http._address import check_path
+from pipeline.settings import load
 from pipeline.support.errors import UsageError
 from pipeline.vendors._declared import read_declaration
 from pipeline.vendors._port import AuthHeader, Vendor, addressed
@@ -158,6 +160,7 @@ def test_every_key_with_any_value_makes_a_vendor_or_one_line(tmp_path: Path, tex
         ('limit = "100"', '"api_key[]" = "1"', "api_key[] would replace the query parameter that carries the key"),
         ('parameter = "after"', 'parameter = "api_key"', "api_key would replace the query parameter that carries the key"),
         ('redact = ["owner.token"]', 'redact = "owner.token?"', "only paths of amounts and numbers have a sign or end in ?"),
+        ('project = "id of the project"', 'project = "id", key_env = "key"', "ends in _env as keys of secrets do"),
         ('rows = "items"\nparams', 'rows = "items[*]"\nparams', "must be keys with dots, such as data.items"),
     ],
 )  # fmt: skip
@@ -170,3 +173,18 @@ def test_what_a_request_or_a_row_could_not_be_made_of_is_refused(
     with pytest.raises(UsageError) as refused:
         read_declaration(tmp_path / "acme.toml", "acme")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["vendor", "base_url", "path", "team", "tags", "history_days", "unit"])
+def test_an_accounts_own_keys_are_not_a_vendors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    vendors = tmp_path / "vendors"
+    vendors.mkdir()
+    monkeypatch.setenv("DRAWDOWN_VENDORS", str(vendors))
+    text = _HEAD.replace("project", key).replace('unit = "USD"\n', "")
+    (vendors / "acme.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=f"{key} is a key of every account"):
+        declaration(vendors / "acme.toml")
+    own = "" if key == "vendor" else f'{key} = "acme"'
+    (tmp_path / "accounts.toml").write_text(f'[accounts.a]\nvendor = "acme"\n{own}\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=f"vendor: acme declares {key} as its own"):
+        load(tmp_path / "accounts.toml")
