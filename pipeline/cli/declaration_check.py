@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,11 @@ def read_body(vendor: Vendor, endpoint: Endpoint, body: bytes, about: str) -> li
     ]
 
 
+def shown(value: object) -> str:
+    """A value as it is printed: an amount without an exponent, so that zero is not 0E-9."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
 def _rows(reading: RecordReading) -> Iterator[dict[str, Any]]:
     made = {field.column for field in reading.records.fields} | set(reading.records.constants)
     for row in reading.accepted.iter_rows(named=True):
@@ -144,6 +150,7 @@ def _notes(reading: RecordReading) -> Iterator[str]:
         "unknown_field": "nothing reads this key; list it under ignored if that is right",
         "missing_field": "is missing",
         "unreadable_field": "cannot be read and is left out",
+        "unreadable_in_every_row": "cannot be read in any row",
         "rounded_amount": "has more than nine decimals and is rounded",
     }
     for each in reading.drift:

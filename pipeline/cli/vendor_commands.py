@@ -42,7 +42,7 @@ def check(
     ] = None,
 ) -> None:
     """Check a declaration, and show what it reads from a saved answer. No key is needed and nothing is requested."""
-    from pipeline.cli.declaration_check import body_of, declaration, endpoint_of, read_body, summary
+    from pipeline.cli.declaration_check import body_of, declaration, endpoint_of, read_body, shown, summary
     from pipeline.support.printable import printable
 
     vendor = declaration(file)
@@ -57,7 +57,7 @@ def check(
             f"{chosen.name}: {len(reading.rows)} row{'' if len(reading.rows) == 1 else 's'} of {reading.records.kind}"
         )
         for row in reading.rows:
-            print(printable("  " + ", ".join(f"{column} {value}" for column, value in row.items())))
+            print(printable("  " + ", ".join(f"{column} {shown(value)}" for column, value in row.items())))
         for line in reading.problems:
             print(printable(f"  rejected: {line}"))
         for line in reading.notes:

@@ -10,8 +10,8 @@ import pytest
 from pipeline.warehouse.layout import prepare
 
 _TEXT = """\
-title = "Acme"
-base_url = "https://api.acme.example/v1"
+title = "Zenith"
+base_url = "https://api.zenith.example/v1"
 unit = "USD"
 auth = { header = "X-Key" }
 
@@ -30,7 +30,7 @@ fields.balance_amount = { path = "cents", scale = 2 }
         ('unit = "USD"', 'unit = "EUR"', True),
         ('unit = "USD"', 'unit = "USD"\nrounds = true', True),
         ('"cents", scale', '"cents",  scale', False),
-        ('title = "Acme"', 'title = "Acme Cloud"  # as on its invoices', False),
+        ('title = "Zenith"', 'title = "Zenith Cloud"  # as on its invoices', False),
         ('"X-Key"', '"X-Token"', False),
     ],
 )
@@ -38,7 +38,7 @@ def test_what_is_landed_is_read_again_if_a_declaration_reads_it_differently(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, is_read_again: bool
 ) -> None:
     monkeypatch.setenv("DRAWDOWN_VENDORS", str(tmp_path))
-    declaration, warehouse = tmp_path / "acme.toml", tmp_path / "warehouse.duckdb"
+    declaration, warehouse = tmp_path / "zenith.toml", tmp_path / "warehouse.duckdb"
     declaration.write_text(_TEXT, encoding="utf-8")
     with duckdb.connect(warehouse) as connection:
         assert prepare(connection, warehouse) is None

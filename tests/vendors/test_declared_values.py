@@ -6,12 +6,13 @@ import copy
 import json
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.cli.declaration_check import declaration
+from pipeline.cli.declaration_check import declaration, shown
 from pipeline.http._address import check_path
 from pipeline.settings import load
 from pipeline.support.errors import UsageError
@@ -188,3 +189,8 @@ def test_an_accounts_own_keys_are_not_a_vendors(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "accounts.toml").write_text(f'[accounts.a]\nvendor = "acme"\n{own}\n', encoding="utf-8")
     with pytest.raises(UsageError, match=f"vendor: acme declares {key} as its own"):
         load(tmp_path / "accounts.toml")
+
+
+def test_an_amount_of_zero_is_printed_without_an_exponent() -> None:
+    assert shown(Decimal("0E-9")) == "0.000000000"
+    assert shown("a text") == "a text"
