@@ -39,6 +39,9 @@ from pipeline.support.wording import amount, chance, count, percent
 HISTORY_DAYS: Final = 60
 """How far back the fan shows an account's readings."""
 
+_BOLD_WIDTH: Final = 6.5
+"""Width of a character of a bold label, about."""
+
 MARKS: Final = (7, 30)
 """Days at which the runway curve is also described in words."""
 
@@ -166,16 +169,17 @@ def curve(account_id: str, ahead: Iterable[Row], *, issue_date: date, width: int
 
     shapes = [path("below", frame.line(below), dash="2 3")] if below else []
     shapes.append(path("dry", frame.line(dry), ACCENT, "2"))
-    marks = []
+    marks, free_from = [], 0.0
     if len(dry) == 1:
         shapes.append(dots("only", frame, dry, ACCENT))
     for day, share in labelled:
         shapes.append(dots("mark", frame, [(day, share)], ACCENT))
         marks.append(path("day", frame.line([(day, 0.0), (day, 1.0)]), opacity="0.5", dash="1 3"))
         across = float(frame.at((day, 0)).split()[0])
-        # With little room, the second label begins beside its line, so that the two do not overlap.
-        beside = across - 10 if day > MARKS[0] and width < WIDTH else None
         words = f"{int(day)} days: {chance(share)}"
+        # With little room, the second label begins beside its line, and after the first one.
+        beside = max(across - 10, free_from) if day > MARKS[0] and width < WIDTH else None
+        free_from = across + len(words) * _BOLD_WIDTH / 2 + 12
         marks.append(text(beside or across, 64, words, "start" if beside else "middle", bold=True))
     step = next(step for step in (1, 2, 5, 10, 15, 30, 3650) if last / step <= _most(width))
     each = [(float(day), str(day)) for day in range(0, int(last) + 1, step)]
