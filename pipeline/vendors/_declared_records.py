@@ -117,13 +117,24 @@ def _field(column: TableColumn, table: FieldTable, place: Place) -> Field:
         is_required=is_required,
         # What a vendor only sometimes states is no drift.
         is_documented=is_required if table.documented is None else table.documented,
-        choices={word.strip().lower(): _allowed(made, column, place) for word, made in table.choices.items()},
+        choices=_choices(table, column, place),
         otherwise=None if table.otherwise is None else _allowed(table.otherwise, column, place),
         absent=None if table.absent is None else _allowed(table.absent, column, place),
         minor_digits=table.scale,
         compute=None if is_plain else _sum_of(terms) if is_amount else _only_value_of(path),
         expression="" if is_plain and not table.scale else _expression(table),
     )
+
+
+def _choices(table: FieldTable, column: TableColumn, place: Place) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for word, value in table.choices.items():
+        # Words are compared without regard to letter case and surrounding blanks.
+        known = word.strip().lower()
+        if known in made:
+            raise DeclarationError((*place, "choices", word), "is there twice, in another letter case")
+        made[known] = _allowed(value, column, place)
+    return made
 
 
 def _reads(column: TableColumn, table: FieldTable, place: Place) -> Reads:

@@ -97,6 +97,8 @@ def balance(vendor: Vendor, payload: object) -> Any:
          ":11: endpoints.wallet.fields.effective_at_utc.path: only amounts and numbers are added up; give one path"),
         (('"cash"', '"cash"\nfields.effective_at_utc = "-at"'),
          ":11: endpoints.wallet.fields.effective_at_utc.path: only paths of amounts and numbers have a sign or end in ?"),
+        (('"cash"', '"cash"\nfields.unit_code = { path = "u", choices = { usd = "USD", USD = "EUR" } }'),
+         ":11: endpoints.wallet.fields.unit_code.choices.USD: is there twice, in another letter case"),
         (('"cash"', '"cash"\nkind = "movements"'), ":11: endpoints.wallet.kind: must be one of auto_topups, balances, "),
         (('"cash"', '"cash"\nsuccess = { at = "code", is = [] }'), ":11: endpoints.wallet.success.is: "),
         (('"cash"', '"cash"\npages = { rows = "data", newest_first_by = "at" }'),
