@@ -71,6 +71,11 @@ class Affordability:
     order of today arrives before the campaign ends."""
 
 
+_SHARES_OF_RISK: Final = (1.0, 0.5, 0.25, 1e-6)
+"""A plan accepts its risk before the credit, and again after it. If both together exceed the accepted risk, an earlier
+and larger order may not: the last one leaves only what no order can prevent."""
+
+
 def afford(
     paths: Paths,
     campaign: Campaign,
@@ -113,16 +118,18 @@ def afford(
     topup = None
     can_order = not has_auto_topups and quota is None
     if answer == "no" and can_order and issue_date + terms.whole_lead_days * _DAY <= campaign.to_date:
-        topup = plan(
-            spent,
-            balance=balance,
-            terms=replace(terms, cover_days=days),
-            issue_date=issue_date,
-            unit_code=unit_code,
-            scale=scale,
-        )
-        if topup.with_topup_probability <= terms.risk:
-            answer = "after_topup"
+        for share in _SHARES_OF_RISK:
+            topup = plan(
+                spent,
+                balance=balance,
+                terms=replace(terms, cover_days=days, risk=terms.risk * share),
+                issue_date=issue_date,
+                unit_code=unit_code,
+                scale=scale,
+            )
+            if topup.with_topup_probability <= terms.risk:
+                answer = "after_topup"
+                break
     return Affordability(
         answer=answer,
         campaign=campaign,
