@@ -33,7 +33,7 @@ from pipeline.settings.values import (
 )
 from pipeline.support.errors import unknown
 from pipeline.support.secret import Secret, read_secret
-from pipeline.vendors import discover
+from pipeline.vendors import declared_folder, discover
 from pipeline.vendors._port import Vendor
 
 DEFAULT_HISTORY_DAYS: Final = 400
@@ -140,7 +140,8 @@ class AccountSettings(OwnerSettings):
         name = table.get("vendor")
         if not isinstance(name, str) or name not in vendors:
             wrong = "is missing" if name is None else unknown("vendor")
-            raise mistake(f"vendor: {wrong}; known vendors: {', '.join(vendors)}")
+            known = ", ".join(vendors)
+            raise mistake(f"vendor: {wrong}; known vendors: {known}; another can be declared in {declared_folder()}")
         vendor = vendors[name]
         if taken := taken_keys(vendor):
             raise mistake(

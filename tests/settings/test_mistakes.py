@@ -4,12 +4,12 @@ import pytest
 
 from pipeline.schema.severities import ALERT_RULES
 from pipeline.support.errors import unknown
-from pipeline.vendors import discover
+from pipeline.vendors import declared_folder, discover
 from pipeline.vendors._port import Vendor
 from tests.settings.conftest import Line
 from tests.settings.texts import CANARY, VARIABLE, account
 
-VENDORS = ", ".join(discover())
+VENDORS = f"{', '.join(discover())}; another can be declared in {declared_folder()}"
 TOP = f"{unknown('key')}; known keys: monthly_budget_amount, monthly_budget_unit, monthly_budgets, reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [fx], [alerts], [teams.NAME], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
