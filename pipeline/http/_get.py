@@ -234,15 +234,19 @@ class Get:
         else:
             exchange.outcome = HttpOutcome.ok
         finally:
-            exchange.body, exchange.is_redacted = self._redacted(received.getvalue())
+            self._keep(exchange, received.getvalue())
         if not self._judge_status(exchange) and exchange.outcome is HttpOutcome.ok and caller.reads_json:
             self._decode(exchange)
         return exchange
 
-    def _redacted(self, body: bytes) -> tuple[bytes, bool]:
-        known, had_secrets = self._caller.redactor.body(body)
-        rest, had_places = redact_places(known, self._caller.redacted)
-        return rest, had_secrets or had_places
+    def _keep(self, exchange: _Exchange, body: bytes) -> None:
+        """Keep a body without secrets, and without the places to redact, which may be all of it."""
+        caller, status_code = self._caller, exchange.status_code
+        known, had_secrets = caller.redactor.body(body)
+        if status_code is not None:
+            exchange.refusal = next((each for each in caller.refusals if each.matches(status_code, known)), None)
+        exchange.body, had_places = redact_places(known, caller.redacted)
+        exchange.is_redacted = had_secrets or had_places
 
     def _judge_status(self, exchange: _Exchange) -> bool:
         """Judge by the status alone, whether the body was complete or not; returns False if the body decides."""
@@ -255,8 +259,6 @@ class Get:
             exchange.outcome = HttpOutcome.server_error
         else:
             exchange.outcome = _OUTCOMES.get(status_code, HttpOutcome.client_error)
-        refusals = (each for each in self._caller.refusals if each.matches(status_code, exchange.body))
-        exchange.refusal = next(refusals, None)
         if exchange.refusal is not None:
             exchange.outcome = exchange.refusal.outcome or exchange.outcome
         exchange.detail = ""

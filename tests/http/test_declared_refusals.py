@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.http import HttpOutcome, Refusal
+from pipeline.support.json_paths import JsonPath
 from tests.http.conftest import CANARY, QUICK, VARIABLE, Lab
 from tests.http.fault_server import FaultServer, drip, reply
 
@@ -65,3 +66,11 @@ def test_only_an_answer_that_is_not_retried_can_be_declared(status: int) -> None
 def test_a_remedy_has_no_other_braces_than_the_names_of_settings(remedy: str) -> None:
     with pytest.raises(ValueError, match=r"only \{variables\} and \{setting\} may be in braces"):
         Refusal(status_code=401, remedy=remedy)
+
+
+def test_a_refusal_is_known_by_a_body_of_which_nothing_may_be_kept(lab: Lab) -> None:
+    with FaultServer(reply(400, b"not JSON: Inactive client_id")) as server:
+        answer = lab.get(server, refusals=DECLARED, redacted=[JsonPath.parse("key")])
+    assert answer.outcome == "forbidden"
+    assert answer.reason.endswith(f"have {VARIABLE} enabled")
+    assert answer.body == b"[redacted: 28 bytes that are not JSON]"
