@@ -32,11 +32,12 @@ def _run(
     *,
     check: str = "@echo checked",
     duckdb2: str = PASSED,
+    clients: str = PASSED,
     test: str = PASSED,
     rest: str = PASSED,
     **environment: str,
 ) -> tuple[int, list[str]]:
-    targets = {"check": check, "test-duckdb2": duckdb2, "test": test, "test-rest": rest}
+    targets = {"check": check, "test-duckdb2": duckdb2, "test-clients": clients, "test": test, "test-rest": rest}
     rules = "".join(f"{target}:\n\t{command}\n" for target, command in targets.items())
     (project / "Makefile").write_text(f".PHONY: {' '.join(targets)}\n{rules}", encoding="utf-8")
     done = subprocess.run(
@@ -60,6 +61,7 @@ def test_its_last_line_is_that_of_one_pytest_over_all_tests_and_it_needs_no_home
     assert [step.partition(" TESTS=")[0] for step in steps] == [
         "== make --no-print-directory check",
         "== make --no-print-directory test-duckdb2",
+        "== make --no-print-directory test-clients",
         "== make test",
         "== make test-rest",
     ]
@@ -71,6 +73,7 @@ def test_its_last_line_is_that_of_one_pytest_over_all_tests_and_it_needs_no_home
     [
         ({"check": "exit 1"}, TWICE_PASSED),
         ({"duckdb2": FAILED}, TWICE_PASSED),
+        ({"clients": FAILED}, TWICE_PASSED),
         ({"test": FAILED}, "2 failed, 22 passed, 1 skipped, 1 error in 6.42s"),
         ({"rest": FAILED}, "2 failed, 22 passed, 1 skipped, 1 error in 6.42s"),
         ({"test": FAILED, "rest": FAILED}, "4 failed, 20 passed, 2 errors in 6.42s"),
