@@ -83,7 +83,7 @@ class BodyReading:
 def endpoint_of(vendor: Vendor, name: str | None) -> Endpoint:
     """The endpoint of that name, or else the one with the balance. Raises UsageError for an unknown name."""
     if name is None:
-        return next(each for each in vendor.endpoints if any(one.kind == "balances" for one in each.records))
+        return vendor.balance_endpoint
     try:
         return vendor.endpoint(name)
     except KeyError:

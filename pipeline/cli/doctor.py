@@ -21,7 +21,7 @@ from pipeline.settings import Settings, load
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
 from pipeline.vendors import discover
-from pipeline.vendors._port import Endpoint, Vendor, addressed
+from pipeline.vendors._port import addressed
 
 _DISK_BYTES: Final = 1024**3
 _PATIENCE: Final = Patience(deadline_seconds=20, attempts=2)
@@ -43,7 +43,7 @@ def examine(home: Home, *, is_delivering: bool = False) -> list[CheckResult]:
         findings += deliveries(settings)
     findings += same_accounts(settings, home)
     calls: list[Call] = []
-    wanted = {(vendor.name, _endpoint(vendor).name) for vendor in discover().values()}
+    wanted = {(vendor.name, vendor.balance_endpoint.name) for vendor in discover().values()}
     for account in settings.accounts.values():
         try:
             calls += calls_for([account], wanted)
@@ -68,14 +68,6 @@ def _rates(settings: Settings, home: Home) -> CheckResult:
     if is_outdated(known, today):
         return CheckResult("warn", ABOUT, f"{words}: {remedy(settings.fx)}")
     return CheckResult("ok", ABOUT, words)
-
-
-def _endpoint(vendor: Vendor) -> Endpoint:
-    """Endpoint with the balance, which takes one request; for a vendor without one, its first endpoint."""
-    for endpoint in vendor.endpoints:
-        if any(records.kind == "balances" for records in endpoint.records):
-            return endpoint
-    return vendor.endpoints[0]
 
 
 async def _ask(settings: Settings, home: Home, calls: list[Call]) -> list[CheckResult]:

@@ -44,6 +44,7 @@ def check(
     """Check a declaration, and show what it reads from a saved answer. No key is needed and nothing is requested."""
     from pipeline.cli.declaration_check import body_of, declaration, endpoint_of, read_body, shown, summary
     from pipeline.support.printable import printable
+    from pipeline.support.wording import count
 
     vendor = declaration(file)
     if body is None:
@@ -53,9 +54,7 @@ def check(
     chosen = endpoint_of(vendor, endpoint)
     is_good = True
     for reading in read_body(vendor, chosen, body_of(body), str(body)):
-        print(
-            f"{chosen.name}: {len(reading.rows)} row{'' if len(reading.rows) == 1 else 's'} of {reading.records.kind}"
-        )
+        print(f"{chosen.name}: {count(len(reading.rows), 'row')} of {reading.records.kind}")
         for row in reading.rows:
             print(printable("  " + ", ".join(f"{column} {shown(value)}" for column, value in row.items())))
         for line in reading.problems:

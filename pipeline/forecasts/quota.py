@@ -84,7 +84,7 @@ def simulate(paths: Paths, *, balance: Decimal, quota: Quota, threshold: Decimal
     count, days = paths.amounts.shape
     first = paths.as_of + _DAY
     # (paths, days + 1): spend before each day.
-    sums = np.concatenate([np.zeros((count, 1)), np.cumsum(paths.amounts, axis=1)], axis=1)
+    sums = np.concatenate([np.zeros((count, 1)), paths.sums().T], axis=1)
     places = [(0, 0.0), *(_place(at, first) for at in quota.resets(_midnight(first + days * _DAY))), (days, 0.0)]
     places = [(max(day, 0), share if day >= 0 else 0.0) for day, share in places]
     dry = np.zeros((count, days), dtype=bool)

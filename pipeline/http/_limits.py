@@ -15,6 +15,8 @@ from pyrate_limiter import InMemoryBucket, Rate, RateItem, SQLiteBucket
 from pyrate_limiter.buckets.sqlite_bucket import Queries
 from pyrate_limiter.utils import validate_rate_list
 
+from pipeline.support.wording import count
+
 _LOG = logging.getLogger(__name__)
 
 # Another process holds the file for about a millisecond, so this rarely happens twice.
@@ -54,7 +56,7 @@ class RateLimit:
 
     def __str__(self) -> str:
         (first, seconds), *rest = self.windows
-        words = [f"{first:,} request{'' if first == 1 else 's'} in {seconds:,g} s"]
+        words = [f"{count(first, 'request')} in {seconds:,g} s"]
         words += [f"{requests:,} in {seconds:,g} s" for requests, seconds in rest]
         return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 

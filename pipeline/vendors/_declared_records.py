@@ -219,9 +219,9 @@ def _only_value_of(path: JsonPath) -> Callable[[Mapping[str, object]], object]:
 
 def _first_keys(paths: tuple[str, ...]) -> Iterator[str]:
     for text in paths:
-        first = JsonPath.parse(text.lstrip("+-").removesuffix("?").strip()).first_key
-        if first:
-            yield first
+        _, path, _ = _term(text, (), is_amount=True)
+        if path.first_key:
+            yield path.first_key
 
 
 def _expression(table: FieldTable) -> str:

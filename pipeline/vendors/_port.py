@@ -314,6 +314,12 @@ class Vendor:
         raise KeyError(name)
 
     @property
+    def balance_endpoint(self) -> Endpoint:
+        """The endpoint with the balance; for a vendor without one, its first endpoint."""
+        stating = (each for each in self.endpoints if any(records.kind == "balances" for records in each.records))
+        return next(stating, self.endpoints[0])
+
+    @property
     def secret_settings(self) -> tuple[str, ...]:
         """accounts.toml keys that name variables with secrets, each once."""
         return tuple(dict.fromkeys(setting for each in self.auth for setting in each.secret_settings))

@@ -58,7 +58,11 @@ def test_a_campaign_is_affordable_after_a_top_up_or_not_at_all() -> None:
     assert later.topup.with_topup_probability <= 0.05 < later.with_probability
     assert later.topup.order_by_date is not None
     assert later.topup.order_by_date + timedelta(days=3) < TODAY + timedelta(days=16)
-    assert _judge("5000", last=3).answer == "no"
+    never = _judge("5000", last=3)
+    assert never.answer == "no"
+    # The plan that is not enough is the one of the accepted risk.
+    assert never.topup is not None
+    assert never.topup.topup_risk_probability == 0.05
     # What is ordered today arrives after its end.
     assert _judge("5000", last=2, lead=5).topup is None
 

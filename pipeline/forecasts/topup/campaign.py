@@ -119,7 +119,7 @@ def afford(
     can_order = not has_auto_topups and quota is None
     if answer == "no" and can_order and issue_date + terms.whole_lead_days * _DAY <= campaign.to_date:
         for share in _SHARES_OF_RISK:
-            topup = plan(
+            planned = plan(
                 spent,
                 balance=balance,
                 terms=replace(terms, cover_days=days, risk=terms.risk * share),
@@ -127,8 +127,10 @@ def afford(
                 unit_code=unit_code,
                 scale=scale,
             )
-            if topup.with_topup_probability <= terms.risk:
-                answer = "after_topup"
+            # If none is enough, the answer shows the plan of the accepted risk.
+            topup = topup or planned
+            if planned.with_topup_probability <= terms.risk:
+                answer, topup = "after_topup", planned
                 break
     return Affordability(
         answer=answer,
