@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
-import duckdb
 
 from pipeline.models.checks import Check, checks_of
 from pipeline.models.quarantine import Findings
-from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
 from pipeline.support.dagster_steps import asset_key, described
 
@@ -37,9 +35,8 @@ def unique_keys_spec(table: Table) -> dg.AssetCheckSpec:
     )
 
 
-def unique_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> dg.AssetCheckResult:
-    """Count the keys that occur more than once."""
-    duplicates = connection.sql(duplicate_keys(table)).fetchall()[0][0]
+def unique_keys(table: Table, duplicates: int) -> dg.AssetCheckResult:
+    """Result of the unique-key check, from the number of keys that occur more than once."""
     return dg.AssetCheckResult(
         check_name=UNIQUE_KEYS,
         asset_key=asset_key(table.full_name),
@@ -49,19 +46,17 @@ def unique_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> dg.Asset
     )
 
 
-def warnings(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[dg.AssetCheckResult]:
-    """Run the warnings of `checks.sql`: one line for each row, and the accounts that they name."""
-    for check in checks_of(table):
-        if not check.is_blocking:
-            found = check.find(connection)
-            yield dg.AssetCheckResult(
-                check_name=check.name,
-                asset_key=asset_key(table.full_name),
-                passed=not found,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=described(f"{account_id}: {message}" for account_id, message in found),
-                metadata={"accounts": list(dict.fromkeys(account_id for account_id, _ in found))},
-            )
+def warnings(table: Table, found: Mapping[str, list[tuple[str | None, str]]]) -> Iterator[dg.AssetCheckResult]:
+    """Results of the warnings of `checks.sql`, from what each found: one line a row, and the accounts they name."""
+    for name, rows in found.items():
+        yield dg.AssetCheckResult(
+            check_name=name,
+            asset_key=asset_key(table.full_name),
+            passed=not rows,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=described(f"{account_id}: {message}" for account_id, message in rows),
+            metadata={"accounts": list(dict.fromkeys(account_id for account_id, _ in rows))},
+        )
 
 
 def blocking_result(table: Table, check: Check, found: Findings) -> dg.AssetCheckResult:

@@ -75,3 +75,8 @@ def parse(text: str, where: str) -> tuple[Check, ...]:
             raise DrawdownError(f"{where}: two checks are called {name}: rename one")
         found.append(Check(name, doc, severity == "fail", select, reads_of(select, f"{where}: {name}")))
     return tuple(found)
+
+
+def warned(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, list[tuple[str | None, str]]]:
+    """What the warnings of a table find, by name: accounts, each with the problem."""
+    return {check.name: check.find(connection) for check in checks_of(table) if not check.is_blocking}

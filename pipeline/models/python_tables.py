@@ -10,6 +10,7 @@ import duckdb
 
 from pipeline.models.asset_checks import check_specs, unique_keys, unique_keys_spec, warnings
 from pipeline.models.asset_metadata import table_metadata
+from pipeline.models.table_state import TableState, table_state
 from pipeline.schema.tables import Table
 from pipeline.support.dagster_steps import OWNERS, asset_key
 
@@ -40,10 +41,15 @@ def materialized(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     metadata: Mapping[str, Any] | None = None,
+    state: TableState | None = None,
 ) -> dg.MaterializeResult[None]:
-    """Result of a table: its columns and rows, further `metadata`, and the results of its checks."""
+    """Result of a table: its columns and rows, further `metadata`, and the results of its checks.
+
+    `state` is what these find; None to run them.
+    """
+    state = table_state(connection, table) if state is None else state
     return dg.MaterializeResult(
         asset_key=asset_key(table.full_name),
         metadata={**table_metadata(context, connection, table.full_name), **(metadata or {})},
-        check_results=[unique_keys(connection, table), *warnings(connection, table)],
+        check_results=[unique_keys(table, state.duplicate_keys), *warnings(table, state.warned)],
     )

@@ -105,7 +105,7 @@ def _materialized(context: dg.AssetExecutionContext, warehouse: Warehouse, model
         check_results=[
             _has_valid_rows(table, done),
             *(blocking_result(table, check, done.findings[check.name]) for check in model.blocking_checks),
-            *warnings(connection, table),
+            *warnings(table, done.warned),
         ],
     )
 

@@ -35,6 +35,8 @@ TABLE_FILE: Final = "table.yaml"
 MODEL_FILE: Final = "model.sql"
 CHECKS_FILE: Final = "checks.sql"
 
+Partition = Literal["account", "fleet"]
+
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
@@ -107,6 +109,9 @@ class Table:
     SELECT is the source of this."""
     is_bookkeeping: bool = False
     """Whether it is the warehouse's own bookkeeping, and no Dagster asset."""
+    partition: Partition = "account"
+    """`account`: an account's rows depend on no other account, so that accounts can be computed apart, in shards.
+    `fleet`: the rows need all accounts."""
     per_build: str | None = None
     """Why its rows say nothing about accounts and differ between builds: checksums exclude it."""
     after_all: bool = False
@@ -173,6 +178,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     owes_all: bool = False
     made_from: list[str] = []
     is_bookkeeping: bool = False
+    partition: Partition = "account"
     per_build: str | None = None
     after_all: bool = False
     freshness: Literal["hourly"] | None = None
@@ -252,6 +258,7 @@ def _table(folder: Path, columns: Mapping[str, Column]) -> tuple[bool, Table]:
         owes_all=read.owes_all,
         made_from=tuple(read.made_from),
         is_bookkeeping=read.is_bookkeeping,
+        partition=read.partition,
         per_build=read.per_build,
         after_all=read.after_all,
         freshness=read.freshness,

@@ -1,27 +1,20 @@
 """Assets of the layer `staging`: all record tables, quarantine and bookkeeping, loaded in one transaction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 
 from pipeline.landing.landing_assets import landing_key
-from pipeline.models import quarantine
 from pipeline.models.asset_metadata import table_metadata
 from pipeline.models.discovery import discover as discover_models
-from pipeline.models.lineage import record_lineage
-from pipeline.schema.tables import RECORDS, Table, of_layer, vendor_table
-from pipeline.staging.accounting import Recount, kind_of, recount
-from pipeline.staging.load import load
-from pipeline.staging.readable import Found, look
+from pipeline.schema.tables import RECORDS, of_layer, vendor_table
+from pipeline.staging.accounting import Recount, kind_of
+from pipeline.staging.readable import Found
+from pipeline.staging.refresh_staging import VENDOR_TABLES, refresh_staging
 from pipeline.support.dagster_steps import OWNERS, asset_key, described, note, readable_failures, say
 from pipeline.vendors import discover
 from pipeline.warehouse.writer import Warehouse
 
-_VENDOR_TABLES: dict[str, tuple[str, Table]] = {
-    table.full_name: (vendor.name, table)
-    for vendor in discover().values()
-    for table in (vendor_table(vendor.name, kind) for kind in vendor.kinds)
-}
 _LANDED = [landing_key(vendor.name, endpoint.name) for vendor in discover().values() for endpoint in vendor.endpoints]
 
 _SHARED = tuple(table for table in of_layer("staging") if table.made_from and not table.is_bookkeeping)
@@ -65,7 +58,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
             owners=OWNERS,
         )
     for kind, record in RECORDS.items():
-        deps = [asset_key(name) for name, (vendor, table) in _VENDOR_TABLES.items() if kind_of(vendor, table) == kind]
+        deps = [asset_key(name) for name, (vendor, table) in VENDOR_TABLES.items() if kind_of(vendor, table) == kind]
         yield _view_spec(kind, f"{record.doc} All vendors' rows side by side.", deps)
     for model in discover_models().values():
         if model.table.layer == "staging":
@@ -87,7 +80,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
                 description="received = accepted + rejected for every answer, every row comes from an answer with "
                 "accepted rows, and no key occurs more than once.",
             )
-            for name in _VENDOR_TABLES
+            for name in VENDOR_TABLES
         ),
         *(
             dg.AssetCheckSpec(
@@ -96,7 +89,7 @@ def _specs() -> Iterator[dg.AssetSpec]:
                 description="Every account's newest answers gave rows that could be read, the newest reading of a file "
                 "among them.",
             )
-            for name in _VENDOR_TABLES
+            for name in VENDOR_TABLES
         ),
     ],
 )
@@ -105,10 +98,9 @@ def staging(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Load every answer that landing has and the warehouse lacks."""
     with readable_failures():
-        with warehouse.transaction() as connection:
-            report = load(connection, warehouse.home.landing, warehouse.known_at)
-            record_lineage(connection)
+        result = refresh_staging(warehouse)
         connection = warehouse.connection
+    report = result.report
     done = (
         f"staging: {report.fetches} new fetches, {report.failed_fetches} of them failures; "
         f"{report.received} rows received = {report.accepted} accepted + {report.rejected} rejected"
@@ -123,24 +115,17 @@ def staging(
         )
         note(context, late, is_warning=True)
         say(late)
-    recounts = recount(connection, _VENDOR_TABLES)
-    _quarantine(warehouse, recounts)
-    found = look(connection, _VENDOR_TABLES, warehouse.home.landing)
     for spec in _specs():
         full_name = ".".join(spec.key.path)
         metadata = table_metadata(context, connection, full_name)
         checks = []
-        if full_name in _VENDOR_TABLES:
+        if full_name in VENDOR_TABLES:
             metadata["accepted_rows"] = report.accepted_by_table.get(full_name, 0)
-            checks = [is_accounted_for(full_name, recounts[full_name]), is_readable(full_name, found[full_name])]
+            checks = [
+                is_accounted_for(full_name, result.recounts[full_name]),
+                is_readable(full_name, result.found[full_name]),
+            ]
         yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata, check_results=checks)
-
-
-def _quarantine(warehouse: Warehouse, recounts: Mapping[str, Recount]) -> None:
-    """Quarantine accounts whose rows do not add up, so that the others can be published."""
-    with warehouse.transaction() as connection:
-        for name, found in recounts.items():
-            quarantine.record(connection, name, found.broken)
 
 
 def is_accounted_for(name: str, found: Recount) -> dg.AssetCheckResult:

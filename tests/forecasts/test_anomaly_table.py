@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.forecasts.anomaly_table import rebuild_anomalies
 from pipeline.models.asset_checks import warnings
+from pipeline.models.checks import warned
 from pipeline.schema.tables import ALL
 from tests.sql.rows import insert
 from tests.staging.landed import Workshop
@@ -188,7 +189,7 @@ def test_an_anomaly_of_the_last_seven_days_is_warned_of_by_name(
     _issue_each_day(workshop)
     _spend(workshop, {day: "1000"})
     assert len(_found(workshop)) == 1
-    [check] = warnings(workshop.connection, ALL["forecasts.anomalies"])
+    [check] = warnings(ALL["forecasts.anomalies"], warned(workshop.connection, ALL["forecasts.anomalies"]))
     assert (check.passed, check.severity) == (not is_recent, dg.AssetCheckSeverity.WARN)
     assert ("main: spike: 1,000.00 EUR was spent" in (check.description or "")) == is_recent
     assert check.metadata["accounts"].value == (["main"] if is_recent else [])

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from pipeline.models.asset_checks import warnings
+from pipeline.models.checks import warned
 from pipeline.schema.tables import ALL
 from tests.sql.rows import insert
 from tests.staging.landed import Workshop
@@ -49,7 +50,7 @@ def test_each_balance_that_is_not_converted_is_named_with_the_reason(workshop: W
         "core.conversion_rates",
         [{"unit_code": "JPY", "conversion_date": "2026-03-18", "eur_rate": "180", "fx_source": "ecb"}],
     )
-    check, _ = warnings(workshop.connection, ALL["marts.fleet_status"])
+    check, _ = warnings(ALL["marts.fleet_status"], warned(workshop.connection, ALL["marts.fleet_status"]))
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (check.description or "").splitlines() == [
         "b: its unit is unknown",
@@ -66,7 +67,7 @@ def test_the_check_passes_if_everything_is_converted(workshop: Workshop) -> None
         "marts.account_status",
         [_READ | {"reporting_balance_amount": "10", "fx_source": "same_unit"}],
     )
-    checks = warnings(workshop.connection, ALL["marts.fleet_status"])
+    checks = warnings(ALL["marts.fleet_status"], warned(workshop.connection, ALL["marts.fleet_status"]))
     assert [(check.passed, check.description) for check in checks] == [(True, None)] * 2
 
 
@@ -80,7 +81,7 @@ def test_each_balance_that_is_converted_at_an_old_rate_is_named_with_its_day(wor
             converted | {"account_id": "b", "fx_rate_date": "2026-03-17"},
         ],
     )
-    _, check = warnings(workshop.connection, ALL["marts.fleet_status"])
+    _, check = warnings(ALL["marts.fleet_status"], warned(workshop.connection, ALL["marts.fleet_status"]))
     assert (check.check_name, check.passed) == ("has_current_rates", False)
     assert check.description == (
         "a: converted at a rate of 2026-03-10, more than 7 days before the balance of 2026-03-18"
