@@ -95,7 +95,11 @@ OnPaths = Callable[[Paths], None]
 
 
 def forecast_accounts(
-    inputs: Inputs, on_failure: OnFailure | None = None, on_paths: OnPaths | None = None
+    inputs: Inputs,
+    pool: pl.DataFrame | None = None,
+    *,
+    on_failure: OnFailure | None = None,
+    on_paths: OnPaths | None = None,
 ) -> pl.DataFrame:
     """Forecast every account that has a usable balance. Returns one row an account and day ahead, as _SCHEMA.
 
@@ -105,15 +109,18 @@ def forecast_accounts(
     and PLAN_COLUMNS.
     Accounts that the engine cannot forecast have no rows. Neither has an account whose own numbers make the forecast
     fail: `on_failure` is called with it and the others are forecast; without `on_failure` the exception is raised.
-    `on_paths` is called with each account's sample paths as they are drawn.
+    `on_paths` is called with each account's sample paths as they are drawn. `pool` is what accounts learn from each other
+    (`learn_pool`), if it is not to be learned from these.
     """
-    frames = list(_by_balance_date(inputs, on_failure, on_paths))
+    frames = list(_by_balance_date(inputs, pool, on_failure, on_paths))
     return pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA | _PLANNED)
 
 
-def _by_balance_date(inputs: Inputs, on_failure: OnFailure | None, on_paths: OnPaths | None) -> Iterator[pl.DataFrame]:
+def _by_balance_date(
+    inputs: Inputs, pool: pl.DataFrame | None, on_failure: OnFailure | None, on_paths: OnPaths | None
+) -> Iterator[pl.DataFrame]:
     # The accounts learn from each other once, from everything known today.
-    pool = learn_pool(inputs.spend, inputs.as_of)
+    pool = learn_pool(inputs.spend, inputs.as_of) if pool is None else pool
     for (observed,), balances in sorted(inputs.balances.group_by("observed_date"), key=lambda group: str(group[0])):
         assert isinstance(observed, date)  # noqa: S101 - a DATE column
         if _is_recent(inputs, observed):

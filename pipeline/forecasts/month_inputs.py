@@ -148,10 +148,25 @@ class RunningMonth:
 def read_running_month(connection: duckdb.DuckDBPyConnection, today: date) -> RunningMonth:
     """Read the month of a day, up to this day."""
     values: dict[str, Any] = {"today": today, "first": today.replace(day=1)}
-    budgets = connection.execute(_BUDGETS, {"first": values["first"]}).fetchall()
     return RunningMonth(
         today=today,
         accounts=connection.sql(_ACCOUNTS, params=values).pl(),
         days=connection.sql(_DAYS, params=values).pl(),
-        budgets={(scope, scope_id): Budget(amount, unit) for scope, scope_id, amount, unit in budgets},
+        budgets=_budgets(connection, today),
     )
+
+
+def budgets_of_month(connection: duckdb.DuckDBPyConnection, today: date) -> RunningMonth:
+    """The month of a day with its budgets and without accounts, to add up outlooks of accounts."""
+    values: dict[str, Any] = {"today": today, "first": today.replace(day=1)}
+    return RunningMonth(
+        today=today,
+        accounts=connection.sql(f"SELECT * FROM ({_ACCOUNTS}) LIMIT 0", params=values).pl(),
+        days=connection.sql(f"SELECT * FROM ({_DAYS}) LIMIT 0", params=values).pl(),
+        budgets=_budgets(connection, today),
+    )
+
+
+def _budgets(connection: duckdb.DuckDBPyConnection, today: date) -> dict[tuple[str, str], Budget]:
+    rows = connection.execute(_BUDGETS, {"first": today.replace(day=1)}).fetchall()
+    return {(scope, scope_id): Budget(amount, unit) for scope, scope_id, amount, unit in rows}

@@ -34,6 +34,15 @@ def issue_months(
         land_parquet(home, clock, run_id, MONTH_OUTLOOKS, fresh.select(*SCHEMA))
 
 
+def store_months(connection: duckdb.DuckDBPyConnection, outlooks: pl.DataFrame | None) -> None:
+    """Replace `forecasts.current_month_outlook` by `MonthOutlooks.frame`. Run inside a transaction."""
+    connection.execute("DELETE FROM forecasts.current_month_outlook")
+    if outlooks is not None:
+        connection.register("incoming", outlooks)
+        connection.execute("INSERT INTO forecasts.current_month_outlook BY NAME SELECT * FROM incoming")
+        connection.unregister("incoming")
+
+
 def replay_months(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:
     """Load every landed issue up to `known_at` that is not in forecasts.month_outlook; the first of a day counts.
 

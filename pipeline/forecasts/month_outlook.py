@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pipeline.forecasts.engine import Paths
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.scoring import quantiles_of
+from pipeline.forecasts.exact_sums import ExactSum
 from pipeline.forecasts.month_inputs import Budget, RunningMonth
 from pipeline.schema.scopes import FLEET_ID, NO_TEAM
 from pipeline.schema.units import MONEY_PRECISION, MONEY_SCALE
@@ -78,16 +79,32 @@ class _Total:
 
 @dataclass(slots=True)
 class _Group:
-    """A team or the fleet."""
+    """A team or the fleet, in the reporting currency."""
 
-    total: _Total
-    other: Decimal = Decimal(0)
-    """Spent in units that its accounts are no longer held in."""
+    unit_code: str
+    spent: Decimal = Decimal(0)
+    known: ExactSum = field(default_factory=ExactSum)
+    """(days,): spend of the complete days."""
+    paths: ExactSum = field(default_factory=ExactSum)
+    """(paths, days): drawn spend of the open days of the accounts that are forecast."""
     accounts: int = 0
     forecast: int = 0
     converted: int = 0
     open_days: int = 0
     missing_days: int = 0
+
+    def total(self, length: int) -> _Total:
+        """The month of the group, of `length` days."""
+        known = np.zeros(length) if self.known.is_empty else self.known.total()
+        return _Total(self.spent, known, None if self.paths.is_empty else self.paths.total())
+
+    def merge(self, other: _Group) -> None:
+        """Add other accounts of the group."""
+        self.spent = _sum(self.spent, other.spent)
+        self.known.merge(other.known)
+        self.paths.merge(other.paths)
+        for name in ("accounts", "forecast", "converted", "open_days", "missing_days"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +171,7 @@ class MonthOutlooks:
         if not fact["is_counted"]:
             return []
         keys = (("team", fact["team"] or NO_TEAM), ("fleet", FLEET_ID))
-        return [self._groups.setdefault(key, _Group(_Total(Decimal(0), np.zeros(self._length)))) for key in keys]
+        return [self._groups.setdefault(key, _Group(fact["reporting_unit_code"])) for key in keys]
 
     def _join(self, group: _Group, fact: Mapping[str, Any], is_open: NDArray[np.bool_], missing: int) -> None:
         """Add what has been spent. Accounts that cannot be converted are counted only."""
@@ -165,9 +182,10 @@ class MonthOutlooks:
         if spent is None:
             return
         group.converted += 1
-        group.total.spent = _sum(group.total.spent, spent, fact["other_reporting_amount"])
-        group.total.known += self._known_days(fact["account_id"], self._days.reporting)
-        group.total.known[0] += float(fact["other_reporting_amount"])
+        group.spent = _sum(group.spent, spent, fact["other_reporting_amount"])
+        known = self._known_days(fact["account_id"], self._days.reporting)
+        known[0] += float(fact["other_reporting_amount"])
+        group.known.add(known)
 
     def _reporting_spent(self, fact: Mapping[str, Any]) -> Decimal | None:
         if fact["is_unspent"] and fact["rate"] is not None:
@@ -218,8 +236,13 @@ class MonthOutlooks:
         for group in self._groups_of(fact):
             if self._reporting_spent(fact) is not None and fact["rate"] is not None:
                 group.forecast += 1
-                more = drawn * fact["rate"]
-                group.total.paths = more if group.total.paths is None else group.total.paths + more
+                group.paths.add(drawn * fact["rate"])
+
+    def merge(self, other: MonthOutlooks) -> None:
+        """Add what was collected of other accounts, of the same month."""
+        self._rows |= other._rows
+        for key, group in other._groups.items():
+            self._groups.setdefault(key, _Group(group.unit_code)).merge(group)
 
     def frame(self) -> pl.DataFrame:
         """Return the rows, as SCHEMA with budget_fx_rate_date, by scope and scope_id."""
@@ -261,10 +284,10 @@ class MonthOutlooks:
 
     def _group_rows(self) -> Iterator[dict[str, Any]]:
         for (scope, scope_id), group in self._groups.items():
-            unit = str(self.month.accounts["reporting_unit_code"][0])
-            row = self._row(scope, scope_id, group.total, unit, unit)
+            unit, total = group.unit_code, group.total(self._length)
+            row = self._row(scope, scope_id, total, unit, unit)
             row |= {
-                "reporting_spent_amount": group.total.spent,
+                "reporting_spent_amount": total.spent,
                 "reporting_total_p50_amount": row["total_p50_amount"],
                 "open_day_count": group.open_days,
                 "missing_day_count": group.missing_days,
@@ -274,7 +297,7 @@ class MonthOutlooks:
             }
             budget = self.month.budgets.get((scope, scope_id))
             if budget is not None and budget.unit_code == unit:
-                row |= self._against(group.total, budget)
+                row |= self._against(total, budget)
             yield row
 
     def _row(self, scope: str, scope_id: str, total: _Total, unit: str, reporting: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pipeline.forecasts.backtest_tables import replay_backtest
 from pipeline.forecasts.forecast_inputs import build_date, read_inputs
 from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
 from pipeline.forecasts.month_inputs import read_running_month
-from pipeline.forecasts.month_issues import issue_months, replay_months
+from pipeline.forecasts.month_issues import issue_months, replay_months, store_months
 from pipeline.forecasts.month_outlook import MonthOutlooks
 from pipeline.forecasts.spend_headroom import SpendHeadroom, read_accounts
 from pipeline.models import quarantine
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pipeline.forecasts.engine import Paths
 
 _ANOMALIES: Final = ALL["forecasts.anomalies"]
-_MONTH: Final = ALL["forecasts.current_month_outlook"]
 _HEADROOM: Final = ALL["forecasts.current_spend_headroom"]
 _CURRENT: Final = tuple(ALL[f"forecasts.current_{name}"] for name in ("runway", "topup_plan"))
 
@@ -41,10 +40,23 @@ class ForecastsResult:
     """Accounts for which today's issue was landed."""
     account_forecasts: pl.DataFrame | None
     """As `forecast_accounts` returns; None where there is no run yet."""
+    outlooks: MonthOutlooks | None
+    """The running month of these accounts; None where there is no run yet."""
 
 
-def refresh_forecasts(warehouse: Warehouse, home: Home, clock: Clock, run_id: str) -> ForecastsResult:
+def refresh_forecasts(
+    warehouse: Warehouse,
+    home: Home,
+    clock: Clock,
+    run_id: str,
+    *,
+    pool: pl.DataFrame | None = None,
+    is_part: bool = False,
+) -> ForecastsResult:
     """Forecast every account, land today's issue of those that have none yet, and load what is landed.
+
+    - `pool`: what accounts learned from each other; None to learn it from these.
+    - `is_part`: these are not all accounts, so months are left to whoever adds up `ForecastsResult.outlooks`.
 
     Then compare actual spend with what was issued, and load the newest backtest. Accounts whose forecast fails are
     quarantined. Raises duckdb.Error, and OSError or ValueError for a damaged landing file.
@@ -54,11 +66,12 @@ def refresh_forecasts(warehouse: Warehouse, home: Home, clock: Clock, run_id: st
     issued = 0
     with warehouse.transaction():
         replay(connection, home.landing, warehouse.known_at)
-        replay_months(connection, home.landing, warehouse.known_at)
+        if not is_part:
+            replay_months(connection, home.landing, warehouse.known_at)
         replay_backtest(connection, home.landing, warehouse.known_at)
     inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
     broken: list[quarantine.Broken] = []
-    account_forecasts = months = headrooms = None
+    account_forecasts = outlooks = months = headrooms = None
     if as_of is not None:
         inputs = read_inputs(connection, as_of - timedelta(days=1)).without(inherited)
         failed: dict[str, str] = {}
@@ -69,32 +82,34 @@ def refresh_forecasts(warehouse: Warehouse, home: Home, clock: Clock, run_id: st
         running = read_running_month(connection, as_of)
         accounts = read_accounts(connection)
 
-        def forecast_without(left_out: Collection[str]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-            outlooks, affordable = MonthOutlooks(running), SpendHeadroom(inputs, accounts)
+        def forecast_without(left_out: Collection[str]) -> tuple[pl.DataFrame, MonthOutlooks, pl.DataFrame]:
+            running_month, affordable = MonthOutlooks(running), SpendHeadroom(inputs, accounts)
 
             def collect(paths: Paths) -> None:
-                outlooks.add(paths)
+                running_month.add(paths)
                 affordable.add(paths)
 
-            rows = forecast_accounts(inputs.without(left_out), on_failure=forecast_fails, on_paths=collect)
-            return rows, outlooks.frame(), affordable.frame()
+            rows = forecast_accounts(inputs.without(left_out), pool, on_failure=forecast_fails, on_paths=collect)
+            return rows, running_month, affordable.frame()
 
         # If one account fails, the others keep what they learn from each other. If all fail together, `isolate`
         # finds the cause by leaving accounts out.
         found, broken = quarantine.isolate(forecast_without, inputs.account_ids, "the forecast")
-        account_forecasts, months, headrooms = found
+        account_forecasts, outlooks, headrooms = found
+        months = None if is_part else outlooks.frame()
         broken += [quarantine.Broken(each, f"the forecast fails with {name}") for each, name in failed.items()]
     kept = inherited | {each.account_id for each in broken}
     current = warehouse.home.current if warehouse.known_at is None else None
     with quarantine.last_published(connection, current) as last:
         with warehouse.transaction():
             quarantine.record(connection, _CURRENT[0].full_name, broken)
-            for table, rows in ((_CURRENT[0], None), (_CURRENT[1], None), (_MONTH, months), (_HEADROOM, headrooms)):
+            for table in (*_CURRENT, _HEADROOM):
                 connection.execute(f"DELETE FROM {table.full_name}")
-                if rows is not None:
-                    connection.register("incoming", rows)
-                    connection.execute(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM incoming")
-                    connection.unregister("incoming")
+            if headrooms is not None:
+                connection.register("incoming", headrooms)
+                connection.execute(f"INSERT INTO {_HEADROOM.full_name} BY NAME SELECT * FROM incoming")
+                connection.unregister("incoming")
+            store_months(connection, months)
             if months is not None and not warehouse.is_replay:
                 issue_months(connection, home, clock, run_id, months)
                 replay_months(connection, home.landing, warehouse.known_at)
@@ -113,4 +128,4 @@ def refresh_forecasts(warehouse: Warehouse, home: Home, clock: Clock, run_id: st
         with warehouse.transaction():
             rebuild_anomalies(connection)
             quarantine.keep_last(connection, _ANOMALIES, kept, last)
-    return ForecastsResult(issued=issued, account_forecasts=account_forecasts)
+    return ForecastsResult(issued=issued, account_forecasts=account_forecasts, outlooks=outlooks)

@@ -74,12 +74,19 @@ class LoadReport:
         self.accepted_by_table[table] = self.accepted_by_table.get(table, 0) + accepted
 
 
-def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> LoadReport:
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    landing: Path,
+    known_at: datetime | None = None,
+    *,
+    is_own_only: bool = False,
+) -> LoadReport:
     """Load every fetch that landing holds and the warehouse does not, up to `known_at`. Run inside a transaction.
 
     - `connection`: the writer's, to a warehouse that has its tables. They are all that changes.
     - `landing`: the folder of landing.
     - `known_at`: load only what had been fetched by this instant; None for everything.
+    - `is_own_only`: load Drawdown's own entries, and no answers of vendors.
 
     Answers from the future (`pipeline.staging.present`) are not loaded. Everything is loaded again if an earlier run,
     whose clock was ahead, has loaded such answers, or if an account was renamed since it was loaded.
@@ -94,12 +101,17 @@ def load(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetim
     present = _load_runs(connection, landing, known_at, records, report)
     aliases = read_aliases(connection)
     wanted = known_aliases(connection)
-    if (present and present.has_loaded_future(connection)) or (aliases != wanted and _has_loaded(connection)):
+    is_renamed = aliases != wanted and not is_own_only and _has_loaded(connection)
+    if (present and present.has_loaded_future(connection)) or is_renamed:
         _empty(connection)
         report = LoadReport(is_reloaded=True)
         present = _load_runs(connection, landing, known_at, records, report)
     store_aliases(connection, wanted)
-    folders = [folder for folder in store.day_folders(landing) if folder.parts[-5:-3] != (store.OWN, store.RUNS)]
+    folders = [
+        folder
+        for folder in store.day_folders(landing, store.OWN if is_own_only else "*")
+        if folder.parts[-5:-3] != (store.OWN, store.RUNS)
+    ]
     gathered = Gathering(connection, landing, known_at, present)
     for batch, read in _read_ahead(map(wanted.renamed, gathered.batches(folders))):
         report.fetches += batch.num_rows

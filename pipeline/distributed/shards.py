@@ -1,0 +1,139 @@
+"""Shards of accounts, and what of landing each of them needs.
+
+An account belongs to a shard by a hash of its current name. A shard's part of landing is a landing folder like any
+other: the answers of its accounts, and Drawdown's own entries reduced to these accounts.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.landing.own import is_later_format
+from pipeline.landing.runs import read_record
+from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, STATUSES
+from pipeline.staging.aliases import Aliases
+from pipeline.support.home import private_folder
+
+_ENVELOPE: Final = ("endpoint", "format_version")
+
+
+def shard_of(account_id: str, count: int) -> int:
+    """Number of an account's shard, from 0. It is the same on every machine and in every version."""
+    return crc32(account_id.encode()) % count
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """A division of accounts into shards."""
+
+    count: int
+    aliases: Aliases
+    """Former names of accounts: a renamed account's history belongs to the shard of its current name."""
+
+    def of(self, account_id: str) -> int:
+        """Shard of an account, by its current or a former name."""
+        return shard_of(self.aliases.today(account_id), self.count)
+
+    def divide(self, rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+        """Divide rows of landing, all of one endpoint, into those of each shard.
+
+        Raises ValueError for a damaged body of Drawdown's own.
+        """
+        if rows.num_rows == 0:
+            return
+        if rows.column("vendor")[0].as_py() != OWN:
+            yield from self._by_account(rows)
+            return
+        kind = rows.column("endpoint")[0].as_py()
+        if kind == FX_RATES:
+            for shard in range(self.count):
+                yield shard, rows
+        elif kind in _NARROWED:
+            yield from self._own(rows, *_NARROWED[kind])
+
+    def _by_account(self, rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+        encoded = rows.column("account_id").combine_chunks().dictionary_encode()
+        numbers = [self.of(account_id) for account_id in encoded.dictionary.to_pylist()]
+        shards = pa.array(numbers, pa.int32()).take(encoded.indices)
+        for shard in sorted(set(numbers)):
+            yield shard, rows.filter(pc.equal(shards, shard))
+
+    def _own(self, rows: pa.Table, narrow: _Narrow, is_kept_empty: bool) -> Iterator[tuple[int, pa.Table]]:
+        found: dict[int, list[dict[str, Any]]] = {}
+        for row in rows.to_pylist():
+            for shard in range(self.count):
+                body = row["body"] if is_later_format(row) else narrow(row["body"], self, shard)
+                if body is not None or is_kept_empty:
+                    found.setdefault(shard, []).append({**row, "body": row["body"] if body is None else body})
+        for shard, own in sorted(found.items()):
+            yield shard, pa.Table.from_pylist(own, schema=rows.schema)
+
+
+_Narrow = Callable[[bytes, Shards, int], bytes | None]
+"""Reduces a body to the accounts of a shard; None if it concerns none."""
+
+
+def _run(body: bytes, shards: Shards, shard: int) -> bytes:
+    try:
+        record = read_record(body)
+    except (ValueError, KeyError, TypeError):
+        return body
+    accounts = {name: each for name, each in record["accounts"].items() if shards.of(name) == shard}
+    return msgspec.json.encode({**record, "accounts": accounts})
+
+
+def _parquet(body: bytes, shards: Shards, shard: int) -> bytes | None:
+    try:
+        rows = pl.read_parquet(io.BytesIO(body))
+    except pl.exceptions.PolarsError:
+        # The load reports it.
+        return body
+    if "account_id" not in rows.columns:
+        return body
+    names = rows["account_id"].unique().to_list()
+    own = rows.filter(pl.col("account_id").is_in([name for name in names if shards.of(name) == shard]))
+    if own.is_empty():
+        return None
+    narrowed = io.BytesIO()
+    own.write_parquet(narrowed, compression="zstd")
+    return narrowed.getvalue()
+
+
+def _backtest(body: bytes, shards: Shards, shard: int) -> bytes:
+    narrowed = _parquet(body, shards, shard)
+    if narrowed is not None:
+        return narrowed
+    # The newest backtest replaces those before, even where it has none of the shard's accounts.
+    empty = io.BytesIO()
+    pl.read_parquet(io.BytesIO(body)).clear().write_parquet(empty)
+    return empty.getvalue()
+
+
+_NARROWED: Final[dict[str, tuple[_Narrow, bool]]] = {
+    RUNS: (_run, True),
+    FORECASTS: (_parquet, False),
+    STATUSES: (_parquet, False),
+    BACKTESTS: (_backtest, True),
+}
+"""Kinds of own entries that shards need. Month outlooks and alerts concern the fleet."""
+
+
+def write_part(landing: Path, rows: pa.Table) -> None:
+    """Write rows of landing, all of one endpoint, into a landing folder, in a file for each day of their fetches."""
+    vendor, endpoint = rows.column("vendor")[0].as_py(), rows.column("endpoint")[0].as_py()
+    days = pc.strftime(rows.column("fetched_at_utc"), format="%Y/%m/%d")
+    for day in pc.unique(days).to_pylist():
+        own = rows.filter(pc.equal(days, day)).sort_by("fetch_id")
+        folder = private_folder(landing / vendor / endpoint / day)
+        pq.write_table(own, folder / f"{own.column('fetch_id')[0].as_py()}.parquet", compression="zstd")
