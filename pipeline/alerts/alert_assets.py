@@ -6,6 +6,7 @@ import dagster as dg
 import msgspec
 
 from pipeline.alerts import rate_rule, rule_inputs
+from pipeline.alerts.account_facts import AccountFacts
 from pipeline.alerts.alert_tables import rebuild_tables
 from pipeline.alerts.budget_rule import budget_findings
 from pipeline.alerts.journal import Ledger, Transitions, land, load, read_ledger
@@ -71,7 +72,10 @@ def _advance(before: Ledger, warehouse: Warehouse, settings: Settings, clock: Cl
     home, policy = warehouse.home, settings.alerts
     now = clock.now()
     found, broken = [], []
-    for reading in read_readings(warehouse.connection):
+    readings: list[AccountFacts] = (
+        warehouse.steps.readings() if warehouse.steps else read_readings(warehouse.connection)
+    )
+    for reading in readings:
         try:
             found += list(findings(reading, policy))
         except Exception as problem:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import duckdb
 
-from pipeline.distributed.exports import Export, exported
+from pipeline.distributed.exports import FETCHES, exported
 from pipeline.forecasts.engine import learn_pool
 from pipeline.forecasts.forecast_inputs import Inputs, build_date, read_inputs
 from pipeline.forecasts.month_inputs import budgets_of_month
 from pipeline.forecasts.month_issues import issue_months, replay_months, store_months
 from pipeline.forecasts.month_outlook import MonthOutlooks
+from pipeline.lake.build_pointers import DataFile
+from pipeline.lake.lake_reading import ReadOnlyFiles
+from pipeline.lake.object_store import ObjectStore
 from pipeline.models import quarantine
 from pipeline.models.discovery import discover
 from pipeline.models.lineage import record_lineage
 from pipeline.schema.render import create_table, quoted
 from pipeline.schema.tables import ALL, Table
-from pipeline.staging.load import load
+from pipeline.staging.load import LoadReport, load
 from pipeline.support.clock import Clock
 from pipeline.warehouse.model_refresh import refresh_model
 from pipeline.warehouse.writer import Warehouse
@@ -27,7 +30,6 @@ from pipeline.warehouse.writer import Warehouse
 if TYPE_CHECKING:
     import polars as pl
 
-_FETCHES: Final = ALL["staging.fetches"]
 _OWN_FETCHES: Final = "staging.own_fetches"
 """Fetches that the fleet's warehouse loads itself: those of Drawdown's own entries."""
 DICTIONARY: Final = "marts.data_dictionary"
@@ -36,31 +38,28 @@ _STORED: Final = frozenset({"staging.quarantine"})
 """Tables of accounts that steps of the fleet write to."""
 
 
-def load_own(warehouse: Warehouse) -> None:
+def load_own(warehouse: Warehouse) -> LoadReport:
     """Load Drawdown's own entries: runs with their accounts, budgets and rates.
 
     Makes the data dictionary, too, while every table is one. Raises DrawdownError for a damaged landing file.
     """
     with warehouse.transaction() as connection:
         _restore_tables(connection)
-        load(connection, warehouse.home.landing, warehouse.known_at, is_own_only=True)
+        report = load(connection, warehouse.home.landing, warehouse.known_at, is_own_only=True)
         record_lineage(connection)
     refresh_model(warehouse, discover()[DICTIONARY])
+    return report
 
 
-def show_exports(warehouse: Warehouse, exports: Iterable[Export]) -> None:
-    """Make the tables of accounts those of all shards' exports. A table without files is empty."""
-    by_table: dict[str, list[str]] = {}
-    names = set()
-    for each in exports:
-        names.add(each.table)
-        by_table.setdefault(each.table, [])
-        if each.rows:
-            by_table[each.table].append(each.path)
-    with warehouse.transaction() as connection:
-        for table in exported():
-            if table.full_name in names:
-                _show(connection, table, by_table[table.full_name])
+def show_files(warehouse: Warehouse, store: ObjectStore, files: Mapping[str, Sequence[DataFile]]) -> None:
+    """Make tables of accounts, by full name, the rows of these files of the storage; a table without files is empty."""
+    connection = warehouse.connection
+    if not store.url.startswith("file:"):
+        every = (file for own in files.values() for file in own)
+        connection.register_filesystem(cast("Any", ReadOnlyFiles(store, every)))
+    with warehouse.transaction():
+        for name, own in files.items():
+            _show(connection, ALL[name], [store.location(file.key) for file in own])
 
 
 def learn(warehouse: Warehouse) -> pl.DataFrame | None:
@@ -104,7 +103,7 @@ def _restore_tables(connection: duckdb.DuckDBPyConnection) -> None:
         if table.is_view or table.full_name not in views:
             continue
         connection.execute(f"DROP VIEW {table.full_name}")
-        if table is _FETCHES:
+        if table is FETCHES:
             connection.execute(f"ALTER TABLE {_OWN_FETCHES} RENAME TO {table.name}")
         else:
             connection.execute(create_table(table))
@@ -118,7 +117,7 @@ def _show(connection: duckdb.DuckDBPyConnection, table: Table, paths: list[str])
         connection.execute(f"INSERT INTO {name} ({columns}) {rows}")
         return
     is_view = name in _views(connection)
-    if table is _FETCHES:
+    if table is FETCHES:
         if not is_view:
             connection.execute(f"ALTER TABLE {name} RENAME TO {_OWN_FETCHES.partition('.')[2]}")
         rows = f"{rows} UNION ALL SELECT {columns} FROM {_OWN_FETCHES}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pipeline.forecasts.refresh_forecasts import refresh_forecasts
+from pipeline.forecasts.refresh_forecasts import load_issued, refresh_forecasts
 from pipeline.models.discovery import ancestors, in_order
 from pipeline.models.table_state import TableState, table_state
 from pipeline.schema.tables import ALL, of_layer
@@ -46,8 +46,12 @@ class SecondStage:
 
 
 def first_stage(warehouse: Warehouse) -> FirstStage:
-    """Load the shard's part of landing, and make core. Raises as `refresh_staging` and `refresh_model` do."""
+    """Load the shard's part of landing, of which the warehouse may have a part already, and make core.
+
+    Raises as `refresh_staging` and `refresh_model` do.
+    """
     staging = refresh_staging(warehouse)
+    load_issued(warehouse)
     return FirstStage(staging=staging, models=_models(warehouse, "core"))
 
 

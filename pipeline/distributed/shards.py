@@ -7,6 +7,7 @@ other: the answers of its accounts, and Drawdown's own entries reduced to these 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,11 +130,14 @@ _NARROWED: Final[dict[str, tuple[_Narrow, bool]]] = {
 """Kinds of own entries that shards need. Month outlooks and alerts concern the fleet."""
 
 
-def write_part(landing: Path, rows: pa.Table) -> None:
+def write_landing(landing: Path, rows: pa.Table) -> None:
     """Write rows of landing, all of one endpoint, into a landing folder, in a file for each day of their fetches."""
     vendor, endpoint = rows.column("vendor")[0].as_py(), rows.column("endpoint")[0].as_py()
     days = pc.strftime(rows.column("fetched_at_utc"), format="%Y/%m/%d")
     for day in pc.unique(days).to_pylist():
         own = rows.filter(pc.equal(days, day)).sort_by("fetch_id")
+        # Two batches may begin with the same fetch, after a compaction that was interrupted.
         folder = private_folder(landing / vendor / endpoint / day)
-        pq.write_table(own, folder / f"{own.column('fetch_id')[0].as_py()}.parquet", compression="zstd")
+        pq.write_table(
+            own, folder / f"{own.column('fetch_id')[0].as_py()}-{os.urandom(4).hex()}.parquet", compression="zstd"
+        )

@@ -109,8 +109,8 @@ def forecast_accounts(
     and PLAN_COLUMNS.
     Accounts that the engine cannot forecast have no rows. Neither has an account whose own numbers make the forecast
     fail: `on_failure` is called with it and the others are forecast; without `on_failure` the exception is raised.
-    `on_paths` is called with each account's sample paths as they are drawn. `pool` is what accounts learn from each other
-    (`learn_pool`), if it is not to be learned from these.
+    `on_paths` is called with each account's sample paths as they are drawn. `pool` is what accounts learn from each
+    other (`learn_pool`), if it is not to be learned from these.
     """
     frames = list(_by_balance_date(inputs, pool, on_failure, on_paths))
     return pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA | _PLANNED)

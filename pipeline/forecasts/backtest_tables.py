@@ -56,6 +56,16 @@ def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_
             connection.unregister("incoming")
 
 
+def has_newer_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None) -> bool:
+    """Whether a landing folder has a backtest that is newer than the loaded one."""
+    row, _ = _newest(landing, known_at)
+    if row is None:
+        return False
+    loaded = connection.execute("SELECT max((backtested_at_utc, fetch_id)) FROM forecasts.backtest_scores").fetchall()
+    newest = loaded[0][0]
+    return newest is None or (row["fetched_at_utc"], row["fetch_id"]) > tuple(newest)
+
+
 def _newest(landing: Path, known_at: datetime | None) -> tuple[Mapping[str, Any] | None, pl.DataFrame | None]:
     """Newest backtest that this version can read: its row in landing, and its body."""
     # A folder is named after the day of its contents, so the newest folder with a known backtest has the newest one.

@@ -43,14 +43,22 @@ def forecasts(
     from pipeline.forecasts.refresh_forecasts import refresh_forecasts
 
     with readable_failures():
-        result = refresh_forecasts(warehouse, home, clock, context.run.run_id)
+        run_id, steps = context.run.run_id, warehouse.steps
+        account_forecasts = None
+        if steps:
+            issued = steps.forecast(run_id)
+        else:
+            result = refresh_forecasts(warehouse, home, clock, run_id)
+            issued, account_forecasts = result.issued, result.account_forecasts
         connection = warehouse.connection
         plots = {}
         if context.instance.is_persistent:
             plots["forecasts.calibration"] = calibration_plot(connection)
-            if result.account_forecasts is not None:
-                plots["forecasts.current_runway"] = current_plots(connection, result.account_forecasts)
-    say(f"forecasts: {result.issued} accounts issued")
+            if account_forecasts is not None:
+                plots["forecasts.current_runway"] = current_plots(connection, account_forecasts)
+    say(f"forecasts: {issued} accounts issued")
     for table in _FORECASTS:
         plot = plots.get(table.full_name)
-        yield materialized(context, connection, table, {"plots": dg.MetadataValue.md(plot)} if plot else None)
+        metadata = {"plots": dg.MetadataValue.md(plot)} if plot else None
+        state = steps.table_state(table.full_name) if steps else None
+        yield materialized(context, connection, table, metadata, state)

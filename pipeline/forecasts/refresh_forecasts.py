@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.forecasts.account_forecasts import forecast_accounts
 from pipeline.forecasts.anomaly_table import rebuild_anomalies
-from pipeline.forecasts.backtest_tables import replay_backtest
+from pipeline.forecasts.backtest_tables import has_newer_backtest, replay_backtest
 from pipeline.forecasts.forecast_inputs import build_date, read_inputs
 from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
 from pipeline.forecasts.month_inputs import read_running_month
@@ -56,7 +56,8 @@ def refresh_forecasts(
     """Forecast every account, land today's issue of those that have none yet, and load what is landed.
 
     - `pool`: what accounts learned from each other; None to learn it from these.
-    - `is_part`: these are not all accounts, so months are left to whoever adds up `ForecastsResult.outlooks`.
+    - `is_part`: these are not all accounts, and what is landed was loaded before (`load_issued`). Months are left to
+      whoever adds up `ForecastsResult.outlooks`.
 
     Then compare actual spend with what was issued, and load the newest backtest. Accounts whose forecast fails are
     quarantined. Raises duckdb.Error, and OSError or ValueError for a damaged landing file.
@@ -64,11 +65,11 @@ def refresh_forecasts(
     connection = warehouse.connection
     as_of = build_date(connection)
     issued = 0
-    with warehouse.transaction():
-        replay(connection, home.landing, warehouse.known_at)
-        if not is_part:
+    if not is_part:
+        with warehouse.transaction():
+            replay(connection, home.landing, warehouse.known_at)
             replay_months(connection, home.landing, warehouse.known_at)
-        replay_backtest(connection, home.landing, warehouse.known_at)
+            replay_backtest(connection, home.landing, warehouse.known_at)
     inherited = quarantine.upstream(connection, _CURRENT[0].full_name)
     broken: list[quarantine.Broken] = []
     account_forecasts = outlooks = months = headrooms = None
@@ -129,3 +130,15 @@ def refresh_forecasts(
             rebuild_anomalies(connection)
             quarantine.keep_last(connection, _ANOMALIES, kept, last)
     return ForecastsResult(issued=issued, account_forecasts=account_forecasts, outlooks=outlooks)
+
+
+def load_issued(warehouse: Warehouse) -> None:
+    """Load the issues and the backtest of a part of the accounts from their part of landing.
+
+    It may have only what is new. Raises duckdb.Error, and OSError or ValueError for a damaged landing file.
+    """
+    landing = warehouse.home.landing
+    with warehouse.transaction() as connection:
+        replay(connection, landing, warehouse.known_at)
+        if has_newer_backtest(connection, landing, warehouse.known_at):
+            replay_backtest(connection, landing, warehouse.known_at)

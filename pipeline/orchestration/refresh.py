@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import dagster as dg
 
+from pipeline.distributed.engine import open_warehouse
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
 from pipeline.landing.landing_assets import ENDPOINTS
 from pipeline.landing.store import day_folders
@@ -31,7 +32,6 @@ from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, UsageError, first_line
 from pipeline.support.home import Home, private_folder
 from pipeline.support.notices import collected, warn
-from pipeline.warehouse.writer import Warehouse
 
 _SELECTION_HINT = "try 'group:core' or 'key:\"marts/*\"'"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -189,11 +189,13 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
     keys = _selected(request)
     if any(key.path[0] == "landing" for key in keys):
         run_config["ops"] = {"landing": {"config": config}}
-    warehouse = Warehouse(
+    warehouse = open_warehouse(
         request.home,
+        request.clock,
         path=request.warehouse_path,
         known_at=request.known_at,
         is_replay=request.is_replay,
+        is_whole=request.is_replay,
         rebuild=rebuild_outdated,
     )
     private_folder(request.home.path)
@@ -218,7 +220,7 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
         held = quarantine.lines(warehouse.connection) if result.success and warehouse.is_open else []
         if result.success and request.target:
             write_build(warehouse.connection, request.target, published())
-        elif result.success and request.is_rebuild:
+        elif result.success and request.is_rebuild and warehouse.steps is None:
             warehouse.replace_main_file()
     problems = [
         line

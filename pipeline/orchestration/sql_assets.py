@@ -96,7 +96,7 @@ def _materialized(context: dg.AssetExecutionContext, warehouse: Warehouse, model
     """Update a model's table; result with its row count and columns, and the results of its checks."""
     table = model.table
     with readable_failures():
-        done = refresh_model(warehouse, model)
+        done: Refreshed = warehouse.steps.model(model) if warehouse.steps else refresh_model(warehouse, model)
         connection = warehouse.connection
     say(f"{table.full_name}: {done.rows} rows")
     return dg.MaterializeResult(

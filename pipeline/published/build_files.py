@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import duckdb
 
+from pipeline.lake.lake_reading import lake_of
 from pipeline.models.month_ranges import day_of, in_months, next_month
 from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.published.incremental import copy_file
@@ -136,7 +137,10 @@ def files_of_build(build: Path, link: Path) -> Iterator[BuildFiles | None]:
 @contextlib.contextmanager
 def reader_of_build(build: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a published file for `run_all`. What is exported is what readers get, so the warehouse is not read."""
+    lake = lake_of(build)
     with duckdb.connect(build, read_only=True) as connection:
+        if lake is not None:
+            connection.register_filesystem(cast("Any", lake))
         set_session(connection)
         # A file of a month has few groups of rows, so a second thread of DuckDB only waits, which costs CPU time too.
         connection.execute("SET threads = 1")

@@ -16,6 +16,7 @@ from pipeline.settings.alert_policy import Policy
 from pipeline.settings.budgets import BudgetSettings, TeamSettings
 from pipeline.settings.publish_targets import PostgresTarget, Publish
 from pipeline.settings.rate_source import RateSource
+from pipeline.settings.spark_target import DUCKDB, Engine, SparkTarget
 from pipeline.settings.table import Requirement, mistake, shown_key
 from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, Text, UrlVariable, exact_text
 from pipeline.support.errors import UsageError
@@ -65,6 +66,9 @@ class Settings(BudgetSettings):
     """Environment variable with an address that is requested after each run that published a build."""
     publish: Publish = Publish()
     fx: RateSource = Field(default=RateSource(), title="[fx]")
+    engine: Engine = DUCKDB
+    """What computes the tables."""
+    spark: SparkTarget = Field(default=SparkTarget(), title="[spark]")
     alerts: Policy = Field(default=Policy(), title="[alerts]")
     teams: Annotated[dict[Text, TeamSettings], Requirement("must be tables: [teams.NAME]")] = Field(
         default={}, title="[teams.NAME]"

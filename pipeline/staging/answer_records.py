@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.models.months import mark_attempts, mark_polls
+from pipeline.models.unpublished import note_months_of_rows
 from pipeline.schema.render import polars_schema
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.answers import Drift, Landed, RecordReading, Reject
@@ -102,7 +103,11 @@ class AnswerRecords:
         """Store what was added since the last time. Run inside a transaction."""
         connection = self.connection
         if self._fetches:
-            insert(connection, ALL["staging.fetches"], pa.concat_tables(self._fetches))
+            incoming = pa.concat_tables(self._fetches)
+            insert(connection, ALL["staging.fetches"], incoming)
+            connection.register("incoming", incoming)
+            note_months_of_rows(connection, ALL["staging.fetches"], "incoming")
+            connection.unregister("incoming")
         if self._attempts:
             mark_attempts(connection, self._attempts)
         if self._polls:

@@ -10,7 +10,7 @@ from pipeline.models.discovery import discover as discover_models
 from pipeline.schema.tables import RECORDS, of_layer, vendor_table
 from pipeline.staging.accounting import Recount, kind_of
 from pipeline.staging.readable import Found
-from pipeline.staging.refresh_staging import VENDOR_TABLES, refresh_staging
+from pipeline.staging.refresh_staging import VENDOR_TABLES, StagingResult, refresh_staging
 from pipeline.support.dagster_steps import OWNERS, asset_key, described, note, readable_failures, say
 from pipeline.vendors import discover
 from pipeline.warehouse.writer import Warehouse
@@ -98,7 +98,8 @@ def staging(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Load every answer that landing has and the warehouse lacks."""
     with readable_failures():
-        result = refresh_staging(warehouse)
+        steps = warehouse.steps
+        result: StagingResult = steps.load(context.run.run_id) if steps else refresh_staging(warehouse)
         connection = warehouse.connection
     report = result.report
     done = (

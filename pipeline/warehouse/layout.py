@@ -29,15 +29,11 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
     newer version laid out.
     """
     tables, views = layout()
-    schemas = [f"CREATE SCHEMA IF NOT EXISTS {layer}" for layer in LAYERS_IN_DUCKDB]
-    structure = [*schemas, *(create_table(table) for table in tables)]
+    structure = _structure(tables)
     # Parts that can be replaced at any time, because they contain no rows. A model's view is also part of its SELECT's
     # hash.
     definitions = [*(line for table in tables for line in comments(table)), *views]
-    # The order in which tables are created does not matter.
-    # What is loaded was read by the declarations of its time.
-    declared = [f"{name} {each.reading_hash}" for name, each in discover_vendors().items() if each.reading_hash]
-    fingerprint, definitions_hash = _digest(sorted([*structure, *declared])), _digest(definitions)
+    fingerprint, definitions_hash = layout_fingerprint(structure), _digest(definitions)
     found = _layout_of(connection)
     if found is None:
         _execute(connection, [*structure, *definitions])
@@ -64,6 +60,22 @@ def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
         own,
     )
     return None
+
+
+def _structure(tables: list[Table]) -> list[str]:
+    schemas = [f"CREATE SCHEMA IF NOT EXISTS {layer}" for layer in LAYERS_IN_DUCKDB]
+    return [*schemas, *(create_table(table) for table in tables)]
+
+
+def layout_fingerprint(structure: list[str] | None = None) -> str:
+    """Hash of what decides whether a warehouse can be continued: its tables, and the declarations that were read by.
+
+    `structure` are the statements that create the tables, if they are known.
+    """
+    # The order in which tables are created does not matter.
+    # What is loaded was read by the declarations of its time.
+    declared = [f"{name} {each.reading_hash}" for name, each in discover_vendors().items() if each.reading_hash]
+    return _digest(sorted([*(structure or _structure(layout()[0])), *declared]))
 
 
 def _digest(statements: list[str]) -> str:

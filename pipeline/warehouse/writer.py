@@ -22,6 +22,7 @@ from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.file_lock import take_lock
 from pipeline.support.home import Home, private_folder, sync_folder
 from pipeline.warehouse.layout import prepare
+from pipeline.warehouse.remote_steps import RemoteSteps
 
 
 class Warehouse:
@@ -33,6 +34,7 @@ class Warehouse:
         *,
         wait_seconds: float = 60.0,
         path: Path | None = None,
+        is_kept: bool = False,
         known_at: datetime | None = None,
         is_replay: bool = False,
         rebuild: Callable[[Home, str], object] | None = None,
@@ -41,12 +43,14 @@ class Warehouse:
         self._rebuild = rebuild
         """Rebuilds a file that another version laid out, given why. None: such a file is refused."""
         self.path = path or home.warehouse
-        self._is_temporary = self.path != home.warehouse
+        self._is_temporary = self.path != home.warehouse and not is_kept
         """It begins empty, and is removed when it is closed, both under the lock, unless it replaced the main file."""
         self.known_at = known_at
         """What arrived later is not loaded; None: everything is."""
         self.is_replay = is_replay
         """It is rebuilt from landing, so no forecast is issued."""
+        self.steps: RemoteSteps | None = None
+        """Steps that run elsewhere; None: all run in this process."""
         self.has_published = False
         """A build was made of it in this run."""
         self._wait_seconds = wait_seconds

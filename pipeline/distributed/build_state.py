@@ -1,0 +1,62 @@
+"""What a build keeps for the next one: the shards' warehouses, and the landed files that they have read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipeline.distributed.shard_tasks import WAREHOUSES
+from pipeline.lake.object_store import NotStored, ObjectStore
+
+_STATE: Final = "state.json"
+
+
+class BuildState(msgspec.Struct, frozen=True, kw_only=True):
+    """The shards of a build."""
+
+    build_id: str
+    layout: str
+    """Hash of everything that decides what a warehouse holds: tables, models, declarations and version."""
+    count: int
+    former_names: dict[str, str]
+    warehouses: dict[int, str]
+    """Keys, by shard."""
+    landed: list[str]
+    """Keys of the landed files that were read."""
+
+
+def read_state(store: ObjectStore, build_id: str) -> BuildState | None:
+    """The state of a build; None if it has none that can be read."""
+    try:
+        return msgspec.json.decode(store.read(_key(build_id)), type=BuildState)
+    except (NotStored, msgspec.MsgspecError):
+        return None
+
+
+def write_state(store: ObjectStore, state: BuildState) -> None:
+    """Store the state of a build. Raises DrawdownError if the storage fails."""
+    store.put_bytes(_key(state.build_id), msgspec.json.encode(state))
+
+
+def remove_states(store: ObjectStore, kept: set[str]) -> int:
+    """Delete the shards' warehouses of builds other than those that are kept; returns the number of files.
+
+    A warehouse that a kept build names is kept, whichever build it was made in.
+    """
+    named: set[str] = set()
+    for build_id in kept:
+        state = read_state(store, build_id)
+        if state is None:
+            continue
+        named |= {_key(build_id), *state.warehouses.values()}
+    count = 0
+    for each in list(store.list(WAREHOUSES)):
+        if each.key not in named:
+            store.delete(each.key)
+            count += 1
+    return count
+
+
+def _key(build_id: str) -> str:
+    return f"{WAREHOUSES}/{build_id}/{_STATE}"

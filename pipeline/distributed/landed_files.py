@@ -1,0 +1,77 @@
+"""Landing in the storage: files that pollers upload, and which of them a build has not read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from pipeline.distributed.shard_tasks import LANDING
+from pipeline.lake.object_store import ObjectStore
+from pipeline.landing import store as landing_store
+from pipeline.support.home import private_folder
+
+_OF_ACCOUNTS: Final = (landing_store.FORECASTS, landing_store.BACKTESTS)
+_ROWS: Final = 2_000
+"""Rows of landing in one Arrow batch: bodies of long listings have megabytes."""
+
+
+def upload(landing: Path, store: ObjectStore) -> int:
+    """Store the files of a local landing folder that the storage lacks; returns their number.
+
+    A file never changes once it has its name, and every poller's names differ. Raises DrawdownError if the storage
+    fails.
+    """
+    stored: dict[str, set[str]] = {}
+    count = 0
+    for path in landing_store.iterate(landing):
+        name = path.relative_to(landing).as_posix()
+        folder = f"{LANDING}/{name.rpartition('/')[0]}"
+        if folder not in stored:
+            stored[folder] = {each.key for each in store.list(folder)}
+        if f"{LANDING}/{name}" not in stored[folder]:
+            store.put(path, f"{LANDING}/{name}")
+            count += 1
+    return count
+
+
+def landed_keys(store: ObjectStore) -> list[str]:
+    """Keys of the landed files."""
+    return [
+        each.key
+        for each in store.list(LANDING)
+        if each.key.endswith(".parquet") and not each.key.rpartition("/")[2].startswith(".")
+    ]
+
+
+def download_own(store: ObjectStore, keys: Iterable[str], landing: Path) -> int:
+    """Copy Drawdown's own entries that other machines landed into a local landing folder; returns their number.
+
+    Those of accounts, which only shards need, are left out. Raises DrawdownError if the storage fails.
+    """
+    count = 0
+    for key in keys:
+        _, vendor, kind, *_ = key.split("/")
+        path = landing / key.removeprefix(f"{LANDING}/")
+        if vendor == landing_store.OWN and kind not in _OF_ACCOUNTS and not path.exists():
+            private_folder(path.parent)
+            store.get(key, path)
+            count += 1
+    return count
+
+
+def read_rows(store: ObjectStore, key: str, folder: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a landed file, some at a time; `folder` is for a local copy.
+
+    Raises DrawdownError for a damaged file, and if the storage fails.
+    """
+    local = folder / "landed.parquet"
+    store.get(key, local)
+    try:
+        rows = landing_store.read(local)
+    finally:
+        local.unlink(missing_ok=True)
+    for start in range(0, rows.num_rows, _ROWS):
+        yield rows.slice(start, _ROWS)

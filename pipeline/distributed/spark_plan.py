@@ -1,0 +1,118 @@
+"""The plan that Spark runs: landing's files are read, divided by shard, and each shard is computed by one task."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import pyarrow as pa
+
+from pipeline.distributed.landed_files import read_rows
+from pipeline.distributed.shard_tasks import BuildTask, FirstResult, SecondResult, run_first, run_second
+from pipeline.distributed.shards import Shards
+from pipeline.lake.open_store import open_store
+from pipeline.landing.store import SCHEMA
+from pipeline.staging.aliases import Aliases
+
+if TYPE_CHECKING:
+    import polars as pl
+    from pyspark.sql import SparkSession
+
+_T = TypeVar("_T")
+_SHARD: Final = "shard"
+_RESULT: Final = pa.schema([(_SHARD, pa.int32()), ("result", pa.binary())])
+_LANDED: Final = SCHEMA.append(pa.field(_SHARD, pa.int32()))
+
+Batches = Iterator[pa.RecordBatch]
+
+
+def first_stages(
+    spark: SparkSession, task: BuildTask, keys: Sequence[str], kept: Mapping[int, str], shards: Iterable[int]
+) -> dict[int, FirstResult | None]:
+    """Run the first stage of shards with the rows of landed files; `kept` are the keys of their warehouses.
+
+    A shard whose warehouse cannot be continued has None.
+    """
+    wanted = sorted(shards)
+    files = spark.createDataFrame([(key,) for key in keys], "key string").repartition(
+        max(1, min(len(keys), 4 * task.count))
+    )
+    landed = files.mapInArrow(_reader(task, frozenset(wanted)), _ddl(_LANDED)).repartitionById(task.count, _SHARD)
+    return _collected(landed.mapInArrow(_first(task, dict(kept), frozenset(wanted)), _ddl(_RESULT)))
+
+
+def second_stages(
+    spark: SparkSession, task: BuildTask, kept: Mapping[int, str], pool: pl.DataFrame | None
+) -> dict[int, SecondResult]:
+    """Run the second stage of shards, whose warehouses are kept under these keys."""
+    shards = spark.createDataFrame([(shard,) for shard in sorted(kept)], f"{_SHARD} int")
+    divided = shards.repartitionById(task.count, _SHARD)
+    return _collected(divided.mapInArrow(_second(task, dict(kept), pool), _ddl(_RESULT)))
+
+
+def _reader(task: BuildTask, wanted: frozenset[int]) -> Callable[[Batches], Batches]:
+    def read(batches: Batches) -> Batches:
+        store = open_store(task.storage)
+        shards = Shards(task.count, Aliases(dict(task.former_names)))
+        with tempfile.TemporaryDirectory(prefix="drawdown-landed-") as folder:
+            for batch in batches:
+                for key in batch.column("key").to_pylist():
+                    for rows in read_rows(store, key, Path(folder)):
+                        for shard, own in shards.divide(rows):
+                            if shard in wanted:
+                                numbers = pa.array([shard] * own.num_rows, pa.int32())
+                                yield from own.append_column(_SHARD, numbers).combine_chunks().to_batches()
+
+    return read
+
+
+def _first(task: BuildTask, kept: dict[int, str], wanted: frozenset[int]) -> Callable[[Batches], Batches]:
+    def compute(batches: Batches) -> Batches:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        assert context is not None  # noqa: S101 - it runs in a task
+        shard = context.partitionId()
+        if shard in wanted:
+            yield _row(shard, run_first(task, shard, _by_endpoint(batches), kept.get(shard)))
+
+    return compute
+
+
+def _by_endpoint(batches: Batches) -> Iterator[pa.Table]:
+    for batch in batches:
+        rows = pa.Table.from_batches([batch]).drop_columns([_SHARD]).cast(SCHEMA)
+        names = {(row["vendor"], row["endpoint"]) for row in rows.select(["vendor", "endpoint"]).to_pylist()}
+        for vendor, endpoint in sorted(names):
+            import pyarrow.compute as pc
+
+            yield rows.filter(
+                pc.and_(pc.equal(rows.column("vendor"), vendor), pc.equal(rows.column("endpoint"), endpoint))
+            )
+
+
+def _second(task: BuildTask, kept: dict[int, str], pool: pl.DataFrame | None) -> Callable[[Batches], Batches]:
+    def compute(batches: Batches) -> Batches:
+        for batch in batches:
+            for shard in batch.column(_SHARD).to_pylist():
+                yield _row(shard, run_second(task, shard, kept[shard], pool))
+
+    return compute
+
+
+def _row(shard: int, result: object) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({_SHARD: [shard], "result": [pickle.dumps(result)]}, schema=_RESULT)
+
+
+def _collected(rows: Any) -> dict[int, Any]:
+    # Written by our own tasks of this build.
+    return {row[_SHARD]: pickle.loads(bytes(row["result"])) for row in rows.collect()}  # noqa: S301
+
+
+def _ddl(schema: pa.Schema) -> Any:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    return from_arrow_schema(schema)
