@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset test-clients bench bench-forecast bench-peer docs site lint types check wheel lock clean
+.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset test-clients test-spark bench bench-forecast bench-peer docs site lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ test-clients: $(INSTALLED) ## Test that the vendors' own clients read the declar
 	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/vendors/clients/requirements.lock
 	DRAWDOWN_CLIENTS_PYTHON="$(CURDIR)/$(VENV)-clients/bin/python" $(BIN)/python -m pytest -q tests/vendors/clients
 
+test-spark: $(INSTALLED) ## Test what needs drawdown[spark]: the lake on a disk and on S3 (a quarter of an hour; .venv-spark)
+	$(PYTHON) -m venv $(VENV)-spark
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-spark.lock
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/lake/requirements.lock
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(VENV)-spark/bin/python $(PYTEST) $(or $(TESTS),tests/lake)
+
 test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (two hours; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
 
@@ -107,6 +115,11 @@ wheel: $(INSTALLED) ## Build the wheel into dist/
 lock: ## Update the pinned version of every dependency (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 		--group dev --extra postgres --python-version 3.11 pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
+		--extra spark --extra postgres --python-version 3.11 --constraint requirements.lock \
+		pyproject.toml --output-file requirements-spark.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--constraint requirements-spark.lock tests/lake/requirements.in --output-file tests/lake/requirements.lock
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements.lock benchmarks/forecast/requirements.in --output-file benchmarks/forecast/requirements.lock
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
@@ -117,5 +130,5 @@ lock: ## Update the pinned version of every dependency (needs uv)
 		tests/vendors/clients/requirements.in --output-file tests/vendors/clients/requirements.lock
 
 clean: ## Remove everything that make created; ./data only if it has the demo
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-bench-peer $(VENV)-superset $(VENV)-clients site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-bench-forecast $(VENV)-bench-peer $(VENV)-superset $(VENV)-clients $(VENV)-spark site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e "$(DRAWDOWN_HOME)/sandbox-accounts.toml" ]; then rm -rf "$(DRAWDOWN_HOME)"; fi

@@ -168,7 +168,9 @@ def _duckdb_cells(place: str) -> Iterator[Content]:
                 yield f"{place}: {kind}", b"\0".join(_text(cell) for row in rows for cell in row)
             columns = (
                 "SELECT schema_name, table_name, list(column_name) FROM duckdb_columns() "
-                "WHERE NOT internal AND NOT regexp_full_match(data_type, ?) GROUP BY ALL"
+                "WHERE NOT internal AND NOT regexp_full_match(data_type, ?) "
+                # A view has nothing of its own, and may read an object storage.
+                "AND (schema_name, table_name) IN (SELECT (schema_name, table_name) FROM duckdb_tables()) GROUP BY ALL"
             )
             for schema, table, names in connection.execute(columns, [_NO_TEXT]).fetchall():
                 values = ", ".join(f'list(DISTINCT "{name}")' for name in names)

@@ -13,6 +13,7 @@ from typing import Final
 
 import duckdb
 
+from pipeline.lake.lake_reading import allow_only, lake_of
 from pipeline.support.duckdb_session import set_session
 from pipeline.support.error_words import who_locks
 from pipeline.support.errors import DrawdownError, first_line
@@ -38,8 +39,8 @@ _SEALS: Final = (
 def open_reader(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a published file, or the newest build behind the symlink, read-only and isolated.
 
-    No other file can be read or written, no extension loaded, no setting changed; instants are in UTC. Raises
-    DrawdownError if nothing is published yet, or the file is damaged.
+    No other file can be read or written, no extension loaded, no setting changed; instants are in UTC. A build of the
+    lake reads its Parquet files. Raises DrawdownError if nothing is published yet, or the file is damaged.
     """
     while True:
         build = path.resolve()
@@ -78,9 +79,12 @@ def _open(path: Path, build: Path) -> duckdb.DuckDBPyConnection:
             f"{path} does not exist: nothing is published yet. `drawdown run` makes the first build, `drawdown demo` "
             "one to look at; or set DRAWDOWN_HOME to the folder that has one"
         )
+    lake = lake_of(build)
     connection = duckdb.connect(":memory:", config=_CONFIGURATION)
     try:
         set_session(connection)
+        if lake is not None:
+            allow_only(connection, lake)
         name = str(build).replace("'", "''")
         connection.execute(f"ATTACH '{name}' AS {CATALOG} (READ_ONLY)")
         connection.execute(f"USE {CATALOG}")

@@ -1,0 +1,1 @@
+"""The lake: builds as Iceberg tables over a folder or an S3 bucket, for more than one machine."""
