@@ -66,6 +66,11 @@ class BuildPointer(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, TableVersion]
     """By full name, in the order of the layers."""
 
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """The files of all tables."""
+        return tuple(file for table in self.tables.values() for file in table.files)
+
 
 class _Current(msgspec.Struct, frozen=True):
     build_id: str

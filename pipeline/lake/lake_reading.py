@@ -13,7 +13,7 @@ PyArrow's datasets.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -22,7 +22,7 @@ import duckdb
 import msgspec
 from fsspec import AbstractFileSystem
 
-from pipeline.lake.build_pointers import BuildPointer, TableVersion, read_pointer
+from pipeline.lake.build_pointers import BuildPointer, DataFile, TableVersion, read_pointer
 from pipeline.lake.iceberg_schema import layout_of
 from pipeline.lake.object_store import NotStored, ObjectStore
 from pipeline.lake.open_store import open_store
@@ -46,13 +46,13 @@ class ReadOnlyFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec has no t
 
     cachable = False
 
-    def __init__(self, store: ObjectStore, pointer: BuildPointer) -> None:
+    def __init__(self, store: ObjectStore, files: Iterable[DataFile]) -> None:
         super().__init__()
         self._store = store
         self.url = store.url
         self.protocol = store.url.partition(":")[0]
         # The sizes are known, which saves requests.
-        self._sizes = {file.key: file.size_bytes for table in pointer.tables.values() for file in table.files}
+        self._sizes = {file.key: file.size_bytes for file in files}
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -121,7 +121,7 @@ def write_view_file(
     with atomic_file(path) as temporary, duckdb.connect(":memory:") as connection:
         temporary.unlink()
         set_session(connection)
-        connection.register_filesystem(ReadOnlyFiles(store, pointer))
+        connection.register_filesystem(ReadOnlyFiles(store, pointer.files))
         connection.execute(f"ATTACH {quoted(str(temporary))} AS build {f'({options})' if options else ''}")
         try:
             connection.execute("USE build")
@@ -166,7 +166,7 @@ def lake_of(build: Path) -> ReadOnlyFiles | None:
         raise DrawdownError(f"{path} cannot be read: {first_line(problem)}; `drawdown run` makes a new build") from None
     store = open_store(found.storage)
     try:
-        return ReadOnlyFiles(store, read_pointer(store, found.build_id))
+        return ReadOnlyFiles(store, read_pointer(store, found.build_id).files)
     except NotStored:
         raise DrawdownError(
             f"{store.url} does not have build {found.build_id} any more, which {build} reads; open the current build"
