@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 
 from pipeline.orchestration.definitions import ASSETS
-from pipeline.schema.tables import ALL
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import Home
@@ -68,15 +67,13 @@ def refresh(
     warehouse: Warehouse | None = None,
     only: Iterable[str] = ("published/snapshot",),
     without: Iterable[str] = (),
-    fleet_only: bool = False,
 ) -> Refresh:
     """Load, recompute, forecast, alert and publish, as `drawdown run` does once everything is landed.
 
     `layers` are recomputed completely; `only` selects further assets by key path. A warehouse that is passed in stays
-    open. Tables in `without` are left unchanged, and with `fleet_only` all that can be computed by shards of accounts.
+    open. Tables in `without` are left unchanged.
     """
     done = Refresh()
-    left_out = [*without, *(name for name, each in ALL.items() if fleet_only and each.partition == "account")]
     wanted, names = set(layers), set(only)
     own = warehouse or Warehouse(home)
     resources = {
@@ -92,7 +89,7 @@ def refresh(
         "home": home,
         "clock": clock,
     }
-    _refresh_all(resources, wanted, names, {name.replace(".", "/") for name in left_out}, done)
+    _refresh_all(resources, wanted, names, {name.replace(".", "/") for name in without}, done)
     if warehouse is None:
         own.close()
     return done

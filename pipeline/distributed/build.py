@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import duckdb
 
 from pipeline import __version__
 from pipeline.alerts.account_facts import AccountFacts
 from pipeline.distributed import fleet
-from pipeline.distributed.build_state import BuildState, read_state, remove_states, write_state
+from pipeline.distributed.build_state import BuildState, keep_published, read_state, remove_states, write_state
 from pipeline.distributed.exports import export, lake_tables
 from pipeline.distributed.landed_files import download_own, landed_keys, upload
 from pipeline.distributed.merging import merged_model, merged_staging, merged_state
 from pipeline.distributed.shard_tasks import BuildTask, FirstResult, SecondResult
-from pipeline.distributed.spark_plan import first_stages, second_stages
 from pipeline.lake.build_pointers import BuildPointer, DataFile, pointers
 from pipeline.lake.lake_parts import Part
 from pipeline.lake.lake_reading import write_view_file
@@ -38,12 +37,31 @@ from pipeline.warehouse.model_refresh import Refreshed, refresh_model
 from pipeline.warehouse.writer import Warehouse
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    import polars as pl
 
 _MIB: Final = 2**20
 
 Place = tuple[str, int, object]
 """Table, shard and month."""
+
+
+class Plan(Protocol):
+    """What runs the tasks of a build; results are by shard."""
+
+    def first_stages(
+        self, task: BuildTask, keys: Sequence[str], kept: Mapping[int, str], shards: Iterable[int]
+    ) -> dict[int, FirstResult | None]:
+        """Run the first stage of shards with the rows of landed files; `kept` are the keys of their warehouses.
+
+        A shard whose warehouse cannot be continued has None.
+        """
+        ...
+
+    def second_stages(
+        self, task: BuildTask, kept: Mapping[int, str], pool: pl.DataFrame | None
+    ) -> dict[int, SecondResult]:
+        """Run the second stage of shards, whose warehouses are kept under these keys."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +80,7 @@ class DistributedBuild:
     task fails.
     """
 
-    spark: SparkSession
+    plan: Plan
     target: SparkTarget
     warehouse: Warehouse
     clock: Clock
@@ -74,6 +92,9 @@ class DistributedBuild:
     _parts: dict[Place, Part] = field(default_factory=dict)
     _landed: list[str] = field(default_factory=list)
     _base: _Base | None = None
+    _before: BuildPointer | None = None
+    """The build that readers have."""
+    _is_committed: bool = False
 
     @cached_property
     def lake(self) -> Lake:
@@ -91,6 +112,7 @@ class DistributedBuild:
         self.lake.begin(self.build_id)
         if home.landing.is_dir():
             upload(home.landing, store)
+        self._before = self.lake.current()
         self._landed = landed_keys(store)
         download_own(store, self._landed, home.landing)
         own = fleet.load_own(self.warehouse)
@@ -99,10 +121,10 @@ class DistributedBuild:
         kept = self._base.state.warehouses if self._base else {}
         known = set(self._base.state.landed) if self._base else set()
         fresh = [key for key in self._landed if key not in known]
-        found = first_stages(self.spark, self._task(names, run_id), fresh, kept, range(self.target.shards))
+        found = self.plan.first_stages(self._task(names, run_id), fresh, kept, range(self.target.shards))
         stopped = sorted(shard for shard, result in found.items() if result is None)
         if stopped:
-            found |= first_stages(self.spark, self._task(names, run_id), self._landed, {}, stopped)
+            found |= self.plan.first_stages(self._task(names, run_id), self._landed, {}, stopped)
         for shard, result in found.items():
             assert result is not None  # noqa: S101 - a shard that begins anew always has a result
             self._first[shard] = result
@@ -120,7 +142,7 @@ class DistributedBuild:
         pool = fleet.learn(self.warehouse)
         names = read_aliases(self.warehouse.connection).names
         keys = {shard: each.warehouse_key for shard, each in self._first.items()}
-        self._second = second_stages(self.spark, self._task(names, run_id), keys, pool)
+        self._second = self.plan.second_stages(self._task(names, run_id), keys, pool)
         for shard, result in self._second.items():
             self._take(result.parts, shard, is_from_scratch=result.is_whole)
         self._show(("staging", "forecasts", "marts"))
@@ -170,12 +192,16 @@ class DistributedBuild:
                 landed=self._landed,
             ),
         )
-        pointer = self.lake.commit(self.build_id, list(self._parts.values()))
+        pointer = self.lake.commit(
+            self.build_id, list(self._parts.values()), follows=self._before.build_id if self._before else None
+        )
+        self._is_committed = True
         with self.warehouse.transaction():
             record_build(connection, self.build_id)
         versions = private_folder(home.published / "versions")
         path = private_folder(versions / self.build_id) / BUILD_FILE
         write_view_file(pointer, store, published(), path)
+        keep_published(store, pointer, path)
         record = BuildRecord(layout=layout_hash(published()), whole_bytes=0)
         write_record(path, record)
         turn(home.current, path)
@@ -185,10 +211,13 @@ class DistributedBuild:
         why_whole = "nothing was kept that could be continued" if self._base is None else None
         return Build(path, rows, size, record, why_whole)
 
-    def clean(self) -> None:
-        """Upload what this build landed, and delete what neither it nor the builds before it need."""
+    def finish(self) -> None:
+        """Upload what this run landed; if it has published, delete what neither this build nor those before it need."""
         store = self.lake.store
         upload(self.warehouse.home.landing, store)
+        if not self._is_committed:
+            self.lake.abandon(self.build_id)
+            return
         self.lake.remove_unneeded()
         remove_states(store, {each.build_id for each in pointers(store)})
 
@@ -202,12 +231,13 @@ class DistributedBuild:
             known_at=self.warehouse.known_at,
             is_replay=self.warehouse.is_replay,
             fixed_now=self.clock.as_of,
+            follows=self._before.build_id if self._before else None,
             memory_bytes=self.target.task_memory_mb * _MIB,
         )
 
     def _continued(self, former_names: dict[str, str]) -> _Base | None:
         """The current build, if its shards can be continued."""
-        pointer = self.lake.current()
+        pointer = self._before
         state = read_state(self.lake.store, pointer.build_id) if pointer else None
         if pointer is None or state is None:
             return None
@@ -220,7 +250,7 @@ class DistributedBuild:
         """Add parts of a shard; if it was computed from scratch, they are all that it has."""
         for part in parts:
             self._parts[part.table, part.shard, part.month] = part
-        pointer = self.lake.current() if is_from_scratch else None
+        pointer = self._before if is_from_scratch else None
         if pointer is None:
             return
         mine = names if names is not None else {name for name in pointer.tables if ALL[name].partition == "account"}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from pipeline.distributed.shard_tasks import WAREHOUSES
+from pipeline.lake.build_pointers import BuildPointer, read_pointer
+from pipeline.lake.lake_reading import LAKE_FILE, ReadOnlyFiles
 from pipeline.lake.object_store import NotStored, ObjectStore
+from pipeline.support.home import BUILD_FILE, Home, private_folder
 
+WAREHOUSES: Final = "shards"
+"""Folder of the shards' warehouses in the storage."""
 _STATE: Final = "state.json"
 
 
@@ -49,13 +54,35 @@ def remove_states(store: ObjectStore, kept: set[str]) -> int:
         state = read_state(store, build_id)
         if state is None:
             continue
-        named |= {_key(build_id), *state.warehouses.values()}
+        own = (f"{WAREHOUSES}/{build_id}/{name}" for name in (_STATE, BUILD_FILE, LAKE_FILE))
+        named |= {*own, *state.warehouses.values()}
     count = 0
     for each in list(store.list(WAREHOUSES)):
         if each.key not in named:
             store.delete(each.key)
             count += 1
     return count
+
+
+def keep_published(store: ObjectStore, pointer: BuildPointer, path: Path) -> None:
+    """Store the file of a build's views, and `lake.json` beside it, for the next build's tasks."""
+    for name in (BUILD_FILE, LAKE_FILE):
+        store.put(path.with_name(name), f"{WAREHOUSES}/{pointer.build_id}/{name}")
+
+
+def bring_published(store: ObjectStore, home: Home, build_id: str | None) -> ReadOnlyFiles | None:
+    """Make a build the published one of a state folder, if its views were kept; returns the files that they read."""
+    if build_id is None:
+        return None
+    folder = private_folder(home.published / "versions" / build_id)
+    try:
+        for name in (BUILD_FILE, LAKE_FILE):
+            store.get(f"{WAREHOUSES}/{build_id}/{name}", folder / name)
+        files = read_pointer(store, build_id).files
+    except NotStored:
+        return None
+    home.current.symlink_to((folder / BUILD_FILE).relative_to(home.published))
+    return ReadOnlyFiles(store, files)
 
 
 def _key(build_id: str) -> str:

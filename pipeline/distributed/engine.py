@@ -41,14 +41,14 @@ def open_warehouse(
     """The warehouse of a run: this machine's, or with a cluster that of the fleet, whose steps run on the cluster.
 
     `path` is a file to use in place of the state folder's own: it starts empty, and is removed when it is closed,
-    unless it replaced the warehouse. `is_whole` has a cluster compute everything from landing. Raises UsageError and
-    DrawdownError as `spark_target` and `open_session` do.
+    unless it replaced the warehouse. `is_whole` has a cluster compute everything from landing. Raises UsageError as
+    `spark_target` does.
     """
     target = spark_target()
     if target is None:
         return Warehouse(home, path=path, known_at=known_at, is_replay=is_replay, rebuild=rebuild)
     from pipeline.distributed.build import DistributedBuild
-    from pipeline.distributed.spark_session import open_session
+    from pipeline.distributed.spark_plan import SparkPlan
 
     fleet = home.path / _FLEET
     warehouse = Warehouse(
@@ -60,6 +60,6 @@ def open_warehouse(
         rebuild=lambda *_: fleet.unlink(),
     )
     warehouse.steps = DistributedBuild(
-        spark=open_session(target), target=target, warehouse=warehouse, clock=clock, is_whole=is_whole
+        plan=SparkPlan(target), target=target, warehouse=warehouse, clock=clock, is_whole=is_whole
     )
     return warehouse

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
 
 from pipeline.alerts.account_facts import AccountFacts
 from pipeline.alerts.rule_inputs import read_readings
+from pipeline.distributed.build_state import WAREHOUSES, bring_published
 from pipeline.distributed.exports import export, exported
 from pipeline.distributed.shard_stages import FirstStage, SecondStage, first_stage, second_stage
 from pipeline.distributed.shards import write_landing
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 LANDING: Final = "landing"
 """Folder of landing in the storage."""
-WAREHOUSES: Final = "shards"
-"""Folder of the shards' warehouses in the storage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +55,8 @@ class BuildTask:
     is_replay: bool
     fixed_now: datetime | None
     """Instant of the run's clock, if it is fixed."""
+    follows: str | None
+    """Id of the build that this one continues or replaces; quarantined accounts keep their rows of it."""
     memory_bytes: int | None = None
     """Memory that DuckDB may use in a task; None for its own limit."""
 
@@ -122,7 +123,7 @@ def run_second(task: BuildTask, shard: int, kept: str, pool: pl.DataFrame | None
             readings = tuple(read_readings(warehouse.connection))
             is_whole = published_build(warehouse.connection) is None
             # What the first stage exported of quarantined accounts may have changed.
-            parts = _export(warehouse, task, shard, store, ("staging", "forecasts", "marts"))
+            parts = _export(warehouse, task, shard, store, ("forecasts", "marts"), "staging.quarantine")
             with warehouse.transaction() as connection:
                 record_build(connection, task.build_id)
         for path in sorted(home.landing.rglob("*.parquet")):
@@ -142,9 +143,9 @@ def _loaded_answers(warehouse: Warehouse) -> int:
 
 
 def _export(
-    warehouse: Warehouse, task: BuildTask, shard: int, store: ObjectStore, layers: tuple[str, ...]
+    warehouse: Warehouse, task: BuildTask, shard: int, store: ObjectStore, layers: tuple[str, ...], *more: str
 ) -> tuple[Part, ...]:
-    tables = [table for table in exported() if table.layer in layers]
+    tables = [table for table in exported() if table.layer in layers or table.full_name in more]
     return tuple(export(warehouse.connection, tables, shard=shard, build_id=task.build_id, store=store))
 
 
@@ -159,8 +160,11 @@ def _shard_home() -> Iterator[Home]:
 def _opened(task: BuildTask, home: Home, store: ObjectStore, kept: str | None) -> Iterator[Warehouse]:
     if kept is not None:
         store.get(kept, home.warehouse)
+    published = bring_published(store, home, task.follows)
     warehouse = Warehouse(home, known_at=task.known_at, is_replay=task.is_replay)
     try:
+        if published is not None and not store.url.startswith("file:"):
+            warehouse.connection.register_filesystem(cast("Any", published))
         if task.memory_bytes is not None:
             warehouse.connection.execute(f"SET memory_limit = '{task.memory_bytes} B'")
         yield warehouse

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,34 +46,33 @@ class Shards:
         """Shard of an account, by its current or a former name."""
         return shard_of(self.aliases.today(account_id), self.count)
 
-    def divide(self, rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-        """Divide rows of landing, all of one endpoint, into those of each shard.
-
-        Raises ValueError for a damaged body of Drawdown's own.
-        """
+    def divide(self, rows: pa.Table, wanted: Collection[int]) -> Iterator[tuple[int, pa.Table]]:
+        """Divide rows of landing, all of one endpoint, into those of each of the wanted shards."""
         if rows.num_rows == 0:
             return
         if rows.column("vendor")[0].as_py() != OWN:
-            yield from self._by_account(rows)
+            yield from self._by_account(rows, wanted)
             return
         kind = rows.column("endpoint")[0].as_py()
         if kind == FX_RATES:
-            for shard in range(self.count):
+            for shard in wanted:
                 yield shard, rows
         elif kind in _NARROWED:
-            yield from self._own(rows, *_NARROWED[kind])
+            yield from self._own(rows, wanted, *_NARROWED[kind])
 
-    def _by_account(self, rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    def _by_account(self, rows: pa.Table, wanted: Collection[int]) -> Iterator[tuple[int, pa.Table]]:
         encoded = rows.column("account_id").combine_chunks().dictionary_encode()
         numbers = [self.of(account_id) for account_id in encoded.dictionary.to_pylist()]
         shards = pa.array(numbers, pa.int32()).take(encoded.indices)
-        for shard in sorted(set(numbers)):
+        for shard in sorted(set(numbers).intersection(wanted)):
             yield shard, rows.filter(pc.equal(shards, shard))
 
-    def _own(self, rows: pa.Table, narrow: _Narrow, is_kept_empty: bool) -> Iterator[tuple[int, pa.Table]]:
+    def _own(
+        self, rows: pa.Table, wanted: Collection[int], narrow: _Narrow, is_kept_empty: bool
+    ) -> Iterator[tuple[int, pa.Table]]:
         found: dict[int, list[dict[str, Any]]] = {}
         for row in rows.to_pylist():
-            for shard in range(self.count):
+            for shard in wanted:
                 body = row["body"] if is_later_format(row) else narrow(row["body"], self, shard)
                 if body is not None or is_kept_empty:
                     found.setdefault(shard, []).append({**row, "body": row["body"] if body is None else body})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,8 +14,10 @@ import pyarrow as pa
 from pipeline.distributed.landed_files import read_rows
 from pipeline.distributed.shard_tasks import BuildTask, FirstResult, SecondResult, run_first, run_second
 from pipeline.distributed.shards import Shards
+from pipeline.distributed.spark_session import open_session
 from pipeline.lake.open_store import open_store
 from pipeline.landing.store import SCHEMA
+from pipeline.settings.spark_target import SparkTarget
 from pipeline.staging.aliases import Aliases
 
 if TYPE_CHECKING:
@@ -29,28 +32,33 @@ _LANDED: Final = SCHEMA.append(pa.field(_SHARD, pa.int32()))
 Batches = Iterator[pa.RecordBatch]
 
 
-def first_stages(
-    spark: SparkSession, task: BuildTask, keys: Sequence[str], kept: Mapping[int, str], shards: Iterable[int]
-) -> dict[int, FirstResult | None]:
-    """Run the first stage of shards with the rows of landed files; `kept` are the keys of their warehouses.
+class SparkPlan:
+    """Runs the tasks of a build on a cluster, which is reached when the first tasks run."""
 
-    A shard whose warehouse cannot be continued has None.
-    """
-    wanted = sorted(shards)
-    files = spark.createDataFrame([(key,) for key in keys], "key string").repartition(
-        max(1, min(len(keys), 4 * task.count))
-    )
-    landed = files.mapInArrow(_reader(task, frozenset(wanted)), _ddl(_LANDED)).repartitionById(task.count, _SHARD)
-    return _collected(landed.mapInArrow(_first(task, dict(kept), frozenset(wanted)), _ddl(_RESULT)))
+    def __init__(self, target: SparkTarget) -> None:
+        self._target = target
 
+    @cached_property
+    def _spark(self) -> SparkSession:
+        return open_session(self._target)
 
-def second_stages(
-    spark: SparkSession, task: BuildTask, kept: Mapping[int, str], pool: pl.DataFrame | None
-) -> dict[int, SecondResult]:
-    """Run the second stage of shards, whose warehouses are kept under these keys."""
-    shards = spark.createDataFrame([(shard,) for shard in sorted(kept)], f"{_SHARD} int")
-    divided = shards.repartitionById(task.count, _SHARD)
-    return _collected(divided.mapInArrow(_second(task, dict(kept), pool), _ddl(_RESULT)))
+    def first_stages(
+        self, task: BuildTask, keys: Sequence[str], kept: Mapping[int, str], shards: Iterable[int]
+    ) -> dict[int, FirstResult | None]:
+        """Run the first stage of shards with the rows of landed files."""
+        wanted = frozenset(shards)
+        readers = max(1, min(len(keys), 4 * task.count))
+        files = self._spark.createDataFrame([(key,) for key in keys], "key string").repartition(readers)
+        landed = files.mapInArrow(_reader(task, wanted), _ddl(_LANDED)).repartitionById(task.count, _SHARD)
+        return _collected(landed.mapInArrow(_first(task, dict(kept), wanted), _ddl(_RESULT)))
+
+    def second_stages(
+        self, task: BuildTask, kept: Mapping[int, str], pool: pl.DataFrame | None
+    ) -> dict[int, SecondResult]:
+        """Run the second stage of shards."""
+        shards = self._spark.createDataFrame([(shard,) for shard in sorted(kept)], f"{_SHARD} int")
+        divided = shards.repartitionById(task.count, _SHARD)
+        return _collected(divided.mapInArrow(_second(task, dict(kept), pool), _ddl(_RESULT)))
 
 
 def _reader(task: BuildTask, wanted: frozenset[int]) -> Callable[[Batches], Batches]:
@@ -61,10 +69,9 @@ def _reader(task: BuildTask, wanted: frozenset[int]) -> Callable[[Batches], Batc
             for batch in batches:
                 for key in batch.column("key").to_pylist():
                     for rows in read_rows(store, key, Path(folder)):
-                        for shard, own in shards.divide(rows):
-                            if shard in wanted:
-                                numbers = pa.array([shard] * own.num_rows, pa.int32())
-                                yield from own.append_column(_SHARD, numbers).combine_chunks().to_batches()
+                        for shard, own in shards.divide(rows, wanted):
+                            numbers = pa.array([shard] * own.num_rows, pa.int32())
+                            yield from own.append_column(_SHARD, numbers).combine_chunks().to_batches()
 
     return read
 

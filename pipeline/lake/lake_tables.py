@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING, Final
 
 from pipeline.lake.build_pointers import (
@@ -28,6 +29,7 @@ from pipeline.lake.lake_parts import Part, check_parts, read_footers, stored_par
 from pipeline.lake.lake_retention import KEPT_BUILDS, Removed, remove_unneeded
 from pipeline.lake.open_store import open_store
 from pipeline.schema.tables import Table, published
+from pipeline.support.errors import DrawdownError
 from pipeline.support.secret import read_secret
 
 if TYPE_CHECKING:
@@ -80,11 +82,18 @@ class Lake:
         self.store.delete(begun_key(build_id))
 
     def commit(
-        self, build_id: str, parts: Sequence[Part], *, wait_seconds: float = LOCK_SECONDS, now: datetime | None = None
+        self,
+        build_id: str,
+        parts: Sequence[Part],
+        *,
+        follows: str | EllipsisType | None = ...,
+        wait_seconds: float = LOCK_SECONDS,
+        now: datetime | None = None,
     ) -> BuildPointer:
         """Replace exactly these parts, make the result the newest build, and return it.
 
-        A part without rows only deletes. Of a table whose columns have changed since the last build, all parts must be
+        `follows` is the id of the build that the parts were computed from, None for none; without it, any will do. A
+        part without rows only deletes. Of a table whose columns have changed since the last build, all parts must be
         given. Committing a build again that is the newest one changes nothing.
 
         Raises ValueError for parts that contradict each other or the tables, OSError for a local file, and
@@ -100,6 +109,11 @@ class Lake:
             if base and base.build_id == build_id:
                 self.abandon(build_id)
                 return base
+            if follows is not ... and follows != (base.build_id if base else None):
+                raise DrawdownError(
+                    f"another run has published build {base.build_id if base else 'none'}, and this one was "
+                    f"computed from {follows or 'none'}; run again"
+                )
             versions = {}
             for table in self._tables.values():
                 own = {key[1:]: files for key, files in found.items() if key[0] == table.full_name}

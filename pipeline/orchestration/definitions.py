@@ -6,6 +6,7 @@ from functools import partial
 import dagster as dg
 
 from pipeline.alerts import alert_assets
+from pipeline.distributed.engine import open_warehouse, spark_target
 from pipeline.forecasts import forecast_assets
 from pipeline.landing import landing_assets
 from pipeline.landing.compact import compact
@@ -28,12 +29,17 @@ def home_resource(_: dg.InitResourceContext) -> Home:
     return Home.from_environment()
 
 
-@dg.resource(description="The writer's DuckDB file, locked from its first use to the end of the run.")
-def warehouse_resource(_: dg.InitResourceContext) -> Iterator[Warehouse]:
+@dg.resource(
+    description="The writer's DuckDB file, locked from its first use to the end of the run.",
+    required_resource_keys={"clock"},
+)
+def warehouse_resource(context: dg.InitResourceContext) -> Iterator[Warehouse]:
     """The warehouse, closed when the run ends."""
-    warehouse = Warehouse(Home.from_environment(), rebuild=rebuild_outdated)
+    warehouse = open_warehouse(Home.from_environment(), context.resources.clock, rebuild=rebuild_outdated)
     try:
         yield warehouse
+        if warehouse.steps is not None:
+            warehouse.steps.finish()
     finally:
         warehouse.close()
 
@@ -83,7 +89,8 @@ def compact_landing(
 ) -> None:
     """Merge landing files; other runs may continue."""
     with readable_failures():
-        if home.landing.is_dir():
+        # Merged files would be uploaded beside those that they replace.
+        if home.landing.is_dir() and spark_target() is None:
             done = compact(home.landing, clock.today())
             context.add_output_metadata({"files_before": done.files_before, "files_after": done.files_after})
 

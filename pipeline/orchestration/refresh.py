@@ -220,7 +220,9 @@ def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
         held = quarantine.lines(warehouse.connection) if result.success and warehouse.is_open else []
         if result.success and request.target:
             write_build(warehouse.connection, request.target, published())
-        elif result.success and request.is_rebuild and warehouse.steps is None:
+        if result.success and warehouse.steps is not None:
+            warehouse.steps.finish()
+        elif result.success and request.is_rebuild:
             warehouse.replace_main_file()
     problems = [
         line

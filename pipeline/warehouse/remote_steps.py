@@ -35,3 +35,7 @@ class RemoteSteps(Protocol):
     def publish(self, run_id: str) -> Any:
         """Publish the tables and switch readers to them: a `Build`."""
         ...
+
+    def finish(self) -> None:
+        """Tidy up after the run."""
+        ...

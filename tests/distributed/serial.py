@@ -4,60 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.distributed import fleet
-from pipeline.distributed.exports import Export, export, exported
-from pipeline.distributed.shard_stages import first_stage, second_stage
-from pipeline.distributed.shards import Shards, write_part
-from pipeline.landing import store
+from pipeline.distributed.build import DistributedBuild
+from pipeline.distributed.serial_plan import SerialPlan
 from pipeline.published.snapshot import write_build
 from pipeline.schema.tables import published
-from pipeline.staging.aliases import read_aliases
+from pipeline.settings.spark_target import SparkTarget
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 from tests.computing import refresh
 
 
-def build_by_shards(home: Home, count: int, folder: Path, clock: Clock) -> Path:
-    """Build the landing of a state folder by shards; returns the DuckDB file of the published tables."""
-    (folder / "fleet").mkdir(parents=True)
-    (folder / "fleet" / "landing").symlink_to(home.landing)
-    whole = Warehouse(Home(folder / "fleet"), is_replay=True)
-    fleet.load_own(whole)
-    shards = Shards(count, read_aliases(whole.connection))
-    homes = [Home(folder / f"{shard}") for shard in range(count)]
-    for day in store.day_folders(home.landing):
-        for _, rows in store.each(day):
-            for shard, own in shards.divide(rows):
-                write_part(homes[shard].landing, own)
-    parts = [Warehouse(each, is_replay=True) for each in homes]
-    for each in parts:
-        first_stage(each)
-    fleet.show_exports(whole, _exports(parts, ("staging", "core")))
-    done = refresh(whole.home, clock, "run", layers=["core"], warehouse=whole, only=[], fleet_only=True)
-    assert done.failure is None, done.failure
-    pool = fleet.learn(whole)
-    seconds = [second_stage(each, clock, "run", pool) for each in parts]
-    fleet.show_exports(whole, _exports(parts, ("staging", "forecasts", "marts")))
-    fleet.add_months(whole, clock, "run", [each.outlooks for each in seconds])
-    done = refresh(
-        whole.home,
-        clock,
-        "run",
-        layers=["marts", "alerts"],
-        warehouse=whole,
-        only=[],
-        without=[fleet.DICTIONARY],
-        fleet_only=True,
+def build_by_shards(landing: Path, count: int, folder: Path, clock: Clock) -> Path:
+    """Build a landing folder by shards; returns a DuckDB file of the published tables."""
+    home = Home(folder / "fleet")
+    home.path.mkdir(parents=True)
+    home.landing.symlink_to(landing)
+    target = SparkTarget(shards=count, storage=f"file://{folder}/lake")
+    warehouse = Warehouse(home, is_replay=True)
+    warehouse.steps = DistributedBuild(
+        plan=SerialPlan(), target=target, warehouse=warehouse, clock=clock, is_whole=True
     )
+    done = refresh(home, clock, "run", warehouse=warehouse, only=[])
     assert done.failure is None, done.failure
     path = folder / "published.duckdb"
-    write_build(whole.connection, path, published())
-    for each in (*parts, whole):
-        each.close()
+    write_build(warehouse.connection, path, published())
+    warehouse.close()
     return path
-
-
-def _exports(parts: list[Warehouse], layers: tuple[str, ...]) -> list[Export]:
-    tables = tuple(table for table in exported() if table.layer in layers)
-    return [found for each in parts for found in export(each.connection, tables, each.home.path / "exports")]
