@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from pipeline.lake.build_pointers import BuildPointer, read_pointer
-from pipeline.lake.lake_reading import LAKE_FILE, ReadOnlyFiles
+from pipeline.lake.build_pointers import BuildPointer
+from pipeline.lake.lake_reading import LAKE_FILE, lake_of
 from pipeline.lake.object_store import NotStored, ObjectStore
 from pipeline.support.home import BUILD_FILE, Home, private_folder
+
+if TYPE_CHECKING:
+    from pipeline.lake.read_only_files import ReadOnlyFiles
 
 WAREHOUSES: Final = "shards"
 """Folder of the shards' warehouses in the storage."""
@@ -78,11 +81,10 @@ def bring_published(store: ObjectStore, home: Home, build_id: str | None) -> Rea
     try:
         for name in (BUILD_FILE, LAKE_FILE):
             store.get(f"{WAREHOUSES}/{build_id}/{name}", folder / name)
-        files = read_pointer(store, build_id).files
     except NotStored:
         return None
     home.current.symlink_to((folder / BUILD_FILE).relative_to(home.published))
-    return ReadOnlyFiles(store, files)
+    return lake_of(home.current.resolve())
 
 
 def _key(build_id: str) -> str:

@@ -15,7 +15,6 @@ from pipeline.forecasts.month_inputs import budgets_of_month
 from pipeline.forecasts.month_issues import issue_months, replay_months, store_months
 from pipeline.forecasts.month_outlook import MonthOutlooks
 from pipeline.lake.build_pointers import DataFile
-from pipeline.lake.lake_reading import ReadOnlyFiles
 from pipeline.lake.object_store import ObjectStore
 from pipeline.models import quarantine
 from pipeline.models.discovery import discover
@@ -55,6 +54,8 @@ def show_files(warehouse: Warehouse, store: ObjectStore, files: Mapping[str, Seq
     """Make tables of accounts, by full name, the rows of these files of the storage; a table without files is empty."""
     connection = warehouse.connection
     if not store.url.startswith("file:"):
+        from pipeline.lake.read_only_files import ReadOnlyFiles
+
         every = (file for own in files.values() for file in own)
         connection.register_filesystem(cast("Any", ReadOnlyFiles(store, every)))
     with warehouse.transaction():

@@ -12,17 +12,14 @@ PyArrow's datasets.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import duckdb
 import msgspec
-from fsspec import AbstractFileSystem
 
-from pipeline.lake.build_pointers import BuildPointer, DataFile, TableVersion, read_pointer
+from pipeline.lake.build_pointers import BuildPointer, TableVersion, read_pointer
 from pipeline.lake.iceberg_schema import layout_of
 from pipeline.lake.object_store import NotStored, ObjectStore
 from pipeline.lake.open_store import open_store
@@ -32,6 +29,9 @@ from pipeline.support.duckdb_session import set_session
 from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import atomic_file
 
+if TYPE_CHECKING:
+    from pipeline.lake.read_only_files import ReadOnlyFiles
+
 LAKE_FILE: Final = "lake.json"
 """File beside a DuckDB file of views that names their storage."""
 
@@ -39,67 +39,6 @@ LAKE_FILE: Final = "lake.json"
 class _LakeOf(msgspec.Struct, frozen=True):
     storage: str
     build_id: str
-
-
-class ReadOnlyFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
-    """The files of a build for DuckDB, by their URL; nothing else is found, and nothing can be written."""
-
-    cachable = False
-
-    def __init__(self, store: ObjectStore, files: Iterable[DataFile]) -> None:
-        super().__init__()
-        self._store = store
-        self.url = store.url
-        self.protocol = store.url.partition(":")[0]
-        # The sizes are known, which saves requests.
-        self._sizes = {file.key: file.size_bytes for file in files}
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return path
-
-    def open(self, path: str, mode: str = "rb", **_: Any) -> IO[bytes]:
-        """Open a file for reading. Raises PermissionError for writing, FileNotFoundError for any other file."""
-        if set(mode) - {"r", "b"}:
-            raise PermissionError("the lake is read-only")
-        key = self._key(path)
-        try:
-            return self._store.open_input(key)
-        except NotStored as problem:
-            raise FileNotFoundError(str(problem)) from None
-
-    def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """Name, size and kind of a file."""
-        return {"name": path, "size": self._sizes[self._key(path)], "type": "file"}
-
-    def modified(self, path: str) -> datetime:  # noqa: ARG002 - fsspec's signature
-        """The same instant for every file: they never change."""
-        return datetime(1970, 1, 1, tzinfo=UTC)
-
-    def exists(self, path: str, **_: Any) -> bool:
-        """Whether the build has such a file."""
-        try:
-            self._key(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def isfile(self, path: str) -> bool:
-        """Whether the build has such a file."""
-        return self.exists(path)
-
-    def glob(self, path: str, **_: Any) -> list[str]:
-        """The file itself: patterns match nothing."""
-        return [path] if self.exists(path) else []
-
-    def _rm(self, path: str) -> None:  # noqa: ARG002 - fsspec's signature
-        raise PermissionError("the lake is read-only")
-
-    def _key(self, path: str) -> str:
-        with contextlib.suppress(ValueError):
-            if (key := self._store.key_of(path)) in self._sizes:
-                return key
-        raise FileNotFoundError(f"{path} is no file of the build")
 
 
 def write_view_file(
@@ -111,6 +50,8 @@ def write_view_file(
     DrawdownError for a build with other tables or columns, and if the storage fails; OSError or duckdb.Error for the
     file.
     """
+    from pipeline.lake.read_only_files import ReadOnlyFiles
+
     for table in tables:
         version = pointer.tables.get(table.full_name)
         if version is None or version.layout != layout_of(table):
@@ -118,6 +59,8 @@ def write_view_file(
                 f"build {pointer.build_id} was made by another version of Drawdown, with another {table.full_name}; "
                 "`drawdown run` makes a new build"
             )
+    with atomic_file(path.with_name(LAKE_FILE)) as temporary:
+        temporary.write_bytes(msgspec.json.encode(_LakeOf(store.url, pointer.build_id)))
     with atomic_file(path) as temporary, duckdb.connect(":memory:") as connection:
         temporary.unlink()
         set_session(connection)
@@ -136,8 +79,6 @@ def write_view_file(
         finally:
             connection.execute("USE memory")
             connection.execute("DETACH build")
-    with atomic_file(path.with_name(LAKE_FILE)) as temporary:
-        temporary.write_bytes(msgspec.json.encode(_LakeOf(store.url, pointer.build_id)))
 
 
 def _view(table: Table, version: TableVersion, store: ObjectStore) -> str:
@@ -164,6 +105,8 @@ def lake_of(build: Path) -> ReadOnlyFiles | None:
         return None
     except (OSError, msgspec.MsgspecError) as problem:
         raise DrawdownError(f"{path} cannot be read: {first_line(problem)}; `drawdown run` makes a new build") from None
+    from pipeline.lake.read_only_files import ReadOnlyFiles
+
     store = open_store(found.storage)
     try:
         return ReadOnlyFiles(store, read_pointer(store, found.build_id).files)

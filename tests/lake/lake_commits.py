@@ -138,10 +138,8 @@ def _main(storage: str, folder: str, variable: str, what: str, number: str) -> N
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        # Each is just before something changes on the disk; SQLite's own changes are between two of them.
-        if event in ("os.rename", "os.link", "os.remove") or (
-            event == "open" and isinstance(arguments[1], str) and "w" in arguments[1]
-        ):
+        # Each is just before a file appears, changes or goes; SQLite's own changes are between two of them.
+        if event in ("os.rename", "os.link", "os.remove"):
             step()
 
     def around(method: Any) -> Any:

@@ -439,7 +439,7 @@ def _every_kill(place: Place, what: str, stride: int) -> int:
 
 @pytest.mark.long
 def test_a_commit_killed_at_any_step_leaves_a_complete_build(place: Place) -> None:
-    assert _every_kill(place, "commit", 1 if place.url.startswith("file:") else 5) >= 10
+    assert _every_kill(place, "commit", 1 if place.url.startswith("file:") else 3) >= 10
 
 
 @pytest.mark.long
