@@ -66,13 +66,13 @@ test-clients: $(INSTALLED) ## Test that the vendors' own clients read the declar
 	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/vendors/clients/requirements.lock
 	DRAWDOWN_CLIENTS_PYTHON="$(CURDIR)/$(VENV)-clients/bin/python" $(BIN)/python -m pytest -q tests/vendors/clients
 
-test-spark: $(INSTALLED) ## Test what needs drawdown[spark]: the lake on a disk and on S3 (a quarter of an hour; .venv-spark)
+test-spark: $(INSTALLED) ## Test what needs drawdown[spark]: the lake, and a cluster with an S3 server (half an hour; .venv-spark)
 	$(PYTHON) -m venv $(VENV)-spark
 	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-spark.lock
 	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/lake/requirements.lock
 	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(VENV)-spark/bin/python $(PYTEST) $(or $(TESTS),tests/lake)
+	$(VENV)-spark/bin/python -m pytest -q $(or $(TESTS),tests/lake tests/cluster tests/distributed)
 
 test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full length (two hours; writes docs/reliability.md)
 	$(BIN)/python -m tests.soak --write
