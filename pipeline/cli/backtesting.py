@@ -3,48 +3,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import polars as pl
 
-from pipeline.cli.terminal import console, paragraph, print_table, sentence, write_json
-from pipeline.forecasts.backtest import HORIZONS, Backtest, backtest
+from pipeline.cli.backtest_text import backtest_words, print_backtest, text_width
+from pipeline.cli.terminal import console, paragraph, write_json_object
+from pipeline.forecasts.backtest import Backtest, backtest
+from pipeline.forecasts.backtest_origins import HORIZONS, STEP_DAYS, find_origins
 from pipeline.forecasts.backtest_scores import ALL
 from pipeline.forecasts.backtest_tables import land_backtest, replay_backtest
-from pipeline.forecasts.backtest_verdict import month_end_verdict, verdict
+from pipeline.forecasts.competitor_loading import last_day_of, read_entrants
+from pipeline.forecasts.competitor_questions import write_questions
 from pipeline.forecasts.forecast_inputs import build_date, read_spend
 from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.support.clock import Clock
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
+from pipeline.support.wording import count
 from pipeline.warehouse.writer import Warehouse
 
-_WIDEST: Final = 100
-"""Wider rows are hard to follow."""
-_TITLES: Final = {
-    "horizon_days": "days",
-    "forecaster": "forecaster",
-    "forecast_count": "count",
-    "pinball_ratio": "loss",
-    "median_error_ratio": "error",
-    "coverage_80_ratio": "80 %",
-    "coverage_90_ratio": "90 %",
-    "below_80_ratio": "below",
-    "above_80_ratio": "above",
-    "brier_score": "Brier",
-}
-"""Printed columns, by the table's column."""
-_LEGEND: Final = (
-    "Loss and error: over those of mean_28d, less is better. 80 %, 90 %: the share of totals within the band; below, "
-    "above: outside the 80 % band. Brier: of running dry, 0 is best. Shares are of 1."
-)
-
 _LOADED: Final = (
-    "It is landed, and in forecasts.backtest_scores, forecasts.backtest_month_ends and forecasts.calibration. Readers "
-    "get these tables with the next publish: `drawdown run`."
+    "It is landed, and in forecasts.calibration and the tables forecasts.backtest_*. Readers get these tables with the "
+    "next publish: `drawdown run`."
 )
 
 
@@ -85,24 +71,31 @@ def read_history(home: Home, asked: list[str]) -> History:
     return history
 
 
-def compare(history: History) -> Backtest:
+def compare(history: History, entered: Sequence[str] = ()) -> Backtest:
     """Backtest the accounts, with a progress bar on a terminal; accounts without any spend are listed as skipped.
 
-    Raises DrawdownError if no account has enough history.
+    `entered` are competitors as the command line names them. Raises DrawdownError if no account has enough history,
+    UsageError for a competitor that cannot be read or breaks the contract.
     """
     from rich.progress import Progress
 
+    entrants = read_entrants(entered)
+    last = history.spend["date"].max()
+    until = last_day_of(entrants, last, STEP_DAYS) if isinstance(last, date) else None
+    known = history.spend["account_id"].unique().to_list()
+    competitors = [entrant.competitor(known) for entrant in entrants]
     screen = console(stderr=True)
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         bar = progress.add_task("Forecasting from past weeks", total=None)
         found = backtest(
-            history.spend, on_progress=lambda done, total: progress.update(bar, completed=done, total=total)
+            history.spend,
+            until=until,
+            competitors=competitors,
+            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     if found.scores.filter(pl.col("account_id") == ALL).is_empty():
         [reason, *_] = found.skipped.filter(pl.col("account_id") == ALL)["reason"]
-        raise DrawdownError(
-            f"there is too little history for a backtest: {reason}. Try again when more days have been seen"
-        )
+        raise DrawdownError(_too_little(reason))
     seen = set(history.spend["account_id"])
     unseen = [
         (name, horizon, "no whole day of its spend was observed")
@@ -114,21 +107,41 @@ def compare(history: History) -> Backtest:
     return replace(found, skipped=skipped)
 
 
-def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
-    """Run a backtest: compute, land, print and load it.
+def _too_little(reason: str) -> str:
+    return f"there is too little history for a backtest: {reason}. Try again when more days have been seen"
+
+
+def ask_questions(home: Home, target: Path) -> None:
+    """Write what a backtest would ask a competitor, and print what was written; nothing is forecast or landed.
+
+    Raises DrawdownError without enough history, UsageError for a file name of another kind.
+    """
+    origins = find_origins(read_history(home, []).spend)
+    if not origins.asked:
+        raise DrawdownError(_too_little("no account has 28 observed days and 7 more"))
+    rows = write_questions(origins, target)
+    first, last = (origins.as_of(origins.asked[place]) for place in (0, -1))
+    print(
+        paragraph(
+            f"{target}: {count(rows, 'row')}, what was known on {count(len(origins.asked), 'day')} from {first} to "
+            f"{last}. Answer each of them, and enter the answers: `drawdown backtest --competitor FILE`",
+            text_width(),
+        )
+    )
+
+
+def run_backtest(home: Home, asked: list[str], entered: Sequence[str] = (), *, as_json: bool) -> None:
+    """Run a backtest: compute, land, print and load it; `entered` are competitors, as the command line names them.
 
     Raises DrawdownError if there is no warehouse or too little history, or if another process holds the warehouse for
     too long: the result is then landed and printed, and the next run loads it.
     """
-    found = compare(read_history(home, asked))
+    found = compare(read_history(home, asked), entered)
     land_backtest(home, Clock(), str(uuid4()), found)
     if as_json:
-        shown = found.scores
-        if asked:
-            shown = shown.filter(pl.col("account_id").is_in([ALL, *asked]))
-        write_json(shown.columns, shown.rows())
+        write_json_object(_as_json(found, asked))
     else:
-        _print(found, asked)
+        print_backtest(found, asked)
     # Printed before waiting for a run that may hold the warehouse.
     warehouse = Warehouse(home, rebuild=rebuild_outdated)
     try:
@@ -141,57 +154,23 @@ def run_backtest(home: Home, asked: list[str], *, as_json: bool) -> None:
     if as_json:
         print(_LOADED, file=sys.stderr)
     else:
-        print(f"\n{paragraph(_LOADED, _width())}")
+        print(f"\n{paragraph(_LOADED, text_width())}")
 
 
-def _width() -> int:
-    return min(console().width, _WIDEST)
-
-
-def _print(found: Backtest, asked: list[str]) -> None:
-    width = _width()
-    for name in [ALL, *dict.fromkeys(asked)]:
-        scores = found.scores.filter(pl.col("account_id") == name)
-        print("All accounts" if name == ALL else name)
-        if not scores.is_empty():
-            print()
-            _print_table(scores)
-        print()
-        for line in [*verdict(found.scores, name), *month_end_verdict(found.month_ends, name)]:
-            print(paragraph(line, width))
-        print()
-    print(sentence("Columns", _LEGEND, width))
-    lines = _skipped(found.skipped, asked)
-    if lines:
-        print("\nWithout a forecast:")
-    for about, reason in lines:
-        print(sentence(about, reason, width))
-
-
-def _print_table(scores: pl.DataFrame) -> None:
-    rows = [
-        [_cell(name, row[name]) for name in _TITLES]
-        for row in scores.sort("horizon_days", maintain_order=True).to_dicts()
-    ]
-    titles = list(_TITLES.values())
-    print_table(titles, rows, right=[title for title in titles if title != "forecaster"])
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if name.endswith(("_ratio", "_score")) else str(value)
-
-
-def _skipped(skipped: pl.DataFrame, asked: list[str]) -> list[tuple[str, str]]:
-    """One line for each account with the horizons that have no forecast, and the reason for the shortest."""
+def _as_json(found: Backtest, asked: list[str]) -> dict[str, Any]:
+    """Every table as rows, of all accounts or `*` and those asked for, and the verdict on each of the latter."""
+    wanted = [ALL, *dict.fromkeys(asked)]
+    frames = {
+        "scores": found.scores,
+        "calibration": found.calibration,
+        "month_ends": found.month_ends,
+        "comparisons": found.comparisons,
+        "skipped": found.skipped,
+    }
     if asked:
-        skipped = skipped.filter(pl.col("account_id").is_in([ALL, *asked]))
-    lines = []
-    for (name,), rows in skipped.group_by(["account_id"], maintain_order=True):
-        ordered = rows.sort("horizon_days")
-        *others, last = map(str, ordered["horizon_days"])
-        horizons = f"{', '.join(others)} and {last}" if others else last
-        about = "All accounts" if name == ALL else str(name)
-        lines.append((about, f"not for the next {horizons} days: {ordered['reason'][0]}"))
-    return lines
+        frames = {name: frame.filter(pl.col("account_id").is_in(wanted)) for name, frame in frames.items()}
+    frames |= {"months": found.months, "shared_misses": found.shared_misses}
+    return {
+        "verdict": {name: backtest_words(found, name) for name in wanted},
+        **{name: frame.to_dicts() for name, frame in frames.items()},
+    }

@@ -200,12 +200,31 @@ def backtest(
             autocompletion=completion.accounts,
         ),
     ] = [],  # noqa: B006 - typer reads it as the default
+    competitor: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]WHAT",
+            help="Another forecaster: a function, such as my_model:forecast, or a file of answers; may be repeated.",
+        ),
+    ] = [],  # noqa: B006 - typer reads it as the default
+    questions: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Only write what a competitor is asked: .arrow or .parquet."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Forecast every account from its past days, and report how good these forecasts would have been."""
-    from pipeline.cli.backtesting import run_backtest
+    from pathlib import Path
 
-    run_backtest(Home.from_environment(), account, as_json=as_json)
+    from pipeline.cli.backtesting import ask_questions, run_backtest
+
+    home = Home.from_environment()
+    if questions:
+        if competitor or account or as_json:
+            raise UsageError("--questions only writes a file; leave out --competitor, --account and --json")
+        ask_questions(home, Path(questions))
+    else:
+        run_backtest(home, account, competitor, as_json=as_json)
 
 
 @app.command()

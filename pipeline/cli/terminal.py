@@ -43,6 +43,7 @@ _LEAST_NAME_WIDTH: Final = 16
 """Names longer than this wrap on a narrow terminal; shorter ones never do."""
 _ANY_WIDTH: Final = 10_000
 """More columns than any table needs: it is as wide as its texts."""
+_PERCENT: Final = re.compile(r"(?<=\d) (?=%)")
 _CSV_SPECIAL: Final = re.compile(r'[",]')
 
 
@@ -341,4 +342,7 @@ def show_findings(findings: Sequence[tuple[str, str, str]]) -> None:
 
 
 def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    # A number and its percent sign stay on one line.
+    kept = _PERCENT.sub("\u00a0", text)
+    lines = textwrap.wrap(kept, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import duckdb
 
 from pipeline.distributed.exports import FETCHES, exported
+from pipeline.forecasts.backtest_tables import replay_backtest_of_fleet
 from pipeline.forecasts.engine import learn_pool
 from pipeline.forecasts.forecast_inputs import Inputs, build_date, read_inputs
 from pipeline.forecasts.month_inputs import budgets_of_month
@@ -81,7 +82,10 @@ def learn(warehouse: Warehouse) -> pl.DataFrame | None:
 
 
 def add_months(warehouse: Warehouse, clock: Clock, run_id: str, parts: Iterable[MonthOutlooks | None]) -> None:
-    """Make the outlook of the running month from those of all shards, land today's, and load what is landed."""
+    """Make the outlook of the running month from those of all shards, land today's, and load what is landed.
+
+    Loads the newest backtest of all accounts together, too.
+    """
     connection = warehouse.connection
     as_of = build_date(connection)
     with warehouse.transaction():
@@ -95,6 +99,7 @@ def add_months(warehouse: Warehouse, clock: Clock, run_id: str, parts: Iterable[
             if not warehouse.is_replay:
                 issue_months(connection, warehouse.home, clock, run_id, months.frame())
         replay_months(connection, warehouse.home.landing, warehouse.known_at)
+        replay_backtest_of_fleet(connection, warehouse.home.landing, warehouse.known_at)
 
 
 def _restore_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -13,7 +13,6 @@ from pipeline.lake.object_store import ObjectStore
 from pipeline.landing import store as landing_store
 from pipeline.support.home import private_folder
 
-_OF_ACCOUNTS: Final = (landing_store.FORECASTS, landing_store.BACKTESTS)
 _ROWS: Final = 2_000
 """Rows of landing in one Arrow batch: bodies of long listings have megabytes."""
 
@@ -49,13 +48,13 @@ def landed_keys(store: ObjectStore) -> list[str]:
 def download_own(store: ObjectStore, keys: Iterable[str], landing: Path) -> int:
     """Copy Drawdown's own entries that other machines landed into a local landing folder; returns their number.
 
-    Those of accounts, which only shards need, are left out. Raises DrawdownError if the storage fails.
+    Forecasts of accounts, which only shards need, are left out. Raises DrawdownError if the storage fails.
     """
     count = 0
     for key in keys:
         _, vendor, kind, *_ = key.split("/")
         path = landing / key.removeprefix(f"{LANDING}/")
-        if vendor == landing_store.OWN and kind not in _OF_ACCOUNTS and not path.exists():
+        if vendor == landing_store.OWN and kind != landing_store.FORECASTS and not path.exists():
             private_folder(path.parent)
             store.get(key, path)
             count += 1

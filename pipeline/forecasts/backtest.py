@@ -9,25 +9,26 @@ from typing import Final, Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from pipeline.forecasts.backtest_month_ends import MonthEndSums, rest_of_month
+from pipeline.forecasts.backtest_comparison import comparison_rows, competitor_calibration, competitor_scores
+from pipeline.forecasts.backtest_contest import Contest
+from pipeline.forecasts.backtest_month_ends import MonthEndSums
+from pipeline.forecasts.backtest_months import month_rows
+from pipeline.forecasts.backtest_origins import HORIZONS, STEP_DAYS, find_origins
 from pipeline.forecasts.backtest_scores import (
     BASELINE,
-    LEAST_HISTORY_DAYS,
     METHODS,
     ScoreSums,
-    SpendByDay,
     calibration_rows,
     score_rows,
     skipped_rows,
 )
+from pipeline.forecasts.backtest_shared_misses import shared_miss_rows
+from pipeline.forecasts.competitors import Competitor
 from pipeline.forecasts.engine import Paths, iterate_paths
 from pipeline.forecasts.engine.arrays import Floats
-from pipeline.forecasts.engine.histories import InputError, read_histories
-from pipeline.schema.limits import HORIZON_DAYS, TOTAL_HORIZONS
+from pipeline.schema.limits import HORIZON_DAYS
 
-HORIZONS: Final = TOTAL_HORIZONS[1:]
 _RECENT_DAYS: Final = 180
 """Days whose mean spend the balances are multiples of: half a year, as in the benchmark."""
 
@@ -68,6 +69,15 @@ class Backtest:
     """A row an account (or '*') and range of days of the month on which its end was forecast, those of all weeks first:
     first_issue_day_number, last_issue_day_number, forecast_count, month_count (different months), and the ratios of
     `scores`, of the spend from the day of issue to the month's end."""
+    months: pl.DataFrame
+    """forecaster, horizon_days, target_month (of the middle day of the horizon), forecast_count, account_count,
+    origin_count, coverage_80_ratio, below_80_ratio, above_80_ratio: of the accounts that spent anything."""
+    shared_misses: pl.DataFrame
+    """Whether accounts miss their bands together: `backtest_shared_misses.shared_miss_rows`. forecaster, horizon_days,
+    account_count, origin_count, separate_origin_count, miss_variance_ratio, chance_probability, is_shared."""
+    comparisons: pl.DataFrame
+    """A row an account (or '*'), competitor and horizon that it was asked about: `measure` is `total` or `day`,
+    loss_ratio its loss over that of `drawdown` on the same forecasts, with its interval at 95 % (`interval`)."""
     skipped: pl.DataFrame
     """account_id (or '*'), horizon_days, reason: horizons of which there was no forecast, and why."""
 
@@ -76,7 +86,9 @@ def backtest(
     spend: pl.DataFrame,
     *,
     horizons: Sequence[int] = HORIZONS,
-    step_days: int = 7,
+    step_days: int = STEP_DAYS,
+    until: date | None = None,
+    competitors: Sequence[Competitor] = (),
     seed: int = 0,
     paths: int = 1000,
     sampler: Sampler = iterate_paths,
@@ -86,105 +98,65 @@ def backtest(
 
     - `spend`: account_id, date, spend_amount, optionally vendor, as `forecast` takes it. A missing day is unobserved.
     - `step_days`: origins are this many days apart, counted back from the last day of all accounts.
+    - `until`: this last day instead; later rows are left out.
+    - `competitors`: forecasters that are asked the same at each origin, and scored where they answer.
     - `on_progress` is called with (origins done, all origins), first with (0, all).
 
     An account is forecast from an origin when it had 28 observed days by then, one of them in the last week, and
     scored on a horizon whose every day was observed. The accounts learn from each other at each origin as they do in
     `forecast`; each method is scored on the same forecasts. The same rows in any order give the same numbers.
-    Raises InputError, also for horizons and steps that are not positive.
+    Raises InputError, also for horizons and steps that are not positive; UsageError for a competitor that fails or
+    breaks the contract.
     """
-    asked = sorted(set(horizons))
-    if not asked or asked[0] < 1:
-        raise InputError(f"horizons {list(horizons)} must be whole days from 1 on")
-    if step_days < 1:
-        raise InputError(f"step_days is {step_days}; origins are at least a day apart")
-    grid = _spend_by_day(spend)
-    origins = list(range(grid.days.shape[1] - 1 - step_days, -1, -step_days))[::-1]
-    forecastable = _forecastable(grid.days, origins, asked)
-    rests = [rest_of_month(grid.date_of(column)) for column in origins]
-    ends = _month_ends(grid.days, origins, rests, asked[-1])
-    used = [number for number in range(len(origins)) if forecastable[:, :, number].any() or ends[:, number].any()]
+    plan = find_origins(spend, horizons, step_days, until)
+    grid, asked, longest, used = plan.grid, plan.horizons, plan.horizons[-1], plan.used
     month_ends = MonthEndSums(len(grid.ids))
-    tally = ScoreSums(len(grid.ids), len(asked), len(origins))
+    tally = ScoreSums(len(grid.ids), len(asked), len(plan.columns))
+    contest = Contest(plan, competitors)
     rows = {name: row for row, name in enumerate(grid.ids)}
-    known = spend.sort("date", "account_id") if grid.ids else spend
     on_progress(0, len(used))
     for done, number in enumerate(used, start=1):
-        column = origins[number]
-        past = known.filter(pl.col("date") <= grid.date_of(column))
+        column, as_of, past = plan.columns[number], plan.as_of(number), plan.past(number)
+        contest.ask(number, past)
         # Always the longest horizon: the forecast of an origin must not depend on how much came after it.
-        for drawn in sampler(past, grid.date_of(column), asked[-1], seed=seed, paths=paths):
+        for drawn in sampler(past, as_of, longest, seed=seed, paths=paths):
             row = rows[drawn.account_id]
-            if forecastable[row, :, number].any() or ends[row, number]:
-                behind, ahead = grid.days[row, : column + 1], grid.days[row, column + 1 : column + 1 + asked[-1]]
+            scored = plan.is_scored[row, :, number]
+            if scored.any() or plan.is_month_end_scored[row, number]:
+                behind, ahead = grid.days[row, : column + 1], grid.days[row, column + 1 : column + 1 + longest]
                 mean = float(np.nanmean(behind[-_RECENT_DAYS:]))
-                others = [day[None, :] for day in _baselines(behind, asked[-1])]
-                for place in np.flatnonzero(forecastable[row, :, number]):
+                others = [day[None, :] for day in _baselines(behind, longest)]
+                baseline = others[METHODS.index(BASELINE) - 1][0]
+                for place in np.flatnonzero(scored):
                     days = asked[place]
                     every = [way[:, :days] for way in (drawn.amounts, *others)]
                     tally.add((row, int(place)), number, every, ahead[:days], mean)
-                if ends[row, number] and (rest := rests[number]) is not None:
-                    baseline = others[METHODS.index(BASELINE) - 1][0, :rest]
-                    month_ends.add(row, grid.date_of(column), drawn.amounts[:, :rest], baseline, ahead[:rest], mean)
+                if scored.any():
+                    contest.add(row, number, drawn.amounts, baseline, ahead)
+                if plan.is_month_end_scored[row, number] and (rest := plan.rests[number]) is not None:
+                    month_ends.add(row, as_of, drawn.amounts[:, :rest], baseline[:rest], ahead[:rest], mean)
         on_progress(done, len(used))
+    banded = [("drawdown", tally.scored, tally.side), *contest.outcomes()]
     return Backtest(
-        scores=score_rows(grid, asked, origins, tally),
-        calibration=calibration_rows(grid, asked, tally),
+        scores=_joined(score_rows(grid, asked, plan.columns, tally), competitor_scores(plan, contest.sums)),
+        calibration=_joined(calibration_rows(grid, asked, tally), competitor_calibration(plan, contest.sums)),
         month_ends=month_ends.rows(grid),
-        skipped=skipped_rows(grid, asked, origins, tally),
+        months=pl.concat([month_rows(plan, *each) for each in banded]),
+        shared_misses=pl.concat([shared_miss_rows(plan, *each) for each in banded]),
+        comparisons=comparison_rows(plan, tally.scored, contest.sums),
+        skipped=skipped_rows(grid, asked, plan.columns, tally),
     )
 
 
-def _spend_by_day(spend: pl.DataFrame) -> SpendByDay:
-    if not spend.height or "date" not in spend.columns or spend.schema["date"] != pl.Date:
-        # Raises for a frame that is no spend; one that passes is empty.
-        read_histories(spend, date.max, 1)
-        return SpendByDay([], date.min, np.zeros((0, 0)))
-    dated = spend["date"].drop_nulls()
-    first, last = dated.min() or date.max, dated.max() or date.max
-    assert isinstance(first, date) and isinstance(last, date)  # noqa: S101, PT018  a column of dates has no other
-    ids = read_histories(spend, last, 1).ids
-    row = {name: place for place, name in enumerate(ids)}
-    days = np.full((len(ids), (last - first).days + 1), np.nan)
-    names = spend["account_id"].cast(pl.String).replace_strict(row, return_dtype=pl.Int64).to_numpy()
-    columns = (spend["date"] - first).dt.total_days().to_numpy()
-    days[names, columns] = spend["spend_amount"].cast(pl.Float64).to_numpy()
-    return SpendByDay(ids, first, days)
-
-
-def _forecastable(days: Floats, origins: Sequence[int], horizons: Sequence[int]) -> NDArray[np.bool_]:
-    """Return (accounts, horizons, origins): where there is enough history and a complete horizon to score."""
-    counted = _counted(days)
-    found = np.zeros((len(days), len(horizons), len(origins)), dtype=bool)
-    for number, column in enumerate(origins):
-        for place, horizon in enumerate(horizons):
-            found[:, place, number] = _can_be_scored(counted, column + 1, horizon)
-    return found
-
-
-def _month_ends(days: Floats, origins: Sequence[int], rests: Sequence[int | None], longest: int) -> NDArray[np.bool_]:
-    """Return (accounts, origins): where the same is so of the rest of the month."""
-    counted = _counted(days)
-    found = np.zeros((len(days), len(origins)), dtype=bool)
-    for number, (column, rest) in enumerate(zip(origins, rests, strict=True)):
-        if rest is not None and rest <= longest:
-            found[:, number] = _can_be_scored(counted, column + 1, rest)
-    return found
-
-
-def _counted(days: Floats) -> NDArray[np.int64]:
-    """Return (accounts, days + 1): the count of observed days before each; that within [a, b) is a difference."""
-    seen = np.isfinite(days)
-    return np.concatenate([np.zeros((len(days), 1), dtype=np.int64), np.cumsum(seen, axis=1)], axis=1)
-
-
-def _can_be_scored(counted: NDArray[np.int64], end: int, horizon: int) -> NDArray[np.bool_]:
-    """Return (accounts,): enough was observed before `end`, and all of the `horizon` days from it on."""
-    if end + horizon >= counted.shape[1]:
-        return np.zeros(len(counted), dtype=bool)
-    has_past = (counted[:, end] >= LEAST_HISTORY_DAYS) & (counted[:, end] > counted[:, max(end - 7, 0)])
-    scored: NDArray[np.bool_] = has_past & (counted[:, end + horizon] - counted[:, end] == horizon)
-    return scored
+def _joined(own: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Add competitors' rows after those of the same account and horizon."""
+    if not others.height:
+        return own
+    order = {name: place for place, name in enumerate(own["account_id"].unique(maintain_order=True))}
+    # Stable: the rows of each part stay in their order.
+    return pl.concat([own, others]).sort(
+        pl.col("account_id").replace_strict(order, default=len(order)), "horizon_days", maintain_order=True
+    )
 
 
 def _baselines(behind: Floats, horizon: int) -> tuple[Floats, Floats, Floats]:

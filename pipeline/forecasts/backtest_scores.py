@@ -35,7 +35,7 @@ RUNWAY_HORIZONS: Final = (7, 30)
 """Horizons with a Brier score: after 90 days, a balance of at most 40 days' spend is almost certainly used up."""
 
 _LEVELS: Final = np.array(QUANTILES)
-_NEGLIGIBLE_SHARE: Final = 1e-9
+NEGLIGIBLE_SHARE: Final = 1e-9
 """A baseline whose loss is at most this share of what was spent made no error to divide by, only rounding errors."""
 
 SCORES: Final = {
@@ -78,9 +78,14 @@ class SpendByDay:
         """Return the day of a column."""
         return self.first + timedelta(days=column)
 
+    @property
+    def scale(self) -> Floats:
+        """(accounts,): mean spend of a day, by which losses are divided where accounts are added up."""
+        return np.array([np.nanmean(days) for days in self.days])
+
 
 class ScoreSums:
-    """Sums over forecasts by account and horizon, so that memory grows by no more than a byte an origin."""
+    """Sums over forecasts by account and horizon, so that memory grows by no more than two bytes an origin."""
 
     def __init__(self, accounts: int, horizons: int, origins: int) -> None:
         shape = (accounts, horizons)
@@ -92,8 +97,8 @@ class ScoreSums:
         self.spent = np.zeros(shape)
         self.held_80 = np.zeros(shape, dtype=np.int64)
         self.held_90 = np.zeros(shape, dtype=np.int64)
-        self.below = np.zeros(shape, dtype=np.int64)
-        self.above = np.zeros(shape, dtype=np.int64)
+        self.side: NDArray[np.int8] = np.zeros((*shape, origins), dtype=np.int8)
+        """-1 for a total below its 80 % band, 1 above, 0 within or without a forecast."""
         self.at_or_below = np.zeros((*shape, len(QUANTILES)), dtype=np.int64)
 
     def add(self, place: tuple[int, int], origin: int, drawn: Sequence[Floats], observed: Floats, mean: float) -> None:
@@ -118,8 +123,7 @@ class ScoreSums:
             if METHODS[number] == "drawdown":
                 p05, p10, p90, p95 = (quantiles[QUANTILES.index(level)] for level in (0.05, 0.10, 0.90, 0.95))
                 is_low, is_high = not is_at_or_above(total, p10), not is_at_or_below(total, p90)
-                self.below[place] += is_low
-                self.above[place] += is_high
+                self.side[(*place, origin)] = int(is_high) - int(is_low)
                 self.held_80[place] += not (is_low or is_high)
                 self.held_90[place] += bool(is_at_or_above(total, p05) & is_at_or_below(total, p95))
                 self.at_or_below[place] += is_at_or_below(total, quantiles)
@@ -129,10 +133,10 @@ class ScoreSums:
 def _ratio(loss: Floats, spent: float) -> list[float | None]:
     """Return the loss of each method divided by the baseline's; None where that made no error."""
     base = loss[METHODS.index(BASELINE)]
-    return [None] * len(METHODS) if base <= _NEGLIGIBLE_SHARE * spent else [float(each / base) for each in loss]
+    return [None] * len(METHODS) if base <= NEGLIGIBLE_SHARE * spent else [float(each / base) for each in loss]
 
 
-def _separate(origins: Sequence[int], horizon: int) -> int:
+def separate(origins: Sequence[int], horizon: int) -> int:
     """Return how many origins can be chosen so that the days that they forecast do not overlap."""
     count, free_from = 0, -1
     for column in origins:
@@ -141,17 +145,21 @@ def _separate(origins: Sequence[int], horizon: int) -> int:
     return count
 
 
-def _groups(grid: SpendByDay) -> list[tuple[str, list[int]]]:
-    """Return all accounts together, without those that spent nothing, which prove no band; then each by itself."""
+def groups(grid: SpendByDay, only: str | None = None) -> list[tuple[str, list[int]]]:
+    """Return all accounts together, without those that spent nothing, which prove no band; then each by itself.
+
+    Each has a name and the rows of its accounts in `grid`; `only` is the name of the one to return.
+    """
     spending = [row for row, days in enumerate(grid.days) if np.nansum(days) > 0]
-    return [(ALL, spending), *((name, [row]) for row, name in enumerate(grid.ids))]
+    found = [(ALL, spending), *((name, [row]) for row, name in enumerate(grid.ids))]
+    return [group for group in found if only in (None, group[0])]
 
 
 def score_rows(grid: SpendByDay, horizons: Sequence[int], origins: Sequence[int], tally: ScoreSums) -> pl.DataFrame:
     """Return the table SCORES: one row a group of accounts, horizon and method."""
-    scale = np.array([np.nanmean(days) for days in grid.days])
+    scale = grid.scale
     rows = []
-    for name, members in _groups(grid):
+    for name, members in groups(grid):
         weight = 1.0 / scale[members] if name == ALL else np.ones(len(members))
         for place, horizon in enumerate(horizons):
             scored = tally.scored[members, place]
@@ -166,9 +174,10 @@ def score_rows(grid: SpendByDay, horizons: Sequence[int], origins: Sequence[int]
             from_days = [
                 origins[number] for number, is_used in enumerate(np.logical_or.reduce(scored, axis=0)) if is_used
             ]
+            side = tally.side[members, place]
             bands = [
-                float(part[members, place].sum()) / count
-                for part in (tally.held_80, tally.held_90, tally.below, tally.above)
+                float(part.sum()) / count
+                for part in (tally.held_80[members, place], tally.held_90[members, place], side < 0, side > 0)
             ]
             for number, method in enumerate(METHODS):
                 rows.append(
@@ -177,7 +186,7 @@ def score_rows(grid: SpendByDay, horizons: Sequence[int], origins: Sequence[int]
                         method,
                         horizon,
                         len(from_days),
-                        _separate(from_days, horizon),
+                        separate(from_days, horizon),
                         count,
                         pinballs[number],
                         *(bands if method == "drawdown" else [None] * 4),
@@ -191,7 +200,7 @@ def score_rows(grid: SpendByDay, horizons: Sequence[int], origins: Sequence[int]
 def calibration_rows(grid: SpendByDay, horizons: Sequence[int], tally: ScoreSums) -> pl.DataFrame:
     """Return the table CALIBRATION: one row a group of accounts, horizon and quantile."""
     rows = []
-    for name, members in _groups(grid):
+    for name, members in groups(grid):
         for place, horizon in enumerate(horizons):
             count = int(tally.scored[members, place].sum())
             if count:
@@ -206,7 +215,7 @@ def calibration_rows(grid: SpendByDay, horizons: Sequence[int], tally: ScoreSums
 def skipped_rows(grid: SpendByDay, horizons: Sequence[int], origins: Sequence[int], tally: ScoreSums) -> pl.DataFrame:
     """Return the table SKIPPED: the horizons of which there was no forecast, and why."""
     rows = []
-    everyone = _groups(grid)[0][1]
+    everyone = groups(grid)[0][1]
     for place, horizon in enumerate(horizons):
         if not tally.scored[everyone, place].any():
             reason = f"no account that spends has an origin with {LEAST_HISTORY_DAYS} observed days before it"

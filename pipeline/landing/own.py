@@ -35,10 +35,11 @@ ALERTS: Final = "alerts"
 """Under OWN: alert transitions, and the outcomes of messages."""
 
 FORMATS: Final[Mapping[str, int]] = MappingProxyType(
-    {RUNS: 1, ALERTS: 1, FORECASTS: 1, MONTH_OUTLOOKS: 1, BACKTESTS: 1, STATUSES: 1, FX_RATES: 2}
+    {RUNS: 1, ALERTS: 1, FORECASTS: 1, MONTH_OUTLOOKS: 1, BACKTESTS: 2, STATUSES: 1, FX_RATES: 2}
 )
 """Newest format, by kind; increased when earlier versions would not understand a body. NULL reads as 1.
 
+Backtests are format 1 without a competitor, and format 2 with one, whose name earlier tables refuse.
 Exchange rates are format 1 as the CSV of the installed package, and format 2 as any other answer to a request.
 """
 
@@ -97,10 +98,17 @@ def land_fetch(home: Home, fetch: Fetch) -> str:
 
 
 def land_own(
-    home: Home, clock: Clock, run_id: str, what: str, record: bytes, content_type: str = "application/json"
+    home: Home,
+    clock: Clock,
+    run_id: str,
+    what: str,
+    record: bytes,
+    content_type: str = "application/json",
+    format_version: int | None = None,
 ) -> str:
-    """Land a body under `landing/_drawdown/<what>`; return its fetch id."""
-    return land_fetch(home, own_fetch(clock, run_id, what, record, content_type=content_type))
+    """Land a body under `landing/_drawdown/<what>`, in the newest format unless one is given; return its fetch id."""
+    fetch = own_fetch(clock, run_id, what, record, content_type=content_type, format_version=format_version)
+    return land_fetch(home, fetch)
 
 
 def read_own(row: Mapping[str, Any], decode: Callable[[bytes], _Read]) -> _Read | None:

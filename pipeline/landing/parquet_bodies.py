@@ -14,11 +14,18 @@ from pipeline.support.home import Home
 _CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 
 
-def land_parquet(home: Home, clock: Clock, run_id: str, kind: str, rows: pl.DataFrame) -> str:
-    """Land rows as one body under `landing/_drawdown/<kind>`; return its fetch id. Raises OSError if the disk fails."""
+def land_parquet(
+    home: Home, clock: Clock, run_id: str, kind: str, rows: pl.DataFrame, format_version: int | None = None
+) -> str:
+    """Land rows as one body under `landing/_drawdown/<kind>`; return its fetch id. Raises OSError if the disk fails.
+
+    In the newest format of the kind, unless one is given.
+    """
     body = io.BytesIO()
     rows.write_parquet(body, compression="zstd")
-    return land_own(home, clock, run_id, kind, body.getvalue(), content_type=_CONTENT_TYPE)
+    return land_own(
+        home, clock, run_id, kind, body.getvalue(), content_type=_CONTENT_TYPE, format_version=format_version
+    )
 
 
 def read_parquet(body: bytes) -> pl.DataFrame:

@@ -74,7 +74,11 @@ def test_printed_alerts_equal_the_tables_after_the_next_run_and_after_a_rebuild(
 
     scores = _scores(bench)
     key = ("account_id", "forecaster", "horizon_days")
-    assert sorted(json.loads(exported.stdout), key=lambda row: [row[name] for name in key]) == sorted(
+    answer = json.loads(exported.stdout)
+    assert list(answer) == [
+        "verdict", "scores", "calibration", "month_ends", "comparisons", "skipped", "months", "shared_misses",
+    ]  # fmt: skip
+    assert sorted(answer["scores"], key=lambda row: [row[name] for name in key]) == sorted(
         scores, key=lambda row: [row[name] for name in key]
     )
     assert {row["account_id"] for row in scores} > {"*", "vpsbg-main"}
@@ -93,6 +97,23 @@ def test_printed_alerts_equal_the_tables_after_the_next_run_and_after_a_rebuild(
             values = [value for name, value in row.items() if name.endswith(("_ratio", "_score")) and value is not None]
             assert sorted(numbers) == sorted(f"{value:.2f}" for value in values)
     assert "In 100 weeks like these, the 80 % band for the next 7 days would have held" in shown.stdout
+    text = " ".join(shown.stdout.split())
+    assert all(line in text for line in answer["verdict"]["*"])
+    assert "not enough accounts or months to tell whether the fleet moves together" in text
+    months = bench.rows(
+        "SELECT strftime(target_month, '%Y-%m'), horizon_days, coverage_80_ratio, below_80_ratio, above_80_ratio "
+        "FROM forecasts.backtest_months ORDER BY 1, 2"
+    )
+    assert len(months) == len(answer["months"]) > 3
+    printed = [line.split() for line in shown.stdout.splitlines() if re.match(r"20\d\d-\d\d ", line)]
+    assert [cells for month, *cells in printed] == [
+        [f"{share:.2f}" for month, _, *shares in months if month == wanted for share in shares]
+        for wanted in sorted({month for month, *_ in months})
+    ]
+    assert bench.rows("SELECT horizon_days, is_shared FROM forecasts.backtest_shared_misses ORDER BY 1") == [
+        (7, False), (30, None), (90, None),
+    ]  # fmt: skip
+    assert bench.rows("SELECT count(*) FROM forecasts.backtest_comparisons") == [(0,)]
     assert all(len(line) <= 80 for line in shown.stdout.splitlines())
     levels = bench.rows("SELECT DISTINCT nominal_ratio FROM forecasts.calibration ORDER BY 1")
     assert levels == [(0.05,), (0.1,), (0.25,), (0.5,), (0.75,), (0.9,), (0.95,)]
@@ -177,15 +198,15 @@ def test_without_enough_history_the_error_states_the_needed_days() -> None:
 
 
 def test_accounts_without_a_forecast_are_listed_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.cli.backtesting import _print
+    from pipeline.cli.backtest_text import print_backtest
 
     found = compare(History(spend=_spend(a=50, b=10), account_ids=["a", "b", "c"]))
-    _print(found, [])
+    print_backtest(found, [])
     text = " ".join(capsys.readouterr().out.split())
     assert "All accounts: not for the next 30 and 90 days: no account that spends has an origin" in text
     assert "b: not for the next 7, 30 and 90 days: 10 days are observed; it takes 28" in text
     assert "c: not for the next 7, 30 and 90 days: no whole day of its spend was observed" in text
-    _print(found, ["b"])
+    print_backtest(found, ["b"])
     text = " ".join(capsys.readouterr().out.split())
     assert "b There is too little spend in the history" in text
     assert "c: not" not in text
