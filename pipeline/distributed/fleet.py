@@ -58,7 +58,10 @@ def show_files(warehouse: Warehouse, store: ObjectStore, files: Mapping[str, Seq
         from pipeline.lake.read_only_files import ReadOnlyFiles
 
         every = (file for own in files.values() for file in own)
-        connection.register_filesystem(cast("Any", ReadOnlyFiles(store, every)))
+        files_of_parts = ReadOnlyFiles(store, every)
+        if files_of_parts.protocol in connection.list_filesystems():
+            connection.unregister_filesystem(files_of_parts.protocol)
+        connection.register_filesystem(cast("Any", files_of_parts))
     with warehouse.transaction():
         for name, own in files.items():
             _show(connection, ALL[name], [store.location(file.key) for file in own])

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _SETTINGS: Final = {
     "spark.sql.session.timeZone": "UTC",
+    # The run reports its own steps.
+    "spark.ui.showConsoleProgress": "false",
     # Bodies of long listings have megabytes, and a batch is held in memory on both sides.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
     # One partition is one shard: none may be merged or split.
