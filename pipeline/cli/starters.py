@@ -27,6 +27,14 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # url = "https://rates.example.com/eurofxref" # another folder with the ECB's files, or one such file
 # oldest_days = 45                   # a rate of more than 7 days is marked, one of more than this is not used
 
+# engine = "spark"                   # tables are computed on a cluster; see docs/scale.md
+# [spark]
+# master = "spark://host:7077"       # or remote = "sc://host:15002", a Spark Connect server
+# storage = "s3://bucket/drawdown"   # or file:///path, a folder that all machines share
+# shards = 64                        # parts that accounts are divided into
+# catalog_env = "DRAWDOWN_CATALOG"   # NAME of the variable with the catalog's database; default: a file
+# task_memory_mb = 2048              # memory of a task
+
 # [alerts]                           # which alerts are sent, and when
 # lowest_severity = "warning"        # watch, warning or critical; milder alerts are recorded, but not sent
 # quiet_hours = "22:00-07:00"        # alerts are held back, and sent as one message afterwards

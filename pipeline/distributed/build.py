@@ -91,6 +91,8 @@ class DistributedBuild:
     _second: dict[int, SecondResult] = field(default_factory=dict)
     _parts: dict[Place, Part] = field(default_factory=dict)
     _landed: list[str] = field(default_factory=list)
+    _shown: dict[str, list[DataFile]] = field(default_factory=dict)
+    """Files of the tables that the fleet has been shown."""
     _base: _Base | None = None
     _before: BuildPointer | None = None
     """The build that readers have."""
@@ -263,23 +265,16 @@ class DistributedBuild:
     def _show(self, layers: Sequence[str]) -> None:
         """Show the fleet the tables of these layers as they will be published."""
         store = self.lake.store
-        by_table: dict[str, list[DataFile]] = {}
-        for table in lake_tables():
-            if table.layer not in layers or table.partition == "fleet":
-                continue
-            name = table.full_name
-            files = by_table.setdefault(name, [])
-            if self._base and name in self._base.pointer.tables:
-                files += [
-                    file
-                    for file in self._base.pointer.tables[name].files
-                    if (name, file.shard, file.month) not in self._parts
-                ]
+        names = [table.full_name for table in lake_tables() if table.layer in layers and table.partition == "account"]
+        for name in names:
+            kept = self._base.pointer.tables.get(name) if self._base else None
+            files = [file for file in (kept.files if kept else ()) if (name, file.shard, file.month) not in self._parts]
             for part in self._parts.values():
                 if part.table == name:
                     keys = [store.key_of(path) for path in part.paths]
                     files += [DataFile(key, part.shard, part.month, part.rows, store.size(key)) for key in keys]
-        fleet.show_files(self.warehouse, store, by_table)
+            self._shown[name] = files
+        fleet.show_files(self.warehouse, store, self._shown, names)
 
 
 def _layout() -> str:

@@ -51,20 +51,24 @@ def load_own(warehouse: Warehouse) -> LoadReport:
     return report
 
 
-def show_files(warehouse: Warehouse, store: ObjectStore, files: Mapping[str, Sequence[DataFile]]) -> None:
-    """Make tables of accounts, by full name, the rows of these files of the storage; a table without files is empty."""
+def show_files(
+    warehouse: Warehouse, store: ObjectStore, files: Mapping[str, Sequence[DataFile]], shown: Iterable[str]
+) -> None:
+    """Make tables of accounts the rows of files of the storage; a table without files is empty.
+
+    `files` are those of all tables so far, by full name, and `shown` the tables to make now.
+    """
     connection = warehouse.connection
     if not store.url.startswith("file:"):
         from pipeline.lake.read_only_files import ReadOnlyFiles
 
-        every = (file for own in files.values() for file in own)
-        files_of_parts = ReadOnlyFiles(store, every)
-        if files_of_parts.protocol in connection.list_filesystems():
-            connection.unregister_filesystem(files_of_parts.protocol)
-        connection.register_filesystem(cast("Any", files_of_parts))
+        readable = ReadOnlyFiles(store, (file for own in files.values() for file in own))
+        if readable.protocol in connection.list_filesystems():
+            connection.unregister_filesystem(readable.protocol)
+        connection.register_filesystem(cast("Any", readable))
     with warehouse.transaction():
-        for name, own in files.items():
-            _show(connection, ALL[name], [store.location(file.key) for file in own])
+        for name in shown:
+            _show(connection, ALL[name], [store.location(file.key) for file in files[name]])
 
 
 def learn(warehouse: Warehouse) -> pl.DataFrame | None:

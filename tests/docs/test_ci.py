@@ -33,11 +33,19 @@ def _run(
     check: str = "@echo checked",
     duckdb2: str = PASSED,
     clients: str = PASSED,
+    spark: str = PASSED,
     test: str = PASSED,
     rest: str = PASSED,
     **environment: str,
 ) -> tuple[int, list[str]]:
-    targets = {"check": check, "test-duckdb2": duckdb2, "test-clients": clients, "test": test, "test-rest": rest}
+    targets = {
+        "check": check,
+        "test-duckdb2": duckdb2,
+        "test-clients": clients,
+        "test-spark": spark,
+        "test": test,
+        "test-rest": rest,
+    }
     rules = "".join(f"{target}:\n\t{command}\n" for target, command in targets.items())
     (project / "Makefile").write_text(f".PHONY: {' '.join(targets)}\n{rules}", encoding="utf-8")
     done = subprocess.run(
@@ -62,6 +70,7 @@ def test_its_last_line_is_that_of_one_pytest_over_all_tests_and_it_needs_no_home
         "== make --no-print-directory check",
         "== make --no-print-directory test-duckdb2",
         "== make --no-print-directory test-clients",
+        "== make --no-print-directory test-spark",
         "== make test",
         "== make test-rest",
     ]
@@ -74,6 +83,7 @@ def test_its_last_line_is_that_of_one_pytest_over_all_tests_and_it_needs_no_home
         ({"check": "exit 1"}, TWICE_PASSED),
         ({"duckdb2": FAILED}, TWICE_PASSED),
         ({"clients": FAILED}, TWICE_PASSED),
+        ({"spark": FAILED}, TWICE_PASSED),
         ({"test": FAILED}, "2 failed, 22 passed, 1 skipped, 1 error in 6.42s"),
         ({"rest": FAILED}, "2 failed, 22 passed, 1 skipped, 1 error in 6.42s"),
         ({"test": FAILED, "rest": FAILED}, "4 failed, 20 passed, 2 errors in 6.42s"),
@@ -102,7 +112,7 @@ def test_only_a_missing_tool_is_installed(project: Path) -> None:
     tools.mkdir()
     for name in ("bash", "env", "dirname", "mktemp", "rm", "tee", "awk", "id", "ln", "echo"):
         (tools / name).symlink_to(str(shutil.which(name)))
-    for name in ("chromium", "git", "systemd-analyze"):
+    for name in ("chromium", "git", "java", "systemd-analyze"):
         (tools / name).symlink_to(str(shutil.which("true")))
     make = shutil.which("make")
     for name, script in {

@@ -10,7 +10,7 @@ from tests.settings.conftest import Line
 from tests.settings.texts import CANARY, VARIABLE, account
 
 VENDORS = f"{', '.join(discover())}; another can be declared in {declared_folder()}"
-TOP = f"{unknown('key')}; known keys: monthly_budget_amount, monthly_budget_unit, monthly_budgets, reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [fx], [alerts], [teams.NAME], [accounts.ID]"
+TOP = f"{unknown('key')}; known keys: monthly_budget_amount, monthly_budget_unit, monthly_budgets, reporting_currency, allow_http_loopback, notify_url_env, heartbeat_url_env, publish, [fx], engine, [spark], [alerts], [teams.NAME], [accounts.ID]"
 NOTIFY = (
     "must be the NAME of an environment variable in capitals, such as DRAWDOWN_NOTIFY_URL; never put the URL itself "
     "here"
@@ -53,6 +53,20 @@ TOP_MISTAKES = {
     f'notify_url = "slack://{CANARY}"': f"notify_url: {TOP}",
     f'notify_url_env = "slack://{CANARY}"': f"notify_url_env: {NOTIFY}",
     "notify_url_env = ['DRAWDOWN_NOTIFY_URL']": f"notify_url_env: {NOTIFY}",
+    "engine = 'ray'": "engine: must be one of duckdb, spark",
+    "engine = 1": "engine: must be one of duckdb, spark",
+    "spark = 1": 'spark: must be a table, such as [spark] with master = "spark://host:7077"',
+    "[spark]\ncolour = 1": (
+        f"spark: colour: {unknown('key')}; known keys: master, remote, storage, shards, catalog_env, task_memory_mb"
+    ),
+    "[spark]\nmaster = 'local[2]'\nremote = 'sc://host:15002'": (
+        "spark: remote: there is a master, too; keep one of them"
+    ),
+    "[spark]\nshards = 0": "spark: shards: must be a whole number between 1 and 100000",
+    f"[spark]\ncatalog_env = '{CANARY}'": (
+        "spark: catalog_env: must be the NAME of an environment variable, such as DRAWDOWN_CATALOG; never put the "
+        "connection string itself here"
+    ),
     "fx = 'ecb'": 'fx: must be a table, such as [fx] with source = "ecb"',
     "[fx]\ncolour = 1": f"fx: colour: {unknown('key')}; known keys: source, url, oldest_days",
     f"[fx]\nsource = '{CANARY}'": "fx: source: must be one of ecb, package",
