@@ -20,7 +20,7 @@ from pipeline.lake.object_store import ObjectStore
 from pipeline.models import quarantine
 from pipeline.models.discovery import discover
 from pipeline.models.lineage import record_lineage
-from pipeline.schema.render import create_table, quoted
+from pipeline.schema.render import comments, create_table, quoted
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.load import LoadReport, load
 from pipeline.support.clock import Clock
@@ -113,13 +113,17 @@ def _restore_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of accounts, which are views after a refresh, empty tables again."""
     views = _views(connection)
     for table in exported():
-        if table.is_view or table.full_name not in views:
+        if table.full_name not in views:
             continue
-        connection.execute(f"DROP VIEW {table.full_name}")
         if table is FETCHES:
+            connection.execute(f"DROP VIEW {table.full_name}")
             connection.execute(f"ALTER TABLE {_OWN_FETCHES} RENAME TO {table.name}")
-        else:
+            continue
+        if not table.is_view:
+            connection.execute(f"DROP VIEW {table.full_name}")
             connection.execute(create_table(table))
+        for comment in comments(table, kind="VIEW" if table.is_view else "TABLE"):
+            connection.execute(comment)
 
 
 def _show(connection: duckdb.DuckDBPyConnection, table: Table, paths: list[str]) -> None:

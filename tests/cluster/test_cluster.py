@@ -5,6 +5,7 @@ Executors and the run itself are killed; a build then ends equal, or readers kee
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -67,8 +68,8 @@ class Fleet:
 
     def checksums(self) -> dict[str, str]:
         """Checksums of the published tables, as `drawdown checksum` reports them."""
-        rows = (line.split() for line in self.run("checksum").splitlines())
-        return {row[0]: row[2] for row in rows if len(row) == 3}
+        found = json.loads(self.run("checksum", "--json"))
+        return {row["table"]: row["checksum"] for row in found}
 
 
 @pytest.fixture(scope="module")
