@@ -80,7 +80,7 @@ test-soak: $(INSTALLED) ## Run faults, kills, random bodies and readers at full 
 bench: $(INSTALLED) ## Measure speed and growth against their goals (an hour or two; writes docs/performance.md)
 	$(BIN)/python -m benchmarks --write
 
-bench-forecast: ## Compare the forecasts with other methods (ten minutes; writes docs/forecast-method.md)
+bench-forecast: ## Compare the forecasts with other methods (half an hour; writes docs/forecast-results.md)
 	$(PYTHON) -m venv $(VENV)-bench-forecast
 	$(VENV)-bench-forecast/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/forecast/requirements.lock
 	$(VENV)-bench-forecast/bin/python -m benchmarks.forecast --write

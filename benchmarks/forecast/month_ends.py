@@ -11,8 +11,8 @@ import polars as pl
 from benchmarks.forecast.data import Series
 from pipeline.forecasts.backtest import backtest
 
-_FIRST = {"retail": date(2009, 12, 1), "flights": date(2013, 1, 1)}
-"""The first day of each panel: months are those of the calendar."""
+PANELS = ("retail", "flights")
+"""The panels whose month ends are measured."""
 _LEAST, _MOST = 0.75, 0.85
 
 
@@ -29,9 +29,9 @@ def _spend(table: Series, first: date, series: int) -> pl.DataFrame:
     )
 
 
-def measure(name: str, table: Series, series: int) -> Iterator[str]:
+def measure(name: str, table: Series, first: date, series: int) -> Iterator[str]:
     """Yield the table's lines for one panel: coverage of all month ends, and by week of the month."""
-    found = backtest(_spend(table, _FIRST[name], series), horizons=[31])
+    found = backtest(_spend(table, first, series), horizons=[31])
     for row in found.month_ends.filter(pl.col("account_id") == "*").to_dicts():
         is_whole = row["last_issue_day_number"] - row["first_issue_day_number"] > 7
         held = row["coverage_80_ratio"]

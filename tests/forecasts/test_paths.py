@@ -250,11 +250,11 @@ def test_first_passage_is_the_first_day_below(spend, balance, threshold):
     left, expected = balance, 0 if balance < threshold - 1e-6 else None
     for day, amount in enumerate(spend, start=1):
         left -= amount
-        if abs(left - threshold) < 1e-6:
+        if abs(left - threshold) <= 1e-6:
             return  # the side of a tie that a sum of floats falls on is not tested
         if expected is None and left < threshold:
             expected = day
-    if abs(balance - threshold) < 1e-6:
+    if abs(balance - threshold) <= 1e-6:
         return
     assert first_passage(np.array([spend]), balance, threshold).tolist() == [
         len(spend) + 1 if expected is None else expected

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.level_drift import LevelDrift
-from pipeline.forecasts.engine.pool import WIDTH_WEEKS
+from pipeline.forecasts.engine.pool import WIDTH_WEEKS, shared_errors_of
 from pipeline.forecasts.engine.pooled_drift import PooledDrift
 from pipeline.forecasts.engine.roughness_groups import RoughnessGroups
 from pipeline.forecasts.engine.sampling import (
@@ -20,6 +20,7 @@ from pipeline.forecasts.engine.sampling import (
     generator,
     level_factors,
 )
+from pipeline.forecasts.engine.shared_moves import SharedMoves
 from pipeline.forecasts.engine.teachers import Teachers
 from pipeline.forecasts.engine.weekly_levels import (
     BLOCK_TIME_CONSTANTS,
@@ -45,8 +46,8 @@ _SMALLEST_FACTOR: Final = 0.15
 _BANDS: Final = ((0.1, 0.9), (0.025, 0.975))
 """Ranks between which a total is inside the 80 % and the 95 % band."""
 
-_WANTED_COVERAGE: Final = 0.81 + 0.955
-"""Coverage of the two bands, added up. A little above nominal, because the future differs from every past."""
+_WANTED_COVERAGE: Final = 0.80 + 0.95
+"""Coverage of the two bands, added up: of what is the accounts' own. Shared moves widen the bands beyond it."""
 
 _TRUST: Final = (0.5, 0.85, 0.7)
 """Share of the measured log width that is used, for each of WIDTH_WEEKS. Single days dominate the totals of one week,
@@ -73,16 +74,24 @@ class _PastAccount:
     weights: Floats
     """(TIME_CONSTANTS,)"""
     deviation: float
+    shared: Floats
+    """(WIDTH_WEEKS, w): what the totals after each week are divided by."""
 
 
 def calibrated_widths(
-    teachers: Teachers, weekly: WeeklyLevels, drift: LevelDrift, pooled: PooledDrift, groups: RoughnessGroups
+    teachers: Teachers,
+    weekly: WeeklyLevels,
+    drift: LevelDrift,
+    pooled: PooledDrift,
+    groups: RoughnessGroups,
+    moves: SharedMoves,
 ) -> Floats:
     """Return (groups, WIDTH_WEEKS): log of the factor on the level's deviation that gives the wanted coverage.
 
-    Each teacher is forecast again from past origins with each of _FACTORS. All arguments hold the same n teachers.
+    Each teacher is forecast again from past origins with each of _FACTORS. What all accounts missed is taken out of
+    what came: it is no lesson about single accounts. All arguments hold the same n teachers.
     """
-    accounts = _past_accounts(weekly, drift, pooled)
+    accounts = _past_accounts(teachers, weekly, drift, pooled, moves)
     inside, counts = _covered(teachers.ids, accounts, pooled.shocks)
     logs = np.zeros((len(groups.members), len(WIDTH_WEEKS)))
     for knot, group in enumerate(groups.members):
@@ -95,10 +104,21 @@ def calibrated_widths(
     return logs
 
 
-def _past_accounts(weekly: WeeklyLevels, drift: LevelDrift, pooled: PooledDrift) -> list[_PastAccount]:
+def _past_accounts(
+    teachers: Teachers, weekly: WeeklyLevels, drift: LevelDrift, pooled: PooledDrift, moves: SharedMoves
+) -> list[_PastAccount]:
     width = weekly.sums.shape[1]
     is_observed = np.arange(width) >= width - weekly.week_counts[:, None]
     block_means = weighted_means(weekly.sums, is_observed, BLOCK_TIME_CONSTANTS)
+    shared = np.stack(
+        [
+            shared_errors_of(
+                {scope: errors[number] for scope, errors in moves.errors.items()}, teachers.vendors, weekly.calendar
+            )
+            for number in range(len(WIDTH_WEEKS))
+        ]
+    )
+    shared = np.exp(drift.exposures[:, None] * shared)
     return [
         _PastAccount(
             week_count=int(weekly.week_counts[row]),
@@ -107,6 +127,7 @@ def _past_accounts(weekly: WeeklyLevels, drift: LevelDrift, pooled: PooledDrift)
             block_means=block_means[:, row],
             weights=drift.weights[row],
             deviation=float(pooled.deviations[row]),
+            shared=shared[:, row],
         )
         for row in range(len(weekly.sums))
     ]
@@ -153,6 +174,7 @@ def _ranks(account: _PastAccount, weeks: int, shock_quantiles: Floats, rng: np.r
     observed = (
         np.stack([account.sums[end + 1 : end + 1 + weeks].sum() for end in origins]) if len(origins) else np.zeros(0)
     )
+    observed = observed / account.shared[WIDTH_WEEKS.index(weeks), origins]
     tie_break = rng.random(len(origins))
     tolerance = 1e-9 * observed[:, None]
     ranks = np.zeros((len(_FACTORS), len(origins)))

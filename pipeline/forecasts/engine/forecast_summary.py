@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.group_totals import GroupTotals
 from pipeline.forecasts.engine.passage import passed_by_day
 from pipeline.forecasts.engine.pool import Pool, to_frame
 from pipeline.forecasts.engine.regimes import Regimes
@@ -28,6 +29,10 @@ _REASONS: Final = {
 }
 
 
+_NO_SEASON: Final = "less than 56 weeks observed: the season is unknown"
+"""The reason of the full method where no account has been seen for a year."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """What `forecast` returns. Amounts are Float64 money of each account's own unit; rows are sorted by their keys."""
@@ -41,6 +46,9 @@ class Forecast:
     end, never falling. Only accounts with a balance."""
     methods: pl.DataFrame
     """account_id, method, history_days, is_abstained, reason. One row an account; the abstained have no other rows."""
+    groups: pl.DataFrame
+    """group_id, horizon_days (1 to H), quantile, spend_amount, forecast_account_count: the totals of the groups asked
+    for, added up path by path, so that they are as wide as accounts that move together make them."""
     pool: pl.DataFrame
     """What the accounts learned from each other (statistic, vendor, position, value). Passed in as `pool`, it gives one
     account alone the numbers that it has among the others."""
@@ -51,9 +59,10 @@ def summarize(
     regimes: Regimes,
     pool: Pool,
     quantiles: Floats,
+    groups: GroupTotals,
     on_paths: Callable[[Paths], None] | None = None,
 ) -> Forecast:
-    """Summarize the paths one account at a time, and pass them to `on_paths`.
+    """Summarize the paths one account at a time, add them to their `groups`, and pass them to `on_paths`.
 
     `quantiles` is (k,), rising, between 0 and 1.
     """
@@ -70,6 +79,7 @@ def summarize(
         sums = np.cumsum(spend.amounts, axis=0)
         if on_paths is not None:
             on_paths(paths_of(regimes, spend, sums))
+        groups.add(histories.ids[spend.row], sums)
         total[number] = quantiles_of(sums, quantiles)
         if spend.row in place:
             balance, threshold = float(histories.balances[spend.row]), float(histories.thresholds[spend.row])
@@ -82,7 +92,8 @@ def summarize(
         daily=_quantile_rows(ids, pl.Series("date", dates, pl.Date), quantiles, daily),
         total=_quantile_rows(ids, pl.Series("horizon_days", range(1, horizon + 1), pl.Int64), quantiles, total),
         runway=_runway_rows(ids_with_balance, dates, passed),
-        methods=_method_rows(regimes),
+        methods=_method_rows(regimes, pool),
+        groups=groups.frame(quantiles),
         pool=to_frame(pool),
     )
 
@@ -118,13 +129,14 @@ def _runway_rows(ids: list[str], dates: list[date], passed: Floats) -> pl.DataFr
     )
 
 
-def _method_rows(regimes: Regimes) -> pl.DataFrame:
+def _method_rows(regimes: Regimes, pool: Pool) -> pl.DataFrame:
+    reasons = _REASONS if pool.yearly().is_known else _REASONS | {"full": _NO_SEASON}
     return pl.DataFrame(
         {
             "account_id": pl.Series(regimes.histories.ids, dtype=pl.String),
             "method": pl.Series(regimes.methods, dtype=pl.String),
             "history_days": regimes.history_days,
             "is_abstained": pl.Series([method == "none" for method in regimes.methods], dtype=pl.Boolean),
-            "reason": pl.Series([_REASONS[method] for method in regimes.methods], dtype=pl.String),
+            "reason": pl.Series([reasons[method] for method in regimes.methods], dtype=pl.String),
         }
     )

@@ -11,6 +11,7 @@ import polars as pl
 
 from pipeline.forecasts.engine.arrays import Floats
 from pipeline.forecasts.engine.forecast_summary import Forecast, summarize
+from pipeline.forecasts.engine.group_totals import read_groups
 from pipeline.forecasts.engine.histories import QUANTILES, InputError, read_histories
 from pipeline.forecasts.engine.path_models import CHUNK, path_models
 from pipeline.forecasts.engine.pool import Pool, from_frame, to_frame
@@ -72,6 +73,7 @@ def forecast(
     priors: pl.DataFrame | None = None,
     planned: pl.DataFrame | None = None,
     paths: int = 1000,
+    groups: pl.DataFrame | None = None,
     chunk: int = CHUNK,
     on_paths: Callable[[Paths], None] | None = None,
 ) -> Forecast:
@@ -86,6 +88,8 @@ def forecast(
     - `planned`: account_id, date, planned_amount (in addition, 0 for none), multiplier (of what is drawn for the day, 1
       for none). A day is multiplied first. Of several rows for a day, amounts add up and multipliers multiply.
     - `pool`: the `.pool` of another result, in place of what these accounts would learn from each other.
+    - `groups`: account_id, group_id: groups, such as teams, whose totals are wanted in `.groups`. An account may be in
+      several. Amounts are added up as they are: the accounts of a group must be held in one unit.
     - `on_paths`: called with each account's sample paths as they are drawn, those that `iterate_paths` yields.
 
     The same arguments give the same numbers, whatever the order of rows and the size of `chunk`. Raises InputError.
@@ -103,7 +107,8 @@ def forecast(
         pool=pool,
         chunk=chunk,
     )
-    return summarize(simulation.spend, simulation.regimes, simulation.pool, levels, on_paths)
+    totals = read_groups(groups, simulation.regimes.histories.ids)
+    return summarize(simulation.spend, simulation.regimes, simulation.pool, levels, totals, on_paths)
 
 
 def iterate_paths(

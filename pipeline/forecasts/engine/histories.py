@@ -20,6 +20,9 @@ QUANTILES: Final = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 WEEKS: Final = 60
 """Weeks of history that are used: more than a year, so that a level is never older than its account's season."""
 
+SEASON_WEEKS: Final = 160
+"""Weeks of which the season is learned: three years. Those before WEEKS are kept as sums."""
+
 _SMALLEST_AMOUNT: Final = 5e-10
 """Half of the last digit that amounts have, the ninth decimal. What is smaller is a float's rounding error, and a mean
 of such numbers cannot be divided by."""
@@ -40,6 +43,9 @@ class Histories:
     """One an account; empty where the caller names none."""
     days: Floats
     """(accounts, WEEKS x 7): spend a day, NaN where nothing was observed; the last column is `as_of`."""
+    older_weeks: Floats
+    """(accounts, SEASON_WEEKS - WEEKS): spend of the weeks before `days` without refunds, NaN where fewer than three
+    days were observed. No columns, if no account is that old."""
     history_days: NDArray[np.int64]
     """(accounts,): days observed up to `as_of`, including those older than `days` reaches."""
     balances: Floats
@@ -147,6 +153,7 @@ def read_histories(
         ids=ids,
         vendors=[vendor.get(name, "") for name in ids],
         days=_dense(spend, "spend_amount", ids, as_of, columns=WEEKS * 7, first=1 - WEEKS * 7, fill=np.nan),
+        older_weeks=_older_weeks(spend, ids, as_of),
         history_days=np.array([counts.get(name, 0) for name in ids], dtype=np.int64),
         balances=_aligned(balance, ids),
         thresholds=_aligned(threshold, ids),
@@ -191,6 +198,28 @@ def _summed(charges: pl.DataFrame) -> pl.DataFrame:
         .group_by("account_id", "date", maintain_order=True)
         .agg(pl.col("charge_amount").sum())
     )
+
+
+def _older_weeks(spend: pl.DataFrame, ids: list[str], as_of: date) -> Floats:
+    """Return (ids, weeks): spend of the weeks before the last WEEKS, as in Histories."""
+    columns = SEASON_WEEKS - WEEKS
+    day = (pl.col("date") - as_of).dt.total_days()
+    rows = (
+        spend.filter(day <= -7 * WEEKS, day > -7 * SEASON_WEEKS)
+        .select(
+            "account_id", amount=pl.col("spend_amount").clip(lower_bound=0.0), week=(day + 7 * SEASON_WEEKS - 1) // 7
+        )
+        .sort("account_id", "week", "amount")
+        .group_by("account_id", "week", maintain_order=True)
+        .agg(pl.len(), pl.col("amount").mean() * 7)
+        .filter(pl.col("len") >= 3)
+    )
+    if rows.is_empty():
+        return np.zeros((len(ids), 0))
+    places = {name: place for place, name in enumerate(ids)}
+    table = np.full((len(ids), columns), np.nan)
+    table[[places[name] for name in rows["account_id"].to_list()], rows["week"].to_numpy()] = rows["amount"].to_numpy()
+    return table
 
 
 def _aligned(values: dict[str, float], ids: list[str]) -> Floats:

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from pipeline.forecasts.engine.arrays import Floats
-from pipeline.forecasts.engine.level_drift import level_drift
-from pipeline.forecasts.engine.pool import Pool
+from pipeline.forecasts.engine.level_drift import level_drift, memory_weights
+from pipeline.forecasts.engine.pool import Pool, shared_errors_of
 from pipeline.forecasts.engine.regimes import Regimes
 from pipeline.forecasts.engine.weekly_levels import weekly_levels
 
@@ -49,6 +49,8 @@ class BlockModel:
     """(TIME_CONSTANTS,): probability of each."""
     deviation: float
     """Log standard deviation of the level over four weeks."""
+    exposure: float
+    """How much of a shared move of the level the account takes part in: 1 for all of it."""
     widths: Floats
     """(WIDTH_WEEKS,): log of the calibrated factors on `deviation`."""
     uncertainty: float
@@ -102,7 +104,9 @@ def _block_models(regimes: Regimes, rows: list[int], pool: Pool) -> list[BlockMo
         return []
     weekly = weekly_levels(regimes.days[rows])
     pooled = pool.at(weekly.roughness)
-    drift = level_drift(weekly, pooled.errors)
+    vendors = [regimes.histories.vendors[row] for row in rows]
+    weights = memory_weights(weekly, pooled.errors)
+    drift = level_drift(weekly, weights, shared_errors_of(pool.shared_errors, vendors, weekly.calendar))
     deviations = drift.deviation(pooled.variance)
     newest, means = weekly.levels[:, :, -1], weekly.block_means
     levels = np.where(means > 0, newest / np.where(means > 0, means, 1.0), 1.0)
@@ -114,6 +118,7 @@ def _block_models(regimes: Regimes, rows: list[int], pool: Pool) -> list[BlockMo
             levels=levels[:, place],
             weights=drift.weights[place],
             deviation=float(deviations[place]),
+            exposure=float(drift.exposures[place]),
             widths=pooled.widths[place],
             uncertainty=float(weekly.level_uncertainty[place]),
             weeks_since=int(weekly.weeks_since[place]),

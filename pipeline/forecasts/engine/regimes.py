@@ -37,6 +37,8 @@ class Regimes:
     histories: Histories
     days: Floats
     """(accounts, weeks x 7): spend a day, NaN before the shift and where nothing was observed."""
+    is_cut: NDArray[np.bool_]
+    """(accounts,): whether there was a shift."""
     history_days: NDArray[np.int64]
     """(accounts,): observed days since the shift."""
     methods: list[str]
@@ -52,7 +54,7 @@ def current_regimes(histories: Histories) -> Regimes:
     usable_days = np.where(left > 0, history_days, 0)
     has_prior = np.isfinite(histories.priors)
     methods = [_method(int(count), has_prior=bool(has)) for count, has in zip(usable_days, has_prior, strict=True)]
-    return Regimes(histories=histories, days=days, history_days=history_days, methods=methods)
+    return Regimes(histories=histories, days=days, is_cut=is_cut, history_days=history_days, methods=methods)
 
 
 def _method(history_days: int, *, has_prior: bool) -> str:

@@ -29,7 +29,8 @@ for less."""
 def generator(account_id: str, *, stream: int, seed: int = 0) -> np.random.Generator:
     """Return one account's own random generator, which depends on no other account.
 
-    `stream` separates uses with the same seed: 0 simulates, 1 calibrates.
+    `stream` separates uses with the same seed: 0 simulates, 1 calibrates; the others are what
+    accounts share (`shared_shocks`).
     """
     words = np.frombuffer(hashlib.sha256(account_id.encode()).digest(), dtype=np.uint32).tolist()
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, stream, *words])))
@@ -72,16 +73,26 @@ def growth(weeks: int) -> Floats:
 
 
 def level_factors(deviations: Floats, shocks: Floats) -> Floats:
-    """Return (weeks, ...): what the level is multiplied by in each week ahead.
+    """Return (weeks, ...): what the level is multiplied by in each week ahead. Arguments as in `level_logs`."""
+    return np.exp(level_logs(deviations, shocks))
+
+
+def level_logs(deviations: Floats, shocks: Floats) -> Floats:
+    """Return (weeks, ...): the log of what the level is multiplied by in each week ahead.
 
     `deviations` is (weeks,), log standard deviations before their growth; `shocks` is (...), one a path.
     """
     spread = deviations * growth(len(deviations))
     by_week = (slice(None), *(None,) * shocks.ndim)
-    return np.exp(np.clip(spread[by_week] * shocks[None], _LOWEST_LOG, _HIGHEST_LOG) - _SKEW * spread[by_week] ** 2)
+    logs: Floats = np.clip(spread[by_week] * shocks[None], _LOWEST_LOG, _HIGHEST_LOG)
+    return logs - _SKEW * spread[by_week] ** 2
 
 
 def width_factors(widths: Floats, weeks: int) -> Floats:
     """Return (weeks,): the factor at each week ahead. The total of h weeks has its middle at (h + 1) / 2."""
-    middles = np.log([(total + 1) / 2 for total in WIDTH_WEEKS])
-    return np.exp(np.interp(np.log(np.arange(1, weeks + 1)), middles, widths))
+    return np.exp(np.interp(np.log(np.arange(1, weeks + 1)), np.log(width_middles()), widths))
+
+
+def width_middles() -> Floats:
+    """Return (WIDTH_WEEKS,): the middle of totals of that many weeks, in weeks ahead."""
+    return (np.array(WIDTH_WEEKS) + 1.0) / 2.0

@@ -20,9 +20,10 @@ from pipeline.forecasts.engine.sampling import (
     draw_time_constants,
     generator,
     growth,
-    level_factors,
+    level_logs,
     width_factors,
 )
+from pipeline.forecasts.engine.shared_shocks import SharedShocks
 from pipeline.forecasts.engine.weekly_levels import BLOCK_TIME_CONSTANTS, BLOCK_WEEKS
 
 _SHIFTED_SHARE: Final = 0.3
@@ -83,12 +84,18 @@ def simulated_spend(
 ) -> Iterator[SimulatedSpend]:
     """Yield the paths of each model as they are drawn: one account's are in memory at a time."""
     histories = regimes.histories
+    weeks = -(-draws.horizon_days // 7)
+    shocks = SharedShocks(pool=pool, as_of=histories.as_of, weeks=weeks, paths=draws.paths, seed=draws.seed)
+    season = pool.yearly().factors(weeks)
+    sizes = shocks.season()
     for model in models:
+        since = model.weeks_since if isinstance(model, BlockModel) else 0
+        shared = shocks.logs(histories.vendors[model.row], since)
         rng = generator(histories.ids[model.row], stream=0, seed=draws.seed)
         if isinstance(model, BlockModel):
-            amounts = _draw_blocks(model, pool, rng, draws)
+            amounts = _draw_blocks(model, pool, rng, draws, shared, season, sizes)
         else:
-            amounts = _draw_donors(model, rng, draws)
+            amounts = _draw_donors(model, rng, draws, shared)
         # Without a plan, times 1 plus 0: the very same numbers.
         amounts = amounts * histories.multipliers[model.row][:, None] + histories.planned[model.row][:, None]
         yield SimulatedSpend(row=model.row, amounts=amounts + histories.charges[model.row][:, None])
@@ -110,15 +117,30 @@ def paths_of(regimes: Regimes, simulated: SimulatedSpend, sums: Floats | None = 
     return paths
 
 
-def _draw_blocks(model: BlockModel, pool: Pool, rng: np.random.Generator, draws: Draws) -> Floats:
-    """Return (horizon, paths): spend a day in money, without known charges."""
+def _draw_blocks(
+    model: BlockModel,
+    pool: Pool,
+    rng: np.random.Generator,
+    draws: Draws,
+    shared: Floats,
+    season: Floats,
+    sizes: Floats,
+) -> Floats:
+    """Return (horizon, paths): spend a day in money, without known charges.
+
+    `shared` is (weeks, paths), the logs of the shared moves; `season` is (weeks, TIME_CONSTANTS), its logs, and `sizes`
+    (paths,) what they are multiplied by.
+    """
     weeks = -(-draws.horizon_days // 7)
     constants = draw_time_constants(rng, model.weights, draws.paths)
     days = model.blocks.reshape(-1)[_block_days(model, rng, constants, (weeks, draws.paths))]
     # A history that ended weeks ago has drifted in these weeks, too.
     ahead = model.weeks_since + weeks
     shocks = draw_shocks(rng, pool.shocks, draws.paths)
-    factors = level_factors(model.deviation * width_factors(model.widths, ahead), shocks)[model.weeks_since :]
+    logs = level_logs(model.deviation * width_factors(model.widths, ahead), shocks)[model.weeks_since :]
+    if season.any():
+        shared = shared + sizes * season[:, constants]
+    factors = np.exp(logs + model.exposure * shared)
     level = model.levels[constants] * np.exp(model.uncertainty * rng.standard_normal(draws.paths))
     gain = (model.mean * level)[None, None, :] * factors[:, None, :]
     # Refunds do not grow with the level: one refund says nothing about the size of the next.
@@ -142,8 +164,8 @@ def _block_days(
     return days
 
 
-def _draw_donors(model: DonorModel, rng: np.random.Generator, draws: Draws) -> Floats:
-    """Return (horizon, paths): spend a day in money, without known charges."""
+def _draw_donors(model: DonorModel, rng: np.random.Generator, draws: Draws, shared: Floats) -> Floats:
+    """Return (horizon, paths): spend a day in money, without known charges. `shared` is (weeks, paths), in logs."""
     weeks = -(-draws.horizon_days // 7)
     level: Floats = np.full(draws.paths, model.level)
     if model.vendor_level is not None:
@@ -155,6 +177,6 @@ def _draw_donors(model: DonorModel, rng: np.random.Generator, draws: Draws) -> F
     donors = rng.integers(0, len(model.weeks), (weeks, draws.paths))
     # Weeks with a sum of 1 times 7 have a mean of 1 a day.
     shape = 7.0 * np.moveaxis(model.weeks[donors], 2, 1)
-    drift = np.exp(_DONOR_DRIFT * growth(weeks)[:, None] * rng.standard_normal(draws.paths))
+    drift = np.exp(_DONOR_DRIFT * growth(weeks)[:, None] * rng.standard_normal(draws.paths) + shared)
     days: Floats = (shape * (level * drift)[:, None, :]).reshape(weeks * 7, draws.paths)[: draws.horizon_days]
     return days

@@ -33,6 +33,10 @@ class Teachers:
     ids: list[str]
     days: Floats
     """(teachers, weeks x 7): spend a day in money, NaN where unobserved."""
+    older_weeks: Floats
+    """(teachers, weeks): as in Histories; NaN for accounts whose level has shifted since."""
+    vendors: list[str]
+    """One an account; empty where none is named."""
     donors: dict[str, Floats]
     """As in Pool."""
     levels: dict[str, Floats]
@@ -48,6 +52,8 @@ def choose_teachers(regimes: Regimes) -> Teachers:
     return Teachers(
         ids=[ids[row] for row in rows],
         days=regimes.days[rows],
+        older_weeks=np.where(regimes.is_cut[rows, None], np.nan, regimes.histories.older_weeks[rows]),
+        vendors=[regimes.histories.vendors[row] for row in rows],
         levels=_vendor_levels(regimes, order),
         donors=_donor_weeks(regimes, order),
     )

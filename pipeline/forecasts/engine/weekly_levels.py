@@ -52,6 +52,8 @@ class WeeklyLevels:
     """(n, w): spend a week without refunds."""
     week_counts: NDArray[np.int64]
     """(n,): observed weeks; they are the last ones of `sums`."""
+    calendar: NDArray[np.int64]
+    """(n, w): the week of the calendar that each of them is: a column of `days`, divided by 7."""
     weeks_since: NDArray[np.int64]
     """(n,): weeks between the newest observed one and `as_of`."""
     levels: Floats
@@ -78,7 +80,7 @@ class WeeklyLevels:
 
 def weekly_levels(days: Floats) -> WeeklyLevels:
     """Summarize `days`, (n, weeks x 7) in money with NaN where unobserved; each account needs one observed day."""
-    weeks, week_counts, weeks_since = observed_weeks(days)
+    weeks, week_counts, weeks_since, calendar = observed_weeks(days)
     count, width = weeks.shape[:2]
     position = np.arange(width)
     is_observed = position >= width - week_counts[:, None]
@@ -115,6 +117,7 @@ def weekly_levels(days: Floats) -> WeeklyLevels:
         blocks=weeks / mean[:, None, None],
         sums=sums,
         week_counts=week_counts,
+        calendar=calendar,
         weeks_since=weeks_since,
         levels=levels,
         following=following,
@@ -129,11 +132,11 @@ def weekly_levels(days: Floats) -> WeeklyLevels:
     )
 
 
-def observed_weeks(days: Floats) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+def observed_weeks(days: Floats) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Split `days`, (n, w x 7), into weeks, and move the observed ones to the end.
 
-    Returns (n, w, 7) with zeros before the first observed week, (n,) how many are observed, and (n,) how many weeks
-    ago the newest was.
+    Returns (n, w, 7) with zeros before the first observed week, (n,) how many are observed, (n,) how many weeks ago the
+    newest was, and (n, w) where each week has been before.
     """
     weeks = days.reshape(len(days), -1, 7)
     is_known = np.isfinite(weeks)
@@ -145,7 +148,7 @@ def observed_weeks(days: Floats) -> tuple[Floats, NDArray[np.int64], NDArray[np.
     filled = np.where(is_known, weeks, means[:, :, None])
     order = np.argsort(is_valid, axis=1, kind="stable")
     moved = np.take_along_axis(np.where(is_valid[:, :, None], filled, 0.0), order[:, :, None], axis=1)
-    return moved, is_valid.sum(axis=1), is_valid[:, ::-1].argmax(axis=1)
+    return moved, is_valid.sum(axis=1), is_valid[:, ::-1].argmax(axis=1), order
 
 
 def weighted_means(sums: Floats, is_observed: NDArray[np.bool_], time_constants: Floats) -> Floats:
