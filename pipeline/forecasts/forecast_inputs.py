@@ -10,11 +10,12 @@ import duckdb
 import polars as pl
 
 from pipeline.forecasts.engine import usual_spend
+from pipeline.forecasts.engine.histories import SEASON_WEEKS
 from pipeline.models.macros import expanded
 from pipeline.schema.limits import HORIZON_DAYS
 
-_HISTORY_DAYS = 420
-"""How far back they use spend: the 60 weeks of `engine.histories.WEEKS`."""
+_HISTORY_DAYS = 7 * SEASON_WEEKS
+"""How far back they use spend: what the season is learned of."""
 
 # Only days on which the account had the unit that it has now: spend in another unit is no history of this one, and the
 # days between a few charges in a foreign unit are not days without spend.

@@ -35,7 +35,7 @@ def planned(workshop: Workshop) -> Workshop:
             {"plan_number": "1", "from_date": "2026-03-08", "to_date": "2026-03-17", "planned_amount": "400"},
             {"plan_number": "2", "from_date": "2026-03-20", "to_date": "2026-03-23", "planned_amount": "2000"},
             {"plan_number": "3", "from_date": "2026-03-23", "to_date": "2026-03-23", "multiplier": "2"},
-            {"plan_number": "4", "from_date": "2024-12-01", "to_date": "2025-01-31", "planned_amount": "1"},
+            {"plan_number": "4", "from_date": "2023-01-01", "to_date": "2023-03-03", "planned_amount": "1"},
             {"plan_number": "5", "from_date": "2026-06-01", "to_date": "2026-07-31", "multiplier": "3"},
         ],
     }
@@ -61,11 +61,22 @@ def test_a_plan_is_one_row_a_day_within_history_and_horizon(planned: Workshop) -
     ]
     assert ahead[5:] == [(date(2026, 6, day), 0.0, 3.0) for day in range(1, 16)]
     past = rows.filter(pl.col("date") <= YESTERDAY).drop("account_id").rows()
-    first = YESTERDAY - 419 * DAY
-    assert past[: (date(2025, 1, 31) - first).days + 1] == [
-        (day, 1 / 62, 1.0) for day in (first + number * DAY for number in range((date(2025, 1, 31) - first).days + 1))
-    ]
+    first = YESTERDAY - 1119 * DAY
+    count = (date(2023, 3, 3) - first).days + 1
+    assert past[:count] == [(first + number * DAY, 1 / 62, 1.0) for number in range(count)]
     assert past[-10:] == [(date(2026, 3, day), 40.0, 1.0) for day in range(8, 18)]
+
+
+def test_three_years_of_spend_are_read_because_a_season_is_learned_of_them(workshop: Workshop) -> None:
+    insert(workshop.connection, "core.accounts", [{"account_id": "main"}])
+    insert(
+        workshop.connection,
+        "core.spend_daily",
+        [{"account_id": "main", "spend_date": f"{YESTERDAY - 1200 * DAY}..{YESTERDAY}", "spend_amount": "10"}],
+    )
+    fill_in(workshop.connection)
+    found = read_spend(workshop.connection, YESTERDAY)["date"]
+    assert (found.min(), found.max(), len(found)) == (YESTERDAY - 1119 * DAY, YESTERDAY, 1120)
 
 
 def test_forecasts_and_backtests_learn_from_spend_without_plans(planned: Workshop) -> None:
