@@ -20,6 +20,7 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # heartbeat_url_env = "DRAWDOWN_HEARTBEAT_URL" # NAME of the variable with an address to request after each good run
 # publish.postgres = { dsn_env = "DRAWDOWN_POSTGRES_DSN" } # a copy of each build in PostgreSQL; NAME of the variable
 # monthly_budget_amount = "2000"     # of all accounts together, in the reporting currency; see also [teams.NAME]
+# engine = "spark"                   # tables are computed on the cluster of [spark]
 # allow_http_loopback = true         # only for a sandbox on this machine
 
 # [fx]                               # exchange rates; they are requested once a day, without a key
@@ -27,8 +28,7 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # url = "https://rates.example.com/eurofxref" # another folder with the ECB's files, or one such file
 # oldest_days = 45                   # a rate of more than 7 days is marked, one of more than this is not used
 
-# engine = "spark"                   # tables are computed on a cluster; see docs/scale.md
-# [spark]
+# [spark]                            # the cluster, if engine = "spark"; see docs/scale.md
 # master = "spark://host:7077"       # or remote = "sc://host:15002", a Spark Connect server
 # storage = "s3://bucket/drawdown"   # or file:///path, a folder that all machines share
 # shards = 64                        # parts that accounts are divided into

@@ -200,7 +200,9 @@ def path(
 ) -> str:
     """A line along path data."""
     more = (f' stroke-dasharray="{dash}"' if dash else "") + (f' stroke-opacity="{opacity}"' if opacity else "")
-    return f'<path class="{name}" d="{data}" fill="none" stroke="{stroke}" stroke-width="{width}"{more}/>'
+    # A width of 1 is the default, and a page has thousands of lines.
+    wide = "" if str(width) == "1" else f' stroke-width="{width}"'
+    return f'<path class="{name}" d="{data}" fill="none" stroke="{stroke}"{wide}{more}/>'
 
 
 def dots(name: str, frame: Frame, points: Iterable[Point], stroke: str = "currentColor") -> str:

@@ -64,8 +64,8 @@ TOP_MISTAKES = {
     ),
     "[spark]\nshards = 0": "spark: shards: must be a whole number between 1 and 100000",
     f"[spark]\ncatalog_env = '{CANARY}'": (
-        "spark: catalog_env: must be the NAME of an environment variable, such as DRAWDOWN_CATALOG; never put the "
-        "connection string itself here"
+        "spark: catalog_env: must be the NAME of an environment variable in capitals, such as DRAWDOWN_CATALOG; never "
+        "put the connection string itself here"
     ),
     "fx = 'ecb'": 'fx: must be a table, such as [fx] with source = "ecb"',
     "[fx]\ncolour = 1": f"fx: colour: {unknown('key')}; known keys: source, url, oldest_days",
