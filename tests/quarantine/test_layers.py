@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.alerts import alert_assets
-from pipeline.forecasts import account_forecasts
+from pipeline.forecasts import refresh_forecasts
 from pipeline.models.discovery import discover
 from pipeline.orchestration.refresh import rebuild
 from tests.bench import Bench
@@ -46,15 +46,15 @@ def _doubled(account_id: str) -> Callable[[str], str]:
 
 @contextmanager
 def _forecast_fails(account_id: str) -> Iterator[None]:
-    real = account_forecasts.forecast_accounts
+    real = refresh_forecasts.forecast_accounts
 
-    def fails(inputs: Any, **more: Any) -> Any:
+    def fails(inputs: Any, pool: Any, **more: Any) -> Any:
         if account_id in inputs.account_ids:
             raise ZeroDivisionError("of this account")
-        return real(inputs, **more)
+        return real(inputs, pool, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(account_forecasts, "forecast_accounts", fails)
+        patch.setattr(refresh_forecasts, "forecast_accounts", fails)
         yield
 
 
