@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pipeline.lake.build_pointers import BuildPointer
-from pipeline.lake.lake_reading import LAKE_FILE, lake_of
+from pipeline.lake.lake_of_build import LAKE_FILE, lake_of
 from pipeline.lake.object_store import NotStored, ObjectStore
 from pipeline.support.home import BUILD_FILE, Home, private_folder
 

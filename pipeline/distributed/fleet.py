@@ -16,11 +16,12 @@ from pipeline.forecasts.month_inputs import budgets_of_month
 from pipeline.forecasts.month_issues import issue_months, replay_months, store_months
 from pipeline.forecasts.month_outlook import MonthOutlooks
 from pipeline.lake.build_pointers import DataFile
+from pipeline.lake.lake_reading import rows_of_files
 from pipeline.lake.object_store import ObjectStore
 from pipeline.models import quarantine
 from pipeline.models.discovery import discover
 from pipeline.models.lineage import record_lineage
-from pipeline.schema.render import comments, create_table, quoted
+from pipeline.schema.render import comments, create_table
 from pipeline.schema.tables import ALL, Table
 from pipeline.staging.load import LoadReport, load
 from pipeline.support.clock import Clock
@@ -126,9 +127,9 @@ def _restore_tables(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(comment)
 
 
-def _show(connection: duckdb.DuckDBPyConnection, table: Table, paths: list[str]) -> None:
+def _show(connection: duckdb.DuckDBPyConnection, table: Table, locations: list[str]) -> None:
     name, columns = table.full_name, ", ".join(table.column_names)
-    rows = f"SELECT {columns} FROM read_parquet([{', '.join(map(quoted, paths))}])" if paths else _nothing(table)
+    rows = rows_of_files(table, locations)
     if name in _STORED:
         connection.execute(f"DELETE FROM {name}")
         connection.execute(f"INSERT INTO {name} ({columns}) {rows}")
@@ -141,11 +142,6 @@ def _show(connection: duckdb.DuckDBPyConnection, table: Table, paths: list[str])
     elif not is_view:
         connection.execute(f"DROP TABLE {name}")
     connection.execute(f"CREATE OR REPLACE VIEW {name} AS {rows}")
-
-
-def _nothing(table: Table) -> str:
-    columns = ", ".join(f"CAST(NULL AS {each.column.type}) AS {each.name}" for each in table.columns)
-    return f"SELECT {columns} WHERE false"
 
 
 def _views(connection: duckdb.DuckDBPyConnection) -> set[str]:

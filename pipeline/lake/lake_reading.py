@@ -14,30 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
 
 import duckdb
 import msgspec
 
-from pipeline.lake.build_pointers import BuildPointer, TableVersion, read_pointer
+from pipeline.lake.build_pointers import BuildPointer
 from pipeline.lake.iceberg_schema import layout_of
-from pipeline.lake.object_store import NotStored, ObjectStore
-from pipeline.lake.open_store import open_store
+from pipeline.lake.lake_of_build import LAKE_FILE
+from pipeline.lake.object_store import ObjectStore
 from pipeline.schema.render import comments, quoted
 from pipeline.schema.tables import Table
 from pipeline.support.duckdb_session import set_session
 from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import atomic_file
 
-if TYPE_CHECKING:
-    from pipeline.lake.read_only_files import ReadOnlyFiles
 
-LAKE_FILE: Final = "lake.json"
-"""File beside a DuckDB file of views that names their storage."""
+class LakeOf(msgspec.Struct, frozen=True):
+    """Contents of `lake.json`."""
 
-
-class _LakeOf(msgspec.Struct, frozen=True):
     storage: str
+    """URL."""
     build_id: str
 
 
@@ -60,7 +56,7 @@ def write_view_file(
                 "`drawdown run` makes a new build"
             )
     with atomic_file(path.with_name(LAKE_FILE)) as temporary:
-        temporary.write_bytes(msgspec.json.encode(_LakeOf(store.url, pointer.build_id)))
+        temporary.write_bytes(msgspec.json.encode(LakeOf(store.url, pointer.build_id)))
     with atomic_file(path) as temporary, duckdb.connect(":memory:") as connection:
         temporary.unlink()
         set_session(connection)
@@ -71,7 +67,8 @@ def write_view_file(
             for schema in dict.fromkeys(table.layer for table in tables):
                 connection.execute(f"CREATE SCHEMA {schema}")
             for table in tables:
-                connection.execute(_view(table, pointer.tables[table.full_name], store))
+                files = [store.location(file.key) for file in pointer.tables[table.full_name].files]
+                connection.execute(f"CREATE VIEW {table.full_name} AS {rows_of_files(table, files)}")
                 for comment in comments(table, kind="VIEW"):
                     connection.execute(comment)
         except duckdb.IOException as problem:
@@ -81,42 +78,10 @@ def write_view_file(
             connection.execute("DETACH build")
 
 
-def _view(table: Table, version: TableVersion, store: ObjectStore) -> str:
-    if version.files:
+def rows_of_files(table: Table, locations: Sequence[str]) -> str:
+    """SELECT of a table's rows in Parquet files, given by their URLs; without files it has no rows."""
+    if locations:
         columns = ", ".join(table.column_names)
-        files = ", ".join(quoted(store.location(file.key)) for file in version.files)
-        rows = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"
-    else:
-        nulls = ", ".join(f"CAST(NULL AS {column.column.type}) AS {column.name}" for column in table.columns)
-        rows = f"SELECT {nulls} WHERE false"
-    return f"CREATE VIEW {table.full_name} AS {rows}"
-
-
-def lake_of(build: Path) -> ReadOnlyFiles | None:
-    """The files that a DuckDB file's views read; None for a file that holds its rows itself.
-
-    Raises UsageError for S3 without keys in the environment, and DrawdownError if the storage fails, does not have the
-    build any more, or the file beside it is damaged.
-    """
-    path = build.with_name(LAKE_FILE)
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=_LakeOf)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as problem:
-        raise DrawdownError(f"{path} cannot be read: {first_line(problem)}; `drawdown run` makes a new build") from None
-    from pipeline.lake.read_only_files import ReadOnlyFiles
-
-    store = open_store(found.storage)
-    try:
-        return ReadOnlyFiles(store, read_pointer(store, found.build_id).files)
-    except NotStored:
-        raise DrawdownError(
-            f"{store.url} does not have build {found.build_id} any more, which {build} reads; open the current build"
-        ) from None
-
-
-def allow_only(connection: duckdb.DuckDBPyConnection, files: ReadOnlyFiles) -> None:
-    """Let a connection read these files; its caller then disables external access."""
-    connection.register_filesystem(cast("Any", files))
-    connection.execute(f"SET allowed_directories = [{quoted(files.url + '/')}]")
+        return f"SELECT {columns} FROM read_parquet([{', '.join(map(quoted, locations))}], hive_partitioning = false)"
+    nulls = ", ".join(f"CAST(NULL AS {column.column.type}) AS {column.name}" for column in table.columns)
+    return f"SELECT {nulls} WHERE false"

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 import duckdb
 
-from pipeline.lake.lake_reading import lake_of
+from pipeline.lake.lake_of_build import lake_of
 from pipeline.models.month_ranges import day_of, in_months, next_month
 from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.published.incremental import copy_file

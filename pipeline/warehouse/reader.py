@@ -13,7 +13,7 @@ from typing import Final
 
 import duckdb
 
-from pipeline.lake.lake_reading import allow_only, lake_of
+from pipeline.lake.lake_of_build import allow_only, lake_of
 from pipeline.support.duckdb_session import set_session
 from pipeline.support.error_words import who_locks
 from pipeline.support.errors import DrawdownError, first_line

@@ -18,6 +18,7 @@ HEAVY = [
     "pipeline.vendors",
     "pipeline.settings",
     "pipeline.orchestration.refresh",
+    "pipeline.lake.build_pointers",
 ]
 CODE = """
 import json, sys
