@@ -12,6 +12,7 @@ from pipeline.forecasts.backtest_scores import ALL
 from pipeline.forecasts.backtest_verdict import month_end_verdict, verdict
 from pipeline.forecasts.competitor_verdict import competitor_verdict
 from pipeline.forecasts.shared_miss_verdict import shared_miss_verdict
+from pipeline.support.wording import listed
 
 _WIDEST: Final = 100
 """Wider rows are hard to follow."""
@@ -103,8 +104,7 @@ def _print_months(months: pl.DataFrame, width: int) -> None:
     ]
     print_table(titles, rows, right=titles[1:])
     print()
-    *others, last = map(str, horizons)
-    print(paragraph(_MONTHS_LEGEND.format(horizons=f"{', '.join(others)} and {last}" if others else last), width))
+    print(paragraph(_MONTHS_LEGEND.format(horizons=listed(list(map(str, horizons)))), width))
     print()
 
 
@@ -121,8 +121,7 @@ def _skipped(skipped: pl.DataFrame, asked: list[str]) -> list[tuple[str, str]]:
     lines = []
     for (name,), rows in skipped.group_by(["account_id"], maintain_order=True):
         ordered = rows.sort("horizon_days")
-        *others, last = map(str, ordered["horizon_days"])
-        horizons = f"{', '.join(others)} and {last}" if others else last
+        horizons = listed(list(map(str, ordered["horizon_days"])))
         about = "All accounts" if name == ALL else str(name)
         lines.append((about, f"not for the next {horizons} days: {ordered['reason'][0]}"))
     return lines

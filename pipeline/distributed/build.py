@@ -22,6 +22,7 @@ from pipeline.lake.lake_parts import Part
 from pipeline.lake.lake_reading import write_view_file
 from pipeline.lake.lake_tables import Lake
 from pipeline.models.model import Model
+from pipeline.models.recompute import row_count
 from pipeline.models.table_state import TableState
 from pipeline.models.unpublished import forget_build, published_build, record_build
 from pipeline.published.build_record import BuildRecord, layout_hash, write_record
@@ -118,15 +119,15 @@ class DistributedBuild:
         self._landed = landed_keys(store)
         download_own(store, self._landed, home.landing)
         own = fleet.load_own(self.warehouse)
-        names = read_aliases(self.warehouse.connection).names
-        self._base = None if self.is_whole or own.is_reloaded else self._continued(names)
+        self._base = None if self.is_whole or own.is_reloaded else self._continued()
         kept = self._base.state.warehouses if self._base else {}
         known = set(self._base.state.landed) if self._base else set()
         fresh = [key for key in self._landed if key not in known]
-        found = self.plan.first_stages(self._task(names, run_id), fresh, kept, range(self.target.shards))
+        task = self._task(run_id)
+        found = self.plan.first_stages(task, fresh, kept, range(self.target.shards))
         stopped = sorted(shard for shard, result in found.items() if result is None)
         if stopped:
-            found |= self.plan.first_stages(self._task(names, run_id), self._landed, {}, stopped)
+            found |= self.plan.first_stages(task, self._landed, {}, stopped)
         for shard, result in found.items():
             assert result is not None  # noqa: S101 - a shard that begins anew always has a result
             self._first[shard] = result
@@ -142,9 +143,8 @@ class DistributedBuild:
         Returns the number of accounts for which today's issue was landed.
         """
         pool = fleet.learn(self.warehouse)
-        names = read_aliases(self.warehouse.connection).names
         keys = {shard: each.warehouse_key for shard, each in self._first.items()}
-        self._second = self.plan.second_stages(self._task(names, run_id), keys, pool)
+        self._second = self.plan.second_stages(self._task(run_id), keys, pool)
         for shard, result in self._second.items():
             self._take(result.parts, shard, is_from_scratch=result.is_whole)
         self._show(("staging", "forecasts", "marts"))
@@ -155,11 +155,10 @@ class DistributedBuild:
     def model(self, model: Model) -> Refreshed:
         """The update of a model's table: what the tasks did, or for a table of the fleet, its update here."""
         name = model.table.full_name
-        if model.table.partition == "fleet" and name != fleet.DICTIONARY:
-            return refresh_model(self.warehouse, model)
         if name == fleet.DICTIONARY:
-            [(rows,)] = self.warehouse.connection.execute(f"SELECT count(*) FROM {name}").fetchall()
-            return Refreshed(rows=int(rows))
+            return Refreshed(rows=row_count(self.warehouse.connection, model.table))
+        if model.table.partition == "fleet":
+            return refresh_model(self.warehouse, model)
         results = self._first if model.table.layer == "core" else self._second
         return merged_model([results[shard].stage.models[name] for shard in sorted(results)])
 
@@ -189,7 +188,7 @@ class DistributedBuild:
                 build_id=self.build_id,
                 layout=_layout(),
                 count=self.target.shards,
-                former_names=read_aliases(connection).names,
+                former_names=self._former_names(),
                 warehouses={shard: each.warehouse_key for shard, each in self._second.items()},
                 landed=self._landed,
             ),
@@ -203,7 +202,7 @@ class DistributedBuild:
         versions = private_folder(home.published / "versions")
         path = private_folder(versions / self.build_id) / BUILD_FILE
         write_view_file(pointer, store, published(), path)
-        keep_published(store, pointer, path)
+        keep_published(store, self.build_id, path)
         record = BuildRecord(layout=layout_hash(published()), whole_bytes=0)
         write_record(path, record)
         turn(home.current, path)
@@ -223,13 +222,16 @@ class DistributedBuild:
         self.lake.remove_unneeded()
         remove_states(store, {each.build_id for each in pointers(store)})
 
-    def _task(self, former_names: dict[str, str], run_id: str) -> BuildTask:
+    def _former_names(self) -> dict[str, str]:
+        return read_aliases(self.warehouse.connection).names
+
+    def _task(self, run_id: str) -> BuildTask:
         return BuildTask(
             storage=self.lake.store.url,
             build_id=self.build_id,
             run_id=run_id,
             count=self.target.shards,
-            former_names=former_names,
+            former_names=self._former_names(),
             known_at=self.warehouse.known_at,
             is_replay=self.warehouse.is_replay,
             fixed_now=self.clock.as_of,
@@ -237,14 +239,16 @@ class DistributedBuild:
             memory_bytes=self.target.task_memory_mb * _MIB,
         )
 
-    def _continued(self, former_names: dict[str, str]) -> _Base | None:
+    def _continued(self) -> _Base | None:
         """The current build, if its shards can be continued."""
         pointer = self._before
         state = read_state(self.lake.store, pointer.build_id) if pointer else None
         if pointer is None or state is None:
             return None
         is_alike = (
-            state.layout == _layout() and state.count == self.target.shards and state.former_names == former_names
+            state.layout == _layout()
+            and state.count == self.target.shards
+            and state.former_names == self._former_names()
         )
         return _Base(pointer=pointer, state=state) if is_alike else None
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from pipeline.lake.build_pointers import BuildPointer
 from pipeline.lake.lake_of_build import LAKE_FILE, lake_of
 from pipeline.lake.object_store import NotStored, ObjectStore
 from pipeline.support.home import BUILD_FILE, Home, private_folder
@@ -67,10 +66,10 @@ def remove_states(store: ObjectStore, kept: set[str]) -> int:
     return count
 
 
-def keep_published(store: ObjectStore, pointer: BuildPointer, path: Path) -> None:
+def keep_published(store: ObjectStore, build_id: str, path: Path) -> None:
     """Store the file of a build's views, and `lake.json` beside it, for the next build's tasks."""
     for name in (BUILD_FILE, LAKE_FILE):
-        store.put(path.with_name(name), f"{WAREHOUSES}/{pointer.build_id}/{name}")
+        store.put(path.with_name(name), f"{WAREHOUSES}/{build_id}/{name}")
 
 
 def bring_published(store: ObjectStore, home: Home, build_id: str | None) -> ReadOnlyFiles | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from pipeline.distributed.shard_tasks import LANDING
+from pipeline.distributed.shard_tasks import LANDING, BuildTask
+from pipeline.distributed.shards import Shards
 from pipeline.lake.object_store import ObjectStore
+from pipeline.lake.open_store import open_store
 from pipeline.landing import store as landing_store
+from pipeline.staging.aliases import Aliases
 from pipeline.support.home import private_folder
 
 _ROWS: Final = 2_000
@@ -61,16 +65,16 @@ def download_own(store: ObjectStore, keys: Iterable[str], landing: Path) -> int:
     return count
 
 
-def read_rows(store: ObjectStore, key: str, folder: Path) -> Iterator[pa.Table]:
-    """Yield the rows of a landed file, some at a time; `folder` is for a local copy.
+def rows_by_shard(task: BuildTask, keys: Iterable[str], wanted: Collection[int]) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of landed files, some at a time, each with the shard of `wanted` that needs them.
 
     Raises DrawdownError for a damaged file, and if the storage fails.
     """
-    local = folder / "landed.parquet"
-    store.get(key, local)
-    try:
-        rows = landing_store.read(local)
-    finally:
-        local.unlink(missing_ok=True)
-    for start in range(0, rows.num_rows, _ROWS):
-        yield rows.slice(start, _ROWS)
+    store, shards = open_store(task.storage), Shards(task.count, Aliases(dict(task.former_names)))
+    with tempfile.TemporaryDirectory(prefix="drawdown-landed-") as folder:
+        local = Path(folder) / "landed.parquet"
+        for key in keys:
+            store.get(key, local)
+            rows = landing_store.read(local)
+            for start in range(0, rows.num_rows, _ROWS):
+                yield from shards.divide(rows.slice(start, _ROWS), wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pipeline.models.checks import Warned
 from pipeline.models.quarantine import Findings
 from pipeline.models.table_state import TableState
 from pipeline.staging.accounting import Recount
@@ -12,8 +13,6 @@ from pipeline.staging.load import LoadReport
 from pipeline.staging.readable import Found
 from pipeline.staging.refresh_staging import StagingResult
 from pipeline.warehouse.model_refresh import Refreshed
-
-_Warned = dict[str, list[tuple[str | None, str]]]
 
 
 def merged_staging(found: Sequence[StagingResult]) -> StagingResult:
@@ -77,9 +76,9 @@ def merged_state(found: Sequence[TableState]) -> TableState:
     )
 
 
-def _warned(found: Iterable[_Warned]) -> _Warned:
+def _warned(found: Iterable[Warned]) -> Warned:
     """Warnings of all shards, by account as a whole table has them."""
-    merged: _Warned = {}
+    merged: Warned = {}
     for each in found:
         for name, rows in each.items():
             merged.setdefault(name, []).extend(rows)

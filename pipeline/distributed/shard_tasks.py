@@ -65,7 +65,6 @@ class BuildTask:
 class FirstResult:
     """Result of a shard's first stage."""
 
-    shard: int
     stage: FirstStage
     answers: int
     """Vendors' answers that were loaded."""
@@ -79,7 +78,6 @@ class FirstResult:
 class SecondResult:
     """Result of a shard's second stage."""
 
-    shard: int
     stage: SecondStage
     readings: tuple[AccountFacts, ...]
     """What the rules of alerts look at."""
@@ -108,7 +106,7 @@ def run_first(task: BuildTask, shard: int, landed: Iterable[pa.Table], kept: str
             is_whole = published_build(warehouse.connection) is None
             parts = _export(warehouse, task, shard, store, ("staging", "core"))
         key = _keep(task, shard, home, store)
-    return FirstResult(shard=shard, stage=stage, answers=answers, parts=parts, is_whole=is_whole, warehouse_key=key)
+    return FirstResult(stage=stage, answers=answers, parts=parts, is_whole=is_whole, warehouse_key=key)
 
 
 def run_second(task: BuildTask, shard: int, kept: str, pool: pl.DataFrame | None) -> SecondResult:
@@ -129,7 +127,7 @@ def run_second(task: BuildTask, shard: int, kept: str, pool: pl.DataFrame | None
         for path in sorted(home.landing.rglob("*.parquet")):
             store.put(path, f"{LANDING}/{path.relative_to(home.landing).as_posix()}")
         key = _keep(task, shard, home, store)
-    return SecondResult(shard=shard, stage=stage, readings=readings, parts=parts, is_whole=is_whole, warehouse_key=key)
+    return SecondResult(stage=stage, readings=readings, parts=parts, is_whole=is_whole, warehouse_key=key)
 
 
 def _loaded_answers(warehouse: Warehouse) -> int:

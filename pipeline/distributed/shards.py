@@ -6,7 +6,6 @@ other: the answers of its accounts, and Drawdown's own entries reduced to these 
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -21,12 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.landing.own import is_later_format
+from pipeline.landing.parquet_bodies import parquet_body, read_parquet
 from pipeline.landing.runs import read_record
 from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, STATUSES
 from pipeline.staging.aliases import Aliases
 from pipeline.support.home import private_folder
-
-_ENVELOPE: Final = ("endpoint", "format_version")
 
 
 def shard_of(account_id: str, count: int) -> int:
@@ -58,7 +56,7 @@ class Shards:
             for shard in wanted:
                 yield shard, rows
         elif kind in _NARROWED:
-            yield from self._own(rows, wanted, *_NARROWED[kind])
+            yield from self._own(rows, wanted, _NARROWED[kind])
 
     def _by_account(self, rows: pa.Table, wanted: Collection[int]) -> Iterator[tuple[int, pa.Table]]:
         encoded = rows.column("account_id").combine_chunks().dictionary_encode()
@@ -67,64 +65,65 @@ class Shards:
         for shard in sorted(set(numbers).intersection(wanted)):
             yield shard, rows.filter(pc.equal(shards, shard))
 
-    def _own(
-        self, rows: pa.Table, wanted: Collection[int], narrow: _Narrow, is_kept_empty: bool
-    ) -> Iterator[tuple[int, pa.Table]]:
+    def _own(self, rows: pa.Table, wanted: Collection[int], narrow: _Narrow) -> Iterator[tuple[int, pa.Table]]:
         found: dict[int, list[dict[str, Any]]] = {}
         for row in rows.to_pylist():
-            for shard in wanted:
-                body = row["body"] if is_later_format(row) else narrow(row["body"], self, shard)
-                if body is not None or is_kept_empty:
-                    found.setdefault(shard, []).append({**row, "body": row["body"] if body is None else body})
+            bodies = None if is_later_format(row) else narrow(row["body"], self, wanted)
+            for shard, body in (dict.fromkeys(wanted, row["body"]) if bodies is None else bodies).items():
+                found.setdefault(shard, []).append({**row, "body": body})
         for shard, own in sorted(found.items()):
             yield shard, pa.Table.from_pylist(own, schema=rows.schema)
 
 
-_Narrow = Callable[[bytes, Shards, int], bytes | None]
-"""Reduces a body to the accounts of a shard; None if it concerns none."""
+_Narrow = Callable[[bytes, Shards, Collection[int]], dict[int, bytes] | None]
+"""Reduces a body to the accounts of each of the wanted shards, without those that it does not concern; None for a body
+that cannot be read, which every shard gets as it is, and whose load reports it."""
 
 
-def _run(body: bytes, shards: Shards, shard: int) -> bytes:
+def _run(body: bytes, shards: Shards, wanted: Collection[int]) -> dict[int, bytes] | None:
     try:
         record = read_record(body)
     except (ValueError, KeyError, TypeError):
-        return body
-    accounts = {name: each for name, each in record["accounts"].items() if shards.of(name) == shard}
-    return msgspec.json.encode({**record, "accounts": accounts})
-
-
-def _parquet(body: bytes, shards: Shards, shard: int) -> bytes | None:
-    try:
-        rows = pl.read_parquet(io.BytesIO(body))
-    except pl.exceptions.PolarsError:
-        # The load reports it.
-        return body
-    if "account_id" not in rows.columns:
-        return body
-    names = rows["account_id"].unique().to_list()
-    own = rows.filter(pl.col("account_id").is_in([name for name in names if shards.of(name) == shard]))
-    if own.is_empty():
         return None
-    narrowed = io.BytesIO()
-    own.write_parquet(narrowed, compression="zstd")
-    return narrowed.getvalue()
+    accounts: dict[int, dict[str, Any]] = {shard: {} for shard in wanted}
+    for name, settings in record["accounts"].items():
+        if (shard := shards.of(name)) in accounts:
+            accounts[shard][name] = settings
+    return {shard: msgspec.json.encode({**record, "accounts": own}) for shard, own in accounts.items()}
 
 
-def _backtest(body: bytes, shards: Shards, shard: int) -> bytes:
-    narrowed = _parquet(body, shards, shard)
-    if narrowed is not None:
-        return narrowed
+def _parquet(body: bytes, shards: Shards, wanted: Collection[int]) -> dict[int, bytes] | None:
+    found = _rows_of_shards(body, shards, wanted)
+    if found is None:
+        return None
+    return {shard: parquet_body(rows) for shard, rows in found.items() if not rows.is_empty()}
+
+
+def _backtest(body: bytes, shards: Shards, wanted: Collection[int]) -> dict[int, bytes] | None:
     # The newest backtest replaces those before, even where it has none of the shard's accounts.
-    empty = io.BytesIO()
-    pl.read_parquet(io.BytesIO(body)).clear().write_parquet(empty)
-    return empty.getvalue()
+    found = _rows_of_shards(body, shards, wanted)
+    return None if found is None else {shard: parquet_body(rows) for shard, rows in found.items()}
 
 
-_NARROWED: Final[dict[str, tuple[_Narrow, bool]]] = {
-    RUNS: (_run, True),
-    FORECASTS: (_parquet, False),
-    STATUSES: (_parquet, False),
-    BACKTESTS: (_backtest, True),
+def _rows_of_shards(body: bytes, shards: Shards, wanted: Collection[int]) -> dict[int, pl.DataFrame] | None:
+    try:
+        rows = read_parquet(body)
+    except ValueError:
+        return None
+    if "account_id" not in rows.columns:
+        return None
+    names: dict[int, list[str]] = {shard: [] for shard in wanted}
+    for name in rows["account_id"].drop_nulls().unique().to_list():
+        if (shard := shards.of(name)) in names:
+            names[shard].append(name)
+    return {shard: rows.filter(pl.col("account_id").is_in(own)) for shard, own in names.items()}
+
+
+_NARROWED: Final[dict[str, _Narrow]] = {
+    RUNS: _run,
+    FORECASTS: _parquet,
+    STATUSES: _parquet,
+    BACKTESTS: _backtest,
 }
 """Kinds of own entries that shards need. Month outlooks and alerts concern the fleet."""
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.distributed.landed_files import read_rows
+from pipeline.distributed.landed_files import rows_by_shard
 from pipeline.distributed.shard_tasks import BuildTask, FirstResult, SecondResult, run_first, run_second
-from pipeline.distributed.shards import Shards
 from pipeline.distributed.spark_session import open_session
-from pipeline.lake.open_store import open_store
 from pipeline.landing.store import SCHEMA
 from pipeline.settings.spark_target import SparkTarget
-from pipeline.staging.aliases import Aliases
 
 if TYPE_CHECKING:
     import polars as pl
     from pyspark.sql import SparkSession
 
-_T = TypeVar("_T")
 _SHARD: Final = "shard"
 _RESULT: Final = pa.schema([(_SHARD, pa.int32()), ("result", pa.binary())])
 _LANDED: Final = SCHEMA.append(pa.field(_SHARD, pa.int32()))
@@ -63,15 +58,10 @@ class SparkPlan:
 
 def _reader(task: BuildTask, wanted: frozenset[int]) -> Callable[[Batches], Batches]:
     def read(batches: Batches) -> Batches:
-        store = open_store(task.storage)
-        shards = Shards(task.count, Aliases(dict(task.former_names)))
-        with tempfile.TemporaryDirectory(prefix="drawdown-landed-") as folder:
-            for batch in batches:
-                for key in batch.column("key").to_pylist():
-                    for rows in read_rows(store, key, Path(folder)):
-                        for shard, own in shards.divide(rows, wanted):
-                            numbers = pa.array([shard] * own.num_rows, pa.int32())
-                            yield from own.append_column(_SHARD, numbers).combine_chunks().to_batches()
+        keys = (key for batch in batches for key in batch.column("key").to_pylist())
+        for shard, rows in rows_by_shard(task, keys, wanted):
+            numbers = pa.array([shard] * rows.num_rows, pa.int32())
+            yield from rows.append_column(_SHARD, numbers).combine_chunks().to_batches()
 
     return read
 
@@ -94,8 +84,6 @@ def _by_endpoint(batches: Batches) -> Iterator[pa.Table]:
         rows = pa.Table.from_batches([batch]).drop_columns([_SHARD]).cast(SCHEMA)
         names = {(row["vendor"], row["endpoint"]) for row in rows.select(["vendor", "endpoint"]).to_pylist()}
         for vendor, endpoint in sorted(names):
-            import pyarrow.compute as pc
-
             yield rows.filter(
                 pc.and_(pc.equal(rows.column("vendor"), vendor), pc.equal(rows.column("endpoint"), endpoint))
             )

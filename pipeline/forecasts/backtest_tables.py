@@ -53,12 +53,17 @@ def land_backtest(home: Home, clock: Clock, run_id: str, result: Backtest) -> st
     return land_parquet(home, clock, run_id, BACKTESTS, rows, version)
 
 
-def replay_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None) -> None:
+def replay_backtest(
+    connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None = None, *, is_part: bool = False
+) -> None:
     """Load the newest backtest that was landed up to `known_at`; empties the tables if there is none.
 
+    With `is_part`, landing may lack what is loaded already, which only a newer backtest replaces.
     Run inside a transaction. Raises OSError or ValueError for a damaged landing file.
     """
     row, body = _newest(landing, known_at)
+    if is_part and not (row and _is_newer(connection, row)):
+        return
     loaded = connection.execute("SELECT DISTINCT fetch_id FROM forecasts.backtest_scores").fetchall()
     if loaded != ([(row["fetch_id"],)] if row else []):
         _replace(connection, row, body, _TABLES)
@@ -98,14 +103,12 @@ def _replace(
             connection.unregister("incoming")
 
 
-def has_newer_backtest(connection: duckdb.DuckDBPyConnection, landing: Path, known_at: datetime | None) -> bool:
-    """Whether a landing folder has a backtest that is newer than the loaded one."""
-    row, _ = _newest(landing, known_at)
-    if row is None:
-        return False
-    loaded = connection.execute("SELECT max((backtested_at_utc, fetch_id)) FROM forecasts.backtest_scores").fetchall()
-    newest = loaded[0][0]
-    return newest is None or (row["fetched_at_utc"], row["fetch_id"]) > tuple(newest)
+def _is_newer(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> bool:
+    """Whether a landed backtest is newer than the loaded one."""
+    [(loaded,)] = connection.execute(
+        "SELECT max((backtested_at_utc, fetch_id)) FROM forecasts.backtest_scores"
+    ).fetchall()
+    return loaded is None or (row["fetched_at_utc"], row["fetch_id"]) > tuple(loaded)
 
 
 def _newest(landing: Path, known_at: datetime | None) -> tuple[Mapping[str, Any] | None, pl.DataFrame | None]:

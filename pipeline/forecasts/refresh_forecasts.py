@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.forecasts.account_forecasts import forecast_accounts
 from pipeline.forecasts.anomaly_table import rebuild_anomalies
-from pipeline.forecasts.backtest_tables import has_newer_backtest, replay_backtest
+from pipeline.forecasts.backtest_tables import replay_backtest
 from pipeline.forecasts.forecast_inputs import build_date, read_inputs
 from pipeline.forecasts.issues import current_runway, issue, replay, topup_plan
 from pipeline.forecasts.month_inputs import read_running_month
@@ -140,5 +140,4 @@ def load_issued(warehouse: Warehouse) -> None:
     landing = warehouse.home.landing
     with warehouse.transaction() as connection:
         replay(connection, landing, warehouse.known_at)
-        if has_newer_backtest(connection, landing, warehouse.known_at):
-            replay_backtest(connection, landing, warehouse.known_at)
+        replay_backtest(connection, landing, warehouse.known_at, is_part=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipeline.forecasts.backtest_shared_misses import LEAST_ACCOUNTS, LEAST_PERIODS
-from pipeline.support.wording import count
+from pipeline.support.wording import count, listed
 
 _MOST_MONTHS: Final = 3
 _MOST: Final = 0.5
@@ -41,8 +41,7 @@ def shared_miss_verdict(shared_misses: pl.DataFrame, months: pl.DataFrame, forec
 
 
 def _horizons(rows: Sequence[Mapping[str, Any]]) -> str:
-    *others, last = (str(row["horizon_days"]) for row in rows)
-    return f"{', '.join(others)} and {last}" if others else last
+    return listed([str(row["horizon_days"]) for row in rows])
 
 
 def _together(row: Mapping[str, Any], months: Sequence[Mapping[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from pyrate_limiter import InMemoryBucket, Rate, RateItem, SQLiteBucket
 from pyrate_limiter.buckets.sqlite_bucket import Queries
 from pyrate_limiter.utils import validate_rate_list
 
-from pipeline.support.wording import count
+from pipeline.support.wording import count, listed
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class RateLimit:
         (first, seconds), *rest = self.windows
         words = [f"{count(first, 'request')} in {seconds:,g} s"]
         words += [f"{requests:,} in {seconds:,g} s" for requests, seconds in rest]
-        return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+        return listed(words)
 
 
 class RateLimits:

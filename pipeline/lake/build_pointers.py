@@ -72,6 +72,14 @@ class BuildPointer(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(file for table in self.tables.values() for file in table.files)
 
 
+class LakeOf(msgspec.Struct, frozen=True):
+    """Contents of `lake.json`, beside a DuckDB file of views."""
+
+    storage: str
+    """URL."""
+    build_id: str
+
+
 class _Current(msgspec.Struct, frozen=True):
     build_id: str
 

@@ -32,13 +32,13 @@ class LakeFiles:
         """A file to write."""
         return StoredOutput(self.store, location)
 
-    def delete(self, location: str | StoredInput | StoredOutput) -> None:
+    def delete(self, location: str | _StoredFile) -> None:
         """Delete a file, if it exists."""
         self.store.delete(self.store.key_of(location if isinstance(location, str) else location.location))
 
 
-class StoredInput:
-    """PyIceberg's InputFile."""
+class _StoredFile:
+    """What PyIceberg asks of any file."""
 
     def __init__(self, store: ObjectStore, location: str) -> None:
         self.location = location
@@ -50,6 +50,10 @@ class StoredInput:
     def exists(self) -> bool:
         """Whether it exists."""
         return self._store.exists(self._key)
+
+
+class StoredInput(_StoredFile):
+    """PyIceberg's InputFile."""
 
     def open(self, seekable: bool = True) -> IO[bytes]:  # noqa: ARG002 - PyIceberg's signature
         """Open the file: Iceberg's own are small, and are read whole. Raises FileNotFoundError."""
@@ -59,19 +63,8 @@ class StoredInput:
             raise FileNotFoundError(str(problem)) from None
 
 
-class StoredOutput:
+class StoredOutput(_StoredFile):
     """PyIceberg's OutputFile."""
-
-    def __init__(self, store: ObjectStore, location: str) -> None:
-        self.location = location
-        self._store, self._key = store, store.key_of(location)
-
-    def __len__(self) -> int:
-        return self._store.size(self._key)
-
-    def exists(self) -> bool:
-        """Whether it exists."""
-        return self._store.exists(self._key)
 
     def to_input_file(self) -> StoredInput:
         """The same file, to read."""

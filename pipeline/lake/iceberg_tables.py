@@ -23,6 +23,7 @@ from pipeline.lake.object_store import ObjectStore
 from pipeline.schema.columns import Type
 from pipeline.schema.render import column_comment, table_comment
 from pipeline.schema.tables import Table
+from pipeline.support.calendar_months import next_month
 from pipeline.support.errors import DrawdownError
 
 if TYPE_CHECKING:
@@ -166,9 +167,9 @@ def _rows_of(table: Table, partitions: Iterable[tuple[int, date | None]]) -> Boo
     while months:
         first = months.pop(0)
         own = In(SHARD, shards[first])
-        end = _following(first)
+        end = next_month(first)
         while months and months[0] == end and shards[end] == shards[first]:
-            end = _following(months.pop(0))
+            end = next_month(months.pop(0))
         span = And(
             GreaterThanOrEqual(table.published_by, _start_of(table, first)),
             LessThan(table.published_by, _start_of(table, end)),
@@ -184,10 +185,6 @@ def _rows_of(table: Table, partitions: Iterable[tuple[int, date | None]]) -> Boo
 def _start_of(table: Table, month: date) -> str:
     kind = next(each.column.type for each in table.columns if each.name == table.published_by)
     return f"{month}T00:00:00+00:00" if kind is Type.INSTANT else str(month)
-
-
-def _following(month: date) -> date:
-    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def _described(stored: IcebergTable, store: ObjectStore, file: DataFile, metadata: pq.FileMetaData) -> IcebergFile:

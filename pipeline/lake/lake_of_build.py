@@ -35,8 +35,7 @@ def lake_of(build: Path) -> ReadOnlyFiles | None:
         raise _unreadable(path, problem) from None
     import msgspec
 
-    from pipeline.lake.build_pointers import read_pointer
-    from pipeline.lake.lake_reading import LakeOf
+    from pipeline.lake.build_pointers import LakeOf, read_pointer
     from pipeline.lake.object_store import NotStored
     from pipeline.lake.open_store import open_store
     from pipeline.lake.read_only_files import ReadOnlyFiles

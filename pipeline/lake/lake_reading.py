@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from pipeline.lake.build_pointers import BuildPointer
+from pipeline.lake.build_pointers import BuildPointer, LakeOf
 from pipeline.lake.iceberg_schema import layout_of
 from pipeline.lake.lake_of_build import LAKE_FILE
 from pipeline.lake.object_store import ObjectStore
@@ -27,14 +27,6 @@ from pipeline.schema.tables import Table
 from pipeline.support.duckdb_session import set_session
 from pipeline.support.errors import DrawdownError, first_line
 from pipeline.support.home import atomic_file
-
-
-class LakeOf(msgspec.Struct, frozen=True):
-    """Contents of `lake.json`."""
-
-    storage: str
-    """URL."""
-    build_id: str
 
 
 def write_view_file(

@@ -21,11 +21,15 @@ def land_parquet(
 
     In the newest format of the kind, unless one is given.
     """
+    body = parquet_body(rows)
+    return land_own(home, clock, run_id, kind, body, content_type=_CONTENT_TYPE, format_version=format_version)
+
+
+def parquet_body(rows: pl.DataFrame) -> bytes:
+    """Rows as a Parquet body."""
     body = io.BytesIO()
     rows.write_parquet(body, compression="zstd")
-    return land_own(
-        home, clock, run_id, kind, body.getvalue(), content_type=_CONTENT_TYPE, format_version=format_version
-    )
+    return body.getvalue()
 
 
 def read_parquet(body: bytes) -> pl.DataFrame:

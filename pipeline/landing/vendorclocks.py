@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.http import HttpResult
 from pipeline.settings import AccountSettings
 from pipeline.support.errors import DrawdownError
+from pipeline.support.wording import listed
 
 WARNED_SECONDS: Final = 120
 """A clock that is further off than this from a vendor's puts entries into wrong intervals."""
@@ -113,4 +114,4 @@ def _listed(names: list[str], *, most: int = 3) -> str:
     named = sorted(names)
     if len(named) > most:
         return f"{', '.join(named[:most])} and {len(named) - most} more"
-    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    return listed(named)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline.models.checks import Check, checks_of
+from pipeline.models.checks import Check, Warned, checks_of
 from pipeline.models.quarantine import Findings
 from pipeline.schema.tables import Table
 from pipeline.support.dagster_steps import asset_key, described
@@ -46,7 +46,7 @@ def unique_keys(table: Table, duplicates: int) -> dg.AssetCheckResult:
     )
 
 
-def warnings(table: Table, found: Mapping[str, list[tuple[str | None, str]]]) -> Iterator[dg.AssetCheckResult]:
+def warnings(table: Table, found: Warned) -> Iterator[dg.AssetCheckResult]:
     """Results of the warnings of `checks.sql`, from what each found: one line a row, and the accounts they name."""
     for name, rows in found.items():
         yield dg.AssetCheckResult(

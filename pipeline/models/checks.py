@@ -26,6 +26,9 @@ from pipeline.support.errors import DrawdownError
 if TYPE_CHECKING:
     import duckdb
 
+Warned = dict[str, list[tuple[str | None, str]]]
+"""What the warnings of a table find, by name: accounts, each with the problem."""
+
 _HEADER: Final = re.compile(r"^-- (fail|warn) ([a-z_]+): (.+)$", re.MULTILINE)
 
 
@@ -77,6 +80,6 @@ def parse(text: str, where: str) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def warned(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, list[tuple[str | None, str]]]:
-    """What the warnings of a table find, by name: accounts, each with the problem."""
+def warned(connection: duckdb.DuckDBPyConnection, table: Table) -> Warned:
+    """Run the warnings of a table."""
     return {check.name: check.find(connection) for check in checks_of(table) if not check.is_blocking}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.schema.columns import Type
 from pipeline.schema.tables import Table
+from pipeline.support.calendar_months import next_month
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,11 +31,6 @@ def in_months(table: Table, months: Iterable[date]) -> str:
         f"({column} >= {_start_of(first, kind)} AND {column} < {_start_of(following, kind)})"
         for first, following in ranges
     )
-
-
-def next_month(month: date) -> date:
-    """First day of the month after that of a day."""
-    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def _start_of(day: date, kind: Type | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.models.checks import warned
+from pipeline.models.checks import Warned, warned
 from pipeline.schema.render import duplicate_keys
 from pipeline.schema.tables import Table
 
@@ -19,8 +19,7 @@ class TableState:
 
     duplicate_keys: int = 0
     """Keys that occur more than once."""
-    warned: dict[str, list[tuple[str | None, str]]] = field(default_factory=dict)
-    """Accounts and problems that each warning found, by name."""
+    warned: Warned = field(default_factory=dict)
 
 
 def table_state(connection: duckdb.DuckDBPyConnection, table: Table) -> TableState:

@@ -19,12 +19,13 @@ from typing import Any, Final, cast
 import duckdb
 
 from pipeline.lake.lake_of_build import lake_of
-from pipeline.models.month_ranges import day_of, in_months, next_month
+from pipeline.models.month_ranges import day_of, in_months
 from pipeline.published.build_record import ALL_ROWS, BuildRecord, read_record
 from pipeline.published.incremental import copy_file
 from pipeline.published.snapshot import turn
 from pipeline.schema.render import quoted
 from pipeline.schema.tables import Table
+from pipeline.support.calendar_months import next_month
 from pipeline.support.duckdb_session import set_session
 from pipeline.support.home import private_folder, sync_folder
 

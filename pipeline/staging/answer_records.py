@@ -103,11 +103,7 @@ class AnswerRecords:
         """Store what was added since the last time. Run inside a transaction."""
         connection = self.connection
         if self._fetches:
-            incoming = pa.concat_tables(self._fetches)
-            insert(connection, ALL["staging.fetches"], incoming)
-            connection.register("incoming", incoming)
-            note_months_of_rows(connection, ALL["staging.fetches"], "incoming")
-            connection.unregister("incoming")
+            insert(connection, ALL["staging.fetches"], pa.concat_tables(self._fetches))
         if self._attempts:
             mark_attempts(connection, self._attempts)
         if self._polls:
@@ -134,10 +130,12 @@ class AnswerRecords:
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pl.DataFrame) -> None:
-    """Append rows to a table, in the table's columns."""
+    """Append rows to a table, in the table's columns, and note their months as changed, if it is published by month."""
     columns = ", ".join(table.column_names)
     connection.register("incoming", rows)
     connection.execute(f"INSERT INTO {table.full_name} ({columns}) SELECT {columns} FROM incoming")
+    if table.published_by:
+        note_months_of_rows(connection, table, "incoming")
     connection.unregister("incoming")
 
 

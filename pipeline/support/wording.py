@@ -82,6 +82,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def whole_days(number: float) -> str:
     """A count of days without a fraction, rounded down: `12`, `1,234`. 11.9 days left are not 12."""
     return f"{_whole(number):,}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.models import quarantine
-from pipeline.models.checks import warned
+from pipeline.models.checks import Warned, warned
 from pipeline.models.discovery import ancestors
 from pipeline.models.model import Model
 from pipeline.models.months import mark_all_dirty
@@ -35,8 +35,7 @@ class Refreshed:
     """Keys without an account that occur more than once: an error in Drawdown."""
     findings: dict[str, Findings] = field(default_factory=dict)
     """Results of each blocking check, by name."""
-    warned: dict[str, list[tuple[str | None, str]]] = field(default_factory=dict)
-    """Accounts and problems that each warning found, by name."""
+    warned: Warned = field(default_factory=dict)
     dirty_month_count: int = 0
     """Months that are still dirty although nothing of the table is quarantined: an error in Drawdown."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.distributed.build import DistributedBuild
-from pipeline.distributed.serial_plan import SerialPlan
 from pipeline.published.snapshot import write_build
 from pipeline.schema.tables import published
 from pipeline.settings.spark_target import SparkTarget
@@ -13,6 +12,7 @@ from pipeline.support.clock import Clock
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 from tests.computing import refresh
+from tests.distributed.serial_plan import SerialPlan
 
 
 def build_by_shards(landing: Path, count: int, folder: Path, clock: Clock) -> Path:

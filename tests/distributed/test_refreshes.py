@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.distributed.build import DistributedBuild
-from pipeline.distributed.serial_plan import SerialPlan
 from pipeline.landing.store import OWN, day_folders
 from pipeline.settings.spark_target import SparkTarget
 from pipeline.support.clock import Clock
@@ -16,6 +15,7 @@ from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home, private_folder
 from pipeline.warehouse.writer import Warehouse
 from tests.computing import refresh
+from tests.distributed.serial_plan import SerialPlan
 from tests.lake.conftest import needs
 from tests.replay.expect import ARCHIVES, expectation, found, unpack
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.distributed.shards import Shards, shard_of, write_landing
 from pipeline.landing import store
+from pipeline.landing.parquet_bodies import parquet_body, read_parquet
 from pipeline.models.discovery import discover
 from pipeline.schema.tables import ALL
 from pipeline.staging.aliases import Aliases
@@ -38,6 +39,26 @@ def test_each_answer_goes_to_the_one_shard_of_its_account(names: list[str], coun
         name: shard for shard, own in shards.divide(_rows(names), wanted) for name in own["account_id"].to_pylist()
     }
     assert found == {name: shard_of(name, count) for name in names if shard_of(name, count) in wanted}
+
+
+@given(_NAMES, st.integers(1, 5))
+def test_rows_of_an_own_body_go_to_the_shards_of_their_accounts_and_rows_without_one_to_none(
+    names: list[str], count: int
+) -> None:
+    body = parquet_body(pl.DataFrame({"account_id": [*names, None], "value": [*range(len(names)), -1]}))
+    shards = Shards(count, Aliases({}))
+    for kind, is_kept_empty in ((store.FORECASTS, False), (store.STATUSES, False), (store.BACKTESTS, True)):
+        rows = [{"fetch_id": "1", "vendor": store.OWN, "endpoint": kind, "account_id": "*", "body": body}]
+        landed = pa.Table.from_pylist(
+            [{name: row.get(name) for name in store.SCHEMA.names} for row in rows], store.SCHEMA
+        )
+        found = {shard: read_parquet(own["body"][0].as_py()) for shard, own in shards.divide(landed, range(count))}
+        assert all(
+            set(own["account_id"]) == {name for name in names if shards.of(name) == shard}
+            for shard, own in found.items()
+        )
+        assert sum(own.height for own in found.values()) == len(names)
+        assert set(found) == set(range(count) if is_kept_empty else map(shards.of, names))
 
 
 def test_a_former_name_belongs_to_the_shard_of_the_current_one() -> None:

@@ -56,18 +56,18 @@ class SharedShocks:
     weeks: int
     paths: int
     seed: int
-    _seasons: list[Floats] = field(default_factory=list)
-    _calendars: list[Floats] = field(default_factory=list)
+    _sizes: Floats | None = None
+    _unusual: Floats | None = None
     _moves: dict[str, Floats] = field(default_factory=dict)
     """By scope: (paths,), in standard deviations."""
     _found: dict[str, Floats] = field(default_factory=dict)
 
     def season(self) -> Floats:
         """Return (paths,): what the season's logs are multiplied by."""
-        if not self._seasons:
+        if self._sizes is None:
             normal = self._quantiles(generator("", stream=_SEASON, seed=self.seed))
-            self._seasons.append(1.0 + _SEASON_UNCERTAINTY * normal)
-        return self._seasons[0]
+            self._sizes = 1.0 + _SEASON_UNCERTAINTY * normal
+        return self._sizes
 
     def _quantiles(self, rng: np.random.Generator) -> Floats:
         """Return (paths,): normal numbers, one of each of as many equal shares of the distribution, shuffled.
@@ -104,9 +104,9 @@ class SharedShocks:
 
     def _calendar(self) -> Floats:
         """Return (weeks, paths): the logs of unusual spells and of an unknown end of the year."""
-        if not self._calendars:
-            self._calendars.append(self._spells() + self._year_end())
-        return self._calendars[0]
+        if self._unusual is None:
+            self._unusual = self._spells() + self._year_end()
+        return self._unusual
 
     def _spells(self) -> Floats:
         """Return (weeks, paths): the log size of an unusual spell, at most one a path; 0 where there is none."""
