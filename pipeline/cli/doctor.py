@@ -15,6 +15,7 @@ from pipeline.cli.service_checks import deliveries, last_refresh, postgres_serve
 from pipeline.http import HttpOutcome, HttpResult, Network, Patience, RateLimits
 from pipeline.landing.account_client import Call, client_for
 from pipeline.landing.fetching import calls_for
+from pipeline.landing.interrupts import run_interruptible
 from pipeline.landing.listing_walk import Requester
 from pipeline.landing.vendorclocks import VendorClocks, clock_skew_seconds, clock_words, origin_of_account
 from pipeline.settings import Settings, load
@@ -49,7 +50,7 @@ def examine(home: Home, *, is_delivering: bool = False) -> list[CheckResult]:
             calls += calls_for([account], wanted)
         except DrawdownError as problem:
             findings.append(CheckResult("fail", account.account_id, str(problem)))
-    return findings + asyncio.run(_ask(settings, home, calls))
+    return findings + run_interruptible(_ask(settings, home, calls))
 
 
 def _rates(settings: Settings, home: Home) -> CheckResult:

@@ -74,6 +74,7 @@ class Network:
         self._admissions: dict[tuple[object, ...], Admission] = {}
         self._idle: OrderedDict[httpx.AsyncClient, Hashable] = OrderedDict()
         self._idle_at: dict[Hashable, list[httpx.AsyncClient]] = {}
+        self._is_closed = False
 
     @asynccontextmanager
     async def lane(self, origin: Hashable) -> AsyncIterator[httpx.AsyncClient]:
@@ -91,8 +92,11 @@ class Network:
         try:
             yield client
         finally:
-            at_origin.append(client)
-            self._idle[client] = origin
+            if self._is_closed:
+                await client.aclose()
+            else:
+                at_origin.append(client)
+                self._idle[client] = origin
         if len(self._idle) > _MOST_IDLE:
             oldest, its_origin = self._idle.popitem(last=False)
             self._idle_at[its_origin].remove(oldest)
@@ -132,7 +136,10 @@ class Network:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._idle:
+        # After an interrupt, requests may still be ending, and return their clients meanwhile.
+        self._is_closed = True
+        while self._idle:
+            client, _ = self._idle.popitem()
             await client.aclose()
 
 

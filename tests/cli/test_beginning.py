@@ -215,8 +215,8 @@ def test_an_interrupt_is_one_line(empty_desk: Desk, world: Sandbox) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
-    assert err == "drawdown: interrupted; what was landed is kept, and the next run continues from there\n"
+    said = "drawdown: interrupted; what was landed is kept, and the next run continues from there\n"
+    assert (process.returncode, out, err) == (130, "", said)
 
 
 # -- help ---------------------------------------------------------------------------------------------------------
