@@ -139,8 +139,7 @@ class Network:
         # After an interrupt, requests may still be ending, and return their clients meanwhile.
         self._is_closed = True
         while self._idle:
-            client, _ = self._idle.popitem()
-            await client.aclose()
+            await self._idle.popitem()[0].aclose()
 
 
 class Client:
