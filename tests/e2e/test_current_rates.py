@@ -33,8 +33,12 @@ def _fleet(bench: Bench) -> tuple[Any, ...]:
 
 @pytest.mark.faults(58)
 def test_a_failing_server_of_rates_is_one_line_and_the_build_is_made_with_what_is_known(tmp_path: Path) -> None:
-    with start(days=60, now=MONDAY + timedelta(days=60), vendors=["hyperstack"]) as world:
-        bench = Bench(tmp_path, world.accounts_toml(), world.keys)
+    readings = tmp_path / "dollars.csv"
+    readings.write_text("observed_at_utc,balance_amount,unit_code\n2026-11-30,100,USD\n")
+    with start(days=60, now=MONDAY + timedelta(days=60), vendors=["deepvue"]) as world:
+        # Rates of the sandbox for an account kept by hand, whose answers need no waiting for a vendor's rate limit.
+        settings = world.accounts_toml().partition("[accounts")[0]
+        bench = Bench(tmp_path, f'{settings}[accounts.dollars]\nvendor = "manual"\npath = "dollars.csv"\n', world.keys)
         world.move_clock(MONDAY)
         world.rates.spoil = lambda _: Response("<!DOCTYPE html>", media_type="text/html")
         code, lines = _run(bench, MONDAY)
@@ -53,6 +57,7 @@ def test_a_failing_server_of_rates_is_one_line_and_the_build_is_made_with_what_i
 
         # Beyond the owner's limit there is no conversion, and the account is named by its unit.
         world.move_clock(MONDAY + timedelta(days=20))
+        readings.write_text(readings.read_text() + "2026-12-20,100,USD\n")
         code, lines = _run(bench, MONDAY + timedelta(days=20))
         assert (code, len(lines)) == (0, 1)
         assert "51 days ago, and rates are used up to 45 days" in lines[0]
@@ -62,6 +67,7 @@ def test_a_failing_server_of_rates_is_one_line_and_the_build_is_made_with_what_i
 
         # The next day the server answers, and everything is current again.
         world.move_clock(MONDAY + timedelta(days=21))
+        readings.write_text(readings.read_text() + "2026-12-21,100,USD\n")
         world.rates.spoil = lambda _: None
         assert _run(bench, MONDAY + timedelta(days=21)) == (0, [])
         assert _fleet(bench) == (1, 1, "", "2026-12-18", 0)
