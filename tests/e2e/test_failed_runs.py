@@ -155,7 +155,7 @@ def test_a_run_that_waits_in_vain_for_the_lock_is_reported(notified: NotifiedBen
     try:
         with pytest.MonkeyPatch.context() as patch, pytest.raises(DrawdownError, match="is being written by process"):
             patch.setattr(
-                "pipeline.orchestration.refresh.Warehouse",
+                "pipeline.distributed.engine.Warehouse",
                 lambda *given, **more: Warehouse(*given, wait_seconds=0.1, **more),
             )
             notified.run_alerts(1)
