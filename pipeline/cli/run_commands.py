@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def run(
     select: Annotated[str, typer.Option(metavar="SELECTION", help="Dagster's asset selection; default: all.")] = "",
     account: Accounts = [],  # noqa: B006 - typer reads it as the default
+    poller: Annotated[
+        int | None, typer.Option(metavar="N", help="Only accounts of this poller, of spark.pollers.")
+    ] = None,
     as_of: AsOf = "",
     as_json: Json = False,
 ) -> None:
@@ -41,6 +44,7 @@ def run(
             home=Home.from_environment(),
             selection=select or None,
             accounts=tuple(account),
+            poller=poller,
             clock=clock,
         )
         check_before(request)

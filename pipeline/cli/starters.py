@@ -32,6 +32,7 @@ reporting_currency = "EUR"           # currency of fleet totals, converted by EC
 # master = "spark://host:7077"       # or remote = "sc://host:15002", a Spark Connect server
 # storage = "s3://bucket/drawdown"   # or file:///path, a folder that all machines share
 # shards = 64                        # parts that accounts are divided into
+# pollers = 8                        # runs that share the requests; default 1: the run that makes the tables
 # catalog_env = "DRAWDOWN_CATALOG"   # NAME of the variable with the catalog's database; default: a file
 # task_memory_mb = 2048              # memory of a task
 

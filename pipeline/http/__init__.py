@@ -3,7 +3,7 @@
 from pipeline.http._address import check_base_url, join_link, page_key
 from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._client import Client, Network
-from pipeline.http._limits import RateLimit, RateLimits
+from pipeline.http._limits import RateLimit, RateLimits, scope_value
 from pipeline.http._waits import Patience
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "check_base_url",
     "join_link",
     "page_key",
+    "scope_value",
 ]

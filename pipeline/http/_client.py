@@ -1,6 +1,5 @@
 """The network of a run, and the HTTP client of one account."""
 
-import hashlib
 import logging
 import ssl
 from collections import OrderedDict
@@ -22,7 +21,7 @@ from pipeline.http._address import (
 )
 from pipeline.http._answer import HttpOutcome, HttpResult, Refusal
 from pipeline.http._get import REFUSED_LOCATION, Caller, Get
-from pipeline.http._limits import Limiter, RateLimit, RateLimits
+from pipeline.http._limits import Limiter, RateLimit, RateLimits, scope_value
 from pipeline.http._permits import Admission, Permits, QueueTime
 from pipeline.http._waits import Patience
 from pipeline.support.json_paths import JsonPath
@@ -178,18 +177,13 @@ class Client:
         self.base_url = check_base_url(base_url, allow_http_loopback=allow_http_loopback)
         secrets = [value for value in headers.values() if isinstance(value, Secret)]
         secrets += [*(query or {}).values(), *more_secrets]
-        match rate_limit.scope:
-            case "key":
-                scope_value = hashlib.sha256("\0".join(s.reveal() for s in secrets).encode()).hexdigest()
-            case "account":
-                scope_value = account_id
-            case "address":
-                scope_value = str(origin_of(httpx.URL(self.base_url)))
-        limiter = rate_limits.limiter(vendor, rate_limit, scope_value)
+        origin = origin_of(httpx.URL(self.base_url))
+        scope = scope_value(rate_limit, secrets, account_id, str(origin))
+        limiter = rate_limits.limiter(vendor, rate_limit, scope)
         self._queued = QueueTime()
         self._caller = Caller(
             network=network,
-            origin=origin_of(httpx.URL(self.base_url)),
+            origin=origin,
             vendor=vendor,
             account_id=account_id,
             headers=dict(headers),

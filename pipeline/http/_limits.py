@@ -6,7 +6,7 @@ import math
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, cast
@@ -15,6 +15,7 @@ from pyrate_limiter import InMemoryBucket, Rate, RateItem, SQLiteBucket
 from pyrate_limiter.buckets.sqlite_bucket import Queries
 from pyrate_limiter.utils import validate_rate_list
 
+from pipeline.support.secret import Secret
 from pipeline.support.wording import count, listed
 
 _LOG = logging.getLogger(__name__)
@@ -59,6 +60,17 @@ class RateLimit:
         words = [f"{count(first, 'request')} in {seconds:,g} s"]
         words += [f"{requests:,} in {seconds:,g} s" for requests, seconds in rest]
         return listed(words)
+
+
+def scope_value(limit: RateLimit, secrets: Iterable[Secret], account_id: str, origin: str) -> str:
+    """Return what a limit is counted for: a hash of the key, the account's id, or the origin."""
+    match limit.scope:
+        case "key":
+            return hashlib.sha256("\0".join(each.reveal() for each in secrets).encode()).hexdigest()
+        case "account":
+            return account_id
+        case "address":
+            return origin
 
 
 class RateLimits:

@@ -6,15 +6,13 @@ Any subset can be selected.
 from collections.abc import Iterator
 
 import dagster as dg
-import msgspec
 from pydantic import Field
 
-from pipeline.landing.ecb_rates import land_rates
-from pipeline.landing.fetching import Fetcher, FetchPolicy, Visit, calls_for, check_world
+from pipeline.landing.account_requests import request_accounts
+from pipeline.landing.fetching import FetchPolicy, Visit
 from pipeline.landing.listing_walk import Span
-from pipeline.landing.rate_requests import request_rates
-from pipeline.landing.runs import newest_record
-from pipeline.settings import compare, identify, identity_key, load, warnings
+from pipeline.landing.pollers import Poller
+from pipeline.settings import AccountSettings, Settings, load
 from pipeline.support.clock import Clock, parse_day
 from pipeline.support.dagster_steps import HOURLY, OWNERS, described, note, readable_failures
 from pipeline.support.errors import UsageError
@@ -29,6 +27,23 @@ class LandingConfig(dg.Config):
     accounts: list[str] = Field(default_factory=list, description="Account ids; empty means all.")
     from_date: str | None = Field(default=None, description="First UTC day of a backfill, such as 2026-01-01.")
     to_date: str | None = Field(default=None, description="Last UTC day of a backfill; today where absent.")
+
+    poller: int | None = Field(default=None, description="Number of the poller whose accounts are requested.")
+
+    def own_accounts(self, settings: Settings) -> tuple[list[AccountSettings], str]:
+        """The accounts to request, and a line about those that other runs request, if any.
+
+        Raises UsageError for an unknown account, a poller that the settings lack, and a missing secret.
+        """
+        selected = settings.select(self.accounts)
+        if self.poller is not None:
+            return Poller.of(settings, self.poller).accounts(selected), ""
+        if settings.poller_count == 1 or self.accounts or self.from_date:
+            return selected, ""
+        return (
+            [],
+            f"{settings.poller_count} pollers request the accounts; this run makes the tables of what they landed",
+        )
 
     def span(self) -> Span:
         """The requested days; UsageError if they are invalid, or end before they begin."""
@@ -92,43 +107,25 @@ def landing(
     """Request the endpoints of every account concurrently, and land the answers."""
     with readable_failures():
         settings = load()
-        wanted = {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys}
-        accounts = settings.select(config.accounts)
-        check_world(settings, accounts, clock, home)
-        calls = calls_for(accounts, wanted)
-        record = settings.to_record(identify(settings.accounts.values(), identity_key(home)))
-        likeness = compare(newest_record(home.landing, clock.now()), record)
-        for line in warnings(likeness, record, settings.source):
+
+        def warn(line: str) -> None:
             note(context, line, is_warning=True)
             fetch_policy.on_warning(line)
-        fetcher = Fetcher(
+
+        accounts, others = config.own_accounts(settings)
+        if others:
+            warn(others)
+        visits = request_accounts(
+            settings,
+            accounts,
+            {(ENDPOINTS[key][0].name, ENDPOINTS[key][1].name) for key in context.selected_asset_keys},
             home=home,
             clock=clock,
             run_id=context.run.run_id,
-            allow_http_loopback=settings.allow_http_loopback,
-            wanted=config.span(),
+            span=config.span(),
             policy=fetch_policy,
-            formerly={
-                each.account_id: (
-                    *each.formerly,
-                    *(old for old, new in likeness.renames.items() if new == each.account_id),
-                )
-                for each in accounts
-            },
+            warn=warn,
         )
-        visits = fetcher.fetch(calls, msgspec.json.encode(record, order="sorted"))
-        land_rates(home, clock, context.run.run_id)
-        warning = request_rates(
-            home,
-            clock,
-            context.run.run_id,
-            settings.fx,
-            patience=fetch_policy.patience,
-            allow_http_loopback=settings.allow_http_loopback,
-        )
-        if warning:
-            note(context, warning, is_warning=True)
-            fetch_policy.on_warning(warning)
     for visit in visits:
         if visit.news:
             # Reported once, and kept in marts.data_freshness: a run does not fail because a key lacks an optional

@@ -13,6 +13,7 @@ from pipeline.landing.compact import compact
 from pipeline.landing.fetching import FetchPolicy
 from pipeline.orchestration.failed_runs import failed_runs
 from pipeline.orchestration.lost_runs import lost_runs
+from pipeline.orchestration.polling import POLL_SCHEDULES, poll_all, poll_balances
 from pipeline.orchestration.sql_assets import sql_assets
 from pipeline.orchestration.upgrade import rebuild_outdated
 from pipeline.published import publishing_assets as published_assets
@@ -109,7 +110,7 @@ _EXECUTOR = dg.in_process_executor
 
 defs = dg.Definitions(
     assets=ASSETS,
-    jobs=[refresh_all, refresh_balances, compaction],
+    jobs=[refresh_all, refresh_balances, poll_all, poll_balances, compaction],
     schedules=[
         _schedule(
             name="refresh_balances_hourly",
@@ -129,6 +130,7 @@ defs = dg.Definitions(
             cron_schedule="45 3 * * *",
             description="Once a day at 03:45 UTC, between two hourly refreshes.",
         ),
+        *POLL_SCHEDULES,
     ],
     resources={
         "home": home_resource,

@@ -17,7 +17,7 @@ import dagster as dg
 
 from pipeline.distributed.engine import open_warehouse
 from pipeline.landing.fetching import FetchPolicy, calls_for, check_world, every_endpoint
-from pipeline.landing.landing_assets import ENDPOINTS
+from pipeline.landing.landing_assets import ENDPOINTS, LandingConfig
 from pipeline.landing.store import day_folders
 from pipeline.models import quarantine
 from pipeline.orchestration.definitions import ASSETS, defs
@@ -71,6 +71,8 @@ class RefreshRequest:
     selection: str | None = None
     """Asset selection in Dagster's syntax; None for all assets."""
     accounts: tuple[str, ...] = ()
+    poller: int | None = None
+    """Number of the poller whose accounts are requested; None for all of `accounts`."""
     clock: Clock = field(default_factory=Clock)
     from_date: str | None = None
     to_date: str | None = None
@@ -101,7 +103,7 @@ def check_before(request: RefreshRequest) -> None:
     """
     _check_dagster_home()
     settings = load()
-    accounts = settings.select(list(request.accounts))
+    accounts, _ = _landing(request).own_accounts(settings)
     check_world(settings, accounts, request.clock, request.home)
     calls_for(accounts, every_endpoint())
     settings.check_recipients()
@@ -109,11 +111,17 @@ def check_before(request: RefreshRequest) -> None:
         settings.postgres.dsn()
 
 
+def _landing(request: RefreshRequest) -> LandingConfig:
+    return LandingConfig(
+        accounts=list(request.accounts), poller=request.poller, from_date=request.from_date, to_date=request.to_date
+    )
+
+
 def step_count(request: RefreshRequest) -> int:
     """Number of steps that a refresh reports: the endpoints of each account, and the assets with a row count."""
     keys = _selected(request)
     wanted = {(vendor.name, endpoint.name) for key, (vendor, endpoint) in ENDPOINTS.items() if key in keys}
-    calls = calls_for(load().select(list(request.accounts)), wanted) if wanted else []
+    calls = calls_for(_landing(request).own_accounts(load())[0], wanted) if wanted else []
     tables = [key for key in keys if key.path[0] in SQL_LAYERS]
     whole = {key.path[0] for key in keys} & {"staging", "forecasts", "alerts", "published"}
     return len(calls) + len(tables) + len(whole)
@@ -180,15 +188,10 @@ def ending(problem: BaseException) -> tuple[str | None, tuple[str, ...]]:
 
 def _materialize(request: RefreshRequest, noticed: list[str]) -> RefreshResult:
     selection = _selection(request)
-    config = {
-        "accounts": list(request.accounts),
-        **({"from_date": request.from_date} if request.from_date else {}),
-        **({"to_date": request.to_date} if request.to_date else {}),
-    }
     run_config: dict[str, Any] = dict(_QUIET)
     keys = _selected(request)
     if any(key.path[0] == "landing" for key in keys):
-        run_config["ops"] = {"landing": {"config": config}}
+        run_config["ops"] = {"landing": {"config": _landing(request).model_dump(exclude_none=True)}}
     warehouse = open_warehouse(
         request.home,
         request.clock,

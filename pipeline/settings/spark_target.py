@@ -24,6 +24,7 @@ REMOTE_VARIABLE: Final = "DRAWDOWN_SPARK_REMOTE"
 STORAGE_VARIABLE: Final = "DRAWDOWN_STORAGE"
 """Takes precedence over `storage`."""
 _MOST_SHARDS: Final = 100_000
+_MOST_POLLERS: Final = 1_000
 
 Engine = Annotated[str, one_of(*ENGINES)]
 
@@ -43,6 +44,10 @@ class SparkTarget(SettingsTable):
         int, Field(ge=1, le=_MOST_SHARDS), Requirement(f"must be a whole number between 1 and {_MOST_SHARDS}")
     ] = 16
     """Number of shards that accounts are divided into."""
+    pollers: Annotated[
+        int, Field(ge=1, le=_MOST_POLLERS), Requirement(f"must be a whole number between 1 and {_MOST_POLLERS}")
+    ] = 1
+    """Number of runs that share the requests; 1: the run that computes the tables makes them."""
     catalog_variable: Annotated[
         VariableName | None, Requirement(f"{VARIABLE}DRAWDOWN_CATALOG; never put the connection string itself here")
     ] = Field(default=None, validation_alias="catalog_env")

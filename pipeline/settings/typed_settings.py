@@ -16,7 +16,7 @@ from pipeline.settings.alert_policy import Policy
 from pipeline.settings.budgets import BudgetSettings, TeamSettings
 from pipeline.settings.publish_targets import PostgresTarget, Publish
 from pipeline.settings.rate_source import RateSource
-from pipeline.settings.spark_target import DUCKDB, Engine, SparkTarget
+from pipeline.settings.spark_target import DUCKDB, SPARK, Engine, SparkTarget, engine_of
 from pipeline.settings.table import Requirement, mistake, shown_key
 from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, Text, UrlVariable, exact_text
 from pipeline.support.errors import UsageError
@@ -84,6 +84,11 @@ class Settings(BudgetSettings):
     def postgres(self) -> PostgresTarget | None:
         """PostgreSQL database that gets a copy of each build, if any."""
         return self.publish.postgres
+
+    @property
+    def poller_count(self) -> int:
+        """Number of runs that share the requests. Raises UsageError if the environment names an unknown engine."""
+        return self.spark.pollers if engine_of(self.engine) == SPARK else 1
 
     @model_validator(mode="after")
     def _former_ids_are_free(self) -> Self:

@@ -57,12 +57,13 @@ TOP_MISTAKES = {
     "engine = 1": "engine: must be one of duckdb, spark",
     "spark = 1": 'spark: must be a table, such as [spark] with master = "spark://host:7077"',
     "[spark]\ncolour = 1": (
-        f"spark: colour: {unknown('key')}; known keys: master, remote, storage, shards, catalog_env, task_memory_mb"
+        f"spark: colour: {unknown('key')}; known keys: master, remote, storage, shards, pollers, catalog_env, task_memory_mb"
     ),
     "[spark]\nmaster = 'local[2]'\nremote = 'sc://host:15002'": (
         "spark: remote: there is a master, too; keep one of them"
     ),
     "[spark]\nshards = 0": "spark: shards: must be a whole number between 1 and 100000",
+    "[spark]\npollers = 0": "spark: pollers: must be a whole number between 1 and 1000",
     f"[spark]\ncatalog_env = '{CANARY}'": (
         "spark: catalog_env: must be the NAME of an environment variable in capitals, such as DRAWDOWN_CATALOG; never "
         "put the connection string itself here"
