@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.forecasts import first_passage, forecast, iterate_paths
-from pipeline.forecasts.engine import learn_pool
+from pipeline.forecasts.engine import InputError, learn_pool
 from tests.forecasts.worlds import AS_OF, frame, mixed, noise
 
 SPEND = frame(mixed())
@@ -45,6 +45,49 @@ def test_chunks_change_no_bit(usual, chunk):
 def test_the_order_of_rows_changes_no_bit(usual):
     assert same(usual, run(SPEND.sample(fraction=1.0, shuffle=True, seed=3), balances=BALANCES.reverse()))
     assert same(usual, run(SPEND.reverse()))
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_a_pool_learned_in_batches_is_that_of_all_accounts(usual, size):
+    ids = SPEND["account_id"].unique().sort(descending=True).to_list()
+    batches = [ids[first : first + size] for first in range(0, len(ids), size)]
+    rows = (SPEND.filter(pl.col("account_id").is_in(batch)) for batch in batches)
+    assert learn_pool(rows, AS_OF).equals(usual.pool)
+
+
+def test_an_account_in_two_batches_is_refused():
+    with pytest.raises(InputError, match="usual-00 is in two batches"):
+        learn_pool([SPEND, SPEND.filter(pl.col("account_id") == "usual-00")], AS_OF)
+
+
+def test_many_accounts_forecast_together_are_as_in_small_batches():
+    rng = np.random.default_rng(4)
+    ids = [f"many-{number:03d}" for number in range(520)]
+    dates = [AS_OF - timedelta(days=day) for day in range(35)]
+    spend = pl.DataFrame(
+        {"account_id": np.repeat(ids, 35), "date": dates * len(ids), "spend_amount": rng.gamma(2, 5, 35 * len(ids))}
+    )
+    balances = pl.DataFrame(
+        {
+            "account_id": ids[::2],
+            "balance_amount": np.full(260, 90.0),
+            "threshold_amount": [20.0 if number % 3 else None for number in range(260)],
+        }
+    )
+    together = run(spend, balances=balances, horizon_days=5, paths=8)
+    assert together.total["account_id"].unique().sort().to_list() == ids
+    batches = [
+        run(
+            spend.filter(pl.col("account_id").is_in(batch)),
+            balances=balances.filter(pl.col("account_id").is_in(batch)),
+            pool=together.pool,
+            horizon_days=5,
+            paths=8,
+        )
+        for batch in (ids[:100], ids[100:])
+    ]
+    for part in ("daily", "total", "runway", "methods"):
+        assert pl.concat([getattr(batch, part) for batch in batches]).equals(getattr(together, part))
 
 
 def test_another_seed_gives_other_paths(usual):

@@ -6,12 +6,12 @@ The steps, one module each, in the order of `forecaster`:
 2. `regimes`: cut each history at its newest level shift, and choose the method -> Regimes
 3. `weekly_levels`: the weeks, and the level at six time constants -> WeeklyLevels
 4. `level_drift`: how far the level drifts beyond that -> LevelDrift
-5. `pool_building`: what accounts learn from each other -> Pool. Its own steps are `teachers` -> Teachers, 3,
-   `roughness_groups` -> RoughnessGroups, `shared_moves` -> SharedMoves, 4, `pooled_drift` -> PooledDrift, `calibration`
-   -> the widths of the pool
+5. `teachers`: choose the accounts that the others learn from -> Teachers; `pool_building`: what they teach -> Pool. Its
+   own steps are 3, `roughness_groups` -> RoughnessGroups, `shared_moves` -> SharedMoves, 4, `pooled_drift` ->
+   PooledDrift, `calibration` -> the widths of the pool
 6. `path_models`: steps 3 and 4 of each account, combined with the pool -> BlockModel or DonorModel
 7. `simulation`: sample paths -> SimulatedSpend, or Paths for callers; `shared_shocks` draws what all paths share
-8. `forecast_summary`, with `passage` and `group_totals`: quantiles and runway -> Forecast
+8. `forecast_summary`, with `passage`, `summary_rows` and `group_totals`: quantiles and runway -> Forecast
 
 `arrays` and `sampling` hold what several steps share; `planned_days` prepares past days with a plan for the caller;
 `scoring` compares forecasts with what came.

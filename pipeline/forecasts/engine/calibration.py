@@ -169,7 +169,8 @@ def _ranks(account: _PastAccount, weeks: int, shock_quantiles: Floats, rng: np.r
     level = account.levels[constants, origins[:, None]]
     # A level relative to the blocks' mean scales the blocks to that level.
     scale = np.where(block_mean > 0, level / np.where(block_mean > 0, block_mean, 1.0), 0.0)
-    base = drawn * scale[:, :, None]
+    # Weeks first, so that the sum over them adds long rows.
+    base = np.ascontiguousarray(np.moveaxis(drawn * scale[:, :, None], 2, 0))
     shocks = draw_shocks(rng, shock_quantiles, shape)
     observed = (
         np.stack([account.sums[end + 1 : end + 1 + weeks].sum() for end in origins]) if len(origins) else np.zeros(0)
@@ -177,13 +178,12 @@ def _ranks(account: _PastAccount, weeks: int, shock_quantiles: Floats, rng: np.r
     observed = observed / account.shared[WIDTH_WEEKS.index(weeks), origins]
     tie_break = rng.random(len(origins))
     tolerance = 1e-9 * observed[:, None]
-    ranks = np.zeros((len(_FACTORS), len(origins)))
-    for number, factor in enumerate(_FACTORS):
-        by_week = level_factors(account.deviation * np.full(weeks, factor), shocks)
-        totals = (base * np.moveaxis(by_week, 0, 2)).sum(axis=2)
-        below = (totals < observed[:, None] - tolerance).mean(axis=1)
-        equal = (np.abs(totals - observed[:, None]) <= tolerance).mean(axis=1)
-        ranks[number] = below + tie_break * equal
+    by_week = level_factors(account.deviation * np.repeat(_FACTORS[:, None], weeks, axis=1), shocks)
+    by_week *= base
+    totals = by_week.sum(axis=1)
+    below = (totals < observed[:, None] - tolerance).mean(axis=2)
+    equal = (np.abs(totals - observed[:, None]) <= tolerance).mean(axis=2)
+    ranks: Floats = below + tie_break * equal
     return ranks
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
-import numpy as np
 import polars as pl
 
-from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.arrays import Floats, running_sums
 from pipeline.forecasts.engine.group_totals import GroupTotals
 from pipeline.forecasts.engine.passage import passed_by_day
 from pipeline.forecasts.engine.pool import Pool, to_frame
 from pipeline.forecasts.engine.regimes import Regimes
 from pipeline.forecasts.engine.scoring import quantiles_of
 from pipeline.forecasts.engine.simulation import Paths, SimulatedSpend, paths_of
+from pipeline.forecasts.engine.summary_rows import SummaryRows
 
 _REASONS: Final = {
     "none": "nothing observed in the last 60 weeks and no estimate given",
@@ -67,65 +67,27 @@ def summarize(
     `quantiles` is (k,), rising, between 0 and 1.
     """
     histories = regimes.histories
-    horizon = histories.charges.shape[1]
-    rows = [row for row, method in enumerate(regimes.methods) if method != "none"]
-    with_balance = [row for row in rows if np.isfinite(histories.balances[row])]
-    place = {row: number for number, row in enumerate(with_balance)}
-    daily = np.empty((len(rows), horizon, len(quantiles)))
-    total = np.empty_like(daily)
-    passed = np.full((len(with_balance), 2, horizon), np.nan)
-    for number, spend in enumerate(simulated):
-        daily[number] = quantiles_of(spend.amounts, quantiles)
-        sums = np.cumsum(spend.amounts, axis=0)
+    dates = [histories.as_of + timedelta(days=day) for day in range(1, histories.charges.shape[1] + 1)]
+    rows = SummaryRows(dates=dates, quantiles=quantiles)
+    for spend in simulated:
+        account_id = histories.ids[spend.row]
+        sums = running_sums(spend.amounts)
         if on_paths is not None:
             on_paths(paths_of(regimes, spend, sums))
-        groups.add(histories.ids[spend.row], sums)
-        total[number] = quantiles_of(sums, quantiles)
-        if spend.row in place:
-            balance, threshold = float(histories.balances[spend.row]), float(histories.thresholds[spend.row])
-            passed[place[spend.row], 0] = passed_by_day(sums, balance)
-            if math.isfinite(threshold):
-                passed[place[spend.row], 1] = passed_by_day(sums, balance, threshold)
-    dates = [histories.as_of + timedelta(days=day) for day in range(1, horizon + 1)]
-    ids, ids_with_balance = ([histories.ids[row] for row in some] for some in (rows, with_balance))
+        groups.add(account_id, sums)
+        rows.add(account_id, quantiles_of(spend.amounts, quantiles), quantiles_of(sums, quantiles))
+        balance, threshold = float(histories.balances[spend.row]), float(histories.thresholds[spend.row])
+        if math.isfinite(balance):
+            below = passed_by_day(sums, balance, threshold) if math.isfinite(threshold) else None
+            rows.add_runway(account_id, passed_by_day(sums, balance), below)
+    daily, total, runway = rows.frames()
     return Forecast(
-        daily=_quantile_rows(ids, pl.Series("date", dates, pl.Date), quantiles, daily),
-        total=_quantile_rows(ids, pl.Series("horizon_days", range(1, horizon + 1), pl.Int64), quantiles, total),
-        runway=_runway_rows(ids_with_balance, dates, passed),
+        daily=daily,
+        total=total,
+        runway=runway,
         methods=_method_rows(regimes, pool),
         groups=groups.frame(quantiles),
         pool=to_frame(pool),
-    )
-
-
-def _repeated(ids: list[str], times: int) -> pl.Series:
-    return pl.Series("account_id", ids, pl.String).gather(np.repeat(np.arange(len(ids)), times))
-
-
-def _quantile_rows(ids: list[str], keys: pl.Series, quantiles: Floats, values: Floats) -> pl.DataFrame:
-    """One row an account, key and quantile; `values` is (ids, keys, quantiles)."""
-    key_count, quantile_count = len(keys), len(quantiles)
-    places = np.tile(np.repeat(np.arange(key_count), quantile_count), len(ids))
-    return pl.DataFrame(
-        {
-            "account_id": _repeated(ids, key_count * quantile_count),
-            keys.name: keys.gather(places),
-            "quantile": np.tile(quantiles, len(ids) * key_count),
-            "spend_amount": values.reshape(-1),
-        }
-    )
-
-
-def _runway_rows(ids: list[str], dates: list[date], passed: Floats) -> pl.DataFrame:
-    """One row an account and day; `passed` is (ids, 2, dates): below 0, and below the threshold or NaN."""
-    days = pl.Series("date", dates, pl.Date)
-    return pl.DataFrame(
-        {
-            "account_id": _repeated(ids, len(dates)),
-            "date": days.gather(np.tile(np.arange(len(dates)), len(ids))),
-            "depleted_probability": passed[:, 0].reshape(-1),
-            "below_threshold_probability": pl.Series(passed[:, 1].reshape(-1)).fill_nan(None),
-        }
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +18,7 @@ from pipeline.forecasts.engine.pool import Pool, from_frame, to_frame
 from pipeline.forecasts.engine.pool_building import build_pool
 from pipeline.forecasts.engine.regimes import Regimes, current_regimes
 from pipeline.forecasts.engine.simulation import Draws, Paths, SimulatedSpend, paths_of, simulated_spend
+from pipeline.forecasts.engine.teachers import TeacherSelection, choose_teachers
 from pipeline.schema.limits import HORIZON_DAYS
 
 
@@ -54,7 +55,7 @@ def _simulate(
         planned=planned,
     )
     regimes = current_regimes(histories)
-    learned = build_pool(regimes) if pool is None else from_frame(pool)
+    learned = build_pool(choose_teachers(regimes)) if pool is None else from_frame(pool)
     models = path_models(regimes, learned, chunk)
     simulated = simulated_spend(models, regimes, learned, draws)
     return _Simulation(regimes=regimes, pool=learned, spend=simulated)
@@ -145,12 +146,16 @@ def iterate_paths(
         yield paths_of(simulation.regimes, simulated)
 
 
-def learn_pool(spend: pl.DataFrame, as_of: date) -> pl.DataFrame:
+def learn_pool(spend: pl.DataFrame | Iterable[pl.DataFrame], as_of: date) -> pl.DataFrame:
     """Return what these accounts learn from each other: the `.pool` of their forecast, without a forecast.
 
-    Raises InputError.
+    `spend` may come in batches, each with all days of its accounts, of which one is in memory at a time: the pool is
+    the same, whatever their size and order. Raises InputError.
     """
-    return to_frame(build_pool(current_regimes(read_histories(spend, as_of, horizon_days=1))))
+    selection = TeacherSelection()
+    for batch in [spend] if isinstance(spend, pl.DataFrame) else spend:
+        selection.add(current_regimes(read_histories(batch, as_of, horizon_days=1)))
+    return to_frame(build_pool(selection.teachers()))
 
 
 def _checked_draws(*, horizon_days: int, paths: int, chunk: int, seed: int) -> Draws:

@@ -39,5 +39,9 @@ def passed_by_day(sums: NDArray[np.float64], balance: float, threshold: float = 
     room = room_above(balance, threshold)
     if room < 0:
         return np.ones(len(sums))
-    shares: NDArray[np.float64] = np.logical_or.accumulate(sums > room, axis=0).mean(axis=1)
+    below = sums > room
+    # A row at a time: several times faster than np.logical_or.accumulate and a mean.
+    for day in range(1, len(below)):
+        np.logical_or(below[day - 1], below[day], out=below[day])
+    shares: NDArray[np.float64] = np.array([np.count_nonzero(row) for row in below]) / sums.shape[1]
     return shares

@@ -1,4 +1,4 @@
-"""Step 5: build the pool from all accounts together, in steps of their own."""
+"""Step 5: build the pool from the teachers, in steps of their own."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from pipeline.forecasts.engine.calibration import calibrated_widths
 from pipeline.forecasts.engine.level_drift import level_drift, memory_weights
 from pipeline.forecasts.engine.pool import Pool, between_knots, season_numbers, shared_errors_of, uninformed_pool
 from pipeline.forecasts.engine.pooled_drift import pool_drift
-from pipeline.forecasts.engine.regimes import Regimes
 from pipeline.forecasts.engine.roughness_groups import group_by_roughness
 from pipeline.forecasts.engine.shared_moves import shared_moves
-from pipeline.forecasts.engine.teachers import choose_teachers
+from pipeline.forecasts.engine.teachers import Teachers
 from pipeline.forecasts.engine.weekly_levels import weekly_levels
 
 
-def build_pool(regimes: Regimes) -> Pool:
-    """Learn from all accounts with four weeks or more; whatever else `regimes` holds changes no number."""
-    teachers = choose_teachers(regimes)
+def build_pool(teachers: Teachers) -> Pool:
+    """Learn from the teachers, all of which have four weeks or more."""
     if not teachers.ids:
         return uninformed_pool()
     weekly = weekly_levels(teachers.days)

@@ -72,6 +72,8 @@ def _method(history_days: int, *, has_prior: bool) -> str:
 def cut_at_level_shift(days: Floats) -> Floats:
     """Set the days before the newest level shift to NaN; `days` and the result are (accounts, weeks x 7).
 
+    The result is `days` itself where no level has shifted.
+
     There is a shift where the weekly means before and since do not come near each other. The week in which it happened
     is left out of the comparison. A stop is no shift: after weeks without spend it is unknown whether it resumes.
     """
@@ -93,5 +95,7 @@ def cut_at_level_shift(days: Floats) -> Floats:
         is_shift &= (low_after > _FACTOR * high_before) | (_FACTOR * high_after < low_before)
         # A shift between two weeks leaves no week out: its first week is found one step later.
         since = np.where(is_shift & ((since == 0) | (since == length - 1)), length, since)
+    if not since.any():
+        return days
     is_old = (since > 0)[:, None] & (np.arange(weeks.shape[1]) < weeks.shape[1] - since[:, None])
     return np.where(np.repeat(is_old, 7, axis=1), np.nan, days)

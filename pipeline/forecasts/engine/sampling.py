@@ -73,19 +73,22 @@ def growth(weeks: int) -> Floats:
 
 
 def level_factors(deviations: Floats, shocks: Floats) -> Floats:
-    """Return (weeks, ...): what the level is multiplied by in each week ahead. Arguments as in `level_logs`."""
-    return np.exp(level_logs(deviations, shocks))
+    """Return (..., weeks, *shocks): what the level is multiplied by in each week ahead. Arguments of `level_logs`."""
+    logs = level_logs(deviations, shocks)
+    return np.exp(logs, out=logs)
 
 
 def level_logs(deviations: Floats, shocks: Floats) -> Floats:
-    """Return (weeks, ...): the log of what the level is multiplied by in each week ahead.
+    """Return (..., weeks, *shocks): the log of what the level is multiplied by in each week ahead.
 
-    `deviations` is (weeks,), log standard deviations before their growth; `shocks` is (...), one a path.
+    `deviations` is (..., weeks), log standard deviations before their growth; `shocks` has any shape, one a path.
     """
-    spread = deviations * growth(len(deviations))
-    by_week = (slice(None), *(None,) * shocks.ndim)
-    logs: Floats = np.clip(spread[by_week] * shocks[None], _LOWEST_LOG, _HIGHEST_LOG)
-    return logs - _SKEW * spread[by_week] ** 2
+    spread = deviations * growth(deviations.shape[-1])
+    spread = spread.reshape(*spread.shape, *(1,) * shocks.ndim)
+    logs: Floats = spread * shocks
+    np.clip(logs, _LOWEST_LOG, _HIGHEST_LOG, out=logs)
+    logs -= _SKEW * spread**2
+    return logs
 
 
 def width_factors(widths: Floats, weeks: int) -> Floats:

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.forecasts.engine.arrays import Floats
+from pipeline.forecasts.engine.arrays import Floats, running_sums
+from pipeline.forecasts.engine.histories import Histories
 from pipeline.forecasts.engine.path_models import BlockModel, DonorModel, PathModel
 from pipeline.forecasts.engine.pool import Pool
 from pipeline.forecasts.engine.regimes import Regimes
@@ -71,7 +72,7 @@ class Paths:
     def sums(self) -> Floats:
         """Return (horizon, paths): spend from the first day to the end of each. Computed once, not to be changed."""
         if not self._sums:
-            self._sums.append(np.cumsum(self.amounts, axis=1).T)
+            self._sums.append(running_sums(np.ascontiguousarray(self.amounts.T)))
         return self._sums[0]
 
     def dates(self) -> list[date]:
@@ -96,9 +97,15 @@ def simulated_spend(
             amounts = _draw_blocks(model, pool, rng, draws, shared, season, sizes)
         else:
             amounts = _draw_donors(model, rng, draws, shared)
-        # Without a plan, times 1 plus 0: the very same numbers.
-        amounts = amounts * histories.multipliers[model.row][:, None] + histories.planned[model.row][:, None]
-        yield SimulatedSpend(row=model.row, amounts=amounts + histories.charges[model.row][:, None])
+        _add_known(amounts, histories, model.row)
+        yield SimulatedSpend(row=model.row, amounts=amounts)
+
+
+def _add_known(amounts: Floats, histories: Histories, row: int) -> None:
+    """Add an account's plans and known charges to `amounts`, (horizon, paths), in place."""
+    multipliers, planned, charges = histories.multipliers[row], histories.planned[row], histories.charges[row]
+    for day in np.flatnonzero((multipliers != 1.0) | (planned != 0.0) | (charges != 0.0)):
+        amounts[day] = amounts[day] * multipliers[day] + planned[day] + charges[day]
 
 
 def paths_of(regimes: Regimes, simulated: SimulatedSpend, sums: Floats | None = None) -> Paths:
@@ -133,7 +140,7 @@ def _draw_blocks(
     """
     weeks = -(-draws.horizon_days // 7)
     constants = draw_time_constants(rng, model.weights, draws.paths)
-    days = model.blocks.reshape(-1)[_block_days(model, rng, constants, (weeks, draws.paths))]
+    days: Floats = model.blocks.reshape(-1).take(_block_days(model, rng, constants, (weeks, draws.paths)))
     # A history that ended weeks ago has drifted in these weeks, too.
     ahead = model.weeks_since + weeks
     shocks = draw_shocks(rng, pool.shocks, draws.paths)
@@ -142,11 +149,11 @@ def _draw_blocks(
         shared = shared + sizes * season[:, constants]
     factors = np.exp(logs + model.exposure * shared)
     level = model.levels[constants] * np.exp(model.uncertainty * rng.standard_normal(draws.paths))
-    gain = (model.mean * level)[None, None, :] * factors[:, None, :]
+    gain = np.broadcast_to((model.mean * level * factors)[:, None, :], days.shape)
     # Refunds do not grow with the level: one refund says nothing about the size of the next.
-    grown = np.where(days < 0, days * model.mean, days * gain) if model.blocks.min() < 0 else days * gain
-    capped: Floats = np.minimum(grown, model.cap).reshape(weeks * 7, draws.paths)[: draws.horizon_days]
-    return capped
+    days *= np.where(days < 0, model.mean, gain) if model.blocks.min() < 0 else gain
+    np.minimum(days, model.cap, out=days)
+    return days.reshape(weeks * 7, draws.paths)[: draws.horizon_days]
 
 
 def _block_days(
