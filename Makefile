@@ -13,7 +13,7 @@ PYTEST := -m pytest -q --numprocesses logical --dist loadfile --no-loadscope-reo
 export DRAWDOWN_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset test-clients test-spark bench bench-forecast bench-peer docs site lint types check wheel lock clean
+.PHONY: help demo run dev test test-rest test-all test-faults test-soak test-duckdb2 test-superset test-clients test-spark bench bench-forecast bench-peer bench-spark docs site lint types check wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,13 @@ bench-peer: $(INSTALLED) ## Compare with dlt and dbt over the same landing (half
 	$(PYTHON) -m venv $(VENV)-bench-peer
 	$(VENV)-bench-peer/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/peer/requirements.lock
 	$(BIN)/python -m benchmarks.peer --peer-python $(VENV)-bench-peer/bin/python $(if $(ENTRIES),--entries $(ENTRIES),--write)
+
+bench-spark: ## Compare builds on a Spark cluster of this machine with DuckDB's (half an hour; needs Java; .venv-spark; writes docs/scale.md)
+	$(PYTHON) -m venv $(VENV)-spark
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-spark.lock
+	$(VENV)-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(VENV)-spark/bin/python -m benchmarks.spark_builds --write
 
 docs: $(INSTALLED) ## Update the generated pages: vendors, dictionary, fault matrix, accounts.example.toml
 	$(BIN)/python -m docs.generate

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from pipeline.cli.terminal import show_rows, write_json
 from pipeline.schema.checksums import PER_BUILD_COLUMNS, PER_BUILD_TABLES, checksum_query, digest, overall
-from pipeline.schema.tables import ALL
+from pipeline.schema.engines import DUCKDB, ENGINE_VARIABLE, SPARK
+from pipeline.schema.tables import ALL, published
 from pipeline.support.errors import DrawdownError, UsageError, first_line
 from pipeline.support.home import Home
 from pipeline.warehouse.reader import open_reader
@@ -71,6 +75,34 @@ def _checksums(connection: duckdb.DuckDBPyConnection) -> list[Checksum]:
         made.append(Checksum(name, int(row[0]), digest(types, row)))
     total = overall({each.table: each.checksum for each in made})
     return [*made, Checksum(ALL_TABLES, sum(each.rows for each in made), total)]
+
+
+@contextlib.contextmanager
+def engines_build(home: Home, engine: str, moment: datetime | None) -> Iterator[Path]:
+    """Path of the newest build that an engine made, for the block, or of the one that was the newest at a moment.
+
+    Without an engine, it is that of the published build. Raises UsageError for an unknown engine, one that has no such
+    builds, and for settings without a storage; DrawdownError if there is no such build.
+    """
+    from pipeline.lake.lake_of_build import is_in_lake
+    from pipeline.lake.past_builds import build_as_of, build_in
+
+    if engine not in ("", DUCKDB, SPARK):
+        raise UsageError(f"--engine {engine}: must be {DUCKDB} or {SPARK}")
+    with contextlib.ExitStack() as stack:
+        if engine == SPARK:
+            from pipeline.distributed.engine import lake_storage
+
+            yield stack.enter_context(build_in(lake_storage(), moment, published()))
+        elif engine == DUCKDB and is_in_lake(home.current):
+            raise DrawdownError(
+                f"{home.current} was made with the engine {SPARK}; `drawdown rebuild` with {ENGINE_VARIABLE}={DUCKDB} "
+                "makes a build of this machine"
+            )
+        elif moment is not None:
+            yield stack.enter_context(build_as_of(home, moment, published()))
+        else:
+            yield home.current
 
 
 def print_checksums(path: Path, *, as_json: bool) -> None:

@@ -31,10 +31,11 @@ _INTERVAL: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bINTERVAL\b""")
 _TEXT: Final = {"INTERVAL": "VARCHAR"}
 
 
-def show(home: Home, text: str, output_format: str) -> None:
+def show(home: Home, text: str, output_format: str, build: Path | None = None) -> None:
     """Run statements and print their rows as table, csv, json or parquet; the last three hold those of one statement.
 
-    Raises UsageError for an unusable request, DrawdownError with DuckDB's message for a statement that it refuses.
+    `build` is a file to read in place of the newest build. Raises UsageError for an unusable request, and DrawdownError
+    with DuckDB's message for a statement that it refuses.
     """
     if output_format not in ("table", "csv", "json", "parquet"):
         raise UsageError(f"--format {output_format}: known formats are table, csv, json, parquet")
@@ -43,7 +44,7 @@ def show(home: Home, text: str, output_format: str) -> None:
             "--format parquet writes binary; redirect it to a file: drawdown sql ... --format parquet > x.parquet"
         )
     try:
-        with open_reader(home.current) as connection:
+        with open_reader(build or home.current) as connection:
             statements = connection.extract_statements(text)
             if not statements:
                 raise UsageError('there is no statement to run; try: drawdown sql "from marts.account_status"')

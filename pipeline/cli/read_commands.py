@@ -10,11 +10,18 @@ import typer
 
 from pipeline.cli import completion
 from pipeline.cli.app import Json, app
+from pipeline.schema.engines import DUCKDB, SPARK
 from pipeline.schema.severities import ALERT_RULES, RUN_FAILED, SEVERITIES
 from pipeline.support.errors import DrawdownError, UsageError
 from pipeline.support.home import Home
 
 _Value = TypeVar("_Value")
+_AsOfBuild = Annotated[
+    str,
+    typer.Option(
+        "--as-of", metavar="INSTANT", help="Read the build of then, ISO 8601, UTC; only builds in a lake are kept."
+    ),
+]
 
 
 def _instant(text: str) -> datetime | None:
@@ -51,7 +58,11 @@ def status(
         ),
     ] = [],  # noqa: B006 - typer reads it as the default
     as_of: Annotated[
-        str, typer.Option(metavar="INSTANT", help="Judge ages by this instant instead of the clock: ISO 8601, UTC.")
+        str,
+        typer.Option(
+            metavar="INSTANT",
+            help="Judge ages by this instant instead of the clock: ISO 8601, UTC. In a lake, of the build of then.",
+        ),
     ] = "",
     budgets: Annotated[
         bool, typer.Option("--budgets", help="Show the running month instead: spent, expected, and the budgets.")
@@ -95,11 +106,21 @@ def sql(
         ),
     ] = "table",
     file: Annotated[str | None, typer.Option("--file", metavar="PATH", help="Read the statements from a file.")] = None,
+    as_of: _AsOfBuild = "",
 ) -> None:
     """Query the published tables, read-only."""
     from pipeline.cli.query import read_statements, show
 
-    show(Home.from_environment(), read_statements(query, file), output_format)
+    home, statements = Home.from_environment(), read_statements(query, file)
+    moment = _instant(as_of)
+    if moment is None:
+        show(home, statements, output_format)
+        return
+    from pipeline.lake.past_builds import build_as_of
+    from pipeline.schema.tables import published
+
+    with build_as_of(home, moment, published()) as build:
+        show(home, statements, output_format, build)
 
 
 @app.command()
@@ -312,10 +333,25 @@ def serve(
 def checksum(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A DuckDB file; default: the published build.")] = "",
     as_json: Json = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE",
+            help="spark: the newest build in the storage of accounts.toml; duckdb: this machine's; default: published.",
+            autocompletion=completion.one_of(DUCKDB, SPARK),
+        ),
+    ] = "",
+    as_of: _AsOfBuild = "",
 ) -> None:
     """Print row count and checksum of each table, to compare two builds."""
     from pathlib import Path
 
-    from pipeline.cli.checksum import print_checksums
+    from pipeline.cli.checksum import engines_build, print_checksums
 
-    print_checksums(Path(file) if file else Home.from_environment().current, as_json=as_json)
+    if file and (engine or as_of):
+        raise UsageError("a FILE has its own build: leave out --engine and --as-of")
+    if not (engine or as_of):
+        print_checksums(Path(file) if file else Home.from_environment().current, as_json=as_json)
+        return
+    with engines_build(Home.from_environment(), engine, _instant(as_of)) as build:
+        print_checksums(build, as_json=as_json)

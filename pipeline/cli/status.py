@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,6 +18,7 @@ from pipeline.cli.terminal import (
     sentence,
     write_json,
 )
+from pipeline.lake.lake_of_build import is_in_lake
 from pipeline.models.status_at import status_at
 from pipeline.schema.severities import LEVELS, RUN_FAILED, SQL_URGENCY
 from pipeline.support.errors import DrawdownError
@@ -61,13 +63,21 @@ class Status:
 def read_status(home: Home, at: datetime | None = None) -> Status:
     """Read the newest build and judge it by the clock, or by the instant `at`.
 
-    Raises DrawdownError if there is no build, or none that this version can read.
+    In a lake, the build that was the newest at that instant is read. Raises DrawdownError if there is no build, or none
+    that this version can read.
     """
     now = at or datetime.now(UTC)
     last_run = read_last_run(home)
     if last_run is not None and not last_run.is_ok and not home.current.exists():
         raise DrawdownError(f"nothing is published yet. {failed_words(last_run)}")
-    with reading(home.current) as connection:
+    with contextlib.ExitStack() as stack:
+        path = home.current
+        if at is not None and is_in_lake(path):
+            from pipeline.lake.past_builds import build_as_of
+            from pipeline.schema.tables import published
+
+            path = stack.enter_context(build_as_of(home, at, published()))
+        connection = stack.enter_context(reading(path))
         accounts = _rows(
             connection,
             f"SELECT {_COLUMNS} FROM ({status_at(now)}) ORDER BY {SQL_URGENCY}, runway_days NULLS LAST, account_id",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from pipeline.schema.engines import DUCKDB, SPARK
 from pipeline.settings import accounts_path, load
-from pipeline.settings.spark_target import DUCKDB, SPARK, SparkTarget, engine_of
+from pipeline.settings.spark_target import STORAGE_VARIABLE, SparkTarget, engine_of
 from pipeline.support.clock import Clock
+from pipeline.support.errors import UsageError
 from pipeline.support.home import Home
 from pipeline.warehouse.writer import Warehouse
 
@@ -26,6 +29,17 @@ def spark_target() -> SparkTarget | None:
         return SparkTarget().with_variables() if engine_of(DUCKDB) == SPARK else None
     settings = load()
     return settings.spark.with_variables() if engine_of(settings.engine) == SPARK else None
+
+
+def lake_storage() -> str:
+    """URL of the storage that the settings or the environment name, whichever engine they name.
+
+    Raises UsageError if there is none.
+    """
+    storage = os.environ.get(STORAGE_VARIABLE) or (load().spark.storage if accounts_path().exists() else None)
+    if not storage:
+        raise UsageError(f"no storage is named: give spark.storage in accounts.toml, or set {STORAGE_VARIABLE}")
+    return storage
 
 
 def open_warehouse(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ from pipeline.support.home import private_folder
 
 _ROWS: Final = 2_000
 """Rows of landing in one Arrow batch: bodies of long listings have megabytes."""
+_UPLOADS_AT_ONCE: Final = 16
+"""Files stored at the same time: waiting for the disk or the network takes most of their time."""
 
 
 def upload(landing: Path, store: ObjectStore) -> int:
@@ -28,16 +30,18 @@ def upload(landing: Path, store: ObjectStore) -> int:
     fails.
     """
     stored: dict[str, set[str]] = {}
-    count = 0
+    missing: list[tuple[Path, str]] = []
     for path in landing_store.iterate(landing):
         name = path.relative_to(landing).as_posix()
         folder = f"{LANDING}/{name.rpartition('/')[0]}"
         if folder not in stored:
             stored[folder] = {each.key for each in store.list(folder)}
         if f"{LANDING}/{name}" not in stored[folder]:
-            store.put(path, f"{LANDING}/{name}")
-            count += 1
-    return count
+            missing.append((path, f"{LANDING}/{name}"))
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
+        for _ in threads.map(lambda each: store.put(*each), missing):
+            pass
+    return len(missing)
 
 
 def landed_keys(store: ObjectStore) -> list[str]:
@@ -71,10 +75,7 @@ def rows_by_shard(task: BuildTask, keys: Iterable[str], wanted: Collection[int])
     Raises DrawdownError for a damaged file, and if the storage fails.
     """
     store, shards = open_store(task.storage), Shards(task.count, Aliases(dict(task.former_names)))
-    with tempfile.TemporaryDirectory(prefix="drawdown-landed-") as folder:
-        local = Path(folder) / "landed.parquet"
-        for key in keys:
-            store.get(key, local)
-            rows = landing_store.read(local)
-            for start in range(0, rows.num_rows, _ROWS):
-                yield from shards.divide(rows.slice(start, _ROWS), wanted)
+    for key in keys:
+        rows = landing_store.read_file(pa.BufferReader(store.read(key)), store.location(key))
+        for start in range(0, rows.num_rows, _ROWS):
+            yield from shards.divide(rows.slice(start, _ROWS), wanted)

@@ -26,7 +26,7 @@ from pipeline.distributed.shards import write_landing
 from pipeline.lake.lake_parts import Part
 from pipeline.lake.object_store import ObjectStore
 from pipeline.lake.open_store import open_store
-from pipeline.landing.store import OWN
+from pipeline.landing.store import OWN, RUNS
 from pipeline.models.unpublished import published_build, record_build
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
@@ -96,9 +96,11 @@ def run_first(task: BuildTask, shard: int, landed: Iterable[pa.Table], kept: str
     """
     store = open_store(task.storage)
     with _shard_home() as home:
-        for rows in landed:
-            write_landing(home.landing, rows)
+        runs: list[str] = []
+        write_landing(home.landing, _noting_runs(landed, runs))
         with _opened(task, home, store, kept) as warehouse:
+            if kept is not None and _is_older(warehouse, runs):
+                return None
             stage = first_stage(warehouse)
             if kept is not None and stage.staging.report.is_reloaded:
                 return None
@@ -128,6 +130,20 @@ def run_second(task: BuildTask, shard: int, kept: str, pool: pl.DataFrame | None
             store.put(path, f"{LANDING}/{path.relative_to(home.landing).as_posix()}")
         key = _keep(task, shard, home, store)
     return SecondResult(stage=stage, readings=readings, parts=parts, is_whole=is_whole, warehouse_key=key)
+
+
+def _noting_runs(landed: Iterable[pa.Table], runs: list[str]) -> Iterator[pa.Table]:
+    """The same rows; `runs` gets the ids of the records of runs among them."""
+    for rows in landed:
+        if rows.column("vendor")[0].as_py() == OWN and rows.column("endpoint")[0].as_py() == RUNS:
+            runs += rows.column("fetch_id").to_pylist()
+        yield rows
+
+
+def _is_older(warehouse: Warehouse, runs: list[str]) -> bool:
+    """Whether a run is older than the newest that the warehouse has: accounts are then made of all runs again."""
+    newest = warehouse.connection.execute("SELECT fetch_id FROM staging.build").fetchone()
+    return bool(runs and newest and min(runs) < newest[0])
 
 
 def _loaded_answers(warehouse: Warehouse) -> int:

@@ -7,7 +7,7 @@ other: the answers of its accounts, and Drawdown's own entries reduced to these 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,9 @@ from pipeline.landing.runs import read_record
 from pipeline.landing.store import BACKTESTS, FORECASTS, FX_RATES, OWN, RUNS, STATUSES
 from pipeline.staging.aliases import Aliases
 from pipeline.support.home import private_folder
+
+_FILE_BYTES: Final = 32 * 1024 * 1024
+"""Size in memory of the rows of an endpoint that become one file."""
 
 
 def shard_of(account_id: str, count: int) -> int:
@@ -62,14 +65,24 @@ class Shards:
         encoded = rows.column("account_id").combine_chunks().dictionary_encode()
         numbers = [self.of(account_id) for account_id in encoded.dictionary.to_pylist()]
         shards = pa.array(numbers, pa.int32()).take(encoded.indices)
-        for shard in sorted(set(numbers).intersection(wanted)):
-            yield shard, rows.filter(pc.equal(shards, shard))
+        # Sorted once: a filter for each shard would copy every column as often as there are shards.
+        counts = {each["values"]: each["counts"] for each in pc.value_counts(shards).to_pylist()}
+        ordered, start = rows.take(pc.sort_indices(shards)), 0
+        for shard in sorted(counts):
+            if shard in wanted:
+                yield shard, ordered.slice(start, counts[shard])
+            start += counts[shard]
 
     def _own(self, rows: pa.Table, wanted: Collection[int], narrow: _Narrow) -> Iterator[tuple[int, pa.Table]]:
         found: dict[int, list[dict[str, Any]]] = {}
+        last: tuple[bytes, bool] | None = None
+        bodies: dict[int, bytes] = {}
         for row in rows.to_pylist():
-            bodies = None if is_later_format(row) else narrow(row["body"], self, wanted)
-            for shard, body in (dict.fromkeys(wanted, row["body"]) if bodies is None else bodies).items():
+            # Runs record the same settings again and again.
+            if (this := (row["body"], is_later_format(row))) != last:
+                narrowed = None if this[1] else narrow(this[0], self, wanted)
+                bodies, last = dict.fromkeys(wanted, this[0]) if narrowed is None else narrowed, this
+            for shard, body in bodies.items():
                 found.setdefault(shard, []).append({**row, "body": body})
         for shard, own in sorted(found.items()):
             yield shard, pa.Table.from_pylist(own, schema=rows.schema)
@@ -128,14 +141,32 @@ _NARROWED: Final[dict[str, _Narrow]] = {
 """Kinds of own entries that shards need. Month outlooks and alerts concern the fleet."""
 
 
-def write_landing(landing: Path, rows: pa.Table) -> None:
-    """Write rows of landing, all of one endpoint, into a landing folder, in a file for each day of their fetches."""
-    vendor, endpoint = rows.column("vendor")[0].as_py(), rows.column("endpoint")[0].as_py()
+def write_landing(landing: Path, rows: Iterable[pa.Table]) -> None:
+    """Write rows of landing, each table of one endpoint, into a landing folder.
+
+    Answers of vendors and records of runs are in few, large files, each in the folder of its first day: a shard has a
+    few answers of each day, and a file for these would cost more than the answers. Other entries are read by day, and
+    are in a file for each.
+    """
+    waiting: dict[tuple[str, str], list[pa.Table]] = {}
+    sizes: dict[tuple[str, str], int] = {}
+    for table in rows:
+        endpoint = table.column("vendor")[0].as_py(), table.column("endpoint")[0].as_py()
+        waiting.setdefault(endpoint, []).append(table)
+        sizes[endpoint] = sizes.get(endpoint, 0) + table.nbytes
+        if sizes[endpoint] >= _FILE_BYTES:
+            _write(landing, *endpoint, waiting.pop(endpoint))
+            sizes[endpoint] = 0
+    for endpoint, tables in waiting.items():
+        _write(landing, *endpoint, tables)
+
+
+def _write(landing: Path, vendor: str, endpoint: str, tables: list[pa.Table]) -> None:
+    rows = pa.concat_tables(tables).sort_by("fetch_id")
     days = pc.strftime(rows.column("fetched_at_utc"), format="%Y/%m/%d")
-    for day in pc.unique(days).to_pylist():
-        own = rows.filter(pc.equal(days, day)).sort_by("fetch_id")
+    is_by_day = vendor == OWN and endpoint != RUNS
+    for day in pc.unique(days).to_pylist() if is_by_day else [days[0].as_py()]:
+        own = rows.filter(pc.equal(days, day)) if is_by_day else rows
         # Two batches may begin with the same fetch, after a compaction that was interrupted.
-        folder = private_folder(landing / vendor / endpoint / day)
-        pq.write_table(
-            own, folder / f"{own.column('fetch_id')[0].as_py()}-{os.urandom(4).hex()}.parquet", compression="zstd"
-        )
+        name = f"{own.column('fetch_id')[0].as_py()}-{os.urandom(4).hex()}.parquet"
+        pq.write_table(own, private_folder(landing / vendor / endpoint / day) / name, compression="zstd")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SHARD: Final = "shard"
 _RESULT: Final = pa.schema([(_SHARD, pa.int32()), ("result", pa.binary())])
 _LANDED: Final = SCHEMA.append(pa.field(_SHARD, pa.int32()))
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+_BATCH_PARTS: Final = 1_000
+"""Bounds of what a reader passes on at once: a batch costs Spark as much as some hundred rows."""
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -59,9 +62,16 @@ class SparkPlan:
 def _reader(task: BuildTask, wanted: frozenset[int]) -> Callable[[Batches], Batches]:
     def read(batches: Batches) -> Batches:
         keys = (key for batch in batches for key in batch.column("key").to_pylist())
+        waiting: list[pa.Table] = []
+        size = 0
         for shard, rows in rows_by_shard(task, keys, wanted):
-            numbers = pa.array([shard] * rows.num_rows, pa.int32())
-            yield from rows.append_column(_SHARD, numbers).combine_chunks().to_batches()
+            waiting.append(rows.append_column(_SHARD, pa.repeat(pa.scalar(shard, pa.int32()), rows.num_rows)))
+            size += rows.nbytes
+            if size >= _BATCH_BYTES or len(waiting) == _BATCH_PARTS:
+                yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+                waiting, size = [], 0
+        if waiting:
+            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
 
     return read
 

@@ -210,25 +210,31 @@ def read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
 
     Raises DrawdownError for a damaged file, OSError for one that may not be read or has been removed.
     """
+    # Threads cost more than they gain for columns of a few bytes.
+    return read_file(path, str(path), columns, use_threads=path.stat().st_size >= _SMALL_BYTES)
+
+
+def read_file(
+    source: Path | pa.NativeFile, name: str, columns: Iterable[str] | None = None, *, use_threads: bool = False
+) -> pa.Table:
+    """Read a landing file as `read` does, or one that is in memory; `name` is for messages."""
     wanted = list(columns) if columns is not None else SCHEMA.names
     try:
-        # Threads cost more than they gain for columns of a few bytes.
-        is_small = path.stat().st_size < _SMALL_BYTES
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(source) as parquet:
             there = set(parquet.schema_arrow.names)
-            table = parquet.read(columns=[name for name in wanted if name in there], use_threads=not is_small)
+            table = parquet.read(columns=[each for each in wanted if each in there], use_threads=use_threads)
     except (OSError, ValueError) as problem:
         # A system error has a number and names the file; pyarrow's own errors have neither.
         if isinstance(problem, OSError) and problem.errno is not None:
             raise
         raise DrawdownError(
-            f"{path} is damaged: {first_line(problem)}. Restore it from a backup; moving it away loses what "
+            f"{name} is damaged: {first_line(problem)}. Restore it from a backup; moving it away loses what "
             "only it held"
         ) from None
-    for name in wanted:
-        if name not in there:
-            table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
-    schema = pa.schema([SCHEMA.field(name) for name in wanted])
+    for column in wanted:
+        if column not in there:
+            table = table.append_column(SCHEMA.field(column), pa.nulls(table.num_rows, SCHEMA.field(column).type))
+    schema = pa.schema([SCHEMA.field(column) for column in wanted])
     table = table.select(wanted)
     return table if table.schema.equals(schema) else table.cast(schema)
 

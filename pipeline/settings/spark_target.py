@@ -7,16 +7,11 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.schema.engines import ENGINE_VARIABLE, ENGINES
 from pipeline.settings.table import Requirement, SettingsTable, mistake
 from pipeline.settings.values import VARIABLE, Text, VariableName, one_of
 from pipeline.support.errors import UsageError
 
-DUCKDB: Final = "duckdb"
-SPARK: Final = "spark"
-ENGINES: Final = (DUCKDB, SPARK)
-
-ENGINE_VARIABLE: Final = "DRAWDOWN_ENGINE"
-"""Takes precedence over `engine`."""
 MASTER_VARIABLE: Final = "DRAWDOWN_SPARK_MASTER"
 """Takes precedence over `master` and `remote`."""
 REMOTE_VARIABLE: Final = "DRAWDOWN_SPARK_REMOTE"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipeline.schema.engines import DUCKDB, SPARK
 from pipeline.schema.scopes import NO_TEAM, alert_id
 from pipeline.schema.severities import EVERY_ACCOUNT
 from pipeline.settings.account import AccountSettings
@@ -16,7 +17,7 @@ from pipeline.settings.alert_policy import Policy
 from pipeline.settings.budgets import BudgetSettings, TeamSettings
 from pipeline.settings.publish_targets import PostgresTarget, Publish
 from pipeline.settings.rate_source import RateSource
-from pipeline.settings.spark_target import DUCKDB, SPARK, Engine, SparkTarget, engine_of
+from pipeline.settings.spark_target import Engine, SparkTarget, engine_of
 from pipeline.settings.table import Requirement, mistake, shown_key
 from pipeline.settings.values import ACCOUNT_ID, Currency, Flag, Text, UrlVariable, exact_text
 from pipeline.support.errors import UsageError

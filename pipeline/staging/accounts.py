@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import msgspec
 import polars as pl
+import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.landing import store
@@ -28,12 +29,14 @@ from pipeline.vendors._port import Service
 _UNTOLD_SERVICE = {"ServiceCategory": Service().category, "ServiceSubcategory": Service().subcategory}
 
 
-def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str]) -> None:
+def load_runs(
+    connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Collection[str], found: Sequence[pa.Table] = ()
+) -> None:
     """Update staging.accounts, credit_prices, planned_spend, budgets and build from the newest loaded run.
 
     An account that left accounts.toml keeps its row, marked as not configured. `new_ids` are the runs that this load
-    found; if one is older than the build's run (a file restored late), all are read again, so that the order of loading
-    does not matter. Run inside a transaction, after the fetches.
+    found, and `found` has rows that were read already. If a run is older than the build's (a file restored late), all
+    are read again, so that the order of loading does not matter. Run inside a transaction, after the fetches.
     """
     if not new_ids:
         return
@@ -50,8 +53,8 @@ def load_runs(connection: duckdb.DuckDBPyConnection, landing: Path, new_ids: Col
         [store.OWN, store.RUNS, done],
     ).fetchall()
     wanted = {fetch_id for fetch_id, _ in runs}
-    landed: dict[str, dict[str, Any]] = {}
-    for day in sorted({day for _, day in runs}):
+    landed = {row["fetch_id"]: row for table in found for row in table.to_pylist() if row["fetch_id"] in wanted}
+    for day in sorted({day for fetch_id, day in runs if fetch_id not in landed}):
         folder = landing / store.OWN / store.RUNS / f"{day:%Y}" / f"{day:%m}" / f"{day:%d}"
         for _, table in store.each(folder):
             landed |= {row["fetch_id"]: row for row in table.to_pylist() if row["fetch_id"] in wanted}

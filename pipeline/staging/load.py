@@ -159,7 +159,7 @@ def _load_runs(
             records.add_fetches(batch)
             loaded += batch.column("fetch_id").to_pylist()
     records.store()
-    load_runs(connection, landing, loaded)
+    load_runs(connection, landing, loaded, gathered)
     return present
 
 

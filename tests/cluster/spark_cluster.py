@@ -97,6 +97,27 @@ def running_cluster(folder: Path, workers: int = 2, **environment: str) -> Itera
             process.wait()
 
 
+@contextlib.contextmanager
+def connect_server(cluster: Cluster) -> Iterator[str]:
+    """URL of a Spark Connect server on the cluster, ended with the block."""
+    port = free_port()
+    command = [
+        str(spark_home() / "bin" / "spark-submit"), "--master", cluster.url,
+        "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "--name", "connect",
+        "--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", f"spark.connect.grpc.binding.port={port}",
+        "--conf", "spark.ui.enabled=false", "spark-internal",
+    ]  # fmt: skip
+    with (cluster.folder / "connect.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=dict(cluster.environment), stdout=log, stderr=log, start_new_session=True
+        )
+    cluster.processes.append(process)
+    _wait(port)
+    yield f"sc://127.0.0.1:{port}"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def _start(cluster: Cluster, name: str, what: str, *arguments: str) -> None:
     command = [str(spark_home() / "bin" / "spark-class"), what, "--host", "127.0.0.1", "--webui-port", str(free_port())]
     with (cluster.folder / f"{name}.log").open("wb") as log:
@@ -112,5 +133,5 @@ def _wait(port: int) -> None:
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        assert time.monotonic() < deadline, "the master did not start"
+        assert time.monotonic() < deadline, "nothing listens"
         time.sleep(0.1)

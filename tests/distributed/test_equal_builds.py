@@ -12,12 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.checksum import ALL_TABLES, checksums
-from pipeline.published.snapshot import write_build
-from pipeline.schema.tables import published
 from pipeline.support.clock import Clock
 from pipeline.support.home import Home
-from pipeline.warehouse.writer import Warehouse
-from tests.computing import refresh
+from tests.distributed.comparing_builds import build_whole, differing
 from tests.distributed.serial import build_by_shards
 from tests.histories.comparing import land
 from tests.histories.generator import history
@@ -29,13 +26,6 @@ from tests.replay.expect import ARCHIVES, expectation, found, unpack
 pytestmark = pytest.mark.long
 
 HISTORIES = int(os.environ.get("DRAWDOWN_TEST_SHARD_HISTORIES", "6"))
-
-
-def _differing(one: Path, other: Path) -> dict[str, tuple[object, object]]:
-    """Tables whose checksums differ, with both."""
-    left, right = ({each.table: each for each in checksums(path)} for path in (one, other))
-    names = left.keys() | right.keys()
-    return {name: (left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_unusual_accounts(world: Home, tmp_path: Path, count: int) -> None:
-    assert _differing(build_by_shards(world.landing, count, tmp_path, Clock(NOW)), world.current) == {}
+    assert differing(build_by_shards(world.landing, count, tmp_path, Clock(NOW)), world.current) == {}
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
@@ -70,11 +60,7 @@ def test_a_random_history(seed: int, tmp_path: Path) -> None:
     for fetches in drawn.steps:
         land(fetches, home.landing)
     clock = Clock(drawn.clocks[-1])
-    warehouse = Warehouse(home, is_replay=True)
-    done = refresh(home, clock, "run", warehouse=warehouse, only=())
-    assert done.failure is None
     whole = tmp_path / "whole.duckdb"
-    write_build(warehouse.connection, whole, published())
-    warehouse.close()
+    build_whole(home, clock, whole)
     assert all(each.rows > 0 for each in checksums(whole) if each.table == ALL_TABLES)
-    assert _differing(build_by_shards(home.landing, 2, tmp_path / "shards", clock), whole) == {}
+    assert differing(build_by_shards(home.landing, 2, tmp_path / "shards", clock), whole) == {}

@@ -84,7 +84,7 @@ def test_landing_of_a_shard_is_read_like_any_other(tmp_path: Path) -> None:
     rows = _rows(["a", "b", "c"])
     at = pl.datetime(2026, 3, 18, 12, time_zone="UTC")
     timed = pl.from_arrow(rows).with_columns(at.alias("fetched_at_utc")).to_arrow().cast(store.SCHEMA)
-    write_landing(tmp_path, timed)
+    write_landing(tmp_path, [timed])
     [folder] = store.day_folders(tmp_path)
     assert folder.relative_to(tmp_path).as_posix() == "vpsbg/balance/2026/03/18"
     [(_, found)] = list(store.each(folder))
