@@ -14,9 +14,10 @@ from pipeline.alerts.account_facts import AccountFacts
 from pipeline.distributed import fleet
 from pipeline.distributed.build_state import BuildState, keep_published, read_state, remove_states, write_state
 from pipeline.distributed.exports import export, lake_tables
-from pipeline.distributed.landed_files import download_own, landed_keys, upload
+from pipeline.distributed.landed_files import download_own, landed_keys
 from pipeline.distributed.merging import merged_model, merged_staging, merged_state
 from pipeline.distributed.shard_tasks import BuildTask, FirstResult, SecondResult
+from pipeline.distributed.uploads import upload
 from pipeline.lake.build_pointers import BuildPointer, DataFile, pointers
 from pipeline.lake.lake_parts import Part
 from pipeline.lake.lake_reading import write_view_file
@@ -114,7 +115,7 @@ class DistributedBuild:
         home, store = self.warehouse.home, self.lake.store
         self.lake.begin(self.build_id)
         if home.landing.is_dir():
-            upload(home.landing, store)
+            upload(home, store, trusts_record=not self.is_whole)
         self._before = self.lake.current()
         self._landed = landed_keys(store)
         download_own(store, self._landed, home.landing)
@@ -215,7 +216,7 @@ class DistributedBuild:
     def finish(self) -> None:
         """Upload what this run landed; if it has published, delete what neither this build nor those before it need."""
         store = self.lake.store
-        upload(self.warehouse.home.landing, store)
+        upload(self.warehouse.home, store)
         if not self._is_committed:
             self.lake.abandon(self.build_id)
             return

@@ -1,9 +1,8 @@
-"""Landing in the storage: files that pollers upload, and which of them a build has not read yet."""
+"""Landing in the storage: the files that all pollers have uploaded."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -19,29 +18,6 @@ from pipeline.support.home import private_folder
 
 _ROWS: Final = 2_000
 """Rows of landing in one Arrow batch: bodies of long listings have megabytes."""
-_UPLOADS_AT_ONCE: Final = 16
-"""Files stored at the same time: waiting for the disk or the network takes most of their time."""
-
-
-def upload(landing: Path, store: ObjectStore) -> int:
-    """Store the files of a local landing folder that the storage lacks; returns their number.
-
-    A file never changes once it has its name, and every poller's names differ. Raises DrawdownError if the storage
-    fails.
-    """
-    stored: dict[str, set[str]] = {}
-    missing: list[tuple[Path, str]] = []
-    for path in landing_store.iterate(landing):
-        name = path.relative_to(landing).as_posix()
-        folder = f"{LANDING}/{name.rpartition('/')[0]}"
-        if folder not in stored:
-            stored[folder] = {each.key for each in store.list(folder)}
-        if f"{LANDING}/{name}" not in stored[folder]:
-            missing.append((path, f"{LANDING}/{name}"))
-    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
-        for _ in threads.map(lambda each: store.put(*each), missing):
-            pass
-    return len(missing)
 
 
 def landed_keys(store: ObjectStore) -> list[str]:

@@ -60,7 +60,7 @@ def request_and_upload(
 ) -> None:
     """Request, land and upload; an account that fails is a warning, as in every run."""
     # Only where there is a storage.
-    from pipeline.distributed.landed_files import upload
+    from pipeline.distributed.uploads import upload
     from pipeline.lake.open_store import open_store
 
     def warn(line: str) -> None:
@@ -82,7 +82,7 @@ def request_and_upload(
             policy=fetch_policy,
             warn=warn,
         )
-        files = upload(home.landing, open_store(target.storage or "")) if target else 0
+        files = upload(home, open_store(target.storage or "")) if target else 0
     for visit in visits:
         if visit.is_failed:
             warn(f"{visit.account_id}: {visit.endpoint}: {visit.reason}")
