@@ -68,7 +68,13 @@ def test_the_state_folder_is_as_described(published: Bench) -> None:
 
 
 def test_the_schedules_are_those_of_the_code() -> None:
-    times = {"5 * * * *": "at five past each hour", "45 3 * * *": "at 03:45", "35 4 * * *": "at 04:35"}
+    times = {
+        "5 * * * *": "at five past each hour",
+        "45 3 * * *": "at 03:45",
+        "35 4 * * *": "at 04:35",
+        "50 * * * *": "at 50 minutes past each hour",
+        "10 4 * * *": "at 04:10",
+    }
     text = PAGE.read_text(encoding="utf-8")
     for schedule in defs.schedules or []:
         assert isinstance(schedule, dg.ScheduleDefinition)
