@@ -10,9 +10,10 @@ import pytest
 from benchmarks.answers import good_answer
 from benchmarks.fleet import END, Fleet
 from pipeline.cli.checksum import checksums
-from pipeline.distributed.landed_files import landed_keys, rows_by_shard, upload
+from pipeline.distributed.landed_files import landed_keys, rows_by_shard
 from pipeline.distributed.shard_tasks import BuildTask
 from pipeline.distributed.shards import shard_of
+from pipeline.distributed.uploads import upload
 from pipeline.lake.open_store import open_store
 from pipeline.landing.store import OWN, LandingWriter
 from pipeline.support.clock import Clock
@@ -56,7 +57,7 @@ def test_its_tables_are_those_of_a_whole_build(home: Home, tmp_path: Path) -> No
 
 def test_only_its_shard_gets_its_answers(home: Home, tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/lake")
-    upload(home.landing, store)
+    upload(home, store)
     task = BuildTask(
         storage=store.url, build_id="1", run_id="run", count=SHARDS, former_names={}, known_at=None, is_replay=True,
         fixed_now=None, follows=None,
