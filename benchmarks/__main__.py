@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from benchmarks import (
     spend_growth,
     startup,
 )
+from benchmarks.command import scratch_folder
 from benchmarks.table import Row, between, markdown, replace_between, with_rows
 
 
@@ -64,16 +63,6 @@ MEASURES: dict[str, Callable[[Path], list[Row]] | _Sized] = {
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
-@contextmanager
-def _scratch(folder: Path | None) -> Iterator[Path]:
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="drawdown-bench-") as made:
-            yield Path(made)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-
-
 def _measured(name: str, scratch: Path, size: int | None) -> list[Row]:
     measure = MEASURES[name]
     return measure.work(scratch, size or measure.size) if isinstance(measure, _Sized) else measure(scratch)
@@ -96,7 +85,7 @@ def main() -> int:
     if asked.size is not None and asked.write:
         parser.error("--write keeps results of the goals' sizes only")
     rows: list[Row] = []
-    with _scratch(asked.scratch) as scratch:
+    with scratch_folder(asked.scratch) as scratch:
         for name in named:
             print(f"{name} ...", file=sys.stderr, flush=True)
             for row in _measured(name, scratch / name, asked.size):

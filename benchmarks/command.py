@@ -10,8 +10,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +124,17 @@ def medians(usages: Sequence[Usage]) -> Usage:
         statistics.median(each.cpu_seconds for each in usages),
         statistics.median(each.peak_mb for each in usages),
     )
+
+
+@contextmanager
+def scratch_folder(folder: Path | None) -> Iterator[Path]:
+    """The folder, created if it is missing; for None a temporary one, which is removed after the block."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="drawdown-bench-") as made:
+            yield Path(made)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def median(work: Callable[[], float], times: int = 5) -> float:

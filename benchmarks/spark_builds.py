@@ -14,16 +14,15 @@ import os
 import shutil
 import statistics
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks.command import WITHOUT_VENDORS, Drawdown, Usage, size_mb
+from benchmarks.command import WITHOUT_VENDORS, Drawdown, Usage, scratch_folder, size_mb
 from benchmarks.fleet import ACCOUNTS, END, HOURS_A_MONTH, Fleet
 from benchmarks.table import Row, markdown, replace_between
 from tests.cluster.spark_cluster import Cluster, running_cluster
@@ -221,16 +220,6 @@ def _refreshes(short: _World, long: _World, cluster: Cluster) -> Row:
     )
 
 
-@contextmanager
-def _scratch(folder: Path | None) -> Iterator[Path]:
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="drawdown-bench-") as made:
-            yield Path(made)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-
-
 def main() -> int:
     """Measure and print; returns 1 if a goal was not reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.spark_builds", description=__doc__.splitlines()[0])
@@ -240,7 +229,7 @@ def main() -> int:
     asked = parser.parse_args()
     os.environ.pop("SPARK_HOME", None)
     rows = []
-    with _scratch(asked.scratch) as scratch:
+    with scratch_folder(asked.scratch) as scratch:
         (scratch / "cluster").mkdir(exist_ok=True)
         for row in measure(scratch, asked.times):
             print(row.line(), flush=True)
