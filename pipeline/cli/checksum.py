@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,8 +76,7 @@ def _checksums(connection: duckdb.DuckDBPyConnection) -> list[Checksum]:
     return [*made, Checksum(ALL_TABLES, sum(each.rows for each in made), total)]
 
 
-@contextlib.contextmanager
-def engines_build(home: Home, engine: str, moment: datetime | None) -> Iterator[Path]:
+def engines_build(home: Home, engine: str, moment: datetime | None) -> AbstractContextManager[Path]:
     """Path of the newest build that an engine made, for the block, or of the one that was the newest at a moment.
 
     Without an engine, it is that of the published build. Raises UsageError for an unknown engine, one that has no such
@@ -89,20 +87,16 @@ def engines_build(home: Home, engine: str, moment: datetime | None) -> Iterator[
 
     if engine not in ("", DUCKDB, SPARK):
         raise UsageError(f"--engine {engine}: must be {DUCKDB} or {SPARK}")
-    with contextlib.ExitStack() as stack:
-        if engine == SPARK:
-            from pipeline.distributed.engine import lake_storage
+    if engine == SPARK:
+        from pipeline.distributed.engine import lake_storage
 
-            yield stack.enter_context(build_in(lake_storage(), moment, published()))
-        elif engine == DUCKDB and is_in_lake(home.current):
-            raise DrawdownError(
-                f"{home.current} was made with the engine {SPARK}; `drawdown rebuild` with {ENGINE_VARIABLE}={DUCKDB} "
-                "makes a build of this machine"
-            )
-        elif moment is not None:
-            yield stack.enter_context(build_as_of(home, moment, published()))
-        else:
-            yield home.current
+        return build_in(lake_storage(), moment, published())
+    if engine == DUCKDB and is_in_lake(home.current):
+        raise DrawdownError(
+            f"{home.current} was made with the engine {SPARK}; `drawdown rebuild` with {ENGINE_VARIABLE}={DUCKDB} "
+            "makes a build of this machine"
+        )
+    return nullcontext(home.current) if moment is None else build_as_of(home, moment, published())
 
 
 def print_checksums(path: Path, *, as_json: bool) -> None:

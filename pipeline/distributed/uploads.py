@@ -25,25 +25,16 @@ def upload(home: Home, store: ObjectStore, *, trusts_record: bool = True) -> int
     DrawdownError if the storage fails.
     """
     record = _record(home, store)
-    known = _names(record) if trusts_record else frozenset[str]()
+    recorded = _names(record)
     paths = {path.relative_to(home.landing).as_posix(): path for path in landing_store.iterate(home.landing)}
-    unknown = {name: path for name, path in paths.items() if name not in known}
-    if not unknown:
-        return 0
-    stored: dict[str, set[str]] = {}
-    for name in unknown:
-        folder = f"{LANDING}/{name.rpartition('/')[0]}"
-        if folder not in stored:
-            stored[folder] = {each.key for each in store.list(folder)}
-    missing = [
-        (path, f"{LANDING}/{name}")
-        for name, path in unknown.items()
-        if f"{LANDING}/{name}" not in stored[f"{LANDING}/{name.rpartition('/')[0]}"]
-    ]
+    asked = paths.keys() - recorded if trusts_record else paths.keys()
+    folders = {name.rpartition("/")[0] for name in asked}
+    stored = {each.key for folder in folders for each in store.list(f"{LANDING}/{folder}")}
+    missing = [(paths[name], f"{LANDING}/{name}") for name in sorted(asked) if f"{LANDING}/{name}" not in stored]
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
         for _ in threads.map(lambda each: store.put(*each), missing):
             pass
-    _remember(record, unknown.keys() - _names(record))
+    _remember(record, paths.keys() - recorded)
     return len(missing)
 
 
@@ -61,6 +52,8 @@ def _names(record: Path) -> frozenset[str]:
 
 def _remember(record: Path, names: set[str]) -> None:
     """Append names, each in a line. One that a crash has cut off matches no file, which is then looked for again."""
+    if not names:
+        return
     private_folder(record.parent)
     with open(record, "a", encoding="utf-8", opener=_private) as file:
         file.write("".join(f"{name}\n" for name in sorted(names)))

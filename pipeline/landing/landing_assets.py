@@ -27,7 +27,6 @@ class LandingConfig(dg.Config):
     accounts: list[str] = Field(default_factory=list, description="Account ids; empty means all.")
     from_date: str | None = Field(default=None, description="First UTC day of a backfill, such as 2026-01-01.")
     to_date: str | None = Field(default=None, description="Last UTC day of a backfill; today where absent.")
-
     poller: int | None = Field(default=None, description="Number of the poller whose accounts are requested.")
 
     def own_accounts(self, settings: Settings) -> tuple[list[AccountSettings], str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from pipeline.http import scope_value
-from pipeline.landing.fetching import calls_for, every_endpoint
 from pipeline.landing.vendorclocks import origin_of_account
 from pipeline.settings import AccountSettings, Settings
 from pipeline.support.errors import UsageError
@@ -51,8 +50,8 @@ def pollers_of(accounts: Iterable[AccountSettings], count: int) -> Iterator[tupl
 def _counted_together(account: AccountSettings) -> str:
     """What the vendor's rate limit is counted for; of an account without requests its id."""
     vendor = account.vendor
-    calls = [call for call in calls_for([account], every_endpoint()) if call.vendor is vendor]
-    if vendor.base_url is None or not calls:
+    if vendor.base_url is None:
         return account.account_id
-    scope = scope_value(vendor.rate_limit, calls[0].secrets.values(), account.account_id, origin_of_account(account))
+    secrets = account.secrets().values()
+    scope = scope_value(vendor.rate_limit, secrets, account.account_id, origin_of_account(account))
     return f"{vendor.name}\0{scope}"

@@ -18,10 +18,9 @@ from pipeline.landing.listing_walk import Span
 from pipeline.landing.pollers import Poller
 from pipeline.settings import load
 from pipeline.support.clock import Clock
-from pipeline.support.dagster_steps import readable_failures
+from pipeline.support.dagster_steps import note, readable_failures
 from pipeline.support.errors import DrawdownError
 from pipeline.support.home import Home
-from pipeline.support.printable import printable
 
 
 def _keys() -> list[str]:
@@ -64,7 +63,7 @@ def request_and_upload(
     from pipeline.lake.open_store import open_store
 
     def warn(line: str) -> None:
-        context.log.warning(printable(line))
+        note(context, line, is_warning=True)
         fetch_policy.on_warning(line)
 
     with readable_failures():

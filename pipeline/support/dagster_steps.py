@@ -51,7 +51,7 @@ def described(lines: Iterable[str]) -> str | None:
     return printable_lines(lines) or None
 
 
-def note(context: dg.AssetExecutionContext, what: str, *, is_warning: bool = False) -> None:
+def note(context: dg.AssetExecutionContext | dg.OpExecutionContext, what: str, *, is_warning: bool = False) -> None:
     """Write a line to the run's log."""
     (context.log.warning if is_warning else context.log.info)(printable(what))
 
